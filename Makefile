@@ -1,0 +1,34 @@
+# `make demo` and `make test` need nothing but Python 3.11 or newer and make: both make .venv and install into it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint install test-lowest clean
+.DELETE_ON_ERROR:
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: setup.py pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=23"
+	$(BIN)/python -m pip install --editable ".[demo,plot,test]"
+	touch $@
+
+demo: install
+	$(BIN)/python experiments/demo.py
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The lower bounds of setup.py, in an environment of their own.
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --editable ".[demo,plot,test]" --constraint tests/constraints-lowest.txt
+	.venv-lowest/bin/python -m pytest
+
+clean:
+	rm -rf $(VENV) .venv-lowest build *.egg-info

@@ -1,0 +1,90 @@
+"""Flags from configuration dataclasses, and an absl main whose errors are for people.
+
+Each field of a configuration (config.py) becomes one flag of the same name. The order of precedence is: a flag that
+was given, the preset, the field's default.
+"""
+
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from absl import app, flags
+
+from metaser_jax.errors import InputError
+
+FLAGS = flags.FLAGS
+ConfigT = TypeVar("ConfigT")
+
+
+def define(config_class: type) -> None:
+    """Defines one flag per field of the dataclass, and shows them in the main program's --help."""
+    hints = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        required = field.default is dataclasses.MISSING
+        text = field.metadata["help"] + (" Required." if required else "")
+        _define_one(field.name, hints[field.name], None if required else field.default, text, field.metadata)
+        if required:
+            flags.mark_flag_as_required(field.name)
+    for name in (f.name for f in dataclasses.fields(config_class)):
+        FLAGS.register_key_flag_for_module(sys.argv[0], FLAGS[name])
+
+
+def _define_one(name: str, hint: Any, default: Any, text: str, metadata: Mapping[str, Any]) -> None:
+    if isinstance(hint, types.UnionType):  # X | None
+        (hint,) = (h for h in typing.get_args(hint) if h is not type(None))
+    if typing.get_origin(hint) is tuple:
+        flags.DEFINE_list(name, default, text)
+    elif metadata["choices"]:
+        flags.DEFINE_enum(name, default, metadata["choices"], text)
+    else:
+        by_type = {
+            bool: flags.DEFINE_bool,
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            str: flags.DEFINE_string,
+        }
+        by_type[hint](name, default, text)
+
+
+def config(config_class: type[ConfigT], presets: Mapping[str, Mapping[str, Any]] | None = None) -> ConfigT:
+    """The configuration that the parsed flags say; `presets` maps the values of --preset to other defaults.
+
+    Raises:
+      InputError: a value is out of its range (from the dataclass's own checks).
+    """
+    defaults = presets[FLAGS.preset] if presets else {}
+    values = {}
+    for field in dataclasses.fields(config_class):
+        flag = FLAGS[field.name]
+        value = defaults[field.name] if field.name in defaults and not flag.present else flag.value
+        values[field.name] = tuple(v for v in value if v) if isinstance(value, list) else value
+    return config_class(**values)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        return FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        valid = sorted(flag.name for flag in FLAGS.get_key_flags_for_module(sys.argv[0]))
+        print(f"error: {error}\nThe flags of this program: --{', --'.join(valid)}", file=sys.stderr)
+    except flags.Error as error:
+        print(f"error: {error}\n--help explains every flag.", file=sys.stderr)
+    sys.exit(2)
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Parses the flags, runs `main`, and prints an InputError as one message, without a traceback (exit status 2)."""
+
+    def guarded(argv: list[str]) -> int | None:
+        try:
+            if argv[1:]:
+                raise InputError(f"Unexpected arguments {argv[1:]}: every option is a flag, --name=value.")
+            return main()
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+    app.run(guarded, flags_parser=_parse)

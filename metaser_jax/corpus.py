@@ -1,0 +1,59 @@
+"""One prepared corpus in host memory: what the datasets produce and what splits, bank and evaluation read."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from metaser_jax.labels import EMOTIONS
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """n utterances of one corpus, sorted by `file`. All arrays have n entries along their first axis.
+
+    Attributes:
+      name: the corpus's name, e.g. "urdu".
+      language: English name of the language, e.g. "Urdu".
+      mfcc: [n, 120, 20] float32, zero after the real frames.
+      n_frames: [n] int32, number of real frames, 1 to 120.
+      label: [n] int32, index into metaser_jax.labels.EMOTIONS.
+      speaker: [n] str, unique within the corpus.
+      file: [n] str, path below the corpus's folder; unique.
+      seconds: [n] float32, duration of the whole recording.
+    """
+
+    name: str
+    language: str
+    mfcc: np.ndarray
+    n_frames: np.ndarray
+    label: np.ndarray
+    speaker: np.ndarray
+    file: np.ndarray
+    seconds: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, index: np.ndarray) -> "Corpus":
+        """The utterances at `index` ([m] integers or [n] booleans), in that order."""
+        arrays = {
+            field.name: getattr(self, field.name)[index]
+            for field in dataclasses.fields(self)
+            if field.name not in ("name", "language")
+        }
+        return dataclasses.replace(self, **arrays)
+
+    def counts(self) -> dict[str, int]:
+        """Utterances of each emotion that occurs, in the order of EMOTIONS."""
+        number = np.bincount(self.label, minlength=len(EMOTIONS))
+        return {emotion: int(n) for emotion, n in zip(EMOTIONS, number, strict=True) if n}
+
+    def digest(self) -> str:
+        """16 hexadecimal digits that depend on files, labels, speakers and features."""
+        sha = hashlib.sha256(self.name.encode())
+        for text in (self.file, self.speaker):
+            sha.update("\0".join(text.tolist()).encode())
+        for array in (self.label, self.n_frames, self.mfcc):
+            sha.update(np.ascontiguousarray(array).tobytes())
+        return sha.hexdigest()[:16]

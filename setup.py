@@ -1,0 +1,36 @@
+"""Installation of metaser_jax. Lower bounds are the versions of tests/constraints-lowest.txt, which were tried."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+CORE = ["jax>=0.8.0", "jaxlib>=0.8.0", "flax>=0.12.0", "optax>=0.2.6"]
+DATA = [
+    "numpy>=2.0",
+    "librosa>=0.11.0",
+    "soundfile>=0.12.1",
+    "tensorflow-datasets>=4.9.9",
+    # tensorflow-datasets needs these two to work without TensorFlow and does not declare them.
+    "array_record>=0.8.1",
+    "importlib_resources>=6.4",
+    "threadpoolctl>=3.5",
+]
+RUNS = ["absl-py>=2.1", "orbax-checkpoint>=0.11.25", "scikit-learn>=1.5", "tqdm>=4.66"]
+PLOT = ["matplotlib>=3.9"]
+# The library and the voices of eSpeak NG (GPL-3.0) are used by the demo alone, so they are an extra.
+DEMO = PLOT + ["espeakng-loader>=0.2.4"]
+TEST = PLOT + DEMO + ["pytest>=8.3", "ruff>=0.8"]
+
+setup(
+    name="metaser_jax",
+    version="0.1.0",
+    description="MetaSER in JAX: model-agnostic meta-learning for low-resource speech emotion recognition",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["metaser_jax", "metaser_jax.*"]),
+    package_data={"metaser_jax.datasets": ["*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"]},
+    install_requires=CORE + DATA + RUNS,
+    extras_require={"demo": DEMO, "plot": PLOT, "test": TEST},
+)
