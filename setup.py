@@ -18,8 +18,8 @@ DATA = [
 RUNS = ["absl-py>=2.1", "orbax-checkpoint>=0.11.25", "scikit-learn>=1.5", "tqdm>=4.66"]
 PLOT = ["matplotlib>=3.9"]
 # The library and the voices of eSpeak NG (GPL-3.0) are used by the demo alone, so they are an extra.
-DEMO = PLOT + ["espeakng-loader>=0.2.4"]
-TEST = PLOT + DEMO + ["pytest>=8.3", "ruff>=0.8"]
+DEMO = [*PLOT, "espeakng-loader>=0.2.4"]
+TEST = [*DEMO, "pytest>=8.3", "ruff>=0.8"]
 
 setup(
     name="metaser_jax",

@@ -26,7 +26,9 @@ class PrepareConfig:
         "Folder with one folder per corpus (ravdess/, emodb/, urdu/ ...), each in its original layout."
     )
     data_dir: str = option("Folder that the prepared corpora are written to.")
-    skip_bad: bool = option("Leave out recordings that cannot be used, count and list them, instead of stopping.", False)
+    skip_bad: bool = option(
+        "Leave out recordings that cannot be used, count and list them, instead of stopping.", False
+    )
     workers: int = option("Processes that extract features; 0 takes one per core.", 0)
     overwrite: bool = option("Prepare again what is already prepared.", False)
 

@@ -5,6 +5,7 @@ import hashlib
 
 import numpy as np
 
+from metaser_jax.errors import check_choice
 from metaser_jax.labels import EMOTIONS
 
 
@@ -17,10 +18,11 @@ class Corpus:
       language: English name of the language, e.g. "Urdu".
       mfcc: [n, 120, 20] float32, zero after the real frames.
       n_frames: [n] int32, number of real frames, 1 to 120.
-      label: [n] int32, index into metaser_jax.labels.EMOTIONS.
+      label: [n] int32, index into `emotions`.
       speaker: [n] str, unique within the corpus.
       file: [n] str, path below the corpus's folder; unique.
       seconds: [n] float32, duration of the whole recording.
+      emotions: what the labels stand for; all of labels.EMOTIONS until `select` chooses some.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Corpus:
     speaker: np.ndarray
     file: np.ndarray
     seconds: np.ndarray
+    emotions: tuple[str, ...] = EMOTIONS
 
     def __len__(self) -> int:
         return len(self.label)
@@ -40,14 +43,29 @@ class Corpus:
         arrays = {
             field.name: getattr(self, field.name)[index]
             for field in dataclasses.fields(self)
-            if field.name not in ("name", "language")
+            if field.name not in ("name", "language", "emotions")
         }
         return dataclasses.replace(self, **arrays)
 
+    def select(self, emotions: tuple[str, ...]) -> "Corpus":
+        """The utterances of these emotions, relabelled 0, 1, ... in the order given.
+
+        Raises:
+          InputError: an unknown emotion, or one of which the corpus has no utterance.
+        """
+        counts = self.counts()
+        for emotion in emotions:
+            check_choice(f"emotion of {self.name}", emotion, counts)
+        new_label = np.full(len(self.emotions), -1, np.int32)
+        for label, emotion in enumerate(emotions):
+            new_label[self.emotions.index(emotion)] = label
+        relabelled = dataclasses.replace(self, label=new_label[self.label], emotions=tuple(emotions))
+        return relabelled.take(relabelled.label >= 0)
+
     def counts(self) -> dict[str, int]:
-        """Utterances of each emotion that occurs, in the order of EMOTIONS."""
-        number = np.bincount(self.label, minlength=len(EMOTIONS))
-        return {emotion: int(n) for emotion, n in zip(EMOTIONS, number, strict=True) if n}
+        """Utterances of each emotion that occurs, in the order of `emotions`."""
+        number = np.bincount(self.label, minlength=len(self.emotions))
+        return {emotion: int(n) for emotion, n in zip(self.emotions, number, strict=True) if n}
 
     def digest(self) -> str:
         """16 hexadecimal digits that depend on files, labels, speakers and features."""

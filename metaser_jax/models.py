@@ -1,0 +1,108 @@
+"""The classifier: two LSTM layers, pooling over time, two dense layers.
+
+NOTE: like the authors' code, the paper's network (the defaults) has no non-linearity between the dense layers and
+pools by the last of the 120 states, padding included. `pooling` and `activation` are ours.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from metaser_jax.errors import check_choice
+from metaser_jax.lstm import LSTMParams, lstm
+from metaser_jax.types import frame_mask
+
+
+def _pool_last(states: jax.Array, mask: jax.Array) -> jax.Array:
+    del mask  # as the paper: the state after the padding
+    return states[-1]
+
+
+def _pool_mean(states: jax.Array, mask: jax.Array) -> jax.Array:
+    weight = mask.T.astype(states.dtype)[..., None]
+    return jnp.sum(weight * states, axis=0) / jnp.maximum(jnp.sum(weight, axis=0), 1)
+
+
+def _pool_mean_std(states: jax.Array, mask: jax.Array) -> jax.Array:
+    mean = _pool_mean(states, mask)
+    # The epsilon keeps the square root differentiable, twice, where an utterance has one real frame.
+    std = jnp.sqrt(_pool_mean(jnp.square(states - mean), mask) + 1e-5)
+    return jnp.concatenate([mean, std], axis=-1)
+
+
+POOLINGS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "last": _pool_last,
+    "mean": _pool_mean,
+    "mean_std": _pool_mean_std,
+}
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {"none": lambda x: x, "relu": jax.nn.relu}
+
+# Adapting the head changes these and leaves the LSTM layers alone.
+HEAD_LAYERS = ("hidden", "output")
+
+
+class LSTM(nn.Module):
+    """One LSTM layer: [time, n, F] -> [time, n, hidden_dim]."""
+
+    hidden_dim: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        gates = 4 * self.hidden_dim
+        # As PyTorch initialises its LSTM, and so the authors: uniform within 1 / sqrt(hidden_dim).
+        bound = self.hidden_dim**-0.5
+
+        def uniform(key, shape, dtype=jnp.float32):
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+        return lstm(
+            LSTMParams(
+                self.param("kernel_input", uniform, (x.shape[-1], gates)),
+                self.param("kernel_recurrent", uniform, (self.hidden_dim, gates)),
+                self.param("bias", uniform, (gates,)),
+            ),
+            x,
+        )
+
+
+class EmotionLSTM(nn.Module):
+    """Utterances to logits; `params = model.init(key, x)`, `logits = model.apply(params, x)`.
+
+    Args of apply:
+      x: [n, time, coef] MFCC, zero-padded at the end of the time axis.
+
+    Returns of apply:
+      [n, num_classes] logits.
+
+    Attributes:
+      hidden_dim: hidden units of each LSTM layer and of the first dense layer.
+      num_classes: number of emotions.
+      pooling: states of the second LSTM -> one vector: "last" state of all 120 frames, "mean" over the real frames,
+        "mean_std" mean and standard deviation over the real frames.
+      activation: between the dense layers: "none" | "relu".
+
+    Raises:
+      InputError: unknown pooling or activation.
+    """
+
+    hidden_dim: int = 128
+    num_classes: int = 4
+    pooling: str = "last"
+    activation: str = "none"
+
+    def __post_init__(self):
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_choice("activation", self.activation, ACTIVATIONS)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        mask = frame_mask(x)
+        states = jnp.swapaxes(x, 0, 1)
+        states = LSTM(self.hidden_dim, name="lstm_1")(states)
+        states = LSTM(self.hidden_dim, name="lstm_2")(states)
+        pooled = POOLINGS[self.pooling](states, mask)
+        hidden = nn.Dense(self.hidden_dim, name="hidden")(pooled)
+        return nn.Dense(self.num_classes, name="output")(ACTIVATIONS[self.activation](hidden))

@@ -1,0 +1,61 @@
+"""Array types of the numeric core, and the axis legend.
+
+Axes, in this order wherever they occur:
+  task   tasks of one episode (T)
+  n      utterances: support or query set of a task, or a batch
+  time   MFCC frames, 120 per utterance
+  coef   MFCC coefficients, 20 per frame
+  class  emotions; k shots per class make n = k * class, grouped by class
+  H      hidden units of an LSTM layer
+
+An utterance with fewer than 120 real frames is zero-padded at its end; normalised features keep the padding at zero.
+So the real frames of x are those up to its last frame that is not all zero (`frame_mask`), and no length travels
+beside x.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+Params = Any
+"""A pytree of arrays: what model.init returns."""
+
+
+class Batch(NamedTuple):
+    """Utterances and their classes.
+
+    Attributes:
+      x: [..., n, time, coef] float, MFCC.
+      y: [..., n] int32, class.
+      weight: [..., n] float, weight of each utterance in a mean loss; None weighs all alike.
+    """
+
+    x: jax.Array
+    y: jax.Array
+    weight: jax.Array | None = None
+
+
+class Episode(NamedTuple):
+    """One meta-training step's data: `task` tasks, each with a support set to adapt on and a query set to score.
+
+    Attributes:
+      support: x [task, n_support, time, coef], y [task, n_support].
+      query: x [task, n_query, time, coef], y [task, n_query].
+    """
+
+    support: Batch
+    query: Batch
+
+
+def frame_mask(x: jax.Array) -> jax.Array:
+    """True for real frames, False for the zero padding after the last of them.
+
+    Args:
+      x: [..., time, coef].
+
+    Returns:
+      [..., time] bool.
+    """
+    nonzero = jnp.any(x != 0, axis=-1)
+    return jax.lax.cummax(nonzero.astype(jnp.int32), axis=nonzero.ndim - 1, reverse=True).astype(bool)
