@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any
 
-from metaser_jax.errors import InputError
+from metaser_jax.errors import InputError, check_choice
+from metaser_jax.labels import EMOTIONS, FOUR_EMOTIONS
 
 
 def option(help: str, default: Any = dataclasses.MISSING, *, choices: tuple[str, ...] = ()) -> Any:
@@ -35,3 +36,118 @@ class PrepareConfig:
     def __post_init__(self) -> None:
         require(bool(self.corpora), "corpora", self.corpora, "at least one corpus")
         require(self.workers >= 0, "workers", self.workers, "0 (one per core) or a positive number")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The network and its input; part of what a run is."""
+
+    emotions: tuple[str, ...] = option("Emotions to tell apart, separated by commas.", FOUR_EMOTIONS)
+    hidden_dim: int = option("Hidden units of each LSTM layer and of the first dense layer.", 128)
+    pooling: str = option(
+        "How the second LSTM's states become one vector: the last of 120 (the paper), or mean, or mean and deviation, "
+        "over the real frames.",
+        "last",
+        choices=("last", "mean", "mean_std"),
+    )
+    activation: str = option(
+        "Non-linearity between the dense layers (the paper: none).", "none", choices=("none", "relu")
+    )
+    normalise: str = option(
+        "Input normalisation over the real frames: none (the paper), or per corpus, per speaker, per utterance.",
+        "none",
+        choices=("none", "corpus", "speaker", "utterance"),
+    )
+
+    def __post_init__(self) -> None:
+        require(len(self.emotions) >= 2, "emotions", self.emotions, "at least two emotions")
+        require(len(set(self.emotions)) == len(self.emotions), "emotions", self.emotions, "each emotion once")
+        for emotion in self.emotions:
+            check_choice("--emotions", emotion, EMOTIONS)
+        require(self.hidden_dim >= 1, "hidden_dim", self.hidden_dim, "1 or more")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetaTrainConfig(ModelConfig):
+    """experiments/meta_train.py."""
+
+    data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
+    sources: tuple[str, ...] = option("Corpora to learn from, separated by commas.")
+    run_dir: str = option("Folder for the checkpoint, config.json and metrics.jsonl.")
+    order: str = option("MAML's order: first (FOMAML) or second.", "second", choices=("first", "second"))
+    inner_steps: int = option("Gradient steps on a task's support set.", 1)
+    inner_lr: float = option("Step size of the inner SGD.", 2e-4)
+    meta_lr: float = option("Learning rate of the outer Adam.", 1e-6)
+    tasks_per_episode: int = option("Tasks per episode.", 8)
+    shots: int = option("Support utterances per emotion and task.", 5)
+    queries: int = option("Query utterances per emotion and task.", 10)
+    episodes: int = option("Episodes to train for.", 10_000)
+    pool_sources: bool = option("Draw each task from all sources together, instead of from one corpus.", False)
+    seed: int = option("Seed of the initial parameters and of the episodes.", 0)
+    split_seed: int = option("Seed of the sources' train, validation and test parts.", 0)
+    log_every: int = option("Episodes per line of metrics.jsonl, and per dispatch to the device.", 20)
+    checkpoint_every: int = option("Episodes between checkpoints; a multiple of --log_every.", 100)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(bool(self.sources), "sources", self.sources, "at least one corpus")
+        require(len(set(self.sources)) == len(self.sources), "sources", self.sources, "each corpus once")
+        for flag in (
+            "inner_steps",
+            "tasks_per_episode",
+            "shots",
+            "queries",
+            "episodes",
+            "log_every",
+            "checkpoint_every",
+        ):
+            require(getattr(self, flag) >= 1, flag, getattr(self, flag), "1 or more")
+        for flag in ("inner_lr", "meta_lr"):
+            require(getattr(self, flag) > 0, flag, getattr(self, flag), "a number above 0")
+        require(
+            self.checkpoint_every % self.log_every == 0,
+            "checkpoint_every",
+            self.checkpoint_every,
+            f"a multiple of --log_every={self.log_every}",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(ModelConfig):
+    """experiments/finetune.py. The network and its input are those of --init, unless that is scratch."""
+
+    data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
+    init: str = option("Run directory to start from (experiments/meta_train.py), or scratch.")
+    target: str = option("Corpus to adapt to.")
+    out: str = option("Folder for results.jsonl and config.json.")
+    split: str = option(
+        "random, as the paper, or speaker: no speaker in two parts.", "random", choices=("random", "speaker")
+    )
+    split_seed: int = option("Seed of the target's train, validation and test parts.", 0)
+    shots: int | None = option("Training utterances per emotion; or give --fraction.", None)
+    fraction: float | None = option("Fraction of the training part, above 0 and at most 1; or give --shots.", None)
+    adapt: str = option("Layers to adapt: all, or the dense head.", "all", choices=("all", "head"))
+    validation: str = option(
+        "Where the utterances come from whose loss stops training: split (the validation part, a fifth of the training "
+        "data, as the paper), draw (a fifth of the drawn utterances, held out) or none (train for --max_epochs).",
+        "split",
+        choices=("split", "draw", "none"),
+    )
+    seeds: int = option("Repetitions, seeds 0, 1, ...: each draws its own utterances.", 5)
+    optimizer: str = option("Optimizer.", "adam", choices=("adam", "sgd"))
+    lr: float = option("Learning rate.", 1e-3)
+    batch_size: int = option("Utterances per step.", 64)
+    max_epochs: int = option("Passes over the drawn utterances, at most.", 200)
+    patience: int = option("Epochs without a lower validation loss before training stops.", 20)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = [flag for flag in ("shots", "fraction") if getattr(self, flag) is not None]
+        require(len(given) == 1, "shots", given, "exactly one of --shots=K and --fraction=F")
+        if self.shots is not None:
+            require(self.shots >= 1, "shots", self.shots, "1 or more")
+        else:
+            require(0 < self.fraction <= 1, "fraction", self.fraction, "a number above 0 and at most 1")
+        for flag in ("seeds", "batch_size", "max_epochs", "patience"):
+            require(getattr(self, flag) >= 1, flag, getattr(self, flag), "1 or more")
+        require(self.lr > 0, "lr", self.lr, "a number above 0")

@@ -61,7 +61,7 @@ def finetune(
     params: Params,
     key: jax.Array,
     train: Batch,
-    valid: Batch,
+    valid: Batch | None,
     *,
     optimizer: optax.GradientTransformation,
     batch_size: int = 64,
@@ -75,14 +75,15 @@ def finetune(
       params: where to start.
       key: PRNG key of the shuffling.
       train: x [n, time, coef], y [n], optional weight [n]; an utterance of weight 0 is padding.
-      valid: as train. Its loss chooses the epoch.
+      valid: as train; its loss chooses the epoch. None trains for max_epochs and returns the last.
       optimizer: see `restrict`.
       batch_size: utterances per step; fewer utterances than that make one step per epoch.
       max_epochs: passes over train, at most.
       patience: epochs without a lower validation loss before it stops; max_epochs or more never stops early.
 
     Returns:
-      Parameters of the epoch with the lowest validation loss, the start included, and FinetuneInfo.
+      Parameters of the epoch with the lowest validation loss, the start included, and FinetuneInfo (without
+      validation its best_valid_loss is 0).
     """
     n = train.y.shape[0]
     steps = math.ceil(n / batch_size)
@@ -102,8 +103,9 @@ def finetune(
         order = jax.random.permutation(jax.random.fold_in(key, state.epoch), n)
         rows = jnp.concatenate([order, jnp.full(steps * batch - n, n, order.dtype)]).reshape(steps, batch)
         (params, opt_state), _ = jax.lax.scan(minibatch_step, (state.params, state.opt_state), rows)
-        loss, epoch = loss_fn(params, valid), state.epoch + 1
-        better = loss < state.best_loss
+        epoch = state.epoch + 1
+        loss = state.best_loss if valid is None else loss_fn(params, valid)
+        better = jnp.bool_(valid is None) | (loss < state.best_loss)
         return _State(
             params,
             opt_state,
@@ -117,6 +119,7 @@ def finetune(
         return (state.epoch < max_epochs) & (state.epoch - state.best_epoch < patience)
 
     zero = jnp.zeros((), jnp.int32)
-    start = _State(params, optimizer.init(params), params, loss_fn(params, valid), zero, zero)
+    first_loss = jnp.zeros((), train.x.dtype) if valid is None else loss_fn(params, valid)
+    start = _State(params, optimizer.init(params), params, first_loss, zero, zero)
     end = jax.lax.while_loop(unfinished, run_epoch, start)
     return end.best_params, FinetuneInfo(end.best_epoch, end.epoch, end.best_loss)

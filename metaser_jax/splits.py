@@ -137,3 +137,20 @@ def draw_fraction(corpus: Corpus, pool: np.ndarray, fraction: float, seed: int) 
         )
     drawn, _ = train_test_split(pool, train_size=size, stratify=corpus.label[pool], random_state=seed)
     return np.sort(drawn)
+
+
+def hold_out(corpus: Corpus, drawn: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Divides drawn utterances into a training and a validation part: a fifth, at least one of each emotion.
+
+    Raises:
+      InputError: fewer than two of an emotion.
+    """
+    counts = np.bincount(corpus.label[drawn], minlength=len(corpus.emotions))
+    if counts.min() < 2:
+        raise InputError(
+            f"--validation=draw: {_per_emotion(corpus, counts)} were drawn of {corpus.name}, expected at least 2 of "
+            "each emotion, one to hold out. Draw more, or use --validation=split or none."
+        )
+    size = max(round(VALID_SHARE * len(drawn)), len(counts))
+    train, valid = train_test_split(drawn, test_size=size, stratify=corpus.label[drawn], random_state=seed)
+    return np.sort(train), np.sort(valid)

@@ -1,0 +1,24 @@
+"""Meta-trains on source corpora: learns parameters from which a few gradient steps adapt to a new language.
+
+python experiments/meta_train.py --data_dir=data --sources=ravdess,emodb --run_dir=runs/meta --preset=recommended
+"""
+
+from absl import flags
+
+from metaser_jax import cli
+from metaser_jax.config import MetaTrainConfig
+from metaser_jax.presets import META_TRAIN
+from metaser_jax.runs.meta_train import meta_train
+
+flags.DEFINE_enum("preset", "recommended", sorted(META_TRAIN), "Defaults of the other flags: see presets.py.")
+cli.define(MetaTrainConfig)
+
+
+def main() -> None:
+    config = cli.config(MetaTrainConfig, META_TRAIN)
+    folder = meta_train(config)
+    print(f"Next: python experiments/finetune.py --data_dir={config.data_dir} --init={folder} --target=... --out=...")
+
+
+if __name__ == "__main__":
+    cli.run(main)

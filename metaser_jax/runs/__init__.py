@@ -1,0 +1,1 @@
+"""What the programs of experiments/ do, as functions of their configurations."""

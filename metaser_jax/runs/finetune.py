@@ -1,0 +1,168 @@
+"""Fine-tuning on a target language for several seeds at once, and its scores on the whole test part."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from metaser_jax import splits
+from metaser_jax.checkpoints import Checkpoints
+from metaser_jax.config import FinetuneConfig, MetaTrainConfig, ModelConfig
+from metaser_jax.errors import InputError
+from metaser_jax.finetuning import finetune, restrict
+from metaser_jax.loading import Ready, load_ready
+from metaser_jax.losses import cross_entropy
+from metaser_jax.metrics import scores, speaker_oracle
+from metaser_jax.models import EmotionLSTM
+from metaser_jax.runs.meta_train import make_trainer
+from metaser_jax.runs.run_dir import CONFIG, RESULTS, read_config, to_lines, write_text
+from metaser_jax.types import Batch, Params
+
+SCRATCH = "scratch"
+
+
+class Init(NamedTuple):
+    """Where fine-tuning starts: params, or None for random ones per seed; and what is known of their training."""
+
+    params: Params | None
+    source: dict[str, Any]
+
+
+def resolve(config: FinetuneConfig) -> tuple[FinetuneConfig, Init]:
+    """Loads the checkpoint that --init names; the network and its input are then the checkpoint's.
+
+    Raises:
+      InputError: init is neither scratch nor a finished run.
+    """
+    if config.init == SCRATCH:
+        return config, Init(None, {"method": SCRATCH, "order": None, "sources": [], "inner_steps": None})
+    saved = read_config(config.init)
+    names = {field.name for field in dataclasses.fields(MetaTrainConfig)}
+    missing = sorted(names - saved.keys())
+    if missing:
+        raise InputError(f"{config.init}: config.json lacks {', '.join(missing)}, expected what meta_train.py wrote.")
+    values = {name: tuple(saved[name]) if isinstance(saved[name], list) else saved[name] for name in names}
+    train_config = MetaTrainConfig(**values)
+    if config.target in train_config.sources:
+        raise InputError(
+            f"--target={config.target} is one of the sources of {config.init} ({', '.join(train_config.sources)}): "
+            "its test part would be scored by a model that has learned from it. Give a corpus that is not among them."
+        )
+    trainer = make_trainer(train_config)
+    with Checkpoints(config.init, read_only=True) as checkpoints:
+        best = checkpoints.best()
+        state = checkpoints.restore(best, trainer.state)
+    model = {field.name: getattr(train_config, field.name) for field in dataclasses.fields(ModelConfig)}
+    source = {name: saved[name] for name in ("method", "order", "sources", "inner_steps")} | {"init_episode": best}
+    # What a learner meta-learns is, for MAML, the parameters.
+    return dataclasses.replace(config, **model), Init(state.meta_params, source)
+
+
+def draw(config: FinetuneConfig, ready: Ready, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The utterances that a seed trains on and validates on: sorted indices into ready.corpus."""
+    corpus, pool = ready.corpus, ready.split.train
+    if config.shots is not None:
+        drawn = splits.draw_shots(corpus, pool, config.shots, seed)
+    else:
+        drawn = splits.draw_fraction(corpus, pool, config.fraction, seed)
+    if config.validation == "split":
+        return drawn, ready.split.valid
+    if config.validation == "draw":
+        return splits.hold_out(corpus, drawn, seed)
+    return drawn, drawn[:0]
+
+
+def run_finetune(config: FinetuneConfig) -> list[dict[str, Any]]:
+    """Fine-tunes config.seeds times, writes config.out/results.jsonl, a line per seed, and returns its rows.
+
+    Raises:
+      InputError: from loading the checkpoint or the corpus, or from drawing.
+    """
+    config, init = resolve(config)
+    ready = load_ready(
+        config.target,
+        config.data_dir,
+        emotions=config.emotions,
+        split_kind=config.split,
+        split_seed=config.split_seed,
+        normalisation=config.normalise,
+    )
+    seeds = range(config.seeds)
+    train_rows, valid_rows = map(np.stack, zip(*(draw(config, ready, seed) for seed in seeds), strict=True))
+    start = time.perf_counter()
+    logits, info = _train_and_predict(config, init.params, ready, train_rows, valid_rows)
+    seconds = time.perf_counter() - start
+
+    corpus, test, train = ready.corpus, ready.split.test, ready.split.train
+    classes = len(config.emotions)
+    oracle = speaker_oracle(corpus.label[train], corpus.speaker[train], corpus.speaker[test], classes)
+    shared = init.source | {
+        "target": config.target,
+        "language": corpus.language,
+        "split": config.split,
+        "split_seed": config.split_seed,
+        "split_digest": ready.split.digest,
+        "shots": config.shots,
+        "fraction": config.fraction,
+        "adapt": config.adapt,
+        "validation": config.validation,
+        "normalise": config.normalise,
+        "emotions": list(config.emotions),
+        "n_train": train_rows.shape[1],
+        "n_valid": valid_rows.shape[1],
+        "n_test": len(test),
+        "speaker_oracle_macro_f1": scores(corpus.label[test], oracle, classes)["macro_f1"],
+        "seconds": seconds / config.seeds,
+    }
+    rows = [
+        shared
+        | {"seed": seed, "best_epoch": int(info.best_epoch[seed]), "epochs": int(info.epochs[seed])}
+        | scores(corpus.label[test], logits[seed].argmax(-1), classes)
+        for seed in seeds
+    ]
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    identity = dataclasses.asdict(config) | {"corpus_digest": ready.raw_digest}
+    write_text(out / CONFIG, to_lines([identity]))
+    write_text(out / RESULTS, to_lines(rows))
+    return rows
+
+
+def _train_and_predict(config: FinetuneConfig, params: Params | None, ready: Ready, train_rows, valid_rows):
+    """All seeds as one program: test logits [seed, n_test, class], and FinetuneInfo with arrays [seed]."""
+    model = EmotionLSTM(config.hidden_dim, len(config.emotions), config.pooling, config.activation)
+    base = {"adam": optax.adam, "sgd": optax.sgd}[config.optimizer](config.lr)
+    optimizer = restrict(base, config.adapt)
+    loss_fn = cross_entropy(model.apply)
+
+    def one_seed(seed, train, valid, params, x, y, x_test):
+        key_init, key_order = jax.random.split(jax.random.key(seed))
+        if params is None:
+            params = model.init(key_init, x[:1])
+        tuned, info = finetune(
+            loss_fn,
+            params,
+            key_order,
+            Batch(x[train], y[train]),
+            Batch(x[valid], y[valid]) if valid.size else None,
+            optimizer=optimizer,
+            batch_size=config.batch_size,
+            max_epochs=config.max_epochs,
+            patience=config.patience,
+        )
+        return model.apply(tuned, x_test), info
+
+    def all_seeds(seeds, train, valid, *shared):
+        # One after another, so that each stops at its own epoch.
+        return jax.lax.map(lambda rows: one_seed(*rows, *shared), (seeds, train, valid))
+
+    x, y = jnp.asarray(ready.corpus.mfcc), jnp.asarray(ready.corpus.label)
+    logits, info = jax.jit(all_seeds)(
+        jnp.arange(config.seeds), train_rows, valid_rows, params, x, y, x[ready.split.test]
+    )
+    return np.asarray(logits), jax.tree.map(np.asarray, info)

@@ -1,0 +1,176 @@
+"""Meta-training on prepared source corpora: sources -> bank -> episodes -> learner -> checkpoint."""
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from tqdm import tqdm
+
+from metaser_jax import bank, episodes
+from metaser_jax.checkpoints import Checkpoints
+from metaser_jax.config import MetaTrainConfig
+from metaser_jax.errors import InputError
+from metaser_jax.loading import Ready, load_ready
+from metaser_jax.losses import LossFn, cross_entropy
+from metaser_jax.meta.learner import Learner
+from metaser_jax.meta.maml import maml
+from metaser_jax.models import EmotionLSTM
+from metaser_jax.runs.run_dir import METRICS, claim, to_lines, write_text
+from metaser_jax.training import TrainState, init_state, run_interval, validation_loss
+
+# Tasks of the fixed episode whose query loss after adaptation chooses the checkpoint.
+VALIDATION_TASKS = 16
+
+
+class Trainer(NamedTuple):
+    """What a configuration makes: the model, its loss, the learner, the outer optimizer, and the initial state."""
+
+    model: EmotionLSTM
+    loss_fn: LossFn
+    learner: Learner
+    optimizer: optax.GradientTransformation
+    state: TrainState
+
+
+def make_trainer(config: MetaTrainConfig) -> Trainer:
+    """Builds the trainer; the initial parameters depend on config.seed alone."""
+    model = EmotionLSTM(config.hidden_dim, len(config.emotions), config.pooling, config.activation)
+    loss_fn = cross_entropy(model.apply)
+    learner = maml(loss_fn, config.inner_lr, config.inner_steps, config.order)
+    optimizer = optax.adam(config.meta_lr)
+    params = model.init(_keys(config)[0], jnp.zeros((1, 120, 20)))
+    return Trainer(model, loss_fn, learner, optimizer, init_state(learner, params, optimizer))
+
+
+def _keys(config: MetaTrainConfig) -> jax.Array:
+    return jax.random.split(jax.random.key(config.seed), 3)  # parameters, training episodes, validation episode
+
+
+def load_sources(config: MetaTrainConfig) -> list[Ready]:
+    """Loads the source corpora and checks that episodes can be drawn from them.
+
+    Raises:
+      InputError: a corpus that is not prepared, or too small for the shots and queries.
+    """
+    ready = [
+        load_ready(
+            name,
+            config.data_dir,
+            emotions=config.emotions,
+            split_kind="random",
+            split_seed=config.split_seed,
+            normalisation=config.normalise,
+        )
+        for name in config.sources
+    ]
+    train = [r.corpus.take(r.split.train) for r in ready]
+    bank.check_enough(train, config.shots, config.queries, pool=config.pool_sources, part="training part")
+    return ready
+
+
+def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> Path:
+    """Runs, or goes on with, the meta-training that config.run_dir names.
+
+    Args:
+      config: the run.
+      log: prints a line.
+
+    Returns:
+      The run directory.
+
+    Raises:
+      InputError: sources that do not allow it, a run_dir of another configuration, a loss that is not finite.
+    """
+    ready = load_sources(config)
+    identity = dataclasses.asdict(config) | {
+        "method": "metaser",
+        "corpus_digests": {name: r.raw_digest for name, r in zip(config.sources, ready, strict=True)},
+        "split_digests": {name: r.split.digest for name, r in zip(config.sources, ready, strict=True)},
+    }
+    folder = Path(config.run_dir)
+    claim(folder, identity, free=("data_dir", "run_dir"))
+    trainer = make_trainer(config)
+    interval, validate, state = _compile(config, trainer, ready, log)
+    with Checkpoints(folder) as checkpoints:
+        lines: list[dict[str, Any]] = []
+        latest = checkpoints.latest()
+        if latest is not None:
+            state = checkpoints.restore(latest, state)
+            written = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+            lines = [line for line in written if line["episode"] <= latest]
+            log(f"Going on from the checkpoint at episode {latest} of {config.episodes}.")
+        write_text(folder / METRICS, to_lines(lines))
+        _loop(config, state, interval, validate, checkpoints, folder / METRICS)
+        log(f"Finished: {config.episodes} episodes, best validation at episode {checkpoints.best()}. Run: {folder}")
+    return folder
+
+
+def _compile(config: MetaTrainConfig, trainer: Trainer, ready: list[Ready], log: Callable[[str], None]):
+    """Compiles the interval and the validation once, and puts the data on the device.
+
+    Returns:
+      interval(state, n) -> (state, info), validate(state) -> loss, and the initial state.
+    """
+    sources = bank.build([r.corpus.take(r.split.train) for r in ready], pool=config.pool_sources)
+    held_out = bank.build([r.corpus.take(r.split.valid) for r in ready], pool=config.pool_sources)
+    _, key_train, key_valid = _keys(config)
+    shape = {"tasks": config.tasks_per_episode, "shots": config.shots, "queries": config.queries}
+    # Supports from the training part, queries from the validation part, as many as its smallest class has.
+    valid_queries = min(config.queries, int(held_out.count.min()))
+    valid_shape = {"tasks": VALIDATION_TASKS, "shots": config.shots, "queries": valid_queries}
+    valid_episode = jax.jit(lambda: episodes.sample(key_valid, sources, **valid_shape, query_bank=held_out))()
+
+    def interval(state, n, sources):
+        def sample(key):
+            return episodes.sample(key, sources, **shape)
+
+        return run_interval(trainer.learner, trainer.loss_fn, trainer.optimizer, sample, key_train, state, n)
+
+    def validate(meta_params, episode):
+        return validation_loss(trainer.learner, trainer.loss_fn, meta_params, episode)
+
+    start = time.perf_counter()
+    state = trainer.state
+    compiled_interval = jax.jit(interval, donate_argnums=0).lower(state, jnp.int32(1), sources).compile()
+    compiled_validate = jax.jit(validate).lower(state.meta_params, valid_episode).compile()
+    device = jax.devices()[0]
+    log(f"Compiled in {time.perf_counter() - start:.1f} s for {device.platform} ({device.device_kind}).")
+    return (
+        lambda state, n: compiled_interval(state, jnp.int32(n), sources),
+        lambda state: compiled_validate(state.meta_params, valid_episode),
+        state,
+    )
+
+
+def _loop(config: MetaTrainConfig, state: TrainState, interval, validate, checkpoints: Checkpoints, path: Path) -> None:
+    done = int(state.episode)
+    with (
+        path.open("a", encoding="utf-8") as file,
+        tqdm(total=config.episodes, initial=done, desc="meta-train", unit="episode", dynamic_ncols=True) as bar,
+    ):
+        while done < config.episodes:
+            n = min(config.log_every - done % config.log_every, config.episodes - done)
+            start = time.perf_counter()
+            state, info = interval(state, n)
+            measured = {name: float(value) for name, value in info._asdict().items()}
+            seconds = time.perf_counter() - start
+            done += n
+            line = {"episode": done, **measured, "valid_query_loss": float(validate(state))}
+            if not all(math.isfinite(value) for value in line.values()):
+                raise InputError(
+                    f"The loss is no longer finite between episodes {done - n + 1} and {done}: {line}. Lower "
+                    f"--meta_lr or --inner_lr; {config.run_dir} keeps the last checkpoint before."
+                )
+            file.write(to_lines([line | {"episodes_per_second": n / seconds}]))
+            file.flush()
+            bar.update(n)
+            bar.set_postfix(valid_query_loss=f"{line['valid_query_loss']:.3f}")
+            if done % config.checkpoint_every == 0 or done == config.episodes:
+                checkpoints.save(done, state, line["valid_query_loss"])

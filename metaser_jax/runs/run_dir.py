@@ -1,0 +1,72 @@
+"""A run directory's text files: config.json says what the run is, *.jsonl what it measured, a line each."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from metaser_jax.errors import InputError
+
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+RESULTS = "results.jsonl"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file's content as a whole: a killed program leaves the old or the new one, never a part."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def to_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """One JSON object per line."""
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def read_config(run_dir: str | Path) -> dict[str, Any]:
+    """config.json of a run.
+
+    Raises:
+      InputError: it is missing or is not JSON.
+    """
+    path = Path(run_dir) / CONFIG
+    if not path.is_file():
+        raise InputError(
+            f"{run_dir} is no run: {CONFIG} is missing, expected the --run_dir of experiments/meta_train.py."
+        )
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}), expected what experiments/meta_train.py wrote.") from error
+
+
+def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = ()) -> bool:
+    """Makes run_dir, or recognises it as the same run's.
+
+    Args:
+      config: what identifies the run, JSON-able; written to config.json of a new run.
+      free: keys that may differ from those of the run that is there.
+
+    Returns:
+      True if the run was there before.
+
+    Raises:
+      InputError: it belongs to another configuration; the message names the keys that differ.
+    """
+    folder = Path(run_dir)
+    config = json.loads(json.dumps(config))  # tuples become lists, as in the file
+    if (folder / CONFIG).exists():
+        old = read_config(folder)
+        keys = sorted((config.keys() | old.keys()) - set(free))
+        differ = [f"{k} (was {old.get(k)!r}, now {config.get(k)!r})" for k in keys if old.get(k) != config.get(k)]
+        if differ:
+            raise InputError(
+                f"{run_dir} holds a run of another configuration: {', '.join(differ)}. Give another folder, "
+                "the same flags to go on with that run, or remove it."
+            )
+        return True
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
+    return False
