@@ -1,20 +1,28 @@
 """MetaSER in JAX: model-agnostic meta-learning for low-resource speech emotion recognition."""
 
-from metaser_jax.errors import InputError
-from metaser_jax.losses import cross_entropy
-from metaser_jax.meta.learner import Info, Learner
-from metaser_jax.meta.maml import maml
-from metaser_jax.models import EmotionLSTM
-from metaser_jax.types import Batch, Episode, frame_mask
+import importlib
 
-__all__ = [
-    "Batch",
-    "EmotionLSTM",
-    "Episode",
-    "Info",
-    "InputError",
-    "Learner",
-    "cross_entropy",
-    "frame_mask",
-    "maml",
-]
+# Imported on first use: preparing recordings, and each of its worker processes, needs no jax.
+_MODULE_OF = {
+    "Batch": "types",
+    "EmotionLSTM": "models",
+    "Episode": "types",
+    "Info": "meta.learner",
+    "InputError": "errors",
+    "Learner": "meta.learner",
+    "cross_entropy": "losses",
+    "frame_mask": "types",
+    "maml": "meta.maml",
+}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})

@@ -42,7 +42,8 @@ def build(corpora: Sequence[Corpus], *, pool: bool = False) -> Bank:
         if corpus.emotions != emotions:
             raise InputError(f"{corpus.name} has emotions {corpus.emotions}, expected those of the others: {emotions}.")
     label = np.concatenate([corpus.label for corpus in corpora])
-    source = np.repeat(0 if pool else np.arange(len(corpora)), [len(corpus) for corpus in corpora])
+    source = np.repeat(np.arange(len(corpora)), [len(corpus) for corpus in corpora])
+    source = np.zeros_like(source) if pool else source
     rows = [
         [np.flatnonzero((source == corpus) & (label == emotion)) for emotion in range(len(emotions))]
         for corpus in range(1 if pool else len(corpora))

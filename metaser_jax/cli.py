@@ -86,5 +86,8 @@ def run(main: Callable[[], int | None]) -> None:
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
+        except KeyboardInterrupt:
+            print("Interrupted.", file=sys.stderr)
+            return 130  # as a shell reports SIGINT
 
     app.run(guarded, flags_parser=_parse)

@@ -40,7 +40,10 @@ def lstm(params: LSTMParams, x: jax.Array) -> jax.Array:
 
     def step(carry, z):
         h, c = carry
-        i, f, g, o = jnp.split(z + h @ params.kernel_recurrent, 4, axis=-1)
+        gates = z + h @ params.kernel_recurrent
+        # NOTE: slices, because the gradient of this loop with jnp.split under vmap is wrong in float64 on CPU as
+        # compiled by jax 0.10.2 (tests/test_lstm.py compares).
+        i, f, g, o = (gates[..., k * hidden : (k + 1) * hidden] for k in range(4))
         c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
         h = jax.nn.sigmoid(o) * jnp.tanh(c)
         return (h, c), h

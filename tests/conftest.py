@@ -1,4 +1,4 @@
-"""Shared fixtures. jax is configured before its first use: two CPU devices, strict dtype promotion."""
+"""Shared fixtures. jax is configured before its first use: two CPU devices."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,6 @@ import jax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 2)
-jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +17,10 @@ def real_corpora() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real recordings are not at {folder}; METASER_CORPORA may point to them")
     return folder
+
+
+@pytest.fixture
+def strict_promotion():
+    """No implicit mixing of dtypes in our own code (optax's Adam does not run under it)."""
+    with jax.numpy_dtype_promotion("strict"):
+        yield

@@ -15,10 +15,10 @@ from metaser_jax.checkpoints import Checkpoints
 from metaser_jax.config import FinetuneConfig, MetaTrainConfig, ModelConfig
 from metaser_jax.errors import InputError
 from metaser_jax.finetuning import finetune, restrict
-from metaser_jax.loading import Ready, load_ready
 from metaser_jax.losses import cross_entropy
 from metaser_jax.metrics import scores, speaker_oracle
 from metaser_jax.models import EmotionLSTM
+from metaser_jax.ready import Ready, load_ready
 from metaser_jax.runs.meta_train import make_trainer
 from metaser_jax.runs.run_dir import CONFIG, RESULTS, read_config, to_lines, write_text
 from metaser_jax.types import Batch, Params

@@ -17,11 +17,11 @@ from metaser_jax import bank, episodes
 from metaser_jax.checkpoints import Checkpoints
 from metaser_jax.config import MetaTrainConfig
 from metaser_jax.errors import InputError
-from metaser_jax.loading import Ready, load_ready
 from metaser_jax.losses import LossFn, cross_entropy
 from metaser_jax.meta.learner import Learner
 from metaser_jax.meta.maml import maml
 from metaser_jax.models import EmotionLSTM
+from metaser_jax.ready import Ready, load_ready
 from metaser_jax.runs.run_dir import METRICS, claim, to_lines, write_text
 from metaser_jax.training import TrainState, init_state, run_interval, validation_loss
 

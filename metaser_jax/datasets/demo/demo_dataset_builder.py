@@ -1,0 +1,54 @@
+"""The demo's corpora of synthetic voices, one per language. See README.md beside this file."""
+
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+
+from metaser_jax.datasets.base import CorpusBuilder
+from metaser_jax.labels import FOUR_EMOTIONS
+
+
+class _Demo(CorpusBuilder, skip_registration=True):
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "MFCC [120, 20] of the synthetic voices."}
+    LICENSE = "Made by this project's own demo; nobody's recordings."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Run the demo: it makes the recordings in MANUAL_DIR/demo_LANGUAGE/."
+
+    STEM = r"(?P<speaker>[fm]\d+)_(?P<code>[a-z]+)_\d+"
+    STEM_MEANS = "speaker_emotion_number, e.g. f1_angry_03"
+    EMOTION_OF_CODE: ClassVar = {emotion: (emotion, emotion) for emotion in FOUR_EMOTIONS}
+
+
+class DemoEnglish(_Demo):
+    """The source language with the most recordings, with German."""
+
+    LANGUAGE = "English"
+    LAYOUT = "demo_english/f1_angry_03.wav"
+
+
+class DemoGerman(_Demo):
+    """A source language."""
+
+    LANGUAGE = "German"
+    LAYOUT = "demo_german/f1_angry_03.wav"
+
+
+class DemoItalian(_Demo):
+    """A target language."""
+
+    LANGUAGE = "Italian"
+    LAYOUT = "demo_italian/f1_angry_03.wav"
+
+
+class DemoPersian(_Demo):
+    """A target language."""
+
+    LANGUAGE = "Persian"
+    LAYOUT = "demo_persian/f1_angry_03.wav"
+
+
+class DemoUrdu(_Demo):
+    """A target language."""
+
+    LANGUAGE = "Urdu"
+    LAYOUT = "demo_urdu/f1_angry_03.wav"

@@ -1,0 +1,39 @@
+"""EMO-DB (Burkhardt et al., 2005): ten German actors. See README.md beside this file."""
+
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+
+from metaser_jax.datasets.base import CorpusBuilder
+
+
+class Builder(CorpusBuilder):
+    """535 utterances of 10 speakers, seven emotions."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "MFCC [120, 20] of the 535 recordings of the first release."}
+    HOMEPAGE = "http://emodb.bilderbar.info"
+    LICENSE = "See the site of the corpus, which asks to cite Burkhardt et al., 2005."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    Get http://emodb.bilderbar.info/download/download.zip (about 40 MB), unpack it and put its folder wav into
+    MANUAL_DIR/emodb/.
+    """
+
+    LANGUAGE = "German"
+    LAYOUT = "emodb/**/wav/03a01Fa.wav"
+    PUBLISHED = 535
+    MORE_THAN_PUBLISHED = (
+        "The 2.0 release adds 281 recordings that listeners did not agree on, under names of the same form; use the "
+        "first release, http://emodb.bilderbar.info/download/download.zip."
+    )
+    STEM = r"(?P<speaker>\d\d)[ab]\d\d(?P<code>[A-Z])[a-f]"
+    STEM_MEANS = "speaker (2 digits), text (a or b, 2 digits), emotion (a letter), take (a to f), e.g. 03a01Fa"
+    EMOTION_OF_CODE: ClassVar = {  # initials of the German words
+        "W": ("anger", "angry"),
+        "F": ("happiness", "happy"),
+        "N": ("neutral", "neutral"),
+        "T": ("sadness", "sad"),
+        "L": ("boredom", "boredom"),
+        "E": ("disgust", "disgust"),
+        "A": ("anxiety/fear", "fear"),
+    }

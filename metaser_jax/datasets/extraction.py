@@ -1,0 +1,86 @@
+"""Features of many files, in order, by several processes and in bounded memory."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from metaser_jax import features
+from metaser_jax.errors import InputError
+from metaser_jax.features import Extraction, RecordingError
+
+# Starting processes takes seconds (each imports librosa), which a small corpus does not pay back.
+MIN_FILES_FOR_PROCESSES = 64
+_CHUNK = 8
+
+
+def cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def extract_all(paths: Sequence[Path], workers: int = 0) -> Iterator[Extraction | RecordingError]:
+    """Extracts each file; the results are the same, to the bit, for any number of workers.
+
+    Args:
+      paths: the files.
+      workers: number of processes; 0 takes one per core, 1 works in this process.
+
+    Yields:
+      One result per path, in the order of `paths`; for a file that cannot be used, the error.
+
+    Raises:
+      InputError: a worker process died.
+    """
+    workers = min(workers or cores(), -(-len(paths) // _CHUNK))
+    if workers <= 1 or len(paths) < MIN_FILES_FOR_PROCESSES:
+        for path in paths:
+            yield _extract(path)
+        return
+    chunks = (paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK))
+    pending = deque()
+    # Not fork: the parent's threads (BLAS, a GPU's) may hold locks at that moment.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
+        for chunk in chunks:
+            pending.append(pool.submit(_extract_chunk, chunk))
+            if len(pending) > 2 * workers:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "A worker process died: out of memory, killed, or started from a script without "
+            '`if __name__ == "__main__":`. Try --workers=1.'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _extract(path: Path) -> Extraction | RecordingError:
+    try:
+        return features.extract(path)
+    except RecordingError as error:
+        return RecordingError(error.path, error.reason)  # without the traceback, which keeps the samples alive
+
+
+def _extract_chunk(paths: Sequence[Path]) -> list[Extraction | RecordingError]:
+    return [_extract(path) for path in paths]
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches every process of the terminal; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A parent that is killed cannot stop its workers, and they would wait for work for ever.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)

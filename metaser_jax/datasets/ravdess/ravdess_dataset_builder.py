@@ -1,0 +1,43 @@
+"""RAVDESS (Livingstone and Russo, 2018), its speech part: 24 North American actors. See README.md beside this file."""
+
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+
+from metaser_jax.datasets.base import CorpusBuilder
+
+
+class Builder(CorpusBuilder):
+    """1440 utterances of 24 speakers, eight emotions."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "MFCC [120, 20] of Audio_Speech_Actors_01-24.zip."}
+    HOMEPAGE = "https://zenodo.org/record/1188976"
+    LICENSE = "CC BY-NC-SA 4.0"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    Get Audio_Speech_Actors_01-24.zip (208,468,073 bytes, md5 bc696df654c87fed845eb13823edef8a) from
+    https://zenodo.org/record/1188976, unpack it and put its folders Actor_01 to Actor_24 into MANUAL_DIR/ravdess/.
+    """
+
+    LANGUAGE = "English"
+    LAYOUT = "ravdess/**/Actor_01/03-01-05-01-02-01-01.wav"
+    PUBLISHED = 1440
+    STEM = r"03-01-(?P<code>\d\d)-\d\d-\d\d-\d\d-(?P<speaker>\d\d)"
+    STEM_MEANS = (
+        "seven numbers of two digits: 03 (audio), 01 (speech), emotion, intensity, statement, repetition, actor, "
+        "e.g. 03-01-05-01-02-01-12"
+    )
+    NOT_OURS: ClassVar = {
+        r"0[12](-\d\d){6}": "from a video recording (modality 01 or 02)",
+        r"03-02(-\d\d){5}": "a song (vocal channel 02)",
+    }
+    EMOTION_OF_CODE: ClassVar = {
+        "01": ("neutral", "neutral"),
+        "02": ("calm", "calm"),  # not neutral: the corpus has both
+        "03": ("happy", "happy"),
+        "04": ("sad", "sad"),
+        "05": ("angry", "angry"),
+        "06": ("fearful", "fear"),
+        "07": ("disgust", "disgust"),
+        "08": ("surprised", "surprise"),
+    }

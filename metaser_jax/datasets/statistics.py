@@ -1,0 +1,99 @@
+"""What a prepared corpus consists of, for people: counts per emotion, speakers, duration, what was left out and why."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from metaser_jax.datasets.recordings import Left
+from metaser_jax.labels import EMOTIONS
+
+_MAX_FILES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """One prepared corpus.
+
+    Attributes:
+      name: the corpus's name, e.g. "urdu".
+      language: English name of the language.
+      utterances: number of utterances.
+      published: number of utterances that the corpus's documentation states, if it does.
+      speakers: number of speakers.
+      emotions: (label, the corpus's own name of the emotion) -> utterances, in the order of labels.EMOTIONS.
+      seconds: sum of the durations.
+      sample_rates: rate in Hz of the files -> utterances.
+      skipped: recordings that could not be used (skip_bad).
+      excluded: recordings of other parts of the corpus, e.g. songs.
+      duplicates: groups of files with identical bytes; all of them are among the utterances.
+    """
+
+    name: str
+    language: str
+    utterances: int
+    published: int | None
+    speakers: int
+    emotions: dict[tuple[str, str], int]
+    seconds: float
+    sample_rates: dict[int, int]
+    skipped: tuple[Left, ...]
+    excluded: tuple[Left, ...]
+    duplicates: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        language: str,
+        published: int | None,
+        columns: Mapping[str, np.ndarray],
+        metadata: Mapping[str, Sequence[Any]],
+    ) -> "Statistics":
+        """Computes them from what is on disk: the columns of the examples and the dataset's metadata."""
+        counts = Counter(zip(columns["label"].tolist(), columns["emotion"].tolist(), strict=True))
+        return cls(
+            name=name,
+            language=language,
+            utterances=len(columns["label"]),
+            published=published,
+            speakers=len(set(columns["speaker"].tolist())),
+            emotions={(EMOTIONS[label], own): counts[label, own] for label, own in sorted(counts)},
+            seconds=float(columns["seconds"].sum(dtype=np.float64)),
+            sample_rates=dict(sorted(Counter(columns["sample_rate"].tolist()).items())),
+            skipped=tuple(Left(*left) for left in metadata["skipped"]),
+            excluded=tuple(Left(*left) for left in metadata["excluded"]),
+            duplicates=tuple(tuple(files) for files in metadata["duplicates"]),
+        )
+
+    def report(self) -> str:
+        """Several lines of text."""
+        complete = ""
+        if self.published is not None and self.utterances != self.published:
+            complete = f" of {self.published} published"
+        rates = ", ".join(f"{rate:,} Hz ({n})" for rate, n in self.sample_rates.items())
+        width = max(len(own) for _, own in self.emotions)
+        lines = [
+            f"{self.name} ({self.language}): {self.utterances} utterances{complete}, {self.speakers} speakers, "
+            f"{self.seconds:,.0f} s ({self.seconds / 3600:.2f} h)",
+            *(f"  {label:<10} {own:<{width}} {n:>6}" for (label, own), n in self.emotions.items()),
+            f"  sampling rates: {rates}",
+            *_lines("skipped", self.skipped),
+            *_lines("not part of this corpus", self.excluded),
+            f"  byte-identical recordings, all kept: {len(self.duplicates) or 'none'}",
+            *(f"    {' = '.join(files)}" for files in self.duplicates),
+        ]
+        return "\n".join(lines)
+
+
+def _lines(title: str, left: Sequence[Left]) -> list[str]:
+    """The files that were left out, grouped by reason."""
+    lines = [f"  {title}: {len(left) or 'none'}"]
+    for reason, group in groupby(sorted(left, key=lambda one: one.reason), key=lambda one: one.reason):
+        files = [one.file for one in group]
+        more = f" and {len(files) - _MAX_FILES} more" if len(files) > _MAX_FILES else ""
+        lines.append(f"    {', '.join(files[:_MAX_FILES])}{more}: {reason}")
+    return lines

@@ -1,0 +1,33 @@
+"""URDU (Latif et al., 2018): spontaneous Urdu speech from television talk shows. See README.md beside this file."""
+
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+
+from metaser_jax.datasets.base import CorpusBuilder
+
+
+class Builder(CorpusBuilder):
+    """400 utterances of 29 speakers, 100 of each emotion."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "MFCC [120, 20] of the recordings in siddiquelatif/URDU-Dataset at 4b546d4."}
+    HOMEPAGE = "https://github.com/siddiquelatif/URDU-Dataset"
+    LICENSE = "Free for research; see the repository of the corpus."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    Get https://github.com/siddiquelatif/URDU-Dataset (git clone, or its zip archive, unpacked) and put its folders
+    Angry, Happy, Neutral and Sad into MANUAL_DIR/urdu/.
+    """
+
+    LANGUAGE = "Urdu"
+    LAYOUT = "urdu/**/Angry/SM1_F1_A01.wav"
+    PUBLISHED = 400
+    # The speaker's number, not "38 speakers" of the corpus's own README: the names show 29.
+    STEM = r"(?P<speaker>S[MF]\d+)_F\d+_(?P<code>[A-Z])\d+"
+    STEM_MEANS = "S, M or F, speaker_F, file_emotion, number, e.g. SM1_F10_A010"
+    EMOTION_OF_CODE: ClassVar = {
+        "A": ("Angry", "angry"),
+        "H": ("Happy", "happy"),
+        "N": ("Neutral", "neutral"),
+        "S": ("Sad", "sad"),
+    }

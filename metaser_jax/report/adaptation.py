@@ -1,0 +1,178 @@
+"""Macro F1 against the amount of target data: one panel for each target and split, one line for each method.
+
+The line is the mean over seeds, the band the sample standard deviation, the faint dots the seeds. Dashed: chance, a
+uniform guess. Dotted, where the split is random: the speaker oracle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metaser_jax.errors import InputError
+from metaser_jax.metrics import mean_and_deviation
+from metaser_jax.report import style
+from metaser_jax.report.rows import Row
+from metaser_jax.report.series import Series, amount, series, series_names
+from metaser_jax.report.summaries import distinct
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLUMNS = 3
+_X_LABELS = {
+    "shots": "shots: training utterances per emotion",
+    "fraction": "fraction of the target's training part",
+}
+
+
+def plot_adaptation(rows: Iterable[Row], path: str | Path) -> Path:
+    """Writes the picture as PNG or SVG, by the suffix of path, and returns the path."""
+    return style.save(adaptation_figure(rows), path)
+
+
+def adaptation_figure(rows: Iterable[Row]) -> Figure:
+    """The picture, not yet written.
+
+    Raises:
+      InputError: no rows; rows that `summaries.distinct` refuses; no matplotlib.
+    """
+    rows = distinct(rows)
+    if not rows:
+        raise InputError("plot_adaptation: got no rows, expected results.")
+    panels: dict[tuple, list[Row]] = defaultdict(list)
+    for row in rows:
+        panels[*style.place(row), amount(row)[0] == "fraction"].append(row)
+    columns = min(COLUMNS, len(panels))
+    height = math.ceil(len(panels) / columns)
+    width = 6.8 if columns == 1 else 3.7 * columns
+    figure = style.new_figure(width, 1.6 + (4.0 if columns == 1 else 3.4) * height)
+    looks = style.looks(map(series, rows))
+    for number, (_, panel) in enumerate(sorted(panels.items()), 1):
+        axes = figure.add_subplot(height, columns, number)
+        _draw_panel(axes, panel, looks, split_in_title=len({row["split"] for row in rows}) > 1)
+        if (number - 1) % columns == 0:
+            axes.set_ylabel("macro F1 on the test part", fontsize=style.NORMAL)
+    figure.suptitle(_title(panels, rows), fontsize=style.LARGE)
+    style.legend_below(figure, _handles(looks, rows))
+    return figure
+
+
+def chance_macro_f1(confusion: Sequence[Sequence[int]]) -> float:
+    """Macro F1 of guessing each class equally often, hearing nothing: mean over classes of 2 p q / (p + q).
+
+    p: the class's share of the test part, q = 1 / classes: precision is p and recall q.
+    """
+    share = np.sum(confusion, axis=1) / max(np.sum(confusion), 1)
+    guess = 1 / len(share)
+    return float(np.mean(2 * share * guess / (share + guess)))
+
+
+def _draw_panel(axes: Axes, rows: list[Row], looks: dict[Series, style.Look], split_in_title: bool) -> None:
+    kind = amount(rows[0])[0]
+    positions = sorted({amount(row)[1] for row in rows})
+    here = [key for key in looks if any(series(row) == key for row in rows)]
+    for index, key in enumerate(here):
+        values = defaultdict(list)
+        for row in rows:
+            if series(row) == key:
+                values[amount(row)[1]].append(row["macro_f1"])
+        # A single amount has no line: the methods then stand side by side, or they would hide each other.
+        shift = index - (len(here) - 1) / 2 if len(positions) == 1 else 0
+        _draw_series(axes, dict(sorted(values.items())), looks[key], shift, kind)
+    chance = np.mean([chance_macro_f1(row["confusion"]) for row in rows])
+    axes.axhline(chance, color=style.GREY, linestyle="--", linewidth=1.2, zorder=1)
+    oracle = _oracle(rows)
+    if oracle:
+        # Constant unless the oracle was trained on the drawn utterances alone.
+        level = list(oracle.values())
+        if len(oracle) == 1 or np.ptp(level) < 1e-6:
+            axes.axhline(np.mean(level), color="black", linestyle=":", linewidth=1.6, zorder=1)
+        else:
+            axes.plot(list(oracle), level, color="black", linestyle=":", linewidth=1.6, zorder=1)
+    _scale(axes, positions, kind)
+    axes.set_xlabel(_X_LABELS[kind], fontsize=style.NORMAL)
+    axes.set_title(style.plain(style.place_name(rows, with_split=split_in_title)), fontsize=style.NORMAL + 1)
+    axes.set_ylim(0, 1)
+    axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
+    axes.set_axisbelow(True)
+    style.despine(axes)
+
+
+def _draw_series(axes: Axes, values: dict[float, list[float]], look: style.Look, shift: float, kind: str) -> None:
+    at = np.array(list(values), float)
+    if shift:
+        at = at * 1.15**shift if kind == "shots" else at + 0.02 * shift
+    mean, deviation = np.array([mean_and_deviation(v) for v in values.values()]).T
+    for x, seeds in zip(at, values.values(), strict=True):
+        if len(seeds) > 1:
+            axes.plot([x] * len(seeds), seeds, ".", color=look.color, alpha=0.35, markersize=5, zorder=2)
+    if len(at) > 1 and deviation.any():
+        axes.fill_between(at, mean - deviation, mean + deviation, color=look.color, alpha=0.15, linewidth=0, zorder=2)
+    elif deviation[0] > 0:
+        axes.errorbar(at, mean, yerr=deviation, color=look.color, capsize=4, linewidth=1.5, zorder=3)
+    axes.plot(at, mean, zorder=4, **look._asdict())
+
+
+def _oracle(rows: list[Row]) -> dict[float, float]:
+    """Mean of the speaker oracle at each amount of data. With no speaker in two parts it has nothing to go by."""
+    by_amount = defaultdict(list)
+    for row in rows:
+        if row["split"] == "random" and row["speaker_oracle_macro_f1"] is not None:
+            by_amount[amount(row)[1]].append(row["speaker_oracle_macro_f1"])
+    return {x: float(np.mean(v)) for x, v in sorted(by_amount.items())}
+
+
+def _scale(axes: Axes, positions: list[float], kind: str) -> None:
+    """Logarithmic for shots (linear below one, for zero shots), linear for fractions; ticks at the amounts."""
+    first, last = positions[0], positions[-1]
+    if kind == "fraction":
+        margin = 0.05 * (last - first) or 0.1
+        axes.set_xlim(first - margin, last + margin)
+        place = np.array(positions)
+    else:
+        logarithmic = ("log", {}) if first > 0 else ("symlog", {"linthresh": 1})
+        axes.set_xscale(logarithmic[0], **logarithmic[1])
+        margin = 2.0 if first == last else 1.25
+        axes.set_xlim(first / margin if first > 0 else -0.25, max(last, 1) * margin)
+        # 0, 1 and 10 are equally far apart on the mixed scale.
+        place = np.array([math.log10(x) + 1 if x >= 1 else x for x in positions])
+    ticks: list[int] = []
+    for index in range(len(positions) - 1, -1, -1):
+        # From the largest down, each tick that keeps clear of the one before it.
+        if not ticks or place[ticks[-1]] - place[index] >= 0.07 * np.ptp(place):
+            ticks.append(index)
+    axes.set_xticks([positions[i] for i in ticks], [f"{positions[i]:g}" for i in ticks])
+    axes.minorticks_off()
+
+
+def _title(panels: dict[tuple, list[Row]], rows: list[Row]) -> str:
+    kinds = {amount(row)[0] for row in rows}
+    data = " and ".join(name for name in ("shots", "fraction") if name in kinds)
+    splits = sorted({split or "unrecorded" for _, split, _ in panels})
+    seeds = style.seeds_name(rows)
+    # A panel of a single amount has bars.
+    single = [len({amount(row)[1] for row in panel}) == 1 for panel in panels.values()]
+    around = "bar" if all(single) else "band or bar" if any(single) else "band"
+    spread = "" if seeds == "one seed" else f"\n{around}: ± sample standard deviation, dots: seeds"
+    plural = "split" if len(splits) == 1 else "splits"
+    return f"Macro F1 against {data}: {' and '.join(splits)} {plural}, {seeds}{spread}"
+
+
+def _handles(looks: dict[Series, style.Look], rows: list[Row]) -> list:
+    from matplotlib.lines import Line2D
+
+    names = series_names(list(looks))
+    handles = [Line2D([], [], label=style.plain(names[key]), **look._asdict()) for key, look in looks.items()]
+    handles.append(Line2D([], [], color=style.GREY, linestyle="--", linewidth=1.2, label="chance: uniform guess"))
+    if _oracle(rows):
+        handles.append(
+            Line2D([], [], color="black", linestyle=":", linewidth=1.6, label="speaker oracle: hears nothing")
+        )
+    return handles

@@ -1,0 +1,96 @@
+"""Confusion matrices: one panel for each target and split, summed over seeds, each row as percentages."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metaser_jax.errors import InputError
+from metaser_jax.report import style
+from metaser_jax.report.rows import Row
+from metaser_jax.report.series import ADAPT_NAMES, amount, amount_name, method_name, series, series_order
+from metaser_jax.report.summaries import distinct
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLUMNS = 3
+
+
+def plot_confusion(rows: Iterable[Row], path: str | Path) -> Path:
+    """Writes the picture as PNG or SVG, by the suffix of path, and returns the path."""
+    return style.save(confusion_figure(rows), path)
+
+
+def confusion_figure(rows: Iterable[Row]) -> Figure:
+    """The picture, not yet written: of each target and split, the first method with the most training data.
+
+    Raises:
+      InputError: no rows; rows that `summaries.distinct` refuses; no matplotlib.
+    """
+    panels: dict[tuple, list[Row]] = defaultdict(list)
+    for row in distinct(rows):
+        panels[style.place(row)].append(row)
+    if not panels:
+        raise InputError("plot_confusion: got no rows, expected results.")
+    columns = min(COLUMNS, len(panels))
+    height = math.ceil(len(panels) / columns)
+    width = 5.6 if columns == 1 else 3.7 * columns
+    figure = style.new_figure(width, 0.7 + (4.8 if columns == 1 else 3.8) * height)
+    for number, (_, panel) in enumerate(sorted(panels.items()), 1):
+        axes = figure.add_subplot(height, columns, number)
+        _draw_panel(axes, chosen(panel))
+        if (number - 1) % columns == 0:
+            axes.set_ylabel("true emotion", fontsize=style.NORMAL)
+    figure.suptitle("Confusion, % of each true emotion (utterances)", fontsize=style.LARGE)
+    return figure
+
+
+def chosen(rows: list[Row]) -> list[Row]:
+    """All seeds of the setting that is shown: first method, all layers, largest fraction, or else most shots."""
+
+    def rank(row: Row) -> tuple:
+        kind, value = amount(row)
+        return series_order(series(row)), kind != "fraction", -value
+
+    best = min(rows, key=rank)
+    # Emotions differ only where a file mixes runs on different ones: their counts cannot be added.
+    return [row for row in rows if rank(row) == rank(best) and row["emotions"] == best["emotions"]]
+
+
+def _draw_panel(axes: Axes, rows: list[Row]) -> None:
+    counts = np.sum([row["confusion"] for row in rows], axis=0)
+    of_emotion = counts.sum(axis=1, keepdims=True)
+    share = counts / np.maximum(of_emotion, 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    size = style.NORMAL if len(counts) <= 4 else style.SMALL - 2
+    for true, predicted in np.ndindex(*counts.shape):
+        percent = f"{share[true, predicted]:.0%}" if of_emotion[true, 0] else "none"
+        axes.text(
+            predicted,
+            true,
+            f"{percent}\n({counts[true, predicted]:g})",
+            ha="center",
+            va="center",
+            fontsize=size,
+            color="white" if share[true, predicted] > 0.7 else "black",
+        )
+    emotions = [style.plain(emotion) for emotion in rows[0]["emotions"]]
+    axes.set_xticks(range(len(emotions)), emotions, rotation=45 if len(emotions) > 5 else 0, fontsize=style.NORMAL)
+    axes.set_yticks(range(len(emotions)), emotions, fontsize=style.NORMAL)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("predicted emotion", fontsize=style.NORMAL)
+    axes.set_title(style.plain(_title(rows)), fontsize=style.NORMAL)
+
+
+def _title(rows: list[Row]) -> str:
+    key = series(rows[0])
+    method = ", ".join(filter(None, (method_name(key), ADAPT_NAMES.get(key.adapt, key.adapt))))
+    return f"{style.place_name(rows)}\n{method}\n{amount_name(*amount(rows[0]))}, {style.seeds_name(rows)}"

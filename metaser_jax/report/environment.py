@@ -1,0 +1,35 @@
+"""What a result depends on besides its configuration: versions, platform, device."""
+
+import importlib.metadata
+import platform
+
+PACKAGES = ("metaser_jax", "jax", "jaxlib", "flax", "optax", "numpy", "librosa")
+
+
+def environment(device: str | None = None) -> dict[str, str]:
+    """Name -> version or description, for a report.
+
+    Args:
+      device: what ran it; by default the devices that jax sees here.
+    """
+    return {
+        "device": device or _devices(),
+        "platform": platform.platform(),
+        "Python": platform.python_version(),
+        **{package: _version(package) for package in PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> str:
+    # Here, since asking for devices starts the backend: a caller that knows its device need not.
+    import jax
+
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"

@@ -1,0 +1,77 @@
+"""The report of a run: report.html, which is one file that needs no other, report.md, and the pictures beside them."""
+
+import datetime
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from metaser_jax.errors import InputError
+from metaser_jax.report import style
+from metaser_jax.report.adaptation import adaptation_figure
+from metaser_jax.report.confusion import confusion_figure
+from metaser_jax.report.content import Content, Picture, Table, score_tables, split_table
+from metaser_jax.report.environment import environment
+from metaser_jax.report.html_page import html_page
+from metaser_jax.report.markdown_page import markdown_page
+from metaser_jax.report.rows import Row, completed
+from metaser_jax.report.summaries import summarise
+from metaser_jax.report.training import training_figure
+
+
+def write_report(
+    folder: str | Path,
+    rows: Iterable[Row],
+    *,
+    title: str,
+    intro: str,
+    command: str,
+    training: Sequence[Row] | None = None,
+    notes: Sequence[str] = (),
+    device: str | None = None,
+) -> Path:
+    """Writes report.html, report.md, adaptation_curve.png, confusion_matrix.png and, with training, training.png.
+
+    Args:
+      folder: where to; made if it is not there.
+      rows: results, of `read_results`.
+      title, intro: plain text; an empty line in intro starts a paragraph.
+      command: what was run.
+      training: rows of metrics.jsonl of the meta-training.
+      notes: what a reader must know besides, plain text.
+      device: what ran it; by default the devices that jax sees here.
+
+    Returns:
+      Path of report.html.
+
+    Raises:
+      InputError: no rows, bad rows, or no matplotlib. Nothing is written then.
+    """
+    rows, folder = completed(rows), Path(folder)
+    if not rows:
+        raise InputError("write_report: got no rows, expected results. Run the evaluation first.")
+    scores, other_scores = score_tables(summarise(rows))
+    figures = [
+        ("adaptation_curve.png", "Macro F1 against the amount of target data.", adaptation_figure(rows)),
+        ("confusion_matrix.png", "Confusion with the most target data, summed over seeds.", confusion_figure(rows)),
+    ]
+    if training is not None:
+        figures.append(("training.png", "Losses of meta-training against episodes.", training_figure(training)))
+    date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    facts = [["date", date], *map(list, environment(device).items())]
+    content = Content(
+        title=title,
+        intro=intro,
+        scores=scores,
+        other_scores=other_scores,
+        splits=split_table(rows),
+        pictures=tuple(
+            Picture(name, style.save(figure, folder / name).read_bytes(), style.screen_width(figure), caption)
+            for name, caption, figure in figures
+        ),
+        notes=tuple(notes),
+        command=command,
+        facts=Table(["what", "when this report was written"], facts),
+    )
+    page = folder / "report.html"
+    page.write_text(html_page(content), encoding="utf-8")
+    (folder / "report.md").write_text(markdown_page(content), encoding="utf-8")
+    return page

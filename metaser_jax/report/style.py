@@ -1,0 +1,143 @@
+"""What all pictures share: matplotlib without global state, colours that the colour-blind can tell apart, saving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from metaser_jax.errors import InputError
+from metaser_jax.report.rows import Row
+from metaser_jax.report.series import METHOD_NAMES, Series, series, series_order
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".svg")
+DOTS_PER_INCH = 150
+SMALL, NORMAL, LARGE = 9.5, 11, 13
+GREY = "#555555"
+# Okabe & Ito (2008). A method has its colour in every picture, whatever else is in it.
+_COLOURS = dict(zip(METHOD_NAMES, ("#0072B2", "#CC79A7", "#009E73", "#E69F00", "#D55E00"), strict=True))
+_OTHER_COLOURS = ("#8C6D31", "#5D3A9B", "#56B4E9", "#7F7F7F")
+# Variants of one method differ by line, and by an open marker after the first.
+_LINES = ("-", (0, (6, 2)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)))
+_MARKERS = {"metaser": "o", "multiser": "D", "transser": "^", "svm": "v", "scratch": "s"}
+
+
+class Look(NamedTuple):
+    """Keyword arguments of a matplotlib line."""
+
+    color: str
+    linestyle: str | tuple
+    marker: str
+    markerfacecolor: str
+    markersize: float = 6
+    linewidth: float = 2
+
+
+def looks(keys: Iterable[Series]) -> dict[Series, Look]:
+    """How each series is drawn, in the order of `series_order`: colour and marker by method, line by variant."""
+    keys = sorted(set(keys), key=series_order)
+    others = [m for m in dict.fromkeys(k.method for k in keys) if m not in _COLOURS]
+    colours = _COLOURS | {m: _OTHER_COLOURS[i % len(_OTHER_COLOURS)] for i, m in enumerate(others)}
+    result: dict[Series, Look] = {}
+    for key in keys:
+        variant = sum(k.method == key.method for k in result)
+        colour = colours[key.method]
+        line, marker = _LINES[variant % len(_LINES)], _MARKERS.get(key.method, "P")
+        result[key] = Look(colour, line, marker, "white" if variant else colour)
+    return result
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches.
+
+    Raises:
+      InputError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise InputError(
+            f'Pictures need matplotlib, which cannot be imported ({error}): pip install "metaser_jax[plot]"'
+        ) from error
+    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Writes the figure as PNG or SVG by the suffix of path, whose folder is made; returns the path.
+
+    Raises:
+      InputError: another suffix.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: got suffix {path.suffix!r}, expected one of: {', '.join(SUFFIXES)}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path
+
+
+def screen_width(figure: Figure) -> int:
+    """CSS pixels, 96 to the inch, at which the figure's text has its nominal size."""
+    return round(96 * figure.get_figwidth())
+
+
+def plain(text: str) -> str:
+    """Text in which matplotlib sees no formulas."""
+    return text.replace("$", r"\$")
+
+
+def place(row: Row) -> tuple[str, str]:
+    """Target and split: results on different ones are never in one panel."""
+    return row["target"], row["split"] or ""
+
+
+def place_name(rows: Sequence[Row], with_split: bool = True) -> str:
+    """For a panel's title: target, language, split."""
+    target, split = place(rows[0])
+    language = rows[0]["language"]
+    # A corpus that is called as its language needs no second name.
+    named = f"{target} ({language})" if language and language.lower() != target.lower() else target
+    if not with_split:
+        return named
+    return f"{named}, {split} split" if split else f"{named}, split not recorded"
+
+
+def seeds_name(rows: Iterable[Row]) -> str:
+    """How many seeds each setting has: "5 seeds", "3 to 5 seeds", "one seed"."""
+    seeds: dict[tuple, set] = {}
+    for row in rows:
+        seeds.setdefault((series(row), place(row), row["shots"], row["fraction"]), set()).add(row["seed"])
+    fewest, most = min(map(len, seeds.values())), max(map(len, seeds.values()))
+    if most == 1:
+        return "one seed"
+    return f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds"
+
+
+def despine(axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=SMALL)
+
+
+def legend_below(figure: Figure, handles: Sequence) -> None:
+    """One legend under all panels, in as many columns as fit the figure's width."""
+    # Inches: line and gaps, and about so much for each letter.
+    widths = [0.8 + 0.075 * len(handle.get_label()) for handle in handles]
+
+    def needed(columns: int) -> float:
+        # As matplotlib fills them: column by column, the first ones one longer.
+        return sum(max(part) for part in np.array_split(widths, columns))
+
+    fitting = [n for n in range(1, len(handles) + 1) if needed(n) <= figure.get_figwidth()]
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=max(fitting, default=1),
+        fontsize=NORMAL,
+        frameon=False,
+        handlelength=3,
+    )

@@ -1,0 +1,245 @@
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from metaser_jax import datasets, features
+from metaser_jax.datasets import extraction
+from metaser_jax.datasets.recordings import Left
+from metaser_jax.errors import InputError
+from metaser_jax.labels import FOUR_EMOTIONS
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    return tmp_path / "data"
+
+
+def digest(folder):
+    """Of every file that was prepared."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["demo_urdu", "emodb", "ravdess", "urdu"])
+def test_every_file_is_prepared(name, make_corpus, recordings_dir, data_dir, corpus_files):
+    folder = make_corpus(name)
+    (folder / "README.txt").write_text("not audio")
+    (folder / "._x.wav").write_bytes(b"macOS")
+    statistics = datasets.prepare(name, recordings_dir, data_dir)
+    corpus = datasets.load(name, data_dir)
+    assert corpus.file.tolist() == sorted(corpus_files[name])
+    assert statistics.utterances == len(corpus) == len(corpus_files[name])
+    assert sum(statistics.emotions.values()) == len(corpus)
+    assert statistics.speakers == len(set(corpus.speaker.tolist())) == 2 or name == "urdu"
+    assert statistics == datasets.load_statistics(name, data_dir)
+    for i, file in enumerate(corpus.file):
+        np.testing.assert_array_equal(corpus.mfcc[i], features.extract(folder / file).mfcc)
+
+
+def test_formats_rates_and_channels(recordings_dir, data_dir, write_sound):
+    folder = recordings_dir / "Demo_German"
+    write_sound(folder / "x" / "f1_angry_00.wav", seconds=0.5, rate=48000, channels=2)
+    write_sound(folder / "f1_happy_00.flac", seconds=0.25, rate=16000)
+    write_sound(folder / "f1_sad_00.flac", seconds=4.0, rate=24414).rename(folder / "f1_sad_00.FLAC")
+    statistics = datasets.prepare("demo_german", recordings_dir, data_dir)
+    corpus = datasets.load("demo_german", data_dir)
+    assert corpus.file.tolist() == ["f1_happy_00.flac", "f1_sad_00.FLAC", "x/f1_angry_00.wav"]
+    assert corpus.label.tolist() == [1, 3, 0]
+    assert corpus.n_frames.tolist() == [11, 120, 22]
+    np.testing.assert_allclose(corpus.seconds, [0.25, 4.0, 0.5], rtol=1e-4)
+    assert statistics.sample_rates == {16000: 1, 24414: 1, 48000: 1}
+    assert statistics.seconds == pytest.approx(4.75, rel=1e-4)
+
+
+def damage(folder):
+    """Three bad recordings beside the good ones."""
+    (folder / "f1_angry_77.wav").write_bytes(b"")
+    (folder / "f1_happy_77.wav").write_bytes((folder / "f1_happy_00.wav").read_bytes()[:500])
+    (folder / "f1_bored_00.wav").write_bytes(b"")
+
+
+def test_all_bad_recordings_are_named_at_once(make_corpus, recordings_dir, data_dir):
+    folder = make_corpus("demo_urdu")
+    damage(folder)
+    (folder / "f1_bored_00.wav").unlink()
+    with pytest.raises(InputError) as caught:
+        datasets.prepare("demo_urdu", recordings_dir, data_dir)
+    message = str(caught.value)
+    assert "demo_urdu: 2 of 6 recordings cannot be used:\n  f1_angry_77.wav: the file is empty" in message
+    assert "f1_happy_77.wav: truncated" in message
+    assert "--skip_bad" in message
+    assert not datasets.is_prepared("demo_urdu", data_dir)
+    assert not list((data_dir / "demo_urdu").iterdir())
+
+
+def test_unknown_names_are_an_error_before_any_work(make_corpus, recordings_dir, data_dir, monkeypatch):
+    damage(make_corpus("demo_urdu"))
+    monkeypatch.setattr(features, "extract", None)
+    with pytest.raises(InputError, match=r"1 of 7 recordings.*\n  f1_bored_00\.wav: unknown emotion 'bored'"):
+        datasets.prepare("demo_urdu", recordings_dir, data_dir)
+    assert not data_dir.exists()
+
+
+def test_skip_bad_is_kept_with_the_corpus(make_corpus, recordings_dir, data_dir):
+    damage(make_corpus("demo_urdu"))
+    prepared = datasets.prepare("demo_urdu", recordings_dir, data_dir, skip_bad=True)
+    again = datasets.load_statistics("demo_urdu", data_dir)
+    assert prepared == again
+    assert again.utterances == 4
+    assert [left.file for left in again.skipped] == ["f1_angry_77.wav", "f1_bored_00.wav", "f1_happy_77.wav"]
+    assert "unknown emotion 'bored'" in again.skipped[1].reason
+    assert "skipped: 3" in again.report()
+    assert "f1_angry_77.wav: the file is empty" in again.report()
+
+
+def test_all_bad_is_an_error_even_if_bad_ones_are_skipped(recordings_dir, data_dir):
+    folder = recordings_dir / "demo_urdu"
+    folder.mkdir()
+    (folder / "f1_angry_00.wav").write_bytes(b"")
+    with pytest.raises(InputError, match="1 of 1 recordings"):
+        datasets.prepare("demo_urdu", recordings_dir, data_dir, skip_bad=True)
+
+
+def test_songs_are_listed(make_corpus, recordings_dir, data_dir, corpus_files, write_sound):
+    folder = make_corpus("ravdess")
+    write_sound(folder / "03-02-01-01-01-01-01.wav")
+    statistics = datasets.prepare("ravdess", recordings_dir, data_dir)
+    assert statistics.excluded == (Left("03-02-01-01-01-01-01.wav", "a song (vocal channel 02)"),)
+    assert statistics.utterances == len(corpus_files["ravdess"])
+    assert "9 utterances of 1440 published" in statistics.report()
+
+
+def test_identical_recordings_are_reported_and_kept(make_corpus, recordings_dir, data_dir):
+    folder = make_corpus("demo_urdu")
+    (folder / "m2_sad_11.wav").write_bytes((folder / "m2_sad_10.wav").read_bytes())
+    statistics = datasets.prepare("demo_urdu", recordings_dir, data_dir)
+    assert statistics.duplicates == (("m2_sad_10.wav", "m2_sad_11.wav"),)
+    assert statistics.utterances == 5
+    assert "m2_sad_10.wav = m2_sad_11.wav" in statistics.report()
+
+
+@pytest.mark.parametrize("name", ["demo_urdu", "ravdess"])
+def test_empty_folder(recordings_dir, data_dir, name):
+    (recordings_dir / name).mkdir()
+    with pytest.raises(InputError, match="found no files"):
+        datasets.prepare(name, recordings_dir, data_dir)
+
+
+def test_data_dir_that_cannot_be_written(make_corpus, recordings_dir, tmp_path):
+    make_corpus("demo_urdu")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"could not be prepared in --data_dir=.*Not a directory"):
+        datasets.prepare("demo_urdu", recordings_dir, tmp_path / "file")
+
+
+def test_any_number_of_workers_writes_the_same_bytes(recordings_dir, tmp_path, write_sound, monkeypatch):
+    """Files of different lengths, rates and channels, one of them bad."""
+    for i in range(30):
+        path = recordings_dir / "demo_urdu" / f"f1_{FOUR_EMOTIONS[i % 4]}_{i:02d}.wav"
+        write_sound(path, seconds=0.1 * (i + 1), rate=(16000, 48000)[i % 2], channels=1 + i % 3)
+    path.write_bytes(b"")
+    monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 1)
+    for workers in (1, 2):
+        datasets.prepare("demo_urdu", recordings_dir, tmp_path / str(workers), workers=workers, skip_bad=True)
+    one, two = (digest(tmp_path / str(workers) / "demo_urdu" / "1.0.0") for workers in (1, 2))
+    assert "demo_urdu-train.array_record-00000-of-00001" in one
+    assert one == two
+
+
+def test_prepared_is_not_prepared_again(make_corpus, recordings_dir, data_dir, write_sound):
+    folder = make_corpus("demo_urdu")
+    first = datasets.prepare("demo_urdu", recordings_dir, data_dir)
+    write_sound(folder / "f1_sad_00.wav")
+    assert datasets.prepare("demo_urdu", recordings_dir, data_dir) == first
+    again = datasets.prepare("demo_urdu", recordings_dir, data_dir, overwrite=True)
+    assert again.utterances == first.utterances + 1
+
+
+def test_failed_overwrite_keeps_what_was_there(make_corpus, recordings_dir, data_dir):
+    folder = make_corpus("demo_urdu")
+    first = datasets.prepare("demo_urdu", recordings_dir, data_dir)
+    (folder / "f1_sad_00.wav").write_bytes(b"")
+    with pytest.raises(InputError, match="the file is empty"):
+        datasets.prepare("demo_urdu", recordings_dir, data_dir, overwrite=True)
+    assert datasets.load_statistics("demo_urdu", data_dir) == first
+
+
+def test_overwrite_repairs_a_damaged_corpus(make_corpus, recordings_dir, data_dir):
+    make_corpus("demo_urdu")
+    first = datasets.prepare("demo_urdu", recordings_dir, data_dir)
+    (data_dir / "demo_urdu/1.0.0/dataset_info.json").write_text("{")
+    assert datasets.prepare("demo_urdu", recordings_dir, data_dir, overwrite=True) == first
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_interrupted_run_leaves_nothing(make_corpus, recordings_dir, data_dir, monkeypatch, error):
+    make_corpus("demo_urdu")
+    extract, calls = features.extract, []
+
+    def interrupted(path):
+        calls.append(path)
+        if len(calls) == 3:
+            raise error
+        return extract(path)
+
+    monkeypatch.setattr(features, "extract", interrupted)
+    with pytest.raises(error):
+        datasets.prepare("demo_urdu", recordings_dir, data_dir)
+    assert not list((data_dir / "demo_urdu").iterdir())
+    monkeypatch.undo()
+    assert datasets.prepare("demo_urdu", recordings_dir, data_dir).utterances == 4
+
+
+KILLED = """
+import os, signal, sys
+from metaser_jax import datasets, features
+
+def kill(path):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+features.extract = kill
+datasets.prepare("demo_urdu", *sys.argv[1:])
+"""
+
+
+def test_killed_run_does_not_count(make_corpus, recordings_dir, data_dir):
+    make_corpus("demo_urdu")
+    run = subprocess.run([sys.executable, "-c", KILLED, recordings_dir, data_dir], capture_output=True, text=True)
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    left = os.listdir(data_dir / "demo_urdu")
+    assert left
+    assert all(name.startswith("incomplete.") for name in left)
+    (data_dir / "demo_urdu" / left[0] / "dataset_info.json").write_text("{}")  # had it come this far
+    with pytest.raises(InputError, match="prepared there: nothing"):
+        datasets.load("demo_urdu", data_dir)
+    assert datasets.prepare("demo_urdu", recordings_dir, data_dir).utterances == 4
+
+
+def test_real_recordings(real_corpora, tmp_path, data_dir):
+    """A handful of each real corpus, through links."""
+    for name, files in {
+        "emodb": ["wav/03a01Fa.flac"],
+        "ravdess": ["Actor_07/03-01-03-01-02-01-07.flac", "Actor_07/03-01-03-01-02-02-07.flac"],
+        "urdu": ["Sad/SF10_F1_S01.flac", "Angry/SM1_F10_A010.flac"],
+    }.items():
+        for file in files:
+            (tmp_path / "some" / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "some" / name / file).symlink_to(real_corpora / name / file)
+        statistics = datasets.prepare(name, tmp_path / "some", data_dir)
+        corpus = datasets.load(name, data_dir)
+        assert corpus.file.tolist() == sorted(files)
+        assert (corpus.mfcc[:, 0, 0] < -100).all()
+        # Known: these two recordings of RAVDESS are the same.
+        assert statistics.duplicates == ((tuple(files),) if name == "ravdess" else ())
+
+
+def test_metadata_on_disk_is_plain_json(make_corpus, recordings_dir, data_dir):
+    make_corpus("demo_urdu")
+    datasets.prepare("demo_urdu", recordings_dir, data_dir)
+    text = (data_dir / "demo_urdu/1.0.0/metadata.json").read_text()
+    assert json.loads(text) == {"skipped": [], "excluded": [], "duplicates": []}

@@ -1,0 +1,192 @@
+"""The demo corpora on disk: their files, their bytes, and what is reused."""
+
+import dataclasses
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from metaser_jax.demo_voices import LANGUAGES, SOURCES, Engine, corpus_name, recipe, sound, synthesis, synthesise
+from metaser_jax.demo_voices.sentences import SENTENCES
+from metaser_jax.errors import InputError
+from metaser_jax.labels import FOUR_EMOTIONS
+
+SMALL = {"languages": ("urdu", "persian"), "speakers": 2, "per_speaker": 3, "workers": 1, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory) -> Path:
+    """Two small corpora; tests do not change them."""
+    folder = tmp_path_factory.mktemp("demo")
+    assert synthesise(folder, **SMALL) == ["demo_urdu", "demo_persian"]
+    return folder
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_files(corpora):
+    clips = sorted(path.name for path in (corpora / "demo_persian").glob("*.wav"))
+    assert clips == sorted(f"{s}_{e}_{n:02d}.wav" for s in ("f1", "m1") for e in FOUR_EMOTIONS for n in range(3))
+    assert sorted(path.name for path in corpora.iterdir()) == ["demo_persian", "demo_urdu"]
+
+
+def test_clips(corpora):
+    clips = list(corpora.rglob("*.wav"))
+    for path in clips:
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels, info.subtype) == (22050, 1, "PCM_16")
+        assert 1.2 <= info.duration <= 2.5
+        samples, _ = soundfile.read(path, dtype="float64")
+        assert np.abs(samples).max() <= 0.951
+        assert np.sqrt(np.mean(samples**2)) > 0.002
+    assert len({path.read_bytes() for path in clips}) == len(clips)
+
+
+def test_same_bytes_whatever_the_workers_and_the_order(corpora, tmp_path):
+    settings = SMALL | {"workers": 2, "languages": ("persian", "urdu")}
+    assert synthesise(tmp_path, **settings) == ["demo_persian", "demo_urdu"]
+    assert _digests(tmp_path) == _digests(corpora)
+
+
+def test_a_seed_is_another_corpus(corpora, tmp_path):
+    synthesise(tmp_path, **SMALL | {"languages": ("urdu",), "seed": 1})
+    ours, theirs = _digests(tmp_path), _digests(corpora)
+    assert not any(ours[name] == theirs[name] for name in ours)
+
+
+def test_complete_corpora_are_reused(corpora):
+    def changed():
+        return {path: path.stat().st_mtime_ns for path in corpora.rglob("*")}
+
+    before = changed()
+    synthesise(corpora, **SMALL)
+    assert changed() == before
+
+
+def test_other_settings_replace(tmp_path):
+    tiny = SMALL | {"languages": ("italian",), "per_speaker": 1}
+    synthesise(tmp_path, **tiny)
+    synthesise(tmp_path, **tiny | {"speakers": 1})
+    assert len(list((tmp_path / "demo_italian").glob("*.wav"))) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["demo_italian"]
+
+
+def test_what_a_killed_run_left_is_not_reused(tmp_path, monkeypatch):
+    tiny = SMALL | {"languages": ("italian",), "per_speaker": 1}
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(synthesis, "_publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            synthesise(tmp_path, **tiny)
+    assert not (tmp_path / "demo_italian").exists()
+    partial = tmp_path / ".demo_italian.partial"
+    assert partial.exists()
+    (partial / "f9_happy_00.wav").write_bytes(b"half a clip")
+    synthesise(tmp_path, **tiny)
+    assert len(list((tmp_path / "demo_italian").glob("*.wav"))) == 8
+    assert not partial.exists()
+
+
+def test_a_corpus_with_a_clip_missing_is_made_again(tmp_path):
+    tiny = SMALL | {"languages": ("italian",), "per_speaker": 1}
+    synthesise(tmp_path, **tiny)
+    (tmp_path / "demo_italian" / "f1_sad_00.wav").unlink()
+    synthesise(tmp_path, **tiny)
+    assert (tmp_path / "demo_italian" / "f1_sad_00.wav").exists()
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
+    mine = tmp_path / "demo_urdu" / "mine.wav"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"no manifest\.json .*Move it away"):
+        synthesise(tmp_path, **SMALL)
+    assert mine.read_bytes() == b"mine"
+
+
+def test_unknown_language(tmp_path):
+    with pytest.raises(InputError, match="got 'farsi', expected one of: english, german, italian, persian, urdu"):
+        synthesise(tmp_path, languages=("farsi",))
+
+
+@pytest.mark.parametrize(
+    "change", [{"speakers": 0}, {"speakers": 11}, {"per_speaker": 0}, {"seed": -1}, {"workers": -1}]
+)
+def test_ranges(tmp_path, change):
+    (name,) = change
+    with pytest.raises(InputError, match=f"{name}: got .*, expected"):
+        synthesise(tmp_path, **SMALL | change)
+
+
+def test_a_file_where_the_folder_should_be(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        synthesise(tmp_path / "taken", **SMALL)
+
+
+def test_missing_loader_is_told_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    with pytest.raises(InputError, match="pip install"):
+        synthesise(tmp_path / "new", **SMALL)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("Tea. " + "The bus comes along. " * 4, 2.5), ("Tea.", 1.2)])
+def test_long_speech_is_cut_and_short_speech_is_padded(text, seconds):
+    (utterance, *_) = recipe.draw_speaker("english", 0, 1, np.random.default_rng(0))
+    utterance = dataclasses.replace(utterance, text=text, level=12.0, gain=9.0)
+    samples = sound.record(Engine(), utterance, np.random.default_rng(0))
+    assert len(samples) == round(seconds * 22050)
+    assert np.abs(samples.astype(int)).max() <= 0.951 * 32768
+
+
+def test_every_emotion_has_the_same_sentences():
+    for language in LANGUAGES:
+        utterances = recipe.draw_speaker(language, 3, 8, np.random.default_rng(0))
+        texts = {emotion: [u.text for u in utterances if f"_{emotion}_" in u.file] for emotion in FOUR_EMOTIONS}
+        assert all(text == texts["sad"] for text in texts.values())
+        assert len(set(texts["sad"])) == 8
+
+
+def test_emotions_move_the_voice_as_they_should():
+    voices = {emotion: [] for emotion in FOUR_EMOTIONS}
+    for language in SOURCES:
+        for speaker in range(6):
+            for u in recipe.draw_speaker(language, speaker, 11, np.random.default_rng(speaker)):
+                v = u.voice
+                voices[u.file.split("_")[1]].append((v.rate, v.pitch, v.pitch_range, u.level, u.tilt))
+    angry, happy, neutral, sad = (np.mean(voices[emotion], axis=0) for emotion in FOUR_EMOTIONS)
+    assert np.all(sad < neutral)
+    assert np.all(neutral < angry)
+    assert happy[1] > angry[1]  # pitch
+    assert angry[3] > happy[3]  # loudness
+
+
+def test_full_corpora_leave_enough_for_training():
+    for language in LANGUAGES:
+        training = int(0.8 * 0.7 * 6 * recipe.PER_SPEAKER[language])
+        assert training >= (30 if language in SOURCES else 25)
+        assert 10 <= len(set(SENTENCES[language])) == len(SENTENCES[language])
+        assert corpus_name(language) == f"demo_{language}"
+
+
+def test_workers_need_no_heavy_imports():
+    code = (
+        "import sys, metaser_jax; before = set(sys.modules); import metaser_jax.demo_voices.synthesis; "
+        "print(sorted({'jax', 'librosa', 'tensorflow_datasets', 'flax', 'scipy.signal'} & (set(sys.modules) - before)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

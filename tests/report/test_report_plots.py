@@ -1,0 +1,156 @@
+import sys
+
+import numpy as np
+import pytest
+
+from metaser_jax.errors import InputError
+from metaser_jax.metrics import scores
+from metaser_jax.report import plot_adaptation, plot_confusion, plot_training
+from metaser_jax.report.adaptation import adaptation_figure, chance_macro_f1
+from metaser_jax.report.confusion import confusion_figure
+from metaser_jax.report.training import training_figure
+
+
+def curves(axes):
+    """Lines with markers of their own: the means, not dots, chance or oracle."""
+    return [line for line in axes.get_lines() if line.get_marker() not in (".", "None", None)]
+
+
+def level_lines(axes):
+    return [line.get_ydata()[0] for line in axes.get_lines() if line.get_linestyle() in ("--", ":")]
+
+
+def tick_names(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def test_curve_of_each_target_and_method(many_rows):
+    figure = adaptation_figure(many_rows)
+    assert [axes.get_title() for axes in figure.axes] == ["emodb (German)", "urdu"]
+    for axes, target in zip(figure.axes, ("emodb", "urdu"), strict=True):
+        for line, method in zip(curves(axes), ("metaser", "scratch"), strict=True):
+            rows = [row for row in many_rows if (row["target"], row["method"]) == (target, method)]
+            means = [np.mean([row["macro_f1"] for row in rows if row["shots"] == shots]) for shots in (1, 5, 20)]
+            np.testing.assert_allclose(line.get_data(), ((1, 5, 20), means))
+        dots = [line for line in axes.get_lines() if line.get_marker() == "."]
+        assert sum(len(line.get_ydata()) for line in dots) == 2 * 3 * 3
+        assert len(axes.collections) == 2  # bands
+        assert axes.get_xscale() == "log"
+        assert tick_names(axes.xaxis) == ["20", "5", "1"]
+        assert max(level_lines(axes)) == pytest.approx(0.94)
+    title = figure.get_suptitle()
+    assert "random split" in title
+    assert "3 seeds" in title
+
+
+def test_a_method_has_one_colour_in_all_panels(many_rows):
+    alone = [row for row in many_rows if row["method"] == "scratch"]
+    colours = {curves(axes)[-1].get_color() for f in (many_rows, alone) for axes in adaptation_figure(f).axes}
+    assert len(colours) == 1
+
+
+def test_variants_of_a_method_are_told_apart(make_row):
+    rows = [make_row(s, adapt=a, shots=k) for s in range(2) for a in ("all", "head") for k in (1, 5)]
+    figure = adaptation_figure(rows)
+    full, head = curves(figure.axes[0])
+    assert full.get_linestyle() != head.get_linestyle()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "MetaSER, all layers",
+        "MetaSER, head only",
+        "chance: uniform guess",
+        "speaker oracle: hears nothing",
+    ]
+
+
+def test_splits_have_their_own_panels_and_the_oracle_is_for_random(make_row):
+    figure = adaptation_figure([make_row(split=split, shots=k) for split in ("random", "speaker") for k in (1, 5)])
+    random, speaker = figure.axes
+    assert random.get_title() == "urdu, random split"
+    assert speaker.get_title() == "urdu, speaker split"
+    assert len(level_lines(random)) == 2
+    assert len(level_lines(speaker)) == 1
+
+
+def test_fractions_are_linear(make_row):
+    rows = [make_row(s, shots=None, fraction=f) for s in range(2) for f in (0.1, 0.5, None)]
+    (axes,) = adaptation_figure(rows).axes
+    assert axes.get_xscale() == "linear"
+    assert tick_names(axes.xaxis) == ["1", "0.5", "0.1"]
+    np.testing.assert_allclose(curves(axes)[0].get_xdata(), (0.1, 0.5, 1))
+
+
+def test_zero_shots_and_crowded_amounts(make_row):
+    (axes,) = adaptation_figure([make_row(shots=k) for k in (0, 1, 2, 98, 99, 100)]).axes
+    assert tick_names(axes.xaxis) == ["100", "2", "1", "0"]
+
+
+def test_one_seed_has_no_band(make_row):
+    figure = adaptation_figure([make_row(shots=k) for k in (1, 5)])
+    assert len(figure.axes[0].collections) == 0
+    assert "one seed" in figure.get_suptitle()
+    assert "±" not in figure.get_suptitle()
+
+
+def test_single_amounts_stand_side_by_side(make_row):
+    (axes,) = adaptation_figure([make_row(s, method=m) for s in range(2) for m in ("metaser", "scratch")]).axes
+    assert len({float(x) for line in curves(axes) for x in line.get_xdata()}) == 2
+
+
+def test_chance_is_what_guessing_scores():
+    label = np.repeat(np.arange(4), (40000, 20000, 30000, 10000))
+    guess = np.random.default_rng(0).integers(0, 4, len(label))
+    found = scores(label, guess, 4)
+    assert chance_macro_f1(found["confusion"]) == pytest.approx(found["macro_f1"], abs=0.005)
+
+
+def test_confusion_sums_seeds_of_the_first_method_with_most_data(many_rows):
+    figure = confusion_figure([*many_rows, many_rows[0] | {"adapt": "head", "shots": 50}])
+    axes = {axes.get_title().split()[0].strip(","): axes for axes in figure.axes}
+    assert sorted(axes) == ["emodb", "urdu"]
+    rows = [r for r in many_rows if (r["target"], r["method"], r["shots"]) == ("urdu", "metaser", 20)]
+    counts = np.sum([row["confusion"] for row in rows], axis=0)
+    expected = [f"{n / true.sum():.0%}\n({n})" for true in counts for n in true]
+    assert [text.get_text() for text in axes["urdu"].texts] == expected
+    assert "MetaSER (first order), all layers\n20 shots, 3 seeds" in axes["urdu"].get_title()
+    assert tick_names(axes["urdu"].xaxis) == ["angry", "happy", "neutral", "sad"]
+
+
+def test_confusion_of_an_emotion_that_does_not_occur(make_row):
+    (axes,) = confusion_figure([make_row(confusion=[[0, 0], [1, 3]], emotions=["a", "b"])]).axes
+    assert [text.get_text() for text in axes.texts] == ["none\n(0)", "none\n(0)", "25%\n(1)", "75%\n(3)"]
+
+
+def test_training_lines(metrics):
+    (axes,) = training_figure(metrics).axes
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert len(lines) == 4
+    assert list(lines["validation query, after adaptation"].get_xdata()) == [20, 40, 60, 80, 100]
+    with pytest.raises(InputError, match="got 1 rows without a loss"):
+        training_figure([{"episode": 1, "support_loss": None}])
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_files(tmp_path, many_rows, metrics, suffix):
+    small = many_rows[:1]
+    for plot, rows in ((plot_adaptation, small), (plot_confusion, small), (plot_training, metrics)):
+        path = plot(rows, tmp_path / "new" / f"{plot.__name__}.{suffix}")
+        start = path.read_bytes()[:300]
+        assert start.startswith(b"\x89PNG") if suffix == "png" else b"<svg" in start or b"DOCTYPE svg" in start
+
+
+def test_unknown_suffix_and_no_rows(tmp_path, make_row):
+    with pytest.raises(InputError, match=r"got suffix '\.bmp'"):
+        plot_adaptation([make_row()], tmp_path / "a.bmp")
+    for plot in (plot_adaptation, plot_confusion):
+        with pytest.raises(InputError, match="got no rows"):
+            plot([], tmp_path / "a.png")
+
+
+def test_names_are_no_formulas(tmp_path, make_row):
+    plot_adaptation([make_row(target=r"$\frac$", method="$x$")], tmp_path / "a.png")
+
+
+def test_without_matplotlib(tmp_path, make_row, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(InputError, match=r'pip install "metaser_jax\[plot\]"'):
+        plot_confusion([make_row()], tmp_path / "a.png")

@@ -1,0 +1,119 @@
+import random
+
+import numpy as np
+import pytest
+
+from metaser_jax.errors import InputError
+from metaser_jax.report import summarise, table
+
+
+def test_numbers_are_numpys(many_rows):
+    for summary in summarise(many_rows):
+        rows = [
+            row
+            for row in many_rows
+            if (row["target"], row["method"], row["shots"]) == (summary.target, summary.series.method, summary.shots)
+        ]
+        assert summary.seeds == (0, 1, 2)
+        for score in ("macro_f1", "uar", "accuracy", "weighted_f1"):
+            values = [row[score] for row in rows]
+            spread = getattr(summary, score)
+            assert spread.mean == pytest.approx(np.mean(values))
+            assert spread.deviation == pytest.approx(np.std(values, ddof=1))
+            assert spread.n == 3
+            assert str(spread) == f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+        assert summary.speaker_oracle_macro_f1.mean == pytest.approx(0.94)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"method": "scratch"},
+        {"order": "first"},
+        {"target": "emodb"},
+        {"split": "speaker"},
+        {"shots": 10},
+        {"shots": None, "fraction": 0.5},
+        {"adapt": "head"},
+        {"sources": ["tess"]},
+        {"normalise": "none"},
+    ],
+)
+def test_what_differs_is_not_averaged(make_row, fields):
+    summaries = summarise([make_row(0), make_row(1), make_row(0, **fields)])
+    assert sorted(len(s.seeds) for s in summaries) == [1, 2]
+
+
+def test_order_does_not_depend_on_the_rows(many_rows):
+    shuffled = random.Random(0).sample(many_rows, len(many_rows))
+    expected = summarise(many_rows)
+    found = summarise(shuffled)
+    assert [(s.target, s.shots, s.series.method) for s in found] == [
+        (target, shots, method)
+        for target in ("emodb", "urdu")
+        for shots in (1, 5, 20)
+        for method in ("metaser", "scratch")
+    ]
+    assert table(found) == table(expected)
+
+
+def test_one_seed_has_no_spread(make_row):
+    text = table(summarise([make_row(macro_f1=0.5)]))
+    assert "0.500 (one seed)" in text
+    assert "±" not in text
+
+
+def test_the_same_run_twice_is_one_seed(make_row):
+    rows = [make_row(0), make_row(0) | {"seconds": 9.0}, make_row(1)]
+    assert summarise(rows)[0].seeds == (0, 1)
+
+
+def test_two_results_of_one_seed_are_refused(make_row):
+    with pytest.raises(InputError, match=r"metaser on urdu \(5 shots\), seed 0: got macro F1"):
+        summarise([make_row(0), make_row(0, macro_f1=0.123)])
+
+
+def test_a_score_that_one_seed_lacks_is_not_shown(make_row):
+    (summary,) = summarise([make_row(0), make_row(1, uar=None)])
+    assert summary.uar is None
+    assert "not recorded" in table([summary])
+
+
+def test_text_is_aligned(many_rows):
+    lines = table(summarise(many_rows)).splitlines()
+    assert len(lines) == 2 + 12
+    assert " ".join(lines[0].split()) == "method target split shots adapt macro F1 UAR speaker oracle seeds"
+    assert len({len(line) for line in lines}) == 1
+    gaps = [i for i, c in enumerate(lines[1]) if c == " "]
+    assert all(line[i] == " " for line in lines for i in gaps)
+
+
+def test_markdown(make_row):
+    rows = [make_row(seed, target="a|b<i>") for seed in range(2)]
+    header, rule, line = table(summarise(rows), style="markdown").splitlines()
+    assert header.count("|") == rule.count("|") == line.count("|") - 1
+    assert r"a\|b&lt;i>" in line
+    assert set(rule) <= set("|-: ")
+
+
+def test_amounts(make_row):
+    def header_and_cells(*rows):
+        lines = table(summarise(rows), style="markdown").splitlines()
+        cells = [line.split("|")[4].strip() for line in lines]
+        return cells[0], cells[2:]
+
+    fraction = make_row(shots=None, fraction=0.3)
+    whole = make_row(shots=None)
+    assert header_and_cells(make_row()) == ("shots", ["5"])
+    assert header_and_cells(fraction, whole) == ("fraction", ["0.3", "all"])
+    assert header_and_cells(make_row(), fraction, whole) == ("training data", ["5 shots", "fraction 0.3", "all"])
+
+
+def test_sources_have_a_column_where_they_differ(make_row):
+    assert "sources" not in table(summarise([make_row(), make_row(method="scratch", sources=[])]))
+    assert "tess + emodb" in table(summarise([make_row(), make_row(sources=["tess"])]))
+
+
+def test_unknown_style(make_row):
+    with pytest.raises(InputError, match="style: got 'latex'"):
+        table(summarise([make_row()]), style="latex")

@@ -1,0 +1,65 @@
+"""The recurrence against flax's own LSTM, and what follows from its equations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from metaser_jax.lstm import LSTMParams, lstm
+
+pytestmark = pytest.mark.usefixtures("strict_promotion")
+TIME, N, F, H = 9, 3, 5, 7
+
+
+def random_params(seed=0):
+    keys = jax.random.split(jax.random.key(seed), 3)
+    return LSTMParams(
+        jax.random.normal(keys[0], (F, 4 * H)) / 3,
+        jax.random.normal(keys[1], (H, 4 * H)) / 3,
+        jax.random.normal(keys[2], (4 * H,)) / 3,
+    )
+
+
+def test_equals_flax():
+    params = random_params()
+    x = jax.random.normal(jax.random.key(1), (TIME, N, F))
+    gates = "ifgo"
+    flax_params = {
+        **{f"i{g}": {"kernel": k} for g, k in zip(gates, jnp.split(params.kernel_input, 4, 1), strict=True)},
+        **{
+            f"h{g}": {"kernel": k, "bias": b}
+            for g, k, b in zip(gates, jnp.split(params.kernel_recurrent, 4, 1), jnp.split(params.bias, 4), strict=True)
+        },
+    }
+    rnn = nn.RNN(nn.OptimizedLSTMCell(H), time_major=True)
+    expected = rnn.apply({"params": {"cell": flax_params}}, x)
+    np.testing.assert_allclose(lstm(params, x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradient_under_vmap_equals_a_loop(dtype):
+    """As compiled: jax 0.10.2 got this wrong in float64 with jnp.split for the gates."""
+    with jax.enable_x64(dtype == "float64"):
+        params = jax.tree.map(lambda p: p.astype(dtype), random_params())
+        x = jax.random.normal(jax.random.key(1), (2, TIME, N, F), dtype)
+
+        def value(params, x):
+            return jnp.sum(jnp.sin(lstm(params, x)))
+
+        batched = jax.grad(lambda p: jnp.sum(jax.vmap(value, (None, 0))(p, x)))(params)
+        looped = jax.grad(lambda p: value(p, x[0]) + value(p, x[1]))(params)
+        tolerance = 1e-4 if dtype == "float32" else 1e-12
+        jax.tree.map(lambda b, e: np.testing.assert_allclose(b, e, rtol=tolerance, atol=tolerance), batched, looped)
+
+
+def test_a_state_depends_on_the_past_alone():
+    params = random_params()
+    x = jax.random.normal(jax.random.key(1), (TIME, N, F))
+    np.testing.assert_array_equal(lstm(params, x)[:4], lstm(params, x.at[4:].set(9.0))[:4])
+
+
+def test_utterances_do_not_mix():
+    params = random_params()
+    x = jax.random.normal(jax.random.key(1), (TIME, N, F))
+    np.testing.assert_allclose(lstm(params, x)[:, 1:2], lstm(params, x[:, 1:2]), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,81 @@
+"""The outer loop: against a loop in Python, the same bits twice, one program, and what it learns."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from fakes import fake_corpus
+
+from metaser_jax import EmotionLSTM, bank, cross_entropy, episodes, maml
+from metaser_jax.training import init_state, run_interval, validation_loss
+
+MODEL = EmotionLSTM(hidden_dim=5, pooling="mean")
+KEY = jax.random.key(7)
+OPTIMIZER = optax.adam(1e-2)
+TRACES = []
+
+
+def loss_fn(params, batch):
+    TRACES.append(None)
+    return cross_entropy(MODEL.apply)(params, batch)
+
+
+LEARNER = maml(loss_fn, inner_lr=0.1, order="second")
+
+
+@pytest.fixture(scope="module")
+def setting():
+    source = bank.build([fake_corpus("a"), fake_corpus("b", seed=1)])
+    state = init_state(LEARNER, MODEL.init(jax.random.key(0), source.x[:1]), OPTIMIZER)
+
+    def sample(key):
+        return episodes.sample(key, source, tasks=4, shots=2, queries=2)
+
+    step = jax.jit(lambda state, n: run_interval(LEARNER, loss_fn, OPTIMIZER, sample, KEY, state, n))
+    return state, sample, step
+
+
+def test_equals_a_loop_in_python(setting):
+    state, sample, step = setting
+    got, info = step(state, jnp.int32(3))
+    params, opt_state, losses = state.meta_params, state.opt_state, []
+    for e in range(3):
+        episode = sample(jax.random.fold_in(KEY, e))
+        before = jnp.mean(jax.vmap(loss_fn, (None, 0))(params, episode.query))
+        loss, grads, task_info = LEARNER.value_and_grad(params, episode)
+        updates, opt_state = OPTIMIZER.update(grads, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        losses.append(float(loss))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), got.meta_params, params)
+    assert int(got.episode) == 3
+    np.testing.assert_allclose(info.query_loss_before, before, rtol=1e-4)
+    np.testing.assert_allclose(info.query_loss_after, losses[-1], rtol=1e-4)
+    np.testing.assert_allclose(info.query_loss_mean, np.mean(losses), rtol=1e-4)
+    np.testing.assert_allclose(info.support_loss, jnp.mean(task_info.support_loss), rtol=1e-4)
+
+
+def test_same_seed_same_bits_and_in_any_division_into_intervals(setting):
+    state, _, step = setting
+    once, _ = step(state, jnp.int32(6))
+    twice, _ = step(state, jnp.int32(6))
+    divided, _ = step(step(state, jnp.int32(2))[0], jnp.int32(4))
+    jax.tree.map(np.testing.assert_array_equal, once, twice)
+    jax.tree.map(np.testing.assert_array_equal, once, divided)
+
+
+def test_one_program_for_intervals_of_any_length(setting):
+    state, _, step = setting
+    step(state, jnp.int32(1))
+    traces = len(TRACES)
+    for n in (1, 2, 5):
+        state, _ = step(state, jnp.int32(n))
+    assert len(TRACES) == traces
+
+
+def test_it_learns_to_adapt(setting):
+    state, sample, step = setting
+    trained, _ = step(state, jnp.int32(60))
+    episode = sample(jax.random.key(123))
+    before, after = (validation_loss(LEARNER, loss_fn, s.meta_params, episode) for s in (state, trained))
+    assert after < 0.7 * before
