@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from metaser_jax.errors import InputError
 
@@ -36,7 +36,7 @@ def _define_one(name: str, hint: Any, default: Any, text: str, metadata: Mapping
     if isinstance(hint, types.UnionType):  # X | None
         (hint,) = (h for h in typing.get_args(hint) if h is not type(None))
     if typing.get_origin(hint) is tuple:
-        flags.DEFINE_list(name, default, text)
+        flags.DEFINE_list(name, None if default is None else [str(v) for v in default], text)
     elif metadata["choices"]:
         flags.DEFINE_enum(name, default, metadata["choices"], text)
     else:
@@ -57,11 +57,20 @@ def config(config_class: type[ConfigT], presets: Mapping[str, Mapping[str, Any]]
     """
     defaults = presets[FLAGS.preset] if presets else {}
     values = {}
+    hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
         flag = FLAGS[field.name]
         value = defaults[field.name] if field.name in defaults and not flag.present else flag.value
-        values[field.name] = tuple(v for v in value if v) if isinstance(value, list) else value
+        values[field.name] = _items(flag, hints[field.name]) if isinstance(value, list) else value
     return config_class(**values)
+
+
+def _items(flag: flags.Flag, hint: Any) -> tuple:
+    item_type = typing.get_args(hint)[0]
+    try:
+        return tuple(item_type(item) for item in flag.value if item)
+    except ValueError as error:
+        raise InputError(f"--{flag.name}: {error}, expected {item_type.__name__}s separated by commas.") from error
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -79,6 +88,8 @@ def run(main: Callable[[], int | None]) -> None:
     """Parses the flags, runs `main`, and prints an InputError as one message, without a traceback (exit status 2)."""
 
     def guarded(argv: list[str]) -> int | None:
+        if not FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.ERROR)  # orbax and TFDS log every step; --verbosity=0 shows it
         try:
             if argv[1:]:
                 raise InputError(f"Unexpected arguments {argv[1:]}: every option is a flag, --name=value.")

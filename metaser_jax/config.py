@@ -151,3 +151,16 @@ class FinetuneConfig(ModelConfig):
         for flag in ("seeds", "batch_size", "max_epochs", "patience"):
             require(getattr(self, flag) >= 1, flag, getattr(self, flag), "1 or more")
         require(self.lr > 0, "lr", self.lr, "a number above 0")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """experiments/demo.py."""
+
+    out: str = option("Folder for the recordings, the prepared corpora, the runs and the report.", "runs/demo")
+    shots: tuple[int, ...] = option("Clips per emotion to adapt with, separated by commas.", (1, 5, 20))
+    seeds: int = option("Repetitions of each adaptation, each with its own draw of clips.", 5)
+
+    def __post_init__(self) -> None:
+        require(all(shots >= 1 for shots in self.shots) and self.shots, "shots", self.shots, "numbers from 1 on")
+        require(self.seeds >= 1, "seeds", self.seeds, "1 or more")

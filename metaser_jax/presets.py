@@ -55,3 +55,28 @@ FINETUNE: dict[str, dict[str, Any]] = {
         "max_epochs": 200,
     },
 }
+
+# The demo's: the recommended input and pooling, with a network and numbers for minutes on a laptop.
+DEMO_META_TRAIN: dict[str, Any] = {
+    **_RECOMMENDED_MODEL,
+    "hidden_dim": 32,
+    "order": "second",
+    "inner_steps": 1,
+    "inner_lr": 0.1,
+    "meta_lr": 3e-3,
+    "tasks_per_episode": 4,
+    "shots": 5,
+    "queries": 5,
+    "episodes": 150,
+    "log_every": 10,
+    "checkpoint_every": 50,
+}
+DEMO_FINETUNE: dict[str, Any] = {
+    **_RECOMMENDED_MODEL,
+    "hidden_dim": 32,
+    "adapt": "all",
+    "optimizer": "adam",
+    "lr": 3e-3,
+    "max_epochs": 60,
+    "patience": 10,
+}

@@ -21,20 +21,21 @@ def random_params(seed=0):
     )
 
 
+def flax_lstm(params, x):
+    """The same layer by flax."""
+    inputs, recurrents = (jnp.split(k, 4, 1) for k in (params.kernel_input, params.kernel_recurrent))
+    biases = jnp.split(params.bias, 4)
+    cell = {}
+    for gate, inp, rec, bias in zip("ifgo", inputs, recurrents, biases, strict=True):
+        cell |= {f"i{gate}": {"kernel": inp}, f"h{gate}": {"kernel": rec, "bias": bias}}
+    rnn = nn.RNN(nn.OptimizedLSTMCell(H, dtype=x.dtype, param_dtype=x.dtype), time_major=True)
+    return rnn.apply({"params": {"cell": cell}}, x)
+
+
 def test_equals_flax():
     params = random_params()
     x = jax.random.normal(jax.random.key(1), (TIME, N, F))
-    gates = "ifgo"
-    flax_params = {
-        **{f"i{g}": {"kernel": k} for g, k in zip(gates, jnp.split(params.kernel_input, 4, 1), strict=True)},
-        **{
-            f"h{g}": {"kernel": k, "bias": b}
-            for g, k, b in zip(gates, jnp.split(params.kernel_recurrent, 4, 1), jnp.split(params.bias, 4), strict=True)
-        },
-    }
-    rnn = nn.RNN(nn.OptimizedLSTMCell(H), time_major=True)
-    expected = rnn.apply({"params": {"cell": flax_params}}, x)
-    np.testing.assert_allclose(lstm(params, x), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(lstm(params, x), flax_lstm(params, x), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -51,6 +52,24 @@ def test_gradient_under_vmap_equals_a_loop(dtype):
         looped = jax.grad(lambda p: value(p, x[0]) + value(p, x[1]))(params)
         tolerance = 1e-4 if dtype == "float32" else 1e-12
         jax.tree.map(lambda b, e: np.testing.assert_allclose(b, e, rtol=tolerance, atol=tolerance), batched, looped)
+
+
+def test_backward_pass_equals_automatic_differentiation_twice():
+    """The hand-derived backward pass, and its own derivative, against flax's LSTM differentiated by jax."""
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda p: p.astype("float64"), random_params())
+        x = jax.random.normal(jax.random.key(1), (TIME, N, F), "float64")
+
+        def value(function, params, x):
+            return jnp.sum(jnp.sin(function(params, x)))
+
+        def squared_gradient(function, params, x):
+            grads = jax.grad(value, argnums=(1, 2))(function, params, x)
+            return sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(grads))
+
+        for of in (value, squared_gradient):
+            got, expected = (jax.jit(jax.grad(of, (1, 2)), static_argnums=0)(f, params, x) for f in (lstm, flax_lstm))
+            jax.tree.map(lambda g, e: np.testing.assert_allclose(g, e, rtol=1e-10, atol=1e-12), got, expected)
 
 
 def test_a_state_depends_on_the_past_alone():

@@ -21,6 +21,11 @@ from metaser_jax.meta.learner import Info, Learner
 from metaser_jax.types import Batch, Episode, Params
 
 ORDERS = ("first", "second")
+OVER_TASKS = ("scan", "vmap")
+
+
+def _vmap(function, episode: Episode):
+    return jax.vmap(function)(episode)
 
 
 def maml(
@@ -29,8 +34,9 @@ def maml(
     inner_steps: int = 1,
     order: Literal["first", "second"] = "second",
     inner_optimizer: optax.GradientTransformation | None = None,
+    over_tasks: Literal["vmap", "scan"] | None = None,
 ) -> Learner:
-    """MAML; its meta-parameters are the model's parameters. Tasks of an episode are vmapped.
+    """MAML; its meta-parameters are the model's parameters.
 
     Args:
       loss_fn: (params, batch) -> scalar mean loss.
@@ -39,14 +45,18 @@ def maml(
       order: "second" differentiates through the inner steps; "first" (FOMAML) takes the query gradient at the adapted
         parameters.
       inner_optimizer: any optax transformation, instead of SGD at inner_lr.
+      over_tasks: "vmap" computes all tasks of an episode at once; "scan" one after another, which keeps one task's
+        residuals at a time. None takes vmap, but scan on a CPU, where the residuals of one task stay in the cache.
 
     Returns:
       Learner; its value_and_grad is exact for "second".
 
     Raises:
-      InputError: unknown order, or inner_steps below 1.
+      InputError: unknown order or over_tasks, or inner_steps below 1.
     """
     check_choice("order", order, ORDERS)
+    if over_tasks is not None:
+        check_choice("over_tasks", over_tasks, OVER_TASKS)
     if inner_steps < 1:
         raise InputError(f"inner_steps: got {inner_steps}, expected 1 or more.")
     optimizer = optax.sgd(inner_lr) if inner_optimizer is None else inner_optimizer
@@ -60,13 +70,14 @@ def maml(
         adapted, support_losses = run_inner(params, task.support)
         return loss_fn(adapted, task.query), support_losses[0]
 
-    def objective(params: Params, episode: Episode) -> tuple[jax.Array, Info]:
-        query_loss, support_loss = jax.vmap(task_loss, in_axes=(None, 0))(params, episode)
-        return jnp.mean(query_loss), Info(support_loss, query_loss)
-
     def value_and_grad(params: Params, episode: Episode) -> tuple[jax.Array, Params, Info]:
-        (loss, info), grads = jax.value_and_grad(objective, has_aux=True)(params, episode)
-        return loss, grads, info
+        def task(task: Episode):
+            return jax.value_and_grad(task_loss, has_aux=True)(params, task)
+
+        one_by_one = over_tasks == "scan" or (over_tasks is None and jax.default_backend() == "cpu")
+        (query_loss, support_loss), grads = (jax.lax.map if one_by_one else _vmap)(task, episode)
+        mean_grads = jax.tree.map(lambda g: jnp.mean(g, axis=0), grads)
+        return jnp.mean(query_loss), mean_grads, Info(support_loss, query_loss)
 
     def adapt(params: Params, support: Batch) -> Params:
         return run_inner(params, support)[0]

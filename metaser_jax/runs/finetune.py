@@ -1,6 +1,7 @@
 """Fine-tuning on a target language for several seeds at once, and its scores on the whole test part."""
 
 import dataclasses
+import functools
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -136,33 +137,40 @@ def run_finetune(config: FinetuneConfig) -> list[dict[str, Any]]:
 def _train_and_predict(config: FinetuneConfig, params: Params | None, ready: Ready, train_rows, valid_rows):
     """All seeds as one program: test logits [seed, n_test, class], and FinetuneInfo with arrays [seed]."""
     model = EmotionLSTM(config.hidden_dim, len(config.emotions), config.pooling, config.activation)
-    base = {"adam": optax.adam, "sgd": optax.sgd}[config.optimizer](config.lr)
-    optimizer = restrict(base, config.adapt)
+    settings = (config.optimizer, config.lr, config.adapt, config.batch_size, config.max_epochs, config.patience)
+    keys = jax.vmap(jax.random.split)(jax.vmap(jax.random.key)(jnp.arange(config.seeds)))  # [seed, 2]
+    x, y = jnp.asarray(ready.corpus.mfcc), jnp.asarray(ready.corpus.label)
+    if params is None:
+        start = jax.vmap(lambda key: model.init(key, x[:1]))(keys[:, 0])
+    else:
+        start = jax.tree.map(lambda p: jnp.broadcast_to(p, (config.seeds, *p.shape)), params)
+    program = _program(model, *settings)
+    logits, info = program(start, keys[:, 1], train_rows, valid_rows, x, y, x[ready.split.test])
+    return np.asarray(logits), jax.tree.map(np.asarray, info)
+
+
+@functools.cache
+def _program(model, optimizer, lr, adapt, batch_size, max_epochs, patience):
+    """The jitted program of a setting; methods, targets and draws of the same sizes share its compiled form."""
+    transformation = restrict({"adam": optax.adam, "sgd": optax.sgd}[optimizer](lr), adapt)
     loss_fn = cross_entropy(model.apply)
 
-    def one_seed(seed, train, valid, params, x, y, x_test):
-        key_init, key_order = jax.random.split(jax.random.key(seed))
-        if params is None:
-            params = model.init(key_init, x[:1])
+    def one_seed(params, key, train, valid, x, y, x_test):
         tuned, info = finetune(
             loss_fn,
             params,
-            key_order,
+            key,
             Batch(x[train], y[train]),
             Batch(x[valid], y[valid]) if valid.size else None,
-            optimizer=optimizer,
-            batch_size=config.batch_size,
-            max_epochs=config.max_epochs,
-            patience=config.patience,
+            optimizer=transformation,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            patience=patience,
         )
         return model.apply(tuned, x_test), info
 
-    def all_seeds(seeds, train, valid, *shared):
+    def all_seeds(params, keys, train, valid, *data):
         # One after another, so that each stops at its own epoch.
-        return jax.lax.map(lambda rows: one_seed(*rows, *shared), (seeds, train, valid))
+        return jax.lax.map(lambda seed: one_seed(*seed, *data), (params, keys, train, valid))
 
-    x, y = jnp.asarray(ready.corpus.mfcc), jnp.asarray(ready.corpus.label)
-    logits, info = jax.jit(all_seeds)(
-        jnp.arange(config.seeds), train_rows, valid_rows, params, x, y, x[ready.split.test]
-    )
-    return np.asarray(logits), jax.tree.map(np.asarray, info)
+    return jax.jit(all_seeds)

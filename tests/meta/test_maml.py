@@ -135,6 +135,16 @@ def test_tasks_may_be_permuted():
     jax.tree.map(lambda g, e: np.testing.assert_allclose(g, e, rtol=1e-9, atol=1e-15), grads, swapped_grads)
 
 
+@pytest.mark.parametrize("order", ["first", "second"])
+def test_vmap_and_scan_over_tasks_agree(order):
+    loss_fn, params, episode = lstm_setting("mean_std")
+    vmapped, scanned = (
+        jax.jit(maml(loss_fn, INNER_LR, 2, order, over_tasks=how).value_and_grad)(params, episode)
+        for how in ("vmap", "scan")
+    )
+    jax.tree.map(lambda v, s: np.testing.assert_allclose(v, s, rtol=1e-9, atol=1e-14), vmapped, scanned)
+
+
 def test_adapt_lowers_the_support_loss_and_takes_any_inner_optimizer():
     loss_fn, params, episode = lstm_setting("mean_std")
     support = jax.tree.map(lambda a: a[0], episode.support)
@@ -145,5 +155,7 @@ def test_adapt_lowers_the_support_loss_and_takes_any_inner_optimizer():
 def test_bad_arguments():
     with pytest.raises(InputError, match=r"order: got 'secnd', expected one of: first, second.*'second'"):
         maml(squared_error, order="secnd")
+    with pytest.raises(InputError, match="over_tasks: got 'pmap', expected one of: scan, vmap"):
+        maml(squared_error, over_tasks="pmap")
     with pytest.raises(InputError, match="inner_steps: got 0"):
         maml(squared_error, inner_steps=0)

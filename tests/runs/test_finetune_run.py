@@ -1,0 +1,102 @@
+"""A fine-tuning run: the lines it writes, where it starts, what it draws, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metaser_jax import InputError
+from metaser_jax.checkpoints import Checkpoints
+from metaser_jax.ready import load_ready
+from metaser_jax.runs.finetune import draw, resolve, run_finetune
+from metaser_jax.runs.meta_train import meta_train
+
+pytestmark = pytest.mark.usefixtures("prepared")
+
+CONTRACT = {
+    *("method", "sources", "target", "split", "split_digest", "shots", "fraction", "adapt", "seed", "macro_f1", "uar"),
+    *("accuracy", "weighted_f1", "confusion", "n_test", "speaker_oracle_macro_f1"),
+}
+
+
+def ready(config):
+    return load_ready(
+        config.target,
+        config.data_dir,
+        emotions=config.emotions,
+        split_kind=config.split,
+        split_seed=config.split_seed,
+        normalisation=config.normalise,
+    )
+
+
+def test_from_scratch(finetune_config):
+    config = finetune_config()
+    rows = run_finetune(config)
+    written = [json.loads(line) for line in (Path(config.out) / "results.jsonl").read_text().splitlines()]
+    assert written == rows
+    assert [row["seed"] for row in rows] == [0, 1]
+    for row in rows:
+        assert row.keys() >= CONTRACT
+        assert (row["method"], row["sources"], row["shots"], row["fraction"]) == ("scratch", [], 4, None)
+        assert np.sum(row["confusion"]) == row["n_test"] == 36
+        assert row["n_train"] == 16
+        assert np.trace(row["confusion"]) / 36 == pytest.approx(row["accuracy"])
+    assert rows[0]["confusion"] != rows[1]["confusion"] or rows[0]["best_epoch"] != rows[1]["best_epoch"]
+    assert np.mean([row["macro_f1"] for row in rows]) > 0.5, "the fake corpora can be learned"
+    assert run_finetune(config)[0] | {"seconds": 0} == rows[0] | {"seconds": 0}, "the same seed, the same line"
+
+
+def test_from_a_run(train_config, finetune_config):
+    meta_train(train_config(episodes=8))
+    config = finetune_config(init=train_config().run_dir, hidden_dim=99, pooling="last", fraction=0.5, shots=None)
+    resolved, init = resolve(config)
+    assert (resolved.hidden_dim, resolved.pooling) == (4, "mean"), "the network is the checkpoint's"
+    with Checkpoints(config.init, read_only=True) as checkpoints:
+        assert init.source["init_episode"] == checkpoints.best()
+    rows = run_finetune(config)
+    assert (rows[0]["method"], rows[0]["order"], rows[0]["sources"]) == ("metaser", "second", ["a", "b"])
+    assert rows[0]["fraction"] == 0.5
+    assert rows[0]["n_train"] == 34  # half of 67
+
+    with pytest.raises(InputError, match="--target=a is one of the sources"):
+        run_finetune(finetune_config(init=train_config().run_dir, target="a"))
+
+
+@pytest.mark.parametrize("validation", ["split", "draw", "none"])
+def test_draws_never_touch_the_test_part(finetune_config, validation):
+    config = finetune_config(validation=validation)
+    data = ready(config)
+    for seed in range(5):
+        train, valid = draw(config, data, seed)
+        assert not set(train) & set(valid)
+        assert not (set(train) | set(valid)) & set(data.split.test)
+        assert set(train) <= set(data.split.train)
+    sizes = {"split": (16, len(data.split.valid)), "draw": (12, 4), "none": (16, 0)}
+    assert (len(train), len(valid)) == sizes[validation]
+
+
+def test_head_only_and_without_validation(finetune_config):
+    rows = run_finetune(finetune_config(adapt="head", validation="none", split="speaker", max_epochs=3))
+    assert [row["epochs"] for row in rows] == [3, 3]
+    assert rows[0]["adapt"] == "head"
+
+
+def test_bad_init(finetune_config, tmp_path):
+    with pytest.raises(InputError, match=r"is no run: config.json is missing"):
+        run_finetune(finetune_config(init=str(tmp_path / "nowhere")))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"config.json lacks .*sources"):
+        run_finetune(finetune_config(init=str(tmp_path)))
+    (tmp_path / "config.json").write_text("not json")
+    with pytest.raises(InputError, match="not JSON"):
+        run_finetune(finetune_config(init=str(tmp_path)))
+
+
+def test_a_run_without_a_checkpoint(finetune_config, train_config):
+    meta_train(train_config(episodes=4))
+    folder = Path(train_config().run_dir)
+    (folder / "checkpoints").rename(folder / "elsewhere")
+    with pytest.raises(InputError, match="holds no checkpoint"):
+        run_finetune(finetune_config(init=str(folder)))

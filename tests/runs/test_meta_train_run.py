@@ -1,0 +1,88 @@
+"""A meta-training run: what it writes, that it repeats bit for bit, goes on where it stopped, and refuses."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from metaser_jax import InputError
+from metaser_jax.checkpoints import Checkpoints
+from metaser_jax.runs import meta_train as module
+from metaser_jax.runs.meta_train import make_trainer, meta_train
+
+pytestmark = pytest.mark.usefixtures("prepared")
+
+
+def final_state(config):
+    with Checkpoints(config.run_dir, read_only=True) as checkpoints:
+        return checkpoints.restore(checkpoints.latest(), make_trainer(config).state)
+
+
+def metrics(config):
+    return [json.loads(line) for line in (Path(config.run_dir) / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One uninterrupted run that several tests look at."""
+    return tmp_path_factory.mktemp("runs")
+
+
+def test_a_run_repeats_and_goes_on_bit_for_bit(train_config, tmp_path, monkeypatch):
+    once, twice, stopped = (train_config(run_dir=str(tmp_path / name)) for name in ("once", "twice", "stopped"))
+    meta_train(once)
+    meta_train(twice)
+
+    real_loop = module._loop
+    shorter = train_config(run_dir=stopped.run_dir, episodes=8)
+    monkeypatch.setattr(module, "_loop", lambda config, *rest: real_loop(shorter, *rest))
+    meta_train(stopped)
+    assert int(final_state(stopped).episode) == 8
+    monkeypatch.undo()
+    monkeypatch.setattr(module.load_ready.__globals__["datasets"], "load", _corpora())
+    said = []
+    meta_train(stopped, log=said.append)
+    assert any("Going on from the checkpoint at episode 8 of 12" in line for line in said)
+
+    for other in (twice, stopped):
+        jax.tree.map(np.testing.assert_array_equal, final_state(once), final_state(other))
+    assert [line["episode"] for line in metrics(stopped)] == [4, 8, 12]
+    for line, other in zip(metrics(once), metrics(stopped), strict=True):
+        assert {k: v for k, v in line.items() if k != "episodes_per_second"} == {
+            k: v for k, v in other.items() if k != "episodes_per_second"
+        }
+    assert metrics(once)[0].keys() == {
+        "episode",
+        "support_loss",
+        "query_loss_before",
+        "query_loss_after",
+        "query_loss_mean",
+        "valid_query_loss",
+        "episodes_per_second",
+    }
+    config = json.loads((Path(once.run_dir) / "config.json").read_text())
+    assert config["order"] == "second"
+    assert config["corpus_digests"].keys() == {"a", "b"}
+
+    with pytest.raises(InputError, match=r"another configuration: inner_lr \(was 0.1, now 0.2\).*Give another folder"):
+        meta_train(train_config(run_dir=once.run_dir, inner_lr=0.2))
+
+
+def _corpora():
+    from conftest import CORPORA
+
+    return lambda name, data_dir: CORPORA[name]
+
+
+def test_too_few_utterances_are_an_error_before_anything_is_compiled(train_config, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "_compile", lambda *_: pytest.fail("compiled"))
+    with pytest.raises(InputError, match=r"a has 11 angry.*b has 13 angry.*14 of each emotion"):
+        meta_train(train_config(shots=9, queries=5))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(train_config):
+    with pytest.raises(InputError, match=r"no longer finite between episodes 1 and 4.*Lower --meta_lr"):
+        meta_train(train_config(inner_lr=1e30))

@@ -1,0 +1,55 @@
+"""Configurations: every bad value is an error that names its flag; presets name real fields."""
+
+import dataclasses
+
+import pytest
+
+from metaser_jax import InputError, presets
+from metaser_jax.config import DemoConfig, FinetuneConfig, MetaTrainConfig, PrepareConfig
+
+TRAIN = {"data_dir": "d", "sources": ("a",), "run_dir": "r"}
+TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 5}
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "message"),
+    [
+        (MetaTrainConfig, TRAIN | {"sources": ()}, "--sources: got"),
+        (MetaTrainConfig, TRAIN | {"sources": ("a", "a")}, "each corpus once"),
+        (MetaTrainConfig, TRAIN | {"shots": 0}, "--shots: got 0, expected 1 or more"),
+        (MetaTrainConfig, TRAIN | {"inner_lr": 0.0}, "--inner_lr: got 0.0"),
+        (MetaTrainConfig, TRAIN | {"meta_lr": -1.0}, "--meta_lr"),
+        (MetaTrainConfig, TRAIN | {"checkpoint_every": 30}, "a multiple of --log_every=20"),
+        (MetaTrainConfig, TRAIN | {"emotions": ("angry", "hapy")}, "--emotions: got 'hapy'.*Did you mean 'happy'"),
+        (MetaTrainConfig, TRAIN | {"emotions": ("angry",)}, "at least two emotions"),
+        (FinetuneConfig, TUNE | {"shots": None}, "exactly one of --shots=K and --fraction=F"),
+        (FinetuneConfig, TUNE | {"fraction": 0.5}, "exactly one"),
+        (FinetuneConfig, TUNE | {"shots": None, "fraction": 1.5}, "--fraction: got 1.5"),
+        (FinetuneConfig, TUNE | {"seeds": 0}, "--seeds"),
+        (FinetuneConfig, TUNE | {"lr": 0.0}, "--lr"),
+        (PrepareConfig, {"corpora": (), "manual_dir": "m", "data_dir": "d"}, "--corpora"),
+        (DemoConfig, {"shots": (0,)}, "--shots"),
+    ],
+)
+def test_bad_values(config, values, message):
+    with pytest.raises(InputError, match=message):
+        config(**values)
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [
+        *((MetaTrainConfig, preset) for preset in (*presets.META_TRAIN.values(), presets.DEMO_META_TRAIN)),
+        *((FinetuneConfig, preset) for preset in (*presets.FINETUNE.values(), presets.DEMO_FINETUNE)),
+    ],
+)
+def test_presets_are_valid(config, settings):
+    assert settings.keys() <= {field.name for field in dataclasses.fields(config)}
+    config(**(TRAIN if config is MetaTrainConfig else TUNE) | settings)
+
+
+def test_the_papers_numbers():
+    paper = MetaTrainConfig(**TRAIN | presets.META_TRAIN["paper"])
+    assert (paper.inner_lr, paper.meta_lr, paper.tasks_per_episode, paper.inner_steps) == (2e-4, 1e-6, 8, 1)
+    assert (paper.shots, paper.queries, paper.episodes, paper.order) == (125, 10, 10_000, "second")
+    assert (paper.hidden_dim, paper.pooling, paper.activation, paper.normalise) == (128, "last", "none", "none")
