@@ -18,7 +18,7 @@ demo: install
 	$(BIN)/python experiments/demo.py
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 lint: install
 	$(BIN)/ruff check .
@@ -28,7 +28,7 @@ lint: install
 test-lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --editable ".[demo,plot,test]" --constraint tests/constraints-lowest.txt
-	.venv-lowest/bin/python -m pytest
+	.venv-lowest/bin/python -m pytest --numprocesses=auto --dist=loadfile
 
 clean:
 	rm -rf $(VENV) .venv-lowest build *.egg-info

@@ -1,12 +1,17 @@
 """Shared fixtures. jax is configured before its first use: two CPU devices."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import jax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 2)
+# Most of the suite's time is compilation, and many tests compile the same programs.
+_cache = tempfile.TemporaryDirectory(prefix="metaser_jax_tests_")
+jax.config.update("jax_compilation_cache_dir", _cache.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from metaser_jax import datasets
 from metaser_jax.config import FinetuneConfig, MetaTrainConfig
 
 CORPORA = {
-    "a": fake_corpus("a", per_emotion=20, noise=2.0),
-    "b": fake_corpus("b", per_emotion=24, seed=1, noise=2.0),
-    "c": fake_corpus("c", per_emotion=30, seed=2, noise=2.0),
+    "a": fake_corpus("a", per_emotion=20, noise=1.0),
+    "b": fake_corpus("b", per_emotion=24, seed=1, noise=1.0),
+    "c": fake_corpus("c", per_emotion=30, seed=2, noise=1.0),
 }
 
 

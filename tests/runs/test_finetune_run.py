@@ -32,7 +32,7 @@ def ready(config):
 
 
 def test_from_scratch(finetune_config):
-    config = finetune_config()
+    config = finetune_config(max_epochs=60, patience=20)
     rows = run_finetune(config)
     written = [json.loads(line) for line in (Path(config.out) / "results.jsonl").read_text().splitlines()]
     assert written == rows
