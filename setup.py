@@ -19,7 +19,7 @@ RUNS = ["absl-py>=2.1", "orbax-checkpoint>=0.11.25", "scikit-learn>=1.5", "tqdm>
 PLOT = ["matplotlib>=3.9"]
 # The library and the voices of eSpeak NG (GPL-3.0) are used by the demo alone, so they are an extra.
 DEMO = [*PLOT, "espeakng-loader>=0.2.4"]
-TEST = [*DEMO, "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.8"]
+TEST = [*DEMO, "pytest>=8.3", "pytest-xdist>=3.6.1", "ruff>=0.8"]
 
 setup(
     name="metaser_jax",

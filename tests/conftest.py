@@ -11,7 +11,7 @@ jax.config.update("jax_num_cpu_devices", 2)
 # Most of the suite's time is compilation, and many tests compile the same programs.
 _cache = tempfile.TemporaryDirectory(prefix="metaser_jax_tests_")
 jax.config.update("jax_compilation_cache_dir", _cache.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture(scope="session")

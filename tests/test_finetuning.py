@@ -1,5 +1,7 @@
 """Fine-tuning: early stopping against plain Python, frozen layers, padding, and the same seed twice."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +23,12 @@ def data():
     batch = Batch(jnp.asarray(corpus.mfcc), jnp.asarray(corpus.label))
     train, valid = (jax.tree.map(lambda a, s=s: a[s::2], batch) for s in (0, 1))
     return MODEL.init(KEY, train.x), train, valid
+
+
+@functools.partial(jax.jit, static_argnames=("adapt", "max_epochs", "patience"))
+def tune(train, valid, adapt="all", **schedule):
+    optimizer = restrict(optax.adam(0.05), adapt)
+    return finetune(LOSS, MODEL.init(KEY, train.x), KEY, train, valid, optimizer=optimizer, **schedule)
 
 
 def in_plain_python(params, train, valid, optimizer, batch_size, max_epochs, patience):
@@ -56,27 +64,26 @@ def test_early_stopping_equals_plain_python(data, batch_size, lr):
 
 def test_it_learns(data):
     params, train, valid = data
-    tuned, info = finetune(LOSS, params, KEY, train, valid, optimizer=optax.adam(0.05), max_epochs=40)
+    tuned, info = tune(train, valid, max_epochs=40)
     assert info.best_valid_loss < LOSS(params, valid)
     np.testing.assert_allclose(LOSS(tuned, valid), info.best_valid_loss, rtol=1e-5)
 
 
 def test_without_validation_it_trains_to_the_last_epoch(data):
     params, train, _ = data
-    tuned, info = finetune(LOSS, params, KEY, train, None, optimizer=optax.adam(0.05), max_epochs=7, patience=2)
+    tuned, info = tune(train, None, max_epochs=7, patience=2)
     assert (int(info.epochs), int(info.best_epoch)) == (7, 7)
     assert LOSS(tuned, train) < LOSS(params, train)
 
 
 def test_head_leaves_the_lstm_alone_bit_for_bit(data):
     params, train, valid = data
-    optimizer = restrict(optax.adam(0.05), "head")
-    tuned, _ = finetune(LOSS, params, KEY, train, valid, optimizer=optimizer, max_epochs=5)
+    tuned, _ = tune(train, valid, adapt="head", max_epochs=5)
     for layer in ("lstm_1", "lstm_2"):
         jax.tree.map(np.testing.assert_array_equal, tuned["params"][layer], params["params"][layer])
     for layer in ("hidden", "output"):
         assert not jnp.array_equal(tuned["params"][layer]["kernel"], params["params"][layer]["kernel"])
-    tuned, _ = finetune(LOSS, params, KEY, train, valid, optimizer=restrict(optax.adam(0.05), "all"), max_epochs=5)
+    tuned, _ = tune(train, valid, max_epochs=5)
     assert not jnp.array_equal(tuned["params"]["lstm_1"]["bias"], params["params"]["lstm_1"]["bias"])
     with pytest.raises(InputError, match="adapt: got 'dense', expected one of: all, head"):
         restrict(optax.adam(0.05), "dense")

@@ -36,7 +36,7 @@ def test_prepare_meta_train_finetune(tmp_path):
     assert "48" in said  # 3 speakers x 4 emotions x 4 clips
     said = succeeds(
         "meta_train",
-        *(f"--data_dir={data}", "--sources=demo_english", f"--run_dir={meta}", "--order=second", "--inner_steps=1"),
+        *(f"--data_dir={data}", "--sources=demo_english", f"--run_dir={meta}", "--order=first", "--inner_steps=1"),
         *("--hidden_dim=4", "--tasks_per_episode=2", "--shots=2", "--queries=2", "--episodes=4", "--seed=3"),
         *("--inner_lr=0.1", "--meta_lr=1e-3", "--log_every=2", "--checkpoint_every=2"),
     )

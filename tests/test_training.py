@@ -40,10 +40,12 @@ def test_equals_a_loop_in_python(setting):
     state, sample, step = setting
     got, info = step(state, jnp.int32(3))
     params, opt_state, losses = state.meta_params, state.opt_state, []
+    draw, value_and_grad = jax.jit(sample), jax.jit(LEARNER.value_and_grad)
+    query_loss = jax.jit(lambda params, query: jnp.mean(jax.vmap(loss_fn, (None, 0))(params, query)))
     for e in range(3):
-        episode = sample(jax.random.fold_in(KEY, e))
-        before = jnp.mean(jax.vmap(loss_fn, (None, 0))(params, episode.query))
-        loss, grads, task_info = LEARNER.value_and_grad(params, episode)
+        episode = draw(jax.random.fold_in(KEY, e))
+        before = query_loss(params, episode.query)
+        loss, grads, task_info = value_and_grad(params, episode)
         updates, opt_state = OPTIMIZER.update(grads, opt_state, params)
         params = optax.apply_updates(params, updates)
         losses.append(float(loss))
@@ -77,5 +79,6 @@ def test_it_learns_to_adapt(setting):
     state, sample, step = setting
     trained, _ = step(state, jnp.int32(60))
     episode = sample(jax.random.key(123))
-    before, after = (validation_loss(LEARNER, loss_fn, s.meta_params, episode) for s in (state, trained))
+    loss = jax.jit(lambda meta_params: validation_loss(LEARNER, loss_fn, meta_params, episode))
+    before, after = (loss(s.meta_params) for s in (state, trained))
     assert after < 0.7 * before
