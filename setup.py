@@ -9,14 +9,14 @@ DATA = [
     "numpy>=2.0",
     "librosa>=0.11.0",
     "soundfile>=0.12.1",
-    "tensorflow-datasets>=4.9.9",
+    "tensorflow-datasets>=4.9.10",
     # tensorflow-datasets needs these two to work without TensorFlow and does not declare them.
     "array_record>=0.8.1",
     "importlib_resources>=6.4",
     "threadpoolctl>=3.5",
 ]
 RUNS = ["absl-py>=2.1", "orbax-checkpoint>=0.11.25", "scikit-learn>=1.5", "tqdm>=4.66"]
-PLOT = ["matplotlib>=3.9"]
+PLOT = ["matplotlib>=3.10.8"]
 # The library and the voices of eSpeak NG (GPL-3.0) are used by the demo alone, so they are an extra.
 DEMO = [*PLOT, "espeakng-loader>=0.2.4"]
 TEST = [*DEMO, "pytest>=8.3", "pytest-xdist>=3.6.1", "ruff>=0.8"]

@@ -3,21 +3,18 @@
 python experiments/finetune.py --data_dir=data --init=runs/meta --target=urdu --shots=5 --out=runs/urdu_5
 """
 
-from absl import flags
-
 from metaser_jax import cli
 from metaser_jax.config import FinetuneConfig
 from metaser_jax.presets import FINETUNE
 from metaser_jax.report import summarise, table
 from metaser_jax.runs.finetune import run_finetune
 
-flags.DEFINE_enum("preset", "recommended", sorted(FINETUNE), "Defaults of the other flags: see presets.py.")
-cli.define(FinetuneConfig)
+cli.define(FinetuneConfig, FINETUNE)
 
 
 def main() -> None:
     config = cli.config(FinetuneConfig, FINETUNE)
-    rows = run_finetune(config)
+    rows = run_finetune(config, given=cli.given(FinetuneConfig))
     print(table(summarise(rows)))
     print(f"{len(rows)} lines in {config.out}/results.jsonl (split {rows[0]['split_digest']}).")
 

@@ -3,15 +3,12 @@
 python experiments/meta_train.py --data_dir=data --sources=ravdess,emodb --run_dir=runs/meta --preset=recommended
 """
 
-from absl import flags
-
 from metaser_jax import cli
 from metaser_jax.config import MetaTrainConfig
 from metaser_jax.presets import META_TRAIN
 from metaser_jax.runs.meta_train import meta_train
 
-flags.DEFINE_enum("preset", "recommended", sorted(META_TRAIN), "Defaults of the other flags: see presets.py.")
-cli.define(MetaTrainConfig)
+cli.define(MetaTrainConfig, META_TRAIN)
 
 
 def main() -> None:

@@ -62,6 +62,16 @@ class Checkpoints:
         return step
 
     def restore(self, episode: int, like: Any) -> Any:
-        """The state saved at an episode; `like` is a state of the same structure, shapes and dtypes."""
+        """The state saved at an episode; `like` is a state of the same structure, shapes and dtypes.
+
+        Raises:
+          InputError: it is damaged, or of another network.
+        """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        return self._manager.restore(episode, args=ocp.args.StandardRestore(abstract))
+        try:
+            return self._manager.restore(episode, args=ocp.args.StandardRestore(abstract))
+        except (ValueError, KeyError, OSError) as error:
+            raise InputError(
+                f"{self._folder}: the checkpoint of episode {episode} is damaged, or of another network than "
+                f"config.json says ({str(error).splitlines()[0]}). Train again in another --run_dir."
+            ) from error

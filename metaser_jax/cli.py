@@ -17,18 +17,31 @@ from metaser_jax.errors import InputError
 
 FLAGS = flags.FLAGS
 ConfigT = TypeVar("ConfigT")
+Presets = Mapping[str, Mapping[str, Any]]
 
 
-def define(config_class: type) -> None:
-    """Defines one flag per field of the dataclass, and shows them in the main program's --help."""
+def define(config_class: type, presets: Presets | None = None) -> None:
+    """Defines one flag per field of the dataclass, and --preset; all are shown in the main program's --help.
+
+    A flag that a preset sets has no default of its own there: its help names the presets' values.
+    """
     hints = typing.get_type_hints(config_class)
+    names = [field.name for field in dataclasses.fields(config_class)]
+    if presets:
+        flags.DEFINE_enum("preset", "recommended", sorted(presets), "Defaults of the other flags.")
+        names.append("preset")
     for field in dataclasses.fields(config_class):
         required = field.default is dataclasses.MISSING
-        text = field.metadata["help"] + (" Required." if required else "")
-        _define_one(field.name, hints[field.name], None if required else field.default, text, field.metadata)
+        of_preset = {name: p[field.name] for name, p in sorted((presets or {}).items()) if field.name in p}
+        text, default = field.metadata["help"], None if required else field.default
+        if of_preset:
+            rest = {} if len(of_preset) == len(presets) else {"otherwise": default}
+            text += f" ({', '.join(f'{name}: {value}' for name, value in (of_preset | rest).items())})"
+            default = None
+        _define_one(field.name, hints[field.name], default, text + (" Required." if required else ""), field.metadata)
         if required:
             flags.mark_flag_as_required(field.name)
-    for name in (f.name for f in dataclasses.fields(config_class)):
+    for name in names:
         FLAGS.register_key_flag_for_module(sys.argv[0], FLAGS[name])
 
 
@@ -49,20 +62,24 @@ def _define_one(name: str, hint: Any, default: Any, text: str, metadata: Mapping
         by_type[hint](name, default, text)
 
 
-def config(config_class: type[ConfigT], presets: Mapping[str, Mapping[str, Any]] | None = None) -> ConfigT:
-    """The configuration that the parsed flags say; `presets` maps the values of --preset to other defaults.
+def config(config_class: type[ConfigT], presets: Presets | None = None) -> ConfigT:
+    """The configuration that the parsed flags say; the same `presets` as in `define`.
 
     Raises:
       InputError: a value is out of its range (from the dataclass's own checks).
     """
-    defaults = presets[FLAGS.preset] if presets else {}
-    values = {}
+    values = dict(presets[FLAGS.preset]) if presets else {}
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
         flag = FLAGS[field.name]
-        value = defaults[field.name] if field.name in defaults and not flag.present else flag.value
-        values[field.name] = _items(flag, hints[field.name]) if isinstance(value, list) else value
+        if flag.present or (field.name not in values and flag.value is not None):
+            values[field.name] = _items(flag, hints[field.name]) if isinstance(flag.value, list) else flag.value
     return config_class(**values)
+
+
+def given(config_class: type) -> set[str]:
+    """Names of the configuration's flags that were given, rather than left to a preset or a default."""
+    return {field.name for field in dataclasses.fields(config_class) if FLAGS[field.name].present}
 
 
 def _items(flag: flags.Flag, hint: Any) -> tuple:
@@ -89,7 +106,7 @@ def run(main: Callable[[], int | None]) -> None:
 
     def guarded(argv: list[str]) -> int | None:
         if not FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.ERROR)  # orbax and TFDS log every step; --verbosity=0 shows it
+            logging.set_verbosity(logging.ERROR)  # orbax logs every step; --verbosity=0 shows it
         try:
             if argv[1:]:
                 raise InputError(f"Unexpected arguments {argv[1:]}: every option is a flag, --name=value.")

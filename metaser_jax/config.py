@@ -18,8 +18,21 @@ def require(condition: bool, flag: str, got: Any, expected: str) -> None:
         raise InputError(f"--{flag}: got {got!r}, expected {expected}.")
 
 
+class Config:
+    """Base: a field with choices has one of them, however the configuration was made."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if field.metadata["choices"]:
+                check_choice(f"--{field.name}", getattr(self, field.name), field.metadata["choices"])
+            if field.name in ("seed", "split_seed"):
+                seed = getattr(self, field.name)
+                # More bits than a PRNG key takes would be dropped, and two seeds be the same.
+                require(0 <= seed < 2**32, field.name, seed, "a number from 0 to 2**32 - 1")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PrepareConfig:
+class PrepareConfig(Config):
     """experiments/prepare.py."""
 
     corpora: tuple[str, ...] = option("Corpora to prepare, separated by commas.")
@@ -34,12 +47,13 @@ class PrepareConfig:
     overwrite: bool = option("Prepare again what is already prepared.", False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(bool(self.corpora), "corpora", self.corpora, "at least one corpus")
         require(self.workers >= 0, "workers", self.workers, "0 (one per core) or a positive number")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(Config):
     """The network and its input; part of what a run is."""
 
     emotions: tuple[str, ...] = option("Emotions to tell apart, separated by commas.", FOUR_EMOTIONS)
@@ -60,6 +74,7 @@ class ModelConfig:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(len(self.emotions) >= 2, "emotions", self.emotions, "at least two emotions")
         require(len(set(self.emotions)) == len(self.emotions), "emotions", self.emotions, "each emotion once")
         for emotion in self.emotions:
@@ -154,7 +169,7 @@ class FinetuneConfig(ModelConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DemoConfig:
+class DemoConfig(Config):
     """experiments/demo.py."""
 
     out: str = option("Folder for the recordings, the prepared corpora, the runs and the report.", "runs/demo")
@@ -162,5 +177,6 @@ class DemoConfig:
     seeds: int = option("Repetitions of each adaptation, each with its own draw of clips.", 5)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(all(shots >= 1 for shots in self.shots) and self.shots, "shots", self.shots, "numbers from 1 on")
         require(self.seeds >= 1, "seeds", self.seeds, "1 or more")

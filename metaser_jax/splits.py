@@ -64,8 +64,23 @@ def _divide(corpus: Corpus, pool: np.ndarray, kind: str, share: float, seed: int
             "expected at least 2 of each emotion. Record or prepare more, or leave the emotion out of --emotions."
         )
     if kind == "random":
-        return train_test_split(pool, test_size=share, stratify=label, random_state=seed)
+        return _stratified(corpus, pool, round(share * len(pool)), seed, "the split")
     return _divide_speakers(corpus, pool, share, seed)
+
+
+def _stratified(corpus: Corpus, pool: np.ndarray, size: int, seed: int, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """(the rest, `size` utterances), stratified by emotion, with every emotion in both, or an InputError."""
+    classes = len(corpus.emotions)
+    size = max(size, classes)
+    counts = np.bincount(corpus.label[pool], minlength=classes)
+    if counts.min() >= 2 and len(pool) - size >= classes:
+        rest, small = train_test_split(pool, test_size=size, stratify=corpus.label[pool], random_state=seed)
+        if all(len(np.unique(corpus.label[part])) == classes for part in (rest, small)):
+            return rest, small
+    raise InputError(
+        f"{what}: {len(pool)} utterances of {corpus.name} ({_per_emotion(corpus, counts)}) cannot be divided into "
+        f"{len(pool) - size} and {size} with every emotion in both. Use more data, other amounts, or fewer --emotions."
+    )
 
 
 def _divide_speakers(corpus: Corpus, pool: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -123,19 +138,14 @@ def draw_fraction(corpus: Corpus, pool: np.ndarray, fraction: float, seed: int) 
     """Draws a fraction of `pool`, stratified by emotion, at least one of each; sorted indices.
 
     Raises:
-      InputError: fraction not in (0, 1], or fewer draws than emotions.
+      InputError: fraction not in (0, 1], or a draw that would lack an emotion or take all of one.
     """
     if not 0 < fraction <= 1:
         raise InputError(f"--fraction: got {fraction}, expected a number above 0 and at most 1.")
     if fraction == 1:
         return np.sort(pool)
-    size, classes = round(fraction * len(pool)), len(corpus.emotions)
-    if size < classes or len(pool) - size < classes:
-        raise InputError(
-            f"--fraction={fraction}: {size} of the {len(pool)} training utterances of {corpus.name}, expected at least "
-            f"{classes} in the draw and as many outside it, one of each emotion. Use another fraction, or 1."
-        )
-    drawn, _ = train_test_split(pool, train_size=size, stratify=corpus.label[pool], random_state=seed)
+    rest = len(pool) - round(fraction * len(pool))
+    drawn, _ = _stratified(corpus, pool, rest, seed, f"--fraction={fraction}")
     return np.sort(drawn)
 
 
@@ -143,14 +153,7 @@ def hold_out(corpus: Corpus, drawn: np.ndarray, seed: int) -> tuple[np.ndarray, 
     """Divides drawn utterances into a training and a validation part: a fifth, at least one of each emotion.
 
     Raises:
-      InputError: fewer than two of an emotion.
+      InputError: too few of an emotion for both parts.
     """
-    counts = np.bincount(corpus.label[drawn], minlength=len(corpus.emotions))
-    if counts.min() < 2:
-        raise InputError(
-            f"--validation=draw: {_per_emotion(corpus, counts)} were drawn of {corpus.name}, expected at least 2 of "
-            "each emotion, one to hold out. Draw more, or use --validation=split or none."
-        )
-    size = max(round(VALID_SHARE * len(drawn)), len(counts))
-    train, valid = train_test_split(drawn, test_size=size, stratify=corpus.label[drawn], random_state=seed)
+    train, valid = _stratified(corpus, drawn, round(VALID_SHARE * len(drawn)), seed, "--validation=draw")
     return np.sort(train), np.sort(valid)

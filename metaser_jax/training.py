@@ -66,7 +66,7 @@ def run_interval(
     """Trains for `episodes` episodes. To be jitted; the number is traced, so intervals of any length share a program.
 
     Args:
-      learner: the algorithm; its meta-parameters must contain, or be, what loss_fn takes only through learner.adapt.
+      learner: an algorithm whose meta-parameters are the model's parameters, as maml's.
       loss_fn: (params, batch) -> scalar, for the query loss before adaptation.
       optimizer: the outer one.
       sample: key -> Episode.
@@ -100,4 +100,5 @@ def validation_loss(learner: Learner, loss_fn: LossFn, meta_params: MetaParams, 
     def task(support, query):
         return loss_fn(learner.adapt(meta_params, support), query)
 
-    return jnp.mean(jax.vmap(task)(episode.support, episode.query))
+    # One task after another: there may be many, and their residuals would not fit at once with the paper's 125 shots.
+    return jnp.mean(jax.lax.map(lambda t: task(*t), tuple(episode)))

@@ -91,8 +91,28 @@ def test_fraction(corpus):
     for fraction in (0.0, -0.1, 1.5):
         with pytest.raises(InputError, match="expected a number above 0 and at most 1"):
             splits.draw_fraction(corpus, pool, fraction, seed=1)
-    with pytest.raises(InputError, match="one of each emotion"):
+    with pytest.raises(InputError, match=r"--fraction=0.01: 112 utterances .* into 1 and 111"):
         splits.draw_fraction(corpus, pool, 0.01, seed=1)
+
+
+@pytest.mark.parametrize("per_emotion", range(1, 9))
+def test_small_corpora_have_every_emotion_in_every_part_or_are_an_error(per_emotion):
+    small = fake_corpus(per_emotion=per_emotion)
+    if per_emotion < 3:
+        with pytest.raises(InputError, match="fake"):
+            splits.split(small, "random")
+    else:
+        split = splits.split(small, "random")
+        assert all(per_class(small, part).min() >= 1 for part in (split.train, split.valid, split.test))
+
+
+def test_an_emotion_is_never_silently_lost(corpus):
+    unbalanced = corpus.take(np.concatenate([np.arange(150), [150, 151, 152]]))  # 50, 50, 50 and 3
+    with pytest.raises(InputError, match=r"--fraction=0.04.*3 sad"):
+        splits.draw_fraction(unbalanced, np.arange(153), 0.04, seed=0)
+    with pytest.raises(InputError, match=r"--validation=draw.*2 sad"):
+        splits.hold_out(unbalanced, np.arange(152), seed=0)
+    assert per_class(unbalanced, splits.draw_fraction(unbalanced, np.arange(153), 0.5, seed=0)).min() >= 1
 
 
 def test_hold_out(corpus):
@@ -100,7 +120,7 @@ def test_hold_out(corpus):
     train, valid = splits.hold_out(corpus, drawn, seed=0)
     assert per_class(corpus, valid).tolist() == [1] * 4
     np.testing.assert_array_equal(np.sort(np.concatenate([train, valid])), drawn)
-    with pytest.raises(InputError, match="at least 2 of each emotion"):
+    with pytest.raises(InputError, match=r"--validation=draw: 4 utterances"):
         splits.hold_out(corpus, splits.draw_shots(corpus, np.arange(len(corpus)), 1, seed=0), seed=0)
 
 

@@ -79,7 +79,10 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def find(self, folder: Path) -> Iterator[tuple[Path, Parsed | Excluded | Unknown]]:
         """Every audio file of the corpus's folder, and what is known of it."""
         for path in recordings.audio_files(folder):
-            yield path, self.parse(path)
+            if path.suffix.lower() in recordings.AUDIO_SUFFIXES:
+                yield path, self.parse(path)
+            else:
+                yield path, Unknown(f"{path.suffix} is not read, expected .wav or .flac")
 
     def listing(self, manual_dir: Path) -> Listing:
         """All recordings below manual_dir/NAME, without opening them.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from metaser_jax.errors import InputError
 
 AUDIO_SUFFIXES = (".flac", ".wav")
+OTHER_AUDIO_SUFFIXES = (".aac", ".aif", ".aiff", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wma")
 MAX_LISTED = 20
 
 
@@ -87,12 +88,12 @@ def corpus_folder(manual_dir: str | os.PathLike[str], name: str, layout: str) ->
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """All .wav and .flac files anywhere below `folder`; hidden files and macOS's ._ copies are not audio.
+    """All audio files anywhere below `folder`, readable or not; hidden files and macOS's ._ copies are none.
 
     Raises:
       InputError: a folder cannot be read.
     """
-    return [path for path in _files(folder) if path.suffix.lower() in AUDIO_SUFFIXES]
+    return [path for path in _files(folder) if path.suffix.lower() in AUDIO_SUFFIXES + OTHER_AUDIO_SUFFIXES]
 
 
 def listing(folder: Path, pairs: Iterable[tuple[Path, Parsed | Excluded | Unknown]]) -> Listing:

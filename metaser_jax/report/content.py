@@ -58,7 +58,15 @@ def split_table(rows: list[Row]) -> Table:
     seeds: dict[tuple, set[int]] = {}
     for row in rows:
         test = ABSENT if row["n_test"] is None else str(row["n_test"])
-        line = row["target"], row["split"] or ABSENT, test, row["split_digest"] or ABSENT
+        labels = " + ".join(str(row[n]) for n in ("n_train", "n_valid") if row[n]) or ABSENT
+        line = row["target"], row["split"] or ABSENT, labels, test, row["split_digest"] or ABSENT
         seeds.setdefault(line, set()).add(row["seed"])
-    header = ["target", "split", "test utterances", "digest of the split", "used for seeds"]
+    header = [
+        "target",
+        "split",
+        "labels: train + valid",
+        "test utterances",
+        "digest of the split",
+        "used for seeds",
+    ]
     return Table(header, [[*line, ", ".join(map(str, sorted(used)))] for line, used in sorted(seeds.items())])

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from metaser_jax.metrics import scores, speaker_oracle
 from metaser_jax.models import EmotionLSTM
 from metaser_jax.ready import Ready, load_ready
 from metaser_jax.runs.meta_train import make_trainer
-from metaser_jax.runs.run_dir import CONFIG, RESULTS, read_config, to_lines, write_text
+from metaser_jax.runs.run_dir import RESULTS, claim, read_config, to_lines, write_text
 from metaser_jax.types import Batch, Params
 
 SCRATCH = "scratch"
@@ -34,21 +35,34 @@ class Init(NamedTuple):
     source: dict[str, Any]
 
 
-def resolve(config: FinetuneConfig) -> tuple[FinetuneConfig, Init]:
+def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[FinetuneConfig, Init]:
     """Loads the checkpoint that --init names; the network and its input are then the checkpoint's.
 
+    Args:
+      given: names of the fields that the user chose himself; those must not contradict the checkpoint.
+
     Raises:
-      InputError: init is neither scratch nor a finished run.
+      InputError: init is neither scratch nor a finished run, learned from the target, or contradicts `given`.
     """
     if config.init == SCRATCH:
         return config, Init(None, {"method": SCRATCH, "order": None, "sources": [], "inner_steps": None})
     saved = read_config(config.init)
     names = {field.name for field in dataclasses.fields(MetaTrainConfig)}
-    missing = sorted(names - saved.keys())
+    missing = sorted((names | {"method"}) - saved.keys())
     if missing:
         raise InputError(f"{config.init}: config.json lacks {', '.join(missing)}, expected what meta_train.py wrote.")
     values = {name: tuple(saved[name]) if isinstance(saved[name], list) else saved[name] for name in names}
-    train_config = MetaTrainConfig(**values)
+    try:
+        train_config = MetaTrainConfig(**values)
+    except TypeError as error:
+        raise InputError(f"{config.init}: config.json has a value of a wrong type: {error}.") from error
+    model = {field.name: getattr(train_config, field.name) for field in dataclasses.fields(ModelConfig)}
+    for name in sorted(set(given) & model.keys()):
+        if getattr(config, name) != model[name]:
+            raise InputError(
+                f"--{name}: got {getattr(config, name)!r}, but {config.init} was trained with {model[name]!r}. Leave "
+                "the flag out (the network and its input are the run's), or train another run."
+            )
     if config.target in train_config.sources:
         raise InputError(
             f"--target={config.target} is one of the sources of {config.init} ({', '.join(train_config.sources)}): "
@@ -58,8 +72,8 @@ def resolve(config: FinetuneConfig) -> tuple[FinetuneConfig, Init]:
     with Checkpoints(config.init, read_only=True) as checkpoints:
         best = checkpoints.best()
         state = checkpoints.restore(best, trainer.state)
-    model = {field.name: getattr(train_config, field.name) for field in dataclasses.fields(ModelConfig)}
-    source = {name: saved[name] for name in ("method", "order", "sources", "inner_steps")} | {"init_episode": best}
+    source = {name: saved[name] for name in ("method", "order", "sources", "inner_steps")}
+    source |= {"init_episode": best, "init_seed": train_config.seed}
     # What a learner meta-learns is, for MAML, the parameters.
     return dataclasses.replace(config, **model), Init(state.meta_params, source)
 
@@ -78,13 +92,17 @@ def draw(config: FinetuneConfig, ready: Ready, seed: int) -> tuple[np.ndarray, n
     return drawn, drawn[:0]
 
 
-def run_finetune(config: FinetuneConfig) -> list[dict[str, Any]]:
+def run_finetune(config: FinetuneConfig, given: Collection[str] = ()) -> list[dict[str, Any]]:
     """Fine-tunes config.seeds times, writes config.out/results.jsonl, a line per seed, and returns its rows.
 
+    Args:
+      given: as in `resolve`.
+
     Raises:
-      InputError: from loading the checkpoint or the corpus, or from drawing.
+      InputError: from loading the checkpoint or the corpus, or from drawing; config.out holds something else; the
+        training diverged.
     """
-    config, init = resolve(config)
+    config, init = resolve(config, given)
     ready = load_ready(
         config.target,
         config.data_dir,
@@ -95,9 +113,13 @@ def run_finetune(config: FinetuneConfig) -> list[dict[str, Any]]:
     )
     seeds = range(config.seeds)
     train_rows, valid_rows = map(np.stack, zip(*(draw(config, ready, seed) for seed in seeds), strict=True))
+    out = Path(config.out)
+    claim(out, dataclasses.asdict(config) | {"corpus_digest": ready.raw_digest}, free=("data_dir", "out"))
     start = time.perf_counter()
     logits, info = _train_and_predict(config, init.params, ready, train_rows, valid_rows)
     seconds = time.perf_counter() - start
+    if not np.isfinite(logits).all():
+        raise InputError(f"--lr={config.lr}: fine-tuning on {config.target} diverged. Lower it, in another --out.")
 
     corpus, test, train = ready.corpus, ready.split.test, ready.split.train
     classes = len(config.emotions)
@@ -126,10 +148,6 @@ def run_finetune(config: FinetuneConfig) -> list[dict[str, Any]]:
         | scores(corpus.label[test], logits[seed].argmax(-1), classes)
         for seed in seeds
     ]
-    out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    identity = dataclasses.asdict(config) | {"corpus_digest": ready.raw_digest}
-    write_text(out / CONFIG, to_lines([identity]))
     write_text(out / RESULTS, to_lines(rows))
     return rows
 

@@ -1,7 +1,6 @@
 """Meta-training on prepared source corpora: sources -> bank -> episodes -> learner -> checkpoint."""
 
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from metaser_jax.meta.learner import Learner
 from metaser_jax.meta.maml import maml
 from metaser_jax.models import EmotionLSTM
 from metaser_jax.ready import Ready, load_ready
-from metaser_jax.runs.run_dir import METRICS, claim, to_lines, write_text
+from metaser_jax.runs.run_dir import METRICS, claim, read_lines, to_lines, write_text
 from metaser_jax.training import TrainState, init_state, run_interval, validation_loss
 
 # Tasks of the fixed episode whose query loss after adaptation chooses the checkpoint.
@@ -96,15 +95,17 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
     }
     folder = Path(config.run_dir)
     claim(folder, identity, free=("data_dir", "run_dir"))
-    trainer = make_trainer(config)
-    interval, validate, state = _compile(config, trainer, ready, log)
     with Checkpoints(folder) as checkpoints:
-        lines: list[dict[str, Any]] = []
         latest = checkpoints.latest()
+        if latest == config.episodes:
+            log(f"{folder} has all its {latest} episodes already.")
+            return folder
+        trainer = make_trainer(config)
+        interval, validate, state = _compile(config, trainer, ready, log)
+        lines: list[dict[str, Any]] = []
         if latest is not None:
             state = checkpoints.restore(latest, state)
-            written = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
-            lines = [line for line in written if line["episode"] <= latest]
+            lines = [line for line in read_lines(folder / METRICS) if line["episode"] <= latest]
             log(f"Going on from the checkpoint at episode {latest} of {config.episodes}.")
         write_text(folder / METRICS, to_lines(lines))
         _loop(config, state, interval, validate, checkpoints, folder / METRICS)
@@ -165,8 +166,8 @@ def _loop(config: MetaTrainConfig, state: TrainState, interval, validate, checkp
             line = {"episode": done, **measured, "valid_query_loss": float(validate(state))}
             if not all(math.isfinite(value) for value in line.values()):
                 raise InputError(
-                    f"The loss is no longer finite between episodes {done - n + 1} and {done}: {line}. Lower "
-                    f"--meta_lr or --inner_lr; {config.run_dir} keeps the last checkpoint before."
+                    f"The loss is no longer finite between episodes {done - n + 1} and {done}: {line}. Try a lower "
+                    f"--meta_lr or --inner_lr in another --run_dir; {config.run_dir} keeps the checkpoints so far."
                 )
             file.write(to_lines([line | {"episodes_per_second": n / seconds}]))
             file.flush()

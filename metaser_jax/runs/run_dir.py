@@ -37,9 +37,21 @@ def read_config(run_dir: str | Path) -> dict[str, Any]:
             f"{run_dir} is no run: {CONFIG} is missing, expected the --run_dir of experiments/meta_train.py."
         )
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}), expected what experiments/meta_train.py wrote.") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: got a JSON {type(config).__name__}, expected an object.")
+    return config
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Rows of a file of `to_lines`; what follows the last whole line, which a killed run may leave, is dropped."""
+    whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n") if path.exists() else ("", "", "")
+    try:
+        return [json.loads(line) for line in whole.splitlines()]
+    except ValueError as error:
+        raise InputError(f"{path}: a line is not JSON ({error}). Remove the file to go on without it.") from error
 
 
 def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = ()) -> bool:
@@ -53,7 +65,8 @@ def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = 
       True if the run was there before.
 
     Raises:
-      InputError: it belongs to another configuration; the message names the keys that differ.
+      InputError: it belongs to another configuration (the message names the keys that differ), has files but no
+        config.json, or cannot be written.
     """
     folder = Path(run_dir)
     config = json.loads(json.dumps(config))  # tuples become lists, as in the file
@@ -67,6 +80,11 @@ def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = 
                 "the same flags to go on with that run, or remove it."
             )
         return True
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InputError(f"{run_dir} is not empty and holds no run ({CONFIG} is missing). Give another folder.")
+        write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"{run_dir} cannot be made or written: {error.strerror}. Give another folder.") from error
     return False

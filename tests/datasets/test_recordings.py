@@ -1,5 +1,6 @@
 import pytest
 
+from metaser_jax import datasets
 from metaser_jax.datasets import recordings
 from metaser_jax.datasets.recordings import Excluded, Left, Parsed, Unknown
 from metaser_jax.errors import InputError
@@ -97,3 +98,12 @@ def test_no_recordings_says_what_is_there(tmp_path):
     error = recordings.no_recordings(tmp_path / "urdu", LAYOUT, [])
     assert "found 2 .mp3, 1 .zip" in str(error)
     assert str(tmp_path / LAYOUT) in str(error)
+
+
+def test_audio_of_another_format_is_named_not_dropped(tmp_path):
+    folder = tmp_path / "urdu" / "Angry"
+    folder.mkdir(parents=True)
+    for name in ("SM1_F1_A01.wav", "SM1_F1_A02.mp3"):
+        (folder / name).write_bytes(b"x")
+    with pytest.raises(InputError, match=r"A02.mp3: .mp3 is not read, expected .wav or .flac"):
+        datasets.check("urdu", tmp_path)

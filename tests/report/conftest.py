@@ -27,6 +27,7 @@ def make_row():
             "seed": seed,
             "emotions": ["angry", "happy", "neutral", "sad"],
             "n_train": 20,
+            "n_valid": 20,
             "n_test": len(label),
             "speaker_oracle_macro_f1": 0.94,
             "seconds": 1.5,

@@ -35,6 +35,8 @@ def test_a_run_repeats_and_goes_on_bit_for_bit(train_config, tmp_path, monkeypat
     meta_train(stopped)
     assert int(final_state(stopped).episode) == 8
     monkeypatch.setattr(module, "_loop", real_loop)
+    with (Path(stopped.run_dir) / "metrics.jsonl").open("a") as file:
+        file.write('{"episode": 12, "supp')  # what a kill may leave
     said = []
     meta_train(stopped, log=said.append)
     assert any("Going on from the checkpoint at episode 8 of 12" in line for line in said)
@@ -59,6 +61,9 @@ def test_a_run_repeats_and_goes_on_bit_for_bit(train_config, tmp_path, monkeypat
     assert config["order"] == "second"
     assert config["corpus_digests"].keys() == {"a", "b"}
 
+    meta_train(once, log=said.append)
+    assert "has all its 12 episodes already" in said[-1]
+
     with pytest.raises(InputError, match=r"another configuration: inner_lr \(was 0.1, now 0.2\).*Give another folder"):
         meta_train(train_config(run_dir=once.run_dir, inner_lr=0.2))
 
@@ -71,5 +76,5 @@ def test_too_few_utterances_are_an_error_before_anything_is_compiled(train_confi
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(train_config):
-    with pytest.raises(InputError, match=r"no longer finite between episodes 1 and 4.*Lower --meta_lr"):
+    with pytest.raises(InputError, match=r"no longer finite between episodes 1 and 4.*lower --meta_lr"):
         meta_train(train_config(inner_lr=1e30))

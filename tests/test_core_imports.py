@@ -1,0 +1,27 @@
+"""The numeric core runs where only jax, flax and optax (and what they need) are installed."""
+
+import subprocess
+import sys
+
+CORE = ("types", "lstm", "models", "losses", "bank", "episodes", "meta.maml", "training", "finetuning")
+ABSENT = ("tensorflow_datasets", "librosa", "soundfile", "sklearn", "matplotlib", "tqdm", "array_record")
+
+
+def test_core_imports_without_the_rest():
+    program = f"""
+import sys
+for name in {ABSENT}:
+    sys.modules[name] = None  # importing it is an ImportError
+import metaser_jax
+for name in metaser_jax.__all__:
+    getattr(metaser_jax, name)
+for name in {CORE}:
+    __import__("metaser_jax." + name)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_preparing_needs_no_jax():
+    program = "import sys, metaser_jax.features, metaser_jax.datasets; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
