@@ -174,7 +174,7 @@ class DemoConfig(Config):
 
     out: str = option("Folder for the recordings, the prepared corpora, the runs and the report.", "runs/demo")
     shots: tuple[int, ...] = option("Clips per emotion to adapt with, separated by commas.", (1, 5, 20))
-    seeds: int = option("Repetitions of each adaptation, each with its own draw of clips.", 5)
+    seeds: int = option("Repetitions of each adaptation, each with its own draw of clips.", 3)
 
     def __post_init__(self) -> None:
         super().__post_init__()

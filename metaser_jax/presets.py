@@ -79,6 +79,6 @@ DEMO_FINETUNE: dict[str, Any] = {
     "adapt": "all",
     "optimizer": "adam",
     "lr": 3e-3,
-    "max_epochs": 60,
+    "max_epochs": 50,
     "patience": 10,
 }
