@@ -78,6 +78,18 @@ def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[Finetu
     return dataclasses.replace(config, **model), Init(state.meta_params, source)
 
 
+def load_target(config: FinetuneConfig) -> Ready:
+    """The target as the configuration wants it; raises InputError as load_ready."""
+    return load_ready(
+        config.target,
+        config.data_dir,
+        emotions=config.emotions,
+        split_kind=config.split,
+        split_seed=config.split_seed,
+        normalisation=config.normalise,
+    )
+
+
 def draw(config: FinetuneConfig, ready: Ready, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The utterances that a seed trains on and validates on: sorted indices into ready.corpus."""
     corpus, pool = ready.corpus, ready.split.train
@@ -103,14 +115,7 @@ def run_finetune(config: FinetuneConfig, given: Collection[str] = ()) -> list[di
         training diverged.
     """
     config, init = resolve(config, given)
-    ready = load_ready(
-        config.target,
-        config.data_dir,
-        emotions=config.emotions,
-        split_kind=config.split,
-        split_seed=config.split_seed,
-        normalisation=config.normalise,
-    )
+    ready = load_target(config)
     seeds = range(config.seeds)
     train_rows, valid_rows = map(np.stack, zip(*(draw(config, ready, seed) for seed in seeds), strict=True))
     out = Path(config.out)

@@ -9,8 +9,7 @@ import pytest
 
 from metaser_jax import InputError
 from metaser_jax.checkpoints import Checkpoints
-from metaser_jax.ready import load_ready
-from metaser_jax.runs.finetune import draw, resolve, run_finetune
+from metaser_jax.runs.finetune import draw, load_target, resolve, run_finetune
 from metaser_jax.runs.meta_train import meta_train
 
 pytestmark = pytest.mark.usefixtures("prepared")
@@ -19,17 +18,6 @@ CONTRACT = {
     *("method", "sources", "target", "split", "split_digest", "shots", "fraction", "adapt", "seed", "macro_f1", "uar"),
     *("accuracy", "weighted_f1", "confusion", "n_test", "speaker_oracle_macro_f1"),
 }
-
-
-def ready(config):
-    return load_ready(
-        config.target,
-        config.data_dir,
-        emotions=config.emotions,
-        split_kind=config.split,
-        split_seed=config.split_seed,
-        normalisation=config.normalise,
-    )
 
 
 def test_from_scratch(finetune_config):
@@ -70,7 +58,7 @@ def test_from_a_run(train_config, finetune_config):
 @pytest.mark.parametrize("validation", ["split", "draw", "none"])
 def test_draws_never_touch_the_test_part(finetune_config, validation):
     config = finetune_config(validation=validation)
-    data = ready(config)
+    data = load_target(config)
     for seed in range(5):
         train, valid = draw(config, data, seed)
         assert not set(train) & set(valid)
@@ -106,7 +94,7 @@ def test_a_fine_tuning_that_diverges_is_an_error(finetune_config):
 
 
 def test_normalisation_is_fitted_on_the_training_part(finetune_config):
-    data = ready(finetune_config())
+    data = load_target(finetune_config())
     real = np.arange(10) < data.corpus.n_frames[:, None]
     for part, mean_is_zero in ((data.split.train, True), (data.split.test, False)):
         mean = data.corpus.mfcc[part][real[part]].mean(0)
