@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
@@ -32,7 +33,9 @@ class Checkpoints:
             create=not read_only,
             cleanup_tmp_directories=not read_only,
         )
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        # Named, so that a checkpoint's metadata can be read before anything is restored.
+        handler = ocp.StandardCheckpointHandler()
+        self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=handler)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -67,11 +70,37 @@ class Checkpoints:
         Raises:
           InputError: it is damaged, or of another network.
         """
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        expected = {
+            jax.tree_util.keystr(path, simple=True, separator="."): _describe(leaf)
+            for path, leaf in jax.tree.leaves_with_path(like)
+        }
         try:
+            metadata = self._manager.item_metadata(episode)
+            saved = {leaf.name: _describe(leaf) for leaf in jax.tree.leaves(metadata.tree)}
+        except (ValueError, KeyError, OSError, AttributeError) as error:
+            raise self._damaged(episode, error) from error
+        # Compared here: orbax finds out in the middle of reading, and leaves its other reads unfinished.
+        for name in sorted(saved.keys() | expected.keys()):
+            got, want = saved.get(name, "missing"), expected.get(name, "nothing")
+            if got != want:
+                raise InputError(
+                    f"{self._folder}: the checkpoint of episode {episode} is of another network than config.json "
+                    f"says: {name} is {got}, expected {want}. Give the run the config.json back that it wrote, or "
+                    "train again in another --run_dir."
+                )
+        try:
+            abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
             return self._manager.restore(episode, args=ocp.args.StandardRestore(abstract))
         except (ValueError, KeyError, OSError) as error:
-            raise InputError(
-                f"{self._folder}: the checkpoint of episode {episode} is damaged, or of another network than "
-                f"config.json says ({str(error).splitlines()[0]}). Train again in another --run_dir."
-            ) from error
+            raise self._damaged(episode, error) from error
+
+    def _damaged(self, episode: int, error: Exception) -> InputError:
+        return InputError(
+            f"{self._folder}: the checkpoint of episode {episode} is damaged ({str(error).splitlines()[0]}). Train "
+            "again in another --run_dir, or put a whole copy of this one in its place."
+        )
+
+
+def _describe(leaf: Any) -> str:
+    """An array, or orbax's metadata of one, as dtype[shape]."""
+    return f"{jnp.dtype(leaf.dtype).name}[{', '.join(map(str, leaf.shape))}]"

@@ -77,5 +77,5 @@ def _columns(examples: list[dict[str, Any]], features: Any) -> dict[str, np.ndar
 
 
 def _is_complete(folder: Path) -> bool:
-    # TFDS writes into incomplete.XXXXXX_VERSION and renames it at the end.
+    # TFDS writes into incomplete.RANDOM_VERSION and renames it at the end.
     return (folder / "dataset_info.json").is_file() and not folder.name.startswith(("incomplete.", "replaced."))

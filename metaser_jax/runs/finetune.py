@@ -19,9 +19,8 @@ from metaser_jax.errors import InputError
 from metaser_jax.finetuning import finetune, restrict
 from metaser_jax.losses import cross_entropy
 from metaser_jax.metrics import scores, speaker_oracle
-from metaser_jax.models import EmotionLSTM
 from metaser_jax.ready import Ready, load_ready
-from metaser_jax.runs.meta_train import make_trainer
+from metaser_jax.runs.meta_train import make_model, make_trainer
 from metaser_jax.runs.run_dir import RESULTS, claim, read_config, to_lines, write_text
 from metaser_jax.types import Batch, Params
 
@@ -159,7 +158,7 @@ def run_finetune(config: FinetuneConfig, given: Collection[str] = ()) -> list[di
 
 def _train_and_predict(config: FinetuneConfig, params: Params | None, ready: Ready, train_rows, valid_rows):
     """All seeds as one program: test logits [seed, n_test, class], and FinetuneInfo with arrays [seed]."""
-    model = EmotionLSTM(config.hidden_dim, len(config.emotions), config.pooling, config.activation)
+    model = make_model(config)
     settings = (config.optimizer, config.lr, config.adapt, config.batch_size, config.max_epochs, config.patience)
     keys = jax.vmap(jax.random.split)(jax.vmap(jax.random.key)(jnp.arange(config.seeds)))  # [seed, 2]
     x, y = jnp.asarray(ready.corpus.mfcc), jnp.asarray(ready.corpus.label)

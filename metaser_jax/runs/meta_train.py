@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from metaser_jax import bank, episodes
 from metaser_jax.checkpoints import Checkpoints
-from metaser_jax.config import MetaTrainConfig
+from metaser_jax.config import MetaTrainConfig, ModelConfig
 from metaser_jax.errors import InputError
 from metaser_jax.losses import LossFn, cross_entropy
 from metaser_jax.meta.learner import Learner
@@ -29,23 +29,27 @@ VALIDATION_TASKS = 16
 
 
 class Trainer(NamedTuple):
-    """What a configuration makes: the model, its loss, the learner, the outer optimizer, and the initial state."""
+    """What a configuration makes: the loss, the learner, the outer optimizer, and the initial state."""
 
-    model: EmotionLSTM
     loss_fn: LossFn
     learner: Learner
     optimizer: optax.GradientTransformation
     state: TrainState
 
 
+def make_model(config: ModelConfig) -> EmotionLSTM:
+    """The network of a configuration."""
+    return EmotionLSTM(config.hidden_dim, len(config.emotions), config.pooling, config.activation)
+
+
 def make_trainer(config: MetaTrainConfig) -> Trainer:
     """Builds the trainer; the initial parameters depend on config.seed alone."""
-    model = EmotionLSTM(config.hidden_dim, len(config.emotions), config.pooling, config.activation)
+    model = make_model(config)
     loss_fn = cross_entropy(model.apply)
     learner = maml(loss_fn, config.inner_lr, config.inner_steps, config.order)
     optimizer = optax.adam(config.meta_lr)
     params = model.init(_keys(config)[0], jnp.zeros((1, 120, 20)))
-    return Trainer(model, loss_fn, learner, optimizer, init_state(learner, params, optimizer))
+    return Trainer(loss_fn, learner, optimizer, init_state(learner, params, optimizer))
 
 
 def _keys(config: MetaTrainConfig) -> jax.Array:

@@ -54,15 +54,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path}: a line is not JSON ({error}). Remove the file to go on without it.") from error
 
 
-def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = ()) -> bool:
+def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = ()) -> None:
     """Makes run_dir, or recognises it as the same run's.
 
     Args:
       config: what identifies the run, JSON-able; written to config.json of a new run.
       free: keys that may differ from those of the run that is there.
-
-    Returns:
-      True if the run was there before.
 
     Raises:
       InputError: it belongs to another configuration (the message names the keys that differ), has files but no
@@ -79,7 +76,7 @@ def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = 
                 f"{run_dir} holds a run of another configuration: {', '.join(differ)}. Give another folder, "
                 "the same flags to go on with that run, or remove it."
             )
-        return True
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -87,4 +84,3 @@ def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = 
         write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"{run_dir} cannot be made or written: {error.strerror}. Give another folder.") from error
-    return False
