@@ -65,7 +65,12 @@ class Checkpoints:
         return step
 
     def restore(self, episode: int, like: Any) -> Any:
-        """The state saved at an episode; `like` is a state of the same structure, shapes and dtypes.
+        """The state saved at an episode.
+
+        Args:
+          episode: of a checkpoint.
+          like: a state of the same structure, shapes and dtypes, or its jax.eval_shape, which is restored to the
+            default device.
 
         Raises:
           InputError: it is damaged, or of another network.
@@ -89,8 +94,7 @@ class Checkpoints:
                     "train again in another --run_dir."
                 )
         try:
-            abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-            return self._manager.restore(episode, args=ocp.args.StandardRestore(abstract))
+            return self._manager.restore(episode, args=ocp.args.StandardRestore(jax.tree.map(_abstract, like)))
         except (ValueError, KeyError, OSError) as error:
             raise self._damaged(episode, error) from error
 
@@ -99,6 +103,12 @@ class Checkpoints:
             f"{self._folder}: the checkpoint of episode {episode} is damaged ({str(error).splitlines()[0]}). Train "
             "again in another --run_dir, or put a whole copy of this one in its place."
         )
+
+
+def _abstract(leaf: jax.Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    # Never without a device: orbax would take the one that the checkpoint was written on, which may not be here.
+    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _describe(leaf: Any) -> str:

@@ -1,5 +1,6 @@
 """Checkpoints: what is kept, what comes back, and what is refused."""
 
+import json
 from pathlib import Path
 
 import jax
@@ -30,6 +31,18 @@ def test_what_is_saved_comes_back(saved):
         restored = checkpoints.restore(4, jax.tree.map(jnp.zeros_like, state()))
     assert jax.tree.structure(restored) == jax.tree.structure(state())
     jax.tree.map(np.testing.assert_array_equal, restored, state())
+
+
+def test_shapes_are_enough(saved):
+    """And a sharding written on another machine does not matter."""
+    sharding = saved / "checkpoints" / "4" / "default" / "_sharding"
+    written = json.loads(sharding.read_text())
+    sharding.write_text(json.dumps({k: v.replace("cpu", "gpu").replace("CPU", "GPU") for k, v in written.items()}))
+    assert "gpu" in sharding.read_text().lower()
+    with Checkpoints(saved, read_only=True) as checkpoints:
+        restored = checkpoints.restore(4, jax.eval_shape(state))
+    jax.tree.map(np.testing.assert_array_equal, restored, state())
+    assert {leaf.device for leaf in jax.tree.leaves(restored)} == {jax.devices()[0]}
 
 
 def test_the_latest_and_the_best_are_kept(tmp_path):

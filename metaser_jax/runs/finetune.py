@@ -67,10 +67,11 @@ def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[Finetu
             f"--target={config.target} is one of the sources of {config.init} ({', '.join(train_config.sources)}): "
             "its test part would be scored by a model that has learned from it. Give a corpus that is not among them."
         )
-    trainer = make_trainer(train_config)
+    # Shapes alone: initial parameters would be computed only to be replaced.
+    like = jax.eval_shape(lambda: make_trainer(train_config).state)
     with Checkpoints(config.init, read_only=True) as checkpoints:
         best = checkpoints.best()
-        state = checkpoints.restore(best, trainer.state)
+        state = checkpoints.restore(best, like)
     source = {name: saved[name] for name in ("method", "order", "sources", "inner_steps")}
     source |= {"init_episode": best, "init_seed": train_config.seed}
     # What a learner meta-learns is, for MAML, the parameters.
