@@ -1,27 +1,18 @@
 """Features of many files, in order, by several processes and in bounded memory."""
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from metaser_jax import features
 from metaser_jax.errors import InputError
 from metaser_jax.features import Extraction, RecordingError
+from metaser_jax.processes import cores, spawn_pool
 
 # Starting processes takes seconds (each imports librosa), which a small corpus does not pay back.
 MIN_FILES_FOR_PROCESSES = 64
 _CHUNK = 8
-
-
-def cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def extract_all(paths: Sequence[Path], workers: int = 0) -> Iterator[Extraction | RecordingError]:
@@ -44,9 +35,7 @@ def extract_all(paths: Sequence[Path], workers: int = 0) -> Iterator[Extraction 
         return
     chunks = (paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK))
     pending = deque()
-    # Not fork: the parent's threads (BLAS, a GPU's) may hold locks at that moment.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pool = spawn_pool(workers)
     try:
         for chunk in chunks:
             pending.append(pool.submit(_extract_chunk, chunk))
@@ -72,15 +61,3 @@ def _extract(path: Path) -> Extraction | RecordingError:
 
 def _extract_chunk(paths: Sequence[Path]) -> list[Extraction | RecordingError]:
     return [_extract(path) for path in paths]
-
-
-def _start_worker() -> None:
-    # Ctrl-C reaches every process of the terminal; the parent alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A parent that is killed cannot stop its workers, and they would wait for work for ever.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)

@@ -1,11 +1,10 @@
 """The demo corpora on disk: one folder per language, made by several processes, complete or absent."""
 
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from metaser_jax.demo_voices.espeak import Engine
 from metaser_jax.demo_voices.sound import record
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.labels import FOUR_EMOTIONS
+from metaser_jax.processes import cores, spawn_pool
 
 MANIFEST = "manifest.json"
 MAKER = "metaser_jax.demo_voices"
@@ -93,7 +93,7 @@ def synthesise(
 
     total = sum(job[3] for job in jobs) * len(FOUR_EMOTIONS)
     with tqdm(total=total, desc="eSpeak NG speaks", unit=" clips", disable=not (progress and jobs)) as bar:
-        for language, n_clips in _finished(jobs, min(workers or _cores(), len(jobs))):
+        for language, n_clips in _finished(jobs, min(workers or cores(), len(jobs))):
             bar.update(n_clips)
             left[language] -= 1
             if left[language] == 0:
@@ -109,10 +109,6 @@ def corpus_name(language: str) -> str:
 def _check_range(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise InputError(f"{name}: got {value}, expected {low} to {high}.")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _partial(folder: Path, language: str) -> Path:
@@ -151,7 +147,7 @@ def _finished(jobs: list[tuple], workers: int) -> Iterator[tuple[str, int]]:
     if workers <= 1:
         yield from (_speak(*job) for job in jobs)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = spawn_pool(workers)
     try:
         for future in as_completed([pool.submit(_speak, *job) for job in jobs]):
             yield future.result()

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from metaser_jax import features
+from metaser_jax import features, processes
 from metaser_jax.datasets import extraction
 from metaser_jax.errors import InputError
 from metaser_jax.features import RecordingError
@@ -34,7 +34,7 @@ def test_results_are_in_order(paths):
 
 
 def test_few_files_start_no_process(paths, monkeypatch):
-    monkeypatch.setattr(extraction, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(extraction, "spawn_pool", None)
     assert len(list(extraction.extract_all(paths, workers=2))) == 20
 
 
@@ -64,7 +64,7 @@ class FakePool:
 
 
 def test_memory_is_bounded_and_the_pool_is_closed(tmp_path, monkeypatch):
-    monkeypatch.setattr(extraction, "ProcessPoolExecutor", FakePool)
+    monkeypatch.setattr(extraction, "spawn_pool", FakePool)
     results = extraction.extract_all([tmp_path / f"{i}.wav" for i in range(800)], workers=2)
     for _ in range(500):
         next(results)
@@ -83,7 +83,7 @@ def _die() -> None:
 
 def test_dead_worker(paths, monkeypatch):
     monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 1)
-    monkeypatch.setattr(extraction, "_start_worker", _die)
+    monkeypatch.setattr(processes, "_start_worker", _die)
     with pytest.raises(InputError, match="A worker process died"):
         list(extraction.extract_all(paths, workers=2))
 
