@@ -34,7 +34,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     Attributes:
       LANGUAGE: English name of the language.
-      LAYOUT: where a recording is, below manual_dir.
+      LAYOUT: where a recording is, below manual_dir/NAME.
       STEM: regular expression of a file's whole stem, with the groups `speaker` and `code`.
       STEM_MEANS: the same for people.
       EMOTION_OF_CODE: code -> (the corpus's own name, one of labels.EMOTIONS).
@@ -61,6 +61,11 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self._original_state |= {"skip_bad": skip_bad, "workers": workers}
         self.skip_bad = skip_bad
         self.workers = workers
+
+    @property
+    def layout(self) -> str:
+        """Where a recording is, below manual_dir."""
+        return f"{self.name}/{self.LAYOUT}"
 
     def parse(self, path: Path) -> Parsed | Excluded | Unknown:
         """What the name of one audio file says."""
@@ -91,13 +96,13 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
           InputError: the folder is missing or has no recording, a recording is there twice, there are more than were
             published, or (unless skip_bad) a file name cannot be understood.
         """
-        folder = recordings.corpus_folder(manual_dir, self.name, self.LAYOUT)
+        folder = recordings.corpus_folder(manual_dir, self.name, self.layout)
         found = recordings.listing(folder, self.find(folder))
         n_files = len(found.recordings) + len(found.unknown)
         if found.unknown and not self.skip_bad:
             raise recordings.bad_recordings(self.name, found.unknown, n_files)
         if not found.recordings:
-            raise recordings.no_recordings(folder, self.LAYOUT, found.excluded)
+            raise recordings.no_recordings(folder, self.layout, found.excluded)
         if self.PUBLISHED is not None and len(found.recordings) > self.PUBLISHED:
             raise recordings.too_many(folder, len(found.recordings), self.PUBLISHED, self.MORE_THAN_PUBLISHED)
         return found

@@ -117,8 +117,8 @@ class TestEveryCorpus:
 
     def test_documented_layout_is_what_is_read(self, name, tmp_path):
         builder = datasets.builder(name, tmp_path)
-        assert builder.LAYOUT.startswith(name + "/")
-        assert isinstance(builder.parse(Path(builder.LAYOUT)), Parsed)
+        assert builder.layout.startswith(name + "/")
+        assert isinstance(builder.parse(Path(builder.layout)), Parsed)
         example = re.search(r"e\.g\. (\S+)", builder.STEM_MEANS)[1]
         assert isinstance(builder.parse(Path(example + ".wav")), Parsed)
 

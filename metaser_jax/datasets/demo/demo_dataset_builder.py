@@ -14,6 +14,7 @@ class _Demo(CorpusBuilder, skip_registration=True):
     LICENSE = "Made by this project's own demo; nobody's recordings."
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Run the demo: it makes the recordings in MANUAL_DIR/demo_LANGUAGE/."
 
+    LAYOUT = "f1_angry_03.wav"
     STEM = r"(?P<speaker>[fm]\d+)_(?P<code>[a-z]+)_\d+"
     STEM_MEANS = "speaker_emotion_number, e.g. f1_angry_03"
     EMOTION_OF_CODE: ClassVar = {emotion: (emotion, emotion) for emotion in FOUR_EMOTIONS}
@@ -23,32 +24,27 @@ class DemoEnglish(_Demo):
     """The source language with the most recordings, with German."""
 
     LANGUAGE = "English"
-    LAYOUT = "demo_english/f1_angry_03.wav"
 
 
 class DemoGerman(_Demo):
     """A source language."""
 
     LANGUAGE = "German"
-    LAYOUT = "demo_german/f1_angry_03.wav"
 
 
 class DemoItalian(_Demo):
     """A target language."""
 
     LANGUAGE = "Italian"
-    LAYOUT = "demo_italian/f1_angry_03.wav"
 
 
 class DemoPersian(_Demo):
     """A target language."""
 
     LANGUAGE = "Persian"
-    LAYOUT = "demo_persian/f1_angry_03.wav"
 
 
 class DemoUrdu(_Demo):
     """A target language."""
 
     LANGUAGE = "Urdu"
-    LAYOUT = "demo_urdu/f1_angry_03.wav"

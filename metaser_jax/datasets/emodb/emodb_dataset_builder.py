@@ -20,7 +20,7 @@ class Builder(CorpusBuilder):
     """
 
     LANGUAGE = "German"
-    LAYOUT = "emodb/**/wav/03a01Fa.wav"
+    LAYOUT = "**/wav/03a01Fa.wav"
     PUBLISHED = 535
     MORE_THAN_PUBLISHED = (
         "The 2.0 release adds 281 recordings that listeners did not agree on, under names of the same form; use the "

@@ -20,7 +20,7 @@ class Builder(CorpusBuilder):
     """
 
     LANGUAGE = "English"
-    LAYOUT = "ravdess/**/Actor_01/03-01-05-01-02-01-01.wav"
+    LAYOUT = "**/Actor_01/03-01-05-01-02-01-01.wav"
     PUBLISHED = 1440
     STEM = r"03-01-(?P<code>\d\d)-\d\d-\d\d-\d\d-(?P<speaker>\d\d)"
     STEM_MEANS = (

@@ -20,7 +20,7 @@ class Builder(CorpusBuilder):
     """
 
     LANGUAGE = "Urdu"
-    LAYOUT = "urdu/**/Angry/SM1_F1_A01.wav"
+    LAYOUT = "**/Angry/SM1_F1_A01.wav"
     PUBLISHED = 400
     # The speaker's number, not "38 speakers" of the corpus's own README: the names show 29.
     STEM = r"(?P<speaker>S[MF]\d+)_F\d+_(?P<code>[A-Z])\d+"
