@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = 3
 _X_LABELS = {
     "shots": "shots: training utterances per emotion",
     "fraction": "fraction of the target's training part",
@@ -49,16 +48,11 @@ def adaptation_figure(rows: Iterable[Row]) -> Figure:
     panels: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
         panels[*style.place(row), amount(row)[0] == "fraction"].append(row)
-    columns = min(COLUMNS, len(panels))
-    height = math.ceil(len(panels) / columns)
-    width = 6.8 if columns == 1 else 3.7 * columns
-    figure = style.new_figure(width, 1.6 + (4.0 if columns == 1 else 3.4) * height)
+    figure, grid = style.panel_grid(len(panels), "macro F1 on the test part", alone=(6.8, 4.0), height=3.4, frame=1.6)
     looks = style.looks(map(series, rows))
-    for number, (_, panel) in enumerate(sorted(panels.items()), 1):
-        axes = figure.add_subplot(height, columns, number)
-        _draw_panel(axes, panel, looks, split_in_title=len({row["split"] for row in rows}) > 1)
-        if (number - 1) % columns == 0:
-            axes.set_ylabel("macro F1 on the test part", fontsize=style.NORMAL)
+    split_in_title = len({row["split"] for row in rows}) > 1
+    for axes, (_, panel) in zip(grid, sorted(panels.items()), strict=True):
+        _draw_panel(axes, panel, looks, split_in_title)
     figure.suptitle(_title(panels, rows), fontsize=style.LARGE)
     style.legend_below(figure, _handles(looks, rows))
     return figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,8 +18,6 @@ from metaser_jax.report.summaries import distinct
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-COLUMNS = 3
 
 
 def plot_confusion(rows: Iterable[Row], path: str | Path) -> Path:
@@ -39,15 +36,9 @@ def confusion_figure(rows: Iterable[Row]) -> Figure:
         panels[style.place(row)].append(row)
     if not panels:
         raise InputError("plot_confusion: got no rows, expected results.")
-    columns = min(COLUMNS, len(panels))
-    height = math.ceil(len(panels) / columns)
-    width = 5.6 if columns == 1 else 3.7 * columns
-    figure = style.new_figure(width, 0.7 + (4.8 if columns == 1 else 3.8) * height)
-    for number, (_, panel) in enumerate(sorted(panels.items()), 1):
-        axes = figure.add_subplot(height, columns, number)
+    figure, grid = style.panel_grid(len(panels), "true emotion", alone=(5.6, 4.8), height=3.8, frame=0.7)
+    for axes, (_, panel) in zip(grid, sorted(panels.items()), strict=True):
         _draw_panel(axes, chosen(panel))
-        if (number - 1) % columns == 0:
-            axes.set_ylabel("true emotion", fontsize=style.NORMAL)
     figure.suptitle("Confusion, % of each true emotion (utterances)", fontsize=style.LARGE)
     return figure
 

@@ -15,18 +15,24 @@ REQUIRED = ("method", "target", "seed", "macro_f1", "confusion")
 SCORES = ("macro_f1", "uar", "accuracy", "weighted_f1", "speaker_oracle_macro_f1")
 # Older files lack some of these; null then means "was not recorded".
 OPTIONAL = (
-    *("order", "sources", "language", "split", "split_digest", "shots", "fraction", "adapt", "normalise"),
-    *(
-        "uar",
-        "accuracy",
-        "weighted_f1",
-        "emotions",
-        "n_train",
-        "n_valid",
-        "n_test",
-        "speaker_oracle_macro_f1",
-        "seconds",
-    ),
+    "order",
+    "sources",
+    "language",
+    "split",
+    "split_digest",
+    "shots",
+    "fraction",
+    "adapt",
+    "normalise",
+    "uar",
+    "accuracy",
+    "weighted_f1",
+    "emotions",
+    "n_train",
+    "n_valid",
+    "n_test",
+    "speaker_oracle_macro_f1",
+    "seconds",
 )
 
 

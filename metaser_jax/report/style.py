@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,11 +14,14 @@ from metaser_jax.report.rows import Row
 from metaser_jax.report.series import METHOD_NAMES, Series, series, series_order
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".svg")
 DOTS_PER_INCH = 150
 SMALL, NORMAL, LARGE = 9.5, 11, 13
+COLUMNS = 3
+PANEL_WIDTH = 3.7  # inches, beside others
 GREY = "#555555"
 # Okabe & Ito (2008). A method has its colour in every picture, whatever else is in it.
 _COLOURS = dict(zip(METHOD_NAMES, ("#0072B2", "#CC79A7", "#009E73", "#E69F00", "#D55E00"), strict=True))
@@ -65,6 +69,29 @@ def new_figure(width: float, height: float) -> Figure:
             f'Pictures need matplotlib, which cannot be imported ({error}): pip install "metaser_jax[plot]"'
         ) from error
     return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
+
+
+def panel_grid(
+    n: int, ylabel: str, alone: tuple[float, float], height: float, frame: float
+) -> tuple[Figure, list[Axes]]:
+    """A figure of n panels, in rows of at most COLUMNS, with a label on the first of each row.
+
+    Args:
+      alone: inches, width of the figure and height of a panel where there is only one in a row.
+      height: inches, of a panel where there are several in a row.
+      frame: inches, of what is above and below all panels.
+
+    Raises:
+      InputError: matplotlib is not installed.
+    """
+    columns = min(COLUMNS, n)
+    rows = math.ceil(n / columns)
+    width, height = alone if columns == 1 else (PANEL_WIDTH * columns, height)
+    figure = new_figure(width, frame + height * rows)
+    panels = [figure.add_subplot(rows, columns, number) for number in range(1, n + 1)]
+    for axes in panels[::columns]:
+        axes.set_ylabel(ylabel, fontsize=NORMAL)
+    return figure, panels
 
 
 def save(figure: Figure, path: str | Path) -> Path:
