@@ -30,6 +30,10 @@ class Config:
                 # More bits than a PRNG key takes would be dropped, and two seeds be the same.
                 require(0 <= seed < 2**32, field.name, seed, "a number from 0 to 2**32 - 1")
 
+    def _require_one_or_more(self, *flags: str) -> None:
+        for flag in flags:
+            require(getattr(self, flag) >= 1, flag, getattr(self, flag), "1 or more")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrepareConfig(Config):
@@ -79,7 +83,7 @@ class ModelConfig(Config):
         require(len(set(self.emotions)) == len(self.emotions), "emotions", self.emotions, "each emotion once")
         for emotion in self.emotions:
             check_choice("--emotions", emotion, EMOTIONS)
-        require(self.hidden_dim >= 1, "hidden_dim", self.hidden_dim, "1 or more")
+        self._require_one_or_more("hidden_dim")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,16 +111,8 @@ class MetaTrainConfig(ModelConfig):
         super().__post_init__()
         require(bool(self.sources), "sources", self.sources, "at least one corpus")
         require(len(set(self.sources)) == len(self.sources), "sources", self.sources, "each corpus once")
-        for flag in (
-            "inner_steps",
-            "tasks_per_episode",
-            "shots",
-            "queries",
-            "episodes",
-            "log_every",
-            "checkpoint_every",
-        ):
-            require(getattr(self, flag) >= 1, flag, getattr(self, flag), "1 or more")
+        self._require_one_or_more("inner_steps", "tasks_per_episode", "shots", "queries", "episodes")
+        self._require_one_or_more("log_every", "checkpoint_every")
         for flag in ("inner_lr", "meta_lr"):
             require(getattr(self, flag) > 0, flag, getattr(self, flag), "a number above 0")
         require(
@@ -160,11 +156,10 @@ class FinetuneConfig(ModelConfig):
         given = [flag for flag in ("shots", "fraction") if getattr(self, flag) is not None]
         require(len(given) == 1, "shots", given, "exactly one of --shots=K and --fraction=F")
         if self.shots is not None:
-            require(self.shots >= 1, "shots", self.shots, "1 or more")
+            self._require_one_or_more("shots")
         else:
             require(0 < self.fraction <= 1, "fraction", self.fraction, "a number above 0 and at most 1")
-        for flag in ("seeds", "batch_size", "max_epochs", "patience"):
-            require(getattr(self, flag) >= 1, flag, getattr(self, flag), "1 or more")
+        self._require_one_or_more("seeds", "batch_size", "max_epochs", "patience")
         require(self.lr > 0, "lr", self.lr, "a number above 0")
 
 
@@ -179,4 +174,4 @@ class DemoConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(all(shots >= 1 for shots in self.shots) and self.shots, "shots", self.shots, "numbers from 1 on")
-        require(self.seeds >= 1, "seeds", self.seeds, "1 or more")
+        self._require_one_or_more("seeds")
