@@ -7,12 +7,17 @@ _MODULE_OF = {
     "Batch": "types",
     "EmotionLSTM": "models",
     "Episode": "types",
+    "Execution": "meta.execution",
     "Info": "meta.learner",
     "InputError": "errors",
     "Learner": "meta.learner",
+    "anil": "meta.anil",
     "cross_entropy": "losses",
     "frame_mask": "types",
+    "layer_rates": "meta.layer_rates",
     "maml": "meta.maml",
+    "meta_sgd": "meta.meta_sgd",
+    "reptile": "meta.reptile",
 }
 
 __all__ = sorted(_MODULE_OF)

@@ -15,7 +15,7 @@ import optax
 
 from metaser_jax.errors import check_choice
 from metaser_jax.losses import LossFn
-from metaser_jax.models import HEAD_LAYERS
+from metaser_jax.models import in_head
 from metaser_jax.types import Batch, Params
 
 ADAPT = ("all", "head")
@@ -48,10 +48,7 @@ def restrict(optimizer: optax.GradientTransformation, adapt: Literal["all", "hea
         return optimizer
 
     def part_of(params: Params) -> Params:
-        def name(path, _):
-            return "head" if any(getattr(k, "key", None) in HEAD_LAYERS for k in path) else "frozen"
-
-        return jax.tree_util.tree_map_with_path(name, params)
+        return jax.tree_util.tree_map_with_path(lambda path, _: "head" if in_head(path) else "frozen", params)
 
     return optax.partition({"head": optimizer, "frozen": optax.set_to_zero()}, part_of)
 

@@ -43,6 +43,11 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {"none": lambda x: x,
 HEAD_LAYERS = ("hidden", "output")
 
 
+def in_head(path: tuple) -> bool:
+    """Whether the parameter at this path (jax.tree_util's) is one of the dense layers'."""
+    return any(getattr(key, "key", None) in HEAD_LAYERS for key in path)
+
+
 class LSTM(nn.Module):
     """One LSTM layer: [time, n, F] -> [time, n, hidden_dim]."""
 

@@ -6,43 +6,89 @@ Differentiating through the steps gives the Hessian of the support loss in the m
 inner gradients as constants, which drops it (Finn et al., 2017, section 5.2).
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
+import jax.numpy as jnp
 import optax
 
-from metaser_jax.losses import LossFn
+from metaser_jax.errors import InputError
 from metaser_jax.types import Batch, Params
 
 
+class InnerResult(NamedTuple):
+    """Attributes:
+
+    adapted: the parameters after the last step.
+    losses: [steps], the support loss before each step.
+    path: the parameters after each step, stacked, or None.
+    """
+
+    adapted: Params
+    losses: jax.Array
+    path: Params | None
+
+
+def minibatch(support: Batch, size: int | None, step: jax.Array) -> Batch:
+    """The utterances of an inner step: all, or the step-th part of the set, and from the first again after the last.
+
+    A part takes every (n / size)-th utterance. Support sets are drawn in random order and grouped by class, so this is
+    a random draw, balanced over the classes where n / size divides the shots.
+
+    Raises:
+      InputError: size does not divide n.
+    """
+    n = support.y.shape[0]
+    if size is None or size == n:
+        return support
+    if n % size:
+        divisors = ", ".join(str(d) for d in range(1, n + 1) if n % d == 0)
+        raise InputError(f"inner_batch_size: got {size}, expected a divisor of the support set's {n}: {divisors}.")
+    parts = n // size
+
+    def part(array):
+        return jax.lax.dynamic_index_in_dim(array.reshape(size, parts, *array.shape[1:]), step % parts, 1, False)
+
+    return jax.tree.map(part, support)
+
+
 def inner_loop(
-    loss_fn: LossFn,
-    params: Params,
+    value_and_grad: Callable[[Params, Params, Batch], tuple[jax.Array, Params]],
+    adapted: Params,
+    fixed: Params,
     support: Batch,
     *,
     optimizer: optax.GradientTransformation,
     steps: int,
     first_order: bool,
-) -> tuple[Params, jax.Array]:
-    """Takes `steps` full-batch steps on the support set.
+    batch_size: int | None = None,
+    scale: Callable[[Params, jax.Array], Params] = lambda updates, step: updates,
+    keep_path: bool = False,
+) -> InnerResult:
+    """Takes `steps` steps on the support set.
 
     Args:
-      loss_fn: (params, batch) -> scalar.
-      params: where to start.
+      value_and_grad: (adapted, fixed, batch) -> (loss, gradient with respect to adapted).
+      adapted: the parameters that are adapted: where to start.
+      fixed: the others.
       support: x [n, time, coef], y [n].
       optimizer: makes updates of gradients; its state starts afresh for each task.
       steps: number of steps, at least 1.
-      first_order: whether derivatives of the result ignore the inner gradients' own dependence on params.
-
-    Returns:
-      The adapted parameters, and the support loss before each step, [steps].
+      first_order: whether derivatives of the result ignore the inner gradients' own dependence on parameters.
+      batch_size: utterances of a step, see `minibatch`; None takes all.
+      scale: (updates, step) -> updates: learned rates.
+      keep_path: whether to return the parameters after each step.
     """
 
-    def step(carry, _):
-        params, state = carry
-        loss, grads = jax.value_and_grad(loss_fn)(params, support)
-        if first_order:
-            grads = jax.lax.stop_gradient(grads)
-        updates, state = optimizer.update(grads, state, params)
-        return (optax.apply_updates(params, updates), state), loss
+    def one_step(carry, step):
+        adapted, state = carry
+        at = jax.lax.stop_gradient((adapted, fixed)) if first_order else (adapted, fixed)
+        loss, grads = value_and_grad(*at, minibatch(support, batch_size, step))
+        updates, state = optimizer.update(grads, state, adapted)
+        adapted = optax.apply_updates(adapted, scale(updates, step))
+        return (adapted, state), (loss, adapted if keep_path else None)
 
-    (adapted, _), losses = jax.lax.scan(step, (params, optimizer.init(params)), length=steps)
-    return adapted, losses
+    start = (adapted, optimizer.init(adapted))
+    (adapted, _), (losses, path) = jax.lax.scan(one_step, start, jnp.arange(steps))
+    return InnerResult(adapted, losses, path)

@@ -1,0 +1,33 @@
+"""metaser_jax's meta-step, as a training program runs it."""
+
+import jax
+import numpy as np
+from problem import CLASSES, COEFFICIENTS, FRAMES, INNER_LR, Problem, Weights
+from race import Variant
+from xla_program import xla_variant
+
+import metaser_jax
+from metaser_jax import parallel
+
+
+def initial_weights(hidden_dim: int) -> Weights:
+    model = metaser_jax.EmotionLSTM(hidden_dim=hidden_dim, num_classes=CLASSES)
+    params = model.init(jax.random.key(0), np.zeros((1, FRAMES, COEFFICIENTS), np.float32))
+    return jax.tree.map(np.asarray, params["params"])
+
+
+def build(name: str, order: str, problem: Problem, memory_limit: float) -> Variant:
+    setting = problem.setting
+    model = metaser_jax.EmotionLSTM(hidden_dim=setting.hidden_dim, num_classes=CLASSES)
+    loss_fn = metaser_jax.cross_entropy(model.apply)
+    learner = metaser_jax.maml(loss_fn, inner_lr=INNER_LR, inner_steps=setting.inner_steps, order=order)
+    learner = parallel.shard_over_devices(learner)
+    episode = metaser_jax.Episode(metaser_jax.Batch(*problem.support), metaser_jax.Batch(*problem.query))
+    return xla_variant(
+        name,
+        learner.value_and_grad,
+        ({"params": problem.weights}, episode),
+        memory_limit,
+        gradients=lambda result: jax.tree.map(np.asarray, result[1]["params"]),
+        compiler_options=parallel.compiler_options(),
+    )

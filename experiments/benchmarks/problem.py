@@ -1,0 +1,102 @@
+"""What is measured: the program's flags, one setting of the grid, and its data and weights as numpy arrays."""
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaser_jax.config import Config, option, require
+from metaser_jax.errors import check_choice
+
+FRAMES, COEFFICIENTS, CLASSES = 120, 20, 4
+INNER_LR = 0.1
+VARIANTS = (
+    *("ours first", "ours second", "flax first", "flax second", "torch first", "torch second"),
+    *("higher second", "TorchOpt second", "limit first", "limit second"),
+)
+
+Weights = Any
+"""Layer name -> parameter name -> numpy array, the tree of EmotionLSTM; gradients have it as well."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetaStepConfig(Config):
+    """experiments/benchmarks/meta_step.py."""
+
+    out: str = option("Folder for results.json and results.md.")
+    inner_steps: tuple[int, ...] = option("Gradient steps on a task's support set, separated by commas.", (1, 5))
+    shots: tuple[int, ...] = option("Support utterances per emotion and task, separated by commas.", (5, 125))
+    queries: int = option("Query utterances per emotion and task.", 10)
+    tasks: tuple[int, ...] = option("Tasks per episode, separated by commas.", (8,))
+    hidden_dim: int = option("Hidden units of each LSTM layer and of the first dense layer.", 128)
+    rounds: int = option("Timed calls of each variant.", 7)
+    variants: tuple[str, ...] = option("What to measure, separated by commas.", VARIANTS)
+    max_seconds: float = option("A variant whose warm-up call takes longer is timed in one round only.", 30.0)
+    max_gib: float = option("Leave out what needs more memory; 0 takes 80 % of the machine's (GPU: no limit).", 0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_one_or_more("queries", "hidden_dim", "rounds")
+        for flag in ("inner_steps", "shots", "tasks"):
+            values = getattr(self, flag)
+            require(bool(values) and min(values) >= 1, flag, values, "numbers from 1 on")
+        require(bool(self.variants), "variants", self.variants, "at least one variant")
+        for variant in self.variants:
+            check_choice("--variants", variant, VARIANTS)
+        require(self.max_seconds > 0, "max_seconds", self.max_seconds, "a number above 0")
+        require(self.max_gib >= 0, "max_gib", self.max_gib, "0 or a number above it")
+
+    def settings(self) -> Iterator["Setting"]:
+        for tasks, shots, steps in itertools.product(self.tasks, self.shots, self.inner_steps):
+            yield Setting(tasks, shots * CLASSES, self.queries * CLASSES, steps, self.hidden_dim)
+
+    def memory_limit(self) -> float:
+        """Bytes that a variant may take."""
+        machine = 0.8 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return self.max_gib * 2**30 if self.max_gib else machine
+
+
+class Setting(NamedTuple):
+    """Attributes: support, query: utterances per task."""
+
+    tasks: int
+    support: int
+    query: int
+    inner_steps: int
+    hidden_dim: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.tasks} tasks x ({self.support} support + {self.query} query), {self.inner_steps} inner steps, "
+            f"hidden_dim {self.hidden_dim}"
+        )
+
+
+class Problem(NamedTuple):
+    """Attributes: support, query: pairs of x [task, n, time, coef] float32 and y [task, n] int32."""
+
+    setting: Setting
+    weights: Weights
+    support: tuple[np.ndarray, np.ndarray]
+    query: tuple[np.ndarray, np.ndarray]
+
+
+def make_problem(setting: Setting, weights: Weights) -> Problem:
+    """Random utterances: the time of a step does not depend on their values."""
+    random = np.random.default_rng(0)
+
+    def batch(n: int) -> tuple[np.ndarray, np.ndarray]:
+        x = random.standard_normal((setting.tasks, n, FRAMES, COEFFICIENTS), np.float32)
+        return x, random.integers(0, CLASSES, (setting.tasks, n), np.int32)
+
+    return Problem(setting, weights, batch(setting.support), batch(setting.query))
+
+
+def relative_error(got: Weights, want: Weights) -> float:
+    """Norm of the difference over the norm of `want`, over all parameters."""
+    pairs = [(got[layer][name], want[layer][name]) for layer in want for name in want[layer]]
+    difference = sum(float(np.sum(np.square(g - w, dtype=np.float64))) for g, w in pairs)
+    return (difference / sum(float(np.sum(np.square(w, dtype=np.float64))) for _, w in pairs)) ** 0.5

@@ -1,0 +1,62 @@
+"""ANIL, almost no inner loop: the inner steps adapt the dense layers alone; the meta-gradient is of all layers.
+
+Reference: Raghu, Raghu, Bengio, Vinyals, "Rapid learning or feature reuse? Towards understanding the effectiveness of
+MAML", ICLR 2020.
+"""
+
+from collections.abc import Callable
+from typing import Unpack
+
+import jax
+import optax
+
+from metaser_jax.errors import InputError
+from metaser_jax.losses import LossFn
+from metaser_jax.meta.bilevel import Options, Order, Rule, Split, bilevel
+from metaser_jax.meta.learner import Learner
+from metaser_jax.models import in_head
+from metaser_jax.types import Params
+
+
+def anil(
+    loss_fn: LossFn,
+    inner_lr: float = 2e-4,
+    inner_steps: int = 1,
+    order: Order = "second",
+    *,
+    is_adapted: Callable[[tuple], bool] = in_head,
+    inner_optimizer: optax.GradientTransformation | None = None,
+    **options: Unpack[Options],
+) -> Learner:
+    """ANIL; its meta-parameters are the model's parameters.
+
+    Args:
+      loss_fn, inner_lr, inner_steps, order, inner_optimizer, **options: as maml.
+      is_adapted: whether the inner loop changes the parameter at a path (jax.tree_util's); the dense layers by default.
+
+    Returns:
+      Learner. An inner step needs no backward pass through the LSTM layers; each runs their forward pass again.
+
+    Raises:
+      InputError: an unknown or impossible value; when called, parameters of which is_adapted admits none.
+    """
+
+    def split(params: Params) -> Split:
+        paths, treedef = jax.tree_util.tree_flatten_with_path(params)
+        adapts = [is_adapted(path) for path, _ in paths]
+        if not any(adapts):
+            names = ", ".join(jax.tree_util.keystr(path) for path, _ in paths)
+            raise InputError(f"ANIL adapts none of the parameters {names}: expected is_adapted to admit at least one.")
+
+        def join(adapted, fixed):
+            adapted, fixed = iter(adapted), iter(fixed)
+            return jax.tree.unflatten(treedef, [next(adapted if a else fixed) for a in adapts])
+
+        return Split(
+            tuple(leaf for (_, leaf), a in zip(paths, adapts, strict=True) if a),
+            tuple(leaf for (_, leaf), a in zip(paths, adapts, strict=True) if not a),
+            join,
+        )
+
+    optimizer = inner_optimizer or optax.sgd(inner_lr)
+    return bilevel(loss_fn, Rule(split=split), optimizer, inner_steps, order, **options)

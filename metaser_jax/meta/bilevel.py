@@ -1,0 +1,211 @@
+"""What the gradient-based meta-learners share: adapt on the support set, differentiate the query loss.
+
+  min_phi  1/T sum_i L_query,i(theta_i'),     theta_i' = inner_loop(theta(phi), support_i)
+
+phi are the meta-parameters. The algorithms (maml.py, anil.py, meta_sgd.py, layer_rates.py) differ in what phi holds,
+which parameters are adapted, and how an update is scaled: a Rule. Order, inner optimizer, minibatches, multi-step loss
+and execution are options that all of them take.
+
+References: Finn, Abbeel, Levine, "Model-agnostic meta-learning for fast adaptation of deep networks", ICML 2017;
+Antoniou, Edwards, Storkey, "How to train your MAML", ICLR 2019, for the multi-step loss and the annealed order.
+
+NOTE: the mean over tasks, not the papers' sum: the meta learning rate then does not depend on the number of tasks.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypedDict
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metaser_jax.errors import InputError, check_choice
+from metaser_jax.losses import LossFn
+from metaser_jax.meta.derivatives import Derivatives, derivatives
+from metaser_jax.meta.execution import AUTO, Execution
+from metaser_jax.meta.inner_loop import InnerResult, inner_loop
+from metaser_jax.meta.learner import Info, Learner, MetaParams
+from metaser_jax.meta.over_tasks import mean_over_tasks
+from metaser_jax.types import Batch, Episode, Params
+
+Order = Literal["first", "second", "annealed"]
+ORDERS = ("first", "second", "annealed")
+
+
+class Options(TypedDict, total=False):
+    """Options of every gradient-based learner.
+
+    Attributes:
+      inner_optimizer: any optax transformation, instead of SGD at inner_lr. Where rates are learned its updates are
+        multiplied by them, so give it a learning rate of 1.
+      inner_batch_size: utterances of an inner step; a divisor of the support set. None: the whole set.
+      anneal_episodes: for order "annealed": episodes of first order before second order begins.
+      multi_step_episodes: MAML++'s multi-step loss: the query loss after every inner step counts, with weights that go
+        from equal ones in the first episode to the last step alone after this many. 0: the last step alone.
+      execution: how it is computed; the value does not depend on it.
+    """
+
+    inner_optimizer: optax.GradientTransformation | None
+    inner_batch_size: int | None
+    anneal_episodes: int
+    multi_step_episodes: int
+    execution: Execution
+
+
+class Split(NamedTuple):
+    """Parameters in two parts.
+
+    Attributes:
+      adapted: what the inner loop changes; any pytree.
+      fixed: the others.
+      join: (adapted, fixed) -> the model's parameters.
+    """
+
+    adapted: Params
+    fixed: Params
+    join: Callable[[Params, Params], Params]
+
+
+def _all(params: Params) -> Split:
+    return Split(params, (), lambda adapted, fixed: adapted)
+
+
+class Rule(NamedTuple):
+    """What makes an algorithm.
+
+    Attributes:
+      init: params -> meta_params.
+      params: meta_params -> params.
+      split: params -> which of them are adapted.
+      scale: (meta_params, updates, step) -> the updates, scaled.
+    """
+
+    init: Callable[[Params], MetaParams] = lambda params: params
+    params: Callable[[MetaParams], Params] = lambda meta_params: meta_params
+    split: Callable[[Params], Split] = _all
+    scale: Callable[[MetaParams, Params, jax.Array], Params] = lambda meta_params, updates, step: updates
+
+
+def check_steps(inner_steps: int, inner_batch_size: int | None) -> None:
+    """Raises an InputError unless there is at least one inner step, of at least one utterance."""
+    if inner_steps < 1:
+        raise InputError(f"inner_steps: got {inner_steps}, expected 1 or more.")
+    if inner_batch_size is not None and inner_batch_size < 1:
+        raise InputError(f"inner_batch_size: got {inner_batch_size}, expected None (the whole set) or 1 or more.")
+
+
+def bilevel(
+    loss_fn: LossFn,
+    rule: Rule,
+    inner_optimizer: optax.GradientTransformation,
+    inner_steps: int,
+    order: Order,
+    *,
+    inner_batch_size: int | None = None,
+    anneal_episodes: int = 0,
+    multi_step_episodes: int = 0,
+    execution: Execution = AUTO,
+) -> Learner:
+    """A learner by differentiating through the inner loop.
+
+    Args:
+      loss_fn: (params, batch) -> scalar mean loss.
+      rule: the algorithm.
+      inner_optimizer: makes updates of inner gradients.
+      inner_steps: number of inner steps.
+      order: "second" differentiates through the inner steps; "first" treats the inner gradients as constants;
+        "annealed" is first for anneal_episodes episodes, then second.
+      inner_batch_size, anneal_episodes, multi_step_episodes, execution: see Options.
+
+    Raises:
+      InputError: an unknown or impossible value.
+    """
+    check_choice("order", order, ORDERS)
+    check_steps(inner_steps, inner_batch_size)
+    if (order == "annealed") != (anneal_episodes > 0):
+        raise InputError(
+            f"anneal_episodes: got {anneal_episodes} with order {order!r}, expected 1 or more with order 'annealed', "
+            "and 0 otherwise."
+        )
+    if multi_step_episodes < 0:
+        raise InputError(f"multi_step_episodes: got {multi_step_episodes}, expected 0 (off) or more.")
+    execution = execution.resolve(inner_steps)
+
+    def run_inner(
+        meta_params: MetaParams, support: Batch, *, first_order: bool, keep_path: bool = False
+    ) -> tuple[InnerResult, Split, Derivatives]:
+        split = rule.split(rule.params(meta_params))
+        functions = derivatives(lambda adapted, fixed, batch: loss_fn(split.join(adapted, fixed), batch), execution)
+        result = inner_loop(
+            functions.value_and_grad,
+            split.adapted,
+            split.fixed,
+            support,
+            optimizer=inner_optimizer,
+            steps=inner_steps,
+            first_order=first_order,
+            batch_size=inner_batch_size,
+            scale=lambda updates, step: rule.scale(meta_params, updates, step),
+            keep_path=keep_path,
+        )
+        return result, split, functions
+
+    def last_step_loss(meta_params: MetaParams, task: Episode, first_order: bool):
+        result, split, functions = run_inner(meta_params, task.support, first_order=first_order)
+        loss = functions.loss(result.adapted, split.fixed, task.query)
+        return loss, Info(result.losses[0], loss)
+
+    def multi_step_loss(meta_params: MetaParams, task: Episode, first_order: bool, weights: jax.Array):
+        result, split, functions = run_inner(meta_params, task.support, first_order=first_order, keep_path=True)
+        losses = jax.lax.map(lambda adapted: functions.loss(adapted, split.fixed, task.query), result.path)
+        return weights.astype(losses.dtype) @ losses, Info(result.losses[0], losses[-1])
+
+    def of_episode(task_loss, meta_params: MetaParams, episode: Episode):
+        def of_task(task: Episode):
+            (loss, info), grads = jax.value_and_grad(task_loss, has_aux=True)(meta_params, task)
+            return (loss, grads), info
+
+        (loss, grads), info = mean_over_tasks(of_task, episode, execution.over_tasks)
+        return loss, grads, info
+
+    def of_order(first_order: bool, meta_params: MetaParams, episode: Episode, step: jax.Array | int):
+        def last():
+            return of_episode(lambda m, task: last_step_loss(m, task, first_order), meta_params, episode)
+
+        def multi():
+            weights = multi_step_weights(inner_steps, multi_step_episodes, step)
+            return of_episode(lambda m, task: multi_step_loss(m, task, first_order, weights), meta_params, episode)
+
+        if multi_step_episodes == 0 or inner_steps == 1:
+            return last()
+        return jax.lax.cond(step < multi_step_episodes, multi, last)
+
+    def value_and_grad(meta_params: MetaParams, episode: Episode, step: jax.Array | int = 0):
+        if order != "annealed":
+            return of_order(order == "first", meta_params, episode, step)
+        return jax.lax.cond(
+            step < anneal_episodes,
+            lambda: of_order(True, meta_params, episode, step),
+            lambda: of_order(False, meta_params, episode, step),
+        )
+
+    def adapt(meta_params: MetaParams, support: Batch) -> Params:
+        result, split, _ = run_inner(meta_params, support, first_order=order == "first")
+        return split.join(result.adapted, split.fixed)
+
+    return Learner(rule.init, value_and_grad, adapt, rule.params)
+
+
+def multi_step_weights(steps: int, episodes: int, step: jax.Array | int) -> jax.Array:
+    """MAML++'s weights of the query losses after each inner step, [steps] float32, which sum to one.
+
+    Args:
+      steps: inner steps.
+      episodes: episodes after which the last step alone counts.
+      step: episodes done.
+
+    NOTE: the earlier steps' weights go to zero linearly; the authors' code stops them at 0.03 / steps.
+    """
+    left = jnp.maximum(1 - jnp.asarray(step, jnp.float32) / episodes, 0)
+    weights = jnp.full(steps, left / steps, jnp.float32)
+    return weights.at[-1].set(1 - left * (steps - 1) / steps)

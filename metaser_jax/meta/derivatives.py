@@ -1,0 +1,179 @@
+"""A loss, its gradient, and the gradient's own derivative, for sets of any size.
+
+Sets larger than a chunk are gone through chunk by chunk; a mean loss, its gradient and its Hessian-vector product are
+the means of the chunks', weighted by the chunks' sizes, so no more than one chunk's residuals are held at a time.
+
+Second-order MAML needs the Hessian H of the support loss only in products H u. With a symmetric H,
+
+  d/d theta <u, grad L(theta)> = H u = d/d epsilon grad L(theta + epsilon u),
+
+the right side is one forward derivative of the gradient: forward-over-reverse, which stores no more than the gradient
+itself does, where reverse-over-reverse stores every intermediate of the backward pass as well.
+
+Reference: Pearlmutter, "Fast exact multiplication by the Hessian", 1994; Kemaev et al., ICML 2025, arXiv 2505.00793.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metaser_jax.errors import InputError
+from metaser_jax.meta.execution import Execution
+from metaser_jax.types import Batch, Params
+
+PartLossFn = Callable[[Params, Params, Batch], jax.Array]
+"""(adapted, fixed, batch) -> scalar mean loss: the parameters that the inner loop changes, and the others."""
+
+
+class Derivatives(NamedTuple):
+    """Attributes:
+
+    loss: (adapted, fixed, batch) -> scalar; to be differentiated once.
+    value_and_grad: (adapted, fixed, batch) -> (loss, its gradient with respect to adapted); can be differentiated
+      with respect to adapted and fixed, once.
+
+    Neither can be differentiated with respect to the batch: that raises an InputError.
+    """
+
+    loss: Callable[[Params, Params, Batch], jax.Array]
+    value_and_grad: Callable[[Params, Params, Batch], tuple[jax.Array, Params]]
+
+
+def derivatives(loss_fn: PartLossFn, execution: Execution) -> Derivatives:
+    """The loss and its derivatives as the options say.
+
+    Args:
+      loss_fn: a mean over the batch's utterances, weighted where the batch has weights.
+      execution: resolved options; chunk, hvp and residuals matter here.
+    """
+
+    def over_chunks(function, batch: Batch):
+        return mean_over_chunks(function, batch, execution.chunk)
+
+    def gradient(adapted: Params, fixed: Params, batch: Batch) -> tuple[jax.Array, Params]:
+        return over_chunks(lambda chunk: jax.value_and_grad(loss_fn)(adapted, fixed, chunk), batch)
+
+    return Derivatives(
+        loss=_with_data_guarded(_loss(loss_fn, over_chunks)),
+        value_and_grad=_with_data_guarded(
+            gradient
+            if execution.hvp == "reverse_over_reverse"
+            else _mixed_mode(loss_fn, gradient, over_chunks, keep=execution.residuals == "keep")
+        ),
+    )
+
+
+def _loss(loss_fn: PartLossFn, over_chunks):
+    @jax.custom_vjp
+    def loss(adapted, fixed, batch):
+        return over_chunks(lambda chunk: loss_fn(adapted, fixed, chunk), batch)
+
+    def forward(adapted, fixed, batch):
+        # The gradient is taken at once, chunk by chunk, so that nothing but the gradient is kept until it is asked for.
+        both = jax.value_and_grad(loss_fn, argnums=(0, 1))
+        value, grads = over_chunks(lambda chunk: both(adapted, fixed, chunk), batch)
+        return value, (grads, batch)
+
+    def backward(residuals, cotangent):
+        grads, batch = residuals
+        return *jax.tree.map(lambda g: cotangent * g, grads), _zeros(batch)
+
+    loss.defvjp(forward, backward)
+    return loss
+
+
+def _mixed_mode(loss_fn: PartLossFn, gradient, over_chunks, *, keep: bool):
+    @jax.custom_vjp
+    def value_and_grad(adapted, fixed, batch):
+        return gradient(adapted, fixed, batch)
+
+    def of_both(adapted, fixed, batch):
+        both = jax.value_and_grad(loss_fn, argnums=(0, 1))
+        return over_chunks(lambda chunk: both(adapted, fixed, chunk), batch)
+
+    def forward(adapted, fixed, batch):
+        if not keep:
+            return gradient(adapted, fixed, batch), (adapted, fixed, batch)
+        (loss, grads), tangent = jax.linearize(lambda adapted: of_both(adapted, fixed, batch), adapted)
+        return (loss, grads[0]), (tangent, grads, batch)
+
+    def backward(residuals, cotangents):
+        ct_loss, direction = cotangents
+        if keep:
+            tangent, grads, batch = residuals
+            _, products = tangent(direction)
+        else:
+            adapted, fixed, batch = residuals
+
+            def of_chunk(chunk):
+                both = jax.grad(loss_fn, argnums=(0, 1))
+                return jax.jvp(lambda adapted: both(adapted, fixed, chunk), (adapted,), (direction,))
+
+            grads, products = over_chunks(of_chunk, batch)
+        ct_params = jax.tree.map(lambda g, hu: ct_loss * g + hu, grads, products)
+        return *ct_params, _zeros(batch)
+
+    value_and_grad.defvjp(forward, backward)
+    return value_and_grad
+
+
+def mean_over_chunks(function: Callable[[Batch], Any], batch: Batch, size: int) -> Any:
+    """The mean of function over chunks of the batch, weighted by their number of utterances, or by their weights' sum.
+
+    Args:
+      function: batch -> pytree of arrays, each a mean over the batch's utterances (or linear in such means).
+      batch: x [n, ...].
+      size: utterances in a chunk; 0, or n and more, makes one chunk. What remains makes a chunk of its own.
+    """
+    n = batch.y.shape[0]
+    if size == 0 or n <= size:
+        return function(batch)
+    number = n // size
+
+    def weighted(chunk: Batch):
+        weight = jnp.float32(chunk.y.shape[0]) if chunk.weight is None else jnp.sum(chunk.weight)
+        return weight, jax.tree.map(lambda value: weight.astype(value.dtype) * value, function(chunk))
+
+    def add(total, chunk):
+        return jax.tree.map(jnp.add, total, weighted(chunk)), None
+
+    chunks = jax.tree.map(lambda a: a[: number * size].reshape(number, size, *a.shape[1:]), batch)
+    shapes = jax.eval_shape(weighted, jax.tree.map(lambda a: a[0], chunks))
+    total, _ = jax.lax.scan(add, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes), chunks)
+    if n % size:
+        total, _ = add(total, jax.tree.map(lambda a: a[number * size :], batch))
+    weight, value = total
+    return jax.tree.map(lambda v: v / jnp.where(weight > 0, weight, 1).astype(v.dtype), value)
+
+
+def _zeros(batch: Batch) -> Batch:
+    """Cotangents of a batch; whoever would use them is stopped by the guard."""
+
+    def zero(array):
+        floating = jnp.issubdtype(array.dtype, jnp.floating)
+        return jnp.zeros_like(array) if floating else np.zeros(array.shape, jax.dtypes.float0)
+
+    return jax.tree.map(zero, batch)
+
+
+@jax.custom_jvp
+def _guard(array: jax.Array) -> jax.Array:
+    return array
+
+
+@_guard.defjvp
+def _guard_jvp(primals, tangents):
+    raise InputError(
+        "A learner's derivative with respect to the utterances is not defined: differentiate with respect to the "
+        "meta-parameters, or differentiate loss_fn itself."
+    )
+
+
+def _with_data_guarded(function):
+    def guarded(adapted, fixed, batch):
+        return function(adapted, fixed, jax.tree.map(_guard, batch))
+
+    return guarded

@@ -1,0 +1,70 @@
+"""Learned rates per layer and per inner step, as in MAML++.
+
+  theta_{j+1}^l = theta_j^l - alpha_j^l grad^l L_support(theta_j)        for layer l, alpha learned as theta is
+
+Reference: Antoniou, Edwards, Storkey, "How to train your MAML", ICLR 2019, section 4 (LSLR).
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Unpack
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metaser_jax.losses import LossFn
+from metaser_jax.meta.bilevel import Options, Order, Rule, bilevel
+from metaser_jax.meta.learner import Learner
+from metaser_jax.types import Params
+
+
+class LayerRatesParams(NamedTuple):
+    """Attributes: params of the model; rates, params with each layer in place of a vector [inner_steps]."""
+
+    params: Params
+    rates: Any
+
+
+def _is_layer(node: Any) -> bool:
+    """A layer is a mapping that holds parameters and no further mapping: lstm_1, hidden, ..."""
+    return isinstance(node, Mapping) and not any(isinstance(child, Mapping) for child in node.values())
+
+
+def layer_rates(
+    loss_fn: LossFn,
+    inner_lr: float = 2e-4,
+    inner_steps: int = 1,
+    order: Order = "second",
+    *,
+    inner_optimizer: optax.GradientTransformation | None = None,
+    **options: Unpack[Options],
+) -> Learner:
+    """Learned per-layer per-step rates; the meta-parameters are LayerRatesParams.
+
+    Args:
+      loss_fn, inner_steps, order, **options: as maml.
+      inner_lr: of every layer and step, at the start.
+      inner_optimizer: makes the updates that the rates multiply; None: SGD with a learning rate of 1.
+
+    Returns:
+      Learner.
+
+    Raises:
+      InputError: an unknown or impossible value.
+    """
+
+    def init(params: Params) -> LayerRatesParams:
+        dtype = jax.tree.leaves(params)[0].dtype
+        return LayerRatesParams(
+            params, jax.tree.map(lambda _: jnp.full(inner_steps, inner_lr, dtype), params, is_leaf=_is_layer)
+        )
+
+    def scale(meta_params: LayerRatesParams, updates: Params, step: jax.Array) -> Params:
+        return jax.tree.map(
+            lambda rates, of_layer: jax.tree.map(lambda update: rates[step] * update, of_layer),
+            meta_params.rates,
+            updates,
+        )
+
+    rule = Rule(init=init, params=lambda meta_params: meta_params.params, scale=scale)
+    return bilevel(loss_fn, rule, inner_optimizer or optax.sgd(1.0), inner_steps, order, **options)

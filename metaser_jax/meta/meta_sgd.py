@@ -1,0 +1,56 @@
+"""Meta-SGD: the inner learning rate of every single parameter is learned with the parameters.
+
+  theta' = theta - alpha o grad L_support(theta),      alpha of theta's shape, learned as theta is
+
+Reference: Li, Zhou, Chen, Li, "Meta-SGD: learning to learn quickly for few-shot learning", 2017, arXiv 1707.09835.
+
+NOTE: all rates start at inner_lr, where the paper draws them at random.
+"""
+
+from typing import NamedTuple, Unpack
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metaser_jax.losses import LossFn
+from metaser_jax.meta.bilevel import Options, Order, Rule, bilevel
+from metaser_jax.meta.learner import Learner
+from metaser_jax.types import Params
+
+
+class MetaSGDParams(NamedTuple):
+    """Attributes: params of the model; rates, a pytree like params: the inner learning rate of each."""
+
+    params: Params
+    rates: Params
+
+
+def meta_sgd(
+    loss_fn: LossFn,
+    inner_lr: float = 2e-4,
+    inner_steps: int = 1,
+    order: Order = "second",
+    *,
+    inner_optimizer: optax.GradientTransformation | None = None,
+    **options: Unpack[Options],
+) -> Learner:
+    """Meta-SGD; its meta-parameters are MetaSGDParams.
+
+    Args:
+      loss_fn, inner_steps, order, **options: as maml.
+      inner_lr: of every parameter, at the start.
+      inner_optimizer: makes the updates that the rates multiply; None: SGD with a learning rate of 1.
+
+    Returns:
+      Learner.
+
+    Raises:
+      InputError: an unknown or impossible value.
+    """
+    rule = Rule(
+        init=lambda params: MetaSGDParams(params, jax.tree.map(lambda p: jnp.full_like(p, inner_lr), params)),
+        params=lambda meta_params: meta_params.params,
+        scale=lambda meta_params, updates, step: jax.tree.map(jnp.multiply, meta_params.rates, updates),
+    )
+    return bilevel(loss_fn, rule, inner_optimizer or optax.sgd(1.0), inner_steps, order, **options)

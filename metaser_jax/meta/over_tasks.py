@@ -1,0 +1,35 @@
+"""The mean of a function over the tasks of an episode: at once, or one after another."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from metaser_jax.types import Episode
+
+
+def mean_over_tasks(function: Callable[[Episode], tuple[Any, Any]], episode: Episode, how: str) -> tuple[Any, Any]:
+    """Averages over tasks.
+
+    Args:
+      function: one task -> (values, info), pytrees of arrays.
+      episode: x [task, n, time, coef], y [task, n].
+      how: "vmap" or "scan".
+
+    Returns:
+      The mean of values over the tasks; info stacked, [task, ...].
+    """
+    if how == "vmap":
+        values, info = jax.vmap(function)(episode)
+        return jax.tree.map(lambda v: jnp.mean(v, axis=0), values), info
+
+    # Added up as they come: stacked gradients would take the parameters' size times the number of tasks.
+    def add(total, task):
+        values, info = function(task)
+        return jax.tree.map(jnp.add, total, values), info
+
+    tasks = episode.support.y.shape[0]
+    shapes, _ = jax.eval_shape(function, jax.tree.map(lambda a: a[0], episode))
+    total, info = jax.lax.scan(add, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes), episode)
+    return jax.tree.map(lambda v: v / tasks, total), info

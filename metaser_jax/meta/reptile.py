@@ -1,0 +1,82 @@
+"""Reptile: move the parameters towards those adapted to each task; no derivative of the adaptation.
+
+  phi <- phi + epsilon * mean_i (theta_i' - phi),      theta_i' = inner_loop(phi, support_i)
+
+As a gradient for the outer optimizer that is phi - mean_i theta_i'; SGD at rate epsilon is the formula above.
+
+Reference: Nichol, Achiam, Schulman, "On first-order meta-learning algorithms", 2018, arXiv 1803.02999.
+
+NOTE: it adapts on the support set, as the others do, and the query set only measures. With one inner step it is joint
+training on the support sets; it needs several to differ.
+"""
+
+import jax
+import optax
+
+from metaser_jax.losses import LossFn
+from metaser_jax.meta.bilevel import check_steps
+from metaser_jax.meta.derivatives import derivatives
+from metaser_jax.meta.execution import AUTO, Execution
+from metaser_jax.meta.inner_loop import InnerResult, inner_loop
+from metaser_jax.meta.learner import Info, Learner
+from metaser_jax.meta.over_tasks import mean_over_tasks
+from metaser_jax.types import Batch, Episode, Params
+
+
+def reptile(
+    loss_fn: LossFn,
+    inner_lr: float = 2e-4,
+    inner_steps: int = 5,
+    *,
+    inner_optimizer: optax.GradientTransformation | None = None,
+    inner_batch_size: int | None = None,
+    execution: Execution = AUTO,
+) -> Learner:
+    """Reptile; its meta-parameters are the model's parameters.
+
+    Args:
+      loss_fn: (params, batch) -> scalar mean loss.
+      inner_lr, inner_steps, inner_optimizer, inner_batch_size: as maml.
+      execution: over_tasks and chunk matter here.
+
+    Returns:
+      Learner; the grads of its value_and_grad are params - mean_i adapted_i, not the derivative of the loss.
+
+    Raises:
+      InputError: an unknown or impossible value.
+    """
+    check_steps(inner_steps, inner_batch_size)
+    execution = execution.resolve(inner_steps)
+    optimizer = inner_optimizer or optax.sgd(inner_lr)
+    functions = derivatives(lambda adapted, fixed, batch: loss_fn(adapted, batch), execution)
+
+    def run_inner(params: Params, support: Batch) -> InnerResult:
+        return inner_loop(
+            functions.value_and_grad,
+            params,
+            (),
+            support,
+            optimizer=optimizer,
+            steps=inner_steps,
+            first_order=True,
+            batch_size=inner_batch_size,
+        )
+
+    def value_and_grad(params: Params, episode: Episode, step: jax.Array | int = 0):
+        del step  # nothing is annealed
+
+        def of_task(task: Episode):
+            result = run_inner(params, task.support)
+            loss = functions.loss(result.adapted, (), task.query)
+            towards = jax.tree.map(lambda start, end: start - end, params, result.adapted)
+            return (loss, towards), Info(result.losses[0], loss)
+
+        (loss, grads), info = mean_over_tasks(of_task, episode, execution.over_tasks)
+        return loss, grads, info
+
+    return Learner(
+        init=lambda params: params,
+        value_and_grad=value_and_grad,
+        adapt=lambda params, support: run_inner(params, support).adapted,
+        params=lambda params: params,
+    )

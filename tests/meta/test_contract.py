@@ -1,0 +1,172 @@
+"""What every meta-learner keeps to, whatever its algorithm and however it is computed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import textbook
+
+from metaser_jax import Execution, InputError, anil, cross_entropy, layer_rates, maml, meta_sgd, parallel, reptile
+
+pytestmark = pytest.mark.usefixtures("strict_promotion")
+COMMON = {"inner_lr": 0.1, "inner_steps": 2}
+LEARNERS = {
+    "maml": lambda loss, **how: maml(loss, **COMMON, **how),
+    "fomaml": lambda loss, **how: maml(loss, **COMMON, order="first", **how),
+    "annealed": lambda loss, **how: maml(loss, **COMMON, order="annealed", anneal_episodes=3, **how),
+    "multi_step": lambda loss, **how: maml(loss, **COMMON, multi_step_episodes=3, **how),
+    "anil": lambda loss, **how: anil(loss, **COMMON, **how),
+    "meta_sgd": lambda loss, **how: meta_sgd(loss, **COMMON, **how),
+    "layer_rates": lambda loss, **how: layer_rates(loss, **COMMON, **how),
+    "reptile": lambda loss, **how: reptile(loss, **COMMON, **how),
+}
+each_learner = pytest.mark.parametrize("make", LEARNERS.values(), ids=LEARNERS)
+AFTER_ANNEALING = 100
+
+
+@pytest.fixture(scope="module")
+def setting():
+    return textbook.dense_setting()
+
+
+def close(a, b, tolerance=2e-5):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance), a, b)
+
+
+@each_learner
+def test_shapes_values_and_order_of_tasks(make, setting):
+    loss_fn, params, episode = setting
+    learner = make(loss_fn)
+    meta = learner.init(params)
+    jax.tree.map(np.testing.assert_array_equal, learner.params(meta), params)
+    value_and_grad = jax.jit(learner.value_and_grad)
+    loss, grads, info = value_and_grad(meta, episode, AFTER_ANNEALING)
+
+    assert jax.tree.structure(grads) == jax.tree.structure(meta)
+    assert all(
+        g.shape == m.shape and g.dtype == m.dtype for g, m in zip(*map(jax.tree.leaves, (grads, meta)), strict=True)
+    )
+    assert all(np.isfinite(g).all() and np.any(g != 0) for g in jax.tree.leaves(grads))
+    assert loss.shape == ()
+    assert info.query_loss.shape == info.support_loss.shape == episode.support.y.shape[:1]
+
+    @jax.jit
+    def of_task(task):
+        return loss_fn(params, task.support), loss_fn(learner.adapt(meta, task.support), task.query)
+
+    support_loss, query_loss = jax.lax.map(of_task, episode)
+    close(info.support_loss, support_loss)
+    close(info.query_loss, query_loss)
+    close(loss, jnp.mean(query_loss))
+
+    turned = jax.tree.map(lambda a: a[::-1], episode)
+    close((loss, grads), value_and_grad(meta, turned, AFTER_ANNEALING)[:2])
+
+
+@each_learner
+def test_every_execution_and_division_gives_the_same_gradient(make):
+    with jax.enable_x64(True):
+        loss_fn, params, episode = textbook.dense_setting("float64")
+        plain = Execution("vmap", 0, "reverse_over_reverse", "recompute")
+        meta = make(loss_fn).init(params)
+        reference = jax.jit(make(loss_fn, execution=plain).value_and_grad)(meta, episode)
+        learners = (
+            make(loss_fn, execution=Execution("vmap", 4, "forward_over_reverse", "keep")),
+            parallel.shard_over_devices(
+                make(loss_fn, execution=Execution("scan", 3, "forward_over_reverse", "recompute"))
+            ),
+        )
+        for learner in learners:
+            close(reference, jax.jit(learner.value_and_grad)(meta, episode), 1e-11)
+
+
+@pytest.mark.parametrize(
+    "execution",
+    [
+        Execution("scan", 3, "forward_over_reverse", "keep"),
+        Execution("vmap", 0, "forward_over_reverse", "keep"),
+        Execution("scan", 0, "reverse_over_reverse"),
+    ],
+    ids=str,
+)
+def test_the_options_with_the_recurrence(execution):
+    with jax.enable_x64(True):
+        model, params, episode = textbook.setting("mean_std")
+        results = (
+            jax.jit(maml(cross_entropy(model.apply), 0.3, 2, execution=how).value_and_grad)(params, episode)
+            for how in (execution, Execution())
+        )
+        close(*results, 1e-11)
+
+
+def test_weighted_utterances_and_chunks(setting):
+    loss_fn, params, episode = setting
+    weight = jnp.asarray([0.0, 0.0, 0.0, 1.0, 2.0, 1.0, 0.5, 0.5]) * jnp.ones((4, 1))
+    episode = jax.tree.map(lambda a: a, episode)._replace(
+        support=episode.support._replace(weight=weight), query=episode.query._replace(weight=weight)
+    )
+    whole, chunked = (
+        jax.jit(maml(loss_fn, 0.1, 2, execution=Execution(chunk=chunk)).value_and_grad)(params, episode)
+        for chunk in (0, 3)
+    )
+    close(whole, chunked)
+
+
+@each_learner
+def test_it_learns(make, setting):
+    loss_fn, params, episode = setting
+    learner = make(loss_fn)
+    optimizer = optax.sgd(0.3)
+    meta = learner.init(params)
+
+    @jax.jit
+    def train(meta):
+        def step(carry, i):
+            meta, state = carry
+            _, grads, info = learner.value_and_grad(meta, episode, i)
+            updates, state = optimizer.update(grads, state, meta)
+            return (optax.apply_updates(meta, updates), state), jnp.mean(info.query_loss)
+
+        return jax.lax.scan(step, (meta, optimizer.init(meta)), jnp.arange(40))[1]
+
+    losses = train(meta)
+    assert losses[-1] < losses[0] - 0.05
+
+
+def test_a_derivative_with_respect_to_the_utterances_is_refused(setting):
+    loss_fn, params, episode = setting
+    learner = maml(loss_fn)
+    with pytest.raises(InputError, match="with respect to the utterances is not defined"):
+        jax.grad(lambda x: learner.value_and_grad(params, episode._replace(query=episode.query._replace(x=x)))[0])(
+            episode.query.x
+        )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda loss: maml(loss, order="secnd"), r"order: got 'secnd', expected one of: annealed, first, second"),
+        (lambda loss: maml(loss, inner_steps=0), "inner_steps: got 0"),
+        (lambda loss: reptile(loss, inner_steps=0), "inner_steps: got 0"),
+        (lambda loss: maml(loss, inner_batch_size=0), "inner_batch_size: got 0"),
+        (lambda loss: maml(loss, order="annealed"), "anneal_episodes: got 0 with order 'annealed'"),
+        (lambda loss: maml(loss, anneal_episodes=3), "anneal_episodes: got 3 with order 'second'"),
+        (lambda loss: maml(loss, multi_step_episodes=-1), "multi_step_episodes: got -1"),
+        (lambda loss: maml(loss, execution=Execution("pmap")), "over_tasks: got 'pmap', expected one of: scan, vmap"),
+        (lambda loss: maml(loss, execution=Execution(hvp="exact")), "hvp: got 'exact'"),
+        (lambda loss: maml(loss, execution=Execution(residuals="drop")), "residuals: got 'drop'"),
+        (lambda loss: maml(loss, execution=Execution(chunk=-1)), "chunk: got -1"),
+    ],
+)
+def test_bad_arguments(make, message, setting):
+    with pytest.raises(InputError, match=message):
+        make(setting[0])
+
+
+def test_bad_sizes(setting):
+    loss_fn, params, episode = setting
+    with pytest.raises(InputError, match="inner_batch_size: got 3, expected a divisor of the support set's 8: 1, 2, 4"):
+        maml(loss_fn, inner_batch_size=3).value_and_grad(params, episode)
+    with pytest.raises(InputError, match="ANIL adapts none of the parameters"):
+        anil(loss_fn, is_adapted=lambda path: False).value_and_grad(params, episode)

@@ -1,0 +1,181 @@
+"""Every algorithm's meta-gradient against jax.grad of the textbook formula, in float64, and against finite differences.
+
+The textbook's side (tests/textbook.py) shares no derivative with the engine's: neither the recurrence's, nor the inner
+gradient's, nor the chunks'.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import textbook
+from textbook import INNER_LR
+
+from metaser_jax import anil, cross_entropy, layer_rates, maml, meta_sgd, reptile
+from metaser_jax.meta.bilevel import multi_step_weights
+from metaser_jax.meta.layer_rates import LayerRatesParams
+from metaser_jax.meta.meta_sgd import MetaSGDParams
+
+STEPS = 2
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def setting():
+    with jax.enable_x64(True):
+        model, params, episode = textbook.setting()
+        return cross_entropy(model.apply), params, episode
+
+
+def all_of(support):
+    return lambda step: support
+
+
+def by_sgd(params, episode, **options):
+    return textbook.mean_query_loss(
+        episode, lambda s: textbook.path(textbook.sgd(INNER_LR), params, all_of(s), STEPS, **options)
+    )
+
+
+def heavy_ball(params, episode):
+    def adapted_path(support):
+        thetas, velocity = [params], None
+        for _ in range(STEPS):
+            grads = jax.grad(textbook.loss_fn)(thetas[-1], support)
+            velocity = grads if velocity is None else jax.tree.map(lambda v, g: 0.9 * v + g, velocity, grads)
+            thetas.append(jax.tree.map(lambda p, v: p - INNER_LR * v, thetas[-1], velocity))
+        return thetas
+
+    return textbook.mean_query_loss(episode, adapted_path)
+
+
+def with_minibatches(params, episode):
+    def adapted_path(support):
+        halves = [jax.tree.map(lambda a, j=j: a[j::2], support) for j in (0, 1)]
+        return textbook.path(textbook.sgd(INNER_LR), params, lambda step: halves[step % 2], STEPS)
+
+    return textbook.mean_query_loss(episode, adapted_path)
+
+
+def multi_step(params, episode):
+    weights = jnp.asarray([0.375, 0.625])  # a quarter of the way: of 3/4, half each; the rest is the last's
+    return textbook.mean_query_loss(
+        episode, lambda s: textbook.path(textbook.sgd(INNER_LR), params, all_of(s), STEPS), weights
+    )
+
+
+def head_alone(params, episode):
+    def update(theta, grads, step):
+        kept = {name: theta["params"][name] for name in ("lstm_1", "lstm_2")}
+        moved = textbook.sgd(INNER_LR)(theta["params"], grads["params"], step)
+        return {"params": moved | kept}
+
+    return textbook.mean_query_loss(episode, lambda s: textbook.path(update, params, all_of(s), STEPS))
+
+
+def rate_per_parameter(meta, episode):
+    def update(theta, grads, step):
+        return jax.tree.map(lambda p, a, g: p - a * g, theta, meta.rates, grads)
+
+    return textbook.mean_query_loss(episode, lambda s: textbook.path(update, meta.params, all_of(s), STEPS))
+
+
+def rate_per_layer(meta, episode):
+    def update(theta, grads, step):
+        rates = meta.rates["params"]
+        return {
+            "params": {
+                name: {k: p - rates[name][step] * grads["params"][name][k] for k, p in layer.items()}
+                for name, layer in theta["params"].items()
+            }
+        }
+
+    return textbook.mean_query_loss(episode, lambda s: textbook.path(update, meta.params, all_of(s), STEPS))
+
+
+ONE_AND_MORE = {"inner_lr": INNER_LR, "inner_steps": STEPS}
+# name: (learner of a loss, the textbook's loss of meta-parameters and episode, the step of training)
+ALGORITHMS = {
+    "maml": (lambda loss: maml(loss, **ONE_AND_MORE), by_sgd, 0),
+    "fomaml": (
+        lambda loss: maml(loss, **ONE_AND_MORE, order="first"),
+        lambda params, episode: by_sgd(params, episode, constant_gradients=True),
+        0,
+    ),
+    "momentum": (
+        lambda loss: maml(loss, inner_steps=STEPS, inner_optimizer=optax.sgd(INNER_LR, momentum=0.9)),
+        heavy_ball,
+        0,
+    ),
+    "minibatches": (lambda loss: maml(loss, **ONE_AND_MORE, inner_batch_size=2), with_minibatches, 0),
+    "multi_step": (lambda loss: maml(loss, **ONE_AND_MORE, multi_step_episodes=8), multi_step, 2),
+    "anil": (lambda loss: anil(loss, **ONE_AND_MORE), head_alone, 0),
+    "meta_sgd": (lambda loss: meta_sgd(loss, **ONE_AND_MORE), rate_per_parameter, 0),
+    "layer_rates": (lambda loss: layer_rates(loss, **ONE_AND_MORE), rate_per_layer, 0),
+}
+
+
+def relative_difference(a, b):
+    a, b = (jax.flatten_util.ravel_pytree(tree)[0] for tree in (a, b))
+    return jnp.linalg.norm(a - b) / jnp.linalg.norm(b)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_the_gradient_is_the_textbooks(name, setting):
+    loss_fn, params, episode = setting
+    make, formula, step = ALGORITHMS[name]
+    learner = make(loss_fn)
+    meta = learner.init(params)
+    if isinstance(meta, MetaSGDParams | LayerRatesParams):  # not all rates alike, so that a mix-up shows
+        meta = meta._replace(
+            rates=jax.tree.map(lambda r: r * (1 + jnp.linspace(0, 0.5, r.size).reshape(r.shape)), meta.rates)
+        )
+    loss, grads, _ = jax.jit(learner.value_and_grad)(meta, episode, step)
+    expected_loss, expected = jax.jit(jax.value_and_grad(formula))(meta, episode)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
+    jax.tree.map(lambda g, e: np.testing.assert_allclose(g, e, rtol=1e-9, atol=1e-13), grads, expected)
+    assert relative_difference(grads, expected) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["maml", "anil", "layer_rates"])
+def test_the_gradient_is_the_derivative_by_finite_differences(name, setting):
+    loss_fn, params, episode = setting
+    learner = ALGORITHMS[name][0](loss_fn)
+    meta = learner.init(params)
+    flat, unravel = jax.flatten_util.ravel_pytree(meta)
+    value = jax.jit(lambda flat: learner.value_and_grad(unravel(flat), episode)[0])
+    grads = jax.flatten_util.ravel_pytree(jax.jit(learner.value_and_grad)(meta, episode)[1])[0]
+    for seed in range(3):
+        direction = np.random.default_rng(seed).normal(size=flat.shape)
+        eps = 1e-5
+        numeric = (value(flat + eps * direction) - value(flat - eps * direction)) / (2 * eps)
+        np.testing.assert_allclose(grads @ direction, numeric, rtol=1e-6)
+
+
+def test_reptile_moves_towards_the_adapted_parameters(setting):
+    loss_fn, params, episode = setting
+    learner = reptile(loss_fn, INNER_LR, STEPS)
+    _, grads, _ = jax.jit(learner.value_and_grad)(params, episode)
+    adapted = [
+        textbook.path(
+            textbook.sgd(INNER_LR),
+            params,
+            all_of(jax.tree.map(lambda a, task=task: a[task], episode.support)),
+            STEPS,
+        )[-1]
+        for task in (0, 1)
+    ]
+    expected = jax.tree.map(lambda p, a, b: p - (a + b) / 2, params, *adapted)
+    assert relative_difference(grads, expected) < 1e-10
+
+
+def test_weights_of_the_multi_step_loss():
+    np.testing.assert_allclose(multi_step_weights(5, 10, 0), [0.2] * 5, rtol=1e-6)
+    np.testing.assert_allclose(multi_step_weights(5, 10, 5), [0.1] * 4 + [0.6], rtol=1e-6)
+    np.testing.assert_allclose(multi_step_weights(5, 10, 25), [0, 0, 0, 0, 1], atol=1e-7)
