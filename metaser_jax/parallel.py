@@ -3,40 +3,47 @@
 A CPU counts as one XLA device, whose program runs a loop on one core; with a device per core, each runs its own tasks.
 """
 
+import contextlib
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from metaser_jax.errors import InputError
 from metaser_jax.meta.learner import Learner, MetaParams
 from metaser_jax.processes import cores
 from metaser_jax.types import Episode
 
+AXIS = "task"
+
 
 def one_device_per_core(devices: int = 0) -> int:
-    """Makes the CPU as many XLA devices as it has cores; call it before jax's first use.
+    """Makes the CPU as many XLA devices as it has cores; of use before jax's first use.
 
     Args:
-      devices: another number than that of this process's cores; 0 takes theirs.
+      devices: another number than that of this process's cores; 0 takes theirs, unless JAX_NUM_CPU_DEVICES or a use of
+        jax has settled it.
 
     Returns:
       The number of local devices there are now: of the CPU, or of whatever accelerator jax finds.
 
     Raises:
-      InputError: jax has been used, with another number.
+      InputError: jax already runs on another number of CPU devices than `devices`.
     """
-    wanted = devices or cores()
-    try:
-        jax.config.update("jax_num_cpu_devices", wanted)
-    except RuntimeError as error:
-        if jax.default_backend() == "cpu" and jax.local_device_count() != wanted:
-            raise InputError(
-                f"one_device_per_core: jax already runs on {jax.local_device_count()} CPU devices, expected to be "
-                f"asked for {wanted} before its first use."
-            ) from error
-    return jax.local_device_count()
+    unset = jax.config.jax_num_cpu_devices < 1
+    if devices or unset:
+        # Raised where jax has been used; what it runs on then is looked at below.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", devices or cores())
+    have = jax.local_device_count()
+    if devices and jax.default_backend() == "cpu" and have != devices:
+        raise InputError(
+            f"devices: got {devices}, but jax already runs on {have} CPU devices: ask before its first use."
+        )
+    return have
 
 
 def compiler_options() -> dict[str, bool | int]:
@@ -59,25 +66,56 @@ def shard_over_devices(learner: Learner, devices: int = 0) -> Learner:
       InputError: when called, a number of tasks that `devices` does not divide, or more devices than there are.
     """
 
+    def of_tasks(episode: Episode, meta_params: MetaParams, step: jax.Array):
+        loss, grads, info = learner.value_and_grad(meta_params, episode, step)
+        return (loss, grads), info
+
     def value_and_grad(meta_params: MetaParams, episode: Episode, step: jax.Array | int = 0):
-        tasks = episode.support.y.shape[0]
-        mesh = _mesh(_count(tasks, devices))
-        over, everywhere = PartitionSpec("task"), PartitionSpec()
-
-        def of_shard(meta_params, episode, step):
-            loss, grads, info = learner.value_and_grad(meta_params, episode, step)
-            return *jax.lax.pmean((loss, grads), "task"), info
-
-        sharded = jax.shard_map(
-            of_shard,
-            mesh=mesh,
-            in_specs=(everywhere, over, everywhere),
-            out_specs=(everywhere, everywhere, over),
-            check_vma=False,
-        )
-        return sharded(meta_params, episode, jnp.asarray(step, jnp.int32))
+        divided = mean_over_devices(of_tasks, devices)
+        (loss, grads), info = divided(episode, meta_params, jnp.asarray(step, jnp.int32))
+        return loss, grads, info
 
     return learner._replace(value_and_grad=value_and_grad)
+
+
+def mean_over_devices(function: Callable[..., tuple[Any, Any]], devices: int = 0) -> Callable[..., tuple[Any, Any]]:
+    """A function of some tasks, as a function of more of them that devices share.
+
+    Args:
+      function: (episode, *others) -> (means over its tasks, info [task, ...]).
+      devices, Raises: as shard_over_devices.
+
+    Returns:
+      The same function; each device computes its tasks' part of it.
+    """
+
+    def of_shard(episode, *others):
+        means, info = function(episode, *others)
+        return jax.lax.pmean(means, AXIS), info
+
+    def divided(episode: Episode, *others):
+        mesh = task_mesh(episode.support.y.shape[0], devices)
+        over, everywhere = PartitionSpec(AXIS), PartitionSpec()
+        specs = {"in_specs": (over, *(everywhere for _ in others)), "out_specs": (everywhere, over)}
+        return jax.shard_map(of_shard, mesh=mesh, **specs, check_vma=False)(episode, *others)
+
+    return divided
+
+
+def task_mesh(tasks: int, devices: int = 0) -> Mesh:
+    """The devices that share so many tasks."""
+    return _mesh(_count(tasks, devices))
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Arrays, on every device of the mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def describe(mesh: Mesh) -> str:
+    """The devices, for people: "2 devices, cpu (cpu)"."""
+    device = mesh.devices.flat[0]
+    return f"{mesh.size} device{'s' if mesh.size > 1 else ''}, {device.platform} ({device.device_kind})"
 
 
 def _count(tasks: int, devices: int) -> int:
@@ -93,5 +131,5 @@ def _count(tasks: int, devices: int) -> int:
 @functools.cache
 def _mesh(devices: int) -> Mesh:
     return jax.make_mesh(
-        (devices,), ("task",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.local_devices()[:devices]
+        (devices,), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.local_devices()[:devices]
     )

@@ -66,7 +66,7 @@ def run_interval(
     """Trains for `episodes` episodes. To be jitted; the number is traced, so intervals of any length share a program.
 
     Args:
-      learner: an algorithm whose meta-parameters are the model's parameters, as maml's.
+      learner: the algorithm.
       loss_fn: (params, batch) -> scalar, for the query loss before adaptation.
       optimizer: the outer one.
       sample: key -> Episode.
@@ -78,11 +78,12 @@ def run_interval(
     def body(i, carry):
         state, total, _ = carry
         episode = sample(jax.random.fold_in(key, state.episode))
-        loss, grads, info = learner.value_and_grad(state.meta_params, episode)
+        _, grads, info = learner.value_and_grad(state.meta_params, episode, state.episode)
+        loss = jnp.mean(info.query_loss)
         # Costs a forward pass over the query sets, so only the interval's last episode has it.
         before = jax.lax.cond(
             i == episodes - 1,
-            lambda: jnp.mean(jax.vmap(loss_fn, in_axes=(None, 0))(state.meta_params, episode.query)),
+            lambda: jnp.mean(jax.vmap(loss_fn, in_axes=(None, 0))(learner.params(state.meta_params), episode.query)),
             lambda: jnp.zeros_like(loss),
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.meta_params)

@@ -13,6 +13,12 @@ METHOD_NAMES = {
     "svm": "SVM",
     "scratch": "from scratch",
 }
+OTHER_METHOD_NAMES = {
+    "anil": "ANIL",
+    "meta_sgd": "Meta-SGD",
+    "layer_rates": "learned layer rates",
+    "reptile": "Reptile",
+}
 ADAPT_NAMES = {"all": "all layers", "head": "head only"}
 
 
@@ -40,7 +46,7 @@ def series_order(key: Series) -> tuple:
 
 
 def method_name(key: Series) -> str:
-    name = METHOD_NAMES.get(key.method, key.method)
+    name = (METHOD_NAMES | OTHER_METHOD_NAMES).get(key.method, key.method)
     return name if key.order is None else f"{name} ({key.order} order)"
 
 

@@ -20,8 +20,8 @@ from metaser_jax.finetuning import finetune, restrict
 from metaser_jax.losses import cross_entropy
 from metaser_jax.metrics import scores, speaker_oracle
 from metaser_jax.ready import Ready, load_ready
-from metaser_jax.runs.meta_train import make_model, make_trainer
 from metaser_jax.runs.run_dir import RESULTS, claim, read_config, to_lines, write_text
+from metaser_jax.runs.trainer import make_learner, make_model, make_trainer
 from metaser_jax.types import Batch, Params
 
 SCRATCH = "scratch"
@@ -73,9 +73,12 @@ def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[Finetu
         best = checkpoints.best()
         state = checkpoints.restore(best, like)
     source = {name: saved[name] for name in ("method", "order", "sources", "inner_steps")}
+    if train_config.algorithm == "reptile":
+        source["order"] = None
     source |= {"init_episode": best, "init_seed": train_config.seed}
-    # What a learner meta-learns is, for MAML, the parameters.
-    return dataclasses.replace(config, **model), Init(state.meta_params, source)
+    learner = make_learner(train_config, cross_entropy(make_model(train_config).apply))
+    # Learned inner rates stay behind: fine-tuning has an optimizer of its own.
+    return dataclasses.replace(config, **model), Init(learner.params(state.meta_params), source)
 
 
 def load_target(config: FinetuneConfig) -> Ready:

@@ -5,55 +5,26 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
+from jax.sharding import Mesh
 from tqdm import tqdm
 
-from metaser_jax import bank, episodes
+from metaser_jax import bank, episodes, parallel
 from metaser_jax.checkpoints import Checkpoints
-from metaser_jax.config import MetaTrainConfig, ModelConfig
+from metaser_jax.config import MetaTrainConfig
 from metaser_jax.errors import InputError
-from metaser_jax.losses import LossFn, cross_entropy
-from metaser_jax.meta.learner import Learner
-from metaser_jax.meta.maml import maml
-from metaser_jax.models import EmotionLSTM
 from metaser_jax.ready import Ready, load_ready
 from metaser_jax.runs.run_dir import METRICS, claim, read_lines, to_lines, write_text
-from metaser_jax.training import TrainState, init_state, run_interval, validation_loss
+from metaser_jax.runs.trainer import Trainer, make_trainer, run_keys
+from metaser_jax.training import TrainState, run_interval, validation_loss
 
 # Tasks of the fixed episode whose query loss after adaptation chooses the checkpoint.
 VALIDATION_TASKS = 16
-
-
-class Trainer(NamedTuple):
-    """What a configuration makes: the loss, the learner, the outer optimizer, and the initial state."""
-
-    loss_fn: LossFn
-    learner: Learner
-    optimizer: optax.GradientTransformation
-    state: TrainState
-
-
-def make_model(config: ModelConfig) -> EmotionLSTM:
-    """The network of a configuration."""
-    return EmotionLSTM(config.hidden_dim, len(config.emotions), config.pooling, config.activation)
-
-
-def make_trainer(config: MetaTrainConfig) -> Trainer:
-    """Builds the trainer; the initial parameters depend on config.seed alone."""
-    model = make_model(config)
-    loss_fn = cross_entropy(model.apply)
-    learner = maml(loss_fn, config.inner_lr, config.inner_steps, config.order)
-    optimizer = optax.adam(config.meta_lr)
-    params = model.init(_keys(config)[0], jnp.zeros((1, 120, 20)))
-    return Trainer(loss_fn, learner, optimizer, init_state(learner, params, optimizer))
-
-
-def _keys(config: MetaTrainConfig) -> jax.Array:
-    return jax.random.split(jax.random.key(config.seed), 3)  # parameters, training episodes, validation episode
+# What a run may be continued with in another way: where things are, and how, not what, is computed.
+FREE = ("data_dir", "run_dir", "devices", "over_tasks", "chunk", "hvp", "residuals")
 
 
 def load_sources(config: MetaTrainConfig) -> list[Ready]:
@@ -91,14 +62,15 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
     Raises:
       InputError: sources that do not allow it, a run_dir of another configuration, a loss that is not finite.
     """
+    parallel.one_device_per_core()
     ready = load_sources(config)
     identity = dataclasses.asdict(config) | {
-        "method": "metaser",
+        "method": "metaser" if config.algorithm == "maml" else config.algorithm,
         "corpus_digests": {name: r.raw_digest for name, r in zip(config.sources, ready, strict=True)},
         "split_digests": {name: r.split.digest for name, r in zip(config.sources, ready, strict=True)},
     }
     folder = Path(config.run_dir)
-    claim(folder, identity, free=("data_dir", "run_dir"))
+    claim(folder, identity, free=FREE)
     with Checkpoints(folder) as checkpoints:
         latest = checkpoints.latest()
         if latest == config.episodes:
@@ -108,7 +80,7 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
         interval, validate, state = _compile(config, trainer, ready, log)
         lines: list[dict[str, Any]] = []
         if latest is not None:
-            state = checkpoints.restore(latest, state)
+            state = parallel.replicate(checkpoints.restore(latest, state), _mesh(config))
             lines = [line for line in read_lines(folder / METRICS) if line["episode"] <= latest]
             log(f"Going on from the checkpoint at episode {latest} of {config.episodes}.")
         write_text(folder / METRICS, to_lines(lines))
@@ -123,14 +95,20 @@ def _compile(config: MetaTrainConfig, trainer: Trainer, ready: list[Ready], log:
     Returns:
       interval(state, n) -> (state, info), validate(state) -> loss, and the initial state.
     """
+    mesh = _mesh(config)
     sources = bank.build([r.corpus.take(r.split.train) for r in ready], pool=config.pool_sources)
     held_out = bank.build([r.corpus.take(r.split.valid) for r in ready], pool=config.pool_sources)
-    _, key_train, key_valid = _keys(config)
+    _, key_train, key_valid = run_keys(config)
     shape = {"tasks": config.tasks_per_episode, "shots": config.shots, "queries": config.queries}
     # Supports from the training part, queries from the validation part, as many as its smallest class has.
     valid_queries = min(config.queries, int(held_out.count.min()))
-    valid_shape = {"tasks": VALIDATION_TASKS, "shots": config.shots, "queries": valid_queries}
+    valid_shape = {
+        "tasks": mesh.size * -(-VALIDATION_TASKS // mesh.size),
+        "shots": config.shots,
+        "queries": valid_queries,
+    }
     valid_episode = jax.jit(lambda: episodes.sample(key_valid, sources, **valid_shape, query_bank=held_out))()
+    state, sources, valid_episode = parallel.replicate((trainer.state, sources, valid_episode), mesh)
 
     def interval(state, n, sources):
         def sample(key):
@@ -139,19 +117,25 @@ def _compile(config: MetaTrainConfig, trainer: Trainer, ready: list[Ready], log:
         return run_interval(trainer.learner, trainer.loss_fn, trainer.optimizer, sample, key_train, state, n)
 
     def validate(meta_params, episode):
-        return validation_loss(trainer.learner, trainer.loss_fn, meta_params, episode)
+        def of_tasks(episode, meta_params):
+            return validation_loss(trainer.learner, trainer.loss_fn, meta_params, episode), ()
+
+        return parallel.mean_over_devices(of_tasks, mesh.size)(episode, meta_params)[0]
 
     start = time.perf_counter()
-    state = trainer.state
-    compiled_interval = jax.jit(interval, donate_argnums=0).lower(state, jnp.int32(1), sources).compile()
-    compiled_validate = jax.jit(validate).lower(state.meta_params, valid_episode).compile()
-    device = jax.devices()[0]
-    log(f"Compiled in {time.perf_counter() - start:.1f} s for {device.platform} ({device.device_kind}).")
+    options = {"compiler_options": parallel.compiler_options()}
+    compiled_interval = jax.jit(interval, donate_argnums=0, **options).lower(state, jnp.int32(1), sources).compile()
+    compiled_validate = jax.jit(validate, **options).lower(state.meta_params, valid_episode).compile()
+    log(f"Compiled in {time.perf_counter() - start:.1f} s for {parallel.describe(mesh)}.")
     return (
         lambda state, n: compiled_interval(state, jnp.int32(n), sources),
         lambda state: compiled_validate(state.meta_params, valid_episode),
         state,
     )
+
+
+def _mesh(config: MetaTrainConfig) -> Mesh:
+    return parallel.task_mesh(config.tasks_per_episode, config.devices)
 
 
 def _loop(config: MetaTrainConfig, state: TrainState, interval, validate, checkpoints: Checkpoints, path: Path) -> None:

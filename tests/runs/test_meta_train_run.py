@@ -10,7 +10,8 @@ import pytest
 from metaser_jax import InputError
 from metaser_jax.checkpoints import Checkpoints
 from metaser_jax.runs import meta_train as module
-from metaser_jax.runs.meta_train import make_trainer, meta_train
+from metaser_jax.runs.meta_train import meta_train
+from metaser_jax.runs.trainer import make_trainer
 
 pytestmark = pytest.mark.usefixtures("prepared")
 

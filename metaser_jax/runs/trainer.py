@@ -1,0 +1,85 @@
+"""A configuration's network, learner, optimizers and initial state."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metaser_jax import parallel
+from metaser_jax.config import MetaTrainConfig, ModelConfig
+from metaser_jax.losses import LossFn, cross_entropy
+from metaser_jax.meta.anil import anil
+from metaser_jax.meta.execution import Execution
+from metaser_jax.meta.layer_rates import layer_rates
+from metaser_jax.meta.learner import Learner
+from metaser_jax.meta.maml import maml
+from metaser_jax.meta.meta_sgd import meta_sgd
+from metaser_jax.meta.reptile import reptile
+from metaser_jax.models import EmotionLSTM
+from metaser_jax.training import TrainState, init_state
+
+_BILEVEL = {"maml": maml, "anil": anil, "meta_sgd": meta_sgd, "layer_rates": layer_rates}
+_LEARNED_RATES = ("meta_sgd", "layer_rates")
+_INNER = {"sgd": optax.sgd, "momentum": lambda rate: optax.sgd(rate, momentum=0.9), "adam": optax.adam}
+_OUTER = {"adam": optax.adam, "adamw": optax.adamw, "sgd": optax.sgd}
+
+
+class Trainer(NamedTuple):
+    """What a configuration makes: the loss, the learner, the outer optimizer, and the initial state."""
+
+    loss_fn: LossFn
+    learner: Learner
+    optimizer: optax.GradientTransformation
+    state: TrainState
+
+
+def make_model(config: ModelConfig) -> EmotionLSTM:
+    """The network of a configuration."""
+    return EmotionLSTM(config.hidden_dim, len(config.emotions), config.pooling, config.activation)
+
+
+def make_learner(config: MetaTrainConfig, loss_fn: LossFn) -> Learner:
+    """The algorithm of a configuration, its tasks not yet divided among devices."""
+    common = {
+        # Learned rates multiply the optimizer's updates, and start at inner_lr themselves.
+        "inner_optimizer": _INNER[config.inner_optimizer](
+            1.0 if config.algorithm in _LEARNED_RATES else config.inner_lr
+        ),
+        "inner_batch_size": config.inner_batch_size or None,
+        "execution": _execution(config),
+    }
+    if config.algorithm == "reptile":
+        return reptile(loss_fn, config.inner_lr, config.inner_steps, **common)
+    return _BILEVEL[config.algorithm](
+        loss_fn,
+        config.inner_lr,
+        config.inner_steps,
+        config.order,
+        anneal_episodes=config.anneal_episodes,
+        multi_step_episodes=config.multi_step_episodes,
+        **common,
+    )
+
+
+def _execution(config: MetaTrainConfig) -> Execution:
+    def named(option: str) -> str | None:
+        return None if option == "auto" else option
+
+    chunk = None if config.chunk < 0 else config.chunk
+    return Execution(named(config.over_tasks), chunk, named(config.hvp), named(config.residuals))
+
+
+def make_trainer(config: MetaTrainConfig) -> Trainer:
+    """Builds the trainer; the initial parameters depend on config.seed alone."""
+    model = make_model(config)
+    loss_fn = cross_entropy(model.apply)
+    learner = parallel.shard_over_devices(make_learner(config, loss_fn), config.devices)
+    optimizer = _OUTER[config.meta_optimizer](config.meta_lr)
+    params = model.init(run_keys(config)[0], jnp.zeros((1, 120, 20)))
+    return Trainer(loss_fn, learner, optimizer, init_state(learner, params, optimizer))
+
+
+def run_keys(config: MetaTrainConfig) -> jax.Array:
+    """A run's keys: of its initial parameters, its training episodes, its validation episode."""
+    return jax.random.split(jax.random.key(config.seed), 3)
