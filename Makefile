@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint install test-lowest clean
+.PHONY: demo test lint bench install test-lowest clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -23,6 +23,11 @@ test: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Installs PyTorch, then times a meta-step against it: about ten minutes; wants a machine with nothing else to do.
+bench: install
+	$(BIN)/python -m pip install --editable ".[bench]"
+	$(BIN)/python experiments/benchmarks/meta_step.py --out=runs/meta_step --shots=5
 
 # The lower bounds of setup.py, in an environment of their own.
 test-lowest:

@@ -19,6 +19,8 @@ RUNS = ["absl-py>=2.1", "orbax-checkpoint>=0.11.25", "scikit-learn>=1.5", "tqdm>
 PLOT = ["matplotlib>=3.10.8"]
 # The library and the voices of eSpeak NG (GPL-3.0) are used by the demo alone, so they are an extra.
 DEMO = [*PLOT, "espeakng-loader>=0.2.4"]
+# PyTorch is what experiments/benchmarks compares with; higher and TorchOpt join where they are installed.
+BENCH = ["torch>=2.13.0"]
 TEST = [*DEMO, "pytest>=8.3", "pytest-xdist>=3.6.1", "ruff>=0.8"]
 
 setup(
@@ -32,5 +34,5 @@ setup(
     packages=find_packages(include=["metaser_jax", "metaser_jax.*"]),
     package_data={"metaser_jax.datasets": ["*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"]},
     install_requires=CORE + DATA + RUNS,
-    extras_require={"demo": DEMO, "plot": PLOT, "test": TEST},
+    extras_require={"bench": BENCH, "demo": DEMO, "plot": PLOT, "test": TEST},
 )

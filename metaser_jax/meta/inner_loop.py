@@ -90,5 +90,10 @@ def inner_loop(
         return (adapted, state), (loss, adapted if keep_path else None)
 
     start = (adapted, optimizer.init(adapted))
-    (adapted, _), (losses, path) = jax.lax.scan(one_step, start, jnp.arange(steps))
+    if steps == 1:
+        # Without a loop, whose residuals would be copied into arrays [1, ...].
+        (adapted, _), out = one_step(start, jnp.int32(0))
+        losses, path = jax.tree.map(lambda a: a[None], out)
+    else:
+        (adapted, _), (losses, path) = jax.lax.scan(one_step, start, jnp.arange(steps))
     return InnerResult(adapted, losses, path)

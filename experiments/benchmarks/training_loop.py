@@ -1,0 +1,85 @@
+"""The rate of the whole training loop against that of its meta-step alone.
+
+python experiments/benchmarks/training_loop.py --data_dir=data --sources=ravdess,emodb --run_dir=runs/loop --episodes=200
+
+The loop is meta_train.py as it is: episodes drawn, the outer update, validation, metrics, progress and checkpoints. The
+meta-step is its compiled value_and_grad on one fixed episode, timed before and after the loop.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from metaser_jax import cli
+from metaser_jax.config import MetaTrainConfig
+from metaser_jax.errors import InputError
+from metaser_jax.presets import META_TRAIN
+
+STEPS = 30
+
+cli.define(MetaTrainConfig, META_TRAIN)
+
+
+def make_step(config: MetaTrainConfig):
+    """The compiled meta-step, as a function without arguments that returns when it is done."""
+    import jax
+
+    from metaser_jax import Batch, Episode, parallel
+    from metaser_jax.runs.trainer import make_trainer
+
+    trainer = make_trainer(config)
+    random = np.random.default_rng(0)
+    classes = len(config.emotions)
+
+    def batch(per_class: int) -> Batch:
+        x = random.standard_normal((config.tasks_per_episode, classes * per_class, 120, 20), np.float32)
+        return Batch(x, random.integers(0, classes, x.shape[:2], np.int32))
+
+    episode = Episode(batch(config.shots), batch(config.queries))
+    arguments = (trainer.state.meta_params, episode, np.int32(config.episodes))
+    step = jax.jit(trainer.learner.value_and_grad, compiler_options=parallel.compiler_options())
+    compiled = step.lower(*arguments).compile()
+    placed = jax.device_put(arguments, compiled.input_shardings[0])
+    return lambda: jax.block_until_ready(compiled(*placed))
+
+
+def rate(step) -> float:
+    """Steps per second, from the median of STEPS."""
+    seconds = []
+    for _ in range(STEPS + 1):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    return 1 / float(np.median(seconds[1:]))
+
+
+def main() -> None:
+    config = cli.config(MetaTrainConfig, META_TRAIN)
+    if Path(config.run_dir).exists():
+        raise InputError(f"--run_dir={config.run_dir} exists, expected a new folder: the loop is timed from its start.")
+    from metaser_jax import parallel
+    from metaser_jax.runs.meta_train import meta_train
+
+    parallel.one_device_per_core()
+    step = make_step(config)
+    before = rate(step)
+    times = {}
+
+    def log(line: str) -> None:
+        times[line.split()[0].rstrip(":")] = time.perf_counter()
+        print(line)
+
+    folder = meta_train(config, log)
+    loop = config.episodes / (times["Finished"] - times["Compiled"])
+    after = rate(step)
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    within = np.median([json.loads(line)["episodes_per_second"] for line in lines])
+    print(f"meta-step alone: {before:.3f} per second before, {after:.3f} after")
+    print(f"whole loop: {loop:.3f} episodes per second; within an interval, median: {within:.3f}")
+    print(f"whole loop / meta-step alone: {loop / np.mean([before, after]):.3f}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
