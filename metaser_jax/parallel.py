@@ -41,7 +41,7 @@ def one_device_per_core(devices: int = 0) -> int:
     have = jax.local_device_count()
     if devices and jax.default_backend() == "cpu" and have != devices:
         raise InputError(
-            f"devices: got {devices}, but jax already runs on {have} CPU devices: ask before its first use."
+            f"devices: got {devices}, but jax runs on {have} CPU devices already; ask before its first use."
         )
     return have
 

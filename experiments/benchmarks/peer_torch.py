@@ -143,7 +143,7 @@ def _backend(name: str, onednn: bool):
         yield
 
 
-def _step(name: str, problem: Problem, tasks: int, onednn: bool) -> Callable[[], list[torch.Tensor]]:
+def make_step(name: str, problem: Problem, tasks: int, onednn: bool) -> Callable[[], list[torch.Tensor]]:
     """The gradient's mean over the first `tasks` tasks, as a function without arguments."""
     network = _network(problem.weights, problem.setting.hidden_dim)
     if name == "TorchOpt second":
@@ -174,7 +174,7 @@ def _faster_backend(name: str, problem: Problem) -> bool:
         return True
     seconds = {}
     for onednn in (True, False):
-        call = _step(name, problem, 1, onednn)
+        call = make_step(name, problem, 1, onednn)
         seconds[onednn] = min(timed(call)[1] for _ in range(2))
     return seconds[True] < seconds[False]
 
@@ -182,14 +182,14 @@ def _faster_backend(name: str, problem: Problem) -> bool:
 def _memory_run(name: str, problem: Problem, onednn: bool) -> tuple[Callable, Callable]:
     """For peak_growth: a call with a few utterances, which loads the kernels, and the call to measure."""
     few = problem._replace(**{part: tuple(a[:, :2] for a in getattr(problem, part)) for part in ("support", "query")})
-    return _step(name, few, 1, onednn), _step(name, problem, problem.setting.tasks, onednn)
+    return make_step(name, few, 1, onednn), make_step(name, problem, problem.setting.tasks, onednn)
 
 
 def build(name: str, order: str, problem: Problem, memory_limit: float) -> Variant:
     library = _LIBRARY_OF.get(name)
     if library and importlib.util.find_spec(library) is None:
         return Variant(name, note="not installed")
-    variant = Variant(name, gradients=lambda grads: _to_weights(grads, problem))
+    variant = Variant(name, gradients=lambda grads: to_weights(grads, problem))
     if _device() == "cpu":
         # Before the first call in this process, which may not fit.
         growth = peak_growth(_memory_run, (name, problem, order == "first"), memory_limit)
@@ -198,7 +198,7 @@ def build(name: str, order: str, problem: Problem, memory_limit: float) -> Varia
             return variant
         variant.memory_mib = growth / 2**20
     onednn = _faster_backend(name, problem)
-    variant.call = _step(name, problem, problem.setting.tasks, onednn)
+    variant.call = make_step(name, problem, problem.setting.tasks, onednn)
     if _device() == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -209,7 +209,8 @@ def build(name: str, order: str, problem: Problem, memory_limit: float) -> Varia
     return variant
 
 
-def _to_weights(grads: list[torch.Tensor], problem: Problem) -> Weights:
+def to_weights(grads: list[torch.Tensor], problem: Problem) -> Weights:
+    """Gradients as torch orders them -> as our parameters' tree."""
     names = _trained(_network(problem.weights, problem.setting.hidden_dim))
     weights = {layer: {} for layer in problem.weights}
     for name, grad in zip(names, grads, strict=True):

@@ -1,6 +1,6 @@
 """The rate of the whole training loop against that of its meta-step alone.
 
-python experiments/benchmarks/training_loop.py --data_dir=data --sources=ravdess,emodb --run_dir=runs/loop --episodes=200
+python experiments/benchmarks/training_loop.py --data_dir=data --sources=ravdess,emodb --run_dir=runs/loop
 
 The loop is meta_train.py as it is: episodes drawn, the outer update, validation, metrics, progress and checkpoints. The
 meta-step is its compiled value_and_grad on one fixed episode, timed before and after the loop.

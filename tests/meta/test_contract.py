@@ -100,6 +100,14 @@ def test_the_options_with_the_recurrence(execution):
         close(*results, 1e-11)
 
 
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_the_step_lowers_for_accelerators(platform):
+    with jax.enable_x64(True):
+        model, params, episode = textbook.setting()
+        learner = maml(cross_entropy(model.apply), execution=Execution("vmap", 0))
+        assert jax.jit(learner.value_and_grad).trace(params, episode).lower(lowering_platforms=(platform,)).as_text()
+
+
 def test_weighted_utterances_and_chunks(setting):
     loss_fn, params, episode = setting
     weight = jnp.asarray([0.0, 0.0, 0.0, 1.0, 2.0, 1.0, 0.5, 0.5]) * jnp.ones((4, 1))

@@ -69,6 +69,59 @@ def test_a_run_repeats_and_goes_on_bit_for_bit(train_config, tmp_path, monkeypat
         meta_train(train_config(run_dir=once.run_dir, inner_lr=0.2))
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"algorithm": "anil", "order": "annealed", "anneal_episodes": 2, "devices": 1},
+        {"algorithm": "meta_sgd", "inner_optimizer": "momentum", "inner_batch_size": 4, "hvp": "reverse_over_reverse"},
+        {"algorithm": "layer_rates", "inner_steps": 2, "multi_step_episodes": 3, "over_tasks": "vmap", "chunk": 0},
+        {"algorithm": "reptile", "inner_steps": 2, "inner_optimizer": "adam", "meta_optimizer": "adamw"},
+        {"order": "first", "meta_optimizer": "sgd", "chunk": 3, "residuals": "recompute"},
+    ],
+    ids=lambda flags: flags.get("algorithm", "maml"),
+)
+def test_every_algorithm_by_its_flags(flags, train_config):
+    config = train_config(episodes=4, **flags)
+    meta_train(config)
+    (line,) = metrics(config)
+    assert np.isfinite(list(line.values())).all()
+    written = json.loads((Path(config.run_dir) / "config.json").read_text())
+    assert written["method"] == ("metaser" if config.algorithm == "maml" else config.algorithm)
+    before, after = make_trainer(config).state.meta_params, final_state(config).meta_params
+    assert all(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True))
+
+
+def test_nothing_is_compiled_after_the_start(train_config, monkeypatch):
+    compiled, during = [], []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
+    )
+    real_loop = module._loop
+
+    def watched(*arguments):
+        before = len(compiled)
+        real_loop(*arguments)
+        during.extend(compiled[before:])
+
+    monkeypatch.setattr(module, "_loop", watched)
+    meta_train(train_config(episodes=10))  # intervals of 4, 4 and 2 episodes
+    assert compiled
+    assert not during
+
+
+def test_a_run_may_go_on_with_another_execution(train_config, monkeypatch):
+    config = train_config(episodes=8)
+    real_loop = module._loop
+    shorter = train_config(episodes=4)
+    monkeypatch.setattr(module, "_loop", lambda config, *rest: real_loop(shorter, *rest))
+    meta_train(config)
+    monkeypatch.setattr(module, "_loop", real_loop)
+    said = []
+    meta_train(train_config(episodes=8, devices=1, chunk=2, over_tasks="vmap"), log=said.append)
+    assert any("for 1 device, cpu" in line for line in said)
+    assert [line["episode"] for line in metrics(config)] == [4, 8]
+
+
 def test_too_few_utterances_are_an_error_before_anything_is_compiled(train_config, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "_compile", lambda *_: pytest.fail("compiled"))
     with pytest.raises(InputError, match=r"a has 11 angry.*b has 13 angry.*14 of each emotion"):
