@@ -32,8 +32,8 @@ class Derivatives(NamedTuple):
     """Attributes:
 
     loss: (adapted, fixed, batch) -> scalar; to be differentiated once.
-    value_and_grad: (adapted, fixed, batch) -> (loss, its gradient with respect to adapted); can be differentiated
-      with respect to adapted and fixed, once.
+    value_and_grad: (adapted, fixed, batch) -> (loss, its gradient with respect to adapted). The gradient can be
+      differentiated with respect to adapted and fixed, once; the loss is for information, its derivative zero.
 
     Neither can be differentiated with respect to the batch: that raises an InputError.
     """
@@ -54,7 +54,8 @@ def derivatives(loss_fn: PartLossFn, execution: Execution) -> Derivatives:
         return mean_over_chunks(function, batch, execution.chunk)
 
     def gradient(adapted: Params, fixed: Params, batch: Batch) -> tuple[jax.Array, Params]:
-        return over_chunks(lambda chunk: jax.value_and_grad(loss_fn)(adapted, fixed, chunk), batch)
+        loss, grads = over_chunks(lambda chunk: jax.value_and_grad(loss_fn)(adapted, fixed, chunk), batch)
+        return jax.lax.stop_gradient(loss), grads
 
     return Derivatives(
         loss=_with_data_guarded(_loss(loss_fn, over_chunks)),
@@ -90,31 +91,35 @@ def _mixed_mode(loss_fn: PartLossFn, gradient, over_chunks, *, keep: bool):
     def value_and_grad(adapted, fixed, batch):
         return gradient(adapted, fixed, batch)
 
-    def of_both(adapted, fixed, batch):
-        both = jax.value_and_grad(loss_fn, argnums=(0, 1))
-        return over_chunks(lambda chunk: both(adapted, fixed, chunk), batch)
+    both = jax.grad(loss_fn, argnums=(0, 1))
 
     def forward(adapted, fixed, batch):
         if not keep:
             return gradient(adapted, fixed, batch), (adapted, fixed, batch)
-        (loss, grads), tangent = jax.linearize(lambda adapted: of_both(adapted, fixed, batch), adapted)
-        return (loss, grads[0]), (tangent, grads, batch)
+
+        def with_loss(adapted):
+            def of_chunk(chunk):
+                loss, grads = jax.value_and_grad(loss_fn, argnums=(0, 1))(adapted, fixed, chunk)
+                return jax.lax.stop_gradient(loss), grads
+
+            return over_chunks(of_chunk, batch)
+
+        (loss, (grads, _)), tangent = jax.linearize(with_loss, adapted)
+        return (loss, grads), (tangent, batch)
 
     def backward(residuals, cotangents):
-        ct_loss, direction = cotangents
+        _, direction = cotangents
         if keep:
-            tangent, grads, batch = residuals
+            tangent, batch = residuals
             _, products = tangent(direction)
         else:
             adapted, fixed, batch = residuals
 
             def of_chunk(chunk):
-                both = jax.grad(loss_fn, argnums=(0, 1))
-                return jax.jvp(lambda adapted: both(adapted, fixed, chunk), (adapted,), (direction,))
+                return jax.jvp(lambda adapted: both(adapted, fixed, chunk), (adapted,), (direction,))[1]
 
-            grads, products = over_chunks(of_chunk, batch)
-        ct_params = jax.tree.map(lambda g, hu: ct_loss * g + hu, grads, products)
-        return *ct_params, _zeros(batch)
+            products = over_chunks(of_chunk, batch)
+        return *products, _zeros(batch)
 
     value_and_grad.defvjp(forward, backward)
     return value_and_grad

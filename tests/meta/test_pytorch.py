@@ -36,5 +36,5 @@ def test_gradient_equals_pytorchs(order, steps, benchmark_modules):
     episode = Episode(Batch(*data.support), Batch(*data.query))
     learner = maml(cross_entropy(model.apply), problem.INNER_LR, steps, order)
     ours = jax.jit(learner.value_and_grad)(params, episode)[1]["params"]
-    theirs = peer_torch.to_weights(peer_torch.make_step(f"torch {order}", data, 2)(), data)
+    theirs = peer_torch.to_weights(peer_torch.make_step(f"torch {order}", data, tasks=2, onednn=True)(), data)
     assert problem.relative_error(jax.tree.map(np.asarray, ours), theirs) < 1e-4
