@@ -52,6 +52,8 @@ def load_sources(config: MetaTrainConfig) -> list[Ready]:
 def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> Path:
     """Runs, or goes on with, the meta-training that config.run_dir names.
 
+    Where jax has not been used yet and there is no accelerator, it runs on one device per core of the CPU.
+
     Args:
       config: the run.
       log: prints a line.
@@ -102,11 +104,8 @@ def _compile(config: MetaTrainConfig, trainer: Trainer, ready: list[Ready], log:
     shape = {"tasks": config.tasks_per_episode, "shots": config.shots, "queries": config.queries}
     # Supports from the training part, queries from the validation part, as many as its smallest class has.
     valid_queries = min(config.queries, int(held_out.count.min()))
-    valid_shape = {
-        "tasks": mesh.size * -(-VALIDATION_TASKS // mesh.size),
-        "shots": config.shots,
-        "queries": valid_queries,
-    }
+    valid_tasks = mesh.size * math.ceil(VALIDATION_TASKS / mesh.size)  # as many on every device
+    valid_shape = {"tasks": valid_tasks, "shots": config.shots, "queries": valid_queries}
     valid_episode = jax.jit(lambda: episodes.sample(key_valid, sources, **valid_shape, query_bank=held_out))()
     state, sources, valid_episode = parallel.replicate((trainer.state, sources, valid_episode), mesh)
 
