@@ -74,5 +74,5 @@ def test_a_mistyped_flag_lists_the_valid_ones(program):
 
 def test_help_explains_every_flag():
     said = run("meta_train", "--help").stdout
-    for flag in ("--sources", "--order", "--inner_lr", "--preset", "--[no]pool_sources", "<first|second>"):
+    for flag in ("--sources", "--order", "--inner_lr", "--preset", "--[no]pool_sources", "<first|second|annealed>"):
         assert flag in said

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 import textbook
 
@@ -35,7 +34,7 @@ def close(a, b, tolerance=2e-5):
 
 
 @each_learner
-def test_shapes_values_and_order_of_tasks(make, setting):
+def test_shapes_values_order_of_tasks_and_that_it_learns(make, setting):
     loss_fn, params, episode = setting
     learner = make(loss_fn)
     meta = learner.init(params)
@@ -63,6 +62,11 @@ def test_shapes_values_and_order_of_tasks(make, setting):
     turned = jax.tree.map(lambda a: a[::-1], episode)
     close((loss, grads), value_and_grad(meta, turned, AFTER_ANNEALING)[:2])
 
+    for _ in range(30):  # and it learns
+        _, grads, info = value_and_grad(meta, episode, AFTER_ANNEALING)
+        meta = jax.tree.map(lambda m, g: m - jnp.float32(0.3) * g, meta, grads)
+    assert jnp.mean(info.query_loss) < loss - 0.05
+
 
 @each_learner
 def test_every_execution_and_division_gives_the_same_gradient(make):
@@ -71,20 +75,14 @@ def test_every_execution_and_division_gives_the_same_gradient(make):
         plain = Execution("vmap", 0, "reverse_over_reverse", "recompute")
         meta = make(loss_fn).init(params)
         reference = jax.jit(make(loss_fn, execution=plain).value_and_grad)(meta, episode)
-        learners = (
-            make(loss_fn, execution=Execution("vmap", 4, "forward_over_reverse", "keep")),
-            parallel.shard_over_devices(
-                make(loss_fn, execution=Execution("scan", 3, "forward_over_reverse", "recompute"))
-            ),
-        )
-        for learner in learners:
-            close(reference, jax.jit(learner.value_and_grad)(meta, episode), 1e-11)
+        other = make(loss_fn, execution=Execution("scan", 3, "forward_over_reverse", "recompute"))
+        close(reference, jax.jit(parallel.shard_over_devices(other).value_and_grad)(meta, episode), 1e-11)
 
 
 @pytest.mark.parametrize(
     "execution",
     [
-        Execution("scan", 3, "forward_over_reverse", "keep"),
+        Execution("scan", 2, "forward_over_reverse", "keep"),
         Execution("vmap", 0, "forward_over_reverse", "keep"),
         Execution("scan", 0, "reverse_over_reverse"),
     ],
@@ -119,27 +117,6 @@ def test_weighted_utterances_and_chunks(setting):
         for chunk in (0, 3)
     )
     close(whole, chunked)
-
-
-@each_learner
-def test_it_learns(make, setting):
-    loss_fn, params, episode = setting
-    learner = make(loss_fn)
-    optimizer = optax.sgd(0.3)
-    meta = learner.init(params)
-
-    @jax.jit
-    def train(meta):
-        def step(carry, i):
-            meta, state = carry
-            _, grads, info = learner.value_and_grad(meta, episode, i)
-            updates, state = optimizer.update(grads, state, meta)
-            return (optax.apply_updates(meta, updates), state), jnp.mean(info.query_loss)
-
-        return jax.lax.scan(step, (meta, optimizer.init(meta)), jnp.arange(40))[1]
-
-    losses = train(meta)
-    assert losses[-1] < losses[0] - 0.05
 
 
 def test_a_derivative_with_respect_to_the_utterances_is_refused(setting):
