@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Unpack
 
 import jax
-import optax
 
 from metaser_jax.errors import InputError
 from metaser_jax.losses import LossFn
@@ -25,13 +24,12 @@ def anil(
     order: Order = "second",
     *,
     is_adapted: Callable[[tuple], bool] = in_head,
-    inner_optimizer: optax.GradientTransformation | None = None,
     **options: Unpack[Options],
 ) -> Learner:
     """ANIL; its meta-parameters are the model's parameters.
 
     Args:
-      loss_fn, inner_lr, inner_steps, order, inner_optimizer, **options: as maml.
+      loss_fn, inner_lr, inner_steps, order, **options: as maml.
       is_adapted: whether the inner loop changes the parameter at a path (jax.tree_util's); the dense layers by default.
 
     Returns:
@@ -58,5 +56,4 @@ def anil(
             join,
         )
 
-    optimizer = inner_optimizer or optax.sgd(inner_lr)
-    return bilevel(loss_fn, Rule(split=split), optimizer, inner_steps, order, **options)
+    return bilevel(loss_fn, Rule(split=split), inner_lr, inner_steps, order, **options)

@@ -12,6 +12,7 @@ Antoniou, Edwards, Storkey, "How to train your MAML", ICLR 2019, for the multi-s
 NOTE: the mean over tasks, not the papers' sum: the meta learning rate then does not depend on the number of tasks.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Literal, NamedTuple, TypedDict
 
@@ -77,13 +78,13 @@ class Rule(NamedTuple):
       init: params -> meta_params.
       params: meta_params -> params.
       split: params -> which of them are adapted.
-      scale: (meta_params, updates, step) -> the updates, scaled.
+      scale: (meta_params, updates, step) -> the updates times the rates that are learned; None: none are.
     """
 
     init: Callable[[Params], MetaParams] = lambda params: params
     params: Callable[[MetaParams], Params] = lambda meta_params: meta_params
     split: Callable[[Params], Split] = _all
-    scale: Callable[[MetaParams, Params, jax.Array], Params] = lambda meta_params, updates, step: updates
+    scale: Callable[[MetaParams, Params, jax.Array], Params] | None = None
 
 
 def check_steps(inner_steps: int, inner_batch_size: int | None) -> None:
@@ -97,10 +98,11 @@ def check_steps(inner_steps: int, inner_batch_size: int | None) -> None:
 def bilevel(
     loss_fn: LossFn,
     rule: Rule,
-    inner_optimizer: optax.GradientTransformation,
+    inner_lr: float,
     inner_steps: int,
     order: Order,
     *,
+    inner_optimizer: optax.GradientTransformation | None = None,
     inner_batch_size: int | None = None,
     anneal_episodes: int = 0,
     multi_step_episodes: int = 0,
@@ -111,11 +113,11 @@ def bilevel(
     Args:
       loss_fn: (params, batch) -> scalar mean loss.
       rule: the algorithm.
-      inner_optimizer: makes updates of inner gradients.
+      inner_lr: step size of the inner SGD; where rates are learned, they start at it.
       inner_steps: number of inner steps.
       order: "second" differentiates through the inner steps; "first" treats the inner gradients as constants;
         "annealed" is first for anneal_episodes episodes, then second.
-      inner_batch_size, anneal_episodes, multi_step_episodes, execution: see Options.
+      inner_optimizer, inner_batch_size, anneal_episodes, multi_step_episodes, execution: see Options.
 
     Raises:
       InputError: an unknown or impossible value.
@@ -130,22 +132,24 @@ def bilevel(
     if multi_step_episodes < 0:
         raise InputError(f"multi_step_episodes: got {multi_step_episodes}, expected 0 (off) or more.")
     execution = execution.resolve(inner_steps)
+    optimizer = inner_optimizer or optax.sgd(inner_lr if rule.scale is None else 1.0)
 
     def run_inner(
         meta_params: MetaParams, support: Batch, *, first_order: bool, keep_path: bool = False
     ) -> tuple[InnerResult, Split, Derivatives]:
         split = rule.split(rule.params(meta_params))
         functions = derivatives(lambda adapted, fixed, batch: loss_fn(split.join(adapted, fixed), batch), execution)
+        scale = None if rule.scale is None else functools.partial(rule.scale, meta_params)
         result = inner_loop(
             functions.value_and_grad,
             split.adapted,
             split.fixed,
             support,
-            optimizer=inner_optimizer,
+            optimizer=optimizer,
             steps=inner_steps,
             first_order=first_order,
             batch_size=inner_batch_size,
-            scale=lambda updates, step: rule.scale(meta_params, updates, step),
+            scale=scale,
             keep_path=keep_path,
         )
         return result, split, functions

@@ -18,11 +18,12 @@ from metaser_jax.types import Batch, Params
 
 
 class InnerResult(NamedTuple):
-    """Attributes:
+    """What the inner loop returns.
 
-    adapted: the parameters after the last step.
-    losses: [steps], the support loss before each step.
-    path: the parameters after each step, stacked, or None.
+    Attributes:
+      adapted: the parameters after the last step.
+      losses: [steps], the support loss before each step.
+      path: the parameters after each step, stacked, or None.
     """
 
     adapted: Params
@@ -63,7 +64,7 @@ def inner_loop(
     steps: int,
     first_order: bool,
     batch_size: int | None = None,
-    scale: Callable[[Params, jax.Array], Params] = lambda updates, step: updates,
+    scale: Callable[[Params, jax.Array], Params] | None = None,
     keep_path: bool = False,
 ) -> InnerResult:
     """Takes `steps` steps on the support set.
@@ -77,7 +78,7 @@ def inner_loop(
       steps: number of steps, at least 1.
       first_order: whether derivatives of the result ignore the inner gradients' own dependence on parameters.
       batch_size: utterances of a step, see `minibatch`; None takes all.
-      scale: (updates, step) -> updates: learned rates.
+      scale: (updates, step) -> updates times learned rates.
       keep_path: whether to return the parameters after each step.
     """
 
@@ -86,14 +87,11 @@ def inner_loop(
         at = jax.lax.stop_gradient((adapted, fixed)) if first_order else (adapted, fixed)
         loss, grads = value_and_grad(*at, minibatch(support, batch_size, step))
         updates, state = optimizer.update(grads, state, adapted)
-        adapted = optax.apply_updates(adapted, scale(updates, step))
+        if scale is not None:
+            updates = scale(updates, step)
+        adapted = optax.apply_updates(adapted, updates)
         return (adapted, state), (loss, adapted if keep_path else None)
 
     start = (adapted, optimizer.init(adapted))
-    if steps == 1:
-        # Without a loop, whose residuals would be copied into arrays [1, ...].
-        (adapted, _), out = one_step(start, jnp.int32(0))
-        losses, path = jax.tree.map(lambda a: a[None], out)
-    else:
-        (adapted, _), (losses, path) = jax.lax.scan(one_step, start, jnp.arange(steps))
+    (adapted, _), (losses, path) = jax.lax.scan(one_step, start, jnp.arange(steps))
     return InnerResult(adapted, losses, path)

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from metaser_jax.losses import LossFn
 from metaser_jax.meta.bilevel import Options, Order, Rule, bilevel
@@ -35,8 +34,6 @@ def layer_rates(
     inner_lr: float = 2e-4,
     inner_steps: int = 1,
     order: Order = "second",
-    *,
-    inner_optimizer: optax.GradientTransformation | None = None,
     **options: Unpack[Options],
 ) -> Learner:
     """Learned per-layer per-step rates; the meta-parameters are LayerRatesParams.
@@ -44,7 +41,6 @@ def layer_rates(
     Args:
       loss_fn, inner_steps, order, **options: as maml.
       inner_lr: of every layer and step, at the start.
-      inner_optimizer: makes the updates that the rates multiply; None: SGD with a learning rate of 1.
 
     Returns:
       Learner.
@@ -67,4 +63,4 @@ def layer_rates(
         )
 
     rule = Rule(init=init, params=lambda meta_params: meta_params.params, scale=scale)
-    return bilevel(loss_fn, rule, inner_optimizer or optax.sgd(1.0), inner_steps, order, **options)
+    return bilevel(loss_fn, rule, inner_lr, inner_steps, order, **options)

@@ -8,8 +8,6 @@ Chopra et al., ICASSP 2021, for its use on speech emotion.
 
 from typing import Unpack
 
-import optax
-
 from metaser_jax.losses import LossFn
 from metaser_jax.meta.bilevel import Options, Order, Rule, bilevel
 from metaser_jax.meta.learner import Learner
@@ -20,8 +18,6 @@ def maml(
     inner_lr: float = 2e-4,
     inner_steps: int = 1,
     order: Order = "second",
-    *,
-    inner_optimizer: optax.GradientTransformation | None = None,
     **options: Unpack[Options],
 ) -> Learner:
     """MAML; its meta-parameters are the model's parameters.
@@ -32,8 +28,7 @@ def maml(
       inner_steps: number of inner steps.
       order: "second" differentiates through the inner steps; "first" (FOMAML) takes the query gradient at the adapted
         parameters; "annealed" is first for anneal_episodes episodes, then second.
-      inner_optimizer: any optax transformation, instead of SGD at inner_lr.
-      **options: see bilevel.Options: minibatches, annealing, MAML++'s multi-step loss, execution.
+      **options: see bilevel.Options: inner optimizer, minibatches, annealing, MAML++'s multi-step loss, execution.
 
     Returns:
       Learner; its value_and_grad is exact for "second".
@@ -41,4 +36,4 @@ def maml(
     Raises:
       InputError: an unknown or impossible value.
     """
-    return bilevel(loss_fn, Rule(), inner_optimizer or optax.sgd(inner_lr), inner_steps, order, **options)
+    return bilevel(loss_fn, Rule(), inner_lr, inner_steps, order, **options)

@@ -11,7 +11,6 @@ from typing import NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from metaser_jax.losses import LossFn
 from metaser_jax.meta.bilevel import Options, Order, Rule, bilevel
@@ -31,8 +30,6 @@ def meta_sgd(
     inner_lr: float = 2e-4,
     inner_steps: int = 1,
     order: Order = "second",
-    *,
-    inner_optimizer: optax.GradientTransformation | None = None,
     **options: Unpack[Options],
 ) -> Learner:
     """Meta-SGD; its meta-parameters are MetaSGDParams.
@@ -40,7 +37,6 @@ def meta_sgd(
     Args:
       loss_fn, inner_steps, order, **options: as maml.
       inner_lr: of every parameter, at the start.
-      inner_optimizer: makes the updates that the rates multiply; None: SGD with a learning rate of 1.
 
     Returns:
       Learner.
@@ -53,4 +49,4 @@ def meta_sgd(
         params=lambda meta_params: meta_params.params,
         scale=lambda meta_params, updates, step: jax.tree.map(jnp.multiply, meta_params.rates, updates),
     )
-    return bilevel(loss_fn, rule, inner_optimizer or optax.sgd(1.0), inner_steps, order, **options)
+    return bilevel(loss_fn, rule, inner_lr, inner_steps, order, **options)
