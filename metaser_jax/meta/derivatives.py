@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaser_jax.errors import InputError
+from metaser_jax.meta.accumulate import scan_sum
 from metaser_jax.meta.execution import Execution
 from metaser_jax.types import Batch, Params
 
@@ -29,13 +30,12 @@ PartLossFn = Callable[[Params, Params, Batch], jax.Array]
 
 
 class Derivatives(NamedTuple):
-    """Attributes:
+    """A loss and its gradient. Neither can be differentiated with respect to the batch: that raises an InputError.
 
-    loss: (adapted, fixed, batch) -> scalar; to be differentiated once.
-    value_and_grad: (adapted, fixed, batch) -> (loss, its gradient with respect to adapted). The gradient can be
-      differentiated with respect to adapted and fixed, once; the loss is for information, its derivative zero.
-
-    Neither can be differentiated with respect to the batch: that raises an InputError.
+    Attributes:
+      loss: (adapted, fixed, batch) -> scalar; to be differentiated once.
+      value_and_grad: (adapted, fixed, batch) -> (loss, its gradient with respect to adapted). The gradient can be
+        differentiated with respect to adapted and fixed, once; the loss is for information, its derivative zero.
     """
 
     loss: Callable[[Params, Params, Batch], jax.Array]
@@ -142,14 +142,11 @@ def mean_over_chunks(function: Callable[[Batch], Any], batch: Batch, size: int) 
         weight = jnp.float32(chunk.y.shape[0]) if chunk.weight is None else jnp.sum(chunk.weight)
         return weight, jax.tree.map(lambda value: weight.astype(value.dtype) * value, function(chunk))
 
-    def add(total, chunk):
-        return jax.tree.map(jnp.add, total, weighted(chunk)), None
-
     chunks = jax.tree.map(lambda a: a[: number * size].reshape(number, size, *a.shape[1:]), batch)
-    shapes = jax.eval_shape(weighted, jax.tree.map(lambda a: a[0], chunks))
-    total, _ = jax.lax.scan(add, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes), chunks)
+    total, _ = scan_sum(lambda chunk: (weighted(chunk), None), chunks)
     if n % size:
-        total, _ = add(total, jax.tree.map(lambda a: a[number * size :], batch))
+        rest = jax.tree.map(lambda a: a[number * size :], batch)
+        total = jax.tree.map(jnp.add, total, weighted(rest))
     weight, value = total
     return jax.tree.map(lambda v: v / jnp.where(weight > 0, weight, 1).astype(v.dtype), value)
 

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from metaser_jax.meta.accumulate import scan_sum
 from metaser_jax.types import Episode
 
 
@@ -24,12 +25,6 @@ def mean_over_tasks(function: Callable[[Episode], tuple[Any, Any]], episode: Epi
         values, info = jax.vmap(function)(episode)
         return jax.tree.map(lambda v: jnp.mean(v, axis=0), values), info
 
-    # Added up as they come: stacked gradients would take the parameters' size times the number of tasks.
-    def add(total, task):
-        values, info = function(task)
-        return jax.tree.map(jnp.add, total, values), info
-
+    total, info = scan_sum(function, episode)
     tasks = episode.support.y.shape[0]
-    shapes, _ = jax.eval_shape(function, jax.tree.map(lambda a: a[0], episode))
-    total, info = jax.lax.scan(add, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes), episode)
     return jax.tree.map(lambda v: v / tasks, total), info
