@@ -96,6 +96,17 @@ def path(update, params, support_of_step, steps, *, constant_gradients=False):
     return thetas
 
 
+def assert_is_the_derivative(value_and_grad, meta_params, episode, directions):
+    """The gradient times random directions, against central differences of the loss; float64."""
+    flat, unravel = jax.flatten_util.ravel_pytree(meta_params)
+    value_and_grad = jax.jit(value_and_grad)
+    grads = jax.flatten_util.ravel_pytree(value_and_grad(meta_params, episode)[1])[0]
+    for seed in range(directions):
+        step = 1e-5 * np.random.default_rng(seed).normal(size=flat.shape)
+        after, before = (value_and_grad(unravel(flat + sign * step), episode)[0] for sign in (1, -1))
+        np.testing.assert_allclose(grads @ step, (after - before) / 2, rtol=1e-6)
+
+
 def mean_query_loss(episode, adapted_path, weights=None):
     """adapted_path(support) -> thetas; mean over tasks of the last one's query loss, or of all, weighted."""
 

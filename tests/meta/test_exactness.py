@@ -147,15 +147,7 @@ def test_the_gradient_is_the_textbooks(name, setting):
 def test_the_gradient_is_the_derivative_by_finite_differences(name, setting):
     loss_fn, params, episode = setting
     learner = ALGORITHMS[name][0](loss_fn)
-    meta = learner.init(params)
-    flat, unravel = jax.flatten_util.ravel_pytree(meta)
-    value = jax.jit(lambda flat: learner.value_and_grad(unravel(flat), episode)[0])
-    grads = jax.flatten_util.ravel_pytree(jax.jit(learner.value_and_grad)(meta, episode)[1])[0]
-    for seed in range(3):
-        direction = np.random.default_rng(seed).normal(size=flat.shape)
-        eps = 1e-5
-        numeric = (value(flat + eps * direction) - value(flat - eps * direction)) / (2 * eps)
-        np.testing.assert_allclose(grads @ direction, numeric, rtol=1e-6)
+    textbook.assert_is_the_derivative(learner.value_and_grad, learner.init(params), episode, directions=3)
 
 
 def test_reptile_moves_towards_the_adapted_parameters(setting):

@@ -92,14 +92,7 @@ def lstm_setting(pooling):
 def test_second_order_with_the_recommended_network_by_finite_differences():
     loss_fn, params, episode = lstm_setting("mean_std")
     learner = maml(loss_fn, INNER_LR, 1, "second")
-    flat, unravel = jax.flatten_util.ravel_pytree(params)
-    value = jax.jit(lambda flat: learner.value_and_grad(unravel(flat), episode)[0])
-    grads = jax.flatten_util.ravel_pytree(jax.jit(learner.value_and_grad)(params, episode)[1])[0]
-    for seed in range(5):
-        direction = np.random.default_rng(seed).normal(size=flat.shape)
-        eps = 1e-5
-        numeric = (value(flat + eps * direction) - value(flat - eps * direction)) / (2 * eps)
-        np.testing.assert_allclose(grads @ direction, numeric, rtol=1e-6)
+    textbook.assert_is_the_derivative(learner.value_and_grad, params, episode, directions=5)
 
 
 def test_orders_agree_on_the_loss_and_differ_in_the_gradient():
