@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
 from tqdm import tqdm
 
 from metaser_jax import bank, episodes, parallel
@@ -82,7 +81,7 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
         interval, validate, state = _compile(config, trainer, ready, log)
         lines: list[dict[str, Any]] = []
         if latest is not None:
-            state = parallel.replicate(checkpoints.restore(latest, state), _mesh(config))
+            state = checkpoints.restore(latest, state)
             lines = [line for line in read_lines(folder / METRICS) if line["episode"] <= latest]
             log(f"Going on from the checkpoint at episode {latest} of {config.episodes}.")
         write_text(folder / METRICS, to_lines(lines))
@@ -97,7 +96,7 @@ def _compile(config: MetaTrainConfig, trainer: Trainer, ready: list[Ready], log:
     Returns:
       interval(state, n) -> (state, info), validate(state) -> loss, and the initial state.
     """
-    mesh = _mesh(config)
+    mesh = parallel.task_mesh(config.tasks_per_episode, config.devices)
     sources = bank.build([r.corpus.take(r.split.train) for r in ready], pool=config.pool_sources)
     held_out = bank.build([r.corpus.take(r.split.valid) for r in ready], pool=config.pool_sources)
     _, key_train, key_valid = run_keys(config)
@@ -131,10 +130,6 @@ def _compile(config: MetaTrainConfig, trainer: Trainer, ready: list[Ready], log:
         lambda state: compiled_validate(state.meta_params, valid_episode),
         state,
     )
-
-
-def _mesh(config: MetaTrainConfig) -> Mesh:
-    return parallel.task_mesh(config.tasks_per_episode, config.devices)
 
 
 def _loop(config: MetaTrainConfig, state: TrainState, interval, validate, checkpoints: Checkpoints, path: Path) -> None:
