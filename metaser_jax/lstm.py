@@ -8,9 +8,9 @@ With gates in the order i, f, g, o (PyTorch's order, so that its weights map blo
 
 There are four loops over time: forward, backward (the gradient), and the tangent of each (together they make the
 Hessian-vector product of second-order MAML by forward-over-reverse differentiation). Each carries what is recurrent
-through one small product per step. Whatever is not recurrent (projections, the gradients of weights and of x, and
-their tangents) is one large product before or after the loop, where differentiating the loop would add up [H, 4H]
-matrices in every step.
+through one small product per step. Whatever is not recurrent (the gradients of weights and of x, and all tangents of
+them) is one large product before or after the loop, where differentiating the loop would add up [H, 4H] matrices in
+every step; only the projection of x_t stays with that of h_{t-1}, in one product of both.
 
 References: Hochreiter and Schmidhuber, "Long short-term memory", 1997, with the forget gate of Gers et al., 2000;
 Kemaev et al., "Scalable meta-learning via mixed-mode differentiation", ICML 2025, arXiv 2505.00793.

@@ -22,7 +22,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from problem import COEFFICIENTS, FRAMES, Problem, Setting
 from race import Variant
@@ -150,10 +149,9 @@ def build(name: str, order: str, problem: Problem, memory_limit: float) -> Varia
         over_tasks = jax.lax.map if jax.default_backend() == "cpu" else lambda f, xs: jax.vmap(f)(xs)
         return over_tasks(task, (support, query))
 
-    devices = jax.local_devices()
-    used = max(d for d in range(1, len(devices) + 1) if setting.tasks % d == 0)
-    mesh = Mesh(np.array(devices[:used]), ("task",))
-    specs = {"in_specs": (P(), P("task"), P("task")), "out_specs": P("task")}
+    mesh = parallel.task_mesh(setting.tasks)
+    over = P(parallel.AXIS)
+    specs = {"in_specs": (P(), over, over), "out_specs": over}
     variant = xla_variant(
         name,
         jax.shard_map(tasks, mesh=mesh, check_vma=False, **specs),

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from race import timed
 
 from metaser_jax import cli
 from metaser_jax.config import MetaTrainConfig
@@ -47,12 +48,7 @@ def make_step(config: MetaTrainConfig):
 
 def rate(step) -> float:
     """Steps per second, from the median of STEPS."""
-    seconds = []
-    for _ in range(STEPS + 1):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
-    return 1 / float(np.median(seconds[1:]))
+    return 1 / float(np.median([timed(step)[1] for _ in range(STEPS + 1)][1:]))
 
 
 def main() -> None:
