@@ -18,6 +18,10 @@ def require(condition: bool, flag: str, got: Any, expected: str) -> None:
         raise InputError(f"--{flag}: got {got!r}, expected {expected}.")
 
 
+# How a run is computed and not what it is: it may be continued, and started from, with others.
+HOW = ("devices", "over_tasks", "chunk", "hvp", "residuals", "recurrence")
+
+
 class Config:
     """Base: a field with choices has one of them, however the configuration was made."""
 
@@ -58,7 +62,7 @@ class PrepareConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig(Config):
-    """The network and its input; part of what a run is."""
+    """The network and its input; part of what a run is, unless HOW names it."""
 
     emotions: tuple[str, ...] = option("Emotions to tell apart, separated by commas.", FOUR_EMOTIONS)
     hidden_dim: int = option("Hidden units of each LSTM layer and of the first dense layer.", 128)
@@ -75,6 +79,12 @@ class ModelConfig(Config):
         "Input normalisation over the real frames: none (the paper), or per corpus, per speaker, per utterance.",
         "none",
         choices=("none", "corpus", "speaker", "utterance"),
+    )
+    recurrence: str = option(
+        "What runs the LSTM layers' loops over time: scan, or kernel (on CUDA one kernel per loop, not measured yet; "
+        "elsewhere scan), for --hidden_dim=16, 32, 64 or 128.",
+        "scan",
+        choices=("scan", "kernel"),
     )
 
     def __post_init__(self) -> None:

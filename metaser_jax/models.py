@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metaser_jax.errors import check_choice
-from metaser_jax.lstm import LSTMParams, lstm
+from metaser_jax.lstm import RECURRENCES, LSTMParams, Recurrence, lstm
 from metaser_jax.types import frame_mask
 
 
@@ -52,6 +52,7 @@ class LSTM(nn.Module):
     """One LSTM layer: [time, n, F] -> [time, n, hidden_dim]."""
 
     hidden_dim: int
+    recurrence: Recurrence = "scan"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -69,6 +70,7 @@ class LSTM(nn.Module):
                 self.param("bias", uniform, (gates,)),
             ),
             x,
+            self.recurrence,
         )
 
 
@@ -87,27 +89,31 @@ class EmotionLSTM(nn.Module):
       pooling: states of the second LSTM -> one vector: "last" state of all 120 frames, "mean" over the real frames,
         "mean_std" mean and standard deviation over the real frames.
       activation: between the dense layers: "none" | "relu".
+      recurrence: what runs the LSTM layers' loops over time, as `lstm` takes it: "scan" or "kernel" (not measured yet;
+        hidden_dim 16, 32, 64 or 128). The parameters are the same.
 
     Raises:
-      InputError: unknown pooling or activation.
+      InputError: unknown pooling, activation or recurrence; when called, what `lstm` raises.
     """
 
     hidden_dim: int = 128
     num_classes: int = 4
     pooling: str = "last"
     activation: str = "none"
+    recurrence: Recurrence = "scan"
 
     def __post_init__(self):
         check_choice("pooling", self.pooling, POOLINGS)
         check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("recurrence", self.recurrence, RECURRENCES)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         mask = frame_mask(x)
         states = jnp.swapaxes(x, 0, 1)
-        states = LSTM(self.hidden_dim, name="lstm_1")(states)
-        states = LSTM(self.hidden_dim, name="lstm_2")(states)
+        states = LSTM(self.hidden_dim, self.recurrence, name="lstm_1")(states)
+        states = LSTM(self.hidden_dim, self.recurrence, name="lstm_2")(states)
         pooled = POOLINGS[self.pooling](states, mask)
         hidden = nn.Dense(self.hidden_dim, name="hidden")(pooled)
         return nn.Dense(self.num_classes, name="output")(ACTIVATIONS[self.activation](hidden))

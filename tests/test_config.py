@@ -26,6 +26,7 @@ TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 
         (MetaTrainConfig, TRAIN | {"seed": 2**32}, "--seed"),
         (MetaTrainConfig, TRAIN | {"order": "third"}, "--order: got 'third', expected one of: annealed, first, second"),
         (MetaTrainConfig, TRAIN | {"algorithm": "mamml"}, "--algorithm: got 'mamml'.*Did you mean 'maml'"),
+        (MetaTrainConfig, TRAIN | {"recurrence": "interpret"}, "--recurrence: got 'interpret', expected"),
         (MetaTrainConfig, TRAIN | {"order": "annealed"}, "--anneal_episodes: got 0, expected 1 or more"),
         (MetaTrainConfig, TRAIN | {"anneal_episodes": 5}, "--anneal_episodes: got 5, expected .* 0 without"),
         (MetaTrainConfig, TRAIN | {"inner_batch_size": 7}, "--inner_batch_size: got 7, expected a divisor of the 20"),

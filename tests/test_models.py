@@ -89,3 +89,5 @@ def test_unknown_names():
         EmotionLSTM(pooling="max")
     with pytest.raises(InputError, match="activation: got 'gelu'"):
         EmotionLSTM(activation="gelu")
+    with pytest.raises(InputError, match="recurrence: got 'loop', expected one of: interpret, kernel, scan"):
+        EmotionLSTM(recurrence="loop")

@@ -22,7 +22,7 @@ def build(name: str, problem: Problem, memory_limit: float) -> Variant:
     import peer_torch
 
     family, order = name.split()
-    module = {"ours": ours, "flax": peer_flax, "limit": gemm_limit}.get(family, peer_torch)
+    module = {"ours": ours, "kernel": ours, "flax": peer_flax, "limit": gemm_limit}.get(family, peer_torch)
     return module.build(name, order, problem, memory_limit)
 
 

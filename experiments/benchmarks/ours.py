@@ -2,7 +2,7 @@
 
 import jax
 import numpy as np
-from problem import CLASSES, COEFFICIENTS, FRAMES, INNER_LR, Problem, Weights
+from problem import CLASSES, COEFFICIENTS, FRAMES, INNER_LR, KERNEL_VARIANTS, Problem, Weights
 from race import Variant
 from xla_program import xla_variant
 
@@ -18,7 +18,10 @@ def initial_weights(hidden_dim: int) -> Weights:
 
 def build(name: str, order: str, problem: Problem, memory_limit: float) -> Variant:
     setting = problem.setting
-    model = metaser_jax.EmotionLSTM(hidden_dim=setting.hidden_dim, num_classes=CLASSES)
+    kernel = name in KERNEL_VARIANTS
+    if kernel and jax.default_backend() != "gpu":
+        return Variant(name, note="needs CUDA")
+    model = metaser_jax.EmotionLSTM(setting.hidden_dim, CLASSES, recurrence="kernel" if kernel else "scan")
     loss_fn = metaser_jax.cross_entropy(model.apply)
     learner = metaser_jax.maml(loss_fn, inner_lr=INNER_LR, inner_steps=setting.inner_steps, order=order)
     learner = parallel.shard_over_devices(learner)

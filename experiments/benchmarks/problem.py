@@ -17,6 +17,8 @@ VARIANTS = (
     *("ours first", "ours second", "flax first", "flax second", "torch first", "torch second"),
     *("higher second", "TorchOpt second", "limit first", "limit second"),
 )
+# Ours with a GPU kernel for the recurrence: asked for by name.
+KERNEL_VARIANTS = ("kernel first", "kernel second")
 
 Weights = Any
 """Layer name -> parameter name -> numpy array, the tree of EmotionLSTM; gradients have it as well."""
@@ -33,7 +35,10 @@ class MetaStepConfig(Config):
     tasks: tuple[int, ...] = option("Tasks per episode, separated by commas.", (8,))
     hidden_dim: int = option("Hidden units of each LSTM layer and of the first dense layer.", 128)
     rounds: int = option("Timed calls of each variant.", 7)
-    variants: tuple[str, ...] = option("What to measure, separated by commas.", VARIANTS)
+    variants: tuple[str, ...] = option(
+        "What to measure, separated by commas; kernel first and kernel second besides, where there is CUDA.",
+        VARIANTS,
+    )
     max_seconds: float = option("A variant whose warm-up call takes longer is timed in one round only.", 30.0)
     max_gib: float = option("Leave out what needs more memory; 0 takes 80 % of the machine's (GPU: no limit).", 0.0)
 
@@ -45,7 +50,7 @@ class MetaStepConfig(Config):
             require(bool(values) and min(values) >= 1, flag, values, "numbers from 1 on")
         require(bool(self.variants), "variants", self.variants, "at least one variant")
         for variant in self.variants:
-            check_choice("--variants", variant, VARIANTS)
+            check_choice("--variants", variant, (*VARIANTS, *KERNEL_VARIANTS))
         require(self.max_seconds > 0, "max_seconds", self.max_seconds, "a number above 0")
         require(self.max_gib >= 0, "max_gib", self.max_gib, "0 or a number above it")
 

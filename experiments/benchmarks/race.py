@@ -14,7 +14,7 @@ class Variant:
     """One way to compute the meta-step.
 
     Attributes:
-      name: as in problem.VARIANTS.
+      name: as in problem.VARIANTS or KERNEL_VARIANTS.
       call: computes it once, and returns when the result is there; None if it cannot run here, and `note` says why.
       gradients: what `call` returned -> the meta-gradient; None if it has none (the limit).
       compile_seconds, memory_mib: where known.

@@ -14,7 +14,7 @@ import optax
 
 from metaser_jax import splits
 from metaser_jax.checkpoints import Checkpoints
-from metaser_jax.config import FinetuneConfig, MetaTrainConfig, ModelConfig
+from metaser_jax.config import HOW, FinetuneConfig, MetaTrainConfig, ModelConfig
 from metaser_jax.errors import InputError
 from metaser_jax.finetuning import finetune, restrict
 from metaser_jax.losses import cross_entropy
@@ -46,7 +46,7 @@ def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[Finetu
     if config.init == SCRATCH:
         return config, Init(None, {"method": SCRATCH, "order": None, "sources": [], "inner_steps": None})
     saved = read_config(config.init)
-    names = {field.name for field in dataclasses.fields(MetaTrainConfig)}
+    names = {field.name for field in dataclasses.fields(MetaTrainConfig)} - set(HOW)
     missing = sorted((names | {"method"}) - saved.keys())
     if missing:
         raise InputError(f"{config.init}: config.json lacks {', '.join(missing)}, expected what meta_train.py wrote.")
@@ -55,7 +55,8 @@ def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[Finetu
         train_config = MetaTrainConfig(**values)
     except TypeError as error:
         raise InputError(f"{config.init}: config.json has a value of a wrong type: {error}.") from error
-    model = {field.name: getattr(train_config, field.name) for field in dataclasses.fields(ModelConfig)}
+    of_model = {field.name for field in dataclasses.fields(ModelConfig)} - set(HOW)
+    model = {name: getattr(train_config, name) for name in of_model}
     for name in sorted(set(given) & model.keys()):
         if getattr(config, name) != model[name]:
             raise InputError(
@@ -122,7 +123,7 @@ def run_finetune(config: FinetuneConfig, given: Collection[str] = ()) -> list[di
     seeds = range(config.seeds)
     train_rows, valid_rows = map(np.stack, zip(*(draw(config, ready, seed) for seed in seeds), strict=True))
     out = Path(config.out)
-    claim(out, dataclasses.asdict(config) | {"corpus_digest": ready.raw_digest}, free=("data_dir", "out"))
+    claim(out, dataclasses.asdict(config) | {"corpus_digest": ready.raw_digest}, free=("data_dir", "out", *HOW))
     start = time.perf_counter()
     logits, info = _train_and_predict(config, init.params, ready, train_rows, valid_rows)
     seconds = time.perf_counter() - start

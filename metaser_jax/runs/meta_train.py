@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from metaser_jax import bank, episodes, parallel
 from metaser_jax.checkpoints import Checkpoints
-from metaser_jax.config import MetaTrainConfig
+from metaser_jax.config import HOW, MetaTrainConfig
 from metaser_jax.errors import InputError
 from metaser_jax.ready import Ready, load_ready
 from metaser_jax.runs.run_dir import METRICS, claim, read_lines, to_lines, write_text
@@ -23,7 +23,7 @@ from metaser_jax.training import TrainState, run_interval, validation_loss
 # Tasks of the fixed episode whose query loss after adaptation chooses the checkpoint.
 VALIDATION_TASKS = 16
 # What a run may be continued with in another way: where things are, and how, not what, is computed.
-FREE = ("data_dir", "run_dir", "devices", "over_tasks", "chunk", "hvp", "residuals")
+FREE = ("data_dir", "run_dir", *HOW)
 
 
 def load_sources(config: MetaTrainConfig) -> list[Ready]:

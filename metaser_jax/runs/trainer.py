@@ -36,7 +36,9 @@ class Trainer(NamedTuple):
 
 def make_model(config: ModelConfig) -> EmotionLSTM:
     """The network of a configuration."""
-    return EmotionLSTM(config.hidden_dim, len(config.emotions), config.pooling, config.activation)
+    return EmotionLSTM(
+        config.hidden_dim, len(config.emotions), config.pooling, config.activation, recurrence=config.recurrence
+    )
 
 
 def make_learner(config: MetaTrainConfig, loss_fn: LossFn) -> Learner:

@@ -43,6 +43,12 @@ def test_from_a_run(train_config, finetune_config):
         resolve(config, given={"hidden_dim"})
     resolved, init = resolve(config)
     assert (resolved.hidden_dim, resolved.pooling) == (4, "mean"), "the network is the checkpoint's"
+    # How it was computed is not: a run of another machine, or from before a flag was there, will do.
+    written = Path(config.init) / "config.json"
+    saved = json.loads(written.read_text()) | {"recurrence": "kernel"}
+    del saved["chunk"]
+    written.write_text(json.dumps(saved))
+    assert resolve(config, given={"recurrence"})[0].recurrence == "scan"
     with Checkpoints(config.init, read_only=True) as checkpoints:
         assert init.source["init_episode"] == checkpoints.best()
     rows = run_finetune(config)

@@ -1,0 +1,67 @@
+"""One time step: the equations and their gradient, on arrays [n, H]; tangents are jax.jvp of these.
+
+  i, f, g, o = act(z),        act = sigmoid for i, f, o and tanh for g
+  c_t = f * c_{t-1} + i * g
+  h_t = o * tanh(c_t)
+
+z, of which the gates are made, and the gates are tuples of four arrays: XLA's CPU code for a slice of [n, 4H] is much
+slower, and a Triton kernel has none.
+"""
+
+import jax
+import jax.numpy as jnp
+
+Gates = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+"""i, f, g, o: PyTorch's order, so that its weights map block by block."""
+
+
+def act(z: Gates) -> Gates:
+    """The gates."""
+    i, f, g, o = z
+    return _sigmoid(i), _sigmoid(f), jnp.tanh(g), _sigmoid(o)
+
+
+def act_tangent(gates: Gates, z_dot: Gates) -> Gates:
+    """The gates' tangents, of the gates themselves."""
+    i, f, g, o = gates
+    slopes = (i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o))
+    return tuple(slope * z for slope, z in zip(slopes, z_dot, strict=True))
+
+
+def cell(gates: Gates, c_before: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """h and c."""
+    i, f, g, o = gates
+    c = f * c_before + i * g
+    return o * jnp.tanh(c), c
+
+
+def cell_backward(dh: jax.Array, dc_after: jax.Array, gates: Gates, c_before: jax.Array) -> tuple[Gates, jax.Array]:
+    """Gradients with respect to z and c_before.
+
+    Args:
+      dh: gradient with respect to h.
+      dc_after: with respect to c, of the next step alone.
+      gates, c_before: of this step.
+    """
+    i, f, g, o = gates
+    tanh_c = jnp.tanh(f * c_before + i * g)
+    dc = dc_after + dh * o * (1 - tanh_c * tanh_c)
+    dz = (dc * g * i * (1 - i), dc * c_before * f * (1 - f), dc * i * (1 - g * g), dh * tanh_c * o * (1 - o))
+    return dz, dc * f
+
+
+def _sigmoid(z: jax.Array) -> jax.Array:
+    return 0.5 * jnp.tanh(0.5 * z) + 0.5  # a division less than 1 / (1 + exp(-z))
+
+
+def split(joined: jax.Array) -> Gates:
+    """[..., 4H] -> four [..., H]."""
+    # NOTE: slices, because the gradient of a vmapped scan with jnp.split is wrong in float64 on CPU as compiled by jax
+    # 0.10.2 (tests/test_lstm.py compares).
+    hidden = joined.shape[-1] // 4
+    return tuple(joined[..., k * hidden : (k + 1) * hidden] for k in range(4))
+
+
+def join(parts: Gates) -> jax.Array:
+    """Four [..., H] -> [..., 4H]."""
+    return jnp.concatenate(parts, axis=-1)
