@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-CORE = ["jax>=0.8.0", "jaxlib>=0.8.0", "flax>=0.12.0", "optax>=0.2.6"]
+CORE = ["jax>=0.10.1", "jaxlib>=0.10.1", "flax>=0.12.7", "optax>=0.2.6"]
 DATA = [
     "numpy>=2.0",
     "librosa>=0.11.0",
