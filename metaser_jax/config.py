@@ -154,7 +154,7 @@ class MetaTrainConfig(ModelConfig):
     )
     residuals: str = option(
         "Whether the Hessian-vector product keeps or recomputes the inner gradient's intermediates. auto: keep for one "
-        "inner step, recompute for more.",
+        "inner step on one chunk, recompute for more.",
         "auto",
         choices=("auto", "keep", "recompute"),
     )

@@ -18,6 +18,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from metaser_jax.errors import check_choice
 from metaser_jax.lstm import kernel_loops, scan_loops
 from metaser_jax.lstm.cell import Gates, split
 from metaser_jax.lstm.loops import Loops, LSTMParams, Trace
@@ -45,19 +46,19 @@ def lstm(params: LSTMParams, x: jax.Array, recurrence: Recurrence = "scan") -> j
       mode differentiates its gradient; forward mode of the function itself is not defined.
 
     Raises:
-      InputError: with a kernel: an H that it cannot take, or reverse mode over reverse mode.
+      InputError: an unknown recurrence; with a kernel, an H that it cannot take, or reverse mode over reverse mode.
     """
-    return _forward(params, x, RECURRENCES[recurrence]).states
+    return _forward(params, x, _loops(recurrence)).states
 
 
 def _lstm_fwd(params: LSTMParams, x: jax.Array, recurrence: Recurrence):
-    trace = _forward(params, x, RECURRENCES[recurrence])
+    trace = _forward(params, x, _loops(recurrence))
     return trace.states, (params, trace)
 
 
 def _lstm_bwd(recurrence: Recurrence, residuals, d_states: jax.Array):
     params, trace = residuals
-    dz = _backward(params.kernel_recurrent, d_states, trace.gates, trace.cells, RECURRENCES[recurrence])
+    dz = _backward(params.kernel_recurrent, d_states, trace.gates, trace.cells, _loops(recurrence))
     d_kernel = jnp.einsum("rf,rg->fg", _rows(trace.inputs), _rows(dz))
     features = params.kernel_input.shape[0]
     d_params = LSTMParams(d_kernel[:features], d_kernel[features:], jnp.sum(dz, axis=(0, 1)))
@@ -65,6 +66,11 @@ def _lstm_bwd(recurrence: Recurrence, residuals, d_states: jax.Array):
 
 
 lstm.defvjp(_lstm_fwd, _lstm_bwd)
+
+
+def _loops(recurrence: str) -> Loops:
+    check_choice("recurrence", recurrence, RECURRENCES)
+    return RECURRENCES[recurrence]
 
 
 def _rows(sequence: jax.Array) -> jax.Array:

@@ -131,14 +131,19 @@ def bilevel(
         )
     if multi_step_episodes < 0:
         raise InputError(f"multi_step_episodes: got {multi_step_episodes}, expected 0 (off) or more.")
-    execution = execution.resolve(inner_steps)
+    execution.check()
     optimizer = inner_optimizer or optax.sgd(inner_lr if rule.scale is None else 1.0)
+
+    def resolved(support: Batch) -> Execution:
+        return execution.resolve(inner_steps, inner_batch_size or support.y.shape[-1])
 
     def run_inner(
         meta_params: MetaParams, support: Batch, *, first_order: bool, keep_path: bool = False
     ) -> tuple[InnerResult, Split, Derivatives]:
         split = rule.split(rule.params(meta_params))
-        functions = derivatives(lambda adapted, fixed, batch: loss_fn(split.join(adapted, fixed), batch), execution)
+        functions = derivatives(
+            lambda adapted, fixed, batch: loss_fn(split.join(adapted, fixed), batch), resolved(support)
+        )
         scale = None if rule.scale is None else functools.partial(rule.scale, meta_params)
         result = inner_loop(
             functions.value_and_grad,
@@ -169,7 +174,7 @@ def bilevel(
             (loss, info), grads = jax.value_and_grad(task_loss, has_aux=True)(meta_params, task)
             return (loss, grads), info
 
-        (loss, grads), info = mean_over_tasks(of_task, episode, execution.over_tasks)
+        (loss, grads), info = mean_over_tasks(of_task, episode, resolved(episode.support).over_tasks)
         return loss, grads, info
 
     def of_order(first_order: bool, meta_params: MetaParams, episode: Episode, step: jax.Array | int):

@@ -27,8 +27,8 @@ class Execution(NamedTuple):
         mode); "reverse_over_reverse" lets jax.grad differentiate the whole inner loop, the textbook's way. Default:
         forward_over_reverse.
       residuals: what the Hessian-vector product finds again of the inner gradient: "keep" stores it, "recompute" runs
-        it again from the parameters, so that memory hardly grows with the inner steps. Default: keep for one inner
-        step, recompute for more.
+        it again from the parameters, so that memory grows with neither the inner steps nor the support set. Default:
+        keep for one inner step on one chunk, recompute for more.
     """
 
     over_tasks: Literal["scan", "vmap"] | None = None
@@ -36,26 +36,28 @@ class Execution(NamedTuple):
     hvp: Literal["forward_over_reverse", "reverse_over_reverse"] | None = None
     residuals: Literal["keep", "recompute"] | None = None
 
-    def resolve(self, inner_steps: int) -> "Execution":
-        """These options with the defaults filled in.
-
-        Args:
-          inner_steps: of the learner.
-
-        Raises:
-          InputError: an unknown value.
-        """
+    def check(self) -> None:
+        """Raises an InputError for an unknown value."""
         for name, choices in (("over_tasks", OVER_TASKS), ("hvp", HVP), ("residuals", RESIDUALS)):
             if getattr(self, name) is not None:
                 check_choice(name, getattr(self, name), choices)
         if self.chunk is not None and self.chunk < 0:
             raise InputError(f"chunk: got {self.chunk}, expected 0 (all at once) or a number of utterances.")
+
+    def resolve(self, inner_steps: int, utterances: int) -> "Execution":
+        """These options with the defaults filled in.
+
+        Args:
+          inner_steps: of the learner.
+          utterances: of a task's inner step.
+        """
         cpu = jax.default_backend() == "cpu"
+        chunk = (CPU_CHUNK if cpu else 0) if self.chunk is None else self.chunk
         default = Execution(
             over_tasks="scan" if cpu else "vmap",
-            chunk=CPU_CHUNK if cpu else 0,
+            chunk=chunk,
             hvp="forward_over_reverse",
-            residuals="keep" if inner_steps == 1 else "recompute",
+            residuals="keep" if inner_steps == 1 and (chunk == 0 or utterances <= chunk) else "recompute",
         )
         return Execution(*(d if given is None else given for given, d in zip(self, default, strict=True)))
 

@@ -46,7 +46,8 @@ def reptile(
       InputError: an unknown or impossible value.
     """
     check_steps(inner_steps, inner_batch_size)
-    execution = execution.resolve(inner_steps)
+    execution.check()
+    execution = execution.resolve(inner_steps, utterances=0)  # which residuals alone depend on: of no effect here
     optimizer = inner_optimizer or optax.sgd(inner_lr)
     functions = derivatives(lambda adapted, fixed, batch: loss_fn(adapted, batch), execution)
 

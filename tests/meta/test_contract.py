@@ -98,6 +98,16 @@ def test_the_options_with_the_recurrence(execution):
         close(*results, 1e-11)
 
 
+def test_what_is_not_given_of_the_execution():
+    def residuals(steps, utterances, execution):
+        return execution.resolve(steps, utterances).residuals
+
+    assert residuals(1, 6, Execution(chunk=6)) == residuals(1, 999, Execution(chunk=0)) == "keep"
+    assert residuals(1, 7, Execution(chunk=6)) == residuals(2, 6, Execution(chunk=6)) == "recompute"
+    assert residuals(2, 7, Execution(chunk=6, residuals="keep")) == "keep"
+    assert None not in Execution().resolve(1, 6)
+
+
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_the_step_lowers_for_accelerators(platform):
     with jax.enable_x64(True):
