@@ -33,7 +33,7 @@ class Trace(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """The arguments of `cell_backward` in every time step, or their tangents; each [time, n, H]."""
+    """The arguments of `cell_backward` in every time step, each [time, n, H]."""
 
     dh: jax.Array
     dc_after: jax.Array
@@ -42,7 +42,7 @@ class Steps(NamedTuple):
 
 
 class Loops(NamedTuple):
-    """The loops over time; the rules of differentiation in layer.py use all four, and differentiate none.
+    """The loops over time, which the rules of differentiation in layer.py are made of.
 
     Attributes:
       forward: (params, x) -> Trace.
