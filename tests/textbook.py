@@ -41,14 +41,18 @@ def dense_setting(dtype="float32"):
 
     params = {"params": {"body": layer(COEF, 6), "hidden": layer(6, 5), "output": layer(5, CLASSES)}}
 
-    def apply(params, x):
-        layers = params["params"]
-        out = jnp.mean(x, axis=1)
-        for name in ("body", "hidden", "output"):
-            out = jnp.tanh(out) @ layers[name]["kernel"] + layers[name]["bias"]
-        return out
+    return dense_loss_fn, params, episode_of(4, 8, dtype)
 
-    return cross_entropy(apply), params, episode_of(4, 8, dtype)
+
+def _dense_logits(params, x):
+    layers = params["params"]
+    out = jnp.mean(x, axis=1)
+    for name in ("body", "hidden", "output"):
+        out = jnp.tanh(out) @ layers[name]["kernel"] + layers[name]["bias"]
+    return out
+
+
+dense_loss_fn = cross_entropy(_dense_logits)
 
 
 def logits(params, x):
@@ -85,11 +89,11 @@ def sgd(rate):
     return lambda params, grads, step: jax.tree.map(lambda p, g: p - rate * g, params, grads)
 
 
-def path(update, params, support_of_step, steps, *, constant_gradients=False):
+def path(update, params, support_of_step, steps, *, loss=loss_fn, constant_gradients=False):
     """Parameters before the first and after each inner step."""
     thetas = [params]
     for step in range(steps):
-        grads = jax.grad(loss_fn)(thetas[-1], support_of_step(step))
+        grads = jax.grad(loss)(thetas[-1], support_of_step(step))
         if constant_gradients:
             grads = jax.lax.stop_gradient(grads)
         thetas.append(update(thetas[-1], grads, step))
@@ -107,12 +111,12 @@ def assert_is_the_derivative(value_and_grad, meta_params, episode, directions):
         np.testing.assert_allclose(grads @ step, (after - before) / 2, rtol=1e-6)
 
 
-def mean_query_loss(episode, adapted_path, weights=None):
+def mean_query_loss(episode, adapted_path, weights=None, *, loss=loss_fn):
     """adapted_path(support) -> thetas; mean over tasks of the last one's query loss, or of all, weighted."""
 
     def of_task(task):
         thetas = adapted_path(task.support)[1:]
-        losses = jnp.stack([loss_fn(theta, task.query) for theta in (thetas[-1:] if weights is None else thetas)])
+        losses = jnp.stack([loss(theta, task.query) for theta in (thetas[-1:] if weights is None else thetas)])
         return losses[-1] if weights is None else jnp.sum(weights * losses)
 
     return jnp.mean(jax.vmap(of_task)(episode))
