@@ -7,25 +7,26 @@ import time
 
 from metaser_jax import cli, datasets
 from metaser_jax.config import PrepareConfig
-from metaser_jax.errors import check_choice
 
 
 def main() -> None:
     """Checks everything that can be checked in a moment, then prepares corpus by corpus."""
     options = cli.config(PrepareConfig)
-    names = [check_choice("--corpora", name, datasets.NAMES) for name in dict.fromkeys(options.corpora)]
+    names = [datasets.check_name(name, "--corpora") for name in dict.fromkeys(options.corpora)]
     waiting = [name for name in names if options.overwrite or not datasets.is_prepared(name, options.data_dir)]
-    for name in waiting:
-        datasets.check(name, options.manual_dir, skip_bad=options.skip_bad)
+    for name in names:
+        if name in waiting:
+            datasets.check(name, options.manual_dir, **choices(options, name))
+        else:  # with the same options?
+            datasets.prepare(name, options.manual_dir, options.data_dir, **choices(options, name))
     for name in names:
         start = time.perf_counter()
         statistics = datasets.prepare(
             name,
             options.manual_dir,
             options.data_dir,
-            skip_bad=options.skip_bad,
-            workers=options.workers,
             overwrite=options.overwrite,
+            **choices(options, name),
         )
         print(statistics.report())
         if name in waiting:
@@ -33,6 +34,13 @@ def main() -> None:
         else:
             print("  was prepared already; --overwrite prepares it again\n")
     print(f"Next: python experiments/meta_train.py --data_dir={options.data_dir} --sources=... --run_dir=...")
+
+
+def choices(options: PrepareConfig, name: str) -> dict:
+    """The options of one corpus; what is for a folder of one's own is left out for the others."""
+    chosen = {key: getattr(options, key) for key in ("skip_bad", "drop_duplicates", "workers")}
+    own = {key: getattr(options, key) for key in ("language", "speaker_pattern")}
+    return chosen | own if name.startswith("folder/") else chosen
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import io
 import os
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import soundfile
@@ -29,6 +29,13 @@ _UNKNOWN_SIZE = 0x7FFF0000
 # their power overflows.
 _MAX_SAMPLE = 2.0**31
 _BLOCK = 2**20
+
+
+class Source(Protocol):
+    """Something that has a recording's bytes and whose str names it, e.g. a member of an archive."""
+
+    def read_bytes(self) -> bytes:
+        """Raises OSError, whose strerror says what is wrong."""
 
 
 class RecordingError(InputError):
@@ -117,10 +124,10 @@ def mfcc(samples: np.ndarray) -> tuple[np.ndarray, int]:
     return features, n_frames
 
 
-def extract(path: str | os.PathLike[str]) -> Extraction:
-    """Reads one file and computes all that is kept of it. Raises RecordingError as load_waveform does."""
+def extract(path: str | os.PathLike[str] | Source) -> Extraction:
+    """Reads one recording and computes all that is kept of it. Raises RecordingError as load_waveform does."""
     data = _read(path)
-    waveform = _waveform(data, os.fspath(path))
+    waveform = _waveform(data, str(path))
     features, n_frames = mfcc(waveform.samples)
     return Extraction(features, n_frames, waveform.seconds, waveform.sample_rate, hashlib.sha256(data).hexdigest())
 
@@ -135,13 +142,14 @@ def _librosa():
     return librosa, ThreadpoolController()
 
 
-def _read(path: str | os.PathLike[str]) -> bytes:
+def _read(path: str | os.PathLike[str] | Source) -> bytes:
+    source = path if hasattr(path, "read_bytes") else Path(path)
     try:
-        data = Path(path).read_bytes()
+        data = source.read_bytes()
     except OSError as error:
-        raise RecordingError(os.fspath(path), f"cannot be read ({error.strerror})") from error
+        raise RecordingError(str(path), f"cannot be read ({error.strerror})") from error
     if not data:
-        raise RecordingError(os.fspath(path), "the file is empty (0 bytes), expected .wav or .flac audio")
+        raise RecordingError(str(path), "the file is empty (0 bytes), expected .wav or .flac audio")
     return data
 
 

@@ -19,3 +19,25 @@ EMOTIONS = (
 )
 
 LABEL_OF_EMOTION = {emotion: label for label, emotion in enumerate(EMOTIONS)}
+
+# The usual other names, for labels that people write themselves. Calm is not neutral: corpora have both.
+_SYNONYMS = {
+    "angry": ("anger", "ang", "mad"),
+    "happy": ("happiness", "hap", "joy", "joyful"),
+    "neutral": ("neu", "neutrality"),
+    "sad": ("sadness",),
+    "boredom": ("bored", "boring"),
+    "calm": ("calmness", "relaxed"),
+    "disgust": ("disgusted", "dis"),
+    "excited": ("excitement", "exc"),
+    "fear": ("fearful", "afraid", "anxiety", "anxious", "scared", "fea"),
+    "frustrated": ("frustration", "fru"),
+    "surprise": ("surprised", "pleasant surprise", "ps", "sur"),
+    "other": ("others", "oth"),
+}
+_EMOTION_OF_NAME = {name: emotion for emotion, names in _SYNONYMS.items() for name in (emotion, *names)}
+
+
+def emotion_named(text: str) -> str | None:
+    """The one of EMOTIONS that a person's word stands for, e.g. " Anger" or "SAD"; None if it is not known."""
+    return _EMOTION_OF_NAME.get(" ".join(text.lower().replace("_", " ").replace("-", " ").split()))

@@ -1,8 +1,21 @@
 """The corpora: from recordings to prepared MFCC on disk, and back as a Corpus."""
 
-from metaser_jax.datasets.loading import is_prepared, load, load_statistics
+from metaser_jax.datasets.loading import is_prepared, load, load_statistics, prepared_names
 from metaser_jax.datasets.preparation import prepare
-from metaser_jax.datasets.registry import NAMES, builder, check
-from metaser_jax.datasets.statistics import Statistics
+from metaser_jax.datasets.registry import NAMES, PAPER, builder, check, check_name
+from metaser_jax.datasets.statistics import Published, Statistics
 
-__all__ = ["NAMES", "Statistics", "builder", "check", "is_prepared", "load", "load_statistics", "prepare"]
+__all__ = [
+    "NAMES",
+    "PAPER",
+    "Published",
+    "Statistics",
+    "builder",
+    "check",
+    "check_name",
+    "is_prepared",
+    "load",
+    "load_statistics",
+    "prepare",
+    "prepared_names",
+]

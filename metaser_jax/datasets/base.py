@@ -1,46 +1,58 @@
-"""The TFDS builder that all corpora share: from a folder of recordings to MFCC, labels and speakers on disk.
+"""The TFDS builder that all corpora share: from recordings to MFCC, labels and speakers on disk.
 
-A corpus's own class says what differs: language, file names, emotions. Layout on disk: data_dir/NAME/VERSION/, in
-array_record files, which need no TensorFlow.
+A corpus's own class says what differs: language, file names, emotions, where to get it. Layout on disk:
+data_dir/NAME/VERSION/, or data_dir/NAME/CONFIG/VERSION/, in array_record files, which need no TensorFlow.
 """
 
 import contextlib
 import re
-from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from metaser_jax.datasets import recordings
+from metaser_jax.datasets import files, recordings
+from metaser_jax.datasets.downloads import Download, fetch
 from metaser_jax.datasets.extraction import extract_all
+from metaser_jax.datasets.files import CorpusFile
+from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.recordings import Excluded, Left, Listing, Parsed, Unknown
+from metaser_jax.datasets.statistics import Published
+from metaser_jax.datasets.streaming import write_split
+from metaser_jax.errors import InputError
 from metaser_jax.features import MAX_FRAMES, N_MFCC, RecordingError
 from metaser_jax.labels import EMOTIONS
 
+Said = Parsed | Excluded | Unknown
+
 
 class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Reads manual_dir/NAME/ and writes one example per recording, all in the split "train".
+    """Reads manual_dir/NAME/, or zip archives, or what it downloads, and writes one example per recording.
 
-    Features: mfcc [120, 20] float32; n_frames; label, an index into labels.EMOTIONS; emotion, the corpus's own name of
-    it; speaker; file, the path below manual_dir/NAME; seconds; sample_rate, the file's in Hz. `info.metadata` has the
-    lists `skipped`, `excluded` and `duplicates` of Statistics.
+    Features, all in the split "train": mfcc [120, 20] float32; n_frames; label, an index into labels.EMOTIONS; emotion,
+    the corpus's own name of it; speaker; file, the path below the corpus's folder; seconds; sample_rate, the file's in
+    Hz. `info.metadata` has the lists `skipped`, `excluded`, `duplicates` and `dropped` of Statistics, the language and
+    the options.
 
-    A corpus defines the constants below. Where file names do not tell everything it overrides `parse`, or `find` if
-    the labels are in other files.
+    A corpus defines the constants below. Where file names do not tell everything it overrides `speaker`, or `labels`
+    if the emotions are in other files.
 
     Attributes:
       LANGUAGE: English name of the language.
       LAYOUT: where a recording is, below manual_dir/NAME.
-      STEM: regular expression of a file's whole stem, with the groups `speaker` and `code`.
+      STEM: regular expression (ASCII) of a file's whole stem, with the groups `speaker` and `code`.
       STEM_MEANS: the same for people.
       EMOTION_OF_CODE: code -> (the corpus's own name, one of labels.EMOTIONS).
       NOT_OURS: regular expressions of stems that belong to another part of the corpus -> what they are.
-      PUBLISHED: number of recordings that the corpus's documentation states, if it does.
+      FORMATS: suffixes of the recordings that are read.
+      PUBLISHED: the counts that the corpus's documentation states, if it does.
       MORE_THAN_PUBLISHED: what it means to find more.
+      DOWNLOADS: zip archives that hold the whole corpus; empty if its owners give it to people alone.
+      ARCHIVES: glob patterns of the names of its archives, which may lie in manual_dir itself.
+      LABELLED_BY_USER: whether language and speakers are the user's to say.
     """
 
     LANGUAGE: ClassVar[str]
@@ -51,60 +63,145 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     STEM_MEANS: ClassVar[str]
     EMOTION_OF_CODE: ClassVar[dict[str, tuple[str, str]]]
     NOT_OURS: ClassVar[dict[str, str]] = {}
-    PUBLISHED: ClassVar[int | None] = None
+    FORMATS: ClassVar[tuple[str, ...]] = (".wav", ".flac")
+    PUBLISHED: ClassVar[Published | None] = None
     MORE_THAN_PUBLISHED: ClassVar[str] = "Remove what does not belong to the corpus."
+    DOWNLOADS: ClassVar[tuple[Download, ...]] = ()
+    ARCHIVES: ClassVar[tuple[str, ...]] = ()
+    LABELLED_BY_USER: ClassVar[bool] = False
 
-    def __init__(self, *, skip_bad: bool = False, workers: int = 0, file_format: Any = None, **kwargs: Any):
-        """Args: skip_bad: leave out recordings that cannot be used; workers: as in extract_all; others: TFDS's."""
+    def __init__(self, *, options: Options | None = None, file_format: Any = None, **kwargs: Any):
+        """Args: options: see Options; others: TFDS's."""
+        options = options or Options()
+        for option in ("language", "speaker_pattern"):
+            if getattr(options, option) is not None and not self.LABELLED_BY_USER:
+                raise InputError(f"--{option} is for folder/NAME; {self.name} says it itself. Leave it out.")
         super().__init__(file_format=file_format or "array_record", **kwargs)
         # TFDS makes a pickled builder anew from these arguments.
-        self._original_state |= {"skip_bad": skip_bad, "workers": workers}
-        self.skip_bad = skip_bad
-        self.workers = workers
+        self._original_state |= {"options": options}
+        self.options = options
+
+    @property
+    def corpus_name(self) -> str:
+        """The name in flags and messages: NAME, or NAME/CONFIG where the configuration is not the default."""
+        default = self.get_default_builder_config()
+        if self.builder_config is None or (default and default.name == self.builder_config.name):
+            return self.name
+        return f"{self.name}/{self.builder_config.name}"
+
+    @property
+    def language(self) -> str:
+        """English name of the language."""
+        return self.LANGUAGE
+
+    @property
+    def place(self) -> str:
+        """Name of the corpus's folder below manual_dir."""
+        return self.name
 
     @property
     def layout(self) -> str:
         """Where a recording is, below manual_dir."""
-        return f"{self.name}/{self.LAYOUT}"
+        return f"{self.place}/{self.LAYOUT}"
 
-    def parse(self, path: Path) -> Parsed | Excluded | Unknown:
-        """What the name of one audio file says."""
+    @property
+    def published(self) -> Published | None:
+        """PUBLISHED of the builder's configuration."""
+        return self.PUBLISHED
+
+    @property
+    def emotion_of_code(self) -> dict[str, tuple[str, str]]:
+        """EMOTION_OF_CODE of the builder's configuration."""
+        return self.EMOTION_OF_CODE
+
+    def parse(self, path: PurePath, code_of_stem: Mapping[str, str] | None = None) -> Said:
+        """What is known of one audio file.
+
+        Args:
+          path: below the corpus's folder.
+          code_of_stem: what `labels` returned.
+        """
         for pattern, what in self.NOT_OURS.items():
-            if re.fullmatch(pattern, path.stem):
+            if re.fullmatch(pattern, path.stem, re.ASCII):
                 return Excluded(what)
-        match = re.fullmatch(self.STEM, path.stem)
-        if match is None:
-            return Unknown(f"unknown name {path.stem!r}, expected {self.STEM_MEANS}")
-        code = match["code"]
-        if code not in self.EMOTION_OF_CODE:
-            known = ", ".join(f"{code} {emotion}" for code, (emotion, _) in self.EMOTION_OF_CODE.items())
-            return Unknown(f"unknown emotion {code!r}, expected one of: {known}")
-        return Parsed(match["speaker"], *self.EMOTION_OF_CODE[code])
+        match = re.fullmatch(self.STEM, path.stem, re.ASCII)
+        speaker = match and self.speaker(match, path)
+        if not speaker:
+            return Unknown(f"unknown name, expected {self.STEM_MEANS}")
+        if code_of_stem is None:
+            return self.parsed(speaker, match["code"])
+        if path.stem not in code_of_stem:
+            return Unknown(f"the corpus's label files have no label of it; they have {len(code_of_stem)} others")
+        return self.parsed(speaker, code_of_stem[path.stem])
 
-    def find(self, folder: Path) -> Iterator[tuple[Path, Parsed | Excluded | Unknown]]:
-        """Every audio file of the corpus's folder, and what is known of it."""
-        for path in recordings.audio_files(folder):
-            if path.suffix.lower() in recordings.AUDIO_SUFFIXES:
-                yield path, self.parse(path)
-            else:
-                yield path, Unknown(f"{path.suffix} is not read, expected .wav or .flac")
+    def speaker(self, match: re.Match[str], path: PurePath) -> str | None:
+        """The speaker, from the match of STEM; None if it cannot be told."""
+        return match["speaker"]
+
+    def parsed(self, speaker: str, code: str) -> Said:
+        """The recording of a speaker with an emotion's code."""
+        if code not in self.emotion_of_code:
+            known = ", ".join(f"{code} {emotion}" for code, (emotion, _) in self.emotion_of_code.items())
+            return Unknown(f"unknown emotion {code!r}, expected one of: {known}")
+        return Parsed(speaker, *self.emotion_of_code[code])
+
+    def key(self, path: PurePath, parsed: Parsed) -> str:
+        """What no two recordings of the corpus have in common."""
+        return f"{parsed.speaker}/{path.stem}"
+
+    def labels(self, found: Sequence[CorpusFile]) -> Mapping[str, str] | None:
+        """The emotion's code of each recording by its stem, where the corpus keeps it in other files."""
+        return None
+
+    def find(self, found: Sequence[CorpusFile]) -> Iterator[tuple[CorpusFile, Said]]:
+        """Every audio file, and what is known of it; `found` is all that is there."""
+        code_of_stem = self.labels(found)
+        for one in found:
+            suffix = one.relative.suffix.lower()
+            if suffix in self.FORMATS:
+                yield one, self.parse(one.relative, code_of_stem)
+            elif suffix in recordings.AUDIO_SUFFIXES:
+                yield one, self.not_read(one)
+            elif suffix in recordings.OTHER_ARCHIVE_SUFFIXES:
+                yield one, Excluded("an archive that is not read, unpack it")
+
+    def not_read(self, one: CorpusFile) -> Unknown:
+        """What is said of audio in another format."""
+        return Unknown(f"{one.relative.suffix} is not read, expected {' or '.join(self.FORMATS)}; convert it")
 
     def listing(self, manual_dir: Path) -> Listing:
-        """All recordings below manual_dir/NAME, without opening them.
+        """All recordings below manual_dir, without opening them.
 
         Raises:
-          InputError: the folder is missing or has no recording, a recording is there twice, there are more than were
+          InputError: the corpus is missing or has no recording, a recording is there twice, there are more than were
             published, or (unless skip_bad) a file name cannot be understood.
         """
-        folder = recordings.corpus_folder(manual_dir, self.name, self.layout)
-        found = recordings.listing(folder, self.find(folder))
+        place = recordings.corpus_place(manual_dir, self.place, self.layout, self.ARCHIVES)
+        if isinstance(place, Path):
+            return self._listing(files.files_below(place), str(place))
+        return self._listing(files.files_in(place), ", ".join(map(str, place)))
+
+    def _listing(self, everything: Sequence[CorpusFile], place: str) -> Listing:
+        found = recordings.listing(place, self.find(everything), self.key)
         n_files = len(found.recordings) + len(found.unknown)
-        if found.unknown and not self.skip_bad:
-            raise recordings.bad_recordings(self.name, found.unknown, n_files)
+        if found.unknown and not self.options.skip_bad:
+            raise recordings.bad_recordings(self.corpus_name, found.unknown, n_files)
         if not found.recordings:
-            raise recordings.no_recordings(folder, self.layout, found.excluded)
-        if self.PUBLISHED is not None and len(found.recordings) > self.PUBLISHED:
-            raise recordings.too_many(folder, len(found.recordings), self.PUBLISHED, self.MORE_THAN_PUBLISHED)
+            raise recordings.no_recordings(place, self.layout, everything, found.excluded)
+        if self.published and len(found.recordings) > self.published.utterances:
+            raise recordings.too_many(place, len(found.recordings), self.published.utterances, self.MORE_THAN_PUBLISHED)
+        return found
+
+    def _downloaded(self, dl_manager: tfds.download.DownloadManager) -> Listing:
+        """All recordings of the archives that the corpus is published in. Raises InputError: not all are there."""
+        archives = fetch(self.corpus_name, dl_manager, self.DOWNLOADS, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
+        found = self._listing(files.files_in(archives), f"{self.corpus_name}: the download")
+        if self.published and len(found.recordings) < self.published.utterances:
+            raise InputError(
+                f"{self.corpus_name}: the download has {len(found.recordings)} recordings, the corpus has "
+                f"{self.published.utterances}. Remove {', '.join(map(str, archives))} and try again, or get the "
+                f"recordings yourself and give --manual_dir=MANUAL_DIR:\n{self.MANUAL_DOWNLOAD_INSTRUCTIONS.strip()}"
+            )
         return found
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -124,26 +221,48 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             homepage=self.HOMEPAGE,
             license=self.LICENSE,
             metadata=tfds.core.MetadataDict(),
+            disable_shuffling=True,
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        tfds.disable_progress_bar()  # ours knows how many files there are
-        return {"train": self._generate_examples(self.listing(Path(dl_manager.manual_dir)))}
+        try:
+            manual_dir = Path(dl_manager.manual_dir)
+        except AssertionError:  # TFDS: there is none
+            manual_dir = None
+        if manual_dir is not None:
+            listing = self.listing(manual_dir)
+        elif self.DOWNLOADS:
+            listing = self._downloaded(dl_manager)
+        else:
+            raise not_downloadable(self)
+        return {"train": self._generate_examples(listing)}
+
+    def _generate_splits(self, dl_manager: Any, download_config: Any) -> list[tfds.core.SplitInfo]:
+        # TFDS's own keeps all examples in memory, to shuffle them.
+        return [
+            write_split(generator, self.info.features, self._example_writer(), self._get_filename_template(name))
+            for name, generator in self._split_generators(dl_manager).items()
+        ]
 
     def _generate_examples(self, listing: Listing) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yields (key, example). All bad recordings are found before the first is an error."""
-        bad = list(listing.unknown)
-        files_of_hash = defaultdict(list)
-        paths = [recording.path for recording in listing.recordings]
+        bad, dropped = list(listing.unknown), []
+        files_of_hash: dict[str, list[str]] = {}
+        sources = [recording.source for recording in listing.recordings]
         with (
-            contextlib.closing(extract_all(paths, self.workers)) as results,
-            tqdm(zip(listing.recordings, results, strict=True), self.name, len(paths), unit="file") as progress,
+            contextlib.closing(extract_all(sources, self.options.workers)) as results,
+            tqdm(desc=self.corpus_name, total=len(sources), unit="file") as progress,
         ):
-            for recording, result in progress:
+            for recording, result in zip(listing.recordings, results, strict=True):
+                progress.update()
                 if isinstance(result, RecordingError):
-                    bad.append(Left(recording.file, result.reason))
+                    bad.append(Left(str(recording.source), result.reason))
                     continue
-                files_of_hash[result.sha256].append(recording.file)
+                alike = files_of_hash.setdefault(result.sha256, [])
+                alike.append(recording.source.file)
+                if self.options.drop_duplicates and len(alike) > 1:
+                    dropped.append(Left(recording.source.file, f"byte-identical to {alike[0]}"))
+                    continue
                 yield (
                     recording.key,
                     {
@@ -152,17 +271,20 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                         "label": recording.parsed.label,
                         "emotion": recording.parsed.emotion,
                         "speaker": recording.parsed.speaker,
-                        "file": recording.file,
+                        "file": recording.source.file,
                         "seconds": result.seconds,
                         "sample_rate": result.sample_rate,
                     },
                 )
-        if bad and (not self.skip_bad or not files_of_hash):
-            raise recordings.bad_recordings(self.name, bad, len(paths) + len(listing.unknown))
+        if bad and (not self.options.skip_bad or not files_of_hash):
+            raise recordings.bad_recordings(self.corpus_name, bad, len(sources) + len(listing.unknown))
         self.info.metadata.update(
+            language=listing.language or self.language,
+            options=self.options.of_content(),
             skipped=sorted(bad),
             excluded=listing.excluded,
-            duplicates=sorted(files for files in files_of_hash.values() if len(files) > 1),
+            duplicates=sorted(alike for alike in files_of_hash.values() if len(alike) > 1),
+            dropped=sorted(dropped),
         )
 
     # TFDS prints both to the standard output, where they would stand between the lines of a program's report.
@@ -171,3 +293,11 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _log_download_done(self) -> None:
         pass
+
+
+def not_downloadable(builder: CorpusBuilder) -> InputError:
+    """The error where there are no recordings, and nothing to download."""
+    return InputError(
+        f"{builder.corpus_name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR.\n"
+        f"{builder.MANUAL_DOWNLOAD_INSTRUCTIONS.strip()}"
+    )

@@ -6,6 +6,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from metaser_jax import features
+from metaser_jax.datasets.files import CorpusFile
 from metaser_jax.errors import InputError
 from metaser_jax.features import Extraction, RecordingError
 from metaser_jax.processes import cores, spawn_pool
@@ -15,11 +16,11 @@ MIN_FILES_FOR_PROCESSES = 64
 _CHUNK = 8
 
 
-def extract_all(paths: Sequence[Path], workers: int = 0) -> Iterator[Extraction | RecordingError]:
+def extract_all(paths: Sequence[Path | CorpusFile], workers: int = 0) -> Iterator[Extraction | RecordingError]:
     """Extracts each file; the results are the same, to the bit, for any number of workers.
 
     Args:
-      paths: the files.
+      paths: the files, on disk or in archives.
       workers: number of processes; 0 takes one per core, 1 works in this process.
 
     Yields:
@@ -52,12 +53,12 @@ def extract_all(paths: Sequence[Path], workers: int = 0) -> Iterator[Extraction 
         pool.shutdown(cancel_futures=True)
 
 
-def _extract(path: Path) -> Extraction | RecordingError:
+def _extract(path: Path | CorpusFile) -> Extraction | RecordingError:
     try:
         return features.extract(path)
     except RecordingError as error:
         return RecordingError(error.path, error.reason)  # without the traceback, which keeps the samples alive
 
 
-def _extract_chunk(paths: Sequence[Path]) -> list[Extraction | RecordingError]:
+def _extract_chunk(paths: Sequence[Path | CorpusFile]) -> list[Extraction | RecordingError]:
     return [_extract(path) for path in paths]

@@ -1,20 +1,25 @@
 """From a prepared corpus on disk to arrays in memory."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metaser_jax.corpus import Corpus
-from metaser_jax.datasets.registry import builder, builder_class, quiet
+from metaser_jax.datasets.options import Options
+from metaser_jax.datasets.registry import FOLDER, NAMES, PAPER, builder, builder_class, config_of, quiet
 from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.errors import InputError
 
+# Examples in memory beside what is wanted of them: a corpus's MFCC take much more than the rest.
+_BATCH = 1000
+
 
 def folder_of(name: str, data_dir: str | os.PathLike[str]) -> Path:
-    """Where TFDS puts a corpus: data_dir/NAME/VERSION. Raises InputError: unknown name."""
-    return Path(data_dir, name, str(builder_class(name).VERSION))
+    """Where TFDS puts a corpus: data_dir/NAME/VERSION or data_dir/NAME/CONFIG/VERSION. Raises InputError: its name."""
+    return Path(data_dir, name.partition("/")[0], config_of(name) or "", str(builder_class(name).VERSION))
 
 
 def is_prepared(name: str, data_dir: str | os.PathLike[str]) -> bool:
@@ -22,33 +27,48 @@ def is_prepared(name: str, data_dir: str | os.PathLike[str]) -> bool:
     return _is_complete(folder_of(name, data_dir))
 
 
+def prepared_names(data_dir: str | os.PathLike[str]) -> list[str]:
+    """The corpora that data_dir has, as is_prepared says; those of the paper first, in its order."""
+    paper = [name for first in PAPER for name in NAMES if name.partition("/")[0] == first]
+    others = [name for name in NAMES if name not in paper]
+    own = [f"{FOLDER}/{path.name}" for path in sorted(Path(data_dir, FOLDER).glob("*"))]
+    return [name for name in (*paper, *others, *own) if is_prepared(name, data_dir)]
+
+
 def load(name: str, data_dir: str | os.PathLike[str]) -> Corpus:
     """Reads a prepared corpus into memory, sorted by file.
 
     Args:
-      name: one of NAMES.
+      name: one of NAMES, or folder/ANYTHING.
       data_dir: folder of all prepared corpora.
 
     Raises:
       InputError: unknown name; not prepared in data_dir, or damaged.
     """
-    columns, _ = _read(name, data_dir)
     fields = ("mfcc", "n_frames", "label", "speaker", "file", "seconds")
-    return Corpus(name=name, language=builder_class(name).LANGUAGE, **{field: columns[field] for field in fields})
+    columns, metadata = _read(name, data_dir, fields)
+    return Corpus(name=name, language=metadata["language"], **columns)
 
 
 def load_statistics(name: str, data_dir: str | os.PathLike[str]) -> Statistics:
     """What a prepared corpus consists of. Arguments and errors are those of load."""
-    corpus = builder_class(name)
-    return Statistics.of(name, corpus.LANGUAGE, corpus.PUBLISHED, *_read(name, data_dir))
+    columns, metadata = _read(name, data_dir, ("label", "emotion", "speaker", "seconds", "sample_rate"))
+    return Statistics.of(name, metadata["language"], builder(name, data_dir).published, columns, metadata)
 
 
-def _read(name: str, data_dir: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Each feature of all examples as one array, sorted by file; and the metadata."""
+def _read(
+    name: str, data_dir: str | os.PathLike[str], fields: Sequence[str]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Some features of all examples, each as one array, sorted by file; and the metadata."""
     folder = folder_of(name, data_dir)
     command = f"python experiments/prepare.py --corpora={name} --manual_dir=RECORDINGS --data_dir={data_dir}"
     if not _is_complete(folder):
-        there = sorted(f"{path.parent.name} {path.name}" for path in Path(data_dir).glob("*/*") if _is_complete(path))
+        there = sorted(
+            " ".join(path.parent.relative_to(data_dir).parts)
+            for depth in ("*/*", "*/*/*")
+            for path in Path(data_dir).glob(f"{depth}/dataset_info.json")
+            if _is_complete(path.parent)
+        )
         raise InputError(
             f"{name} {folder.name} is not prepared in --data_dir={data_dir}; prepared there: "
             f"{', '.join(there) or 'nothing'}. To prepare it: {command}"
@@ -56,24 +76,31 @@ def _read(name: str, data_dir: str | os.PathLike[str]) -> tuple[dict[str, np.nda
     try:
         with quiet():
             prepared = builder(name, data_dir)
-            source = prepared.as_data_source("train")
-            examples = source.__getitems__(list(range(len(source))))
-            metadata = {key: prepared.info.metadata[key] for key in ("skipped", "excluded", "duplicates")}
+            columns = _columns(prepared, fields)
+            # A corpus that was prepared before there was a choice has none of these three.
+            since = {"language": prepared.language, "options": Options().of_content(), "dropped": []}
+            stored = since | dict(prepared.info.metadata)
+            metadata = {key: stored[key] for key in (*since, "skipped", "excluded", "duplicates")}
     except Exception as error:  # whatever TFDS, protobuf, JSON and array_record raise
         raise InputError(f"{folder} is damaged ({error}). Prepare it again: {command} --overwrite") from error
-    return _columns(examples, prepared.info.features), metadata
+    return columns, metadata
 
 
-def _columns(examples: list[dict[str, Any]], features: Any) -> dict[str, np.ndarray]:
-    columns = {}
-    for name, feature in features.items():
-        values = [example[name] for example in examples]
-        if feature.np_dtype == np.object_:  # text
-            columns[name] = np.array([value.decode("utf-8") for value in values])
-        else:
-            columns[name] = np.array(values, np.int32 if name == "label" else feature.np_dtype)
-    order = np.argsort(columns["file"])
-    return {name: column[order] for name, column in columns.items()}
+def _columns(prepared: Any, fields: Sequence[str]) -> dict[str, np.ndarray]:
+    wanted = {name: prepared.info.features[name] for name in {*fields, "file"}}
+    source = prepared.as_data_source("train")
+    parts = {name: [] for name in wanted}
+    for start in range(0, len(source), _BATCH):
+        examples = source.__getitems__(list(range(start, min(start + _BATCH, len(source)))))
+        for name, feature in wanted.items():
+            values = [example[name] for example in examples]
+            if feature.np_dtype == np.object_:  # text
+                parts[name].append(np.array([value.decode("utf-8") for value in values]))
+            else:
+                parts[name].append(np.array(values, np.int32 if name == "label" else feature.np_dtype))
+    columns = {name: np.concatenate(part) for name, part in parts.items()}
+    order = np.argsort(columns["file"], kind="stable")
+    return {name: columns[name][order] for name in fields}
 
 
 def _is_complete(folder: Path) -> bool:

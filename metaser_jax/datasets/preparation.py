@@ -5,8 +5,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from metaser_jax.datasets.loading import folder_of, is_prepared, load_statistics
+from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.registry import builder, check, quiet
 from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.errors import InputError
@@ -14,12 +16,11 @@ from metaser_jax.errors import InputError
 
 def prepare(
     name: str,
-    manual_dir: str | os.PathLike[str],
+    manual_dir: str | os.PathLike[str] | None,
     data_dir: str | os.PathLike[str],
     *,
-    skip_bad: bool = False,
-    workers: int = 0,
     overwrite: bool = False,
+    **options: Any,
 ) -> Statistics:
     """Extracts the features of one corpus, unless it is prepared already; shows a progress bar.
 
@@ -27,33 +28,40 @@ def prepare(
     is put back if the run fails.
 
     Args:
-      name: one of NAMES.
-      manual_dir: folder with the corpus's folder.
+      name: one of NAMES, or folder/ANYTHING.
+      manual_dir: folder with the corpus's folder or its zip archives; None downloads it into data_dir/downloads.
       data_dir: folder of all prepared corpora; made if it is missing.
-      skip_bad: leave out recordings that cannot be used, instead of raising an error.
-      workers: processes that extract features; 0 takes one per core. The result does not depend on it.
       overwrite: prepare it again.
+      **options: those of Options; they must be those of a corpus that is prepared already.
 
     Raises:
-      InputError: unknown name; recordings that are missing or cannot be used; data_dir cannot be written.
+      InputError: unknown name or option; recordings that are missing or cannot be used; a download that fails; data_dir
+        cannot be written, or has the corpus prepared with other options.
     """
+    wanted = Options(**options).of_content()
     if overwrite or not is_prepared(name, data_dir):
-        check(name, manual_dir, skip_bad=skip_bad)
+        check(name, manual_dir, **options)
         try:
             with _replacing(folder_of(name, data_dir)):
-                _run(name, manual_dir, data_dir, skip_bad, workers)
+                _run(name, manual_dir, data_dir, options)
         except OSError as error:
             raise InputError(f"{name} could not be prepared in --data_dir={data_dir}: {error}") from error
-    return load_statistics(name, data_dir)
+    statistics = load_statistics(name, data_dir)
+    for option, value in wanted.items():
+        if statistics.options[option] != value:
+            raise InputError(
+                f"{name} is prepared in --data_dir={data_dir} with {option}={statistics.options[option]!r}, and now "
+                f"--{option}={value!r} is asked for. Give --overwrite to prepare it again, or another --data_dir."
+            )
+    return statistics
 
 
-def _run(name: str, manual_dir: str, data_dir: str, skip_bad: bool, workers: int) -> None:
+def _run(name: str, manual_dir: str | os.PathLike[str] | None, data_dir: str, options: dict[str, Any]) -> None:
     import tensorflow_datasets as tfds
 
-    corpus = builder(name, data_dir, skip_bad=skip_bad, workers=workers)
     with quiet():
-        corpus.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=os.path.abspath(manual_dir))
+        builder(name, data_dir, **options).download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir and os.path.abspath(manual_dir))
         )
 
 

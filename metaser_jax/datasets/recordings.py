@@ -2,15 +2,20 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatch
+from itertools import groupby
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from metaser_jax.datasets.files import CorpusFile
 from metaser_jax.errors import InputError
 
-AUDIO_SUFFIXES = (".flac", ".wav")
-OTHER_AUDIO_SUFFIXES = (".aac", ".aif", ".aiff", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wma")
+AUDIO_SUFFIXES = (".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma")
+# Zip archives are read.
+OTHER_ARCHIVE_SUFFIXES = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip")
 MAX_LISTED = 20
+_MAX_FILES = 5
 
 
 class Parsed(NamedTuple):
@@ -40,138 +45,140 @@ class Unknown(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """One recording to read; `file` is its posix path below the corpus's folder, `key` is unique in the corpus."""
+    """One recording to read, and what is known of it; `key` is unique in the corpus."""
 
-    path: Path
-    file: str
+    source: CorpusFile
     key: str
     parsed: Parsed
 
 
 class Left(NamedTuple):
-    """A file that is left out, and why."""
+    """A file that is left out, and why; a member of an archive as "ARCHIVE: MEMBER"."""
 
     file: str
     reason: str
 
 
 class Listing(NamedTuple):
-    """All audio files of a corpus, each in one of the three, sorted by file."""
+    """All audio files of a corpus, each in one of the three, sorted by file; and the language, if a file says it."""
 
     recordings: tuple[Recording, ...]
     excluded: tuple[Left, ...]
     unknown: tuple[Left, ...]
+    language: str | None = None
 
 
-def corpus_folder(manual_dir: str | os.PathLike[str], name: str, layout: str) -> Path:
-    """The folder `name` (in any case) of manual_dir.
+def corpus_place(
+    manual_dir: str | os.PathLike[str], name: str, layout: str, patterns: Sequence[str] = ()
+) -> Path | list[Path]:
+    """Where a corpus is below manual_dir: its folder, or else its zip archives that lie directly in manual_dir.
+
+    Args:
+      manual_dir: the folder that the user names.
+      name: of the corpus's folder or NAME.zip, in any case.
+      layout: for the message, where a recording is expected.
+      patterns: glob patterns of the names under which its archives are published.
 
     Raises:
-      InputError: it is missing; the message says what is there and what was expected.
+      InputError: there is neither; the message says what is there and what was expected.
     """
     manual_dir = Path(manual_dir)
     expected = f"Expected layout: {manual_dir / layout}"
     if not manual_dir.is_dir():
         what = "is a file" if manual_dir.exists() else "does not exist"
         raise InputError(f"--manual_dir: {manual_dir} {what}. {expected}")
-    folders = {child.name: child for child in sorted(manual_dir.iterdir()) if child.is_dir()}
+    children = sorted(manual_dir.iterdir())
+    folders = {child.name: child for child in children if child.is_dir()}
     by_lower_case = {folder.lower(): child for folder, child in folders.items()} | folders
-    if name in by_lower_case:
-        return by_lower_case[name]
+    if name in by_lower_case or name.lower() in by_lower_case:
+        return by_lower_case.get(name) or by_lower_case[name.lower()]
+    wanted = [f"{name}.zip", *patterns]
+    archives = [
+        child
+        for child in children
+        if child.is_file() and any(fnmatch(child.name.lower(), pattern.lower()) for pattern in wanted)
+    ]
+    if archives:
+        return archives
     hint = ""
-    if manual_dir.name.lower() == name:
+    if manual_dir.name.lower() == name.lower():
         hint = f" If {manual_dir} is the corpus itself, pass the folder above it: --manual_dir={manual_dir.parent}."
     raise InputError(
-        f"{name}: --manual_dir={manual_dir} has no folder {name!r}; it has {_names(folders) or 'no folders'}. "
-        f"{expected}{hint}"
+        f"{name}: --manual_dir={manual_dir} has no folder {name!r} and no archive {' or '.join(wanted)}; it has "
+        f"{_names(folders) or 'no folders'}. {expected}{hint}"
     )
 
 
-def audio_files(folder: Path) -> list[Path]:
-    """All audio files anywhere below `folder`, readable or not; hidden files and macOS's ._ copies are none.
-
-    Raises:
-      InputError: a folder cannot be read.
-    """
-    return [path for path in _files(folder) if path.suffix.lower() in AUDIO_SUFFIXES + OTHER_AUDIO_SUFFIXES]
-
-
-def listing(folder: Path, pairs: Iterable[tuple[Path, Parsed | Excluded | Unknown]]) -> Listing:
+def listing(
+    place: str,
+    pairs: Iterable[tuple[CorpusFile, Parsed | Excluded | Unknown]],
+    key: Callable[[PurePath, Parsed], str],
+) -> Listing:
     """Sorts what a corpus says of its files.
 
     Args:
-      folder: the corpus's folder.
+      place: where they are, for messages.
       pairs: every audio file and what is known of it.
+      key: (its path, what is known) -> what no two recordings have in common.
 
     Raises:
-      InputError: the same recording is there twice, in two formats or in two folders.
+      InputError: the same recording is there twice, in two formats, folders or archives.
     """
     recordings, excluded, unknown = [], [], []
-    for path, said in pairs:
-        file = path.relative_to(folder).as_posix()
+    for source, said in pairs:
         match said:
             case Parsed():
-                recordings.append(Recording(path, file, f"{said.speaker}/{path.stem}", said))
+                recordings.append(Recording(source, key(source.relative, said), said))
             case Excluded(reason):
-                excluded.append(Left(file, reason))
+                excluded.append(Left(str(source), reason))
             case Unknown(reason):
-                unknown.append(Left(file, reason))
-    recordings.sort(key=lambda recording: recording.file)
-    _check_unique(folder, recordings)
+                unknown.append(Left(str(source), reason))
+    recordings.sort(key=lambda recording: recording.source.file)
+    _check_unique(place, recordings)
     return Listing(tuple(recordings), tuple(sorted(excluded)), tuple(sorted(unknown)))
 
 
-def no_recordings(folder: Path, layout: str, excluded: Sequence[Left]) -> InputError:
-    """The error for a folder without any recording of the corpus."""
-    suffixes = Counter(path.suffix.lower() or path.name for path in _files(folder))
+def no_recordings(place: str, layout: str, files: Sequence[CorpusFile], excluded: Sequence[Left]) -> InputError:
+    """The error for a place without any recording of the corpus; `files` is all that is there."""
+    suffixes = Counter(one.relative.suffix.lower() or one.relative.name for one in files)
     found = ", ".join(f"{n} {suffix}" for suffix, n in suffixes.most_common(5)) or "no files"
     reasons = sorted({left.reason for left in excluded})
     not_part = f" (not part of this corpus: {'; '.join(reasons)})" if reasons else ""
-    return InputError(
-        f"{folder} has no .wav or .flac file of this corpus; found {found}{not_part}. "
-        f"Expected layout: {folder.parent / layout} (archives must be unpacked)"
-    )
+    return InputError(f"{place} has no recording of this corpus; found {found}{not_part}. Expected layout: {layout}")
 
 
-def too_many(folder: Path, n_found: int, n_published: int, meaning: str) -> InputError:
-    """The error for a folder with more recordings than its corpus has."""
-    return InputError(f"{folder} has {n_found} recordings, the corpus has {n_published}. {meaning}")
+def too_many(place: str, n_found: int, n_published: int, meaning: str) -> InputError:
+    """The error for more recordings than the corpus has."""
+    return InputError(f"{place} has {n_found} recordings, the corpus has {n_published}. {meaning}")
 
 
 def bad_recordings(name: str, bad: Sequence[Left], n_files: int) -> InputError:
     """The one error for all recordings of a corpus that cannot be used."""
     lines = [f"{name}: {len(bad)} of {n_files} recordings cannot be used:"]
-    lines += _shortened([f"  {file}: {reason}" for file, reason in bad])
+    lines += _shortened([f"  {line}" for line in by_reason(bad)])
     lines.append("Replace or remove them, or leave them out with --skip_bad (they are then counted and listed).")
     return InputError("\n".join(lines))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Files that are not hidden, below `folder`; links to folders are followed, each folder is entered once."""
-
-    def stop(error: OSError) -> None:
-        raise InputError(f"{error.filename} cannot be read ({error.strerror}).") from error
-
-    entered = set()
-    for parent, folders, names in os.walk(folder, followlinks=True, onerror=stop):
-        real = os.path.realpath(parent)
-        if real in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+def by_reason(left: Iterable[Left]) -> list[str]:
+    """One line per reason: "FILE, FILE and N more: REASON"."""
+    lines = []
+    for reason, group in groupby(sorted(left, key=lambda one: (one.reason, one.file)), key=lambda one: one.reason):
+        files = [one.file for one in group]
+        more = f" and {len(files) - _MAX_FILES} more" if len(files) > _MAX_FILES else ""
+        lines.append(f"{', '.join(files[:_MAX_FILES])}{more}: {reason}")
+    return lines
 
 
-def _check_unique(folder: Path, recordings: Sequence[Recording]) -> None:
-    first: dict[str, str] = {}
+def _check_unique(place: str, recordings: Sequence[Recording]) -> None:
+    first: dict[str, CorpusFile] = {}
     twice = []
     for recording in recordings:
-        other = first.setdefault(recording.key, recording.file)
-        if other != recording.file:
-            twice.append(f"  {other} and {recording.file}")
+        other = first.setdefault(recording.key, recording.source)
+        if other is not recording.source:
+            twice.append(f"  {other} and {recording.source}")
     if twice:
-        lines = [f"{folder}: the same speaker and file name twice, {len(twice)} times:", *_shortened(twice)]
+        lines = [f"{place}: the same speaker and file name twice, {len(twice)} times:", *_shortened(twice)]
         raise InputError("\n".join([*lines, "Keep one of each and move the other out of the folder."]))
 
 

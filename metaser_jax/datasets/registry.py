@@ -3,16 +3,22 @@
 import contextlib
 import importlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
-from metaser_jax.errors import check_choice
+from metaser_jax.datasets.options import Options
+from metaser_jax.errors import InputError, check_choice
 
 if TYPE_CHECKING:
     from metaser_jax.datasets.base import CorpusBuilder
+
+# The eight of the paper, sources first, in the order of its Table 1.
+PAPER = ("tess", "ravdess", "savee", "iemocap", "emodb", "emovo", "shemo", "urdu")
+FOLDER = "folder"
 
 _CLASSES = {
     "demo_english": "demo.demo_dataset_builder:DemoEnglish",
@@ -20,46 +26,72 @@ _CLASSES = {
     "demo_italian": "demo.demo_dataset_builder:DemoItalian",
     "demo_persian": "demo.demo_dataset_builder:DemoPersian",
     "demo_urdu": "demo.demo_dataset_builder:DemoUrdu",
-    "emodb": "emodb.emodb_dataset_builder:Builder",
-    "ravdess": "ravdess.ravdess_dataset_builder:Builder",
-    "urdu": "urdu.urdu_dataset_builder:Builder",
+    FOLDER: "folder.folder_dataset_builder:Builder",
+    **{name: f"{name}.{name}_dataset_builder:Builder" for name in PAPER},
 }
-NAMES = tuple(sorted(_CLASSES))
+# Other labels of the same recordings, as TFDS's configurations; the first of a corpus goes by its name alone.
+_CONFIGS = {
+    "iemocap": ("excited_apart", "excited_as_happy"),
+    "shemo": ("file_names", "corrected"),
+}
+_WITH_CONFIG = [f"{name}/{config}" for name, configs in _CONFIGS.items() for config in configs[1:]]
+NAMES = tuple(sorted([*(name for name in _CLASSES if name != FOLDER), *_WITH_CONFIG]))
+
+
+def check_name(name: str, what: str = "corpus") -> str:
+    """Returns the name if it is one of NAMES, or folder/ANYTHING. Raises InputError otherwise."""
+    if name.partition("/")[0] != FOLDER:
+        return check_choice(what, name, [*NAMES, f"{FOLDER}/NAME"])
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name.partition("/")[2], re.ASCII):
+        raise InputError(
+            f"{what}: got {name!r}, expected {FOLDER}/NAME, where NAME is the name of a folder below --manual_dir, in "
+            "letters, digits, '_', '-' and '.'."
+        )
+    return name
 
 
 def builder_class(name: str) -> type["CorpusBuilder"]:
     """The class of one corpus. Raises InputError: unknown name."""
-    module, _, class_name = _CLASSES[check_choice("corpus", name, NAMES)].partition(":")
+    module, _, class_name = _CLASSES[check_name(name).partition("/")[0]].partition(":")
     return getattr(importlib.import_module(f"metaser_jax.datasets.{module}"), class_name)
 
 
-def builder(
-    name: str, data_dir: str | os.PathLike[str], *, skip_bad: bool = False, workers: int = 0
-) -> "CorpusBuilder":
+def config_of(name: str) -> str | None:
+    """The name of the TFDS configuration that a corpus's name says or implies; None if it has none."""
+    base, _, config = name.partition("/")
+    return config or _CONFIGS.get(base, (None,))[0]
+
+
+def builder(name: str, data_dir: str | os.PathLike[str], **options: Any) -> "CorpusBuilder":
     """The TFDS builder of one corpus.
 
     Args:
-      name: one of NAMES.
+      name: one of NAMES, or folder/ANYTHING.
       data_dir: folder of all prepared corpora.
-      skip_bad: leave out recordings that cannot be used, instead of raising an error.
-      workers: processes that extract features; 0 takes one per core. The result does not depend on it.
+      **options: those of Options.
 
     Raises:
-      InputError: unknown name.
+      InputError: unknown name; an option that the corpus does not have, or that cannot be understood.
     """
     make = builder_class(name)
     with quiet():
-        return make(data_dir=os.fspath(data_dir), skip_bad=skip_bad, workers=workers)
+        return make(data_dir=os.fspath(data_dir), config=config_of(name), options=Options(**options))
 
 
-def check(name: str, manual_dir: str | os.PathLike[str], *, skip_bad: bool = False) -> None:
-    """Looks at the recordings of a corpus, without opening them.
+def check(name: str, manual_dir: str | os.PathLike[str] | None, **options: Any) -> None:
+    """Looks at the recordings of a corpus, without opening them; without manual_dir, whether it can be downloaded.
 
     Raises:
       InputError: unknown name, or what CorpusBuilder.listing says.
     """
     # A builder wants a data_dir; nothing is written there.
-    builder(name, manual_dir, skip_bad=skip_bad).listing(Path(manual_dir))
+    corpus = builder(name, manual_dir or ".", **options)
+    if manual_dir is not None:
+        corpus.listing(Path(manual_dir))
+    elif not corpus.DOWNLOADS:
+        from metaser_jax.datasets.base import not_downloadable
+
+        raise not_downloadable(corpus)
 
 
 @contextlib.contextmanager

@@ -3,15 +3,26 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaser_jax.datasets.recordings import Left
+from metaser_jax.datasets.recordings import Left, by_reason
 from metaser_jax.labels import EMOTIONS
 
-_MAX_FILES = 5
+
+class Published(NamedTuple):
+    """What the documentation of a corpus states.
+
+    Attributes:
+      utterances: number of utterances.
+      speakers: number of speakers.
+      emotions: utterances of our emotions, e.g. {"angry": 192}.
+    """
+
+    utterances: int
+    speakers: int
+    emotions: Mapping[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,20 +33,22 @@ class Statistics:
       name: the corpus's name, e.g. "urdu".
       language: English name of the language.
       utterances: number of utterances.
-      published: number of utterances that the corpus's documentation states, if it does.
+      published: what the corpus's documentation states, if it does.
       speakers: number of speakers.
       emotions: (label, the corpus's own name of the emotion) -> utterances, in the order of labels.EMOTIONS.
       seconds: sum of the durations.
       sample_rates: rate in Hz of the files -> utterances.
       skipped: recordings that could not be used (skip_bad).
       excluded: recordings of other parts of the corpus, e.g. songs.
-      duplicates: groups of files with identical bytes; all of them are among the utterances.
+      duplicates: groups of files with identical bytes; all of them are among the utterances, unless
+      dropped: recordings left out because another is byte-identical (drop_duplicates).
+      options: what was chosen when it was prepared (Options.of_content).
     """
 
     name: str
     language: str
     utterances: int
-    published: int | None
+    published: Published | None
     speakers: int
     emotions: dict[tuple[str, str], int]
     seconds: float
@@ -43,13 +56,15 @@ class Statistics:
     skipped: tuple[Left, ...]
     excluded: tuple[Left, ...]
     duplicates: tuple[tuple[str, ...], ...]
+    dropped: tuple[Left, ...]
+    options: dict[str, Any]
 
     @classmethod
     def of(
         cls,
         name: str,
         language: str,
-        published: int | None,
+        published: Published | None,
         columns: Mapping[str, np.ndarray],
         metadata: Mapping[str, Sequence[Any]],
     ) -> "Statistics":
@@ -67,13 +82,22 @@ class Statistics:
             skipped=tuple(Left(*left) for left in metadata["skipped"]),
             excluded=tuple(Left(*left) for left in metadata["excluded"]),
             duplicates=tuple(tuple(files) for files in metadata["duplicates"]),
+            dropped=tuple(Left(*left) for left in metadata["dropped"]),
+            options=dict(metadata["options"]),
         )
+
+    def counts(self) -> dict[str, int]:
+        """Utterances of each of our emotions that occurs, in the order of labels.EMOTIONS."""
+        counts: Counter[str] = Counter()
+        for (label, _), n in self.emotions.items():
+            counts[label] += n
+        return dict(counts)
 
     def report(self) -> str:
         """Several lines of text."""
         complete = ""
-        if self.published is not None and self.utterances != self.published:
-            complete = f" of {self.published} published"
+        if self.published is not None and self.utterances != self.published.utterances:
+            complete = f" of {self.published.utterances} published"
         rates = ", ".join(f"{rate:,} Hz ({n})" for rate, n in self.sample_rates.items())
         width = max(len(own) for _, own in self.emotions)
         lines = [
@@ -83,7 +107,8 @@ class Statistics:
             f"  sampling rates: {rates}",
             *_lines("skipped", self.skipped),
             *_lines("not part of this corpus", self.excluded),
-            f"  byte-identical recordings, all kept: {len(self.duplicates) or 'none'}",
+            f"  byte-identical recordings, {'the first of each' if self.dropped else 'all'} kept: "
+            f"{len(self.duplicates) or 'none'}",
             *(f"    {' = '.join(files)}" for files in self.duplicates),
         ]
         return "\n".join(lines)
@@ -91,9 +116,4 @@ class Statistics:
 
 def _lines(title: str, left: Sequence[Left]) -> list[str]:
     """The files that were left out, grouped by reason."""
-    lines = [f"  {title}: {len(left) or 'none'}"]
-    for reason, group in groupby(sorted(left, key=lambda one: one.reason), key=lambda one: one.reason):
-        files = [one.file for one in group]
-        more = f" and {len(files) - _MAX_FILES} more" if len(files) > _MAX_FILES else ""
-        lines.append(f"    {', '.join(files[:_MAX_FILES])}{more}: {reason}")
-    return lines
+    return [f"  {title}: {len(left) or 'none'}", *(f"    {line}" for line in by_reason(left))]

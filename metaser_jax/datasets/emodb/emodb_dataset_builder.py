@@ -5,6 +5,8 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from metaser_jax.datasets.base import CorpusBuilder
+from metaser_jax.datasets.downloads import Download
+from metaser_jax.datasets.statistics import Published
 
 
 class Builder(CorpusBuilder):
@@ -15,19 +17,20 @@ class Builder(CorpusBuilder):
     HOMEPAGE = "http://emodb.bilderbar.info"
     LICENSE = "See the site of the corpus, which asks to cite Burkhardt et al., 2005."
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    Get http://emodb.bilderbar.info/download/download.zip (about 40 MB), unpack it and put its folder wav into
+    Get http://emodb.bilderbar.info/download/download.zip (about 40 MB), and put it, or its folder wav, into
     MANUAL_DIR/emodb/.
     """
 
     LANGUAGE = "German"
     LAYOUT = "**/wav/03a01Fa.wav"
-    PUBLISHED = 535
+    PUBLISHED = Published(535, 10, {"angry": 127, "happy": 71, "neutral": 79, "sad": 62})
+    DOWNLOADS = (Download("http://emodb.bilderbar.info/download/download.zip"),)
     MORE_THAN_PUBLISHED = (
         "The 2.0 release adds 281 recordings that listeners did not agree on, under names of the same form; use the "
         "first release, http://emodb.bilderbar.info/download/download.zip."
     )
-    STEM = r"(?P<speaker>\d\d)[ab]\d\d(?P<code>[A-Z])[a-f]"
-    STEM_MEANS = "speaker (2 digits), text (a or b, 2 digits), emotion (a letter), take (a to f), e.g. 03a01Fa"
+    STEM = r"(?P<speaker>03|08|09|1[0-6])[ab]\d\d(?P<code>[A-Z])[a-f]"
+    STEM_MEANS = "speaker (03, 08 to 16), text (a or b, 2 digits), emotion (a letter), take (a to f), e.g. 03a01Fa"
     EMOTION_OF_CODE: ClassVar = {  # initials of the German words
         "W": ("anger", "angry"),
         "F": ("happiness", "happy"),

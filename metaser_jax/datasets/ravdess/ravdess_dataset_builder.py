@@ -5,6 +5,8 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from metaser_jax.datasets.base import CorpusBuilder
+from metaser_jax.datasets.downloads import Download
+from metaser_jax.datasets.statistics import Published
 
 
 class Builder(CorpusBuilder):
@@ -16,16 +18,24 @@ class Builder(CorpusBuilder):
     LICENSE = "CC BY-NC-SA 4.0"
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Get Audio_Speech_Actors_01-24.zip (208,468,073 bytes, md5 bc696df654c87fed845eb13823edef8a) from
-    https://zenodo.org/record/1188976, unpack it and put its folders Actor_01 to Actor_24 into MANUAL_DIR/ravdess/.
+    https://zenodo.org/record/1188976, and put it, or its folders Actor_01 to Actor_24, into MANUAL_DIR/ravdess/.
     """
 
     LANGUAGE = "English"
     LAYOUT = "**/Actor_01/03-01-05-01-02-01-01.wav"
-    PUBLISHED = 1440
-    STEM = r"03-01-(?P<code>\d\d)-\d\d-\d\d-\d\d-(?P<speaker>\d\d)"
+    PUBLISHED = Published(1440, 24, {"angry": 192, "happy": 192, "neutral": 96, "sad": 192})
+    DOWNLOADS = (
+        Download(
+            "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip",
+            size=208_468_073,
+            md5="bc696df654c87fed845eb13823edef8a",
+        ),
+    )
+    ARCHIVES = ("Audio_Speech_Actors_01-24.zip",)
+    STEM = r"03-01-(?P<code>\d\d)-0[12]-0[12]-0[12]-(?P<speaker>0[1-9]|1\d|2[0-4])"
     STEM_MEANS = (
-        "seven numbers of two digits: 03 (audio), 01 (speech), emotion, intensity, statement, repetition, actor, "
-        "e.g. 03-01-05-01-02-01-12"
+        "seven numbers of two digits: 03 (audio), 01 (speech), emotion, intensity, statement, repetition (each 01 or "
+        "02), actor (01 to 24), e.g. 03-01-05-01-02-01-12"
     )
     NOT_OURS: ClassVar = {
         r"0[12](-\d\d){6}": "from a video recording (modality 01 or 02)",

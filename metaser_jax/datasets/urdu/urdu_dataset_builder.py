@@ -5,6 +5,8 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from metaser_jax.datasets.base import CorpusBuilder
+from metaser_jax.datasets.downloads import Download
+from metaser_jax.datasets.statistics import Published
 
 
 class Builder(CorpusBuilder):
@@ -15,14 +17,18 @@ class Builder(CorpusBuilder):
     HOMEPAGE = "https://github.com/siddiquelatif/URDU-Dataset"
     LICENSE = "Free for research; see the repository of the corpus."
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    Get https://github.com/siddiquelatif/URDU-Dataset (git clone, or its zip archive, unpacked) and put its folders
-    Angry, Happy, Neutral and Sad into MANUAL_DIR/urdu/.
+    Get https://github.com/siddiquelatif/URDU-Dataset (git clone, or its zip archive), and put its folders Angry, Happy,
+    Neutral and Sad, or the archive, into MANUAL_DIR/urdu/.
     """
 
     LANGUAGE = "Urdu"
     LAYOUT = "**/Angry/SM1_F1_A01.wav"
-    PUBLISHED = 400
-    # The speaker's number, not "38 speakers" of the corpus's own README: the names show 29.
+    # Its README says 38 speakers, its names show 29.
+    PUBLISHED = Published(400, 38, {"angry": 100, "happy": 100, "neutral": 100, "sad": 100})
+    DOWNLOADS = (
+        Download("https://github.com/siddiquelatif/URDU-Dataset/archive/4b546d4e0fa36d1c86c53a281631b2ab7ce2fdec.zip"),
+    )
+    ARCHIVES = ("URDU-Dataset*.zip",)
     STEM = r"(?P<speaker>S[MF]\d+)_F\d+_(?P<code>[A-Z])\d+"
     STEM_MEANS = "S, M or F, speaker_F, file_emotion, number, e.g. SM1_F10_A010"
     EMOTION_OF_CODE: ClassVar = {

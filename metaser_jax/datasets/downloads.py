@@ -1,0 +1,99 @@
+"""Downloads through TFDS's manager: cached below data_dir/downloads, verified, and over within seconds if they fail."""
+
+import contextlib
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import downloader
+
+from metaser_jax.errors import InputError
+
+CONNECT_SECONDS = 10
+# Without a byte for as long, a download has failed.
+READ_SECONDS = 60
+_RETRIES = 2
+
+
+class Download(NamedTuple):
+    """One file to download.
+
+    Attributes:
+      url: of the file.
+      size: in bytes, where it is published.
+      md5: hexadecimal, where it is published. A sha256 stands in the builder's checksums.tsv, which TFDS verifies.
+    """
+
+    url: str
+    size: int | None = None
+    md5: str | None = None
+
+
+def fetch(
+    name: str, dl_manager: tfds.download.DownloadManager, downloads: Sequence[Download], instructions: str
+) -> list[Path]:
+    """The downloaded files, from an earlier run if they are there.
+
+    Args:
+      name: the corpus's name.
+      dl_manager: of the builder.
+      downloads: what to fetch.
+      instructions: for the message, how to get the files by hand.
+
+    Raises:
+      InputError: one cannot be fetched, or is not what was published; it names the URL, the reason and the manual way.
+    """
+    paths = []
+    for download in downloads:
+        try:
+            with _impatient():
+                path = Path(dl_manager.download(download.url))
+            _verify(path, download)
+        except Exception as error:  # whatever requests, urllib3, TFDS and the file system raise
+            raise InputError(
+                f"{name}: the download of {download.url} failed: {_reason(error)}\nTo go on without it, get the "
+                f"recordings yourself and give --manual_dir=MANUAL_DIR:\n{instructions.strip()}"
+            ) from error
+        paths.append(path)
+    return paths
+
+
+@contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    """TFDS's downloader sets no time-outs and retries for minutes, and has no argument for either."""
+    kept = downloader.MAX_RETRIES, downloader._open_url
+    downloader.MAX_RETRIES = _RETRIES
+    downloader._open_url = functools.partial(kept[1], timeout=(CONNECT_SECONDS, READ_SECONDS))
+    try:
+        yield
+    finally:
+        downloader.MAX_RETRIES, downloader._open_url = kept
+
+
+def _verify(path: Path, download: Download) -> None:
+    """Raises ValueError, and removes the file lest it be taken for a good one, unless it is the published one."""
+    size = path.stat().st_size
+    wrong = None
+    if download.size is not None and size != download.size:
+        wrong = f"it has {size:,} bytes, expected {download.size:,}"
+    elif download.md5 is not None:
+        with path.open("rb") as file:
+            md5 = hashlib.file_digest(file, "md5").hexdigest()
+        if md5 != download.md5:
+            wrong = f"its md5 is {md5}, expected {download.md5}"
+    if wrong:
+        path.unlink()
+        raise ValueError(f"the file is not the published one: {wrong}.")
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause that says something; requests and urllib3 wrap it several times."""
+    text = str(error)
+    if isinstance(error, tfds.download.DownloadError) or type(error) is ValueError:
+        return text
+    if "wrong checksum" in text:
+        return "the file is not the published one: " + " ".join(text.splitlines()[1:3]).replace("* ", "")
+    return f"{type(error).__name__}: {text}"

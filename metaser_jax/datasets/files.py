@@ -1,0 +1,163 @@
+"""The files of a corpus: below a folder on disk, and inside zip archives there, which are read without unpacking.
+
+Nothing is written, so an archive takes no further space and a run that is killed leaves nothing behind. A member has
+the path that it would have if its archive were unpacked where it lies, so a corpus is the same either way.
+"""
+
+import errno
+import functools
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from metaser_jax.errors import InputError
+
+# No recording is as large; a header that says so is damaged, or meant to fill the memory.
+MAX_MEMBER_BYTES = 2**30
+
+
+class CorpusFile(NamedTuple):
+    """One file.
+
+    Attributes:
+      file: posix path below the corpus's folder.
+      path: the file on disk, or the zip archive that has it.
+      member: its name in the archive, if it is in one.
+      size: in bytes.
+    """
+
+    file: str
+    path: Path
+    member: str | None
+    size: int
+
+    @property
+    def relative(self) -> PurePosixPath:
+        """`file` as a path: its stem, suffix and folders."""
+        return PurePosixPath(self.file)
+
+    def __str__(self) -> str:
+        return f"{self.path.name}: {self.member}" if self.member else self.file
+
+    def read_bytes(self) -> bytes:
+        """The content. Raises OSError, whose strerror says what is wrong."""
+        if self.member is None:
+            return self.path.read_bytes()
+        try:
+            return _archive(self.path).read(self.member)
+        # Damaged, encrypted, a method of compression that Python has not, or a name that is not there.
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, KeyError) as error:
+            raise OSError(errno.EIO, f"cannot be read from {self.path}: {error}", self.member) from error
+
+
+def files_below(folder: Path) -> list[CorpusFile]:
+    """All files that are not hidden (macOS's ._ copies are), those of zip archives included, sorted by `file`.
+
+    Links to folders are followed, each folder is entered once. A member of an archive that is on disk as well, unpacked
+    beside the archive, is listed once.
+
+    Raises:
+      InputError: a folder or an archive cannot be read; an archive has names that lead out of the folder.
+    """
+    on_disk = [CorpusFile(path.relative_to(folder).as_posix(), path, None, _size(path)) for path in _walk(folder)]
+    size_of = {one.file: one.size for one in on_disk}
+    found = []
+    for one in on_disk:
+        if one.relative.suffix.lower() != ".zip":
+            found.append(one)
+            continue
+        beside = one.relative.parent
+        for member in members(one.path, beside):
+            places = (member.file, (beside / one.relative.stem / member.member).as_posix())
+            if all(size_of.get(place) != member.size for place in places):
+                found.append(member)
+    return sorted(found, key=lambda one: (one.file, str(one)))
+
+
+def files_in(archives: Iterable[Path]) -> list[CorpusFile]:
+    """All files of zip archives, sorted by `file`. Raises InputError as files_below."""
+    return sorted(
+        (member for path in archives for member in members(path)), key=lambda one: (one.file, one.path.as_posix())
+    )
+
+
+def members(archive: Path, beside: PurePosixPath | None = None) -> list[CorpusFile]:
+    """The files of one zip archive that are not hidden; `beside` is where it would be unpacked.
+
+    Raises:
+      InputError: it is no zip archive, or would write outside of the folder that it is unpacked into.
+    """
+    try:
+        infos = _archive(archive).infolist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(
+            f"{archive} cannot be read as a zip archive ({error}). Fetch it again, or put the unpacked folder there."
+        ) from error
+    outside = [info.orig_filename for info in infos if _leads_out(info)]
+    if outside:
+        raise InputError(
+            f"{archive}: {len(outside)} of its {len(infos)} members would be written outside of the folder, e.g. "
+            f"{outside[0]!r}. This is not the corpus's archive; fetch it again from where the corpus is published."
+        )
+    beside = beside or PurePosixPath()
+    found = []
+    for info in infos:
+        parts = PurePosixPath(info.filename).parts
+        if info.is_dir() or any(part.startswith(".") for part in parts) or parts[0] == "__MACOSX":
+            continue
+        if info.file_size > MAX_MEMBER_BYTES:
+            raise InputError(
+                f"{archive}: {info.filename} says it has {info.file_size:,} bytes, expected recordings of less than "
+                f"{MAX_MEMBER_BYTES:,}. Fetch the archive again from where the corpus is published."
+            )
+        found.append(CorpusFile((beside / info.filename).as_posix(), archive, info.filename, info.file_size))
+    return found
+
+
+def named(files: Sequence[CorpusFile], file_name: str) -> list[CorpusFile]:
+    """The files of that name, in any folder and in any case."""
+    return [one for one in files if one.relative.name.lower() == file_name.lower()]
+
+
+def _leads_out(info: zipfile.ZipInfo) -> bool:
+    # zipfile itself would drop these parts without a word. Windows takes backslashes and drives for folders, too.
+    name = info.orig_filename.replace("\\", "/")
+    link = stat.S_ISLNK(info.external_attr >> 16)
+    return link or name.startswith("/") or name[1:2] == ":" or ".." in name.split("/")
+
+
+# A worker process reads thousands of members; opening an archive reads its whole directory.
+@functools.lru_cache(maxsize=4)
+def _open_archive(path: Path, state: tuple[int, int]) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    status = path.stat()
+    return _open_archive(path, (status.st_mtime_ns, status.st_size))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a link to nothing; reading it says so
+        return 0
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    def stop(error: OSError) -> None:
+        raise InputError(f"{error.filename} cannot be read ({error.strerror}).") from error
+
+    entered = set()
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=stop):
+        real = os.path.realpath(parent)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))

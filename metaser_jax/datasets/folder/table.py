@@ -1,0 +1,84 @@
+"""The CSV in which people list their recordings: path, emotion, and if known speaker and language."""
+
+import csv
+import io
+import posixpath
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from metaser_jax.datasets.files import CorpusFile
+from metaser_jax.errors import InputError
+
+_REQUIRED = ("path", "emotion")
+_OPTIONAL = ("speaker", "language")
+
+
+class Row(NamedTuple):
+    """One recording; `file` is its posix path from the folder that the CSV's other files are seen from."""
+
+    file: str
+    emotion: str
+    speaker: str
+
+
+class Table(NamedTuple):
+    """All rows, the name of the CSV, and the language if it has such a column."""
+
+    rows: tuple[Row, ...]
+    name: str
+    language: str | None
+
+
+def read_table(source: CorpusFile) -> Table:
+    """Reads a CSV with a header, separated by commas, semicolons or tabs; paths are relative to its folder.
+
+    Raises:
+      InputError: it is not readable as such, lacks a column or a value, lists a path twice, or has several languages.
+    """
+    try:
+        text = source.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{source} cannot be read as text ({error}). Save it as CSV in UTF-8.") from error
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, restval="")
+    columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
+    missing = [name for name in _REQUIRED if name not in columns]
+    if missing:
+        raise InputError(
+            f"{source} has no column {' and no column '.join(missing)}; its first line is {header.strip()!r}. Expected "
+            f"a header with {', '.join(_REQUIRED)}, and if known {', '.join(_OPTIONAL)}."
+        )
+    rows, languages = [], set()
+    for line in reader:
+        path, emotion, speaker, language = (
+            (line[columns[name]] or "").strip() if name in columns else "" for name in (*_REQUIRED, *_OPTIONAL)
+        )
+        if not path and not emotion:
+            continue  # an empty line at the end, as spreadsheets leave it
+        if not path or not emotion:
+            raise InputError(f"{source}, line {reader.line_num}: no {'emotion' if path else 'path'}. Fill it in.")
+        file = posixpath.normpath(posixpath.join(source.relative.parent.as_posix(), path.replace("\\", "/")))
+        rows.append(Row(file, emotion, speaker))
+        languages.add(language)
+    twice = [file for file, n in Counter(row.file for row in rows).items() if n > 1]
+    if twice:
+        raise InputError(f"{source} lists {len(twice)} recordings more than once, e.g. {twice[0]}. Keep one line each.")
+    if len(languages) > 1:
+        raise InputError(
+            f"{source} has {len(languages)} languages ({', '.join(sorted(repr(one) for one in languages))}), expected "
+            "one: a corpus is one language. Make a CSV of each."
+        )
+    return Table(tuple(rows), source.relative.name, (languages or {""}).pop() or None)
+
+
+def files_of_table(path: Path) -> list[CorpusFile]:
+    """A CSV on disk and those of its recordings that are there; paths may lead anywhere. Raises as read_table."""
+    own = CorpusFile(path.name, path, None, path.stat().st_size)
+    found = [own]
+    for row in read_table(own).rows:
+        recording = path.parent / row.file
+        if recording.is_file():
+            found.append(CorpusFile(row.file, recording, None, recording.stat().st_size))
+    return found

@@ -1,0 +1,45 @@
+"""SAVEE (Haq and Jackson, 2010): four English men. See README.md beside this file."""
+
+import re
+from pathlib import PurePath
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+
+from metaser_jax.datasets.base import CorpusBuilder
+from metaser_jax.datasets.statistics import Published
+
+
+class Builder(CorpusBuilder):
+    """480 utterances of 4 speakers, seven emotions."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "MFCC [120, 20] of AudioData."}
+    HOMEPAGE = "http://kahlan.eps.surrey.ac.uk/savee/"
+    LICENSE = "For research, after registration; see the site of the corpus."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    Register at http://kahlan.eps.surrey.ac.uk/savee/Register.html, get AudioData.zip, and put it, or its folders DC,
+    JE, JK and KL, into MANUAL_DIR/savee/.
+    """
+
+    LANGUAGE = "English"
+    LAYOUT = "**/DC/a01.wav"
+    PUBLISHED = Published(480, 4, {"angry": 60, "happy": 60, "neutral": 120, "sad": 60})
+    ARCHIVES = ("AudioData.zip",)
+    # The speaker is the folder, or, in copies with all files in one folder, a prefix.
+    STEM = r"(?:(?P<speaker>DC|JE|JK|KL)_)?(?P<code>[a-z]{1,2})\d\d"
+    STEM_MEANS = "emotion and number in a folder DC, JE, JK or KL (DC/a01), or after the speaker, e.g. DC_a01"
+    EMOTION_OF_CODE: ClassVar = {
+        "a": ("anger", "angry"),
+        "h": ("happiness", "happy"),
+        "n": ("neutral", "neutral"),
+        "sa": ("sadness", "sad"),
+        "d": ("disgust", "disgust"),
+        "f": ("fear", "fear"),
+        "su": ("surprise", "surprise"),
+    }
+
+    def speaker(self, match: re.Match[str], path: PurePath) -> str | None:
+        folders = [name.upper() for name in path.parts[:-1] if name.upper() in ("DC", "JE", "JK", "KL")]
+        said = {*folders[-1:], match["speaker"]} - {None}
+        return said.pop() if len(said) == 1 else None

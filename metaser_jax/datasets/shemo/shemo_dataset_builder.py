@@ -1,0 +1,53 @@
+"""ShEMO (Mohamad Nezami, Jamshid Lou and Karami, 2019): Persian radio plays. See README.md beside this file."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+
+from metaser_jax.datasets.base import CorpusBuilder
+from metaser_jax.datasets.downloads import Download
+from metaser_jax.datasets.files import CorpusFile
+from metaser_jax.datasets.shemo import corrected
+from metaser_jax.datasets.statistics import Published
+
+_RAW = "https://github.com/mansourehk/ShEMO/raw/master"
+
+
+class Builder(CorpusBuilder):
+    """3000 utterances of 87 speakers, six emotions."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "MFCC [120, 20] of female.zip and male.zip."}
+    BUILDER_CONFIGS: ClassVar = [
+        tfds.core.BuilderConfig(name="file_names", description="Emotions as the file names say."),
+        tfds.core.BuilderConfig(name="corrected", description=f"Emotions of {corrected.LABEL_FILE}."),
+    ]
+    HOMEPAGE = "https://github.com/mansourehk/ShEMO"
+    LICENSE = "Free for academic use; see the site of the corpus."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
+    Get female.zip (374,368,830 bytes) and male.zip (496,606,401 bytes) from https://github.com/mansourehk/ShEMO (git
+    LFS), and put both, or their folders female and male, into MANUAL_DIR/shemo/. For shemo/corrected put
+    {corrected.LABEL_FILE} of https://github.com/aliyzd95/modified_shemo there, too.
+    """
+
+    LANGUAGE = "Persian"
+    LAYOUT = "**/female/F01A01.wav"
+    PUBLISHED = Published(3000, 87, {"angry": 1059, "happy": 201, "neutral": 1028, "sad": 449})
+    DOWNLOADS = (Download(f"{_RAW}/female.zip"), Download(f"{_RAW}/male.zip"))  # sha256 in checksums.tsv
+    ARCHIVES = ("female.zip", "male.zip")
+    STEM = r"(?P<speaker>[FM]\d\d)(?P<code>[A-Z])\d\d"
+    STEM_MEANS = "speaker (F or M, 2 digits), emotion (a letter), number (2 digits), e.g. F01A01"
+    EMOTION_OF_CODE: ClassVar = {
+        "A": ("anger", "angry"),
+        "H": ("happiness", "happy"),
+        "N": ("neutral", "neutral"),
+        "S": ("sadness", "sad"),
+        "W": ("surprise", "surprise"),
+        "F": ("fear", "fear"),
+    }
+
+    def labels(self, found: Sequence[CorpusFile]) -> dict[str, str] | None:
+        if self.builder_config.name == "file_names":
+            return None
+        return corrected.read(found, self.MANUAL_DOWNLOAD_INSTRUCTIONS)

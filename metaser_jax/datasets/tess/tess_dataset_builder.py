@@ -1,0 +1,48 @@
+"""TESS (Pichora-Fuller and Dupuis, 2020): two Canadian actresses. See README.md beside this file."""
+
+import re
+from pathlib import PurePath
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+
+from metaser_jax.datasets.base import CorpusBuilder
+from metaser_jax.datasets.downloads import Download
+from metaser_jax.datasets.statistics import Published
+
+
+class Builder(CorpusBuilder):
+    """2800 utterances of 2 speakers, seven emotions."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "MFCC [120, 20] of doi 10.5683/SP2/E8H2MF."}
+    HOMEPAGE = "https://doi.org/10.5683/SP2/E8H2MF"
+    LICENSE = "CC BY-NC 4.0"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    Open https://doi.org/10.5683/SP2/E8H2MF, choose "Access Dataset", and put the zip archive, or what is in it, into
+    MANUAL_DIR/tess/.
+    """
+
+    LANGUAGE = "English"
+    LAYOUT = "**/OAF_back_angry.wav"
+    PUBLISHED = Published(2800, 2, {"angry": 400, "happy": 400, "neutral": 400, "sad": 400})
+    DOWNLOADS = (
+        Download("https://borealisdata.ca/api/access/dataset/:persistentId/?persistentId=doi:10.5683/SP2/E8H2MF"),
+    )
+    ARCHIVES = ("TESS*.zip", "doi-10.5683-sp2-e8h2mf*.zip")
+    # Folders are named in several ways and cases, so the file's own name is read.
+    STEM = r"(?P<speaker>OAF|OA|YAF)_[a-z]+_(?P<code>[a-z]+)"
+    STEM_MEANS = "OAF (or OA) or YAF, a word, an emotion, e.g. OAF_back_angry"
+    EMOTION_OF_CODE: ClassVar = {
+        "angry": ("angry", "angry"),
+        "happy": ("happy", "happy"),
+        "neutral": ("neutral", "neutral"),
+        "sad": ("sad", "sad"),
+        "disgust": ("disgust", "disgust"),
+        "fear": ("fear", "fear"),
+        "ps": ("pleasant surprise", "surprise"),
+    }
+
+    def speaker(self, match: re.Match[str], path: PurePath) -> str:
+        # One file of the older actress lacks the F.
+        return "OAF" if match["speaker"] == "OA" else match["speaker"]
