@@ -20,8 +20,8 @@ PLOT = ["matplotlib>=3.10.8"]
 # The library and the voices of eSpeak NG (GPL-3.0) are used by the demo alone, so they are an extra.
 DEMO = [*PLOT, "espeakng-loader>=0.2.4"]
 # PyTorch is what experiments/benchmarks compares with; higher and TorchOpt join where they are installed.
-BENCH = ["torch>=2.13.0"]
-TEST = [*DEMO, "pytest>=8.3", "pytest-xdist>=3.6.1", "ruff>=0.8"]
+BENCH = ["psutil>=5.9", "torch>=2.13.0"]
+TEST = [*DEMO, "hypothesis>=6.100", "pytest>=8.3", "pytest-xdist>=3.6.1", "ruff>=0.8"]
 
 setup(
     name="metaser_jax",

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import soundfile
 
+from metaser_jax import mp3
 from metaser_jax.errors import InputError
 
 SAMPLE_RATE = 22050
@@ -29,6 +30,9 @@ _UNKNOWN_SIZE = 0x7FFF0000
 # their power overflows.
 _MAX_SAMPLE = 2.0**31
 _BLOCK = 2**20
+_FORMATS = ".wav, .flac, .mp3 or .ogg"
+# Encoders add up to three frames of silence, of at most 72 ms each, which the header tells the reader to drop.
+_MP3_SLACK = 0.3
 
 
 class Source(Protocol):
@@ -88,7 +92,7 @@ class Extraction(NamedTuple):
 
 
 def load_waveform(path: str | os.PathLike[str]) -> Waveform:
-    """Reads a .wav or .flac file; the samples are those of librosa.load(path).
+    """Reads a .wav, .flac, .mp3 or .ogg file; the samples are those of librosa.load(path).
 
     Raises:
       RecordingError: the file is missing, empty, not audio, truncated or damaged, without samples, or has samples that
@@ -149,7 +153,7 @@ def _read(path: str | os.PathLike[str] | Source) -> bytes:
     except OSError as error:
         raise RecordingError(str(path), f"cannot be read ({error.strerror})") from error
     if not data:
-        raise RecordingError(str(path), "the file is empty (0 bytes), expected .wav or .flac audio")
+        raise RecordingError(str(path), f"the file is empty (0 bytes), expected {_FORMATS} audio")
     return data
 
 
@@ -170,7 +174,7 @@ def _decode(data: bytes, path: str) -> tuple[np.ndarray, int]:
     """[n, channels] float32 and the sampling rate."""
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
-            promised, sample_rate = file.frames, file.samplerate
+            promised, sample_rate, is_mp3 = file.frames, file.samplerate, file.format == "MP3"
             # In blocks, so that memory is taken for what is there and not for what a damaged header promises.
             blocks = [file.read(_BLOCK, dtype="float32", always_2d=True)]
             while len(blocks[-1]):
@@ -178,10 +182,17 @@ def _decode(data: bytes, path: str) -> tuple[np.ndarray, int]:
     except soundfile.SoundFileError as error:
         # The whole text of the error has the address of a buffer in it.
         said = getattr(error, "error_string", str(error))
-        known = data[:4] in (b"RIFF", b"RIFX", b"RF64", b"fLaC")
+        known = data[:4] in (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS") or data[:3] == b"ID3"
         what = "the audio is truncated or damaged" if known else "this is not audio"
-        raise RecordingError(path, f"{what}, expected a complete .wav or .flac file (libsndfile: {said})") from error
+        raise RecordingError(path, f"{what}, expected a complete {_FORMATS} file (libsndfile: {said})") from error
     audio = np.concatenate(blocks)
+    read = len(audio) / sample_rate
+    if is_mp3 and (there := mp3.seconds(data)) > read + _MP3_SLACK:
+        raise RecordingError(
+            path,
+            f"an mp3 of {there:.2f} s whose header does not say so, of which only {read:.2f} s can be read; convert it "
+            "to .wav or .flac",
+        )
     if len(audio) < promised:
         raise RecordingError(path, f"truncated: the header promises {promised:,} samples, the file has {len(audio):,}")
     return audio, sample_rate

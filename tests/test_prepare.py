@@ -47,7 +47,10 @@ def test_prepares_then_reports(folder):
     ("corpora", "expected"),
     [
         ("emodb,udru", "error: --corpora: got 'udru', expected one of: demo_english"),
-        ("emodb,ravdess", "has no folder 'ravdess'; it has emodb/, urdu/"),
+        (
+            "emodb,ravdess",
+            "has no folder 'ravdess' and no archive ravdess.zip or Audio_Speech_Actors_01-24.zip; it has",
+        ),
     ],
 )
 def test_errors_come_before_any_work(folder, corpora, expected):

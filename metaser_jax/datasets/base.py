@@ -206,7 +206,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
-            "mfcc": tfds.features.Tensor(shape=(MAX_FRAMES, N_MFCC), dtype=np.float32),
+            "mfcc": tfds.features.Tensor(shape=(MAX_FRAMES, N_MFCC), dtype=np.float32, encoding="bytes"),
             "n_frames": tfds.features.Scalar(dtype=np.int32),
             "label": tfds.features.ClassLabel(names=EMOTIONS),
             "emotion": tfds.features.Text(),

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from metaser_jax.corpus import Corpus
-from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.registry import FOLDER, NAMES, PAPER, builder, builder_class, config_of, quiet
 from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.errors import InputError
 
+_METADATA = ("language", "options", "skipped", "excluded", "duplicates", "dropped")
 # Examples in memory beside what is wanted of them: a corpus's MFCC take much more than the rest.
 _BATCH = 1000
 
@@ -77,10 +77,7 @@ def _read(
         with quiet():
             prepared = builder(name, data_dir)
             columns = _columns(prepared, fields)
-            # A corpus that was prepared before there was a choice has none of these three.
-            since = {"language": prepared.language, "options": Options().of_content(), "dropped": []}
-            stored = since | dict(prepared.info.metadata)
-            metadata = {key: stored[key] for key in (*since, "skipped", "excluded", "duplicates")}
+            metadata = {key: prepared.info.metadata[key] for key in _METADATA}
     except Exception as error:  # whatever TFDS, protobuf, JSON and array_record raise
         raise InputError(f"{folder} is damaged ({error}). Prepare it again: {command} --overwrite") from error
     return columns, metadata

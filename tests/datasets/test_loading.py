@@ -31,7 +31,7 @@ def test_corpus(data_dir):
 
 def test_not_prepared(data_dir):
     expected = (
-        rf"urdu 1\.0\.0 is not prepared in --data_dir={data_dir}; prepared there: emodb 1\.0\.0\. "
+        rf"urdu 1\.1\.0 is not prepared in --data_dir={data_dir}; prepared there: emodb 1\.1\.0\. "
         r"To prepare it: python experiments/prepare\.py --corpora=urdu"
     )
     for read in (datasets.load, datasets.load_statistics):
@@ -51,9 +51,9 @@ def test_unknown_name(data_dir):
 
 @pytest.mark.parametrize("file", ["metadata.json", "dataset_info.json", "emodb-train.array_record-00000-of-00001"])
 def test_damaged(data_dir, file):
-    path = data_dir / "emodb" / "1.0.0" / file
+    path = data_dir / "emodb" / "1.1.0" / file
     path.write_bytes(path.read_bytes()[:10])
-    with pytest.raises(InputError, match=r"1\.0\.0 is damaged .*--overwrite"):
+    with pytest.raises(InputError, match=r"1\.1\.0 is damaged .*--overwrite"):
         datasets.load("emodb", data_dir)
 
 
@@ -61,12 +61,28 @@ def test_through_tfds_alone(data_dir):
     """Whoever has the folder needs this package's code no more than its name."""
     import tensorflow_datasets as tfds
 
-    examples = tfds.builder_from_directory(data_dir / "emodb" / "1.0.0").as_data_source("train")
+    examples = tfds.builder_from_directory(data_dir / "emodb" / "1.1.0").as_data_source("train")
     assert {example["emotion"].decode() for example in examples} >= {"anxiety/fear", "boredom"}
 
 
 def test_builder_survives_pickling(data_dir):
     builder = datasets.builder("emodb", data_dir, skip_bad=True, workers=3)
     again = pickle.loads(pickle.dumps(builder))
-    assert (again.skip_bad, again.workers, again.info.file_format) == (True, 3, builder.info.file_format)
+    assert (again.options, again.info.file_format) == (builder.options, builder.info.file_format)
+    assert (again.options.skip_bad, again.options.workers) == (True, 3)
     assert len(again.as_data_source("train")) == 8
+
+
+@pytest.mark.parametrize("name", ["iemocap/excited_as_happy", "folder/mine"])
+def test_builder_with_a_configuration_survives_pickling(name, tmp_path):
+    again = pickle.loads(pickle.dumps(datasets.builder(name, tmp_path)))
+    assert again.corpus_name == name
+
+
+def test_prepared_names(data_dir, make_corpus, recordings_dir):
+    for name in ("folder/saraiki", "shemo", "demo_urdu"):
+        make_corpus(name)
+        datasets.prepare(name, recordings_dir, data_dir)
+    assert datasets.prepared_names(data_dir) == ["emodb", "shemo", "demo_urdu", "folder/saraiki"]
+    with pytest.raises(InputError, match=r"there: demo_urdu 1\.1\.0, emodb 1\.1\.0, folder saraiki 1\.0\.0, shemo "):
+        datasets.load("urdu", data_dir)

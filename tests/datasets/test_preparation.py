@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 
 from metaser_jax import datasets, features
 from metaser_jax.datasets import extraction
@@ -25,7 +26,10 @@ def digest(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", ["demo_urdu", "emodb", "ravdess", "urdu"])
+SPEAKERS = {"iemocap": 3, "urdu": 4}
+
+
+@pytest.mark.parametrize("name", [*datasets.PAPER, "demo_urdu", "folder/saraiki"])
 def test_every_file_is_prepared(name, make_corpus, recordings_dir, data_dir, corpus_files):
     folder = make_corpus(name)
     (folder / "README.txt").write_text("not audio")
@@ -35,7 +39,8 @@ def test_every_file_is_prepared(name, make_corpus, recordings_dir, data_dir, cor
     assert corpus.file.tolist() == sorted(corpus_files[name])
     assert statistics.utterances == len(corpus) == len(corpus_files[name])
     assert sum(statistics.emotions.values()) == len(corpus)
-    assert statistics.speakers == len(set(corpus.speaker.tolist())) == 2 or name == "urdu"
+    assert statistics.speakers == len(set(corpus.speaker.tolist())) == SPEAKERS.get(name, 2)
+    assert set(statistics.counts()) >= set(FOUR_EMOTIONS)
     assert statistics == datasets.load_statistics(name, data_dir)
     for i, file in enumerate(corpus.file):
         np.testing.assert_array_equal(corpus.mfcc[i], features.extract(folder / file).mfcc)
@@ -123,6 +128,44 @@ def test_identical_recordings_are_reported_and_kept(make_corpus, recordings_dir,
     assert "m2_sad_10.wav = m2_sad_11.wav" in statistics.report()
 
 
+def test_dropping_duplicates_keeps_the_first(make_corpus, recordings_dir, data_dir, monkeypatch):
+    """The pair of RAVDESS, and a copy that says another emotion."""
+    folder = make_corpus("ravdess") / "Actor_07"
+    first = folder / "03-01-03-01-02-01-07.wav"
+    first.parent.mkdir()
+    first.write_bytes((folder.parent / "Actor_01/03-01-01-01-01-01-01.wav").read_bytes() + b"LIST")
+    for other in ("03-01-03-01-02-02-07.wav", "03-01-04-01-02-02-07.wav"):
+        (folder / other).write_bytes(first.read_bytes())
+    monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 1)
+    for workers in (1, 2):
+        data = data_dir / str(workers)
+        statistics = datasets.prepare("ravdess", recordings_dir, data, drop_duplicates=True, workers=workers)
+        names = [f"Actor_07/03-01-0{code}-07.wav" for code in ("3-01-02-01", "3-01-02-02", "4-01-02-02")]
+        assert statistics.duplicates == (tuple(names),)
+        assert statistics.dropped == tuple(Left(name, f"byte-identical to {names[0]}") for name in names[1:])
+        assert statistics.utterances == 10
+        assert set(datasets.load("ravdess", data).file) & set(names) == {names[0]}
+        assert "byte-identical recordings, the first of each kept: 1\n    Actor_07/03-01-03-01" in statistics.report()
+    assert datasets.prepare("ravdess", recordings_dir, data_dir).utterances == 12
+    with pytest.raises(InputError, match=r"with drop_duplicates=False, and now --drop_duplicates=True .*--overwrite"):
+        datasets.prepare("ravdess", recordings_dir, data_dir, drop_duplicates=True)
+
+
+def test_strays_in_rate_and_channels(make_corpus, recordings_dir, data_dir, write_sound):
+    """TESS has one file at 96 kHz, RAVDESS five stereo ones, EMOVO one mono among stereo ones."""
+    folder = make_corpus("tess")
+    write_sound(folder / "YAF_sad" / "YAF_bath_sad.wav", rate=96000, seconds=0.5)
+    stray = write_sound(folder / "YAF_sad" / "YAF_bite_sad.wav", rate=24414, channels=2, seconds=0.5)
+    statistics = datasets.prepare("tess", recordings_dir, data_dir)
+    assert statistics.sample_rates == {16000: 8, 24414: 1, 96000: 1}
+    corpus = datasets.load("tess", data_dir)
+    assert corpus.n_frames[[file.startswith("YAF_sad/") for file in corpus.file]].tolist() == [22, 22]
+    stereo, rate = soundfile.read(stray)
+    soundfile.write(stray.with_name("YAF_boat_sad.wav"), stereo.mean(1), rate, subtype="FLOAT")
+    mono = features.extract(stray.with_name("YAF_boat_sad.wav")).mfcc
+    np.testing.assert_allclose(corpus.mfcc[corpus.file == "YAF_sad/YAF_bite_sad.wav"][0], mono, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["demo_urdu", "ravdess"])
 def test_empty_folder(recordings_dir, data_dir, name):
     (recordings_dir / name).mkdir()
@@ -146,7 +189,7 @@ def test_any_number_of_workers_writes_the_same_bytes(recordings_dir, tmp_path, w
     monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 1)
     for workers in (1, 2):
         datasets.prepare("demo_urdu", recordings_dir, tmp_path / str(workers), workers=workers, skip_bad=True)
-    one, two = (digest(tmp_path / str(workers) / "demo_urdu" / "1.0.0") for workers in (1, 2))
+    one, two = (digest(tmp_path / str(workers) / "demo_urdu" / "1.1.0") for workers in (1, 2))
     assert "demo_urdu-train.array_record-00000-of-00001" in one
     assert one == two
 
@@ -172,7 +215,7 @@ def test_failed_overwrite_keeps_what_was_there(make_corpus, recordings_dir, data
 def test_overwrite_repairs_a_damaged_corpus(make_corpus, recordings_dir, data_dir):
     make_corpus("demo_urdu")
     first = datasets.prepare("demo_urdu", recordings_dir, data_dir)
-    (data_dir / "demo_urdu/1.0.0/dataset_info.json").write_text("{")
+    (data_dir / "demo_urdu/1.1.0/dataset_info.json").write_text("{")
     assert datasets.prepare("demo_urdu", recordings_dir, data_dir, overwrite=True) == first
 
 
@@ -241,5 +284,7 @@ def test_real_recordings(real_corpora, tmp_path, data_dir):
 def test_metadata_on_disk_is_plain_json(make_corpus, recordings_dir, data_dir):
     make_corpus("demo_urdu")
     datasets.prepare("demo_urdu", recordings_dir, data_dir)
-    text = (data_dir / "demo_urdu/1.0.0/metadata.json").read_text()
-    assert json.loads(text) == {"skipped": [], "excluded": [], "duplicates": []}
+    text = (data_dir / "demo_urdu/1.1.0/metadata.json").read_text()
+    options = {"skip_bad": False, "drop_duplicates": False, "language": None, "speaker_pattern": None}
+    left_out = {"skipped": [], "excluded": [], "duplicates": [], "dropped": []}
+    assert json.loads(text) == {"language": "Urdu", "options": options, **left_out}

@@ -9,8 +9,11 @@ from metaser_jax.labels import FOUR_EMOTIONS
 
 
 class _Demo(CorpusBuilder, skip_registration=True):
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar = {"1.0.0": "MFCC [120, 20] of the synthetic voices."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: ClassVar = {
+        "1.1.0": "The same, stored as bytes, with language and options.",
+        "1.0.0": "MFCC [120, 20] of the synthetic voices.",
+    }
     LICENSE = "Made by this project's own demo; nobody's recordings."
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Run the demo: it makes the recordings in MANUAL_DIR/demo_LANGUAGE/."
 

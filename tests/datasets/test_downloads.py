@@ -1,0 +1,162 @@
+"""Downloads from a server on this machine: good, damaged, incomplete, refused and silent ones."""
+
+import hashlib
+import http.server
+import threading
+import time
+
+import pytest
+
+from metaser_jax import datasets
+from metaser_jax.datasets import downloads
+from metaser_jax.datasets.demo.demo_dataset_builder import DemoUrdu
+from metaser_jax.datasets.downloads import Download
+from metaser_jax.datasets.statistics import Published
+from metaser_jax.errors import InputError
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    requests = 0
+
+    def do_GET(self):
+        Handler.requests += 1
+        if "silent" in self.path:
+            time.sleep(1.0)
+        super().do_GET()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def served(tmp_path):
+    """(folder, URL of it)."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Handler(*args, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    Handler.requests = 0
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def archive(served, make_corpus, zipped):
+    """The served demo_urdu.zip."""
+    packed = zipped(make_corpus("demo_urdu"))
+    return packed.rename(served[0] / packed.name)
+
+
+@pytest.fixture
+def offer(served, monkeypatch):
+    """offer(file, ...) makes demo_urdu a corpus that is downloaded from there."""
+
+    def make(file="demo_urdu.zip", **kwargs):
+        monkeypatch.setattr(DemoUrdu, "DOWNLOADS", (Download(f"{served[1]}/{file}", **kwargs),))
+        return DemoUrdu.DOWNLOADS[0].url
+
+    return make
+
+
+def prepare(tmp_path):
+    return datasets.prepare("demo_urdu", None, tmp_path / "data")
+
+
+def test_downloaded_once(offer, archive, tmp_path):
+    offer(size=archive.stat().st_size, md5=hashlib.md5(archive.read_bytes()).hexdigest())
+    assert prepare(tmp_path).utterances == 4
+    datasets.prepare("demo_urdu", None, tmp_path / "data", overwrite=True)
+    assert Handler.requests == 1
+    corpus = datasets.load("demo_urdu", tmp_path / "data")
+    assert corpus.file.tolist() == ["f1_angry_03.wav", "f1_happy_00.wav", "m2_neutral_01.wav", "m2_sad_10.wav"]
+
+
+@pytest.mark.parametrize(
+    ("published", "reason"),
+    [({"size": 3}, r"bytes, expected 3"), ({"md5": "0" * 32}, r"its md5 is [0-9a-f]{32}, expected 0000")],
+)
+def test_another_file_than_the_published_one(offer, archive, tmp_path, published, reason):
+    url = offer(**published)
+    for attempt in (1, 2):  # what was wrong is not kept
+        with pytest.raises(InputError, match=f"the download of {url} failed: the file is not the published.*{reason}"):
+            prepare(tmp_path)
+        assert Handler.requests == attempt
+    assert not datasets.is_prepared("demo_urdu", tmp_path / "data")
+
+
+def test_sha256_of_checksums_tsv(offer, archive, tmp_path, monkeypatch):
+    from tensorflow_datasets.core import utils
+    from tensorflow_datasets.core.download.checksums import UrlInfo
+
+    url = offer()
+    info = UrlInfo(size=utils.Size(archive.stat().st_size), checksum="0" * 64, filename="x.zip")
+    monkeypatch.setattr(DemoUrdu, "url_infos", {url: info})
+    with pytest.raises(InputError, match=r"the file is not the published one: Expected: .*0000.* Got: "):
+        prepare(tmp_path)
+
+
+def test_sha256_of_shemo_is_read():
+    from metaser_jax.datasets.shemo.shemo_dataset_builder import Builder
+
+    assert {url.rpartition("/")[2]: (int(info.size), info.checksum[:8]) for url, info in Builder.url_infos.items()} == {
+        "female.zip": (374_368_830, "663d8d7d"),
+        "male.zip": (496_606_401, "747670d0"),
+    }
+    assert {download.url for download in Builder.DOWNLOADS} == set(Builder.url_infos)
+
+
+def failure(tmp_path, seconds):
+    start = time.monotonic()
+    with pytest.raises(InputError) as caught:
+        prepare(tmp_path)
+    message = str(caught.value)
+    assert "MANUAL_DIR/demo_LANGUAGE/" in message
+    assert "--manual_dir=MANUAL_DIR" in message
+    assert time.monotonic() - start < seconds
+    return message
+
+
+def test_missing(offer, tmp_path):
+    url = offer("nothing.zip")
+    assert f"the download of {url} failed: Failed to get url {url}. HTTP code: 404" in failure(tmp_path, 30)
+
+
+def test_refused(monkeypatch, tmp_path):
+    url = "http://127.0.0.1:9/a.zip"
+    monkeypatch.setattr(DemoUrdu, "DOWNLOADS", (Download(url),))
+    assert f"the download of {url} failed: ConnectionError" in failure(tmp_path, 30)
+
+
+def test_silent(offer, monkeypatch, tmp_path):
+    monkeypatch.setattr(downloads, "READ_SECONDS", 0.2)
+    offer("silent.zip")
+    assert "timed out" in failure(tmp_path, 30).lower()
+
+
+def test_not_a_zip_archive(served, offer, tmp_path):
+    (served[0] / "page.zip").write_text("<html>Please log in</html>")
+    offer("page.zip")
+    with pytest.raises(InputError, match="cannot be read as a zip archive"):
+        prepare(tmp_path)
+
+
+def test_incomplete(offer, archive, monkeypatch, tmp_path):
+    monkeypatch.setattr(DemoUrdu, "PUBLISHED", Published(5, 2, {}))
+    offer()
+    with pytest.raises(InputError, match=r"the download has 4 recordings, the corpus has 5\. Remove .*downloads"):
+        prepare(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["savee", "iemocap", "folder/mine"])
+def test_what_its_owners_give_to_people_alone(name, tmp_path):
+    with pytest.raises(InputError, match=f"{name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR"):
+        datasets.prepare(name, None, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_which_corpora_are_downloaded(tmp_path):
+    downloadable = [name for name in datasets.PAPER if datasets.builder(name, tmp_path).DOWNLOADS]
+    assert downloadable == ["tess", "ravdess", "emodb", "emovo", "shemo", "urdu"]

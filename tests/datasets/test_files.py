@@ -1,0 +1,152 @@
+"""Files on disk and in zip archives: the same corpus either way, and nothing that leads out of the folder."""
+
+import stat
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metaser_jax import datasets, features
+from metaser_jax.datasets import files
+from metaser_jax.errors import InputError
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"RIFF")
+
+
+def make_zip(path, members):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_hidden_files_are_none(tmp_path):
+    touch(tmp_path, "B/x.WAV", "a/deep/er/y.flac", ".DS_Store", "a/._y.flac", "__MACOSX/._z.wav", ".git/w.wav")
+    assert [one.file for one in files.files_below(tmp_path)] == ["B/x.WAV", "a/deep/er/y.flac"]
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    touch(tmp_path, "elsewhere/x.wav", "corpus/y.wav")
+    (tmp_path / "corpus" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "corpus" / "loop").symlink_to(tmp_path / "corpus")
+    assert [one.file for one in files.files_below(tmp_path / "corpus")] == ["link/x.wav", "y.wav"]
+
+
+def test_members_of_archives(tmp_path):
+    members = {"a/1.wav": b"one", "a/": b"", "__MACOSX/a/._1.wav": b"", "a/.hidden": b"", "README.md": b"text"}
+    make_zip(tmp_path / "deep" / "er.ZIP", members)
+    found = files.files_below(tmp_path)
+    assert [(one.file, str(one)) for one in found] == [
+        ("deep/README.md", "er.ZIP: README.md"),
+        ("deep/a/1.wav", "er.ZIP: a/1.wav"),
+    ]
+    assert found[1].read_bytes() == b"one"
+    assert [one.file for one in files.files_in([tmp_path / "deep" / "er.ZIP"])] == ["README.md", "a/1.wav"]
+
+
+@pytest.mark.parametrize("place", ["a/1.wav", "all/a/1.wav"])
+def test_an_archive_and_what_was_unpacked_of_it(tmp_path, place):
+    """In place, or into a folder of the archive's name."""
+    make_zip(tmp_path / "all.zip", {"a/1.wav": b"RIFF", "a/2.wav": b"other"})
+    touch(tmp_path, place)
+    assert sorted(str(one) for one in files.files_below(tmp_path)) == sorted([place, "all.zip: a/2.wav"])
+
+
+def test_what_was_unpacked_in_part_is_not_taken_for_the_archive(tmp_path):
+    make_zip(tmp_path / "all.zip", {"a/1.wav": b"RIFF and more"})
+    touch(tmp_path, "a/1.wav")
+    assert [str(one) for one in files.files_below(tmp_path)] == ["a/1.wav", "all.zip: a/1.wav"]
+
+
+@pytest.mark.parametrize("name", ["../out.wav", "a/../../out.wav", "/etc/out.wav", "C:/out.wav", "..\\out.wav"])
+def test_members_that_lead_out_of_the_folder(tmp_path, name):
+    archive = make_zip(tmp_path / "in" / "bad.zip", {"fine.wav": b"", name: b""})
+    with pytest.raises(InputError, match=r"bad\.zip: 1 of its 2 members would be written outside of the folder"):
+        files.files_below(tmp_path / "in")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [archive]
+
+
+def test_links_in_an_archive(tmp_path):
+    link = zipfile.ZipInfo("link.wav")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    make_zip(tmp_path / "bad.zip", {link: "/etc/passwd"})
+    with pytest.raises(InputError, match=r"outside of the folder, e\.g\. 'link\.wav'"):
+        files.files_below(tmp_path)
+
+
+def test_a_member_of_impossible_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_MEMBER_BYTES", 3)
+    make_zip(tmp_path / "bomb.zip", {"a.wav": b"RIFF"})
+    with pytest.raises(InputError, match=r"a\.wav says it has 4 bytes, expected recordings of less than 3"):
+        files.files_below(tmp_path)
+
+
+def test_not_an_archive(tmp_path):
+    touch(tmp_path, "broken.zip")
+    with pytest.raises(InputError, match=r"broken\.zip cannot be read as a zip archive"):
+        files.files_below(tmp_path)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_damaged_member_is_named(recordings_dir, tmp_path, make_corpus, zipped, workers, monkeypatch):
+    monkeypatch.setattr("metaser_jax.datasets.extraction.MIN_FILES_FOR_PROCESSES", 1)
+    monkeypatch.setattr("metaser_jax.datasets.extraction._CHUNK", 2)
+    archive = zipped(make_corpus("demo_urdu"))
+    data = bytearray(archive.read_bytes())
+    data[200:220] = bytes(20)  # within the first member
+    archive.write_bytes(data)
+    with pytest.raises(InputError, match=r"demo_urdu\.zip: f1_angry_03\.wav: cannot be read \(cannot be read from .*:"):
+        datasets.prepare("demo_urdu", recordings_dir, tmp_path / "data", workers=workers)
+
+
+def test_an_encrypted_member(tmp_path):
+    archive = make_zip(tmp_path / "a.zip", {"1.wav": b"RIFF"})
+    data = archive.read_bytes()
+    for header, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag of encryption
+        at = data.index(header) + offset
+        data = data[:at] + bytes([data[at] | 1]) + data[at + 1 :]
+    archive.write_bytes(data)
+    (member,) = files.files_below(tmp_path)
+    with pytest.raises(features.RecordingError, match=r"a\.zip: 1\.wav: cannot be read .*encrypted"):
+        features.extract(member)
+
+
+@pytest.mark.parametrize("name", ["emodb", "iemocap", "ravdess", "savee"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_archive_is_the_same_corpus_as_its_folder(name, inside, make_corpus, recordings_dir, tmp_path, zipped):
+    """In the corpus's folder, or in its place."""
+    folder = make_corpus(name)
+    datasets.prepare(name, recordings_dir, tmp_path / "unpacked")
+    archive = zipped(folder)
+    if inside:
+        folder.mkdir()
+        archive.rename(folder / "Download.zip")
+    datasets.prepare(name, recordings_dir, tmp_path / "packed")
+    unpacked, packed = (datasets.load(name, tmp_path / kind) for kind in ("unpacked", "packed"))
+    assert unpacked.digest() == packed.digest()
+    np.testing.assert_array_equal(unpacked.file, packed.file)
+    assert sorted(path.name for path in recordings_dir.rglob("*")) == sorted(
+        path.name for path in ([folder, folder / "Download.zip"] if inside else [archive])
+    )
+
+
+def test_archives_that_are_not_read_are_listed(make_corpus, recordings_dir, tmp_path):
+    folder = make_corpus("demo_urdu")
+    (folder / "more.tar.gz").write_bytes(b"")
+    statistics = datasets.prepare("demo_urdu", recordings_dir, tmp_path)
+    assert [left.file for left in statistics.excluded] == ["more.tar.gz"]
+    assert "an archive that is not read, unpack it" in statistics.report()
+
+
+def test_files_pickle(tmp_path):
+    """They go to worker processes."""
+    import pickle
+
+    one = files.CorpusFile("a.wav", Path("x.zip"), "a.wav", 3)
+    assert pickle.loads(pickle.dumps(one)) == one
