@@ -1,5 +1,7 @@
 """Fine-tunes a meta-trained run, or random parameters, on a target language and scores it on the whole test part.
 
+With --split=speaker --folds=K, on each of K folds over the target's speakers.
+
 python experiments/finetune.py --data_dir=data --init=runs/meta --target=urdu --shots=5 --out=runs/urdu_5
 """
 
@@ -16,7 +18,10 @@ def main() -> None:
     config = cli.config(FinetuneConfig, FINETUNE)
     rows = run_finetune(config, given=cli.given(FinetuneConfig))
     print(table(summarise(rows)))
-    print(f"{len(rows)} lines in {config.out}/results.jsonl (split {rows[0]['split_digest']}).")
+    # A fold is a split of its own.
+    digests = list(dict.fromkeys(row["split_digest"] for row in rows))
+    split = f"split {digests[0]}" if config.folds == 0 else f"{config.folds} folds, splits {', '.join(digests)}"
+    print(f"{len(rows)} lines in {config.out}/results.jsonl ({split}).")
 
 
 if __name__ == "__main__":

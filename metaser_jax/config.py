@@ -233,6 +233,12 @@ class FinetuneConfig(ModelConfig):
         "random, as the paper, or speaker: no speaker in two parts.", "random", choices=("random", "speaker")
     )
     split_seed: int = option("Seed of the target's train, validation and test parts.", 0)
+    folds: int = option(
+        "For corpora of few speakers: 0 is one split; K >= 2 with --split=speaker: K folds over speakers, each is the "
+        "test part once, and the results have a line per fold and seed. Where too few speakers are left for a "
+        "validation part of their own, it shares those of the training part.",
+        0,
+    )
     shots: int | None = option("Training utterances per emotion; or give --fraction.", None)
     fraction: float | None = option("Fraction of the training part, above 0 and at most 1; or give --shots.", None)
     adapt: str = option("Layers to adapt: all, or the dense head.", "all", choices=("all", "head"))
@@ -251,6 +257,8 @@ class FinetuneConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(self.folds == 0 or self.folds >= 2, "folds", self.folds, "0 (one split) or 2 or more")
+        require(self.folds == 0 or self.split == "speaker", "folds", self.folds, "0 without --split=speaker")
         given = [flag for flag in ("shots", "fraction") if getattr(self, flag) is not None]
         require(len(given) == 1, "shots", given, "exactly one of --shots=K and --fraction=F")
         if self.shots is not None:

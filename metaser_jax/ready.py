@@ -4,27 +4,57 @@ from typing import NamedTuple
 
 from metaser_jax import datasets
 from metaser_jax.corpus import Corpus
+from metaser_jax.errors import InputError
 from metaser_jax.normalise import normalise
-from metaser_jax.splits import Split, split
+from metaser_jax.splits import Split, speaker_folds, split
 
 
 class Ready(NamedTuple):
-    """Attributes: corpus (selected and normalised), split (of it), raw_digest (of the corpus as prepared)."""
+    """Attributes: corpus (selected, and normalised by load_ready), split (of it), raw_digest (of it as prepared)."""
 
     corpus: Corpus
     split: Split
     raw_digest: str
 
+    def normalised(self, mode: str) -> "Ready":
+        """The same with its input normalised; "corpus" by the statistics of this split's training part."""
+        return self._replace(corpus=normalise(self.corpus, mode, self.split.train))
+
 
 def load_ready(
-    name: str, data_dir: str, *, emotions: tuple[str, ...], split_kind: str, split_seed: int, normalisation: str
+    name: str,
+    data_dir: str,
+    *,
+    emotions: tuple[str, ...],
+    split_kind: str,
+    split_seed: int,
+    normalisation: str,
+    fold: tuple[int, int] | None = None,
 ) -> Ready:
     """Loads a prepared corpus.
+
+    Args:
+      fold: (index from 0, number of folds) of the speaker_folds to take; None is one split.
 
     Raises:
       InputError: unknown or unprepared corpus, an emotion that it lacks, or a split that it does not allow.
     """
+    index, folds = fold or (0, 0)
+    parts = load_splits(name, data_dir, emotions=emotions, split_kind=split_kind, split_seed=split_seed, folds=folds)
+    return parts[index].normalised(normalisation)
+
+
+def load_splits(
+    name: str, data_dir: str, *, emotions: tuple[str, ...], split_kind: str, split_seed: int, folds: int = 0
+) -> tuple[Ready, ...]:
+    """The corpus, read once and not normalised, with its one split or with each of its folds.
+
+    Raises:
+      InputError: as load_ready; folds of a split that is not by speaker.
+    """
+    if folds and split_kind != "speaker":
+        raise InputError(f"folds={folds}: got a {split_kind} split, expected a speaker split, which alone has folds.")
     prepared = datasets.load(name, data_dir)
-    corpus = prepared.select(emotions)
-    parts = split(corpus, split_kind, split_seed)
-    return Ready(normalise(corpus, normalisation, parts.train), parts, prepared.digest())
+    corpus, digest = prepared.select(emotions), prepared.digest()
+    splits = speaker_folds(corpus, folds, split_seed) if folds else (split(corpus, split_kind, split_seed),)
+    return tuple(Ready(corpus, one, digest) for one in splits)

@@ -1,14 +1,15 @@
 """Which utterances train, validate and test; and the k-shot or fractional draws from the training part.
 
 70 : 30 train : test, and a fifth of train for validation, as the paper; "random" stratified by emotion, or "speaker"
-with no speaker in two parts. scikit-learn draws; every draw is a function of the corpus and a seed.
+with no speaker in two parts. Where the speakers are few: folds, of which each is the test part once. scikit-learn
+draws; every draw is a function of the corpus and a seed.
 """
 
 import dataclasses
 import hashlib
 
 import numpy as np
-from sklearn.model_selection import GroupShuffleSplit, train_test_split
+from sklearn.model_selection import KFold, ShuffleSplit, StratifiedGroupKFold, train_test_split
 
 from metaser_jax.corpus import Corpus
 from metaser_jax.errors import InputError, check_choice
@@ -18,6 +19,7 @@ VALID_SHARE = 0.2
 KINDS = ("random", "speaker")
 # Candidate divisions of the speakers, of which the best balanced is taken.
 SPEAKER_CANDIDATES = 1000
+_FLATTERED = "--split=random, whose scores are flattered by speakers that are in both parts"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Split:
       kind: "random" | "speaker".
       train, valid, test: [n_part] int.
       digest: 16 hexadecimal digits that depend on which files are in which part.
+      valid_by: what divides valid from train, "random" | "speaker"; only in a fold it may differ from kind.
+      fold: (index from 0, number of folds) of speaker_folds, else None.
     """
 
     kind: str
@@ -35,6 +39,8 @@ class Split:
     valid: np.ndarray
     test: np.ndarray
     digest: str
+    valid_by: str
+    fold: tuple[int, int] | None = None
 
 
 def split(corpus: Corpus, kind: str, seed: int = 0) -> Split:
@@ -52,7 +58,45 @@ def split(corpus: Corpus, kind: str, seed: int = 0) -> Split:
     rest, test = _divide(corpus, np.arange(len(corpus)), kind, TEST_SHARE, seed)
     train, valid = _divide(corpus, rest, kind, VALID_SHARE, seed)
     parts = [np.sort(part) for part in (train, valid, test)]
-    return Split(kind, *parts, digest=_digest(corpus, parts))
+    return Split(kind, *parts, digest=_digest(corpus, parts), valid_by=kind)
+
+
+def speaker_folds(corpus: Corpus, folds: int, seed: int = 0) -> tuple[Split, ...]:
+    """Divides the speakers into folds, each of which is the test part of one split; emotions as in `split`.
+
+    The folds are those of scikit-learn's StratifiedGroupKFold where each then has every emotion; otherwise the best
+    balanced of random divisions into equally many speakers. Valid is a fifth of the rest by speaker or, where the
+    speakers that are left do not allow that, stratified by emotion: Split.valid_by. Where speakers differ in what they
+    say, another seed may give the same test parts, and then another valid alone.
+
+    Args:
+      folds: 2 or more. seed: the same corpus and seed give the same folds.
+
+    Raises:
+      InputError: fewer than 2 folds, or more than speakers; speakers that cannot be divided so that each fold has every
+        emotion; an emotion with too few utterances for train and valid.
+    """
+    speaker, counts = _per_speaker(corpus, np.arange(len(corpus)))
+    speakers = len(counts)
+    if not 2 <= folds <= speakers:
+        instead = f"Give 2 to {speakers}, or use" if speakers >= 2 else "Use"
+        raise InputError(
+            f"--folds={folds}: expected 2 or more, and no more than {corpus.name} has speakers, which is {speakers}. "
+            f"{instead} {_FLATTERED}."
+        )
+    fold = _assign_folds(corpus, speaker, counts, folds, seed)
+    _check_folds(corpus, counts, fold, folds)
+    splits = []
+    for index in range(folds):
+        in_test = fold[speaker] == index
+        rest, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
+        divided, valid_by = _divide_speakers(corpus, rest, VALID_SHARE, seed), "speaker"
+        if divided is None:
+            what, valid_by = f"--folds={folds}, what fold {index} leaves", "random"
+            divided = _stratified(corpus, rest, round(VALID_SHARE * len(rest)), seed, what)
+        parts = [np.sort(part) for part in (*divided, test)]
+        splits.append(Split("speaker", *parts, _digest(corpus, parts), valid_by, (index, folds)))
+    return tuple(splits)
 
 
 def _divide(corpus: Corpus, pool: np.ndarray, kind: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +109,16 @@ def _divide(corpus: Corpus, pool: np.ndarray, kind: str, share: float, seed: int
         )
     if kind == "random":
         return _stratified(corpus, pool, round(share * len(pool)), seed, "the split")
-    return _divide_speakers(corpus, pool, share, seed)
+    divided = _divide_speakers(corpus, pool, share, seed)
+    if divided is None:
+        _, counts = _per_speaker(corpus, pool)
+        instead = "--folds=2, whose parts for validation need no speakers, or " if _allows_folds(corpus, seed) else ""
+        raise InputError(
+            f"{corpus.name} cannot be split by speaker so that each part has every emotion: {len(counts)} speakers are "
+            f"left to divide, of which {_per_emotion(corpus, (counts > 0).sum(0))} (a part needs one each). "
+            f"Use {instead}{_FLATTERED}."
+        )
+    return divided
 
 
 def _stratified(corpus: Corpus, pool: np.ndarray, size: int, seed: int, what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -83,27 +136,89 @@ def _stratified(corpus: Corpus, pool: np.ndarray, size: int, seed: int, what: st
     )
 
 
-def _divide_speakers(corpus: Corpus, pool: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    label, speaker = corpus.label[pool], corpus.speaker[pool]
-    one_hot = np.eye(len(corpus.emotions))[label]
-    total = one_hot.sum(0)
-    speakers = len(np.unique(speaker))
+def _divide_speakers(corpus: Corpus, pool: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """(the rest, about `share` of the pool), no speaker in both, every emotion in both; None if no candidate is so."""
+    speaker, counts = _per_speaker(corpus, pool)
+    total = counts.sum(0)
     best, best_error = None, np.inf
-    if speakers >= 2:
-        candidates = GroupShuffleSplit(SPEAKER_CANDIDATES, test_size=share, random_state=seed)
-        for large, small in candidates.split(pool, groups=speaker):
-            in_small = one_hot[small].sum(0)
+    if len(counts) >= 2:
+        candidates = ShuffleSplit(SPEAKER_CANDIDATES, test_size=share, random_state=seed)
+        for _, small in candidates.split(counts):
+            in_small = counts[small].sum(0)
             error = np.abs(in_small / total - share).sum()
             if in_small.min() > 0 and (total - in_small).min() > 0 and error < best_error:
-                best, best_error = (pool[large], pool[small]), error
+                best, best_error = small, error
     if best is None:
-        of_emotion = [len(np.unique(speaker[label == e])) for e in range(len(corpus.emotions))]
-        raise InputError(
-            f"{corpus.name} cannot be split by speaker so that each part has every emotion: {speakers} speakers are "
-            f"left to divide, of which {_per_emotion(corpus, of_emotion)} (a part needs one each). "
-            "Use --split=random, whose scores are flattered by speakers that are in both parts."
-        )
+        return None
+    in_small = np.isin(speaker, best)
+    return pool[~in_small], pool[in_small]
+
+
+def _per_speaker(corpus: Corpus, pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """([n_pool] int number of each utterance's speaker, [speaker, emotion] utterances)."""
+    names, speaker = np.unique(corpus.speaker[pool], return_inverse=True)
+    counts = np.zeros((len(names), len(corpus.emotions)), int)
+    np.add.at(counts, (speaker, corpus.label[pool]), 1)
+    return speaker, counts
+
+
+def _assign_folds(corpus: Corpus, speaker: np.ndarray, counts: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """[speaker] int: the fold of each; of the candidates the one that lacks least, and of those the best balanced."""
+    total = counts.sum(0)
+
+    def error(fold: np.ndarray) -> tuple[int, float]:
+        of_fold = _per_fold(counts, fold, folds)
+        return int((of_fold == 0).sum()), float(np.abs(of_fold / np.maximum(total, 1) - 1 / folds).sum())
+
+    random = np.random.RandomState(seed)
+    best, best_error = None, (np.inf, np.inf)
+    # With fewer utterances of an emotion than folds scikit-learn warns; no division has every emotion then.
+    if total.min() >= folds:
+        # What shuffle=True does since scikit-learn 1.8; before, it mixed the speakers up.
+        order = random.permutation(len(counts))
+        rank = np.argsort(order)
+        best = np.empty(len(counts), int)
+        greedy = StratifiedGroupKFold(folds).split(speaker, corpus.label, groups=rank[speaker])
+        for index, (_, test) in enumerate(greedy):
+            best[np.unique(speaker[test])] = index
+        best_error = error(best)
+        if best_error[0] == 0:
+            return best
+    # It takes one speaker after the other, and shuffles only those of equal counts: other shuffles hardly differ.
+    for _ in range(SPEAKER_CANDIDATES):
+        fold = np.empty(len(counts), int)
+        for index, (_, test) in enumerate(KFold(folds, shuffle=True, random_state=random).split(counts)):
+            fold[test] = index
+        if error(fold) < best_error:
+            best, best_error = fold, error(fold)
     return best
+
+
+def _check_folds(corpus: Corpus, counts: np.ndarray, fold: np.ndarray, folds: int) -> None:
+    lacking = np.argwhere(_per_fold(counts, fold, folds) == 0)
+    if len(lacking):
+        say = (counts > 0).sum(0)
+        most = min(say.min(), folds - 1)
+        instead = f"--folds={most} or fewer, or " if most >= 2 else ""
+        lacks = ", ".join(f"fold {index} has no {corpus.emotions[e]}" for index, e in lacking[:4])
+        more = f" and {len(lacking) - 4} more lack one" if len(lacking) > 4 else ""
+        raise InputError(
+            f"--folds={folds}: {corpus.name} cannot be divided by speaker so that each fold has every emotion: of "
+            f"{len(counts)} speakers {_per_emotion(corpus, say)} (a fold needs one each), and in the best division "
+            f"found {lacks}{more}. Use {instead}{_FLATTERED}."
+        )
+
+
+def _per_fold(counts: np.ndarray, fold: np.ndarray, folds: int) -> np.ndarray:
+    """[speaker, emotion] counts -> [fold, emotion]."""
+    return (fold == np.arange(folds)[:, None]).astype(int) @ counts
+
+
+def _allows_folds(corpus: Corpus, seed: int) -> bool:
+    try:
+        return bool(speaker_folds(corpus, 2, seed))
+    except InputError:
+        return False
 
 
 def _per_emotion(corpus: Corpus, counts) -> str:

@@ -38,6 +38,13 @@ TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 
         (MetaTrainConfig, TRAIN | {"chunk": -2}, "--chunk: got -2"),
         (MetaTrainConfig, TRAIN | {"devices": -1}, "--devices: got -1"),
         (FinetuneConfig, TUNE | {"split_seed": -1}, "--split_seed"),
+        (
+            FinetuneConfig,
+            TUNE | {"folds": 1, "split": "speaker"},
+            r"--folds: got 1, expected 0 \(one split\) or 2 or more",
+        ),
+        (FinetuneConfig, TUNE | {"folds": -1, "split": "speaker"}, "--folds: got -1, expected 0"),
+        (FinetuneConfig, TUNE | {"folds": 3}, "--folds: got 3, expected 0 without --split=speaker"),
         (FinetuneConfig, TUNE | {"validation": "foo"}, "--validation: got 'foo'"),
         (FinetuneConfig, TUNE | {"shots": None}, "exactly one of --shots=K and --fraction=F"),
         (FinetuneConfig, TUNE | {"fraction": 0.5}, "exactly one"),

@@ -1,7 +1,7 @@
 """Macro F1 against the amount of target data: one panel for each target and split, one line for each method.
 
-The line is the mean over seeds, the band the sample standard deviation, the faint dots the seeds. Dashed: chance, a
-uniform guess. Dotted, where the split is random: the speaker oracle.
+The line is the mean over seeds, and folds if there are, the band the sample standard deviation, the faint dots what the
+mean is of. Dashed: chance, a uniform guess. Dotted, where the split is random: the speaker oracle.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def adaptation_figure(rows: Iterable[Row]) -> Figure:
         panels[*style.place(row), amount(row)[0] == "fraction"].append(row)
     figure, grid = style.panel_grid(len(panels), "macro F1 on the test part", alone=(6.8, 4.0), height=3.4, frame=1.6)
     looks = style.looks(map(series, rows))
-    split_in_title = len({row["split"] for row in rows}) > 1
+    split_in_title = len({style.place(row)[1] for row in rows}) > 1
     for axes, (_, panel) in zip(grid, sorted(panels.items()), strict=True):
         _draw_panel(axes, panel, looks, split_in_title)
     figure.suptitle(_title(panels, rows), fontsize=style.LARGE)
@@ -154,7 +154,9 @@ def _title(panels: dict[tuple, list[Row]], rows: list[Row]) -> str:
     # A panel of a single amount has bars.
     single = [len({amount(row)[1] for row in panel}) == 1 for panel in panels.values()]
     around = "bar" if all(single) else "band or bar" if any(single) else "band"
-    spread = "" if seeds == "one seed" else f"\n{around}: ± sample standard deviation, dots: seeds"
+    folds = any(row.get("folds") for row in rows)
+    dots = "folds and seeds" if folds else "seeds"
+    spread = "" if seeds == "one seed" and not folds else f"\n{around}: ± sample standard deviation, dots: {dots}"
     plural = "split" if len(splits) == 1 else "splits"
     return f"Macro F1 against {data}: {' and '.join(splits)} {plural}, {seeds}{spread}"
 

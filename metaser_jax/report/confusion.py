@@ -1,4 +1,4 @@
-"""Confusion matrices: one panel for each target and split, summed over seeds, each row as percentages."""
+"""Confusion matrices: one panel for each target and split, summed over seeds and folds, each row as percentages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def confusion_figure(rows: Iterable[Row]) -> Figure:
 
 
 def chosen(rows: list[Row]) -> list[Row]:
-    """All seeds of the setting that is shown: first method, all layers, largest fraction, or else most shots."""
+    """Seeds and folds of the setting that is shown: first method, all layers, largest fraction, or else most shots."""
 
     def rank(row: Row) -> tuple:
         kind, value = amount(row)

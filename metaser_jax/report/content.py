@@ -3,13 +3,15 @@
 from typing import NamedTuple
 
 from metaser_jax.report.rows import Row
+from metaser_jax.report.series import split_name
 from metaser_jax.report.summaries import Summary
 from metaser_jax.report.tables import ABSENT, MAIN_SCORES, cells
 
 OTHER_SCORES = ("accuracy", "weighted_f1")
 EXPLANATIONS = (
     "Each score is the mean ± the sample standard deviation over seeds. One seed has no spread: a difference from it "
-    "says little.",
+    "says little. Where a split has folds, each is the test part once with each seed, and mean and deviation are over "
+    "all of these: the deviation is then between speakers as well as between seeds.",
     "The speaker oracle guesses each speaker's most frequent training emotion and hears nothing. What it scores is "
     "what the split gives away by its speakers: on a random split, a score that does not exceed it is no evidence that "
     "emotion was recognised. On a speaker-disjoint split it can only guess the most frequent emotion.",
@@ -59,7 +61,10 @@ def split_table(rows: list[Row]) -> Table:
     for row in rows:
         test = ABSENT if row["n_test"] is None else str(row["n_test"])
         labels = " + ".join(str(row[n]) for n in ("n_train", "n_valid") if row[n]) or ABSENT
-        line = row["target"], row["split"] or ABSENT, labels, test, row["split_digest"] or ABSENT
+        split = split_name(row["split"], row.get("folds")) or ABSENT
+        if row.get("folds"):
+            split += f": fold {row['fold']}"
+        line = row["target"], split, labels, test, row["split_digest"] or ABSENT
         seeds.setdefault(line, set()).add(row["seed"])
     header = [
         "target",

@@ -49,9 +49,10 @@ def write_report(
     if not rows:
         raise InputError("write_report: got no rows, expected results. Run the evaluation first.")
     scores, other_scores = score_tables(summarise(rows))
+    summed = "seeds and folds" if any(row.get("folds") for row in rows) else "seeds"
     figures = [
         ("adaptation_curve.png", "Macro F1 against the amount of target data.", adaptation_figure(rows)),
-        ("confusion_matrix.png", "Confusion with the most target data, summed over seeds.", confusion_figure(rows)),
+        ("confusion_matrix.png", f"Confusion with the most target data, summed over {summed}.", confusion_figure(rows)),
     ]
     if training is not None:
         figures.append(("training.png", "Losses of meta-training against episodes.", training_figure(training)))

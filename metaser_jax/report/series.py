@@ -72,6 +72,11 @@ def varying(keys: Iterable[Series]) -> tuple[bool, bool, bool]:
     return tuple(len({getattr(k, f) for k in keys} - {None, ()}) > 1 for f in ("adapt", "sources", "normalise"))
 
 
+def split_name(split: str | None, folds: int | None) -> str | None:
+    """ "random", "speaker", "speaker, 3 folds"; None was not recorded."""
+    return f"{split}, {folds} folds" if split and folds else split
+
+
 def amount(row: Row) -> tuple[str, float]:
     """("shots", per class) or ("fraction", of the training part); a row with neither had the whole training part."""
     if row["shots"] is not None:

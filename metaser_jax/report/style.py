@@ -119,8 +119,9 @@ def plain(text: str) -> str:
 
 
 def place(row: Row) -> tuple[str, str]:
-    """Target and split: results on different ones are never in one panel."""
-    return row["target"], row["split"] or ""
+    """Target and split, "3-fold speaker" where it has folds: results on different ones are never in one panel."""
+    split, folds = row["split"] or "", row.get("folds")
+    return row["target"], f"{folds}-fold {split}" if folds else split
 
 
 def place_name(rows: Sequence[Row], with_split: bool = True) -> str:

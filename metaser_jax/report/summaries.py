@@ -1,4 +1,4 @@
-"""From result rows to numbers with their spread: the sample standard deviation over seeds."""
+"""From result rows to numbers with their spread: the sample standard deviation over seeds, and folds if there are."""
 
 import dataclasses
 from collections import defaultdict
@@ -12,7 +12,7 @@ from metaser_jax.report.series import Series, amount, amount_name, series, serie
 
 
 class Spread(NamedTuple):
-    """Mean and sample standard deviation over n seeds; the deviation of a single one is 0 and says nothing."""
+    """Mean and sample standard deviation over n seeds, or folds times seeds; one alone has 0, saying nothing."""
 
     mean: float
     deviation: float
@@ -24,11 +24,12 @@ class Spread(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """All seeds of one setting.
+    """All seeds, and all folds, of one setting.
 
     Attributes:
       series: method, order, adapt, sources, normalise.
       target, split: as in the rows; split None was not recorded.
+      folds: number of folds, each the test part once with each seed; None is one split.
       shots, fraction: one of the two, or neither for the whole training part.
       seeds: ascending.
       macro_f1, uar, accuracy, weighted_f1, speaker_oracle_macro_f1: None unless every seed has it.
@@ -37,6 +38,7 @@ class Summary:
     series: Series
     target: str
     split: str | None
+    folds: int | None
     shots: int | None
     fraction: float | None
     seeds: tuple[int, ...]
@@ -48,18 +50,19 @@ class Summary:
 
 
 def summarise(rows: Iterable[Row]) -> list[Summary]:
-    """Groups rows that differ in nothing but the seed, sorted by target, split, amount of data and method.
+    """Groups rows that differ in nothing but seed and fold, sorted by target, split, amount of data and method.
 
     Raises:
-      InputError: a row that `rows.complete` refuses; different results of one setting and one seed.
+      InputError: what `distinct` raises.
     """
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in distinct(rows):
-        groups[series(row), row["target"], row["split"], row["shots"], row["fraction"]].append(row)
+        groups[_setting(row)].append(row)
     summaries = [
         Summary(
             *key,
-            seeds=tuple(sorted(row["seed"] for row in group)),
+            # Every fold has the same.
+            seeds=tuple(sorted(row["seed"] for row in group if row.get("fold") in (None, 0))),
             **{score: _spread([row[score] for row in group]) for score in SCORES},
         )
         for key, group in groups.items()
@@ -71,12 +74,13 @@ def distinct(rows: Iterable[Row]) -> list[Row]:
     """Completed rows, each run once: one that was run again to the same result counts once.
 
     Raises:
-      InputError: two different results of one setting, split digest and seed, which a mean would take for two seeds.
+      InputError: a row that `rows.complete` refuses; two different results of one setting, split digest and seed, which
+        a mean would take for two seeds; seeds of a setting that some of its folds lack.
     """
     kept: dict[tuple, Row] = {}
     for row in completed(rows):
-        setting = (series(row), row["target"], row["split"], row["split_digest"], *amount(row), row["seed"])
-        other = kept.setdefault(setting, row)
+        where = (series(row), row["target"], row["split"], row["split_digest"], row.get("folds"), row.get("fold"))
+        other = kept.setdefault((*where, *amount(row), row["seed"]), row)
         if other["confusion"] != row["confusion"] or other["macro_f1"] != row["macro_f1"]:
             data = amount_name(*amount(row))
             raise InputError(
@@ -84,7 +88,34 @@ def distinct(rows: Iterable[Row]) -> list[Row]:
                 f"{other['macro_f1']:.4f} and {row['macro_f1']:.4f}, expected one result of each seed. Two runs were "
                 "written to one file: delete the lines of one, or report them apart."
             )
+    _check_folds(kept.values())
     return list(kept.values())
+
+
+def _setting(row: Row) -> tuple:
+    return series(row), row["target"], row["split"], row.get("folds"), row["shots"], row["fraction"]
+
+
+def _check_folds(rows: Iterable[Row]) -> None:
+    """Speakers differ more than seeds do: a mean without some fold would be one over other speakers."""
+    settings: dict[tuple, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.get("folds"):
+            settings[_setting(row)].append(row)
+    for group in settings.values():
+        row = group[0]
+        seeds = [{r["seed"] for r in group if r["fold"] == fold} for fold in range(row["folds"])]
+        missing = [
+            f"fold {fold} of seed {seed}"
+            for seed in sorted(set.union(*seeds))
+            for fold, s in enumerate(seeds)
+            if seed not in s
+        ]
+        if missing:
+            raise InputError(
+                f"{row['method']} on {row['target']} ({amount_name(*amount(row))}, {row['folds']} folds): got no "
+                f"{', '.join(missing)}, expected each fold with the same seeds. Run it again, or leave that seed out."
+            )
 
 
 def _spread(values: Sequence[float | None]) -> Spread | None:
@@ -93,4 +124,4 @@ def _spread(values: Sequence[float | None]) -> Spread | None:
 
 def _order(s: Summary) -> tuple:
     kind, value = amount({"shots": s.shots, "fraction": s.fraction})
-    return s.target, s.split or "", kind != "shots", value, s.shots or 0, series_order(s.series)
+    return s.target, s.split or "", s.folds or 0, kind != "shots", value, s.shots or 0, series_order(s.series)

@@ -1,10 +1,10 @@
-"""Tables of summaries. No number is shown without its spread and the count of its seeds."""
+"""Tables of summaries. No number is shown without its spread and the count of its seeds, and folds if there are."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 from metaser_jax.errors import check_choice
-from metaser_jax.report.series import ADAPT_NAMES, method_name, varying
+from metaser_jax.report.series import ADAPT_NAMES, method_name, split_name, varying
 from metaser_jax.report.summaries import Summary
 
 SCORE_NAMES = {
@@ -72,7 +72,7 @@ def cells(summaries: Sequence[Summary], scores: Sequence[str] = MAIN_SCORES) -> 
     columns = {
         "method": lambda s: method_name(s.series),
         "target": lambda s: s.target,
-        "split": lambda s: s.split or ABSENT,
+        "split": lambda s: split_name(s.split, s.folds) or ABSENT,
         amount_header: lambda s: _amount_cell(s.shots, s.fraction, short=amount_header != "training data"),
         "adapt": lambda s: ADAPT_NAMES.get(s.series.adapt, s.series.adapt or "n/a"),
     }

@@ -1,9 +1,12 @@
-"""Fine-tuning on a target language for several seeds at once, and its scores on the whole test part."""
+"""Fine-tuning on a target language for several seeds at once, and its scores on the whole test part.
+
+With folds over the target's speakers, one after another: each fold is the test part once.
+"""
 
 import dataclasses
 import functools
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +22,7 @@ from metaser_jax.errors import InputError
 from metaser_jax.finetuning import finetune, restrict
 from metaser_jax.losses import cross_entropy
 from metaser_jax.metrics import scores, speaker_oracle
-from metaser_jax.ready import Ready, load_ready
+from metaser_jax.ready import Ready, load_ready, load_splits
 from metaser_jax.runs.run_dir import RESULTS, claim, read_config, to_lines, write_text
 from metaser_jax.runs.trainer import make_learner, make_model, make_trainer
 from metaser_jax.types import Batch, Params
@@ -82,16 +85,20 @@ def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[Finetu
     return dataclasses.replace(config, **model), Init(learner.params(state.meta_params), source)
 
 
-def load_target(config: FinetuneConfig) -> Ready:
-    """The target as the configuration wants it; raises InputError as load_ready."""
-    return load_ready(
-        config.target,
-        config.data_dir,
-        emotions=config.emotions,
-        split_kind=config.split,
-        split_seed=config.split_seed,
-        normalisation=config.normalise,
-    )
+def load_target(config: FinetuneConfig, fold: int | None = None) -> Ready:
+    """The target as the configuration wants it, or one of its folds; raises InputError as load_ready."""
+    fold_of = None if fold is None else (fold, config.folds)
+    return load_ready(**_source(config), normalisation=config.normalise, fold=fold_of)
+
+
+def _source(config: FinetuneConfig) -> dict[str, Any]:
+    return {
+        "name": config.target,
+        "data_dir": config.data_dir,
+        "emotions": config.emotions,
+        "split_kind": config.split,
+        "split_seed": config.split_seed,
+    }
 
 
 def draw(config: FinetuneConfig, ready: Ready, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -111,6 +118,8 @@ def draw(config: FinetuneConfig, ready: Ready, seed: int) -> tuple[np.ndarray, n
 def run_finetune(config: FinetuneConfig, given: Collection[str] = ()) -> list[dict[str, Any]]:
     """Fine-tunes config.seeds times, writes config.out/results.jsonl, a line per seed, and returns its rows.
 
+    With config.folds that is done for each fold: a line per fold and seed.
+
     Args:
       given: as in `resolve`.
 
@@ -119,11 +128,23 @@ def run_finetune(config: FinetuneConfig, given: Collection[str] = ()) -> list[di
         training diverged.
     """
     config, init = resolve(config, given)
-    ready = load_target(config)
-    seeds = range(config.seeds)
-    train_rows, valid_rows = map(np.stack, zip(*(draw(config, ready, seed) for seed in seeds), strict=True))
+    folds = load_splits(**_source(config), folds=config.folds)
+    # All are drawn before the first is trained on: what a later fold does not allow is an error at once.
+    drawn = [[draw(config, ready, seed) for seed in range(config.seeds)] for ready in folds]
     out = Path(config.out)
-    claim(out, dataclasses.asdict(config) | {"corpus_digest": ready.raw_digest}, free=("data_dir", "out", *HOW))
+    claim(out, dataclasses.asdict(config) | {"corpus_digest": folds[0].raw_digest}, free=("data_dir", "out", *HOW))
+    rows = []
+    for ready, draws in zip(folds, drawn, strict=True):
+        rows += _run_split(config, init, ready.normalised(config.normalise), draws)
+    write_text(out / RESULTS, to_lines(rows))
+    return rows
+
+
+def _run_split(
+    config: FinetuneConfig, init: Init, ready: Ready, draws: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> list[dict[str, Any]]:
+    """The rows of one split: draws are those of each seed; raises InputError where training diverges."""
+    train_rows, valid_rows = map(np.stack, zip(*draws, strict=True))
     start = time.perf_counter()
     logits, info = _train_and_predict(config, init.params, ready, train_rows, valid_rows)
     seconds = time.perf_counter() - start
@@ -133,12 +154,17 @@ def run_finetune(config: FinetuneConfig, given: Collection[str] = ()) -> list[di
     corpus, test, train = ready.corpus, ready.split.test, ready.split.train
     classes = len(config.emotions)
     oracle = speaker_oracle(corpus.label[train], corpus.speaker[train], corpus.speaker[test], classes)
+    fold = {}
+    if ready.split.fold is not None:
+        index, folds = ready.split.fold
+        fold = {"fold": index, "folds": folds, "valid_by": ready.split.valid_by}
     shared = init.source | {
         "target": config.target,
         "language": corpus.language,
         "split": config.split,
         "split_seed": config.split_seed,
         "split_digest": ready.split.digest,
+        **fold,
         "shots": config.shots,
         "fraction": config.fraction,
         "adapt": config.adapt,
@@ -151,14 +177,12 @@ def run_finetune(config: FinetuneConfig, given: Collection[str] = ()) -> list[di
         "speaker_oracle_macro_f1": scores(corpus.label[test], oracle, classes)["macro_f1"],
         "seconds": seconds / config.seeds,
     }
-    rows = [
+    return [
         shared
         | {"seed": seed, "best_epoch": int(info.best_epoch[seed]), "epochs": int(info.epochs[seed])}
         | scores(corpus.label[test], logits[seed].argmax(-1), classes)
-        for seed in seeds
+        for seed in range(config.seeds)
     ]
-    write_text(out / RESULTS, to_lines(rows))
-    return rows
 
 
 def _train_and_predict(config: FinetuneConfig, params: Params | None, ready: Ready, train_rows, valid_rows):

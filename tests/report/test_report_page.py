@@ -116,6 +116,15 @@ def test_one_seed_without_training(tmp_path, make_row):
     assert not (tmp_path / "training.png").exists()
 
 
+def test_folds_are_named_one_by_one(tmp_path, make_row):
+    rows = [make_row(0, split="speaker", folds=2, fold=f, split_digest=f"digest{f}") for f in range(2)]
+    page = Page(write_report(tmp_path, rows, title="t", intro="i", command="c", device="cpu")).text
+    for text in ("speaker, 2 folds: fold 0", "speaker, 2 folds: fold 1", "digest0", "digest1"):
+        assert text in page
+    assert "between speakers as well as between seeds" in page
+    assert "(one seed)" not in page
+
+
 def test_device_is_jaxs_by_default():
     assert environment()["device"].startswith(f"{jax.device_count()} x {jax.devices()[0].device_kind}")
 

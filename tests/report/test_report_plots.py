@@ -71,6 +71,22 @@ def test_splits_have_their_own_panels_and_the_oracle_is_for_random(make_row):
     assert len(level_lines(speaker)) == 1
 
 
+def test_folds_have_their_own_panel_and_are_named(make_row):
+    one = [make_row(0, split="speaker", shots=k) for k in (1, 5)]
+    folds = [make_row(0, split="speaker", shots=k, folds=3, fold=f) for k in (1, 5) for f in range(3)]
+    figure = adaptation_figure([*one, *folds])
+    several, alone = figure.axes
+    assert several.get_title() == "urdu, 3-fold speaker split"
+    assert alone.get_title() == "urdu, speaker split"
+    np.testing.assert_allclose(curves(several)[0].get_ydata()[0], np.mean([row["macro_f1"] for row in folds[:3]]))
+    assert "3-fold speaker and speaker splits, one seed\nband: ±" in figure.get_suptitle()
+    assert figure.get_suptitle().endswith("dots: folds and seeds")
+    (matrix,) = confusion_figure(folds).axes
+    assert matrix.get_title().startswith("urdu, 3-fold speaker split")
+    counts = np.sum([row["confusion"] for row in folds[3:]], axis=0)
+    assert [text.get_text().split()[1] for text in matrix.texts] == [f"({n})" for true in counts for n in true]
+
+
 def test_fractions_are_linear(make_row):
     rows = [make_row(s, shots=None, fraction=f) for s in range(2) for f in (0.1, 0.5, None)]
     (axes,) = adaptation_figure(rows).axes

@@ -49,6 +49,9 @@ def test_missing_field_is_named_with_file_and_line(written, make_row, field):
         ({"fraction": 1.5}, "fraction: got 1.5"),
         ({"confusion": [[1, 2], [3]]}, "confusion: got .* expected a square list"),
         ({"confusion": [[1, -2], [3, 4]]}, "confusion: got"),
+        ({"fold": 0}, "fold: got 0 of folds None, expected a number from 0 to folds - 1"),
+        ({"fold": 3, "folds": 3}, "fold: got 3 of folds 3"),
+        ({"fold": None, "folds": 3}, "fold: got None of folds 3"),
         ({"emotions": ["angry"]}, "emotions: got .* expected 4 names"),
     ],
 )

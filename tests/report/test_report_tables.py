@@ -44,6 +44,46 @@ def test_what_differs_is_not_averaged(make_row, fields):
     assert sorted(len(s.seeds) for s in summaries) == [1, 2]
 
 
+@pytest.fixture
+def of_folds(make_row):
+    """3 folds with 2 seeds."""
+    return [
+        make_row(seed, split="speaker", folds=3, fold=fold, split_digest=f"digest{fold}")
+        for fold in range(3)
+        for seed in range(2)
+    ]
+
+
+def test_folds_are_averaged_and_said(make_row, of_folds):
+    one = [make_row(seed, split="speaker") for seed in range(3)]
+    summaries = summarise([*of_folds, *one])
+    assert [(s.folds, s.seeds, s.macro_f1.n) for s in summaries] == [(None, (0, 1, 2), 3), (3, (0, 1), 6)]
+    values = [row["macro_f1"] for row in of_folds]
+    assert summaries[1].macro_f1.mean == pytest.approx(np.mean(values))
+    assert summaries[1].macro_f1.deviation == pytest.approx(np.std(values, ddof=1))
+    lines = table(summaries, style="markdown").splitlines()[2:]
+    cells = [[cell.strip() for cell in line.split("|")] for line in lines]
+    assert [(c[3], c[-2]) for c in cells] == [("speaker", "3"), ("speaker, 3 folds", "2")]
+    assert summarise(of_folds * 2) == summarise(of_folds), "run again to the same result"
+
+
+def test_one_seed_of_several_folds_has_a_spread(of_folds):
+    assert "±" in table(summarise([row for row in of_folds if row["seed"] == 0]))
+
+
+@pytest.mark.parametrize("missing", range(6))
+def test_a_mean_without_some_fold_is_refused(of_folds, missing):
+    row = of_folds.pop(missing)
+    message = rf"metaser on urdu \(5 shots, 3 folds\): got no fold {row['fold']} of seed {row['seed']}, expected each"
+    with pytest.raises(InputError, match=message):
+        summarise(of_folds)
+
+
+def test_two_results_of_one_fold_are_refused(of_folds):
+    with pytest.raises(InputError, match=r"metaser on urdu \(5 shots\), seed 0: got macro F1"):
+        summarise([*of_folds, of_folds[0] | {"macro_f1": 0.123}])
+
+
 def test_order_does_not_depend_on_the_rows(many_rows):
     shuffled = random.Random(0).sample(many_rows, len(many_rows))
     expected = summarise(many_rows)

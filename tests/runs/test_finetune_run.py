@@ -1,13 +1,17 @@
 """A fine-tuning run: the lines it writes, where it starts, what it draws, and what it refuses."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import fake_corpus
 
-from metaser_jax import InputError
+from metaser_jax import InputError, datasets, splits
 from metaser_jax.checkpoints import Checkpoints
+from metaser_jax.ready import load_ready
+from metaser_jax.report import summarise, table
 from metaser_jax.runs.finetune import draw, load_target, resolve, run_finetune
 from metaser_jax.runs.meta_train import meta_train
 
@@ -77,6 +81,74 @@ def test_head_only_and_without_validation(finetune_config):
     rows = run_finetune(finetune_config(adapt="head", validation="none", split="speaker", max_epochs=3))
     assert [row["epochs"] for row in rows] == [3, 3]
     assert rows[0]["adapt"] == "head"
+    assert not {"fold", "folds", "valid_by"} & rows[0].keys()
+
+
+def test_folds(finetune_config, monkeypatch):
+    config = finetune_config(split="speaker", folds=3, max_epochs=3)
+    loaded, load = [], datasets.load
+    monkeypatch.setattr(datasets, "load", lambda *args: loaded.append(args) or load(*args))
+    rows = run_finetune(config)
+    assert len(loaded) == 1
+    assert [json.loads(line) for line in (Path(config.out) / "results.jsonl").read_text().splitlines()] == rows
+    assert [(row["fold"], row["seed"]) for row in rows] == [(fold, seed) for fold in range(3) for seed in range(2)]
+    corpus = load("c", "data")
+    of_fold = splits.speaker_folds(corpus, 3, config.split_seed)
+    for row in rows:
+        assert row.keys() >= CONTRACT
+        assert (row["split"], row["folds"], row["valid_by"]) == ("speaker", 3, "speaker")
+        fold = of_fold[row["fold"]]
+        assert row["split_digest"] == fold.digest
+        assert np.sum(row["confusion"], axis=1).tolist() == np.bincount(corpus.label[fold.test]).tolist()
+    assert [sum(row["n_test"] for row in rows if row["seed"] == seed) for seed in range(2)] == [120, 120]
+    (summary,) = summarise(rows)
+    assert (summary.split, summary.folds, summary.seeds) == ("speaker", 3, (0, 1))
+    assert summary.macro_f1.mean == pytest.approx(np.mean([row["macro_f1"] for row in rows]))
+    assert summary.macro_f1.deviation == pytest.approx(np.std([row["macro_f1"] for row in rows], ddof=1))
+    assert "speaker, 3 folds" in table([summary])
+    again = run_finetune(config)
+    assert [row | {"seconds": 0} for row in again] == [row | {"seconds": 0} for row in rows]
+
+
+@pytest.mark.parametrize("validation", ["split", "draw", "none"])
+def test_draws_of_a_fold_are_of_its_training_part(finetune_config, validation):
+    config = finetune_config(split="speaker", folds=6, validation=validation)
+    for fold in range(6):
+        data = load_target(config, fold)
+        assert data.split.fold == (fold, 6)
+        for seed in range(3):
+            train, valid = draw(config, data, seed)
+            assert set(train) <= set(data.split.train)
+            assert not set(train) & (set(data.split.valid) | set(data.split.test))
+            assert not set(valid) & (set(data.split.test) | set(train))
+            speakers = data.corpus.speaker
+            assert not set(speakers[np.concatenate([train, valid])]) & set(speakers[data.split.test])
+
+
+def test_normalisation_is_fitted_on_the_folds_training_part(finetune_config):
+    config = finetune_config(split="speaker", folds=3)
+    for fold in range(3):
+        data = load_target(config, fold)
+        real = np.arange(10) < data.corpus.n_frames[:, None]
+        for part, mean_is_zero in ((data.split.train, True), (data.split.valid, False), (data.split.test, False)):
+            mean = data.corpus.mfcc[part][real[part]].mean(0)
+            assert (np.abs(mean).max() < 1e-5) == mean_is_zero
+
+
+def test_what_a_later_fold_does_not_allow_is_an_error_before_anything_is_written(finetune_config, monkeypatch):
+    base = fake_corpus("c", per_emotion=14)
+    speaker = np.where(np.arange(56) % 14 < 10, "much", "little")
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataclasses.replace(base, speaker=speaker))
+    config = finetune_config(split="speaker", folds=2, shots=5, split_seed=1)
+    draw(config, load_target(config, 0), 0)  # the first fold tests the one who says little
+    with pytest.raises(InputError, match=r"--shots=5: the training part of c has 3 angry"):
+        run_finetune(config)
+    assert not Path(config.out).exists()
+
+
+def test_folds_are_of_a_speaker_split():
+    with pytest.raises(InputError, match="got a random split, expected a speaker split"):
+        load_ready("c", "d", emotions=(), split_kind="random", split_seed=0, normalisation="none", fold=(0, 3))
 
 
 def test_out_may_not_hold_something_else(train_config, finetune_config, tmp_path):
