@@ -20,6 +20,8 @@ def main() -> None:
         else:  # with the same options?
             datasets.prepare(name, options.manual_dir, options.data_dir, **choices(options, name))
     for name in names:
+        if name in waiting and options.manual_dir is None:
+            print(f"{name} is downloaded. Its licence: {datasets.builder(name, options.data_dir).LICENSE}")
         start = time.perf_counter()
         statistics = datasets.prepare(
             name,

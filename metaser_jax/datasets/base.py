@@ -5,6 +5,7 @@ data_dir/NAME/VERSION/, or data_dir/NAME/CONFIG/VERSION/, in array_record files,
 """
 
 import contextlib
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -105,6 +106,11 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return f"{self.place}/{self.LAYOUT}"
 
     @property
+    def instructions(self) -> str:
+        """How to get the recordings by hand."""
+        return inspect.cleandoc(self.MANUAL_DOWNLOAD_INSTRUCTIONS)
+
+    @property
     def published(self) -> Published | None:
         """PUBLISHED of the builder's configuration."""
         return self.PUBLISHED
@@ -176,7 +182,11 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
           InputError: the corpus is missing or has no recording, a recording is there twice, there are more than were
             published, or (unless skip_bad) a file name cannot be understood.
         """
-        place = recordings.corpus_place(manual_dir, self.place, self.layout, self.ARCHIVES)
+        try:
+            place = recordings.corpus_place(manual_dir, self.place, self.layout, self.ARCHIVES)
+        except InputError as error:
+            otherwise = "Without --manual_dir it is downloaded; by hand" if self.DOWNLOADS else "To get it"
+            raise InputError(f"{error}\n{otherwise}: {self.instructions}") from error
         if isinstance(place, Path):
             return self._listing(files.files_below(place), str(place))
         return self._listing(files.files_in(place), ", ".join(map(str, place)))
@@ -194,13 +204,13 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _downloaded(self, dl_manager: tfds.download.DownloadManager) -> Listing:
         """All recordings of the archives that the corpus is published in. Raises InputError: not all are there."""
-        archives = fetch(self.corpus_name, dl_manager, self.DOWNLOADS, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
+        archives = fetch(self.corpus_name, dl_manager, self.DOWNLOADS, self.instructions)
         found = self._listing(files.files_in(archives), f"{self.corpus_name}: the download")
         if self.published and len(found.recordings) < self.published.utterances:
             raise InputError(
                 f"{self.corpus_name}: the download has {len(found.recordings)} recordings, the corpus has "
                 f"{self.published.utterances}. Remove {', '.join(map(str, archives))} and try again, or get the "
-                f"recordings yourself and give --manual_dir=MANUAL_DIR:\n{self.MANUAL_DOWNLOAD_INSTRUCTIONS.strip()}"
+                f"recordings yourself and give --manual_dir=MANUAL_DIR:\n{self.instructions}"
             )
         return found
 
@@ -297,7 +307,5 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 def not_downloadable(builder: CorpusBuilder) -> InputError:
     """The error where there are no recordings, and nothing to download."""
-    return InputError(
-        f"{builder.corpus_name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR.\n"
-        f"{builder.MANUAL_DOWNLOAD_INSTRUCTIONS.strip()}"
-    )
+    name, how = builder.corpus_name, builder.instructions
+    return InputError(f"{name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR.\n{how}")

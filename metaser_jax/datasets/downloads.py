@@ -55,7 +55,7 @@ def fetch(
         except Exception as error:  # whatever requests, urllib3, TFDS and the file system raise
             raise InputError(
                 f"{name}: the download of {download.url} failed: {_reason(error)}\nTo go on without it, get the "
-                f"recordings yourself and give --manual_dir=MANUAL_DIR:\n{instructions.strip()}"
+                f"recordings yourself and give --manual_dir=MANUAL_DIR:\n{instructions}"
             ) from error
         paths.append(path)
     return paths

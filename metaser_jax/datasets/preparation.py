@@ -39,6 +39,7 @@ def prepare(
         cannot be written, or has the corpus prepared with other options.
     """
     wanted = Options(**options).of_content()
+    _put_back(folder_of(name, data_dir))
     if overwrite or not is_prepared(name, data_dir):
         check(name, manual_dir, **options)
         try:
@@ -65,13 +66,23 @@ def _run(name: str, manual_dir: str | os.PathLike[str] | None, data_dir: str, op
         )
 
 
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f"replaced.{folder.name}")
+
+
+def _put_back(folder: Path) -> None:
+    """Undoes what a run with overwrite did that was killed."""
+    if not folder.exists() and _aside(folder).exists():
+        _aside(folder).rename(folder)
+
+
 @contextlib.contextmanager
 def _replacing(folder: Path) -> Iterator[None]:
     """Puts `folder` aside, and back if the body fails; TFDS would delete it before the new one is there."""
     if not folder.exists():
         yield
         return
-    aside = folder.with_name(f"replaced.{folder.name}")
+    aside = _aside(folder)
     shutil.rmtree(aside, ignore_errors=True)
     folder.rename(aside)
     try:

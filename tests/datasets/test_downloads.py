@@ -157,6 +157,15 @@ def test_what_its_owners_give_to_people_alone(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_lacks_the_corpus_says_how_to_get_it(recordings_dir):
+    with pytest.raises(
+        InputError, match=r"no folder 'urdu'.*\nWithout --manual_dir it is downloaded; by hand: Get https"
+    ):
+        datasets.check("urdu", recordings_dir)
+    with pytest.raises(InputError, match=r"no folder 'savee'.*\nTo get it: Register at .*\n.*MANUAL_DIR/savee/"):
+        datasets.check("savee", recordings_dir)
+
+
 def test_which_corpora_are_downloaded(tmp_path):
     downloadable = [name for name in datasets.PAPER if datasets.builder(name, tmp_path).DOWNLOADS]
     assert downloadable == ["tess", "ravdess", "emodb", "emovo", "shemo", "urdu"]

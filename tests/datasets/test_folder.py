@@ -181,6 +181,14 @@ def test_csv_beside_the_recordings(clips, recordings_dir, tmp_path):
     assert sorted(speakers(tmp_path).values()) == ["1", "2"]
 
 
+def test_csv_of_recordings_elsewhere(clips, recordings_dir, tmp_path):
+    clips.joinpath("clips").rename(recordings_dir / "clips")
+    (clips / "labels.csv").write_text(
+        CSV.replace("clips/1", "../clips/1").replace("clips/2", f"{recordings_dir}/clips/2")
+    )
+    assert datasets.prepare(NAME, recordings_dir, tmp_path).emotions == {("angry", "Anger"): 1, ("sad", "sad"): 1}
+
+
 def test_csv_in_an_archive(clips, recordings_dir, tmp_path, zipped):
     (clips / "labels.csv").write_text(CSV)
     zipped(clips)

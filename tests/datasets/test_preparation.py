@@ -263,6 +263,16 @@ def test_killed_run_does_not_count(make_corpus, recordings_dir, data_dir):
     assert datasets.prepare("demo_urdu", recordings_dir, data_dir).utterances == 4
 
 
+def test_killed_overwrite_loses_nothing(make_corpus, recordings_dir, data_dir):
+    make_corpus("demo_urdu")
+    first = datasets.prepare("demo_urdu", recordings_dir, data_dir)
+    code = KILLED.replace("*sys.argv[1:])", "*sys.argv[1:], overwrite=True)")
+    run = subprocess.run([sys.executable, "-c", code, recordings_dir, data_dir], capture_output=True, text=True)
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    assert not datasets.is_prepared("demo_urdu", data_dir)
+    assert datasets.prepare("demo_urdu", "/nowhere", data_dir) == first
+
+
 def test_real_recordings(real_corpora, tmp_path, data_dir):
     """A handful of each real corpus, through links."""
     for name, files in {

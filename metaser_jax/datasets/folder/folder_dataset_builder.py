@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from metaser_jax.datasets import recordings
 from metaser_jax.datasets.base import CorpusBuilder, Said
 from metaser_jax.datasets.files import CorpusFile, named
-from metaser_jax.datasets.folder.table import Row, Table, files_of_table, read_table
+from metaser_jax.datasets.folder.table import Row, Table, read_table
 from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.recordings import Excluded, Listing, Parsed, Unknown
 from metaser_jax.errors import InputError
@@ -67,7 +67,7 @@ class Builder(CorpusBuilder):
         csv = manual_dir / f"{self.place}.csv"
         if not csv.is_file() or (manual_dir / self.place).is_dir():
             return super().listing(manual_dir)
-        return self._listing(files_of_table(csv), str(csv))
+        return self._listing([CorpusFile(csv.name, csv, None, csv.stat().st_size)], str(csv))
 
     def _listing(self, everything: Sequence[CorpusFile], place: str) -> Listing:
         table = self._table(everything)
@@ -95,7 +95,7 @@ class Builder(CorpusBuilder):
             return
         source_of_file = {one.file: one for one in found}
         for row in table.rows:
-            source = source_of_file.pop(row.file, None)
+            source = source_of_file.pop(row.file, None) or row.on_disk
             if source is None:
                 missing = CorpusFile(row.file, Path(row.file), None, 0)
                 yield missing, Unknown(f"there is no such file; {table.name} lists it")

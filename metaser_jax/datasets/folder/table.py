@@ -4,7 +4,6 @@ import csv
 import io
 import posixpath
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
 from metaser_jax.datasets.files import CorpusFile
@@ -15,11 +14,18 @@ _OPTIONAL = ("speaker", "language")
 
 
 class Row(NamedTuple):
-    """One recording; `file` is its posix path from the folder that the CSV's other files are seen from."""
+    """One recording.
+
+    Attributes:
+      file: its posix path, from the corpus's folder.
+      emotion, speaker: as written; the speaker may be empty.
+      on_disk: the file, where the CSV is not in an archive and the file is there.
+    """
 
     file: str
     emotion: str
     speaker: str
+    on_disk: CorpusFile | None
 
 
 class Table(NamedTuple):
@@ -60,7 +66,7 @@ def read_table(source: CorpusFile) -> Table:
         if not path or not emotion:
             raise InputError(f"{source}, line {reader.line_num}: no {'emotion' if path else 'path'}. Fill it in.")
         file = posixpath.normpath(posixpath.join(source.relative.parent.as_posix(), path.replace("\\", "/")))
-        rows.append(Row(file, emotion, speaker))
+        rows.append(Row(file, emotion, speaker, _on_disk(file, source)))
         languages.add(language)
     twice = [file for file, n in Counter(row.file for row in rows).items() if n > 1]
     if twice:
@@ -73,12 +79,10 @@ def read_table(source: CorpusFile) -> Table:
     return Table(tuple(rows), source.relative.name, (languages or {""}).pop() or None)
 
 
-def files_of_table(path: Path) -> list[CorpusFile]:
-    """A CSV on disk and those of its recordings that are there; paths may lead anywhere. Raises as read_table."""
-    own = CorpusFile(path.name, path, None, path.stat().st_size)
-    found = [own]
-    for row in read_table(own).rows:
-        recording = path.parent / row.file
-        if recording.is_file():
-            found.append(CorpusFile(row.file, recording, None, recording.stat().st_size))
-    return found
+def _on_disk(file: str, source: CorpusFile) -> CorpusFile | None:
+    """A recording that need not lie in the corpus's folder; `source` is the CSV."""
+    if source.member is not None:
+        return None
+    root = source.path.parents[len(source.relative.parts) - 1]
+    path = root / file
+    return CorpusFile(file, path, None, path.stat().st_size) if path.is_file() else None

@@ -24,7 +24,7 @@ def read(found: Sequence[CorpusFile], instructions: str) -> dict[str, str]:
     lists = named(found, LABEL_FILE)
     if len(lists) != 1:
         have = ", ".join(map(str, lists)) or "none"
-        raise InputError(f"shemo/corrected needs one {LABEL_FILE}, found {have}.\n{instructions.strip()}")
+        raise InputError(f"shemo/corrected needs one {LABEL_FILE}, found {have}.\n{instructions}")
     try:
         entries = json.loads(lists[0].read_bytes())
         # speech_name is the recording's name in the corpus as it was published.

@@ -50,4 +50,4 @@ class Builder(CorpusBuilder):
     def labels(self, found: Sequence[CorpusFile]) -> dict[str, str] | None:
         if self.builder_config.name == "file_names":
             return None
-        return corrected.read(found, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
+        return corrected.read(found, self.instructions)
