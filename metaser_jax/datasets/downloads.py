@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,10 +13,10 @@ from tensorflow_datasets.core.download import downloader
 
 from metaser_jax.errors import InputError
 
-CONNECT_SECONDS = 10
+CONNECT_SECONDS = 5
 # Without a byte for as long, a download has failed.
-READ_SECONDS = 60
-_RETRIES = 2
+READ_SECONDS = 20
+_RETRIES = 1
 
 
 class Download(NamedTuple):
@@ -48,17 +49,25 @@ def fetch(
     """
     paths = []
     for download in downloads:
+        unfinished = _unfinished(dl_manager)
         try:
             with _impatient():
                 path = Path(dl_manager.download(download.url))
             _verify(path, download)
         except Exception as error:  # whatever requests, urllib3, TFDS and the file system raise
+            for folder in _unfinished(dl_manager) - unfinished:
+                shutil.rmtree(folder, ignore_errors=True)
             raise InputError(
                 f"{name}: the download of {download.url} failed: {_reason(error)}\nTo go on without it, get the "
                 f"recordings yourself and give --manual_dir=MANUAL_DIR:\n{instructions}"
             ) from error
         paths.append(path)
     return paths
+
+
+def _unfinished(dl_manager: tfds.download.DownloadManager) -> set[Path]:
+    """The folders that TFDS downloads into, and leaves behind when that fails."""
+    return set(Path(dl_manager.download_dir).glob("*/*.tmp.*"))
 
 
 @contextlib.contextmanager
@@ -90,10 +99,10 @@ def _verify(path: Path, download: Download) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The innermost cause that says something; requests and urllib3 wrap it several times."""
-    text = str(error)
+    """What went wrong; requests wraps urllib3's errors, and these wrap each other."""
     if isinstance(error, tfds.download.DownloadError) or type(error) is ValueError:
-        return text
-    if "wrong checksum" in text:
-        return "the file is not the published one: " + " ".join(text.splitlines()[1:3]).replace("* ", "")
-    return f"{type(error).__name__}: {text}"
+        return str(error)
+    if "wrong checksum" in str(error):
+        return "the file is not the published one: " + " ".join(str(error).splitlines()[1:3]).replace("* ", "")
+    inner = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+    return f"{type(error).__name__}: {getattr(inner, 'reason', None) or inner}"

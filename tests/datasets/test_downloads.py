@@ -116,6 +116,7 @@ def failure(tmp_path, seconds):
     assert "MANUAL_DIR/demo_LANGUAGE/" in message
     assert "--manual_dir=MANUAL_DIR" in message
     assert time.monotonic() - start < seconds
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file() or ".tmp." in path.name]
     return message
 
 
@@ -127,13 +128,31 @@ def test_missing(offer, tmp_path):
 def test_refused(monkeypatch, tmp_path):
     url = "http://127.0.0.1:9/a.zip"
     monkeypatch.setattr(DemoUrdu, "DOWNLOADS", (Download(url),))
-    assert f"the download of {url} failed: ConnectionError" in failure(tmp_path, 30)
+    message = failure(tmp_path, 30)
+    assert f"the download of {url} failed: ConnectionError: " in message
+    assert "refused" in message
 
 
 def test_silent(offer, monkeypatch, tmp_path):
     monkeypatch.setattr(downloads, "READ_SECONDS", 0.2)
     offer("silent.zip")
     assert "timed out" in failure(tmp_path, 30).lower()
+
+
+class Breaking(Handler):
+    """Promises more than it sends."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"PK" * 100)
+
+
+def test_broken_off(served, offer, monkeypatch, tmp_path):
+    monkeypatch.setattr(Handler, "do_GET", Breaking.do_GET)
+    offer("a.zip")
+    assert "IncompleteRead(200 bytes read, 800 more expected)" in failure(tmp_path, 30)
 
 
 def test_not_a_zip_archive(served, offer, tmp_path):
