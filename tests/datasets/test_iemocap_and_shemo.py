@@ -117,9 +117,23 @@ def test_corrected_labels_of_shemo(shemo, recordings_dir, tmp_path):
     assert by_list.speaker.tolist() == by_name.speaker.tolist()
 
 
+def test_other_label_lists_of_shemo(shemo, recordings_dir, tmp_path):
+    """mShEMO.json in the same form, shemo.json as a list with other words."""
+    (shemo / "mShEMO.json").write_text(json.dumps(corrected({"M56N02": "anger"})))
+    datasets.check("shemo/corrected", recordings_dir)
+    words = {"F01A01": "angry", "F01H01": "happy", "F01N01": "neutral", "F01S01": "sad", "F01W01": "surprised"}
+    words |= {"F01F01": "fearful", "M56N02": "angry"}
+    (shemo / "shemo.json").write_text(json.dumps([{"id": stem, "emotion": word} for stem, word in words.items()]))
+    with pytest.raises(InputError, match=r"found mShEMO\.json, shemo\.json"):
+        datasets.check("shemo/corrected", recordings_dir)
+    (shemo / "mShEMO.json").unlink()
+    counts = datasets.prepare("shemo/corrected", recordings_dir, tmp_path).counts()
+    assert counts == {"angry": 2, "happy": 1, "neutral": 1, "sad": 1, "fear": 1, "surprise": 1}
+
+
 def test_corrected_needs_its_list(shemo, recordings_dir):
     datasets.check("shemo", recordings_dir)
-    with pytest.raises(InputError, match=r"needs one modified_shemo\.json, found none\.\n *Get female\.zip"):
+    with pytest.raises(InputError, match=r"needs one of modified_shemo\.json, .*, found none\.\n *Get female\.zip"):
         datasets.check("shemo/corrected", recordings_dir)
 
 
@@ -136,8 +150,9 @@ def test_a_recording_that_the_list_lacks(shemo, recordings_dir):
     [
         ("{", "cannot be understood"),
         ("[1]", "cannot be understood"),
-        ('{"a": {"speech_name": "F01A01"}}', "no or an unknown 'emotion'"),
-        ('{"a": {"speech_name": "F01A01", "emotion": "joy"}}', "no or an unknown 'joy'.*one of: anger"),
+        ('{"a": {"speech_name": "F01A01"}}', "an entry has no 'emotion'"),
+        ('{"a": {"speech_name": "F01A01", "emotion": "calm"}}', "has unknown emotions 'calm', expected angry, happy"),
+        ('{"a": {"speech_name": "F01A01", "emotion": "Fury"}}', "has unknown emotions 'Fury', expected angry, happy"),
     ],
 )
 def test_a_list_that_cannot_be_understood(shemo, recordings_dir, text, reason):

@@ -21,14 +21,14 @@ class Builder(CorpusBuilder):
     RELEASE_NOTES: ClassVar = {"1.0.0": "MFCC [120, 20] of female.zip and male.zip."}
     BUILDER_CONFIGS: ClassVar = [
         tfds.core.BuilderConfig(name="file_names", description="Emotions as the file names say."),
-        tfds.core.BuilderConfig(name="corrected", description=f"Emotions of {corrected.LABEL_FILE}."),
+        tfds.core.BuilderConfig(name="corrected", description="Emotions of mShEMO's label list."),
     ]
     HOMEPAGE = "https://github.com/mansourehk/ShEMO"
     LICENSE = "Free for academic use; see the site of the corpus."
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
     Get female.zip (374,368,830 bytes) and male.zip (496,606,401 bytes) from https://github.com/mansourehk/ShEMO (git
     LFS), and put both, or their folders female and male, into MANUAL_DIR/shemo/. For shemo/corrected put
-    {corrected.LABEL_FILE} of https://github.com/aliyzd95/modified_shemo there, too.
+    {corrected.LABEL_FILES[0]} of https://github.com/aliyzd95/modified_shemo there, too.
     """
 
     LANGUAGE = "Persian"
