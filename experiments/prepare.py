@@ -13,6 +13,8 @@ def main() -> None:
     """Checks everything that can be checked in a moment, then prepares corpus by corpus."""
     options = cli.config(PrepareConfig)
     names = [datasets.check_name(name, "--corpora") for name in dict.fromkeys(options.corpora)]
+    for name in names:
+        datasets.put_back(name, options.data_dir)
     waiting = [name for name in names if options.overwrite or not datasets.is_prepared(name, options.data_dir)]
     for name in names:
         if name in waiting:
@@ -21,7 +23,7 @@ def main() -> None:
             datasets.prepare(name, options.manual_dir, options.data_dir, **choices(options, name))
     for name in names:
         if name in waiting and options.manual_dir is None:
-            print(f"{name} is downloaded. Its licence: {datasets.builder(name, options.data_dir).LICENSE}")
+            print(f"{name} is downloaded. Its licence: {datasets.builder_class(name).LICENSE}")
         start = time.perf_counter()
         statistics = datasets.prepare(
             name,

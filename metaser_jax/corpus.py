@@ -8,6 +8,9 @@ import numpy as np
 from metaser_jax.errors import check_choice
 from metaser_jax.labels import EMOTIONS
 
+# The speaker of recordings whose speaker nobody wrote down.
+UNKNOWN_SPEAKER = "unknown"
+
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
@@ -19,8 +22,8 @@ class Corpus:
       mfcc: [n, 120, 20] float32, zero after the real frames.
       n_frames: [n] int32, number of real frames, 1 to 120.
       label: [n] int32, index into `emotions`.
-      speaker: [n] str, unique within the corpus.
-      file: [n] str, path below the corpus's folder; unique.
+      speaker: [n] str, unique within the corpus; UNKNOWN_SPEAKER if it is not known.
+      file: [n] str, path below the folder that all recordings share; unique.
       seconds: [n] float32, duration of the whole recording.
       emotions: what the labels stand for; all of labels.EMOTIONS until `select` chooses some.
     """

@@ -30,6 +30,9 @@ _UNKNOWN_SIZE = 0x7FFF0000
 # their power overflows.
 _MAX_SAMPLE = 2.0**31
 _BLOCK = 2**20
+# Of all channels together: 10 minutes of stereo at 48 kHz. What is longer is no utterance, and would fill the memory.
+MAX_SAMPLES = 600 * 2 * 48000
+MIN_RATE, MAX_RATE = 1_000, 1_000_000
 _FORMATS = ".wav, .flac, .mp3 or .ogg"
 # Encoders add up to three frames of silence, of at most 72 ms each, which the header tells the reader to drop.
 _MP3_SLACK = 0.3
@@ -158,6 +161,7 @@ def _read(path: str | os.PathLike[str] | Source) -> bytes:
 
 
 def _waveform(data: bytes, path: str) -> Waveform:
+    _check_ogg(data, path)
     audio, sample_rate = _decode(_checked_riff(data, path), path)
     if not len(audio):
         raise RecordingError(path, "the file has a header but no samples")
@@ -175,10 +179,20 @@ def _decode(data: bytes, path: str) -> tuple[np.ndarray, int]:
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             promised, sample_rate, is_mp3 = file.frames, file.samplerate, file.format == "MP3"
+            if not MIN_RATE <= sample_rate <= MAX_RATE:
+                raise RecordingError(path, f"{sample_rate:,} Hz, expected {MIN_RATE:,} to {MAX_RATE:,}")
             # In blocks, so that memory is taken for what is there and not for what a damaged header promises.
-            blocks = [file.read(_BLOCK, dtype="float32", always_2d=True)]
-            while len(blocks[-1]):
-                blocks.append(file.read(_BLOCK, dtype="float32", always_2d=True))
+            blocks, read = [], 0
+            while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+                blocks.append(block)
+                read += block.size
+                if read > MAX_SAMPLES:
+                    limit = MAX_SAMPLES / file.channels / sample_rate
+                    reason = (
+                        f"longer than {limit:,.0f} s, expected an utterance of some seconds; cut it into utterances"
+                    )
+                    raise RecordingError(path, reason)
+            blocks = blocks or [np.zeros((0, file.channels), np.float32)]
     except soundfile.SoundFileError as error:
         # The whole text of the error has the address of a buffer in it.
         said = getattr(error, "error_string", str(error))
@@ -196,6 +210,19 @@ def _decode(data: bytes, path: str) -> tuple[np.ndarray, int]:
     if len(audio) < promised:
         raise RecordingError(path, f"truncated: the header promises {promised:,} samples, the file has {len(audio):,}")
     return audio, sample_rate
+
+
+def _check_ogg(data: bytes, path: str) -> None:
+    """Raises RecordingError unless the last page of an Ogg file is whole and ends its stream (RFC 3533, section 6).
+
+    libsndfile reads what is there.
+    """
+    if data[:4] != b"OggS":
+        return
+    page = data[data.rfind(b"OggS") :]
+    segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    if not segments or not page[5] & 4 or len(page) < 27 + page[26] + sum(segments):
+        raise RecordingError(path, "truncated: the stream has no end, expected a complete .ogg file")
 
 
 def _checked_riff(data: bytes, path: str) -> bytes:

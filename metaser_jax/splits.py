@@ -11,7 +11,7 @@ import hashlib
 import numpy as np
 from sklearn.model_selection import KFold, ShuffleSplit, StratifiedGroupKFold, train_test_split
 
-from metaser_jax.corpus import Corpus
+from metaser_jax.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.errors import InputError, check_choice
 
 TEST_SHARE = 0.3
@@ -55,6 +55,8 @@ def split(corpus: Corpus, kind: str, seed: int = 0) -> Split:
         so that each part has every emotion.
     """
     check_choice("split", kind, KINDS)
+    if kind == "speaker":
+        _check_speakers(corpus)
     rest, test = _divide(corpus, np.arange(len(corpus)), kind, TEST_SHARE, seed)
     train, valid = _divide(corpus, rest, kind, VALID_SHARE, seed)
     parts = [np.sort(part) for part in (train, valid, test)]
@@ -76,6 +78,7 @@ def speaker_folds(corpus: Corpus, folds: int, seed: int = 0) -> tuple[Split, ...
       InputError: fewer than 2 folds, or more than speakers; speakers that cannot be divided so that each fold has every
         emotion; an emotion with too few utterances for train and valid.
     """
+    _check_speakers(corpus)
     speaker, counts = _per_speaker(corpus, np.arange(len(corpus)))
     speakers = len(counts)
     if not 2 <= folds <= speakers:
@@ -97,6 +100,15 @@ def speaker_folds(corpus: Corpus, folds: int, seed: int = 0) -> tuple[Split, ...
         parts = [np.sort(part) for part in (*divided, test)]
         splits.append(Split("speaker", *parts, _digest(corpus, parts), valid_by, (index, folds)))
     return tuple(splits)
+
+
+def _check_speakers(corpus: Corpus) -> None:
+    unknown = int((corpus.speaker == UNKNOWN_SPEAKER).sum())
+    if unknown:
+        raise InputError(
+            f"{corpus.name} cannot be split by speaker: of {unknown} of its {len(corpus)} utterances the speaker is "
+            f"not known. Prepare it with speakers (folders, --speaker_pattern or a CSV), or use {_FLATTERED}."
+        )
 
 
 def _divide(corpus: Corpus, pool: np.ndarray, kind: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

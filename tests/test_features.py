@@ -164,3 +164,34 @@ def test_samples_that_are_no_audio(tmp_path, value, reason):
 def test_a_folder_is_no_recording(tmp_path):
     with pytest.raises(RecordingError, match="cannot be read"):
         features.load_waveform(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 0.999])
+def test_a_truncated_ogg_is_an_error(tmp_path, share):
+    """libsndfile reads what there is of it."""
+    path = tmp_path / "x.ogg"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(44100), 22050)
+    assert features.extract(path).seconds == 2.0
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(RecordingError, match=r"truncated"):
+        features.extract(path)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 1_000_001, 2**31 - 1])
+def test_impossible_rates(tmp_path, rate):
+    path = tmp_path / "x.wav"
+    soundfile.write(path, np.zeros(100), 16000)
+    data = path.read_bytes()
+    path.write_bytes(data[:24] + rate.to_bytes(4, "little") + data[28:])
+    with pytest.raises(RecordingError, match=rf"{rate:,} Hz, expected 1,000 to 1,000,000"):
+        features.extract(path)
+
+
+def test_what_is_too_long_for_an_utterance(tmp_path, monkeypatch):
+    path = tmp_path / "x.wav"
+    soundfile.write(path, np.zeros((2000, 2)), 1000)
+    assert features.extract(path).seconds == 2.0
+    monkeypatch.setattr(features, "MAX_SAMPLES", 3999)
+    with pytest.raises(RecordingError, match="longer than 2 s, expected an utterance of some seconds; cut it"):
+        features.extract(path)

@@ -25,7 +25,7 @@ def without_header(data):
     return data[start:]
 
 
-@pytest.mark.parametrize("rate", [16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("rate", [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000])
 @pytest.mark.parametrize("tag", [b"", b"ID3\x04\x00\x00\x00\x00\x01\x02" + bytes(130)])
 def test_seconds(tmp_path, rate, tag):
     data = tag + encode(tmp_path / "x.mp3", rate)
@@ -59,16 +59,4 @@ def test_truncated(tmp_path):
     data = encode(path, 22050)
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(RecordingError, match="truncated: the header promises"):
-        features.extract(path)
-
-
-def test_what_a_truncated_ogg_has_is_read(tmp_path):
-    """An ogg says nowhere how long it is."""
-    path = tmp_path / "x.ogg"
-    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(44100), 22050)
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    assert 0.5 < features.extract(path).seconds < 1.5
-    path.write_bytes(data[: len(data) // 20])
-    with pytest.raises(RecordingError, match="the audio is truncated or damaged, expected a complete"):
         features.extract(path)

@@ -134,9 +134,13 @@ def memory(sizes: Sequence[int], workers: int) -> None:
 
 def main() -> None:
     workers = WORKERS.value or cores()
+    if not (CORPORA.value or MEMORY.value) or (CORPORA.value and not MANUAL_DIR.value):
+        raise InputError("Give --corpora=NAMES with --manual_dir=FOLDER, or --memory=NUMBERS.")
     for name in CORPORA.value:
         speed(name, MANUAL_DIR.value, workers)
     if MEMORY.value:
+        if not all(size.isdigit() for size in MEMORY.value):
+            raise InputError(f"--memory: got {MEMORY.value}, expected numbers of recordings.")
         memory([int(size) for size in MEMORY.value], workers)
 
 

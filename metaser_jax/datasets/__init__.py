@@ -1,8 +1,8 @@
 """The corpora: from recordings to prepared MFCC on disk, and back as a Corpus."""
 
 from metaser_jax.datasets.loading import is_prepared, load, load_statistics, prepared_names
-from metaser_jax.datasets.preparation import prepare
-from metaser_jax.datasets.registry import NAMES, PAPER, builder, check, check_name
+from metaser_jax.datasets.preparation import prepare, put_back
+from metaser_jax.datasets.registry import NAMES, PAPER, builder, builder_class, check, check_name
 from metaser_jax.datasets.statistics import Published, Statistics
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Published",
     "Statistics",
     "builder",
+    "builder_class",
     "check",
     "check_name",
     "is_prepared",
@@ -18,4 +19,5 @@ __all__ = [
     "load_statistics",
     "prepare",
     "prepared_names",
+    "put_back",
 ]

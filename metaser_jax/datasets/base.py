@@ -34,9 +34,9 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Reads manual_dir/NAME/, or zip archives, or what it downloads, and writes one example per recording.
 
     Features, all in the split "train": mfcc [120, 20] float32; n_frames; label, an index into labels.EMOTIONS; emotion,
-    the corpus's own name of it; speaker; file, the path below the corpus's folder; seconds; sample_rate, the file's in
-    Hz. `info.metadata` has the lists `skipped`, `excluded`, `duplicates` and `dropped` of Statistics, the language and
-    the options.
+    the corpus's own name of it; speaker; file, the path below the folder that all recordings share; seconds;
+    sample_rate, the file's in Hz. `info.metadata` has the lists `skipped`, `excluded`, `duplicates` and `dropped` of
+    Statistics, the language and the options.
 
     A corpus defines the constants below. Where file names do not tell everything it overrides `speaker`, or `labels`
     if the emotions are in other files.
@@ -116,6 +116,11 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return self.PUBLISHED
 
     @property
+    def downloads(self) -> tuple[Download, ...]:
+        """DOWNLOADS of the builder's configuration."""
+        return self.DOWNLOADS
+
+    @property
     def emotion_of_code(self) -> dict[str, tuple[str, str]]:
         """EMOTION_OF_CODE of the builder's configuration."""
         return self.EMOTION_OF_CODE
@@ -185,11 +190,11 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         try:
             place = recordings.corpus_place(manual_dir, self.place, self.layout, self.ARCHIVES)
         except InputError as error:
-            otherwise = "Without --manual_dir it is downloaded; by hand" if self.DOWNLOADS else "To get it"
+            otherwise = "Without --manual_dir it is downloaded; by hand" if self.downloads else "To get it"
             raise InputError(f"{error}\n{otherwise}: {self.instructions}") from error
-        if isinstance(place, Path):
-            return self._listing(files.files_below(place), str(place))
-        return self._listing(files.files_in(place), ", ".join(map(str, place)))
+        folder, archives = place
+        found = files.files_below(folder, archives) if folder else files.files_in(archives)
+        return self._listing(found, str(folder or ", ".join(map(str, archives))))
 
     def _listing(self, everything: Sequence[CorpusFile], place: str) -> Listing:
         found = recordings.listing(place, self.find(everything), self.key)
@@ -204,7 +209,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _downloaded(self, dl_manager: tfds.download.DownloadManager) -> Listing:
         """All recordings of the archives that the corpus is published in. Raises InputError: not all are there."""
-        archives = fetch(self.corpus_name, dl_manager, self.DOWNLOADS, self.instructions)
+        archives = fetch(self.corpus_name, dl_manager, self.downloads, self.instructions)
         found = self._listing(files.files_in(archives), f"{self.corpus_name}: the download")
         if self.published and len(found.recordings) < self.published.utterances:
             raise InputError(
@@ -241,7 +246,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             manual_dir = None
         if manual_dir is not None:
             listing = self.listing(manual_dir)
-        elif self.DOWNLOADS:
+        elif self.downloads:
             listing = self._downloaded(dl_manager)
         else:
             raise not_downloadable(self)
@@ -269,9 +274,9 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     bad.append(Left(str(recording.source), result.reason))
                     continue
                 alike = files_of_hash.setdefault(result.sha256, [])
-                alike.append(recording.source.file)
+                alike.append(recording.file)
                 if self.options.drop_duplicates and len(alike) > 1:
-                    dropped.append(Left(recording.source.file, f"byte-identical to {alike[0]}"))
+                    dropped.append(Left(recording.file, f"byte-identical to {alike[0]}"))
                     continue
                 yield (
                     recording.key,
@@ -281,7 +286,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                         "label": recording.parsed.label,
                         "emotion": recording.parsed.emotion,
                         "speaker": recording.parsed.speaker,
-                        "file": recording.source.file,
+                        "file": recording.file,
                         "seconds": result.seconds,
                         "sample_rate": result.sample_rate,
                     },

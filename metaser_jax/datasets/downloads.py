@@ -1,12 +1,13 @@
 """Downloads through TFDS's manager: cached below data_dir/downloads, verified, and over within seconds if they fail."""
 
 import contextlib
-import functools
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+import threading
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import downloader
@@ -54,9 +55,12 @@ def fetch(
             with _impatient():
                 path = Path(dl_manager.download(download.url))
             _verify(path, download)
-        except Exception as error:  # whatever requests, urllib3, TFDS and the file system raise
+        except BaseException as error:
             for folder in _unfinished(dl_manager) - unfinished:
                 shutil.rmtree(folder, ignore_errors=True)
+            if not isinstance(error, Exception):  # Ctrl-C
+                raise
+            # Whatever requests, urllib3, TFDS and the file system raise.
             raise InputError(
                 f"{name}: the download of {download.url} failed: {_reason(error)}\nTo go on without it, get the "
                 f"recordings yourself and give --manual_dir=MANUAL_DIR:\n{instructions}"
@@ -72,14 +76,28 @@ def _unfinished(dl_manager: tfds.download.DownloadManager) -> set[Path]:
 
 @contextlib.contextmanager
 def _impatient() -> Iterator[None]:
-    """TFDS's downloader sets no time-outs and retries for minutes, and has no argument for either."""
+    """TFDS's downloader sets no time-outs, retries for minutes, and goes on when the program is interrupted."""
     kept = downloader.MAX_RETRIES, downloader._open_url
-    downloader.MAX_RETRIES = _RETRIES
-    downloader._open_url = functools.partial(kept[1], timeout=(CONNECT_SECONDS, READ_SECONDS))
+    over = threading.Event()
+
+    @contextlib.contextmanager
+    def open_url(url: str, **kwargs: Any) -> Iterator[tuple[Any, Iterable[bytes]]]:
+        with kept[1](url, timeout=(CONNECT_SECONDS, READ_SECONDS), **kwargs) as (response, blocks):
+            yield response, _until(over, blocks)
+
+    downloader.MAX_RETRIES, downloader._open_url = _RETRIES, open_url
     try:
         yield
     finally:
+        over.set()
         downloader.MAX_RETRIES, downloader._open_url = kept
+
+
+def _until(over: threading.Event, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    for block in blocks:
+        if over.is_set():  # TFDS downloads in a thread, which the program would wait for
+            raise ConnectionAbortedError("interrupted")
+        yield block
 
 
 def _verify(path: Path, download: Download) -> None:
@@ -93,8 +111,12 @@ def _verify(path: Path, download: Download) -> None:
             md5 = hashlib.file_digest(file, "md5").hexdigest()
         if md5 != download.md5:
             wrong = f"its md5 is {md5}, expected {download.md5}"
+    if wrong is None and not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            wrong = f"it is no zip archive, it begins with {file.read(40)!r}"
     if wrong:
         path.unlink()
+        path.with_name(f"{path.name}.INFO").unlink(missing_ok=True)
         raise ValueError(f"the file is not the published one: {wrong}.")
 
 

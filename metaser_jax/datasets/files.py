@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from metaser_jax.errors import InputError
 
-# No recording is as large; a header that says so is damaged, or meant to fill the memory.
-MAX_MEMBER_BYTES = 2**30
+# No recording or label file is as large; what says so is damaged, or meant to fill the memory.
+MAX_BYTES = 2**28
 
 
 class CorpusFile(NamedTuple):
@@ -45,7 +45,11 @@ class CorpusFile(NamedTuple):
 
     def read_bytes(self) -> bytes:
         """The content. Raises OSError, whose strerror says what is wrong."""
+        if self.size > MAX_BYTES:
+            raise OSError(errno.EFBIG, f"{self.size:,} bytes, expected at most {MAX_BYTES:,}", str(self))
         if self.member is None:
+            if not stat.S_ISREG(self.path.stat().st_mode):  # reading a pipe may never end
+                raise OSError(errno.EINVAL, "no regular file", str(self))
             return self.path.read_bytes()
         try:
             return _archive(self.path).read(self.member)
@@ -54,35 +58,38 @@ class CorpusFile(NamedTuple):
             raise OSError(errno.EIO, f"cannot be read from {self.path}: {error}", self.member) from error
 
 
-def files_below(folder: Path) -> list[CorpusFile]:
+def files_below(folder: Path, archives: Sequence[Path] = ()) -> list[CorpusFile]:
     """All files that are not hidden (macOS's ._ copies are), those of zip archives included, sorted by `file`.
 
     Links to folders are followed, each folder is entered once. A member of an archive that is on disk as well, unpacked
     beside the archive, is listed once.
 
+    Args:
+      folder: the corpus's folder.
+      archives: further zip archives, read as if they lay in it.
+
     Raises:
-      InputError: a folder or an archive cannot be read; an archive has names that lead out of the folder.
+      InputError: a folder or an archive cannot be read; an archive has names that lead out of the folder; a name is
+        not UTF-8.
     """
-    on_disk = [CorpusFile(path.relative_to(folder).as_posix(), path, None, _size(path)) for path in _walk(folder)]
+    on_disk = [_on_disk(path, path.relative_to(folder).as_posix()) for path in _walk(folder)]
     size_of = {one.file: one.size for one in on_disk}
-    found = []
-    for one in on_disk:
-        if one.relative.suffix.lower() != ".zip":
-            found.append(one)
-            continue
-        beside = one.relative.parent
-        for member in members(one.path, beside):
-            places = (member.file, (beside / one.relative.stem / member.member).as_posix())
-            if all(size_of.get(place) != member.size for place in places):
+    found = [one for one in on_disk if not _is_zip(one)]
+    for archive in [*filter(_is_zip, on_disk), *(_on_disk(path, path.name) for path in archives)]:
+        beside = archive.relative.parent
+        for member in members(archive.path, beside):
+            inner = PurePosixPath(member.member)
+            # In place, in a folder of the archive's name, or without the folder that holds all.
+            places = (inner, PurePosixPath(archive.relative.stem) / inner, PurePosixPath(*inner.parts[1:]))
+            if all(size_of.get((beside / place).as_posix()) != member.size for place in places):
                 found.append(member)
     return sorted(found, key=lambda one: (one.file, str(one)))
 
 
 def files_in(archives: Iterable[Path]) -> list[CorpusFile]:
     """All files of zip archives, sorted by `file`. Raises InputError as files_below."""
-    return sorted(
-        (member for path in archives for member in members(path)), key=lambda one: (one.file, one.path.as_posix())
-    )
+    found = (member for path in archives for member in members(path))
+    return sorted(found, key=lambda one: (one.file, one.path.as_posix()))
 
 
 def members(archive: Path, beside: PurePosixPath | None = None) -> list[CorpusFile]:
@@ -107,20 +114,19 @@ def members(archive: Path, beside: PurePosixPath | None = None) -> list[CorpusFi
     found = []
     for info in infos:
         parts = PurePosixPath(info.filename).parts
-        if info.is_dir() or any(part.startswith(".") for part in parts) or parts[0] == "__MACOSX":
-            continue
-        if info.file_size > MAX_MEMBER_BYTES:
-            raise InputError(
-                f"{archive}: {info.filename} says it has {info.file_size:,} bytes, expected recordings of less than "
-                f"{MAX_MEMBER_BYTES:,}. Fetch the archive again from where the corpus is published."
-            )
-        found.append(CorpusFile((beside / info.filename).as_posix(), archive, info.filename, info.file_size))
+        folder = info.filename.endswith("/") or not parts
+        if not folder and parts[0] != "__MACOSX" and not any(part.startswith(".") for part in parts):
+            found.append(CorpusFile((beside / info.filename).as_posix(), archive, info.filename, info.file_size))
     return found
 
 
 def named(files: Sequence[CorpusFile], file_name: str) -> list[CorpusFile]:
     """The files of that name, in any folder and in any case."""
     return [one for one in files if one.relative.name.lower() == file_name.lower()]
+
+
+def _is_zip(one: CorpusFile) -> bool:
+    return one.relative.suffix.lower() == ".zip"
 
 
 def _leads_out(info: zipfile.ZipInfo) -> bool:
@@ -138,14 +144,16 @@ def _open_archive(path: Path, state: tuple[int, int]) -> zipfile.ZipFile:
 
 def _archive(path: Path) -> zipfile.ZipFile:
     status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "no regular file", str(path))
     return _open_archive(path, (status.st_mtime_ns, status.st_size))
 
 
-def _size(path: Path) -> int:
+def _on_disk(path: Path, file: str) -> CorpusFile:
     try:
-        return path.stat().st_size
+        return CorpusFile(file, path, None, path.stat().st_size)
     except OSError:  # a link to nothing; reading it says so
-        return 0
+        return CorpusFile(file, path, None, 0)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -160,4 +168,15 @@ def _walk(folder: Path) -> Iterator[Path]:
             continue
         entered.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(_utf8(os.path.join(parent, name)))
+
+
+def _utf8(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        raise InputError(f"{shown}: the name is not UTF-8. Rename it.") from error
+    return path

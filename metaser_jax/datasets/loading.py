@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from metaser_jax.corpus import Corpus
-from metaser_jax.datasets.registry import FOLDER, NAMES, PAPER, builder, builder_class, config_of, quiet
+from metaser_jax.datasets.registry import FOLDER, NAMES, PAPER, builder, builder_class, config_of, is_folder_name, quiet
 from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.errors import InputError
 
@@ -31,7 +31,7 @@ def prepared_names(data_dir: str | os.PathLike[str]) -> list[str]:
     """The corpora that data_dir has, as is_prepared says; those of the paper first, in its order."""
     paper = [name for first in PAPER for name in NAMES if name.partition("/")[0] == first]
     others = [name for name in NAMES if name not in paper]
-    own = [f"{FOLDER}/{path.name}" for path in sorted(Path(data_dir, FOLDER).glob("*"))]
+    own = [f"{FOLDER}/{path.name}" for path in sorted(Path(data_dir, FOLDER).glob("*")) if is_folder_name(path.name)]
     return [name for name in (*paper, *others, *own) if is_prepared(name, data_dir)]
 
 

@@ -39,7 +39,7 @@ def prepare(
         cannot be written, or has the corpus prepared with other options.
     """
     wanted = Options(**options).of_content()
-    _put_back(folder_of(name, data_dir))
+    put_back(name, data_dir)
     if overwrite or not is_prepared(name, data_dir):
         check(name, manual_dir, **options)
         try:
@@ -60,6 +60,9 @@ def prepare(
 def _run(name: str, manual_dir: str | os.PathLike[str] | None, data_dir: str, options: dict[str, Any]) -> None:
     import tensorflow_datasets as tfds
 
+    folder = folder_of(name, data_dir)
+    for left in folder.parent.glob(f"incomplete.*_{folder.name}"):  # of runs that were killed
+        shutil.rmtree(left, ignore_errors=True)
     with quiet():
         builder(name, data_dir, **options).download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=manual_dir and os.path.abspath(manual_dir))
@@ -70,8 +73,9 @@ def _aside(folder: Path) -> Path:
     return folder.with_name(f"replaced.{folder.name}")
 
 
-def _put_back(folder: Path) -> None:
-    """Undoes what a run with overwrite did that was killed."""
+def put_back(name: str, data_dir: str | os.PathLike[str]) -> None:
+    """Undoes what a run with overwrite did that was killed; `prepare` does that first. Not while one is running."""
+    folder = folder_of(name, data_dir)
     if not folder.exists() and _aside(folder).exists():
         _aside(folder).rename(folder)
 

@@ -1,6 +1,7 @@
 """Which files of a folder are a corpus's recordings, and what is known of each; nothing is left out without a word."""
 
 import os
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatch
@@ -45,9 +46,17 @@ class Unknown(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """One recording to read, and what is known of it; `key` is unique in the corpus."""
+    """One recording to read, and what is known of it.
+
+    Attributes:
+      source: where it is.
+      file: its posix path below the folder that all recordings share, so that no wrapping folder makes a difference.
+      key: unique in the corpus.
+      parsed: what the corpus says of it.
+    """
 
     source: CorpusFile
+    file: str
     key: str
     parsed: Parsed
 
@@ -70,8 +79,8 @@ class Listing(NamedTuple):
 
 def corpus_place(
     manual_dir: str | os.PathLike[str], name: str, layout: str, patterns: Sequence[str] = ()
-) -> Path | list[Path]:
-    """Where a corpus is below manual_dir: its folder, or else its zip archives that lie directly in manual_dir.
+) -> tuple[Path | None, list[Path]]:
+    """Where a corpus is below manual_dir: its folder, and its zip archives that lie directly in manual_dir.
 
     Args:
       manual_dir: the folder that the user names.
@@ -90,16 +99,15 @@ def corpus_place(
     children = sorted(manual_dir.iterdir())
     folders = {child.name: child for child in children if child.is_dir()}
     by_lower_case = {folder.lower(): child for folder, child in folders.items()} | folders
-    if name in by_lower_case or name.lower() in by_lower_case:
-        return by_lower_case.get(name) or by_lower_case[name.lower()]
+    folder = by_lower_case.get(name) or by_lower_case.get(name.lower())
     wanted = [f"{name}.zip", *patterns]
     archives = [
         child
         for child in children
         if child.is_file() and any(fnmatch(child.name.lower(), pattern.lower()) for pattern in wanted)
     ]
-    if archives:
-        return archives
+    if folder or archives:
+        return folder, archives
     hint = ""
     if manual_dir.name.lower() == name.lower():
         hint = f" If {manual_dir} is the corpus itself, pass the folder above it: --manual_dir={manual_dir.parent}."
@@ -124,16 +132,20 @@ def listing(
     Raises:
       InputError: the same recording is there twice, in two formats, folders or archives.
     """
-    recordings, excluded, unknown = [], [], []
+    parsed, excluded, unknown = [], [], []
     for source, said in pairs:
         match said:
             case Parsed():
-                recordings.append(Recording(source, key(source.relative, said), said))
+                parsed.append((source, said))
             case Excluded(reason):
                 excluded.append(Left(str(source), reason))
             case Unknown(reason):
                 unknown.append(Left(str(source), reason))
-    recordings.sort(key=lambda recording: recording.source.file)
+    shared = _shared_folder([source for source, _ in parsed])
+    recordings = [
+        Recording(source, source.file.removeprefix(shared), key(source.relative, said), said) for source, said in parsed
+    ]
+    recordings.sort(key=lambda recording: (recording.file, str(recording.source)))
     _check_unique(place, recordings)
     return Listing(tuple(recordings), tuple(sorted(excluded)), tuple(sorted(unknown)))
 
@@ -168,6 +180,16 @@ def by_reason(left: Iterable[Left]) -> list[str]:
         more = f" and {len(files) - _MAX_FILES} more" if len(files) > _MAX_FILES else ""
         lines.append(f"{', '.join(files[:_MAX_FILES])}{more}: {reason}")
     return lines
+
+
+def _shared_folder(sources: Sequence[CorpusFile]) -> str:
+    """The folder that all are in, as "a/b/", or ""."""
+    folders = {source.relative.parent.as_posix() for source in sources}
+    try:
+        shared = posixpath.commonpath(folders)
+    except ValueError:  # none at all, or some from the root of the disk
+        return ""
+    return f"{shared}/" if shared not in ("", ".", "/") else ""
 
 
 def _check_unique(place: str, recordings: Sequence[Recording]) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,12 +43,17 @@ def check_name(name: str, what: str = "corpus") -> str:
     """Returns the name if it is one of NAMES, or folder/ANYTHING. Raises InputError otherwise."""
     if name.partition("/")[0] != FOLDER:
         return check_choice(what, name, [*NAMES, f"{FOLDER}/NAME"])
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name.partition("/")[2], re.ASCII):
+    if not is_folder_name(name.partition("/")[2]):
         raise InputError(
             f"{what}: got {name!r}, expected {FOLDER}/NAME, where NAME is the name of a folder below --manual_dir, in "
             "letters, digits, '_', '-' and '.'."
         )
     return name
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether folder/NAME can be a corpus."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) is not None
 
 
 def builder_class(name: str) -> type["CorpusBuilder"]:
@@ -84,11 +90,11 @@ def check(name: str, manual_dir: str | os.PathLike[str] | None, **options: Any) 
     Raises:
       InputError: unknown name, or what CorpusBuilder.listing says.
     """
-    # A builder wants a data_dir; nothing is written there.
-    corpus = builder(name, manual_dir or ".", **options)
+    with tempfile.TemporaryDirectory() as nothing:  # a builder wants a data_dir, and reads what is there
+        corpus = builder(name, nothing, **options)
     if manual_dir is not None:
         corpus.listing(Path(manual_dir))
-    elif not corpus.DOWNLOADS:
+    elif not corpus.downloads:
         from metaser_jax.datasets.base import not_downloadable
 
         raise not_downloadable(corpus)

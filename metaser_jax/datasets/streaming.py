@@ -24,17 +24,30 @@ def write_split(
 
     Returns:
       What TFDS keeps of a split.
+
+    Raises:
+      OSError: they cannot be written.
     """
     serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
     count = size = 0
+    writing = False
 
     def serialised() -> Iterator[tuple[int, bytes]]:
-        nonlocal count, size
+        nonlocal count, size, writing
         for _, example in examples:
-            record = serializer.serialize_example(features.encode_example(example))
+            # A proto's map has an order of its own in every process, unless it is asked for one.
+            record = serializer.get_tf_example(features.encode_example(example)).SerializeToString(deterministic=True)
+            writing = True
             yield count, record
+            writing = False
             count += 1
             size += len(record)
+        writing = True
 
-    writer.write(template.sharded_filepath(shard_index=0, num_shards=1), serialised())
+    try:
+        writer.write(template.sharded_filepath(shard_index=0, num_shards=1), serialised())
+    except RuntimeError as error:
+        if writing:  # array_record has no other error for a full disk
+            raise OSError(str(error)) from error
+        raise
     return tfds.core.SplitInfo(name=template.split, shard_lengths=[count], num_bytes=size, filename_template=template)

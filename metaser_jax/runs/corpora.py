@@ -90,7 +90,7 @@ def markdown(table: Sequence[Row], config: CorporaConfig) -> str:
         notes += [f"- {one.name}: {len(files)} recordings {what}" for what, files in left.items() if files]
         notes += [f"- {one.name}: byte-identical are {' and '.join(files)}" for files in one.duplicates]
     missing = [name for name in datasets.PAPER if name not in {row.statistics.name for row in table}]
-    text = [f"| {' | '.join(cells)} |" for cells in lines]
+    text = [f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |" for cells in lines]
     text += [
         "",
         f"Counts: prepared / as the corpus's documentation states; {DIFFERS} where they differ. Splits: utterances of "

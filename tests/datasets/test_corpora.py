@@ -42,6 +42,7 @@ from metaser_jax.labels import EMOTIONS, FOUR_EMOTIONS
         ("savee", "JE/h15", ("JE", "happiness", "happy")),
         ("savee", "any/JK/n30", ("JK", "neutral", "neutral")),
         ("savee", "kl/sa03", ("KL", "sadness", "sad")),
+        ("savee", "KL/DC/h02", ("DC", "happiness", "happy")),  # in somebody's copy
         ("savee", "KL/KL_su03", ("KL", "surprise", "surprise")),
         ("savee", "ALL/DC_d15", ("DC", "disgust", "disgust")),
         ("savee", "JE/f09", ("JE", "fear", "fear")),

@@ -2,6 +2,9 @@
 
 import hashlib
 import http.server
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -17,11 +20,22 @@ from metaser_jax.errors import InputError
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     requests = 0
+    endless, over = threading.Event(), threading.Event()
 
     def do_GET(self):
         Handler.requests += 1
         if "silent" in self.path:
             time.sleep(1.0)
+        if "endless" in self.path:
+            self.send_response(200)
+            self.end_headers()
+            while not Handler.over.wait(0.05):
+                try:
+                    self.wfile.write(bytes(10_000))
+                except OSError:
+                    break
+                Handler.endless.set()
+            return
         super().do_GET()
 
     def log_message(self, *args):
@@ -59,6 +73,16 @@ def offer(served, monkeypatch):
         return DemoUrdu.DOWNLOADS[0].url
 
     return make
+
+
+INTERRUPTED = """
+from metaser_jax import datasets
+from metaser_jax.datasets.demo.demo_dataset_builder import DemoUrdu
+from metaser_jax.datasets.downloads import Download
+
+DemoUrdu.DOWNLOADS = (Download({url!r}),)
+datasets.prepare("demo_urdu", None, "{data}")
+"""
 
 
 def prepare(tmp_path):
@@ -155,11 +179,28 @@ def test_broken_off(served, offer, monkeypatch, tmp_path):
     assert "IncompleteRead(200 bytes read, 800 more expected)" in failure(tmp_path, 30)
 
 
+def test_ctrl_c_ends_a_download(served, tmp_path):
+    """The program is over soon, though the server would go on for long, and leaves nothing behind."""
+    code = INTERRUPTED.format(url=f"{served[1]}/endless.zip", data=tmp_path / "data")
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    started = Handler.endless.wait(60)
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(20) != 0
+        assert started
+    finally:
+        process.kill()
+        Handler.over.set()
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+
+
 def test_not_a_zip_archive(served, offer, tmp_path):
     (served[0] / "page.zip").write_text("<html>Please log in</html>")
     offer("page.zip")
-    with pytest.raises(InputError, match="cannot be read as a zip archive"):
-        prepare(tmp_path)
+    for attempt in (1, 2):  # it is not kept
+        message = failure(tmp_path, 30)
+        assert "it is no zip archive, it begins with b'<html>Please log in</html>'" in message
+        assert Handler.requests == attempt
 
 
 def test_incomplete(offer, archive, monkeypatch, tmp_path):
@@ -169,7 +210,7 @@ def test_incomplete(offer, archive, monkeypatch, tmp_path):
         prepare(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["savee", "iemocap", "folder/mine"])
+@pytest.mark.parametrize("name", ["savee", "iemocap", "folder/mine", "shemo/corrected"])
 def test_what_its_owners_give_to_people_alone(name, tmp_path):
     with pytest.raises(InputError, match=f"{name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR"):
         datasets.prepare(name, None, tmp_path)
@@ -185,6 +226,26 @@ def test_a_folder_that_lacks_the_corpus_says_how_to_get_it(recordings_dir):
         datasets.check("savee", recordings_dir)
 
 
-def test_which_corpora_are_downloaded(tmp_path):
-    downloadable = [name for name in datasets.PAPER if datasets.builder(name, tmp_path).DOWNLOADS]
-    assert downloadable == ["tess", "ravdess", "emodb", "emovo", "shemo", "urdu"]
+def test_where_the_corpora_are_downloaded_from(tmp_path):
+    found = {
+        name: [tuple(one) for one in datasets.builder(name, tmp_path).downloads]
+        for name in (*datasets.PAPER, "shemo/corrected")
+    }
+    urdu = "https://github.com/siddiquelatif/URDU-Dataset/archive/4b546d4e0fa36d1c86c53a281631b2ab7ce2fdec.zip"
+    tess = "https://borealisdata.ca/api/access/dataset/:persistentId/?persistentId=doi:10.5683/SP2/E8H2MF"
+    drive = (
+        "https://drive.usercontent.google.com/download?id=1SUtaKeA-LYnKaD3qv87Y5wYgihJiNJAo&export=download&confirm=t"
+    )
+    zenodo = "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip"
+    shemo = "https://github.com/mansourehk/ShEMO/raw/master/{}.zip"
+    assert found == {
+        "tess": [(tess, None, None)],
+        "ravdess": [(zenodo, 208_468_073, "bc696df654c87fed845eb13823edef8a")],
+        "savee": [],
+        "iemocap": [],
+        "emodb": [("http://emodb.bilderbar.info/download/download.zip", None, None)],
+        "emovo": [(drive, None, None)],
+        "shemo": [(shemo.format(part), None, None) for part in ("female", "male")],
+        "shemo/corrected": [],  # its list is not in the archives
+        "urdu": [(urdu, None, None)],
+    }

@@ -1,5 +1,7 @@
 """Files on disk and in zip archives: the same corpus either way, and nothing that leads out of the folder."""
 
+import os
+import shutil
 import stat
 import zipfile
 from pathlib import Path
@@ -50,9 +52,9 @@ def test_members_of_archives(tmp_path):
     assert [one.file for one in files.files_in([tmp_path / "deep" / "er.ZIP"])] == ["README.md", "a/1.wav"]
 
 
-@pytest.mark.parametrize("place", ["a/1.wav", "all/a/1.wav"])
+@pytest.mark.parametrize("place", ["a/1.wav", "all/a/1.wav", "1.wav"])
 def test_an_archive_and_what_was_unpacked_of_it(tmp_path, place):
-    """In place, or into a folder of the archive's name."""
+    """In place, into a folder of the archive's name, or without the folder that holds all."""
     make_zip(tmp_path / "all.zip", {"a/1.wav": b"RIFF", "a/2.wav": b"other"})
     touch(tmp_path, place)
     assert sorted(str(one) for one in files.files_below(tmp_path)) == sorted([place, "all.zip: a/2.wav"])
@@ -80,11 +82,89 @@ def test_links_in_an_archive(tmp_path):
         files.files_below(tmp_path)
 
 
-def test_a_member_of_impossible_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MAX_MEMBER_BYTES", 3)
-    make_zip(tmp_path / "bomb.zip", {"a.wav": b"RIFF"})
-    with pytest.raises(InputError, match=r"a\.wav says it has 4 bytes, expected recordings of less than 3"):
+@pytest.mark.parametrize("place", ["in an archive", "on disk"])
+def test_a_file_of_impossible_size_is_not_read(tmp_path, monkeypatch, place):
+    monkeypatch.setattr(files, "MAX_BYTES", 3)
+    touch(tmp_path, "a.wav") if place == "on disk" else make_zip(tmp_path / "bomb.zip", {"a.wav": b"RIFF"})
+    (one,) = files.files_below(tmp_path)
+    with pytest.raises(features.RecordingError, match=r"a\.wav: cannot be read \(4 bytes, expected at most 3\)"):
+        features.extract(one)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    (one,) = files.files_below(tmp_path)
+    with pytest.raises(features.RecordingError, match=r"a\.wav: cannot be read \(no regular file\)"):
+        features.extract(one)
+    os.mkfifo(tmp_path / "b.zip")
+    with pytest.raises(InputError, match=r"b\.zip cannot be read as a zip archive \(.*no regular file"):
         files.files_below(tmp_path)
+
+
+def test_a_link_to_nothing_is_named(tmp_path):
+    (tmp_path / "a.wav").symlink_to(tmp_path / "nothing")
+    (one,) = files.files_below(tmp_path)
+    with pytest.raises(features.RecordingError, match=r"a\.wav: cannot be read \(No such file or directory\)"):
+        features.extract(one)
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    (tmp_path / "fine").mkdir()
+    open(os.fsencode(tmp_path / "fine") + b"/caf\xe9.wav", "w").close()
+    with pytest.raises(InputError, match=r"fine/caf\\xe9\.wav: the name is not UTF-8\. Rename it"):
+        files.files_below(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
+    def walk(folder, followlinks, onerror):
+        onerror(PermissionError(13, "Permission denied", str(folder)))
+        return iter(())
+
+    monkeypatch.setattr(files.os, "walk", walk)
+    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\)"):
+        files.files_below(tmp_path)
+
+
+@pytest.mark.parametrize("name", [".", "./", "a/", "__MACOSX/x.wav"])
+def test_members_that_are_no_files_of_the_corpus(tmp_path, name):
+    make_zip(tmp_path / "a.zip", {name: b"", "x/1.wav": b"RIFF"})
+    assert [one.member for one in files.files_below(tmp_path)] == ["x/1.wav"]
+
+
+def test_archives_inside_an_archive_are_listed(make_corpus, recordings_dir, tmp_path):
+    folder = make_corpus("demo_urdu")
+    make_zip(folder / "more.zip", {"inner.zip": b"PK", "f1_sad_77.txt": b""})
+    statistics = datasets.prepare("demo_urdu", recordings_dir, tmp_path)
+    assert [tuple(left) for left in statistics.excluded] == [
+        ("more.zip: inner.zip", "an archive that is not read, unpack it")
+    ]
+
+
+def test_another_archive_under_the_same_name_is_read_anew(tmp_path):
+    for content in (b"one", b"other"):
+        make_zip(tmp_path / "a.zip", {"1.wav": content})
+        (member,) = files.files_below(tmp_path)
+        assert member.read_bytes() == content
+
+
+def test_an_archive_is_opened_once(tmp_path, monkeypatch):
+    make_zip(tmp_path / "a.zip", {f"{i}.wav": b"RIFF" for i in range(5)})
+    opened, real = [], zipfile.ZipFile
+    monkeypatch.setattr(files.zipfile, "ZipFile", lambda path: opened.append(path) or real(path))
+    for member in files.files_below(tmp_path):
+        member.read_bytes()
+    assert len(opened) == 1
+
+
+def test_an_archive_beside_the_folder_is_read_too(make_corpus, recordings_dir, tmp_path):
+    """As when one of ShEMO's two archives was unpacked."""
+    folder = make_corpus("shemo")
+    with zipfile.ZipFile(recordings_dir / "male.zip", "w") as archive:
+        archive.write(folder / "MALE/M56N02.wav", "male/M56N02.wav")
+    shutil.rmtree(folder / "MALE")
+    with zipfile.ZipFile(recordings_dir / "female.zip", "w") as archive:  # this one is unpacked
+        archive.write(folder / "female/F01A01.wav", "female/F01A01.wav")
+    assert datasets.prepare("shemo", recordings_dir, tmp_path).utterances == 7
 
 
 def test_not_an_archive(tmp_path):
@@ -134,6 +214,19 @@ def test_an_archive_is_the_same_corpus_as_its_folder(name, inside, make_corpus, 
     assert sorted(path.name for path in recordings_dir.rglob("*")) == sorted(
         path.name for path in ([folder, folder / "Download.zip"] if inside else [archive])
     )
+
+
+def test_a_wrapping_folder_makes_no_difference(make_corpus, recordings_dir, tmp_path, zipped):
+    """GitHub's archives have one."""
+    folder = make_corpus("urdu")
+    datasets.prepare("urdu", recordings_dir, tmp_path / "plain")
+    (recordings_dir / "URDU-Dataset").mkdir()
+    folder.rename(recordings_dir / "URDU-Dataset" / "URDU-Dataset-4b546d4")
+    zipped(recordings_dir / "URDU-Dataset")
+    datasets.prepare("urdu", recordings_dir, tmp_path / "wrapped")
+    plain, wrapped = (datasets.load("urdu", tmp_path / kind) for kind in ("plain", "wrapped"))
+    assert plain.file.tolist() == wrapped.file.tolist()
+    assert plain.digest() == wrapped.digest()
 
 
 def test_archives_that_are_not_read_are_listed(make_corpus, recordings_dir, tmp_path):

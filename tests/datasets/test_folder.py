@@ -1,10 +1,12 @@
 """A folder of one's own: a folder per emotion, or a CSV."""
 
+import re
+
 import numpy as np
 import pytest
 import soundfile
 
-from metaser_jax import datasets
+from metaser_jax import datasets, splits
 from metaser_jax.errors import InputError
 from metaser_jax.labels import EMOTIONS, emotion_named
 
@@ -54,7 +56,7 @@ def test_formats(mine, recordings_dir, tmp_path):
     statistics = datasets.prepare(NAME, recordings_dir, tmp_path)
     assert statistics.counts() == {"angry": 4}
     corpus = datasets.load(NAME, tmp_path)
-    assert corpus.file.tolist() == [f"angry/{suffix}.{suffix}" for suffix in ("flac", "mp3", "ogg", "wav")]
+    assert corpus.file.tolist() == [f"{suffix}.{suffix}" for suffix in ("flac", "mp3", "ogg", "wav")]
     assert (abs(corpus.n_frames - 44) <= 3).all()  # mp3 pads its end
     loudness = corpus.mfcc[:, 5:40, 0].mean(1)
     np.testing.assert_allclose(loudness, loudness[-1], atol=30)
@@ -86,7 +88,7 @@ def test_speakers_from_folders(mine, recordings_dir, tmp_path, write_sound):
     }
 
 
-@pytest.mark.parametrize("pattern", [r"(?P<speaker>spk\d+)_", r"(spk\d+)_x", r"spk\d+"])
+@pytest.mark.parametrize("pattern", [r"(?P<speaker>spk\d+)_", r"(spk\d+)_(x)", r"(x)?(?P<speaker>spk\d+)", r"spk\d+"])
 def test_speakers_from_a_pattern(mine, recordings_dir, tmp_path, write_sound, pattern):
     write_sound(mine / "angry" / "spk7_x001.wav")
     write_sound(mine / "happy" / "day2" / "spk12_x1.wav")
@@ -98,8 +100,11 @@ def test_a_pattern_that_finds_nothing(mine, recordings_dir, write_sound):
     write_sound(mine / "angry" / "1.wav")
     with pytest.raises(InputError, match=r"angry/1\.wav: --speaker_pattern='\(spk\)' finds no speaker in the path"):
         datasets.check(NAME, recordings_dir, speaker_pattern="(spk)")
-    with pytest.raises(InputError, match=r"--speaker_pattern: got '\(', which is no regular expression"):
-        datasets.check(NAME, recordings_dir, speaker_pattern="(")
+    for pattern in ("(", ""):
+        with pytest.raises(
+            InputError, match=rf"--speaker_pattern: got '{re.escape(pattern)}', which is no regular expr"
+        ):
+            datasets.check(NAME, recordings_dir, speaker_pattern=pattern)
 
 
 def test_all_unknown_emotions_are_in_one_error(mine, recordings_dir, write_sound):
@@ -127,16 +132,33 @@ def test_language(mine, recordings_dir, tmp_path, write_sound):
     assert datasets.prepared_names(tmp_path / "b") == [NAME]
 
 
-def test_in_an_archive(mine, recordings_dir, tmp_path, write_sound, zipped):
-    write_sound(mine / "angry" / "anna" / "1.wav")
+@pytest.mark.parametrize("wrapper", ["", "Mine"])
+def test_in_an_archive(wrapper, mine, recordings_dir, tmp_path, write_sound, zipped):
+    """Made of the folder's content, or of the folder."""
+    write_sound(mine / wrapper / "angry" / "anna" / "1.wav")
+    write_sound(mine / wrapper / "sad" / "1.wav")
     zipped(mine)
     datasets.prepare(NAME, recordings_dir, tmp_path)
-    assert speakers(tmp_path) == {"angry/anna/1.wav": "anna"}
+    assert speakers(tmp_path) == {"angry/anna/1.wav": "anna", "sad/1.wav": "unknown"}
 
 
 def test_a_folder_that_is_missing(recordings_dir):
     with pytest.raises(InputError, match=r"folder/mine|mine: .*has no folder 'mine'"):
         datasets.check(NAME, recordings_dir)
+
+
+def test_recordings_without_a_speaker_are_not_split_by_speaker(mine, recordings_dir, tmp_path, write_sound):
+    for emotion in ("angry", "sad"):
+        for i in range(12):
+            write_sound(mine / emotion / ("anna" if i % 2 else "") / f"{i}.wav")
+    datasets.prepare(NAME, recordings_dir, tmp_path)
+    corpus = datasets.load(NAME, tmp_path).select(("angry", "sad"))
+    splits.split(corpus, "random")
+    for divide in (lambda: splits.split(corpus, "speaker"), lambda: splits.speaker_folds(corpus, 2)):
+        with pytest.raises(
+            InputError, match=r"of 12 of its 24 utterances the speaker is not known\. Prepare it with spe"
+        ):
+            divide()
 
 
 # CSV
@@ -161,6 +183,8 @@ def clips(mine, write_sound):
         CSV.replace("path,emotion", "Path, EMOTION "),
         CSV.replace("clips/", "clips\\"),
         CSV.replace("clips/1", "./clips/../clips/1") + ",,,\n",
+        CSV.replace("\n", "\r"),
+        CSV.replace(",", ", ").replace("sad", '"sad"'),
     ],
 )
 def test_csv(clips, recordings_dir, tmp_path, text):
@@ -168,7 +192,7 @@ def test_csv(clips, recordings_dir, tmp_path, text):
     statistics = datasets.prepare(NAME, recordings_dir, tmp_path)
     assert statistics.emotions == {("angry", "Anger"): 1, ("sad", "sad"): 1}
     assert statistics.language == "Saraiki"
-    assert speakers(tmp_path) == {"clips/1.wav": "anna", "clips/2.wav": "bilal"}
+    assert speakers(tmp_path) == {"1.wav": "anna", "2.wav": "bilal"}
 
 
 def test_csv_beside_the_recordings(clips, recordings_dir, tmp_path):
@@ -179,6 +203,21 @@ def test_csv_beside_the_recordings(clips, recordings_dir, tmp_path):
     statistics = datasets.prepare(NAME, recordings_dir, tmp_path, speaker_pattern=r"clips/(\d)")
     assert statistics.counts() == {"happy": 1, "sad": 1}
     assert sorted(speakers(tmp_path).values()) == ["1", "2"]
+
+
+def test_csv_beside_a_folder_of_its_name(mine, recordings_dir, tmp_path, write_sound):
+    """The CSV says what the recordings are, and not the folders."""
+    for i in (1, 2, 3):
+        write_sound(mine / "angry" / f"{i}.wav")
+    text = "path,emotion,speaker\nmine/angry/1.wav,sad,anna\nmine/angry/2.wav,happy,bob\n"
+    (mine.parent / "Mine.CSV").write_text(text)
+    statistics = datasets.prepare(NAME, recordings_dir, tmp_path)
+    assert statistics.counts() == {"happy": 1, "sad": 1}
+    assert list(speakers(tmp_path).values()) == ["anna", "bob"]
+    assert [tuple(left) for left in statistics.excluded] == [("mine/angry/3.wav", "Mine.CSV does not list it")]
+    (mine / "labels.csv").write_text("path,emotion\nangry/1.wav,sad\n")
+    with pytest.raises(InputError, match=r"labels\.csv and Mine\.CSV both list recordings"):
+        datasets.check(NAME, recordings_dir)
 
 
 def test_csv_of_recordings_elsewhere(clips, recordings_dir, tmp_path):
@@ -225,6 +264,8 @@ def test_what_a_csv_lists_and_is_not_there(clips, recordings_dir):
         (CSV.replace("bilal,Saraiki", "bilal,Urdu"), "has 2 languages"),
         (CSV.replace("Anger", "Fury"), "unknown emotion 'Fury', expected one of: angry"),
         (b"path,emotion\n\xff\xfe,sad\n", "cannot be read as text"),
+        ("path,emotion\n" + "x" * 300 + ".wav,sad\n", "there is no such file"),
+        ("path,emotion\n" + "x" * 200_000 + ",sad\n", r"labels\.csv, line \d: field larger than field limit"),
     ],
 )
 def test_bad_csv(clips, recordings_dir, text, reason):

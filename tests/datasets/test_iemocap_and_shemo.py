@@ -81,6 +81,12 @@ def test_contradicting_label_files(iemocap, recordings_dir, evaluation):
         datasets.check("iemocap", recordings_dir)
 
 
+def test_other_files_among_the_label_files(iemocap, recordings_dir):
+    for name in ("README.txt", "._Ses01F_impro01.txt", "Ses01F_impro01.anvil", "Ses01F_impro01.txt.bak"):
+        (iemocap / LABELS).with_name(name).write_text("nothing")
+    datasets.check("iemocap", recordings_dir)
+
+
 def test_label_files_that_are_missing_or_empty(iemocap, recordings_dir):
     (iemocap / LABELS).write_text("% nothing\n")
     with pytest.raises(InputError, match=r"Ses01F_impro01\.txt has no labels, expected lines such as"):
@@ -100,7 +106,11 @@ def corrected(changes):
     stems = [*(f"F01{code}01" for code in "AHNSWF"), "M56N02"]
     named = dict(zip("AHNSWF", ("anger", "happiness", "neutral", "sadness", "surprise", "fear"), strict=True))
     return {
-        f"{stem}.wav": {"path": f"shemo/{stem}.wav", "speech_name": stem, "emotion": changes.get(stem, named[stem[3]])}
+        f"{stem}_renamed.wav": {
+            "path": f"shemo/{stem}.wav",
+            "speech_name": stem,
+            "emotion": changes.get(stem, named[stem[3]]),
+        }
         for stem in stems
     }
 
@@ -117,18 +127,20 @@ def test_corrected_labels_of_shemo(shemo, recordings_dir, tmp_path):
     assert by_list.speaker.tolist() == by_name.speaker.tolist()
 
 
-def test_other_label_lists_of_shemo(shemo, recordings_dir, tmp_path):
-    """mShEMO.json in the same form, shemo.json as a list with other words."""
+def test_the_lists_other_name_and_two_lists(shemo, recordings_dir):
     (shemo / "mShEMO.json").write_text(json.dumps(corrected({"M56N02": "anger"})))
     datasets.check("shemo/corrected", recordings_dir)
-    words = {"F01A01": "angry", "F01H01": "happy", "F01N01": "neutral", "F01S01": "sad", "F01W01": "surprised"}
-    words |= {"F01F01": "fearful", "M56N02": "angry"}
-    (shemo / "shemo.json").write_text(json.dumps([{"id": stem, "emotion": word} for stem, word in words.items()]))
-    with pytest.raises(InputError, match=r"found mShEMO\.json, shemo\.json"):
+    (shemo / "modified_shemo.json").write_text(json.dumps(corrected({})))
+    with pytest.raises(InputError, match=r"found modified_shemo\.json, mShEMO\.json"):
         datasets.check("shemo/corrected", recordings_dir)
-    (shemo / "mShEMO.json").unlink()
-    counts = datasets.prepare("shemo/corrected", recordings_dir, tmp_path).counts()
-    assert counts == {"angry": 2, "happy": 1, "neutral": 1, "sad": 1, "fear": 1, "surprise": 1}
+
+
+def test_a_list_that_contradicts_itself(shemo, recordings_dir):
+    labels = corrected({})
+    labels["again.wav"] = {"speech_name": "F01A01", "emotion": "fear"}
+    (shemo / "modified_shemo.json").write_text(json.dumps(labels))
+    with pytest.raises(InputError, match=r"modified_shemo\.json: F01A01 is anger and fear\. Keep one of them"):
+        datasets.check("shemo/corrected", recordings_dir)
 
 
 def test_corrected_needs_its_list(shemo, recordings_dir):
@@ -139,7 +151,7 @@ def test_corrected_needs_its_list(shemo, recordings_dir):
 
 def test_a_recording_that_the_list_lacks(shemo, recordings_dir):
     labels = corrected({})
-    del labels["M56N02.wav"]
+    del labels["M56N02_renamed.wav"]
     (shemo / "modified_shemo.json").write_text(json.dumps(labels))
     with pytest.raises(InputError, match=r"MALE/M56N02\.wav: the corpus's label files have no label of it"):
         datasets.check("shemo/corrected", recordings_dir)
@@ -150,6 +162,7 @@ def test_a_recording_that_the_list_lacks(shemo, recordings_dir):
     [
         ("{", "cannot be understood"),
         ("[1]", "cannot be understood"),
+        ("[" * 100_000, "cannot be understood"),
         ('{"a": {"speech_name": "F01A01"}}', "an entry has no 'emotion'"),
         ('{"a": {"speech_name": "F01A01", "emotion": "calm"}}', "has unknown emotions 'calm', expected angry, happy"),
         ('{"a": {"speech_name": "F01A01", "emotion": "Fury"}}', "has unknown emotions 'Fury', expected angry, happy"),
@@ -157,5 +170,20 @@ def test_a_recording_that_the_list_lacks(shemo, recordings_dir):
 )
 def test_a_list_that_cannot_be_understood(shemo, recordings_dir, text, reason):
     (shemo / "modified_shemo.json").write_text(text)
-    with pytest.raises(InputError, match=f"modified_shemo.json.*{reason}"):
+    with pytest.raises(InputError, match=rf"modified_shemo\.json.*{reason}"):
         datasets.check("shemo/corrected", recordings_dir)
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("savee", ("AudioData/DC/a01.wav", "ALL/DC_a01.wav")),
+        ("tess", ("OAF_neutral/OA_bite_neutral.wav", "copy/OAF_bite_neutral.wav")),
+    ],
+)
+def test_one_recording_under_two_names(name, same, make_corpus, recordings_dir):
+    folder = make_corpus(name)
+    (folder / same[1]).parent.mkdir()
+    shutil.copy(folder / same[0], folder / same[1])
+    with pytest.raises(InputError, match="the same speaker and file name twice, 1 times"):
+        datasets.check(name, recordings_dir)

@@ -22,7 +22,7 @@ def test_corpus(data_dir):
     assert (corpus.mfcc.shape, corpus.mfcc.dtype) == ((8, 120, 20), np.float32)
     assert (corpus.n_frames.dtype, corpus.label.dtype, corpus.seconds.dtype) == (np.int32, np.int32, np.float32)
     assert corpus.file.tolist() == sorted(corpus.file.tolist())
-    assert corpus.file[0] == "WAV/03a01Aa.wav"
+    assert corpus.file[0] == "03a01Aa.wav"
     assert EMOTIONS[corpus.label[0]] == "fear"
     assert corpus.speaker.tolist() == ["03"] * 7 + ["16"]
     assert corpus.emotions == EMOTIONS
@@ -79,7 +79,15 @@ def test_builder_with_a_configuration_survives_pickling(name, tmp_path):
     assert again.corpus_name == name
 
 
+def test_what_tfds_knows_of_it(data_dir):
+    split = datasets.builder("emodb", data_dir).info.splits["train"]
+    assert split.num_examples == 8
+    assert 8 * 120 * 20 * 4 < split.num_bytes < 8 * 11_000
+
+
 def test_prepared_names(data_dir, make_corpus, recordings_dir):
+    (data_dir / "folder").mkdir()
+    (data_dir / "folder" / ".DS_Store").touch()
     for name in ("folder/saraiki", "shemo", "demo_urdu"):
         make_corpus(name)
         datasets.prepare(name, recordings_dir, data_dir)

@@ -36,14 +36,15 @@ def test_every_file_is_prepared(name, make_corpus, recordings_dir, data_dir, cor
     (folder / "._x.wav").write_bytes(b"macOS")
     statistics = datasets.prepare(name, recordings_dir, data_dir)
     corpus = datasets.load(name, data_dir)
-    assert corpus.file.tolist() == sorted(corpus_files[name])
+    shared = {"emodb": "WAV/", "emovo": "EMOVO/", "savee": "AudioData/"}.get(name, "")
+    assert corpus.file.tolist() == sorted(file.removeprefix(shared) for file in corpus_files[name])
     assert statistics.utterances == len(corpus) == len(corpus_files[name])
     assert sum(statistics.emotions.values()) == len(corpus)
     assert statistics.speakers == len(set(corpus.speaker.tolist())) == SPEAKERS.get(name, 2)
     assert set(statistics.counts()) >= set(FOUR_EMOTIONS)
     assert statistics == datasets.load_statistics(name, data_dir)
     for i, file in enumerate(corpus.file):
-        np.testing.assert_array_equal(corpus.mfcc[i], features.extract(folder / file).mfcc)
+        np.testing.assert_array_equal(corpus.mfcc[i], features.extract(folder / (shared + file)).mfcc)
 
 
 def test_formats_rates_and_channels(recordings_dir, data_dir, write_sound):
@@ -219,6 +220,46 @@ def test_overwrite_repairs_a_damaged_corpus(make_corpus, recordings_dir, data_di
     assert datasets.prepare("demo_urdu", recordings_dir, data_dir, overwrite=True) == first
 
 
+OTHER_PROCESS = """
+import sys
+from metaser_jax import datasets
+
+if __name__ == "__main__":
+    datasets.prepare("demo_urdu", *sys.argv[1:3], workers=int(sys.argv[3]))
+"""
+
+
+def test_other_processes_write_the_same_bytes(recordings_dir, tmp_path, write_sound):
+    """More recordings than are extracted in one process; each run has processes of its own."""
+    number = extraction.MIN_FILES_FOR_PROCESSES + 10
+    for i in range(number):
+        write_sound(recordings_dir / "demo_urdu" / f"f{i % 3}_{FOUR_EMOTIONS[i % 4]}_{i:02d}.wav")
+    program = tmp_path / "program.py"
+    program.write_text(OTHER_PROCESS)
+    digests = []
+    for workers in (1, 2):
+        data = tmp_path / f"data{workers}"
+        subprocess.run([sys.executable, program, recordings_dir, data, str(workers)], check=True, capture_output=True)
+        digests.append(digest(data / "demo_urdu" / "1.1.0"))
+    assert digests[0] == digests[1]
+    assert len(datasets.load("demo_urdu", tmp_path / "data1")) == number
+
+
+def test_a_full_disk_is_an_error_of_the_data_dir(make_corpus, recordings_dir, data_dir, monkeypatch):
+    from tensorflow_datasets.core import file_adapters
+
+    def write_examples(path, iterator):
+        for _ in zip(range(2), iterator, strict=False):
+            pass
+        raise RuntimeError("write() failed: No space left on device")
+
+    make_corpus("demo_urdu")
+    monkeypatch.setattr(file_adapters.ArrayRecordFileAdapter, "write_examples", write_examples)
+    with pytest.raises(InputError, match=r"could not be prepared in --data_dir=.*No space left on device"):
+        datasets.prepare("demo_urdu", recordings_dir, data_dir)
+    assert not datasets.is_prepared("demo_urdu", data_dir)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_interrupted_run_leaves_nothing(make_corpus, recordings_dir, data_dir, monkeypatch, error):
     make_corpus("demo_urdu")
@@ -261,6 +302,7 @@ def test_killed_run_does_not_count(make_corpus, recordings_dir, data_dir):
     with pytest.raises(InputError, match="prepared there: nothing"):
         datasets.load("demo_urdu", data_dir)
     assert datasets.prepare("demo_urdu", recordings_dir, data_dir).utterances == 4
+    assert os.listdir(data_dir / "demo_urdu") == ["1.1.0"]
 
 
 def test_killed_overwrite_loses_nothing(make_corpus, recordings_dir, data_dir):
@@ -271,6 +313,8 @@ def test_killed_overwrite_loses_nothing(make_corpus, recordings_dir, data_dir):
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert not datasets.is_prepared("demo_urdu", data_dir)
     assert datasets.prepare("demo_urdu", "/nowhere", data_dir) == first
+    datasets.prepare("demo_urdu", recordings_dir, data_dir, overwrite=True)
+    assert os.listdir(data_dir / "demo_urdu") == ["1.1.0"]
 
 
 def test_real_recordings(real_corpora, tmp_path, data_dir):
@@ -285,10 +329,10 @@ def test_real_recordings(real_corpora, tmp_path, data_dir):
             (tmp_path / "some" / name / file).symlink_to(real_corpora / name / file)
         statistics = datasets.prepare(name, tmp_path / "some", data_dir)
         corpus = datasets.load(name, data_dir)
-        assert corpus.file.tolist() == sorted(files)
+        assert corpus.file.tolist() == sorted(file.removeprefix("Actor_07/").removeprefix("wav/") for file in files)
         assert (corpus.mfcc[:, 0, 0] < -100).all()
         # Known: these two recordings of RAVDESS are the same.
-        assert statistics.duplicates == ((tuple(files),) if name == "ravdess" else ())
+        assert statistics.duplicates == ((tuple(corpus.file),) if name == "ravdess" else ())
 
 
 def test_metadata_on_disk_is_plain_json(make_corpus, recordings_dir, data_dir):

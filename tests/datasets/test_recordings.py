@@ -20,9 +20,9 @@ def touch(folder, *files):
 
 def test_folder_in_any_case(tmp_path):
     touch(tmp_path, "URDU/a.wav")
-    assert recordings.corpus_place(tmp_path, "urdu", LAYOUT) == tmp_path / "URDU"
+    assert recordings.corpus_place(tmp_path, "urdu", LAYOUT) == (tmp_path / "URDU", [])
     touch(tmp_path, "urdu/a.wav")
-    assert recordings.corpus_place(tmp_path, "urdu", LAYOUT) == tmp_path / "urdu"
+    assert recordings.corpus_place(tmp_path, "urdu", LAYOUT) == (tmp_path / "urdu", [])
 
 
 def test_missing_folder_says_what_is_there(tmp_path):
@@ -36,11 +36,11 @@ def test_missing_folder_says_what_is_there(tmp_path):
 
 def test_archives_in_the_place_of_the_folder(tmp_path):
     touch(tmp_path, "URDU.zip", "Urdu-Dataset-main.zip", "other.zip", "urdu.tar")
-    assert recordings.corpus_place(tmp_path, "urdu", LAYOUT) == [tmp_path / "URDU.zip"]
+    assert recordings.corpus_place(tmp_path, "urdu", LAYOUT) == (None, [tmp_path / "URDU.zip"])
     found = recordings.corpus_place(tmp_path, "urdu", LAYOUT, ["URDU-Dataset*.zip"])
-    assert found == [tmp_path / "URDU.zip", tmp_path / "Urdu-Dataset-main.zip"]
+    assert found == (None, [tmp_path / "URDU.zip", tmp_path / "Urdu-Dataset-main.zip"])
     touch(tmp_path, "urdu/a.wav")
-    assert recordings.corpus_place(tmp_path, "urdu", LAYOUT) == tmp_path / "urdu"
+    assert recordings.corpus_place(tmp_path, "urdu", LAYOUT) == (tmp_path / "urdu", [tmp_path / "URDU.zip"])
 
 
 def test_folder_of_the_corpus_itself(tmp_path):
@@ -73,12 +73,29 @@ def test_listing_sorts_and_leaves_nothing_out():
         (on_disk("x.wav"), Unknown("no idea")),
     ]
     found = recordings.listing("corpus", pairs, by_stem)
-    assert [(recording.source.file, recording.key) for recording in found.recordings] == [
+    assert [(recording.file, recording.key) for recording in found.recordings] == [
         ("a/1.wav", "sam/1"),
         ("b/2.wav", "sam/2"),
     ]
     assert found.excluded == (Left("song.wav", "a song"),)
     assert found.unknown == (Left("x.wav", "no idea"),)
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["x/y/a/1.wav", "x/y/b/2.wav"], ["a/1.wav", "b/2.wav"]),
+        (["x/ya/1.wav", "x/yb/2.wav"], ["ya/1.wav", "yb/2.wav"]),
+        (["x/1.wav", "x/2.wav"], ["1.wav", "2.wav"]),
+        (["x/1.wav", "2.wav"], ["2.wav", "x/1.wav"]),
+        (["/x/1.wav", "x/2.wav"], ["/x/1.wav", "x/2.wav"]),
+        (["/x/1.wav", "/x/2.wav"], ["1.wav", "2.wav"]),
+    ],
+)
+def test_the_folder_that_all_share_is_left_out(paths, expected):
+    found = recordings.listing("corpus", [(on_disk(path), SAM) for path in paths], by_stem)
+    assert [recording.file for recording in found.recordings] == expected
+    assert {str(recording.source) for recording in found.recordings} == set(paths)
 
 
 @pytest.mark.parametrize("other", ["a/1.flac", "copy/a/1.wav"])

@@ -32,6 +32,7 @@ class Builder(CorpusBuilder):
         "The 2.0 release adds 281 recordings that listeners did not agree on, under names of the same form; use the "
         "first release, http://emodb.bilderbar.info/download/download.zip."
     )
+    ARCHIVES = ("download.zip",)
     STEM = r"(?P<speaker>03|08|09|1[0-6])[ab]\d\d(?P<code>[A-Z])[a-f]"
     STEM_MEANS = "speaker (03, 08 to 16), text (a or b, 2 digits), emotion (a letter), take (a to f), e.g. 03a01Fa"
     EMOTION_OF_CODE: ClassVar = {  # initials of the German words

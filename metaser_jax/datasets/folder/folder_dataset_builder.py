@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
+from metaser_jax.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets import recordings
 from metaser_jax.datasets.base import CorpusBuilder, Said
-from metaser_jax.datasets.files import CorpusFile, named
+from metaser_jax.datasets.files import CorpusFile, files_below, named
 from metaser_jax.datasets.folder.table import Row, Table, read_table
 from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.recordings import Excluded, Listing, Parsed, Unknown
 from metaser_jax.errors import InputError
 from metaser_jax.labels import EMOTIONS, emotion_named
 
-UNKNOWN_SPEAKER = "unknown"
 UNKNOWN_LANGUAGE = "unknown language"
 _EXPECTED = f"expected one of: {', '.join(EMOTIONS)}, or a usual other name such as anger or happiness"
 
@@ -45,7 +45,9 @@ class Builder(CorpusBuilder):
         super().__init__(config=config, options=options, **kwargs)
         pattern = self.options.speaker_pattern
         try:
-            self._speaker_pattern = pattern and re.compile(pattern)
+            self._speaker_pattern = None if pattern is None else re.compile(pattern)
+            if pattern == "":
+                raise re.error("it is empty")
         except re.error as error:
             raise InputError(
                 f"--speaker_pattern: got {pattern!r}, which is no regular expression ({error}). "
@@ -64,10 +66,16 @@ class Builder(CorpusBuilder):
         return path.with_suffix("").as_posix()  # angry/1.wav and sad/1.wav are two recordings
 
     def listing(self, manual_dir: Path) -> Listing:
-        csv = manual_dir / f"{self.place}.csv"
-        if not csv.is_file() or (manual_dir / self.place).is_dir():
+        wanted = f"{self.place}.csv".lower()
+        tables = [path for path in manual_dir.glob("*") if path.name.lower() == wanted and path.is_file()]
+        if not tables:
             return super().listing(manual_dir)
-        return self._listing([CorpusFile(csv.name, csv, None, csv.stat().st_size)], str(csv))
+        # Its paths are seen from manual_dir, so the files of the folder are, too.
+        found = [CorpusFile(path.name, path, None, path.stat().st_size) for path in sorted(tables)]
+        folder = manual_dir / self.place
+        if folder.is_dir():
+            found += [one._replace(file=f"{self.place}/{one.file}") for one in files_below(folder)]
+        return self._listing(found, " and ".join(map(str, tables)))
 
     def _listing(self, everything: Sequence[CorpusFile], place: str) -> Listing:
         table = self._table(everything)
@@ -117,6 +125,8 @@ class Builder(CorpusBuilder):
     def parse(self, path: PurePath, code_of_stem: Mapping[str, str] | None = None) -> Said:
         """What the folders of a file say: one is an emotion, the others, or --speaker_pattern, are the speaker."""
         folders = path.parts[:-1]
+        if folders and folders[0].lower() == self.place.lower():
+            folders = folders[1:]  # in an archive of the folder
         emotions = [folder for folder in folders if emotion_named(folder)]
         if len(emotions) != 1:
             found = "several emotions" if emotions else "no known emotion"

@@ -46,9 +46,16 @@ def read_table(source: CorpusFile) -> Table:
         text = source.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{source} cannot be read as text ({error}). Save it as CSV in UTF-8.") from error
-    header = text.partition("\n")[0]
+    header = next(iter(text.splitlines()), "")
     delimiter = max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, restval="")
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="", skipinitialspace=True)
+    try:
+        return _table(source, reader, header)
+    except csv.Error as error:
+        raise InputError(f"{source}, line {reader.line_num}: {error}. Save it as CSV again.") from error
+
+
+def _table(source: CorpusFile, reader: csv.DictReader, header: str) -> Table:
     columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
@@ -85,4 +92,7 @@ def _on_disk(file: str, source: CorpusFile) -> CorpusFile | None:
         return None
     root = source.path.parents[len(source.relative.parts) - 1]
     path = root / file
-    return CorpusFile(file, path, None, path.stat().st_size) if path.is_file() else None
+    try:
+        return CorpusFile(file, path, None, path.stat().st_size) if path.is_file() else None
+    except OSError:  # a name that the system does not allow
+        return None

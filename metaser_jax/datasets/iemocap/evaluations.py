@@ -8,6 +8,7 @@ from metaser_jax.errors import InputError
 
 NO_AGREEMENT = "xxx"
 # [6.2901 - 8.2357]	Ses01F_impro01_F000	neu	[2.5000, 2.5000, 2.5000]
+_FILE = re.compile(r"Ses\d\d[FM]_\w+\.txt", re.ASCII)
 _TURN = re.compile(r"^\[[\d.]+ - [\d.]+\]\t(?P<turn>\w+)\t(?P<code>\w+)\t\[", re.MULTILINE | re.ASCII)
 
 
@@ -24,7 +25,7 @@ def read(found: Sequence[CorpusFile]) -> dict[str, str]:
     files = [
         one
         for one in found
-        if one.relative.parent.name.lower() == "emoevaluation" and one.relative.suffix.lower() == ".txt"
+        if one.relative.parent.name.lower() == "emoevaluation" and _FILE.fullmatch(one.relative.name)
     ]
     if not files:
         raise InputError(

@@ -7,6 +7,7 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from metaser_jax.datasets.base import CorpusBuilder
+from metaser_jax.datasets.recordings import Parsed
 from metaser_jax.datasets.statistics import Published
 
 
@@ -38,6 +39,9 @@ class Builder(CorpusBuilder):
         "f": ("fear", "fear"),
         "su": ("surprise", "surprise"),
     }
+
+    def key(self, path: PurePath, parsed: Parsed) -> str:
+        return f"{parsed.speaker}/{path.stem.rpartition('_')[2]}"  # with and without the prefix it is the same
 
     def speaker(self, match: re.Match[str], path: PurePath) -> str | None:
         folders = [name.upper() for name in path.parts[:-1] if name.upper() in ("DC", "JE", "JK", "KL")]

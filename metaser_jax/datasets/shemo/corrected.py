@@ -1,4 +1,4 @@
-"""The label lists of ShEMO, of which mShEMO's follows the transcripts where these and the file names disagree."""
+"""The corrected label list of ShEMO: emotions after its transcripts, where these and the file names disagree."""
 
 import json
 from collections.abc import Sequence
@@ -7,13 +7,10 @@ from metaser_jax.datasets.files import CorpusFile, named
 from metaser_jax.errors import InputError
 from metaser_jax.labels import emotion_named
 
-# Of https://github.com/aliyzd95/modified_shemo, under its two names; and of the corpus's second site.
-LABEL_FILES = ("modified_shemo.json", "mShEMO.json", "shemo.json")
+# Its two names in https://github.com/aliyzd95/modified_shemo. shemo.json of ShEMO's own sites is not corrected.
+LABEL_FILES = ("modified_shemo.json", "mShEMO.json")
 _CODE_OF_LABEL = {"angry": "A", "happy": "H", "neutral": "N", "sad": "S", "surprise": "W", "fear": "F"}
-_EXPECTED = (
-    'expected JSON like {"F21N05.wav": {"speech_name": "F21N05", "emotion": "neutral"}, ...} or '
-    '[{"id": "F21N05", "emotion": "neutral"}, ...]'
-)
+_EXPECTED = 'expected JSON like {"F21N05.wav": {"speech_name": "F21N05", "emotion": "neutral"}, ...}'
 
 
 def read(found: Sequence[CorpusFile], instructions: str) -> dict[str, str]:
@@ -30,14 +27,16 @@ def read(found: Sequence[CorpusFile], instructions: str) -> dict[str, str]:
     if len(lists) != 1:
         have = ", ".join(map(str, lists)) or "none"
         raise InputError(f"shemo/corrected needs one of {', '.join(LABEL_FILES)}, found {have}.\n{instructions}")
+    emotion_of_stem: dict[str, str] = {}
     try:
-        content = json.loads(lists[0].read_bytes())
-        entries = content if isinstance(content, list) else content.values()
-        # speech_name is the recording's name in the corpus as it was published.
-        emotion_of_stem = {entry.get("speech_name") or entry["id"]: str(entry["emotion"]) for entry in entries}
+        for entry in json.loads(lists[0].read_bytes()).values():
+            # The recording's name in the corpus as it was published.
+            stem, emotion = entry["speech_name"], str(entry["emotion"])
+            if emotion_of_stem.setdefault(stem, emotion) != emotion:
+                raise InputError(f"{lists[0]}: {stem} is {emotion_of_stem[stem]} and {emotion}. Keep one of them.")
     except KeyError as error:
         raise InputError(f"{lists[0]}: an entry has no {error}, {_EXPECTED}.") from error
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, AttributeError, TypeError) as error:
         raise InputError(f"{lists[0]} cannot be understood ({error}), {_EXPECTED}.") from error
     code_of_stem = {stem: _CODE_OF_LABEL.get(emotion_named(said)) for stem, said in emotion_of_stem.items()}
     unknown = sorted({emotion_of_stem[stem] for stem, code in code_of_stem.items() if code is None})

@@ -47,6 +47,11 @@ class Builder(CorpusBuilder):
         "F": ("fear", "fear"),
     }
 
+    @property
+    def downloads(self) -> tuple[Download, ...]:
+        # The label list is not among them.
+        return self.DOWNLOADS if self.builder_config.name == "file_names" else ()
+
     def labels(self, found: Sequence[CorpusFile]) -> dict[str, str] | None:
         if self.builder_config.name == "file_names":
             return None

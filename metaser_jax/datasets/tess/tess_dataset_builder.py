@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 
 from metaser_jax.datasets.base import CorpusBuilder
 from metaser_jax.datasets.downloads import Download
+from metaser_jax.datasets.recordings import Parsed
 from metaser_jax.datasets.statistics import Published
 
 
@@ -42,6 +43,9 @@ class Builder(CorpusBuilder):
         "fear": ("fear", "fear"),
         "ps": ("pleasant surprise", "surprise"),
     }
+
+    def key(self, path: PurePath, parsed: Parsed) -> str:
+        return f"{parsed.speaker}/{path.stem.partition('_')[2]}"
 
     def speaker(self, match: re.Match[str], path: PurePath) -> str:
         # One file of the older actress lacks the F.
