@@ -13,7 +13,7 @@ def encode(path, rate, seconds=3.0):
     n = round(seconds * rate / 3)
     rng = np.random.default_rng(0)
     sound = np.concatenate([0.3 * rng.standard_normal(n), np.zeros(n), 0.01 * rng.standard_normal(n)])
-    soundfile.write(path, sound, rate, bitrate_mode="VARIABLE")
+    soundfile.write(path, sound, rate)
     return path.read_bytes()
 
 
@@ -26,7 +26,7 @@ def without_header(data):
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000])
-@pytest.mark.parametrize("tag", [b"", b"ID3\x04\x00\x00\x00\x00\x01\x02" + bytes(130)])
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\x00\x00\x00\x00\x01\x02" + bytes(130)], ids=["plain", "id3"])
 def test_seconds(tmp_path, rate, tag):
     data = tag + encode(tmp_path / "x.mp3", rate)
     assert mp3.seconds(data) == pytest.approx(3.0, abs=0.25)
