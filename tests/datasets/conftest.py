@@ -45,6 +45,17 @@ FILES = {
     ),
     "urdu": ("ANGRY/SM1_F10_A010.wav", "Happy/SF1_F1_H01.wav", "neutral/SM5_F2_N02.wav", "Sad/SM24_F3_S03.wav"),
 }
+# Rate in Hz and channels of the originals; the demo's and people's own are of any kind.
+SOUND = {
+    "emodb": (16000, 1),
+    "emovo": (48000, 2),
+    "iemocap": (16000, 1),
+    "ravdess": (48000, 1),
+    "savee": (44100, 1),
+    "shemo": (44100, 1),
+    "tess": (24414, 1),
+    "urdu": (44100, 1),
+}
 _CODES = ("ang", "hap", "neu", "sad", "exc", "fru", "fea", "sur", "dis", "oth")
 
 
@@ -130,8 +141,9 @@ def make_corpus(recordings_dir: Path) -> Callable[[str], Path]:
 
     def make(name: str) -> Path:
         folder = recordings_dir / name.removeprefix("folder/")
+        rate, channels = SOUND.get(name, (16000, 1))
         for file in FILES[name]:
-            _write_sound(folder / file)
+            _write_sound(folder / file, rate=rate, channels=channels)
         for file, text in LABEL_FILES.get(name, {}).items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_text(text)

@@ -152,19 +152,59 @@ def test_dropping_duplicates_keeps_the_first(make_corpus, recordings_dir, data_d
         datasets.prepare("ravdess", recordings_dir, data_dir, drop_duplicates=True)
 
 
-def test_strays_in_rate_and_channels(make_corpus, recordings_dir, data_dir, write_sound):
-    """TESS has one file at 96 kHz, RAVDESS five stereo ones, EMOVO one mono among stereo ones."""
-    folder = make_corpus("tess")
-    write_sound(folder / "YAF_sad" / "YAF_bath_sad.wav", rate=96000, seconds=0.5)
-    stray = write_sound(folder / "YAF_sad" / "YAF_bite_sad.wav", rate=24414, channels=2, seconds=0.5)
-    statistics = datasets.prepare("tess", recordings_dir, data_dir)
-    assert statistics.sample_rates == {16000: 8, 24414: 1, 96000: 1}
-    corpus = datasets.load("tess", data_dir)
-    assert corpus.n_frames[[file.startswith("YAF_sad/") for file in corpus.file]].tolist() == [22, 22]
-    stereo, rate = soundfile.read(stray)
-    soundfile.write(stray.with_name("YAF_boat_sad.wav"), stereo.mean(1), rate, subtype="FLOAT")
-    mono = features.extract(stray.with_name("YAF_boat_sad.wav")).mfcc
-    np.testing.assert_allclose(corpus.mfcc[corpus.file == "YAF_sad/YAF_bite_sad.wav"][0], mono, atol=1e-3)
+@pytest.mark.parametrize(
+    ("name", "file", "rate", "channels", "rates"),
+    [
+        ("tess", "YAF_sad/YAF_bath_sad.wav", 96000, 1, {24414: 8, 96000: 1}),
+        ("ravdess", "Actor_05/03-01-02-01-01-02-05.wav", 48000, 2, {48000: 10}),
+        ("emovo", "EMOVO/f3/pau-f3-d1.wav", 48000, 1, {48000: 9}),  # among stereo ones
+        ("shemo", "male/M02N05.wav", 22050, 1, {22050: 1, 44100: 7}),
+    ],
+)
+def test_strays_in_rate_and_channels(
+    name, file, rate, channels, rates, make_corpus, recordings_dir, data_dir, tmp_path, write_sound
+):
+    """The known files that are not like the others of their corpus."""
+    stray = write_sound(make_corpus(name) / file, rate=rate, channels=channels, seconds=0.5)
+    statistics = datasets.prepare(name, recordings_dir, data_dir)
+    assert statistics.sample_rates == rates
+    corpus = datasets.load(name, data_dir)
+    (row,) = np.flatnonzero([one.endswith(stray.name) for one in corpus.file])
+    assert corpus.n_frames[row] == 22
+    assert corpus.seconds[row] == pytest.approx(0.5, rel=1e-4)
+    samples = soundfile.read(stray, always_2d=True)[0].mean(1)
+    soundfile.write(tmp_path / "mono.wav", samples, rate, subtype="FLOAT")
+    np.testing.assert_allclose(corpus.mfcc[row], features.extract(tmp_path / "mono.wav").mfcc, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "speakers"),
+    [
+        (
+            "savee",
+            [f"ALL/{speaker}_{code}01.wav" for speaker in ("DC", "JE") for code in ("a", "h", "n", "sa")],
+            "DC JE",
+        ),
+        ("savee", [f"jk/{code}01.wav" for code in ("a", "h", "n", "sa", "su", "d", "f")], "JK"),
+        (
+            "tess",
+            [f"{s}_bath_{code}.wav" for s in ("OAF", "YAF") for code in ("angry", "happy", "neutral", "sad")],
+            "OAF YAF",
+        ),
+        ("shemo", [f"{s}{code}01.wav" for s in ("F01", "M07") for code in "AHNS"], "F01 M07"),
+        ("emovo", [f"{code}-m2-n5.wav" for code in ("rab", "gio", "neu", "tri")], "m2"),
+        ("emodb", [f"a/b/c/11a02{code}c.wav" for code in "WFNT"], "11"),
+        ("urdu", [f"{code}/SF3_F1_{code[0]}7.wav" for code in ("Angry", "Happy", "Neutral", "Sad")], "SF3"),
+    ],
+)
+def test_other_layouts(name, files, speakers, recordings_dir, data_dir, write_sound):
+    """As in copies that are in circulation: flat, deeper, folders in another case."""
+    for file in files:
+        write_sound(recordings_dir / name.upper() / file)
+    statistics = datasets.prepare(name, recordings_dir, data_dir)
+    assert statistics.utterances == len(files)
+    assert set(datasets.load(name, data_dir).speaker) == set(speakers.split())
+    assert set(statistics.counts()) >= set(FOUR_EMOTIONS)
 
 
 @pytest.mark.parametrize("name", ["demo_urdu", "ravdess"])
