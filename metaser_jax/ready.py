@@ -22,26 +22,15 @@ class Ready(NamedTuple):
 
 
 def load_ready(
-    name: str,
-    data_dir: str,
-    *,
-    emotions: tuple[str, ...],
-    split_kind: str,
-    split_seed: int,
-    normalisation: str,
-    fold: tuple[int, int] | None = None,
+    name: str, data_dir: str, *, emotions: tuple[str, ...], split_kind: str, split_seed: int, normalisation: str
 ) -> Ready:
     """Loads a prepared corpus.
-
-    Args:
-      fold: (index from 0, number of folds) of the speaker_folds to take; None is one split.
 
     Raises:
       InputError: unknown or unprepared corpus, an emotion that it lacks, or a split that it does not allow.
     """
-    index, folds = fold or (0, 0)
-    parts = load_splits(name, data_dir, emotions=emotions, split_kind=split_kind, split_seed=split_seed, folds=folds)
-    return parts[index].normalised(normalisation)
+    (ready,) = load_splits(name, data_dir, emotions=emotions, split_kind=split_kind, split_seed=split_seed)
+    return ready.normalised(normalisation)
 
 
 def load_splits(

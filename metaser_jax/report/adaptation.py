@@ -154,7 +154,7 @@ def _title(panels: dict[tuple, list[Row]], rows: list[Row]) -> str:
     # A panel of a single amount has bars.
     single = [len({amount(row)[1] for row in panel}) == 1 for panel in panels.values()]
     around = "bar" if all(single) else "band or bar" if any(single) else "band"
-    folds = any(row.get("folds") for row in rows)
+    folds = any(row["folds"] for row in rows)
     dots = "folds and seeds" if folds else "seeds"
     spread = "" if seeds == "one seed" and not folds else f"\n{around}: ± sample standard deviation, dots: {dots}"
     plural = "split" if len(splits) == 1 else "splits"

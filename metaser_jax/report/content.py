@@ -61,8 +61,8 @@ def split_table(rows: list[Row]) -> Table:
     for row in rows:
         test = ABSENT if row["n_test"] is None else str(row["n_test"])
         labels = " + ".join(str(row[n]) for n in ("n_train", "n_valid") if row[n]) or ABSENT
-        split = split_name(row["split"], row.get("folds")) or ABSENT
-        if row.get("folds"):
+        split = split_name(row["split"], row["folds"]) or ABSENT
+        if row["folds"]:
             split += f": fold {row['fold']}"
         line = row["target"], split, labels, test, row["split_digest"] or ABSENT
         seeds.setdefault(line, set()).add(row["seed"])

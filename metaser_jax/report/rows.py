@@ -20,6 +20,8 @@ OPTIONAL = (
     "language",
     "split",
     "split_digest",
+    "fold",
+    "folds",
     "shots",
     "fraction",
     "adapt",
@@ -80,8 +82,7 @@ def complete(row: Row, where: str) -> Row:
     for field, upper in (("shots", math.inf), ("fraction", 1)):
         if row[field] is not None and not _is_number(row[field], 0, upper):
             raise InputError(f"{where}: {field}: got {row[field]!r}, expected a number from 0 to {upper}, or null.")
-    # Only a row of a fold has these two.
-    fold, folds = row.get("fold"), row.get("folds")
+    fold, folds = row["fold"], row["folds"]
     whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (fold, folds))
     if (fold, folds) != (None, None) and not (whole and 0 <= fold < folds):
         raise InputError(f"{where}: fold: got {fold!r} of folds {folds!r}, expected a number from 0 to folds - 1.")

@@ -120,7 +120,7 @@ def plain(text: str) -> str:
 
 def place(row: Row) -> tuple[str, str]:
     """Target and split, "3-fold speaker" where it has folds: results on different ones are never in one panel."""
-    split, folds = row["split"] or "", row.get("folds")
+    split, folds = row["split"] or "", row["folds"]
     return row["target"], f"{folds}-fold {split}" if folds else split
 
 

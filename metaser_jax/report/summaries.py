@@ -62,7 +62,7 @@ def summarise(rows: Iterable[Row]) -> list[Summary]:
         Summary(
             *key,
             # Every fold has the same.
-            seeds=tuple(sorted(row["seed"] for row in group if row.get("fold") in (None, 0))),
+            seeds=tuple(sorted(row["seed"] for row in group if row["fold"] in (None, 0))),
             **{score: _spread([row[score] for row in group]) for score in SCORES},
         )
         for key, group in groups.items()
@@ -79,7 +79,7 @@ def distinct(rows: Iterable[Row]) -> list[Row]:
     """
     kept: dict[tuple, Row] = {}
     for row in completed(rows):
-        where = (series(row), row["target"], row["split"], row["split_digest"], row.get("folds"), row.get("fold"))
+        where = (series(row), row["target"], row["split"], row["split_digest"], row["folds"], row["fold"])
         other = kept.setdefault((*where, *amount(row), row["seed"]), row)
         if other["confusion"] != row["confusion"] or other["macro_f1"] != row["macro_f1"]:
             data = amount_name(*amount(row))
@@ -93,14 +93,14 @@ def distinct(rows: Iterable[Row]) -> list[Row]:
 
 
 def _setting(row: Row) -> tuple:
-    return series(row), row["target"], row["split"], row.get("folds"), row["shots"], row["fraction"]
+    return series(row), row["target"], row["split"], row["folds"], row["shots"], row["fraction"]
 
 
 def _check_folds(rows: Iterable[Row]) -> None:
     """Speakers differ more than seeds do: a mean without some fold would be one over other speakers."""
     settings: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
-        if row.get("folds"):
+        if row["folds"]:
             settings[_setting(row)].append(row)
     for group in settings.values():
         row = group[0]

@@ -22,7 +22,7 @@ from metaser_jax.errors import InputError
 from metaser_jax.finetuning import finetune, restrict
 from metaser_jax.losses import cross_entropy
 from metaser_jax.metrics import scores, speaker_oracle
-from metaser_jax.ready import Ready, load_ready, load_splits
+from metaser_jax.ready import Ready, load_splits
 from metaser_jax.runs.run_dir import RESULTS, claim, read_config, to_lines, write_text
 from metaser_jax.runs.trainer import make_learner, make_model, make_trainer
 from metaser_jax.types import Batch, Params
@@ -85,20 +85,16 @@ def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[Finetu
     return dataclasses.replace(config, **model), Init(learner.params(state.meta_params), source)
 
 
-def load_target(config: FinetuneConfig, fold: int | None = None) -> Ready:
-    """The target as the configuration wants it, or one of its folds; raises InputError as load_ready."""
-    fold_of = None if fold is None else (fold, config.folds)
-    return load_ready(**_source(config), normalisation=config.normalise, fold=fold_of)
-
-
-def _source(config: FinetuneConfig) -> dict[str, Any]:
-    return {
-        "name": config.target,
-        "data_dir": config.data_dir,
-        "emotions": config.emotions,
-        "split_kind": config.split,
-        "split_seed": config.split_seed,
-    }
+def load_target(config: FinetuneConfig) -> tuple[Ready, ...]:
+    """The target, not normalised yet, with its one split or each of its folds; raises InputError as load_splits."""
+    return load_splits(
+        config.target,
+        config.data_dir,
+        emotions=config.emotions,
+        split_kind=config.split,
+        split_seed=config.split_seed,
+        folds=config.folds,
+    )
 
 
 def draw(config: FinetuneConfig, ready: Ready, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +124,7 @@ def run_finetune(config: FinetuneConfig, given: Collection[str] = ()) -> list[di
         training diverged.
     """
     config, init = resolve(config, given)
-    folds = load_splits(**_source(config), folds=config.folds)
+    folds = load_target(config)
     # All are drawn before the first is trained on: what a later fold does not allow is an error at once.
     drawn = [[draw(config, ready, seed) for seed in range(config.seeds)] for ready in folds]
     out = Path(config.out)

@@ -20,6 +20,8 @@ def make_row():
             "language": "Urdu",
             "split": "random",
             "split_digest": "0123456789abcdef",
+            "fold": None,
+            "folds": None,
             "shots": 5,
             "fraction": None,
             "adapt": "all",

@@ -10,7 +10,7 @@ from fakes import fake_corpus
 
 from metaser_jax import InputError, datasets, splits
 from metaser_jax.checkpoints import Checkpoints
-from metaser_jax.ready import load_ready
+from metaser_jax.ready import load_splits
 from metaser_jax.report import summarise, table
 from metaser_jax.runs.finetune import draw, load_target, resolve, run_finetune
 from metaser_jax.runs.meta_train import meta_train
@@ -67,7 +67,7 @@ def test_from_a_run(train_config, finetune_config):
 @pytest.mark.parametrize("validation", ["split", "draw", "none"])
 def test_draws_never_touch_the_test_part(finetune_config, validation):
     config = finetune_config(validation=validation)
-    data = load_target(config)
+    data = load_target(config)[0].normalised(config.normalise)
     for seed in range(5):
         train, valid = draw(config, data, seed)
         assert not set(train) & set(valid)
@@ -113,8 +113,8 @@ def test_folds(finetune_config, monkeypatch):
 @pytest.mark.parametrize("validation", ["split", "draw", "none"])
 def test_draws_of_a_fold_are_of_its_training_part(finetune_config, validation):
     config = finetune_config(split="speaker", folds=6, validation=validation)
-    for fold in range(6):
-        data = load_target(config, fold)
+    for fold, ready in enumerate(load_target(config)):
+        data = ready.normalised(config.normalise)
         assert data.split.fold == (fold, 6)
         for seed in range(3):
             train, valid = draw(config, data, seed)
@@ -127,8 +127,8 @@ def test_draws_of_a_fold_are_of_its_training_part(finetune_config, validation):
 
 def test_normalisation_is_fitted_on_the_folds_training_part(finetune_config):
     config = finetune_config(split="speaker", folds=3)
-    for fold in range(3):
-        data = load_target(config, fold)
+    for ready in load_target(config):
+        data = ready.normalised(config.normalise)
         real = np.arange(10) < data.corpus.n_frames[:, None]
         for part, mean_is_zero in ((data.split.train, True), (data.split.valid, False), (data.split.test, False)):
             mean = data.corpus.mfcc[part][real[part]].mean(0)
@@ -140,7 +140,7 @@ def test_what_a_later_fold_does_not_allow_is_an_error_before_anything_is_written
     speaker = np.where(np.arange(56) % 14 < 10, "much", "little")
     monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataclasses.replace(base, speaker=speaker))
     config = finetune_config(split="speaker", folds=2, shots=5, split_seed=1)
-    draw(config, load_target(config, 0), 0)  # the first fold tests the one who says little
+    draw(config, load_target(config)[0], 0)  # the first fold tests the one who says little
     with pytest.raises(InputError, match=r"--shots=5: the training part of c has 3 angry"):
         run_finetune(config)
     assert not Path(config.out).exists()
@@ -148,7 +148,7 @@ def test_what_a_later_fold_does_not_allow_is_an_error_before_anything_is_written
 
 def test_folds_are_of_a_speaker_split():
     with pytest.raises(InputError, match="got a random split, expected a speaker split"):
-        load_ready("c", "d", emotions=(), split_kind="random", split_seed=0, normalisation="none", fold=(0, 3))
+        load_splits("c", "d", emotions=(), split_kind="random", split_seed=0, folds=3)
 
 
 def test_out_may_not_hold_something_else(train_config, finetune_config, tmp_path):
@@ -171,7 +171,8 @@ def test_a_fine_tuning_that_diverges_is_an_error(finetune_config):
 
 
 def test_normalisation_is_fitted_on_the_training_part(finetune_config):
-    data = load_target(finetune_config())
+    config = finetune_config()
+    data = load_target(config)[0].normalised(config.normalise)
     real = np.arange(10) < data.corpus.n_frames[:, None]
     for part, mean_is_zero in ((data.split.train, True), (data.split.test, False)):
         mean = data.corpus.mfcc[part][real[part]].mean(0)
