@@ -3,6 +3,7 @@
 python experiments/prepare.py --corpora=ravdess,emodb,urdu --manual_dir=RECORDINGS --data_dir=data
 """
 
+import dataclasses
 import time
 
 from metaser_jax import cli, datasets
@@ -42,9 +43,10 @@ def main() -> None:
 
 def choices(options: PrepareConfig, name: str) -> dict:
     """The options of one corpus; what is for a folder of one's own is left out for the others."""
-    chosen = {key: getattr(options, key) for key in ("skip_bad", "drop_duplicates", "workers")}
-    own = {key: getattr(options, key) for key in ("language", "speaker_pattern")}
-    return chosen | own if name.startswith("folder/") else chosen
+    names = {field.name for field in dataclasses.fields(datasets.Options)}
+    if not name.startswith("folder/"):
+        names -= set(datasets.OF_FOLDER)
+    return {option: getattr(options, option) for option in names}
 
 
 if __name__ == "__main__":

@@ -182,11 +182,11 @@ def _decode(data: bytes, path: str) -> tuple[np.ndarray, int]:
             if not MIN_RATE <= sample_rate <= MAX_RATE:
                 raise RecordingError(path, f"{sample_rate:,} Hz, expected {MIN_RATE:,} to {MAX_RATE:,}")
             # In blocks, so that memory is taken for what is there and not for what a damaged header promises.
-            blocks, read = [], 0
+            blocks, n_read = [], 0
             while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
                 blocks.append(block)
-                read += block.size
-                if read > MAX_SAMPLES:
+                n_read += block.size
+                if n_read > MAX_SAMPLES:
                     limit = MAX_SAMPLES / file.channels / sample_rate
                     reason = (
                         f"longer than {limit:,.0f} s, expected an utterance of some seconds; cut it into utterances"

@@ -22,6 +22,7 @@ from race import Variant, race, ratio_by_round
 
 from metaser_jax import cli, datasets
 from metaser_jax.errors import InputError
+from metaser_jax.labels import FOUR_EMOTIONS
 from metaser_jax.processes import cores, spawn_pool
 
 CORPORA = flags.DEFINE_list("corpora", [], "Corpora to time, below --manual_dir.")
@@ -121,7 +122,7 @@ def memory(sizes: Sequence[int], workers: int) -> None:
         noise = (0.1 * random.standard_normal((16, 8000))).astype(np.float32)
         for size in sizes:
             for i in range(size):
-                path = Path(folder, "many", ("angry", "happy", "neutral", "sad")[i % 4], f"s{i % 20}", f"{i}.wav")
+                path = Path(folder, "many", FOUR_EMOTIONS[i % 4], f"s{i % 20}", f"{i}.wav")
                 if not path.exists():
                     path.parent.mkdir(parents=True, exist_ok=True)
                     soundfile.write(path, noise[i % 16] * random.random(), 16000)

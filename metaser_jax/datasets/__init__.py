@@ -1,13 +1,16 @@
 """The corpora: from recordings to prepared MFCC on disk, and back as a Corpus."""
 
 from metaser_jax.datasets.loading import is_prepared, load, load_statistics, prepared_names
+from metaser_jax.datasets.options import OF_FOLDER, Options
 from metaser_jax.datasets.preparation import prepare, put_back
 from metaser_jax.datasets.registry import NAMES, PAPER, builder, builder_class, check, check_name
 from metaser_jax.datasets.statistics import Published, Statistics
 
 __all__ = [
     "NAMES",
+    "OF_FOLDER",
     "PAPER",
+    "Options",
     "Published",
     "Statistics",
     "builder",

@@ -19,7 +19,7 @@ from metaser_jax.datasets import files, recordings
 from metaser_jax.datasets.downloads import Download, fetch
 from metaser_jax.datasets.extraction import extract_all
 from metaser_jax.datasets.files import CorpusFile
-from metaser_jax.datasets.options import Options
+from metaser_jax.datasets.options import OF_FOLDER, Options
 from metaser_jax.datasets.recordings import Excluded, Left, Listing, Parsed, Unknown
 from metaser_jax.datasets.statistics import Published
 from metaser_jax.datasets.streaming import write_split
@@ -74,7 +74,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def __init__(self, *, options: Options | None = None, file_format: Any = None, **kwargs: Any):
         """Args: options: see Options; others: TFDS's."""
         options = options or Options()
-        for option in ("language", "speaker_pattern"):
+        for option in OF_FOLDER:
             if getattr(options, option) is not None and not self.LABELLED_BY_USER:
                 raise InputError(f"--{option} is for folder/NAME; {self.name} says it itself. Leave it out.")
         super().__init__(file_format=file_format or "array_record", **kwargs)
@@ -207,6 +207,12 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             raise recordings.too_many(place, len(found.recordings), self.published.utterances, self.MORE_THAN_PUBLISHED)
         return found
 
+    def not_downloadable(self) -> InputError:
+        """The error where there are no recordings, and nothing to download."""
+        return InputError(
+            f"{self.corpus_name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR.\n{self.instructions}"
+        )
+
     def _downloaded(self, dl_manager: tfds.download.DownloadManager) -> Listing:
         """All recordings of the archives that the corpus is published in. Raises InputError: not all are there."""
         archives = fetch(self.corpus_name, dl_manager, self.downloads, self.instructions)
@@ -249,7 +255,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         elif self.downloads:
             listing = self._downloaded(dl_manager)
         else:
-            raise not_downloadable(self)
+            raise self.not_downloadable()
         return {"train": self._generate_examples(listing)}
 
     def _generate_splits(self, dl_manager: Any, download_config: Any) -> list[tfds.core.SplitInfo]:
@@ -308,9 +314,3 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _log_download_done(self) -> None:
         pass
-
-
-def not_downloadable(builder: CorpusBuilder) -> InputError:
-    """The error where there are no recordings, and nothing to download."""
-    name, how = builder.corpus_name, builder.instructions
-    return InputError(f"{name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR.\n{how}")

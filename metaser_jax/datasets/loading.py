@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from metaser_jax.corpus import Corpus
 from metaser_jax.datasets.registry import FOLDER, NAMES, PAPER, builder, builder_class, config_of, is_folder_name, quiet
 from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from metaser_jax.datasets.base import CorpusBuilder
 
 _METADATA = ("language", "options", "skipped", "excluded", "duplicates", "dropped")
 # Examples in memory beside what is wanted of them: a corpus's MFCC take much more than the rest.
@@ -46,20 +49,21 @@ def load(name: str, data_dir: str | os.PathLike[str]) -> Corpus:
       InputError: unknown name; not prepared in data_dir, or damaged.
     """
     fields = ("mfcc", "n_frames", "label", "speaker", "file", "seconds")
-    columns, metadata = _read(name, data_dir, fields)
+    _, columns, metadata = _read(name, data_dir, fields)
     return Corpus(name=name, language=metadata["language"], **columns)
 
 
 def load_statistics(name: str, data_dir: str | os.PathLike[str]) -> Statistics:
     """What a prepared corpus consists of. Arguments and errors are those of load."""
-    columns, metadata = _read(name, data_dir, ("label", "emotion", "speaker", "seconds", "sample_rate"))
-    return Statistics.of(name, metadata["language"], builder(name, data_dir).published, columns, metadata)
+    fields = ("label", "emotion", "speaker", "seconds", "sample_rate")
+    prepared, columns, metadata = _read(name, data_dir, fields)
+    return Statistics.of(name, metadata["language"], prepared.published, columns, metadata)
 
 
 def _read(
     name: str, data_dir: str | os.PathLike[str], fields: Sequence[str]
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Some features of all examples, each as one array, sorted by file; and the metadata."""
+) -> tuple["CorpusBuilder", dict[str, np.ndarray], dict[str, Any]]:
+    """The builder; some features of all examples, each as one array, sorted by file; and the metadata."""
     folder = folder_of(name, data_dir)
     command = f"python experiments/prepare.py --corpora={name} --manual_dir=RECORDINGS --data_dir={data_dir}"
     if not _is_complete(folder):
@@ -80,10 +84,10 @@ def _read(
             metadata = {key: prepared.info.metadata[key] for key in _METADATA}
     except Exception as error:  # whatever TFDS, protobuf, JSON and array_record raise
         raise InputError(f"{folder} is damaged ({error}). Prepare it again: {command} --overwrite") from error
-    return columns, metadata
+    return prepared, columns, metadata
 
 
-def _columns(prepared: Any, fields: Sequence[str]) -> dict[str, np.ndarray]:
+def _columns(prepared: "CorpusBuilder", fields: Sequence[str]) -> dict[str, np.ndarray]:
     wanted = {name: prepared.info.features[name] for name in {*fields, "file"}}
     source = prepared.as_data_source("train")
     parts = {name: [] for name in wanted}

@@ -3,6 +3,9 @@
 import dataclasses
 from typing import Any
 
+# What other corpora say themselves.
+OF_FOLDER = ("language", "speaker_pattern")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:

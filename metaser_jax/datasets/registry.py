@@ -95,9 +95,7 @@ def check(name: str, manual_dir: str | os.PathLike[str] | None, **options: Any) 
     if manual_dir is not None:
         corpus.listing(Path(manual_dir))
     elif not corpus.downloads:
-        from metaser_jax.datasets.base import not_downloadable
-
-        raise not_downloadable(corpus)
+        raise corpus.not_downloadable()
 
 
 @contextlib.contextmanager

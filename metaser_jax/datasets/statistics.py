@@ -40,7 +40,7 @@ class Statistics:
       sample_rates: rate in Hz of the files -> utterances.
       skipped: recordings that could not be used (skip_bad).
       excluded: recordings of other parts of the corpus, e.g. songs.
-      duplicates: groups of files with identical bytes; all of them are among the utterances, unless
+      duplicates: groups of files with identical bytes; all that are not `dropped` are among the utterances.
       dropped: recordings left out because another is byte-identical (drop_duplicates).
       options: what was chosen when it was prepared (Options.of_content).
     """

@@ -7,8 +7,8 @@ from metaser_jax.datasets.files import CorpusFile
 from metaser_jax.errors import InputError
 
 NO_AGREEMENT = "xxx"
-# [6.2901 - 8.2357]	Ses01F_impro01_F000	neu	[2.5000, 2.5000, 2.5000]
 _FILE = re.compile(r"Ses\d\d[FM]_\w+\.txt", re.ASCII)
+# [6.2901 - 8.2357]	Ses01F_impro01_F000	neu	[2.5000, 2.5000, 2.5000]
 _TURN = re.compile(r"^\[[\d.]+ - [\d.]+\]\t(?P<turn>\w+)\t(?P<code>\w+)\t\[", re.MULTILINE | re.ASCII)
 
 
