@@ -1,0 +1,21 @@
+"""Configurations of the programs as frozen dataclasses: field name = flag name, help text beside the default."""
+
+from metaser_jax.config.base import HOW, Config, option, require
+from metaser_jax.config.corpora import CorporaConfig, PrepareConfig
+from metaser_jax.config.demo import DemoConfig
+from metaser_jax.config.finetune import FinetuneConfig
+from metaser_jax.config.meta_train import MetaTrainConfig
+from metaser_jax.config.model import ModelConfig
+
+__all__ = [
+    "HOW",
+    "Config",
+    "CorporaConfig",
+    "DemoConfig",
+    "FinetuneConfig",
+    "MetaTrainConfig",
+    "ModelConfig",
+    "PrepareConfig",
+    "option",
+    "require",
+]

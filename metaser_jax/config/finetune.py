@@ -1,0 +1,54 @@
+"""Fine-tuning."""
+
+import dataclasses
+
+from metaser_jax.config.base import option, require
+from metaser_jax.config.model import ModelConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(ModelConfig):
+    """experiments/finetune.py. The network and its input are those of --init, unless that is scratch."""
+
+    data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
+    init: str = option("Run directory to start from (experiments/meta_train.py), or scratch.")
+    target: str = option("Corpus to adapt to.")
+    out: str = option("Folder for results.jsonl and config.json.")
+    split: str = option(
+        "random, as the paper, or speaker: no speaker in two parts.", "random", choices=("random", "speaker")
+    )
+    split_seed: int = option("Seed of the target's train, validation and test parts.", 0)
+    folds: int = option(
+        "For corpora of few speakers: 0 is one split; K >= 2 with --split=speaker: K folds over speakers, each is the "
+        "test part once, and the results have a line per fold and seed. Where too few speakers are left for a "
+        "validation part of their own, it shares those of the training part.",
+        0,
+    )
+    shots: int | None = option("Training utterances per emotion; or give --fraction.", None)
+    fraction: float | None = option("Fraction of the training part, above 0 and at most 1; or give --shots.", None)
+    adapt: str = option("Layers to adapt: all, or the dense head.", "all", choices=("all", "head"))
+    validation: str = option(
+        "Where the utterances come from whose loss stops training: split (the validation part, a fifth of the training "
+        "data, as the paper), draw (a fifth of the drawn utterances, held out) or none (train for --max_epochs).",
+        "split",
+        choices=("split", "draw", "none"),
+    )
+    seeds: int = option("Repetitions, seeds 0, 1, ...: each draws its own utterances.", 5)
+    optimizer: str = option("Optimizer.", "adam", choices=("adam", "sgd"))
+    lr: float = option("Learning rate.", 1e-3)
+    batch_size: int = option("Utterances per step.", 64)
+    max_epochs: int = option("Passes over the drawn utterances, at most.", 200)
+    patience: int = option("Epochs without a lower validation loss before training stops.", 20)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.folds == 0 or self.folds >= 2, "folds", self.folds, "0 (one split) or 2 or more")
+        require(self.folds == 0 or self.split == "speaker", "folds", self.folds, "0 without --split=speaker")
+        given = [flag for flag in ("shots", "fraction") if getattr(self, flag) is not None]
+        require(len(given) == 1, "shots", given, "exactly one of --shots=K and --fraction=F")
+        if self.shots is not None:
+            self._require_one_or_more("shots")
+        else:
+            require(0 < self.fraction <= 1, "fraction", self.fraction, "a number above 0 and at most 1")
+        self._require_one_or_more("seeds", "batch_size", "max_epochs", "patience")
+        require(self.lr > 0, "lr", self.lr, "a number above 0")

@@ -1,0 +1,105 @@
+"""Meta-training."""
+
+import dataclasses
+
+from metaser_jax.config.base import option, require
+from metaser_jax.config.model import ModelConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetaTrainConfig(ModelConfig):
+    """experiments/meta_train.py."""
+
+    data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
+    sources: tuple[str, ...] = option("Corpora to learn from, separated by commas.")
+    run_dir: str = option("Folder for the checkpoint, config.json and metrics.jsonl.")
+    algorithm: str = option(
+        "Meta-learner: maml; anil (adapts the dense layers alone); meta_sgd (learns each parameter's inner rate); "
+        "layer_rates (learns each layer's and step's inner rate); reptile.",
+        "maml",
+        choices=("maml", "anil", "meta_sgd", "layer_rates", "reptile"),
+    )
+    order: str = option(
+        "Derivative of the inner steps: second (exact), first (FOMAML), or annealed (first for --anneal_episodes, then "
+        "second). reptile has none.",
+        "second",
+        choices=("first", "second", "annealed"),
+    )
+    anneal_episodes: int = option("With --order=annealed: episodes of first order.", 0)
+    inner_steps: int = option("Gradient steps on a task's support set.", 1)
+    inner_lr: float = option("Step size of the inner optimizer; where rates are learned, their start.", 2e-4)
+    inner_optimizer: str = option(
+        "Inner optimizer: sgd, momentum (SGD with 0.9) or adam.", "sgd", choices=("sgd", "momentum", "adam")
+    )
+    inner_batch_size: int = option("Utterances of an inner step, a divisor of the support set; 0 takes all.", 0)
+    multi_step_episodes: int = option(
+        "Episodes in which the query loss after every inner step counts, less and less (MAML++); 0 is off.", 0
+    )
+    meta_lr: float = option("Learning rate of the outer optimizer.", 1e-6)
+    meta_optimizer: str = option(
+        "Outer optimizer: adam, adamw (weight decay 1e-4) or sgd.", "adam", choices=("adam", "adamw", "sgd")
+    )
+    tasks_per_episode: int = option("Tasks per episode.", 8)
+    shots: int = option("Support utterances per emotion and task.", 5)
+    queries: int = option("Query utterances per emotion and task.", 10)
+    episodes: int = option("Episodes to train for.", 10_000)
+    pool_sources: bool = option("Draw each task from all sources together, instead of from one corpus.", False)
+    seed: int = option("Seed of the initial parameters and of the episodes.", 0)
+    split_seed: int = option("Seed of the sources' train, validation and test parts.", 0)
+    log_every: int = option("Episodes per line of metrics.jsonl, and per dispatch to the device.", 20)
+    checkpoint_every: int = option("Episodes between checkpoints; a multiple of --log_every.", 100)
+    devices: int = option(
+        "Devices that share an episode's tasks: on a CPU one per core at most; 0 takes as many as divide the tasks.", 0
+    )
+    over_tasks: str = option(
+        "How a device goes through its tasks: scan (one by one) or vmap (at once). auto: scan on a CPU.",
+        "auto",
+        choices=("auto", "scan", "vmap"),
+    )
+    chunk: int = option("Utterances whose gradient is computed at once; 0 is all. -1: 20 on a CPU, else all.", -1)
+    hvp: str = option(
+        "Hessian-vector product of second order; reverse_over_reverse is the textbook's. auto: forward_over_reverse.",
+        "auto",
+        choices=("auto", "forward_over_reverse", "reverse_over_reverse"),
+    )
+    residuals: str = option(
+        "Whether the Hessian-vector product keeps or recomputes the inner gradient's intermediates. auto: keep for one "
+        "inner step on one chunk, recompute for more.",
+        "auto",
+        choices=("auto", "keep", "recompute"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(bool(self.sources), "sources", self.sources, "at least one corpus")
+        require(len(set(self.sources)) == len(self.sources), "sources", self.sources, "each corpus once")
+        self._require_one_or_more("inner_steps", "tasks_per_episode", "shots", "queries", "episodes")
+        self._require_one_or_more("log_every", "checkpoint_every")
+        for flag in ("inner_lr", "meta_lr"):
+            require(getattr(self, flag) > 0, flag, getattr(self, flag), "a number above 0")
+        for flag in ("anneal_episodes", "inner_batch_size", "multi_step_episodes", "devices"):
+            require(getattr(self, flag) >= 0, flag, getattr(self, flag), "0 or more")
+        require(self.chunk >= -1, "chunk", self.chunk, "-1 (the default), 0 (all at once) or a number of utterances")
+        annealed = self.algorithm != "reptile" and self.order == "annealed"
+        require(
+            annealed == (self.anneal_episodes > 0),
+            "anneal_episodes",
+            self.anneal_episodes,
+            "1 or more with --order=annealed, and 0 without",
+        )
+        require(
+            self.algorithm != "reptile" or self.multi_step_episodes == 0,
+            "multi_step_episodes",
+            self.multi_step_episodes,
+            "0 with --algorithm=reptile, which learns nothing from the query sets",
+        )
+        size, batch = self.shots * len(self.emotions), self.inner_batch_size
+        require(
+            batch == 0 or size % batch == 0, "inner_batch_size", batch, f"a divisor of the {size} support utterances"
+        )
+        require(
+            self.checkpoint_every % self.log_every == 0,
+            "checkpoint_every",
+            self.checkpoint_every,
+            f"a multiple of --log_every={self.log_every}",
+        )
