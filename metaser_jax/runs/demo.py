@@ -12,7 +12,8 @@ from tqdm import tqdm
 from metaser_jax import datasets, demo_voices, presets
 from metaser_jax.config import DemoConfig, FinetuneConfig, MetaTrainConfig
 from metaser_jax.report import read_metrics, summarise, table, write_report
-from metaser_jax.runs.finetune import SCRATCH, run_finetune
+from metaser_jax.runs.finetune import run_finetune
+from metaser_jax.runs.init import SCRATCH
 from metaser_jax.runs.meta_train import meta_train
 from metaser_jax.runs.run_dir import METRICS, RESULTS, to_lines, write_text
 

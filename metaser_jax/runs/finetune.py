@@ -8,7 +8,7 @@ import functools
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,73 +16,16 @@ import numpy as np
 import optax
 
 from metaser_jax import splits
-from metaser_jax.checkpoints import Checkpoints
-from metaser_jax.config import HOW, FinetuneConfig, MetaTrainConfig, ModelConfig
+from metaser_jax.config import HOW, FinetuneConfig
 from metaser_jax.errors import InputError
 from metaser_jax.finetuning import finetune, restrict
 from metaser_jax.losses import cross_entropy
-from metaser_jax.metrics import scores, speaker_oracle
 from metaser_jax.ready import Ready, load_splits
-from metaser_jax.runs.run_dir import RESULTS, claim, read_config, to_lines, write_text
-from metaser_jax.runs.trainer import make_learner, make_model, make_trainer
+from metaser_jax.runs.init import Init, resolve
+from metaser_jax.runs.outcomes import PREDICTIONS, Outcome, amount_of, outcome, write_predictions
+from metaser_jax.runs.run_dir import RESULTS, claim, to_lines, write_text
+from metaser_jax.runs.trainer import make_model
 from metaser_jax.types import Batch, Params
-
-SCRATCH = "scratch"
-
-
-class Init(NamedTuple):
-    """Where fine-tuning starts: params, or None for random ones per seed; and what is known of their training."""
-
-    params: Params | None
-    source: dict[str, Any]
-
-
-def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[FinetuneConfig, Init]:
-    """Loads the checkpoint that --init names; the network and its input are then the checkpoint's.
-
-    Args:
-      given: names of the fields that the user chose himself; those must not contradict the checkpoint.
-
-    Raises:
-      InputError: init is neither scratch nor a finished run, learned from the target, or contradicts `given`.
-    """
-    if config.init == SCRATCH:
-        return config, Init(None, {"method": SCRATCH, "order": None, "sources": [], "inner_steps": None})
-    saved = read_config(config.init)
-    names = {field.name for field in dataclasses.fields(MetaTrainConfig)} - set(HOW)
-    missing = sorted((names | {"method"}) - saved.keys())
-    if missing:
-        raise InputError(f"{config.init}: config.json lacks {', '.join(missing)}, expected what meta_train.py wrote.")
-    values = {name: tuple(saved[name]) if isinstance(saved[name], list) else saved[name] for name in names}
-    try:
-        train_config = MetaTrainConfig(**values)
-    except TypeError as error:
-        raise InputError(f"{config.init}: config.json has a value of a wrong type: {error}.") from error
-    of_model = {field.name for field in dataclasses.fields(ModelConfig)} - set(HOW)
-    model = {name: getattr(train_config, name) for name in of_model}
-    for name in sorted(set(given) & model.keys()):
-        if getattr(config, name) != model[name]:
-            raise InputError(
-                f"--{name}: got {getattr(config, name)!r}, but {config.init} was trained with {model[name]!r}. Leave "
-                "the flag out (the network and its input are the run's), or train another run."
-            )
-    if config.target in train_config.sources:
-        raise InputError(
-            f"--target={config.target} is one of the sources of {config.init} ({', '.join(train_config.sources)}): "
-            "its test part would be scored by a model that has learned from it. Give a corpus that is not among them."
-        )
-    # Shapes alone: initial parameters would be computed only to be replaced.
-    like = jax.eval_shape(lambda: make_trainer(train_config).state)
-    with Checkpoints(config.init, read_only=True) as checkpoints:
-        best = checkpoints.best()
-        state = checkpoints.restore(best, like)
-    source = {name: saved[name] for name in ("method", "order", "sources", "inner_steps")}
-    if train_config.algorithm == "reptile":
-        source["order"] = None
-    source |= {"init_episode": best, "init_seed": train_config.seed}
-    learner = make_learner(train_config, cross_entropy(make_model(train_config).apply))
-    # Learned inner rates stay behind: fine-tuning has an optimizer of its own.
-    return dataclasses.replace(config, **model), Init(learner.params(state.meta_params), source)
 
 
 def load_target(config: FinetuneConfig) -> tuple[Ready, ...]:
@@ -129,17 +72,19 @@ def run_finetune(config: FinetuneConfig, given: Collection[str] = ()) -> list[di
     drawn = [[draw(config, ready, seed) for seed in range(config.seeds)] for ready in folds]
     out = Path(config.out)
     claim(out, dataclasses.asdict(config) | {"corpus_digest": folds[0].raw_digest}, free=("data_dir", "out", *HOW))
-    rows = []
+    outcomes = []
     for ready, draws in zip(folds, drawn, strict=True):
-        rows += _run_split(config, init, ready.normalised(config.normalise), draws)
+        outcomes += _run_split(config, init, ready.normalised(config.normalise), draws)
+    rows = [outcome.row for outcome in outcomes]
+    write_predictions(out / PREDICTIONS, folds[0].corpus, outcomes)
     write_text(out / RESULTS, to_lines(rows))
     return rows
 
 
 def _run_split(
     config: FinetuneConfig, init: Init, ready: Ready, draws: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> list[dict[str, Any]]:
-    """The rows of one split: draws are those of each seed; raises InputError where training diverges."""
+) -> list[Outcome]:
+    """The outcomes of one split: draws are those of each seed; raises InputError where training diverges."""
     train_rows, valid_rows = map(np.stack, zip(*draws, strict=True))
     start = time.perf_counter()
     logits, info = _train_and_predict(config, init.params, ready, train_rows, valid_rows)
@@ -147,36 +92,20 @@ def _run_split(
     if not np.isfinite(logits).all():
         raise InputError(f"--lr={config.lr}: fine-tuning on {config.target} diverged. Lower it, in another --out.")
 
-    corpus, test, train = ready.corpus, ready.split.test, ready.split.train
-    classes = len(config.emotions)
-    oracle = speaker_oracle(corpus.label[train], corpus.speaker[train], corpus.speaker[test], classes)
-    fold = {}
-    if ready.split.fold is not None:
-        index, folds = ready.split.fold
-        fold = {"fold": index, "folds": folds, "valid_by": ready.split.valid_by}
-    shared = init.source | {
-        "target": config.target,
-        "language": corpus.language,
-        "split": config.split,
-        "split_seed": config.split_seed,
-        "split_digest": ready.split.digest,
-        **fold,
-        "shots": config.shots,
-        "fraction": config.fraction,
-        "adapt": config.adapt,
-        "validation": config.validation,
-        "normalise": config.normalise,
-        "emotions": list(config.emotions),
-        "n_train": train_rows.shape[1],
-        "n_valid": valid_rows.shape[1],
-        "n_test": len(test),
-        "speaker_oracle_macro_f1": scores(corpus.label[test], oracle, classes)["macro_f1"],
-        "seconds": seconds / config.seeds,
-    }
+    predicted = logits.argmax(-1)
     return [
-        shared
-        | {"seed": seed, "best_epoch": int(info.best_epoch[seed]), "epochs": int(info.epochs[seed])}
-        | scores(corpus.label[test], logits[seed].argmax(-1), classes)
+        outcome(
+            config,
+            ready,
+            init.source,
+            amount_of(config),
+            seed,
+            draws[seed],
+            predicted[seed],
+            best_epoch=int(info.best_epoch[seed]),
+            epochs=int(info.epochs[seed]),
+            seconds=seconds / config.seeds,
+        )
         for seed in range(config.seeds)
     ]
 

@@ -12,7 +12,8 @@ from metaser_jax import InputError, datasets, splits
 from metaser_jax.checkpoints import Checkpoints
 from metaser_jax.ready import load_splits
 from metaser_jax.report import summarise, table
-from metaser_jax.runs.finetune import draw, load_target, resolve, run_finetune
+from metaser_jax.runs.finetune import draw, load_target, run_finetune
+from metaser_jax.runs.init import resolve
 from metaser_jax.runs.meta_train import meta_train
 
 pytestmark = pytest.mark.usefixtures("prepared")
