@@ -1,7 +1,10 @@
-"""What a report says, whatever its format."""
+"""What a report says, whatever its format: sections of paragraphs, tables, pictures and lists."""
 
+import datetime
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from metaser_jax.report.environment import environment
 from metaser_jax.report.rows import Row
 from metaser_jax.report.series import split_name
 from metaser_jax.report.summaries import Summary
@@ -33,22 +36,51 @@ class Table(NamedTuple):
     body: list[list[str]]
 
 
+class Bullets(NamedTuple):
+    items: tuple[str, ...]
+
+
+class Code(NamedTuple):
+    text: str
+
+
+Block = str | Table | Picture | Bullets | Code
+
+
+class Section(NamedTuple):
+    """A heading and what is below it, in that order; a str is a paragraph."""
+
+    heading: str
+    blocks: tuple[Block, ...]
+
+
 class Content(NamedTuple):
     """Texts are plain, as the caller gave them: each format escapes them. An empty line in intro starts a paragraph."""
 
     title: str
     intro: str
-    scores: Table
-    other_scores: Table
-    splits: Table
-    pictures: tuple[Picture, ...]
-    notes: tuple[str, ...]
-    command: str
-    facts: Table
+    sections: tuple[Section, ...]
 
     @property
     def paragraphs(self) -> list[str]:
         return [p.strip() for p in self.intro.split("\n\n") if p.strip()]
+
+
+def notes_section(notes: Sequence[str]) -> tuple[Section, ...]:
+    """The section of notes, or no section."""
+    return (Section("Notes", (Bullets(tuple(notes)),)),) if notes else ()
+
+
+def run_section(command: str, device: str | None = None) -> Section:
+    """What was run, when, with which versions.
+
+    Args:
+      command: what the user ran.
+      device: what ran it; by default the devices that jax sees here.
+    """
+    date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    facts = [["date", date], *map(list, environment(device).items())]
+    return Section("What was run", (Code(command), Table(["what", "when this report was written"], facts)))
 
 
 def score_tables(summaries: list[Summary]) -> tuple[Table, Table]:

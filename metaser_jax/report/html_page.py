@@ -3,7 +3,7 @@
 import base64
 from html import escape
 
-from metaser_jax.report.content import EXPLANATIONS, Content, Picture, Table
+from metaser_jax.report.content import Block, Bullets, Code, Content, Picture, Table
 from metaser_jax.report.tables import RIGHT_ALIGNED
 
 _STYLE = """
@@ -35,25 +35,9 @@ pre { background: #f5f5f5; padding: 0.7rem; white-space: pre-wrap; overflow-wrap
 
 
 def html_page(content: Content) -> str:
-    parts = [
-        _element("h1", content.title),
-        *(_element("p", paragraph) for paragraph in content.paragraphs),
-        "<h2>Results</h2>",
-        _table(content.scores),
-        *(_element("p", sentence) for sentence in EXPLANATIONS),
-        *map(_picture, content.pictures),
-    ]
-    if content.notes:
-        parts += ["<h2>Notes</h2>", "<ul>", *(_element("li", note) for note in content.notes), "</ul>"]
-    parts += [
-        "<h2>Other scores</h2>",
-        _table(content.other_scores),
-        "<h2>Splits</h2>",
-        _table(content.splits),
-        "<h2>What was run</h2>",
-        _element("pre", content.command),
-        _table(content.facts),
-    ]
+    parts = [_element("h1", content.title), *(_element("p", paragraph) for paragraph in content.paragraphs)]
+    for section in content.sections:
+        parts += [_element("h2", section.heading), *map(_block, section.blocks)]
     head = [
         '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -62,6 +46,20 @@ def html_page(content: Content) -> str:
     ]
     lines = ["<!DOCTYPE html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", *parts, "</body>", "</html>"]
     return "\n".join(lines) + "\n"
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Table():
+            return _table(block)
+        case Picture():
+            return _picture(block)
+        case Bullets():
+            return "\n".join(["<ul>", *(_element("li", item) for item in block.items), "</ul>"])
+        case Code():
+            return _element("pre", block.text)
+        case str():
+            return _element("p", block)
 
 
 def _element(tag: str, text: str, kind: str = "") -> str:

@@ -1,6 +1,6 @@
 """A report as Markdown, with its pictures beside it."""
 
-from metaser_jax.report.content import EXPLANATIONS, Content
+from metaser_jax.report.content import Block, Bullets, Code, Content, Picture, Table
 from metaser_jax.report.tables import markdown_table
 
 # A backslash before these makes them plain in every dialect; _ between letters is plain already, and reads better bare.
@@ -8,24 +8,24 @@ _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*[]<>#|"})
 
 
 def markdown_page(content: Content) -> str:
-    command = "\n".join(f"    {line}" for line in content.command.splitlines())
-    blocks = [
-        f"# {_plain(content.title)}",
-        *map(_plain, content.paragraphs),
-        "## Results",
-        markdown_table(*content.scores),
-        *EXPLANATIONS,
-        *(f"![{picture.caption}]({picture.name})" for picture in content.pictures),
-        *(("## Notes", "\n".join(f"- {_plain(note)}" for note in content.notes)) if content.notes else ()),
-        "## Other scores",
-        markdown_table(*content.other_scores),
-        "## Splits",
-        markdown_table(*content.splits),
-        "## What was run",
-        command,
-        markdown_table(*content.facts),
-    ]
+    blocks = [f"# {_plain(content.title)}", *map(_plain, content.paragraphs)]
+    for section in content.sections:
+        blocks += [f"## {_plain(section.heading)}", *map(_block, section.blocks)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Table():
+            return markdown_table(*block)
+        case Picture():
+            return f"![{_plain(block.caption)}]({block.name})"
+        case Bullets():
+            return "\n".join(f"- {_plain(item)}" for item in block.items)
+        case Code():
+            return "\n".join(f"    {line}" for line in block.text.splitlines())
+        case str():
+            return _plain(block)
 
 
 def _plain(text: str) -> str:

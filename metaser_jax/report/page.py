@@ -1,20 +1,31 @@
 """The report of a run: report.html, which is one file that needs no other, report.md, and the pictures beside them."""
 
-import datetime
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
 from metaser_jax.report.adaptation import adaptation_figure
 from metaser_jax.report.confusion import confusion_figure
-from metaser_jax.report.content import Content, Picture, Table, score_tables, split_table
-from metaser_jax.report.environment import environment
+from metaser_jax.report.content import (
+    EXPLANATIONS,
+    Content,
+    Picture,
+    Section,
+    notes_section,
+    run_section,
+    score_tables,
+    split_table,
+)
 from metaser_jax.report.html_page import html_page
 from metaser_jax.report.markdown_page import markdown_page
 from metaser_jax.report.rows import Row, completed
 from metaser_jax.report.summaries import summarise
 from metaser_jax.report.training import training_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write_report(
@@ -56,22 +67,25 @@ def write_report(
     ]
     if training is not None:
         figures.append(("training.png", "Losses of meta-training against episodes.", training_figure(training)))
-    date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    facts = [["date", date], *map(list, environment(device).items())]
-    content = Content(
-        title=title,
-        intro=intro,
-        scores=scores,
-        other_scores=other_scores,
-        splits=split_table(rows),
-        pictures=tuple(
-            Picture(name, style.save(figure, folder / name).read_bytes(), style.screen_width(figure), caption)
-            for name, caption, figure in figures
-        ),
-        notes=tuple(notes),
-        command=command,
-        facts=Table(["what", "when this report was written"], facts),
+    explained = (scores, *EXPLANATIONS, *(picture(folder, *figure) for figure in figures))
+    sections = (
+        Section("Results", explained),
+        *notes_section(notes),
+        Section("Other scores", (other_scores,)),
+        Section("Splits", (split_table(rows),)),
+        run_section(command, device),
     )
+    return write_page(folder, Content(title, intro, sections))
+
+
+def picture(folder: Path, name: str, caption: str, figure: "Figure") -> Picture:
+    """Saves the figure as folder/name (PNG), to be shown in a report there."""
+    return Picture(name, style.save(figure, folder / name).read_bytes(), style.screen_width(figure), caption)
+
+
+def write_page(folder: Path, content: Content) -> Path:
+    """Writes report.html and report.md into the folder, which is made, and returns the path of report.html."""
+    folder.mkdir(parents=True, exist_ok=True)
     page = folder / "report.html"
     page.write_text(html_page(content), encoding="utf-8")
     (folder / "report.md").write_text(markdown_page(content), encoding="utf-8")
