@@ -6,16 +6,21 @@ from metaser_jax.config.demo import DemoConfig
 from metaser_jax.config.finetune import FinetuneConfig
 from metaser_jax.config.meta_train import MetaTrainConfig
 from metaser_jax.config.model import ModelConfig
+from metaser_jax.config.studies import Figure2Config, OrderConfig, StudyConfig, Table2Config
 
 __all__ = [
     "HOW",
     "Config",
     "CorporaConfig",
     "DemoConfig",
+    "Figure2Config",
     "FinetuneConfig",
     "MetaTrainConfig",
     "ModelConfig",
+    "OrderConfig",
     "PrepareConfig",
+    "StudyConfig",
+    "Table2Config",
     "option",
     "require",
 ]

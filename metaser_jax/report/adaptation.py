@@ -1,16 +1,17 @@
 """Macro F1 against the amount of target data: one panel for each target and split, one line for each method.
 
-The line is the mean over seeds, and folds if there are, the band the sample standard deviation, the faint dots what the
-mean is of. Dashed: chance, a uniform guess. Dotted, where the split is random: the speaker oracle.
+The line is the mean over seeds, and folds if there are, the band the sample standard deviation or what the caller
+gives, the faint dots what the mean is of. Dashed grey: chance, a uniform guess. Dotted, where the split is random: the
+speaker oracle.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -31,12 +32,34 @@ _X_LABELS = {
 }
 
 
+class Band(NamedTuple):
+    """What is shaded around a line.
+
+    Attributes:
+      name: for the title.
+      of: rows of one point -> (low, high), None where they do not say.
+      dots: whether what the mean is of is drawn too; for pictures of few lines.
+    """
+
+    name: str
+    of: Callable[[Sequence[Row]], tuple[float, float] | None]
+    dots: bool = True
+
+
+def _deviation(rows: Sequence[Row]) -> tuple[float, float] | None:
+    mean, deviation = mean_and_deviation([row["macro_f1"] for row in rows])
+    return (mean - deviation, mean + deviation) if deviation else None
+
+
+DEVIATION = Band("± sample standard deviation", _deviation)
+
+
 def plot_adaptation(rows: Iterable[Row], path: str | Path) -> Path:
     """Writes the picture as PNG or SVG, by the suffix of path, and returns the path."""
     return style.save(adaptation_figure(rows), path)
 
 
-def adaptation_figure(rows: Iterable[Row]) -> Figure:
+def adaptation_figure(rows: Iterable[Row], band: Band = DEVIATION) -> Figure:
     """The picture, not yet written.
 
     Raises:
@@ -52,8 +75,8 @@ def adaptation_figure(rows: Iterable[Row]) -> Figure:
     looks = style.looks(map(series, rows))
     split_in_title = len({style.place(row)[1] for row in rows}) > 1
     for axes, (_, panel) in zip(grid, sorted(panels.items()), strict=True):
-        _draw_panel(axes, panel, looks, split_in_title)
-    figure.suptitle(_title(panels, rows), fontsize=style.LARGE)
+        _draw_panel(axes, panel, looks, split_in_title, band)
+    figure.suptitle(_title(panels, rows, band), fontsize=style.LARGE)
     style.legend_below(figure, _handles(looks, rows))
     return figure
 
@@ -68,7 +91,7 @@ def chance_macro_f1(confusion: Sequence[Sequence[int]]) -> float:
     return float(np.mean(2 * share * guess / (share + guess)))
 
 
-def _draw_panel(axes: Axes, rows: list[Row], looks: dict[Series, style.Look], split_in_title: bool) -> None:
+def _draw_panel(axes: Axes, rows: list[Row], looks: dict[Series, style.Look], split_in_title: bool, band: Band) -> None:
     kind = amount(rows[0])[0]
     positions = sorted({amount(row)[1] for row in rows})
     here = [key for key in looks if any(series(row) == key for row in rows)]
@@ -76,10 +99,10 @@ def _draw_panel(axes: Axes, rows: list[Row], looks: dict[Series, style.Look], sp
         values = defaultdict(list)
         for row in rows:
             if series(row) == key:
-                values[amount(row)[1]].append(row["macro_f1"])
+                values[amount(row)[1]].append(row)
         # A single amount has no line: the methods then stand side by side, or they would hide each other.
         shift = index - (len(here) - 1) / 2 if len(positions) == 1 else 0
-        _draw_series(axes, dict(sorted(values.items())), looks[key], shift, kind)
+        _draw_series(axes, dict(sorted(values.items())), looks[key], shift, band)
     chance = np.mean([chance_macro_f1(row["confusion"]) for row in rows])
     axes.axhline(chance, color=style.GREY, linestyle="--", linewidth=1.2, zorder=1)
     oracle = _oracle(rows)
@@ -99,18 +122,22 @@ def _draw_panel(axes: Axes, rows: list[Row], looks: dict[Series, style.Look], sp
     style.despine(axes)
 
 
-def _draw_series(axes: Axes, values: dict[float, list[float]], look: style.Look, shift: float, kind: str) -> None:
-    at = np.array(list(values), float)
+def _draw_series(axes: Axes, rows: dict[float, list[Row]], look: style.Look, shift: float, band: Band) -> None:
+    at = np.array(list(rows), float)
     if shift:
-        at = at * 1.15**shift if kind == "shots" else at + 0.02 * shift
-    mean, deviation = np.array([mean_and_deviation(v) for v in values.values()]).T
-    for x, seeds in zip(at, values.values(), strict=True):
-        if len(seeds) > 1:
-            axes.plot([x] * len(seeds), seeds, ".", color=look.color, alpha=0.35, markersize=5, zorder=2)
-    if len(at) > 1 and deviation.any():
-        axes.fill_between(at, mean - deviation, mean + deviation, color=look.color, alpha=0.15, linewidth=0, zorder=2)
-    elif deviation[0] > 0:
-        axes.errorbar(at, mean, yerr=deviation, color=look.color, capsize=4, linewidth=1.5, zorder=3)
+        at = at * 1.15**shift if amount(next(iter(rows.values()))[0])[0] == "shots" else at + 0.02 * shift
+    scores = [[row["macro_f1"] for row in group] for group in rows.values()]
+    mean = np.array([np.mean(group) for group in scores])
+    around = [band.of(group) for group in rows.values()]
+    for x, group in zip(at, scores, strict=True):
+        if band.dots and len(group) > 1:
+            axes.plot([x] * len(group), group, ".", color=look.color, alpha=0.35, markersize=5, zorder=2)
+    # A point that has none is as narrow as its line.
+    low, high = np.array([ends or (m, m) for ends, m in zip(around, mean, strict=True)]).T
+    if len(at) > 1 and any(around):
+        axes.fill_between(at, low, high, color=look.color, alpha=0.15 if band.dots else 0.1, linewidth=0, zorder=2)
+    elif any(around):
+        axes.errorbar(at, mean, yerr=(mean - low, high - mean), color=look.color, capsize=4, linewidth=1.5, zorder=3)
     axes.plot(at, mean, zorder=4, **look._asdict())
 
 
@@ -146,7 +173,7 @@ def _scale(axes: Axes, positions: list[float], kind: str) -> None:
     axes.minorticks_off()
 
 
-def _title(panels: dict[tuple, list[Row]], rows: list[Row]) -> str:
+def _title(panels: dict[tuple, list[Row]], rows: list[Row], band: Band) -> str:
     kinds = {amount(row)[0] for row in rows}
     data = " and ".join(name for name in ("shots", "fraction") if name in kinds)
     splits = sorted({split or "unrecorded" for _, split, _ in panels})
@@ -155,8 +182,8 @@ def _title(panels: dict[tuple, list[Row]], rows: list[Row]) -> str:
     single = [len({amount(row)[1] for row in panel}) == 1 for panel in panels.values()]
     around = "bar" if all(single) else "band or bar" if any(single) else "band"
     folds = any(row["folds"] for row in rows)
-    dots = "folds and seeds" if folds else "seeds"
-    spread = "" if seeds == "one seed" and not folds else f"\n{around}: ± sample standard deviation, dots: {dots}"
+    dots = f", dots: {'folds and seeds' if folds else 'seeds'}" if band.dots else ""
+    spread = "" if seeds == "one seed" and not folds else f"\n{around}: {band.name}{dots}"
     plural = "split" if len(splits) == 1 else "splits"
     return f"Macro F1 against {data}: {' and '.join(splits)} {plural}, {seeds}{spread}"
 

@@ -26,8 +26,9 @@ GREY = "#555555"
 # Okabe & Ito (2008). A method has its colour in every picture, whatever else is in it.
 _COLOURS = dict(zip(METHOD_NAMES, ("#0072B2", "#CC79A7", "#009E73", "#E69F00", "#D55E00"), strict=True))
 _OTHER_COLOURS = ("#8C6D31", "#5D3A9B", "#56B4E9", "#7F7F7F")
-# Variants of one method differ by line, and by an open marker after the first.
-_LINES = ("-", (0, (6, 2)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)))
+# All layers solid, the head alone dashed; further variants of a method, from other sources say, by finer patterns.
+_LINES = ("-", (0, (6, 2, 1.5, 2)), (0, (1, 1)))
+_HEAD_LINES = ((0, (6, 2)), (0, (3, 1.5)), (0, (3, 1.5, 1, 1.5)))
 _MARKERS = {"metaser": "o", "multiser": "D", "transser": "^", "svm": "v", "scratch": "s"}
 
 
@@ -43,16 +44,20 @@ class Look(NamedTuple):
 
 
 def looks(keys: Iterable[Series]) -> dict[Series, Look]:
-    """How each series is drawn, in the order of `series_order`: colour and marker by method, line by variant."""
+    """How each series is drawn, in the order of `series_order`: colour and marker by method, line by variant.
+
+    A marker is open where the head alone is adapted, and on every variant after the first.
+    """
     keys = sorted(set(keys), key=series_order)
     others = [m for m in dict.fromkeys(k.method for k in keys) if m not in _COLOURS]
     colours = _COLOURS | {m: _OTHER_COLOURS[i % len(_OTHER_COLOURS)] for i, m in enumerate(others)}
     result: dict[Series, Look] = {}
     for key in keys:
-        variant = sum(k.method == key.method for k in result)
-        colour = colours[key.method]
-        line, marker = _LINES[variant % len(_LINES)], _MARKERS.get(key.method, "P")
-        result[key] = Look(colour, line, marker, "white" if variant else colour)
+        variant = sum((k.method, k.adapt) == (key.method, key.adapt) for k in result)
+        lines = _HEAD_LINES if key.adapt == "head" else _LINES
+        colour, marker = colours[key.method], _MARKERS.get(key.method, "P")
+        is_open = variant > 0 or key.adapt == "head"
+        result[key] = Look(colour, lines[variant % len(lines)], marker, "white" if is_open else colour)
     return result
 
 

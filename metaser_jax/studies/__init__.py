@@ -1,0 +1,1 @@
+"""Studies: a matrix of cells, each trained and scored once; what the drivers of experiments/ do."""

@@ -1,0 +1,197 @@
+"""A matrix of cells that is computed once: a finished cell is kept, and a killed study goes on with the next.
+
+OUT/cells/KEY/ holds a finished cell: results.jsonl and predictions.npz as finetune.py writes them, and cell.json (what
+the cell is of, and the seconds that it took). It is written beside and renamed, so it is there as a whole or not at all.
+"""
+
+import json
+import re
+import shutil
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from metaser_jax.corpus import Corpus
+from metaser_jax.errors import InputError
+from metaser_jax.runs.outcomes import PREDICTIONS, Outcome, Predictions, read_predictions, write_predictions
+from metaser_jax.runs.run_dir import RESULTS, read_lines, to_lines, write_text
+
+CELLS = "cells"
+CELL = "cell.json"
+
+
+class Run(NamedTuple):
+    """A pre-training run that cells start from; one that is finished returns at once.
+
+    Attributes:
+      key: its name, unique in the study.
+      kind: runs and cells of one kind take about as long as each other.
+      train: does it, or goes on with it.
+      identity: its settings, JSON-able.
+    """
+
+    key: str
+    kind: str
+    train: Callable[[], Any]
+    identity: dict[str, Any]
+
+
+class Cell(NamedTuple):
+    """One part of a study.
+
+    Attributes:
+      key: its name and its folder's, unique in the study: letters, digits and "._+=-".
+      kind: as a Run's.
+      identity: what it is of, JSON-able: settings, digests. A finished cell of another identity is an error.
+      compute: does it: the target with its emotions selected, and the outcomes.
+      needs: the runs that it starts from.
+    """
+
+    key: str
+    kind: str
+    identity: dict[str, Any]
+    compute: Callable[[], tuple[Corpus, Sequence[Outcome]]]
+    needs: tuple[Run, ...] = ()
+
+
+class Finished(NamedTuple):
+    """A finished cell: its rows, of each utterance what was predicted, and the seconds that it took."""
+
+    key: str
+    rows: list[dict[str, Any]]
+    predictions: Predictions
+    seconds: float
+
+
+def safe(text: str) -> str:
+    """Text as a part of a file's name: "folder/saraiki" -> "folder.saraiki"."""
+    return re.sub(r"[^A-Za-z0-9._+=-]", ".", text)
+
+
+def run_cells(out: Path, cells: Sequence[Cell], log: Callable[[str], None] = print) -> list[Finished]:
+    """Computes the cells that are not finished yet, one after another, each after the runs that it needs.
+
+    Args:
+      out: folder of the study, claimed by it.
+      cells: the matrix, in the order in which it is computed.
+      log: prints a line.
+
+    Returns:
+      All cells, finished, in the order of `cells`.
+
+    Raises:
+      InputError: a finished cell is of other settings or recordings, or damaged; what runs and cells raise.
+    """
+    names = [cell.key for cell in cells]
+    if len(set(names)) < len(names) or any(safe(name) != name for name in names):
+        raise ValueError(f"cells: got the keys {names}, expected each once, fit for the name of a file.")
+    folder = out / CELLS
+    missing = [cell for cell in cells if not _is_finished(folder, cell)]
+    runs = {run.key: run for cell in missing for run in cell.needs}
+    if len(missing) < len(cells):
+        log(f"{len(cells) - len(missing)} of {len(cells)} cells in {folder} are finished already.")
+    clock = _Clock((cell.kind, _seconds(folder, cell)) for cell in cells if cell not in missing)
+    waiting = [job.kind for job in (*runs.values(), *missing)]
+    layout = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}{postfix}"
+    with tqdm(total=len(waiting), desc="study", bar_format=layout, dynamic_ncols=True, disable=not waiting) as bar:
+
+        def timed(key: str, kind: str, job: Callable[[], Any]) -> tuple[Any, float]:
+            bar.set_postfix_str(f"{clock.left(waiting)}now {key}")
+            start = time.perf_counter()
+            result = job()
+            seconds = time.perf_counter() - start
+            clock.add(kind, seconds)
+            waiting.remove(kind)
+            bar.update()
+            return result, seconds
+
+        done = len(cells) - len(missing)
+        for cell in missing:
+            try:
+                for run in [runs.pop(run.key) for run in cell.needs if run.key in runs]:
+                    timed(run.key, run.kind, run.train)
+                (corpus, outcomes), seconds = timed(cell.key, cell.kind, cell.compute)
+                _write(folder, cell, corpus, outcomes, seconds)
+            except KeyboardInterrupt:
+                log(f"{done} of {len(cells)} cells are finished and kept; the same command goes on with {cell.key}.")
+                raise
+            done += 1
+    return [_read(folder, cell) for cell in cells]
+
+
+def _is_finished(folder: Path, cell: Cell) -> bool:
+    path = folder / cell.key / CELL
+    if not path.is_file():
+        return False
+    try:
+        was = json.loads(path.read_text(encoding="utf-8"))["identity"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({error!r}). Remove {path.parent} to compute the cell again.") from error
+    now = json.loads(json.dumps(cell.identity))
+    differ = [f"{name} (was {a!r}, now {b!r})" for name, a, b in _differences(was, now)]
+    if differ:
+        raise InputError(
+            f"{path.parent} is of other settings or recordings: {', '.join(differ)}. Give another --out, or remove "
+            "that folder to compute the cell again."
+        )
+    return True
+
+
+def _differences(was: dict, now: dict, prefix: str = "") -> Iterable[tuple[str, Any, Any]]:
+    for name in sorted(was.keys() | now.keys()):
+        a, b = was.get(name), now.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from _differences(a, b, f"{prefix}{name}.")
+        elif a != b:
+            yield f"{prefix}{name}", a, b
+
+
+def _write(folder: Path, cell: Cell, corpus: Corpus, outcomes: Sequence[Outcome], seconds: float) -> None:
+    unfinished, finished = folder / f".{cell.key}.tmp", folder / cell.key
+    for old in (unfinished, finished):  # what a kill, or a hand, left of it
+        shutil.rmtree(old, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    write_predictions(unfinished / PREDICTIONS, corpus, outcomes)
+    write_text(unfinished / RESULTS, to_lines(outcome.row for outcome in outcomes))
+    text = json.dumps({"key": cell.key, "seconds": seconds, "identity": cell.identity}, indent=2)
+    write_text(unfinished / CELL, text + "\n")
+    unfinished.rename(finished)
+
+
+def _read(folder: Path, cell: Cell) -> Finished:
+    place = folder / cell.key
+    try:
+        rows, predictions = read_lines(place / RESULTS), read_predictions(place / PREDICTIONS)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{place}: damaged ({error}). Remove it to compute the cell again.") from error
+    return Finished(cell.key, rows, predictions, _seconds(folder, cell))
+
+
+def _seconds(folder: Path, cell: Cell) -> float:
+    return json.loads((folder / cell.key / CELL).read_text(encoding="utf-8"))["seconds"]
+
+
+class _Clock:
+    """How long each kind of job has taken."""
+
+    def __init__(self, measured: Iterable[tuple[str, float]]):
+        self._seconds: dict[str, list[float]] = defaultdict(list)
+        for kind, seconds in measured:
+            self.add(kind, seconds)
+
+    def add(self, kind: str, seconds: float) -> None:
+        self._seconds[kind].append(seconds)
+
+    def left(self, kinds: Sequence[str]) -> str:
+        """For a progress bar; a kind that was not measured yet counts as the mean of those that were."""
+        if not self._seconds:
+            return ""
+        of_kind = {kind: statistics.median(seconds) for kind, seconds in self._seconds.items()}
+        other = statistics.fmean(of_kind.values())
+        seconds = sum(of_kind.get(kind, other) for kind in kinds)
+        return f"about {seconds / 60:.0f} min left, " if seconds >= 90 else f"about {seconds:.0f} s left, "

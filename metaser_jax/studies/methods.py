@@ -1,0 +1,89 @@
+"""How a study trains each method: presets and overrides -> the configurations of its runs and adaptations."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from metaser_jax import presets
+from metaser_jax.config import HOW, FinetuneConfig, MetaTrainConfig, PretrainConfig, StudyConfig
+from metaser_jax.runs.init import SCRATCH
+from metaser_jax.runs.meta_train import meta_train
+from metaser_jax.runs.pretrain import pretrain
+from metaser_jax.studies.cells import Run, safe
+
+SVM = "svm"
+BASELINES = ("transser", "multiser")
+# Those that learn from sources first.
+PRETRAINED = ("metaser", *BASELINES)
+_PLACES = ("data_dir", "run_dir", "init", "out", *HOW)
+
+
+def folder_of_runs(study: StudyConfig) -> Path:
+    return Path(study.out, "runs") if study.runs is None else Path(study.runs)
+
+
+def meta_config(study: StudyConfig, sources: tuple[str, ...], seed: int, name: str, **changes: Any) -> MetaTrainConfig:
+    """A meta-training run of the study: the preset, the study's overrides, then changes."""
+    given = {"hidden_dim": study.hidden_dim, "episodes": study.episodes, "shots": study.meta_shots}
+    values = presets.META_TRAIN[study.preset] | _chosen(given) | changes
+    values |= {"data_dir": study.data_dir, "sources": sources, "seed": seed}
+    return MetaTrainConfig(**values, run_dir=str(folder_of_runs(study) / name))
+
+
+def pretrain_config(
+    study: StudyConfig, method: str, sources: tuple[str, ...], seed: int, name: str
+) -> PretrainConfig:
+    """A run of TransSER or MultiSER."""
+    given = {"hidden_dim": study.hidden_dim, "max_epochs": study.pretrain_epochs}
+    values = presets.PRETRAIN[study.preset] | _chosen(given) | {"method": method, "sources": sources, "seed": seed}
+    return PretrainConfig(**values, data_dir=study.data_dir, run_dir=str(folder_of_runs(study) / name))
+
+
+def finetune_config(study: StudyConfig, init: str, target: str, split: str, adapt: str | None) -> FinetuneConfig:
+    """An adaptation of the study. Its amount is one of the study's, and is not looked at."""
+    given = {"hidden_dim": study.hidden_dim, "max_epochs": study.max_epochs, "adapt": adapt}
+    amount = {"shots": study.shots[0]} if study.shots else {"fraction": study.fractions[0]}
+    values = presets.FINETUNE[study.preset] | _chosen(given) | amount
+    values |= {"init": init, "target": target, "split": split, "split_seed": study.split_seed, "seeds": study.seeds}
+    folds = study.folds if split == "speaker" else 0
+    return FinetuneConfig(**values, folds=folds, data_dir=study.data_dir, out=study.out)
+
+
+def pretraining(study: StudyConfig, method: str, sources: tuple[str, ...]) -> tuple[Run, ...]:
+    """The runs that a method's draws start from, one per pre-training seed; none of scratch and svm."""
+    if method not in PRETRAINED:
+        return ()
+    return tuple(_run(study, method, sources, seed) for seed in range(study.pretrain_seeds))
+
+
+def _run(study: StudyConfig, method: str, sources: tuple[str, ...], seed: int) -> Run:
+    name = safe(f"{method}_{'+'.join(sources)}_s{seed}")
+    # An episode takes as long whatever the sources, an epoch does not.
+    if method == "metaser":
+        return meta_run(meta_config(study, sources, seed, name), method)
+    config = pretrain_config(study, method, sources, seed, name)
+    kind = f"{method} of {'+'.join(sources)}"
+    return Run(name, kind, lambda: pretrain(config, log=_quiet), settings(config))
+
+
+def meta_run(config: MetaTrainConfig, kind: str) -> Run:
+    """Meta-training as a run that cells need."""
+    return Run(Path(config.run_dir).name, kind, lambda: meta_train(config, log=_quiet), settings(config))
+
+
+def init_of(study: StudyConfig, runs: tuple[Run, ...], method: str) -> list[str]:
+    """What --init of finetune.py would be, for each pre-training seed."""
+    return [str(folder_of_runs(study) / run.key) for run in runs] or [SVM if method == SVM else SCRATCH]
+
+
+def settings(config: Any) -> dict[str, Any]:
+    """A configuration without where things are and how they are computed."""
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in _PLACES}
+
+
+def _chosen(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _quiet(_: str) -> None:
+    """The study's progress bar says what is being done."""

@@ -1,0 +1,166 @@
+"""What of a study can be done with the corpora that are prepared, and what is left out and why."""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from metaser_jax import datasets
+from metaser_jax.config import FinetuneConfig, StudyConfig
+from metaser_jax.errors import InputError
+from metaser_jax.labels import FOUR_EMOTIONS
+from metaser_jax.ready import Ready, load_ready
+from metaser_jax.runs.adaptation import adapt
+from metaser_jax.runs.finetune import draw, load_target
+from metaser_jax.runs.init import resolve
+from metaser_jax.runs.outcomes import Amount, Outcome
+from metaser_jax.runs.svm import adapt_svm
+from metaser_jax.studies.cells import Cell, Run, safe
+from metaser_jax.studies.methods import SVM, finetune_config, init_of, settings
+
+NOT_PREPARED = "not prepared"
+IS_SOURCE = "is a source"
+
+
+class Left(NamedTuple):
+    """What is left out of a study.
+
+    Attributes:
+      what: a target, a source set, an amount ...
+      short: why, for a cell of a table.
+      why: a sentence, with what to do.
+    """
+
+    what: str
+    short: str
+    why: str
+
+
+class Place(NamedTuple):
+    """Where methods are compared: a target and a split of it.
+
+    Attributes:
+      target, split: names.
+      folds: the target, not normalised, with its one split or each of its folds.
+      amounts: those that every fold and every seed allows.
+    """
+
+    target: str
+    split: str
+    folds: tuple[Ready, ...]
+    amounts: tuple[Amount, ...]
+
+
+def unprepared(study: StudyConfig, names: Sequence[str], what: str) -> Left | None:
+    """The corpora that are missing, as what is left out because of them; None if none is.
+
+    Raises:
+      InputError: unknown name.
+    """
+    missing = [name for name in names if not datasets.is_prepared(datasets.check_name(name), study.data_dir)]
+    if not missing:
+        return None
+    command = (
+        f"python experiments/prepare.py --corpora={','.join(missing)} --manual_dir=RECORDINGS "
+        f"--data_dir={study.data_dir}"
+    )
+    short = NOT_PREPARED if len(names) == 1 else f"{NOT_PREPARED}: {', '.join(missing)}"
+    return Left(what, short, f"{', '.join(missing)} not prepared in {study.data_dir}. To prepare: {command}")
+
+
+def places(study: StudyConfig, targets: Sequence[str]) -> tuple[list[Place], list[Left]]:
+    """Loads the targets, each once, and finds out which splits and amounts they allow.
+
+    Raises:
+      InputError: no target, split and amount is possible; unknown names.
+    """
+    found, left = [], []
+    for target in targets:
+        missing = unprepared(study, [target], target)
+        if missing:
+            left.append(missing)
+            continue
+        for split in study.splits:
+            place, reasons = _place(study, target, split)
+            left += reasons
+            found += [place] if place else []
+    if not found:
+        reasons = "\n".join(f"  {one.what}: {one.why}" for one in left)
+        raise InputError(f"No target can be adapted to:\n{reasons}")
+    return found, left
+
+
+def _place(study: StudyConfig, target: str, split: str) -> tuple[Place | None, list[Left]]:
+    config = finetune_config(study, "scratch", target, split, None)
+    name = f"{target}, {split} split"
+    try:
+        folds = load_target(config)
+    except InputError as error:
+        return None, [Left(name, "no such split", str(error))]
+    amounts, left = [], []
+    for amount in (*(Amount("shots", n) for n in study.shots), *(Amount("fraction", f) for f in study.fractions)):
+        try:
+            _draw_all(config, folds, amount)
+            amounts.append(amount)
+        except InputError as error:
+            left.append(Left(f"{name}, {amount.kind} {amount.value:g}", "no such draw", str(error)))
+    return (Place(target, split, folds, tuple(amounts)) if amounts else None), left
+
+
+def _draw_all(config: FinetuneConfig, folds: Sequence[Ready], amount: Amount) -> None:
+    import dataclasses
+
+    of_amount = {"shots": None, "fraction": None, amount.kind: amount.value}
+    config = dataclasses.replace(config, **of_amount)
+    for ready in folds:
+        for seed in range(config.seeds):
+            draw(config, ready, seed)
+
+
+def cell(
+    study: StudyConfig, place: Place, method: str, adapted: str | None, sources: tuple[str, ...], runs: tuple[Run, ...]
+) -> Cell:
+    """One method at one place, all amounts and draws of it.
+
+    Args:
+      adapted: which layers, None of svm.
+      sources: what the method has learned from, or of svm what joins the drawn clips; () is the target alone.
+      runs: what it starts from, one per pre-training seed.
+    """
+    inits = init_of(study, runs, method)
+    config = finetune_config(study, inits[0], place.target, place.split, adapted)
+    folds = f"{study.folds}-fold" if config.folds else ""
+    parts = [place.target, f"{folds}{place.split}", "+".join(sources) or "no-sources", method, adapted or ""]
+    identity = {
+        "settings": settings(config),
+        "amounts": [list(amount) for amount in place.amounts],
+        "sources": list(sources),
+        "digests": [place.folds[0].raw_digest, *(ready.split.digest for ready in place.folds)],
+        "runs": {run.key: run.identity for run in runs},
+    }
+
+    def compute() -> tuple:
+        outcomes = _adapt(study, config, inits, place, sources)
+        return place.folds[0].corpus, outcomes
+
+    key = "_".join(safe(part) for part in parts if part)
+    return Cell(key, f"{method} {adapted} {place.split}", identity, compute, runs)
+
+
+def _adapt(
+    study: StudyConfig, config: FinetuneConfig, inits: list[str], place: Place, sources: tuple[str, ...]
+) -> list[Outcome]:
+    if config.init == SVM:
+        joined = [source(name, study.data_dir, config.normalise) for name in sources]
+        return adapt_svm(config, place.folds, place.amounts, joined)
+    import dataclasses
+
+    resolved = [resolve(dataclasses.replace(config, init=init)) for init in inits]
+    return adapt(resolved[0][0], [init for _, init in resolved], place.folds, place.amounts)
+
+
+@functools.cache
+def source(name: str, data_dir: str, normalisation: str) -> Ready:
+    """A source corpus, split as meta-training splits it."""
+    return load_ready(
+        name, data_dir, emotions=FOUR_EMOTIONS, split_kind="random", split_seed=0, normalisation=normalisation
+    )
