@@ -1,7 +1,7 @@
 """A matrix of cells that is computed once: a finished cell is kept, and a killed study goes on with the next.
 
 OUT/cells/KEY/ holds a finished cell: results.jsonl and predictions.npz as finetune.py writes them, and cell.json (what
-the cell is of, and the seconds that it took). It is written beside and renamed, so it is there as a whole or not at all.
+it is of, and the seconds that it took). It is written beside and renamed, so it is there as a whole or not at all.
 """
 
 import json
@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from metaser_jax.corpus import Corpus
 from metaser_jax.errors import InputError
-from metaser_jax.runs.outcomes import PREDICTIONS, Outcome, Predictions, read_predictions, write_predictions
-from metaser_jax.runs.run_dir import RESULTS, read_lines, to_lines, write_text
+from metaser_jax.runs.outcomes import PREDICTIONS, Outcome, write_predictions
+from metaser_jax.runs.run_dir import RESULTS, to_lines, write_text
+from metaser_jax.scored import Scored, read_scored
 
 CELLS = "cells"
 CELL = "cell.json"
@@ -47,6 +48,7 @@ class Cell(NamedTuple):
     Attributes:
       key: its name and its folder's, unique in the study: letters, digits and "._+=-".
       kind: as a Run's.
+      method: what is run, for the sums of times.
       identity: what it is of, JSON-able: settings, digests. A finished cell of another identity is an error.
       compute: does it: the target with its emotions selected, and the outcomes.
       needs: the runs that it starts from.
@@ -54,17 +56,17 @@ class Cell(NamedTuple):
 
     key: str
     kind: str
+    method: str
     identity: dict[str, Any]
     compute: Callable[[], tuple[Corpus, Sequence[Outcome]]]
     needs: tuple[Run, ...] = ()
 
 
 class Finished(NamedTuple):
-    """A finished cell: its rows, of each utterance what was predicted, and the seconds that it took."""
+    """A finished cell: its adaptations, and the seconds that they took."""
 
     key: str
-    rows: list[dict[str, Any]]
-    predictions: Predictions
+    runs: list[Scored]
     seconds: float
 
 
@@ -164,12 +166,7 @@ def _write(folder: Path, cell: Cell, corpus: Corpus, outcomes: Sequence[Outcome]
 
 
 def _read(folder: Path, cell: Cell) -> Finished:
-    place = folder / cell.key
-    try:
-        rows, predictions = read_lines(place / RESULTS), read_predictions(place / PREDICTIONS)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{place}: damaged ({error}). Remove it to compute the cell again.") from error
-    return Finished(cell.key, rows, predictions, _seconds(folder, cell))
+    return Finished(cell.key, read_scored(folder / cell.key), _seconds(folder, cell))
 
 
 def _seconds(folder: Path, cell: Cell) -> float:

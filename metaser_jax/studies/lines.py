@@ -1,117 +1,120 @@
-"""The numbers of a study: a line for each setting, with what its score would be on other draws and on other speakers.
+"""The numbers of a study: a line for each setting, and one for each comparison of a method with MetaSER.
 
-A setting is a method at a place with an amount of data. A line is flat and JSON-able: the tables, the CSV, the JSON and
-the report are made of it, so they agree.
+A setting is a method at a target, a split and an amount of data. Lines are flat and JSON-able: tables, CSV, JSON and
+report are made of them, so they agree. Scores are from 0 to 1, intervals [low, high], None what one draw cannot say.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from metaser_jax.bootstrap import SCORES, bootstrap
-from metaser_jax.report.rows import Row, completed
-from metaser_jax.report.series import series, series_order
-from metaser_jax.runs.outcomes import Predictions
-from metaser_jax.statistics import seed_interval
-from metaser_jax.studies.cells import Finished
+from metaser_jax.bootstrap import Bootstrap
+from metaser_jax.comparison import compare, results
+from metaser_jax.config import StudyConfig
+from metaser_jax.draws import Setting, by_setting
+from metaser_jax.report.series import Series
+from metaser_jax.scored import Scored
+from metaser_jax.statistics import Seeds
 
 Line = dict[str, Any]
-ORACLE = "speaker_oracle_macro_f1"
+INTERVALS = ("draws", "test", "difference_draws", "difference_test")
 
 
-class Setting(NamedTuple):
-    """Everything that was run with one method, place and amount.
-
-    Attributes:
-      rows: [seed * fold].
-      seeds: ascending.
-      label, speaker: [n] of the test utterances, of all folds where there are folds.
-      predicted: [seed, n] int.
-    """
-
-    rows: list[Row]
-    seeds: tuple[int, ...]
-    label: np.ndarray
-    speaker: np.ndarray
-    predicted: np.ndarray
-
-    def by_seed(self, score: str) -> np.ndarray:
-        """[seed] the score of each draw; where there are folds, its mean over them."""
-        return np.array([np.mean([row[score] for row in self.rows if row["seed"] == seed]) for seed in self.seeds])
-
-
-def settings_of(finished: Iterable[Finished]) -> list[Setting]:
-    """The settings of all cells, sorted by target, split, amount and method."""
+def lines_of(runs: Sequence[Scored], study: StudyConfig) -> list[Line]:
+    """A line for each setting, sorted by target, split, amount and method."""
+    rows = {key: [run.row for run in group] for key, group in by_setting(runs).items()}
     found = []
-    for cell in finished:
-        rows = completed(cell.rows)
-        groups: dict[tuple, list[int]] = defaultdict(list)
-        for number, row in enumerate(rows):
-            groups[row["shots"], row["fraction"]].append(number)
-        found += [_setting(rows, numbers, cell.predictions) for numbers in groups.values()]
-    return sorted(found, key=lambda setting: _order(setting.rows[0]))
+    for result in results(runs, confidence=study.confidence, resamples=study.resamples):
+        of_setting, macro = rows[result.setting], result.scores["macro_f1"]
+        line = _setting(result.setting) | {"validation": of_setting[0].get("validation")}
+        line |= {"macro_f1": macro.draws.mean, "macro_f1_deviation": macro.draws.deviation}
+        line |= {"draws": _ends(macro.draws), "test": _ends(macro.speakers)}
+        line |= {"resampled": macro.speakers.by, "resampled_units": macro.speakers.units}
+        for score, measured in result.scores.items():
+            if score != "macro_f1":
+                line |= {score: measured.draws.mean, f"{score}_deviation": measured.draws.deviation}
+        line["speaker_oracle_macro_f1"] = result.speaker_oracle_macro_f1
+        line |= {"n_train": result.n_train, "n_valid": result.n_valid, "n_test": result.n_test}
+        line |= {"seeds": list(result.seeds), "split_digests": list(result.digests)}
+        line["init_seeds"] = sorted({row["init_seed"] for row in of_setting if row.get("init_seed") is not None})
+        line["seconds"] = _mean([row["seconds"] for row in of_setting])
+        line |= {"confidence": study.confidence, "emotions": of_setting[0]["emotions"]}
+        line["confusion"] = np.sum([row["confusion"] for row in of_setting], axis=0).tolist()
+        found.append(line)
+    return found
 
 
-def _setting(rows: list[Row], numbers: list[int], predictions: Predictions) -> Setting:
-    seeds = tuple(sorted({rows[n]["seed"] for n in numbers}))
-    utterances, predicted = [], []
-    for seed in seeds:
-        own = np.isin(predictions.row, [n for n in numbers if rows[n]["seed"] == seed])
-        order = np.argsort(predictions.utterance[own], kind="stable")
-        utterances.append(predictions.utterance[own][order])
-        predicted.append(predictions.predicted[own][order])
-    test = utterances[0]
-    return Setting(
-        [rows[n] for n in numbers], seeds, predictions.label[test], predictions.speaker[test], np.stack(predicted)
-    )
+def comparisons_of(runs: Sequence[Scored], study: StudyConfig, reference: str = "metaser") -> list[Line]:
+    """The reference, from each of its source sets and with each part adapted, minus every other method.
+
+    Others are those from the same sources, and those that have learned from none. The p of Holm is corrected for all
+    comparisons of one reference at one target and split.
+    """
+    places: dict[tuple, list[Scored]] = defaultdict(list)
+    for key, group in by_setting(runs).items():
+        places[key.target, key.split].extend(group)
+    found = []
+    for at_place in places.values():
+        methods = dict.fromkeys(key.series for key in by_setting(at_place))
+        for one in [key for key in methods if key.method == reference]:
+            others = [key for key in methods if key.method != reference and key.sources in ((), one.sources)]
+            if others:
+                options = {"confidence": study.confidence, "resamples": study.resamples}
+                found += [_comparison(c) for c in compare(at_place, one, others, **options)]
+    return found
 
 
-def line_of(setting: Setting, confidence: float, resamples: int) -> Line:
-    """The numbers of a setting; scores from 0 to 1, intervals as [low, high], None where one draw says nothing."""
-    rows, first = setting.rows, setting.rows[0]
-    line: Line = {name: first[name] for name in ("target", "language", "split", "folds", "shots", "fraction")}
-    line |= {name: first[name] for name in ("method", "order", "adapt", "sources", "normalise")}
-    line |= {"validation": first.get("validation"), "seeds": list(setting.seeds)}
-    line["init_seeds"] = sorted({row["init_seed"] for row in rows if row.get("init_seed") is not None})
-    line["split_digests"] = list(dict.fromkeys(row["split_digest"] for row in rows))
-    for score in SCORES:
-        over_draws = seed_interval(setting.by_seed(score), confidence)
-        line |= {score: over_draws.mean, f"{score}_deviation": over_draws.deviation}
-        if score == "macro_f1":
-            line["macro_f1_draws"] = over_draws.interval and list(over_draws.interval[:2])
-    test = bootstrap(
-        setting.label,
-        setting.predicted,
-        setting.speaker,
-        classes=len(first["emotions"]),
-        confidence=confidence,
-        resamples=resamples,
-    )
-    line |= {"macro_f1_test": list(test.interval[:2]), "resampled": test.by, "resampled_units": test.units}
-    line |= {ORACLE: float(np.mean([row[ORACLE] for row in rows])), "confidence": confidence}
-    # Of folds: the smallest and the largest.
-    for name in ("n_train", "n_valid", "n_test"):
-        line[name] = sorted({row[name] for row in rows})[:: max(1, len({row[name] for row in rows}) - 1)]
-    line["seconds"] = float(np.mean([row["seconds"] for row in rows])) if first["seconds"] is not None else None
-    line["confusion"] = np.sum([row["confusion"] for row in rows], axis=0).tolist()
-    line["emotions"] = first["emotions"]
-    return line
+def _comparison(comparison) -> Line:
+    """A Comparison as a line; the fields of the other method are called other_*."""
+    other = comparison.other.series
+    over = comparison.draws.difference
+    line = _setting(comparison.reference) | {f"other_{name}": value for name, value in _series(other).items()}
+    return line | {
+        "difference": over.mean,
+        "difference_deviation": over.deviation,
+        "difference_draws": _ends(over),
+        "difference_test": _ends(comparison.speakers),
+        "resampled": comparison.speakers.by,
+        "resampled_units": comparison.speakers.units,
+        "n": over.n,
+        "p_t": comparison.draws.p_t,
+        "p_wilcoxon": comparison.draws.p_wilcoxon,
+        "p_holm": comparison.p_holm,
+    }
+
+
+def series_of(line: Mapping[str, Any], prefix: str = "") -> Series:
+    """The method of a line; with prefix "other_" the other of a comparison."""
+    sources = tuple(line[f"{prefix}sources"])
+    return Series(line[f"{prefix}method"], line[f"{prefix}order"], line[f"{prefix}adapt"], sources, line["normalise"])
 
 
 def flat(line: Mapping[str, Any]) -> dict[str, Any]:
-    """The line for a CSV: lists by spaces, intervals as two columns, no confusion matrix."""
+    """The line for a CSV: an interval as two columns, other lists joined, no confusion matrix."""
     cells: dict[str, Any] = {}
     for name, value in line.items():
-        if name in ("macro_f1_draws", "macro_f1_test"):
+        if name in INTERVALS:
             cells |= dict(zip((f"{name}_low", f"{name}_high"), value or (None, None), strict=True))
-        elif name != "confusion":
+        elif name not in ("confusion", "emotions"):
             cells[name] = " ".join(map(str, value)) if isinstance(value, list) else value
     return cells
 
 
-def _order(row: Row) -> tuple:
-    kind, value = ("shots", row["shots"]) if row["shots"] is not None else ("fraction", row["fraction"])
-    sources = tuple(row["sources"] or ())
-    return row["target"], row["split"], kind == "fraction", value, -len(sources), sources, series_order(series(row))
+def _setting(setting: Setting) -> Line:
+    place = {name: getattr(setting, name) for name in ("target", "split", "folds", "shots", "fraction")}
+    return place | _series(setting.series) | {"normalise": setting.series.normalise}
+
+
+def _series(series: Series) -> Line:
+    return {"method": series.method, "order": series.order, "adapt": series.adapt, "sources": list(series.sources)}
+
+
+def _ends(found: Seeds | Bootstrap) -> list[float] | None:
+    return None if found.interval is None else [found.interval.low, found.interval.high]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    values = list(values)
+    return None if None in values else float(np.mean(values))

@@ -22,28 +22,39 @@ def folder_of_runs(study: StudyConfig) -> Path:
     return Path(study.out, "runs") if study.runs is None else Path(study.runs)
 
 
-def meta_config(study: StudyConfig, sources: tuple[str, ...], seed: int, name: str, **changes: Any) -> MetaTrainConfig:
+def meta_config(
+    study: StudyConfig, sources: tuple[str, ...], seed: int, variant: str = "metaser", **changes: Any
+) -> MetaTrainConfig:
     """A meta-training run of the study: the preset, the study's overrides, then changes."""
     given = {"hidden_dim": study.hidden_dim, "episodes": study.episodes, "shots": study.meta_shots}
     values = presets.META_TRAIN[study.preset] | _chosen(given) | changes
     values |= {"data_dir": study.data_dir, "sources": sources, "seed": seed}
-    return MetaTrainConfig(**values, run_dir=str(folder_of_runs(study) / name))
+    folder = _folder(study, f"{variant}_{'+'.join(sources)}_{values['episodes']}_s{seed}")
+    return MetaTrainConfig(**values, run_dir=folder)
 
 
-def pretrain_config(
-    study: StudyConfig, method: str, sources: tuple[str, ...], seed: int, name: str
-) -> PretrainConfig:
+def pretrain_config(study: StudyConfig, method: str, sources: tuple[str, ...], seed: int) -> PretrainConfig:
     """A run of TransSER or MultiSER."""
     given = {"hidden_dim": study.hidden_dim, "max_epochs": study.pretrain_epochs}
     values = presets.PRETRAIN[study.preset] | _chosen(given) | {"method": method, "sources": sources, "seed": seed}
-    return PretrainConfig(**values, data_dir=study.data_dir, run_dir=str(folder_of_runs(study) / name))
+    folder = _folder(study, f"{method}_{'+'.join(sources)}_s{seed}")
+    return PretrainConfig(**values, data_dir=study.data_dir, run_dir=folder)
 
 
-def finetune_config(study: StudyConfig, init: str, target: str, split: str, adapt: str | None) -> FinetuneConfig:
+def _folder(study: StudyConfig, name: str) -> str:
+    return str(folder_of_runs(study) / safe(name))
+
+
+def finetune_config(
+    study: StudyConfig, method: str, init: str, target: str, split: str, adapt: str | None
+) -> FinetuneConfig:
     """An adaptation of the study. Its amount is one of the study's, and is not looked at."""
+    # The paper adapts its baselines by another schedule than MetaSER.
+    baseline = f"{study.preset}_baseline"
+    preset = baseline if method in (*BASELINES, SCRATCH) and baseline in presets.FINETUNE else study.preset
     given = {"hidden_dim": study.hidden_dim, "max_epochs": study.max_epochs, "adapt": adapt}
     amount = {"shots": study.shots[0]} if study.shots else {"fraction": study.fractions[0]}
-    values = presets.FINETUNE[study.preset] | _chosen(given) | amount
+    values = presets.FINETUNE[preset] | _chosen(given) | amount
     values |= {"init": init, "target": target, "split": split, "split_seed": study.split_seed, "seeds": study.seeds}
     folds = study.folds if split == "speaker" else 0
     return FinetuneConfig(**values, folds=folds, data_dir=study.data_dir, out=study.out)
@@ -57,11 +68,11 @@ def pretraining(study: StudyConfig, method: str, sources: tuple[str, ...]) -> tu
 
 
 def _run(study: StudyConfig, method: str, sources: tuple[str, ...], seed: int) -> Run:
-    name = safe(f"{method}_{'+'.join(sources)}_s{seed}")
     # An episode takes as long whatever the sources, an epoch does not.
     if method == "metaser":
-        return meta_run(meta_config(study, sources, seed, name), method)
-    config = pretrain_config(study, method, sources, seed, name)
+        return meta_run(meta_config(study, sources, seed), method)
+    config = pretrain_config(study, method, sources, seed)
+    name = Path(config.run_dir).name
     kind = f"{method} of {'+'.join(sources)}"
     return Run(name, kind, lambda: pretrain(config, log=_quiet), settings(config))
 

@@ -1,5 +1,6 @@
 """What of a study can be done with the corpora that are prepared, and what is left out and why."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,11 +8,10 @@ from typing import NamedTuple
 from metaser_jax import datasets
 from metaser_jax.config import FinetuneConfig, StudyConfig
 from metaser_jax.errors import InputError
-from metaser_jax.labels import FOUR_EMOTIONS
 from metaser_jax.ready import Ready, load_ready
 from metaser_jax.runs.adaptation import adapt
 from metaser_jax.runs.finetune import draw, load_target
-from metaser_jax.runs.init import resolve
+from metaser_jax.runs.init import SCRATCH, resolve
 from metaser_jax.runs.outcomes import Amount, Outcome
 from metaser_jax.runs.svm import adapt_svm
 from metaser_jax.studies.cells import Cell, Run, safe
@@ -90,7 +90,7 @@ def places(study: StudyConfig, targets: Sequence[str]) -> tuple[list[Place], lis
 
 
 def _place(study: StudyConfig, target: str, split: str) -> tuple[Place | None, list[Left]]:
-    config = finetune_config(study, "scratch", target, split, None)
+    config = finetune_config(study, SCRATCH, SCRATCH, target, split, None)
     name = f"{target}, {split} split"
     try:
         folds = load_target(config)
@@ -107,8 +107,6 @@ def _place(study: StudyConfig, target: str, split: str) -> tuple[Place | None, l
 
 
 def _draw_all(config: FinetuneConfig, folds: Sequence[Ready], amount: Amount) -> None:
-    import dataclasses
-
     of_amount = {"shots": None, "fraction": None, amount.kind: amount.value}
     config = dataclasses.replace(config, **of_amount)
     for ready in folds:
@@ -127,7 +125,7 @@ def cell(
       runs: what it starts from, one per pre-training seed.
     """
     inits = init_of(study, runs, method)
-    config = finetune_config(study, inits[0], place.target, place.split, adapted)
+    config = finetune_config(study, method, inits[0], place.target, place.split, adapted)
     folds = f"{study.folds}-fold" if config.folds else ""
     parts = [place.target, f"{folds}{place.split}", "+".join(sources) or "no-sources", method, adapted or ""]
     identity = {
@@ -143,24 +141,22 @@ def cell(
         return place.folds[0].corpus, outcomes
 
     key = "_".join(safe(part) for part in parts if part)
-    return Cell(key, f"{method} {adapted} {place.split}", identity, compute, runs)
+    return Cell(key, f"{method} {adapted} {place.split}", method, identity, compute, runs)
 
 
 def _adapt(
     study: StudyConfig, config: FinetuneConfig, inits: list[str], place: Place, sources: tuple[str, ...]
 ) -> list[Outcome]:
     if config.init == SVM:
-        joined = [source(name, study.data_dir, config.normalise) for name in sources]
+        joined = [source(name, study.data_dir, config.emotions, config.normalise) for name in sources]
         return adapt_svm(config, place.folds, place.amounts, joined)
-    import dataclasses
-
     resolved = [resolve(dataclasses.replace(config, init=init)) for init in inits]
     return adapt(resolved[0][0], [init for _, init in resolved], place.folds, place.amounts)
 
 
 @functools.cache
-def source(name: str, data_dir: str, normalisation: str) -> Ready:
-    """A source corpus, split as meta-training splits it."""
+def source(name: str, data_dir: str, emotions: tuple[str, ...], normalisation: str) -> Ready:
+    """A source corpus, split as pre-training splits it."""
     return load_ready(
-        name, data_dir, emotions=FOUR_EMOTIONS, split_kind="random", split_seed=0, normalisation=normalisation
+        name, data_dir, emotions=emotions, split_kind="random", split_seed=0, normalisation=normalisation
     )

@@ -1,0 +1,85 @@
+"""The paper's Table 2: source sets x targets x methods -> macro F1, with what other draws and speakers would give.
+
+Chopra et al., ICASSP 2021, Table 2. NOTE: the paper's methods differ in what they adapt (MetaSER every layer, TransSER
+and MultiSER the dense layers); here each network does both.
+"""
+
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+
+from metaser_jax.config import Table2Config
+from metaser_jax.report.content import Bullets, Content, Section, run_section
+from metaser_jax.report.markdown_page import markdown_page
+from metaser_jax.report.page import write_page
+from metaser_jax.runs.run_dir import write_text
+from metaser_jax.studies import tables, writing
+from metaser_jax.studies.comparison import Compared, compare_methods, to_json
+from metaser_jax.studies.lines import Line
+
+NAME = "table2"
+TITLE = "Table 2: from which sources, to which targets, by which method"
+INTRO = """\
+Each method learned from a set of source corpora, adapted to clips of a target language, and was scored on the \
+target's whole test part; draw by draw, all methods had the same clips. A column is a source set. In the last one are \
+the methods that have the target's clips alone: the network from scratch, and a support vector machine on utterance \
+statistics of the same MFCC, which stands in the other columns with the sources' recordings joined to the clips.
+
+"Head only" adapts the dense layers, as the paper lets TransSER and MultiSER; "all layers" is what it lets MetaSER \
+adapt. Comparing one method's head with another's whole network says who may adapt more, and not which learned better."""
+
+
+def run_table2(config: Table2Config, command: str, log: Callable[[str], None] = print) -> Path:
+    """Computes what is missing of the matrix and writes table2.md, .csv, .json, report.html and report.md.
+
+    Args:
+      command: what the user ran, for the report.
+      log: prints a line.
+
+    Returns:
+      Path of report.html.
+
+    Raises:
+      InputError: nothing of the matrix is possible; config.out holds another study; what the runs raise.
+    """
+    out = Path(config.out)
+    compared = compare_methods(config, config.sets, log)
+    main = _sections(config, compared)
+    left = (Section("Left out", (Bullets(tables.left_out(compared.left)),)),) if compared.left else ()
+    writing.write_json(out / f"{NAME}.json", to_json(config, command, compared))
+    writing.write_csv(out / f"{NAME}.csv", [*compared.lines, *_skipped(compared)])
+    write_text(out / f"{NAME}.md", markdown_page(Content(TITLE, INTRO, (*main, *left, run_section(command)))))
+    sections = (
+        *main,
+        *writing.comparison_section(compared.comparisons),
+        *writing.closing_sections(config, out, compared.rows, compared.lines, compared.left),
+        writing.times_section(compared.seconds),
+        run_section(command),
+    )
+    return write_page(out, Content(TITLE, INTRO, sections))
+
+
+def _sections(config: Table2Config, compared: Compared) -> tuple[Section, ...]:
+    """A table for each target, split and amount; a target of which there is nothing has a sentence."""
+    found = []
+    for (place, data), group in groupby(compared.lines, lambda line: (tables.place_name(line), tables.data_name(line))):
+        lines = list(group)
+        target = lines[0]["target"]
+        left = {sources: why for (sources, of), why in compared.skipped.items() if of == target}
+        text = f"Macro F1, mean ± sample standard deviation over {config.seeds} draws."
+        found.append(Section(f"{place}: {data}", (text, tables.by_sources(lines, config.sets, left))))
+    shown = {line["target"] for line in compared.lines}
+    for target in config.targets:
+        if target not in shown:
+            why = " ".join(f"{one.what}: {one.why}" for one in compared.left if one.what.split(",")[0] == target)
+            found.append(Section(f"{target}: {compared.skipped.get(((), target), 'left out')}", (why,)))
+    return tuple(found)
+
+
+def _skipped(compared: Compared) -> list[Line]:
+    """Lines without numbers, so that the CSV names what is left out too."""
+    return [
+        {"target": target, "sources": list(sources), "left_out": why}
+        for (sources, target), why in compared.skipped.items()
+        if sources
+    ]

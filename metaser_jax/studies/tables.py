@@ -1,0 +1,125 @@
+"""A study's lines as tables for people."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from metaser_jax.report.content import Table
+from metaser_jax.report.series import ADAPT_NAMES, Series, amount, amount_name, method_name, series_order, split_name
+from metaser_jax.report.tables import ABSENT, SCORE_NAMES
+from metaser_jax.studies.lines import Line, series_of
+from metaser_jax.studies.plan import Left
+
+NONE = "–"
+ALONE = "target alone"
+
+
+def scored(line: Mapping[str, Any], score: str = "macro_f1") -> str:
+    """ "0.663 ± 0.089", or "0.663 (one draw)"."""
+    value, deviation = line[score], line[f"{score}_deviation"]
+    return f"{value:.3f} (one draw)" if deviation is None else f"{value:.3f} ± {deviation:.3f}"
+
+
+def interval(ends: Sequence[float] | None, sign: str = "") -> str:
+    """ "0.610 to 0.716"; sign "+" shows the sign of both."""
+    return NONE if ends is None else f"{ends[0]:{sign}.3f} to {ends[1]:{sign}.3f}"
+
+
+def p_value(p: float | None) -> str:
+    return NONE if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def data_name(line: Mapping[str, Any]) -> str:
+    return amount_name(*amount(line))
+
+
+def place_name(line: Mapping[str, Any]) -> str:
+    return f"{line['target']}, {split_name(line['split'], line['folds']) or ABSENT} split"
+
+
+def label(key: Series) -> str:
+    """ "MetaSER (second order), all layers"."""
+    return ", ".join(filter(None, (method_name(key), ADAPT_NAMES.get(key.adapt, key.adapt))))
+
+
+def sources_name(sources: Iterable[str]) -> str:
+    return " + ".join(sources) or ALONE
+
+
+def by_sources(lines: Sequence[Line], sets: Sequence[tuple[str, ...]], left: Mapping[tuple[str, ...], str]) -> Table:
+    """Table 2 of one target, split and amount: a row for each method, a column for each source set.
+
+    Args:
+      lines: of that target, split and amount.
+      sets: source sets, a column each; one for the target alone follows where a line has no sources.
+      left: why a set is left out.
+    """
+    columns = [*sets, *([()] if any(not line["sources"] for line in lines) else [])]
+    cells = {(series_of(line)._replace(sources=()), tuple(line["sources"])): line for line in lines}
+
+    def cell(key: Series, sources: tuple[str, ...]) -> str:
+        if sources in left:
+            return left[sources]
+        return scored(cells[key, sources]) if (key, sources) in cells else NONE
+
+    body = [
+        [label(key), *(cell(key, sources) for sources in columns)]
+        for key in sorted({key for key, _ in cells}, key=series_order)
+    ]
+    oracle = f"{lines[0]['speaker_oracle_macro_f1']:.3f}" if lines else ABSENT
+    body.append(["speaker oracle (hears nothing)", *(left.get(sources, oracle) for sources in columns)])
+    return Table(["method", *map(sources_name, columns)], body)
+
+
+def all_scores(lines: Sequence[Line]) -> Table:
+    """Every setting with its intervals and its other scores."""
+    columns: dict[str, Callable[[Line], str]] = {
+        "target": lambda line: line["target"],
+        "split": lambda line: split_name(line["split"], line["folds"]) or ABSENT,
+        "data": data_name,
+        "method": lambda line: label(series_of(line)),
+        "sources": lambda line: sources_name(line["sources"]),
+        "macro F1": scored,
+        "interval over draws": lambda line: interval(line["draws"]),
+        "interval over the test part": lambda line: f"{interval(line['test'])} ({line['resampled']})",
+        **{
+            SCORE_NAMES[score]: lambda line, score=score: scored(line, score)
+            for score in ("uar", "accuracy", "weighted_f1")
+        },
+        SCORE_NAMES["speaker_oracle_macro_f1"]: _oracle,
+        "draws": lambda line: str(len(line["seeds"])),
+    }
+    return Table(list(columns), [[cell(line) for cell in columns.values()] for line in lines])
+
+
+def comparisons(lines: Sequence[Line]) -> Table:
+    """MetaSER minus each other method, on the same draws."""
+    columns: dict[str, Callable[[Line], str]] = {
+        "target": lambda line: line["target"],
+        "split": lambda line: split_name(line["split"], line["folds"]) or ABSENT,
+        "data": data_name,
+        "sources": lambda line: sources_name(line["sources"]),
+        "method": lambda line: label(series_of(line)),
+        "minus": lambda line: label(series_of(line, "other_"))
+        + ("" if line["other_sources"] == line["sources"] else f", {sources_name(line['other_sources'])}"),
+        "difference": _difference,
+        "interval over draws": lambda line: interval(line["difference_draws"], "+"),
+        "p, paired t": lambda line: p_value(line["p_t"]),
+        "p, Holm": lambda line: p_value(line["p_holm"]),
+        "p, Wilcoxon": lambda line: p_value(line["p_wilcoxon"]),
+        "interval over the test part": lambda line: f"{interval(line['difference_test'], '+')} ({line['resampled']})",
+    }
+    return Table(list(columns), [[cell(line) for cell in columns.values()] for line in lines])
+
+
+def left_out(left: Iterable[Left]) -> tuple[str, ...]:
+    return tuple(f"{one.what}: {one.why}" for one in left)
+
+
+def _oracle(line: Line) -> str:
+    value = line["speaker_oracle_macro_f1"]
+    return ABSENT if value is None else f"{value:.3f}"
+
+
+def _difference(line: Line) -> str:
+    value, deviation = line["difference"], line["difference_deviation"]
+    return f"{value:+.3f} (one draw)" if deviation is None else f"{value:+.3f} ± {deviation:.3f}"

@@ -1,0 +1,115 @@
+"""What a study leaves behind: its numbers as JSON, CSV and Markdown, and the sections that all its reports have."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metaser_jax.config import StudyConfig
+from metaser_jax.report.confusion import confusion_figure
+from metaser_jax.report.content import Bullets, Section, Table, split_table
+from metaser_jax.report.page import picture
+from metaser_jax.report.rows import Row
+from metaser_jax.runs.run_dir import write_text
+from metaser_jax.studies import tables
+from metaser_jax.studies.lines import Line, flat
+from metaser_jax.studies.plan import Left
+
+# What a study that is there may be gone on with in another way.
+FREE = ("data_dir", "out", "runs", "resamples", "confidence")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_csv(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """A line per setting, flat; where lines have different fields, those that are missing are empty."""
+    rows = [flat(line) for line in lines]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, out.getvalue())
+
+
+def comparison_section(comparisons: Sequence[Line]) -> tuple[Section, ...]:
+    """MetaSER against each other method, or no section."""
+    if not comparisons:
+        return ()
+    explained = (
+        "The first method's macro F1 minus the second's on the same draws: positive is better than the other. The "
+        "interval over draws and the paired t-test say what other draws of clips (and pre-training runs) would give on "
+        "the same test part; p of Holm is the t-test's, corrected for all comparisons of this method and these sources "
+        "on this target and split; Wilcoxon's signed-rank test needs no normal distribution. The interval over the "
+        "test part is a bootstrap: what other speakers would give, or, where speakers do not allow it, other "
+        "utterances of the same speakers, which is narrower than it should be.",
+    )
+    return (Section("MetaSER against each other method", (*explained, tables.comparisons(comparisons))),)
+
+
+def closing_sections(
+    study: StudyConfig, out: Path, rows: Sequence[Row], lines: Sequence[Line], left: Sequence[Left]
+) -> tuple[Section, ...]:
+    """Confusion, all scores, splits, what is left out, and what the numbers do not say."""
+    rows = list(rows)
+    confusion = picture(
+        out,
+        "confusion_matrix.png",
+        "Confusion of the first method with the most target data, summed over draws.",
+        confusion_figure(rows),
+    )
+    left_section = (Section("Left out", (Bullets(tables.left_out(left)),)),) if left else ()
+    return (
+        Section("Confusion", (confusion,)),
+        Section("All scores", (_about_scores(study), tables.all_scores(lines))),
+        *left_section,
+        Section("Splits", (split_table(rows),)),
+        Section("What these numbers do not say", (Bullets(_unknown(study, lines)),)),
+    )
+
+
+def _about_scores(study: StudyConfig) -> str:
+    return (
+        f"Mean ± sample standard deviation over {study.seeds} draws"
+        + (" (a draw's score is its mean over the folds)" if study.folds else "")
+        + f"; intervals of {study.confidence:.0%}. Over draws: Student's t, what other draws of clips would give on the "
+        "same test part. Over the test part: bootstrap over its speakers, what other speakers would give; over "
+        "utterances where too few speakers say each emotion, which says so, and is too narrow for other speakers. The "
+        "speaker oracle guesses each speaker's most frequent training emotion and hears nothing: on a random split a "
+        "score that does not exceed it is no evidence that emotion was recognised."
+    )
+
+
+def _unknown(study: StudyConfig, lines: Sequence[Line]) -> tuple[str, ...]:
+    points = [
+        f"Other pre-training: each method that learns from sources was trained {study.pretrain_seeds} times, and draw "
+        f"i started from run i mod {study.pretrain_seeds}; the intervals over draws mix the two.",
+        f"Other splits: each target was split once (split seed {study.split_seed}).",
+        "The paper's own numbers: they are not known to us, and nothing here stands for them.",
+    ]
+    validations = {line["validation"] for line in lines}
+    if "split" in validations:
+        points.append(
+            "What the drawn clips alone are worth: early stopping used the labels of the target's whole validation part "
+            "besides them, for every network (the table of splits has their number)."
+        )
+    if any(line["normalise"] == "speaker" for line in lines):
+        points.append(
+            "What is possible without recordings of the test speakers: input was normalised per speaker, by their own "
+            "unlabelled recordings, for every method."
+        )
+    if any(line["normalise"] == "corpus" for line in lines):
+        points.append(
+            "What is possible with the drawn clips alone: input was normalised by the target's whole training part, "
+            "unlabelled, for every method."
+        )
+    return tuple(points)
+
+
+def times_section(seconds: Mapping[str, float]) -> Section:
+    """How long each kind of work took."""
+    body = [[name, f"{value:.0f} s"] for name, value in seconds.items()]
+    return Section("Run times", (Table(["what", "took"], [*body, ["all", f"{sum(seconds.values()):.0f} s"]]),))
