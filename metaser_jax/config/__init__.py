@@ -6,6 +6,7 @@ from metaser_jax.config.demo import DemoConfig
 from metaser_jax.config.finetune import FinetuneConfig
 from metaser_jax.config.meta_train import MetaTrainConfig
 from metaser_jax.config.model import ModelConfig
+from metaser_jax.config.pretrain import PretrainConfig
 
 __all__ = [
     "HOW",
@@ -16,6 +17,7 @@ __all__ = [
     "MetaTrainConfig",
     "ModelConfig",
     "PrepareConfig",
+    "PretrainConfig",
     "option",
     "require",
 ]
