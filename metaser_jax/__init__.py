@@ -18,6 +18,7 @@ _MODULE_OF = {
     "maml": "meta.maml",
     "meta_sgd": "meta.meta_sgd",
     "reptile": "meta.reptile",
+    "supervised": "meta.supervised",
 }
 
 __all__ = sorted(_MODULE_OF)

@@ -23,7 +23,7 @@ class Checkpoints:
         if read_only and not self._folder.is_dir():
             raise InputError(
                 f"{run_dir} holds no checkpoint ({_FOLDER}/ is missing), expected the --run_dir of a "
-                "finished experiments/meta_train.py run."
+                "finished run of experiments/meta_train.py or experiments/pretrain.py."
             )
         options = ocp.CheckpointManagerOptions(
             best_fn=lambda metrics: metrics[_METRIC],
@@ -60,7 +60,7 @@ class Checkpoints:
         step = self._manager.best_step()
         if step is None:
             raise InputError(
-                f"{self._folder} holds no complete checkpoint: let experiments/meta_train.py finish first."
+                f"{self._folder} holds no complete checkpoint: let the program that trains it finish first."
             )
         return step
 

@@ -82,7 +82,8 @@ def mean_over_devices(function: Callable[..., tuple[Any, Any]], devices: int = 0
     """A function of some tasks, as a function of more of them that devices share.
 
     Args:
-      function: (episode, *others) -> (means over its tasks, info [task, ...]).
+      function: (episode, *others) -> (means over its tasks, info [task, ...]); the episode may be any pytree of arrays
+        [task, ...].
       devices, Raises: as shard_over_devices.
 
     Returns:
@@ -93,8 +94,8 @@ def mean_over_devices(function: Callable[..., tuple[Any, Any]], devices: int = 0
         means, info = function(episode, *others)
         return jax.lax.pmean(means, AXIS), info
 
-    def divided(episode: Episode, *others):
-        mesh = task_mesh(episode.support.y.shape[0], devices)
+    def divided(episode: Any, *others):
+        mesh = task_mesh(jax.tree.leaves(episode)[0].shape[0], devices)
         over, everywhere = PartitionSpec(AXIS), PartitionSpec()
         specs = {"in_specs": (over, *(everywhere for _ in others)), "out_specs": (everywhere, over)}
         return jax.shard_map(of_shard, mesh=mesh, **specs, check_vma=False)(episode, *others)

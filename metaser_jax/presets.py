@@ -34,6 +34,31 @@ META_TRAIN: dict[str, dict[str, Any]] = {
     },
 }
 
+PRETRAIN: dict[str, dict[str, Any]] = {
+    # NOTE: for the baselines the paper gives neither the optimizer (this is the one that it meta-learns with), nor the
+    # length of a cycle (this is the default of PyTorch's CyclicLR), nor when a validation loss has converged.
+    "paper": {
+        **_PAPER_MODEL,
+        "optimizer": "adam",
+        "schedule": "cyclical",
+        "base_lr": 2e-5,
+        "lr": 1e-4,
+        "half_cycle": 2000,
+        "batch_size": 64,
+        "max_epochs": 1000,
+        "patience": 20,
+    },
+    "recommended": {
+        **_RECOMMENDED_MODEL,
+        "optimizer": "adam",
+        "schedule": "constant",
+        "lr": 1e-3,
+        "batch_size": 64,
+        "max_epochs": 100,
+        "patience": 10,
+    },
+}
+
 FINETUNE: dict[str, dict[str, Any]] = {
     # NOTE: the paper does not give MetaSER's fine-tuning schedule; this is its task learning rate with the batch size
     # and the limit of epochs that it gives for the baselines.

@@ -6,6 +6,7 @@ from metaser_jax.config.demo import DemoConfig
 from metaser_jax.config.finetune import FinetuneConfig
 from metaser_jax.config.meta_train import MetaTrainConfig
 from metaser_jax.config.model import ModelConfig
+from metaser_jax.config.pretrain import PretrainConfig
 from metaser_jax.config.studies import Figure2Config, OrderConfig, StudyConfig, Table2Config
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ModelConfig",
     "OrderConfig",
     "PrepareConfig",
+    "PretrainConfig",
     "StudyConfig",
     "Table2Config",
     "option",

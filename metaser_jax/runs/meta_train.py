@@ -1,6 +1,5 @@
 """Meta-training on prepared source corpora: sources -> bank -> episodes -> learner -> checkpoint."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -13,17 +12,16 @@ from tqdm import tqdm
 
 from metaser_jax import bank, episodes, parallel
 from metaser_jax.checkpoints import Checkpoints
-from metaser_jax.config import HOW, MetaTrainConfig
+from metaser_jax.config import MetaTrainConfig
 from metaser_jax.errors import InputError
-from metaser_jax.ready import Ready, load_ready
+from metaser_jax.ready import Ready
 from metaser_jax.runs.run_dir import METRICS, claim, read_lines, to_lines, write_text
+from metaser_jax.runs.sources import FREE, identity, load
 from metaser_jax.runs.trainer import Trainer, make_trainer, run_keys
 from metaser_jax.training import TrainState, run_interval, validation_loss
 
 # Tasks of the fixed episode whose query loss after adaptation chooses the checkpoint.
 VALIDATION_TASKS = 16
-# What a run may be continued with in another way: where things are, and how, not what, is computed.
-FREE = ("data_dir", "run_dir", *HOW)
 
 
 def load_sources(config: MetaTrainConfig) -> list[Ready]:
@@ -32,17 +30,7 @@ def load_sources(config: MetaTrainConfig) -> list[Ready]:
     Raises:
       InputError: a corpus that is not prepared, or too small for the shots and queries.
     """
-    ready = [
-        load_ready(
-            name,
-            config.data_dir,
-            emotions=config.emotions,
-            split_kind="random",
-            split_seed=config.split_seed,
-            normalisation=config.normalise,
-        )
-        for name in config.sources
-    ]
+    ready = load(config)
     train = [r.corpus.take(r.split.train) for r in ready]
     bank.check_enough(train, config.shots, config.queries, pool=config.pool_sources, part="training part")
     return ready
@@ -65,13 +53,9 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
     """
     parallel.one_device_per_core()
     ready = load_sources(config)
-    identity = dataclasses.asdict(config) | {
-        "method": "metaser" if config.algorithm == "maml" else config.algorithm,
-        "corpus_digests": {name: r.raw_digest for name, r in zip(config.sources, ready, strict=True)},
-        "split_digests": {name: r.split.digest for name, r in zip(config.sources, ready, strict=True)},
-    }
+    method = "metaser" if config.algorithm == "maml" else config.algorithm
     folder = Path(config.run_dir)
-    claim(folder, identity, free=FREE)
+    claim(folder, identity(config, method, ready), free=FREE)
     with Checkpoints(folder) as checkpoints:
         latest = checkpoints.latest()
         if latest == config.episodes:

@@ -34,12 +34,13 @@ def read_config(run_dir: str | Path) -> dict[str, Any]:
     path = Path(run_dir) / CONFIG
     if not path.is_file():
         raise InputError(
-            f"{run_dir} is no run: {CONFIG} is missing, expected the --run_dir of experiments/meta_train.py."
+            f"{run_dir} is no run: {CONFIG} is missing, expected the --run_dir of experiments/meta_train.py or "
+            "experiments/pretrain.py."
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}), expected what experiments/meta_train.py wrote.") from error
+        raise InputError(f"{path}: not JSON ({error}), expected what the program that made it wrote.") from error
     if not isinstance(config, dict):
         raise InputError(f"{path}: got a JSON {type(config).__name__}, expected an object.")
     return config
