@@ -62,7 +62,8 @@ class FinetuneConfig(ModelConfig):
         self._require_one_or_more("seeds", "batch_size", "max_epochs", "patience")
         require(self.lr > 0, "lr", self.lr, "a number above 0")
         if self.schedule == "cyclical":
-            require(0 < self.base_lr <= self.lr, "base_lr", self.base_lr, f"a number above 0 and at most --lr={self.lr}")
+            expected = f"a number above 0 and at most --lr={self.lr}"
+            require(0 < self.base_lr <= self.lr, "base_lr", self.base_lr, expected)
             self._require_one_or_more("half_cycle")
         else:
             for flag in ("base_lr", "half_cycle"):
