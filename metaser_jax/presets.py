@@ -71,6 +71,20 @@ FINETUNE: dict[str, dict[str, Any]] = {
         "batch_size": 64,
         "max_epochs": 2500,
     },
+    # How the paper adapts TransSER and MultiSER. NOTE: it gives neither the optimizer nor the length of a cycle; Adam
+    # and 2000 steps each way, which is PyTorch's default, are ours.
+    "paper_baseline": {
+        **_PAPER_MODEL,
+        "adapt": "head",
+        "validation": "split",
+        "optimizer": "adam",
+        "schedule": "cyclical",
+        "base_lr": 2e-5,
+        "lr": 1e-4,
+        "half_cycle": 2000,
+        "batch_size": 64,
+        "max_epochs": 2500,
+    },
     "recommended": {
         **_RECOMMENDED_MODEL,
         "adapt": "all",

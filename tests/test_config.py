@@ -51,6 +51,13 @@ TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 
         (FinetuneConfig, TUNE | {"shots": None, "fraction": 1.5}, "--fraction: got 1.5"),
         (FinetuneConfig, TUNE | {"seeds": 0}, "--seeds"),
         (FinetuneConfig, TUNE | {"lr": 0.0}, "--lr"),
+        (FinetuneConfig, TUNE | {"schedule": "cyclical"}, r"--base_lr: got 0.0, expected .* at most --lr=0.001"),
+        (FinetuneConfig, TUNE | {"schedule": "cyclical", "base_lr": 0.1}, "--base_lr: got 0.1"),
+        (FinetuneConfig, TUNE | {"schedule": "cyclical", "base_lr": 1e-4}, "--half_cycle: got 0, expected 1 or more"),
+        (FinetuneConfig, TUNE | {"base_lr": 1e-4}, "--base_lr: got 0.0001, expected 0 without --schedule=cyclical"),
+        (FinetuneConfig, TUNE | {"half_cycle": 10}, "--half_cycle: got 10, expected 0 without --schedule=cyclical"),
+        (FinetuneConfig, TUNE | {"weight_decay": -0.1, "optimizer": "adamw"}, "--weight_decay: got -0.1"),
+        (FinetuneConfig, TUNE | {"weight_decay": 0.1}, "--weight_decay: got 0.1, expected 0 without --optimizer=adamw"),
         (PrepareConfig, {"corpora": (), "manual_dir": "m", "data_dir": "d"}, "--corpora"),
         (DemoConfig, {"shots": (0,)}, "--shots"),
     ],
@@ -77,3 +84,6 @@ def test_the_papers_numbers():
     assert (paper.inner_lr, paper.meta_lr, paper.tasks_per_episode, paper.inner_steps) == (2e-4, 1e-6, 8, 1)
     assert (paper.shots, paper.queries, paper.episodes, paper.order) == (125, 10, 10_000, "second")
     assert (paper.hidden_dim, paper.pooling, paper.activation, paper.normalise) == (128, "last", "none", "none")
+    baseline = FinetuneConfig(**TUNE | presets.FINETUNE["paper_baseline"])
+    assert (baseline.schedule, baseline.base_lr, baseline.lr, baseline.adapt) == ("cyclical", 2e-5, 1e-4, "head")
+    assert (baseline.batch_size, baseline.max_epochs, baseline.validation) == (64, 2500, "split")

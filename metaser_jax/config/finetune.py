@@ -34,8 +34,17 @@ class FinetuneConfig(ModelConfig):
         choices=("split", "draw", "none"),
     )
     seeds: int = option("Repetitions, seeds 0, 1, ...: each draws its own utterances.", 5)
-    optimizer: str = option("Optimizer.", "adam", choices=("adam", "sgd"))
-    lr: float = option("Learning rate.", 1e-3)
+    optimizer: str = option("Optimizer.", "adam", choices=("adam", "adamw", "sgd"))
+    lr: float = option("Learning rate; with --schedule=cyclical its highest.", 1e-3)
+    schedule: str = option(
+        "Learning rate over the steps: constant, or cyclical (triangular, between --base_lr and --lr, as the paper's "
+        "baselines).",
+        "constant",
+        choices=("constant", "cyclical"),
+    )
+    base_lr: float = option("With --schedule=cyclical: the lowest learning rate.", 0.0)
+    half_cycle: int = option("With --schedule=cyclical: steps from --base_lr to --lr, and as many back.", 0)
+    weight_decay: float = option("With --optimizer=adamw: its weight decay.", 0.0)
     batch_size: int = option("Utterances per step.", 64)
     max_epochs: int = option("Passes over the drawn utterances, at most.", 200)
     patience: int = option("Epochs without a lower validation loss before training stops.", 20)
@@ -52,3 +61,17 @@ class FinetuneConfig(ModelConfig):
             require(0 < self.fraction <= 1, "fraction", self.fraction, "a number above 0 and at most 1")
         self._require_one_or_more("seeds", "batch_size", "max_epochs", "patience")
         require(self.lr > 0, "lr", self.lr, "a number above 0")
+        if self.schedule == "cyclical":
+            expected = f"a number above 0 and at most --lr={self.lr}"
+            require(0 < self.base_lr <= self.lr, "base_lr", self.base_lr, expected)
+            self._require_one_or_more("half_cycle")
+        else:
+            for flag in ("base_lr", "half_cycle"):
+                require(getattr(self, flag) == 0, flag, getattr(self, flag), "0 without --schedule=cyclical")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(
+            self.weight_decay == 0 or self.optimizer == "adamw",
+            "weight_decay",
+            self.weight_decay,
+            "0 without --optimizer=adamw",
+        )

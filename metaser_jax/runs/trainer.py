@@ -17,12 +17,13 @@ from metaser_jax.meta.maml import maml
 from metaser_jax.meta.meta_sgd import meta_sgd
 from metaser_jax.meta.reptile import reptile
 from metaser_jax.models import EmotionLSTM
+from metaser_jax.runs.optimizers import make_optimizer
 from metaser_jax.training import TrainState, init_state
 
 _BILEVEL = {"maml": maml, "anil": anil, "meta_sgd": meta_sgd, "layer_rates": layer_rates}
 _LEARNED_RATES = ("meta_sgd", "layer_rates")
 _INNER = {"sgd": optax.sgd, "momentum": lambda rate: optax.sgd(rate, momentum=0.9), "adam": optax.adam}
-_OUTER = {"adam": optax.adam, "adamw": optax.adamw, "sgd": optax.sgd}
+_WEIGHT_DECAY = {"adamw": 1e-4}
 
 
 class Trainer(NamedTuple):
@@ -77,7 +78,8 @@ def make_trainer(config: MetaTrainConfig) -> Trainer:
     model = make_model(config)
     loss_fn = cross_entropy(model.apply)
     learner = parallel.shard_over_devices(make_learner(config, loss_fn), config.devices)
-    optimizer = _OUTER[config.meta_optimizer](config.meta_lr)
+    name = config.meta_optimizer
+    optimizer = make_optimizer(name, config.meta_lr, weight_decay=_WEIGHT_DECAY.get(name, 0.0))
     params = model.init(run_keys(config)[0], jnp.zeros((1, 120, 20)))
     return Trainer(loss_fn, learner, optimizer, init_state(learner, params, optimizer))
 

@@ -1,0 +1,48 @@
+"""Optimizers and learning rate schedules by name, as configurations have them."""
+
+import functools
+
+import optax
+
+from metaser_jax.errors import InputError, check_choice
+from metaser_jax.schedules import cyclical
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "cyclical")
+
+
+@functools.cache
+def make_optimizer(
+    name: str,
+    lr: float,
+    *,
+    schedule: str = "constant",
+    base_lr: float = 0.0,
+    half_cycle: int = 0,
+    weight_decay: float = 0.0,
+) -> optax.GradientTransformation:
+    """The optimizer of a configuration; the same object for the same settings, as jax.jit's static arguments like it.
+
+    Args:
+      name: "adam", "adamw" or "sgd".
+      lr: learning rate; with a cyclical schedule its highest.
+      schedule: "constant", or "cyclical" between base_lr and lr, half_cycle steps each way.
+      base_lr, half_cycle: of the cyclical schedule alone.
+      weight_decay: of adamw alone.
+
+    Raises:
+      InputError: unknown names, an option of another optimizer or schedule, or what `cyclical` does not take.
+    """
+    check_choice("optimizer", name, OPTIMIZERS)
+    if weight_decay and name != "adamw":
+        raise InputError(f"weight_decay: got {weight_decay} with optimizer {name!r}, expected 0, or 'adamw'.")
+    if check_choice("schedule", schedule, SCHEDULES) == "cyclical":
+        rate = cyclical(base_lr, lr, half_cycle)
+    else:
+        rate = lr
+        for option, value in (("base_lr", base_lr), ("half_cycle", half_cycle)):
+            if value:
+                raise InputError(f"{option}: got {value} with schedule 'constant', expected 0, or 'cyclical'.")
+    if name == "adamw":
+        return optax.adamw(rate, weight_decay=weight_decay)
+    return {"adam": optax.adam, "sgd": optax.sgd}[name](rate)
