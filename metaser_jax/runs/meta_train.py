@@ -1,5 +1,6 @@
 """Meta-training on prepared source corpora: sources -> bank -> episodes -> learner -> checkpoint."""
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from metaser_jax.checkpoints import Checkpoints
 from metaser_jax.config import MetaTrainConfig
 from metaser_jax.errors import InputError
 from metaser_jax.ready import Ready
+from metaser_jax.runs.measured import MEASURED, measured_of
 from metaser_jax.runs.run_dir import METRICS, claim, read_lines, to_lines, write_text
 from metaser_jax.runs.sources import FREE, identity, load
 from metaser_jax.runs.trainer import Trainer, make_trainer, run_keys
@@ -108,7 +110,10 @@ def _compile(config: MetaTrainConfig, trainer: Trainer, ready: list[Ready], log:
     options = {"compiler_options": parallel.compiler_options()}
     compiled_interval = jax.jit(interval, donate_argnums=0, **options).lower(state, jnp.int32(1), sources).compile()
     compiled_validate = jax.jit(validate, **options).lower(state.meta_params, valid_episode).compile()
-    log(f"Compiled in {time.perf_counter() - start:.1f} s for {parallel.describe(mesh)}.")
+    seconds = time.perf_counter() - start
+    log(f"Compiled in {seconds:.1f} s for {parallel.describe(mesh)}.")
+    measured = measured_of(compiled_interval, seconds, parallel.describe(mesh))
+    write_text(Path(config.run_dir) / MEASURED, json.dumps(measured, indent=2) + "\n")
     return (
         lambda state, n: compiled_interval(state, jnp.int32(n), sources),
         lambda state: compiled_validate(state.meta_params, valid_episode),

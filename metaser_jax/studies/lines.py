@@ -5,7 +5,7 @@ report are made of them, so they agree. Scores are from 0 to 1, intervals [low, 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,8 +46,14 @@ def lines_of(runs: Sequence[Scored], study: StudyConfig) -> list[Line]:
     return found
 
 
-def comparisons_of(runs: Sequence[Scored], study: StudyConfig, reference: str = "metaser") -> list[Line]:
-    """The reference, from each of its source sets and with each part adapted, minus every other method.
+def is_metaser(key: Series) -> bool:
+    return key.method == "metaser"
+
+
+def comparisons_of(
+    runs: Sequence[Scored], study: StudyConfig, is_reference: Callable[[Series], bool] = is_metaser
+) -> list[Line]:
+    """Each reference (MetaSER, from each of its source sets and with each part adapted) minus every other method.
 
     Others are those from the same sources, and those that have learned from none. The p of Holm is corrected for all
     comparisons of one reference at one target and split.
@@ -57,9 +63,9 @@ def comparisons_of(runs: Sequence[Scored], study: StudyConfig, reference: str = 
         places[key.target, key.split].extend(group)
     found = []
     for at_place in places.values():
-        methods = dict.fromkeys(key.series for key in by_setting(at_place))
-        for one in [key for key in methods if key.method == reference]:
-            others = [key for key in methods if key.method != reference and key.sources in ((), one.sources)]
+        methods = list(dict.fromkeys(key.series for key in by_setting(at_place)))
+        for one in filter(is_reference, methods):
+            others = [key for key in methods if not is_reference(key) and key.sources in ((), one.sources)]
             if others:
                 options = {"confidence": study.confidence, "resamples": study.resamples}
                 found += [_comparison(c) for c in compare(at_place, one, others, **options)]

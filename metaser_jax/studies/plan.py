@@ -157,6 +157,4 @@ def _adapt(
 @functools.cache
 def source(name: str, data_dir: str, emotions: tuple[str, ...], normalisation: str) -> Ready:
     """A source corpus, split as pre-training splits it."""
-    return load_ready(
-        name, data_dir, emotions=emotions, split_kind="random", split_seed=0, normalisation=normalisation
-    )
+    return load_ready(name, data_dir, emotions=emotions, split_kind="random", split_seed=0, normalisation=normalisation)

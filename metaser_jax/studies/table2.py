@@ -26,7 +26,7 @@ the methods that have the target's clips alone: the network from scratch, and a 
 statistics of the same MFCC, which stands in the other columns with the sources' recordings joined to the clips.
 
 "Head only" adapts the dense layers, as the paper lets TransSER and MultiSER; "all layers" is what it lets MetaSER \
-adapt. Comparing one method's head with another's whole network says who may adapt more, and not which learned better."""
+adapt. One method's head against another's whole network says who may adapt more, and not which learned better."""
 
 
 def run_table2(config: Table2Config, command: str, log: Callable[[str], None] = print) -> Path:

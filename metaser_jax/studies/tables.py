@@ -9,7 +9,7 @@ from metaser_jax.report.tables import ABSENT, SCORE_NAMES
 from metaser_jax.studies.lines import Line, series_of
 from metaser_jax.studies.plan import Left
 
-NONE = "–"
+NONE = "-"
 ALONE = "target alone"
 
 
@@ -41,6 +41,12 @@ def label(key: Series) -> str:
     return ", ".join(filter(None, (method_name(key), ADAPT_NAMES.get(key.adapt, key.adapt))))
 
 
+def other_label(line: Mapping[str, Any]) -> str:
+    """The other method of a comparison; its sources where they are not the first one's."""
+    name = label(series_of(line, "other_"))
+    return name if line["other_sources"] == line["sources"] else f"{name}, {sources_name(line['other_sources'])}"
+
+
 def sources_name(sources: Iterable[str]) -> str:
     return " + ".join(sources) or ALONE
 
@@ -70,9 +76,27 @@ def by_sources(lines: Sequence[Line], sets: Sequence[tuple[str, ...]], left: Map
     return Table(["method", *map(sources_name, columns)], body)
 
 
+def by_amount(lines: Sequence[Line]) -> Table:
+    """The points of one picture's panel: a row for each amount, a column for each method."""
+    cells = {(series_of(line), data_name(line)): line for line in lines}
+    methods = sorted({key for key, _ in cells}, key=series_order)
+    several = {key.sources for key in methods if key.method == "svm"}
+
+    def name(key: Series) -> str:
+        of_several = key.method == "svm" and len(several) > 1
+        return label(key) + (f", {'with sources' if key.sources else ALONE}" if of_several else "")
+
+    body = []
+    for data in dict.fromkeys(data_name(line) for line in lines):
+        oracle = next(_oracle(line) for line in lines if data_name(line) == data)
+        body.append([data, *(scored(cells[m, data]) if (m, data) in cells else NONE for m in methods), oracle])
+    return Table(["data", *map(name, methods), SCORE_NAMES["speaker_oracle_macro_f1"]], body)
+
+
 def all_scores(lines: Sequence[Line]) -> Table:
     """Every setting with its intervals and its other scores."""
     columns: dict[str, Callable[[Line], str]] = {
+        **({"budget": lambda line: f"equal {line['budget']}"} if any("budget" in line for line in lines) else {}),
         "target": lambda line: line["target"],
         "split": lambda line: split_name(line["split"], line["folds"]) or ABSENT,
         "data": data_name,
@@ -94,13 +118,13 @@ def all_scores(lines: Sequence[Line]) -> Table:
 def comparisons(lines: Sequence[Line]) -> Table:
     """MetaSER minus each other method, on the same draws."""
     columns: dict[str, Callable[[Line], str]] = {
+        **({"budget": lambda line: f"equal {line['budget']}"} if any("budget" in line for line in lines) else {}),
         "target": lambda line: line["target"],
         "split": lambda line: split_name(line["split"], line["folds"]) or ABSENT,
         "data": data_name,
         "sources": lambda line: sources_name(line["sources"]),
         "method": lambda line: label(series_of(line)),
-        "minus": lambda line: label(series_of(line, "other_"))
-        + ("" if line["other_sources"] == line["sources"] else f", {sources_name(line['other_sources'])}"),
+        "minus": other_label,
         "difference": _difference,
         "interval over draws": lambda line: interval(line["difference_draws"], "+"),
         "p, paired t": lambda line: p_value(line["p_t"]),

@@ -35,8 +35,10 @@ def write_csv(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, out.getvalue())
 
 
-def comparison_section(comparisons: Sequence[Line]) -> tuple[Section, ...]:
-    """MetaSER against each other method, or no section."""
+def comparison_section(
+    comparisons: Sequence[Line], heading: str = "MetaSER against each other method"
+) -> tuple[Section, ...]:
+    """One method against each other, or no section."""
     if not comparisons:
         return ()
     explained = (
@@ -47,7 +49,7 @@ def comparison_section(comparisons: Sequence[Line]) -> tuple[Section, ...]:
         "test part is a bootstrap: what other speakers would give, or, where speakers do not allow it, other "
         "utterances of the same speakers, which is narrower than it should be.",
     )
-    return (Section("MetaSER against each other method", (*explained, tables.comparisons(comparisons))),)
+    return (Section(heading, (*explained, tables.comparisons(comparisons))),)
 
 
 def closing_sections(
@@ -75,8 +77,8 @@ def _about_scores(study: StudyConfig) -> str:
     return (
         f"Mean ± sample standard deviation over {study.seeds} draws"
         + (" (a draw's score is its mean over the folds)" if study.folds else "")
-        + f"; intervals of {study.confidence:.0%}. Over draws: Student's t, what other draws of clips would give on the "
-        "same test part. Over the test part: bootstrap over its speakers, what other speakers would give; over "
+        + f"; intervals of {study.confidence:.0%}. Over draws: Student's t, what other draws of clips would give on "
+        "the same test part. Over the test part: bootstrap over its speakers, what other speakers would give; over "
         "utterances where too few speakers say each emotion, which says so, and is too narrow for other speakers. The "
         "speaker oracle guesses each speaker's most frequent training emotion and hears nothing: on a random split a "
         "score that does not exceed it is no evidence that emotion was recognised."
@@ -93,8 +95,8 @@ def _unknown(study: StudyConfig, lines: Sequence[Line]) -> tuple[str, ...]:
     validations = {line["validation"] for line in lines}
     if "split" in validations:
         points.append(
-            "What the drawn clips alone are worth: early stopping used the labels of the target's whole validation part "
-            "besides them, for every network (the table of splits has their number)."
+            "What the drawn clips alone are worth: early stopping used the labels of the target's whole validation "
+            "part besides them, for every network (the table of splits has their number)."
         )
     if any(line["normalise"] == "speaker" for line in lines):
         points.append(

@@ -1,0 +1,24 @@
+"""Second order against FOMAML, annealed, ANIL, Meta-SGD, learned rates and Reptile, at equal episodes and equal time.
+
+What is finished is kept: a study that was stopped goes on when the same command is given again.
+
+python experiments/ablation_order.py --data_dir=data --sources=ravdess,emodb --targets=urdu --out=runs/order
+"""
+
+import shlex
+import sys
+
+from metaser_jax import cli
+from metaser_jax.config import OrderConfig
+from metaser_jax.studies.ablation_order import run_ablation_order
+
+cli.define(OrderConfig)
+
+
+def main() -> None:
+    report = run_ablation_order(cli.config(OrderConfig), command=shlex.join(["python", *sys.argv]))
+    print(f"Report with pictures: {report}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

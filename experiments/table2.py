@@ -1,0 +1,26 @@
+"""The paper's Table 2: source sets x targets x methods -> macro F1, with intervals, comparisons and a report.
+
+What is finished is kept: a study that was stopped goes on when the same command is given again.
+
+python experiments/table2.py --data_dir=data --source_sets=ravdess+emodb,ravdess,emodb --targets=urdu --out=runs/table2
+"""
+
+import shlex
+import sys
+
+from metaser_jax import cli
+from metaser_jax.config import Table2Config
+from metaser_jax.studies.table2 import run_table2
+
+cli.define(Table2Config)
+
+
+def main() -> None:
+    config = cli.config(Table2Config)
+    report = run_table2(config, command=shlex.join(["python", *sys.argv]))
+    print((report.parent / "table2.md").read_text(encoding="utf-8"))
+    print(f"Report: {report}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

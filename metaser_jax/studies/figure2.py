@@ -1,0 +1,164 @@
+"""The paper's Figure 2: macro F1 against the amount of target data, and where MetaSER crosses the others.
+
+Chopra et al., ICASSP 2021, Figure 2. NOTE: fractions as the paper's, and shots beside them; each network with its dense
+layers adapted (as the paper's baselines) and with all.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from metaser_jax.config import Figure2Config
+from metaser_jax.errors import InputError
+from metaser_jax.report import style
+from metaser_jax.report.adaptation import Band, adaptation_figure
+from metaser_jax.report.content import Content, Picture, Section, Table, run_section
+from metaser_jax.report.page import picture, write_page
+from metaser_jax.report.rows import Row
+from metaser_jax.report.series import Series, amount
+from metaser_jax.statistics import crossovers, seed_interval
+from metaser_jax.studies import tables, writing
+from metaser_jax.studies.comparison import compare_methods, to_json
+from metaser_jax.studies.lines import Line, series_of
+from metaser_jax.studies.plan import unprepared
+
+NAME = "figure2"
+TITLE = "Figure 2: macro F1 against the amount of target data"
+INTRO = """\
+Each method learned from {sources}, adapted to more and more clips of a target language, and was scored on the \
+target's whole test part, the same everywhere; draw by draw, all methods had the same clips. Beside those that learned \
+from sources stand the network from scratch, and a support vector machine on utterance statistics of the same MFCC, \
+with the target's clips alone and with the sources' recordings joined to them.
+
+"Head only" adapts the dense layers, as the paper lets TransSER and MultiSER; "all layers" is what it lets MetaSER \
+adapt. One method's head against another's whole network says who may adapt more, and not which learned better."""
+KINDS = ("fraction", "shots")
+
+
+def run_figure2(config: Figure2Config, command: str, log: Callable[[str], None] = print) -> Path:
+    """Computes what is missing and writes figure2_{fractions,shots}.{png,svg}, figure2.{json,csv} and the report.
+
+    Args:
+      command: what the user ran, for the report.
+      log: prints a line.
+
+    Returns:
+      Path of report.html.
+
+    Raises:
+      InputError: a source is not prepared, or no target is; config.out holds another study; what the runs raise.
+    """
+    missing = unprepared(config, config.sources, tables.sources_name(config.sources))
+    if missing:
+        raise InputError(f"--sources={','.join(config.sources)}: {missing.why}")
+    out = Path(config.out)
+    compared = compare_methods(config, [config.sources], log)
+    crossings = crossings_of(compared.lines)
+    writing.write_json(out / f"{NAME}.json", to_json(config, command, compared) | {"crossovers": crossings})
+    writing.write_csv(out / f"{NAME}.csv", compared.lines)
+    pictures = [one for kind in KINDS if (one := _picture(config, out, compared.rows, kind))]
+    sections = (
+        Section("Macro F1 against the amount of target data", (*pictures, *_points(compared.lines))),
+        _crossover_section(crossings),
+        *writing.comparison_section(compared.comparisons),
+        *writing.closing_sections(config, out, compared.rows, compared.lines, compared.left),
+        writing.times_section(compared.seconds),
+        run_section(command),
+    )
+    return write_page(out, Content(TITLE, INTRO.format(sources=" and ".join(config.sources)), sections))
+
+
+def crossings_of(lines: Sequence[Line]) -> list[Line]:
+    """Where MetaSER's mean meets each other method's, at each target and split, along fractions and along shots.
+
+    Returns:
+      A line for each pair of curves: where they are, whose they are, and `crossovers`, as statistics.crossovers has
+      them ("a" is MetaSER), empty where one is above the other all along, `above`: then which is, "metaser" | "other".
+    """
+    curves: dict[tuple, dict[Series, dict[float, float]]] = {}
+    for line in lines:
+        kind, value = amount(line)
+        at = curves.setdefault((line["target"], line["split"], line["folds"], kind), {})
+        at.setdefault(series_of(line), {})[value] = line["macro_f1"]
+    found = []
+    for (target, split, folds, kind), methods in curves.items():
+        for one in [key for key in methods if key.method == "metaser"]:
+            for other in [key for key in methods if key.method != "metaser"]:
+                x = sorted(methods[one].keys() & methods[other].keys())
+                if len(x) < 2:
+                    continue
+                ours, theirs = ([methods[key][value] for value in x] for key in (one, other))
+                met = crossovers(x, ours, theirs)
+                above = ("metaser" if sum(ours) > sum(theirs) else "other") if not met else None
+                found.append(
+                    {"target": target, "split": split, "folds": folds, "along": kind, "adapt": one.adapt}
+                    | {f"other_{name}": value for name, value in other._asdict().items() if name != "normalise"}
+                    | {"order": one.order, "sources": list(one.sources), "method": one.method}
+                    | {"normalise": one.normalise, "other_sources": list(other.sources)}
+                    | {"crossovers": [m._asdict() for m in met], "above": above}
+                )
+    return found
+
+
+def _crossover_section(crossings: Sequence[Line]) -> Section:
+    text = (
+        "Where the mean of MetaSER meets another method's, on straight lines between the measured amounts. A meeting "
+        "point of curves whose intervals overlap may be elsewhere with other draws."
+    )
+    body = [
+        [
+            one["target"],
+            tables.place_name(one).removeprefix(f"{one['target']}, "),
+            tables.label(series_of(one)),
+            tables.other_label(one),
+            one["along"],
+            _crossing_text(one),
+        ]
+        for one in crossings
+    ]
+    return Section("Crossover points", (text, Table(["target", "split", "method", "against", "along", "what"], body)))
+
+
+def _crossing_text(one: Line) -> str:
+    if not one["crossovers"]:
+        return f"{'MetaSER' if one['above'] == 'metaser' else 'the other'} is above all along"
+    parts = []
+    for met in one["crossovers"]:
+        where = f"at {met['x']:.3g}" if met["x"] == met["until"] else f"from {met['x']:.3g} to {met['until']:.3g}"
+        ahead = {"a": "MetaSER is above after it", "b": "the other is above after it", None: "they touch"}[met["ahead"]]
+        parts.append(f"{where} (macro F1 {met['y']:.3f}): {ahead}")
+    return "; ".join(parts)
+
+
+def _picture(config: Figure2Config, out: Path, rows: Sequence[Row], kind: str) -> Picture | None:
+    """The curves along one kind of amount, as PNG and SVG; None if no such amount was possible."""
+    shown = [row for row in rows if amount(row)[0] == kind]
+    if not shown:
+        return None
+
+    def interval(at_point: Sequence[Row]) -> tuple[float, float] | None:
+        by_seed = [[row["macro_f1"] for row in group] for _, group in groupby(sorted(at_point, key=_seed), _seed)]
+        found = seed_interval([sum(scores) / len(scores) for scores in by_seed], config.confidence).interval
+        return found and (found.low, found.high)
+
+    band = Band(f"{config.confidence:.0%} interval for the mean over draws", interval, dots=False)
+    figure = adaptation_figure(shown, band)
+    name = f"{NAME}_{'fractions' if kind == 'fraction' else 'shots'}"
+    style.save(figure, out / f"{name}.svg")
+    against = "the fraction of the training part" if kind == "fraction" else "clips per emotion"
+    return picture(out, f"{name}.png", f"Macro F1 on the test part against {against}.", figure)
+
+
+def _seed(row: Row) -> int:
+    return row["seed"]
+
+
+def _points(lines: Sequence[Line]) -> list[Table | str]:
+    """The points of the curves: a table for each target, split and kind of amount."""
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for line in lines:
+        groups.setdefault((tables.place_name(line), amount(line)[0]), []).append(line)
+    found: list[Table | str] = []
+    for (place, kind), group in groups.items():
+        found += [f"{place}, along {kind}:", tables.by_amount(group)]
+    return found

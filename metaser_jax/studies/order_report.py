@@ -1,0 +1,145 @@
+"""The report of the ablation: score against training time, and the table beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metaser_jax.config import OrderConfig
+from metaser_jax.report import style
+from metaser_jax.report.content import Section, Table
+from metaser_jax.report.page import picture
+from metaser_jax.report.rows import Row
+from metaser_jax.studies import tables, writing
+from metaser_jax.studies.lines import Line
+from metaser_jax.studies.plan import Left
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TITLE = "Which meta-gradient: second order against first, annealed, ANIL, Meta-SGD, learned rates and Reptile"
+NAMES = {
+    "second": "second order",
+    "first": "first order (FOMAML)",
+    "annealed": "annealed, first then second",
+    "anil": "ANIL",
+    "meta_sgd": "Meta-SGD",
+    "layer_rates": "learned layer rates",
+    "reptile": "Reptile",
+}
+_BUDGETS = {"episodes": "equal episodes", "time": "equal time"}
+# Okabe & Ito (2008).
+_COLOURS = ("#0072B2", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#555555")
+
+
+def intro(config: OrderConfig, episodes: int) -> str:
+    return (
+        f"Each variant was meta-trained on {' and '.join(config.sources)} for {episodes} episodes, and then anew for "
+        "as many episodes as fit into the time that second order took (equal time). From both it was fine-tuned on "
+        "the target's clips, all in the same way and with the same clips draw by draw, and scored on the whole test "
+        "part.\n\n"
+        "Inner and outer learning rates are the preset's for all of them: another rate may suit another variant "
+        "better. Learned inner rates stay behind, since fine-tuning has an optimizer of its own."
+    )
+
+
+def sections(
+    config: OrderConfig,
+    out: Path,
+    lines: Sequence[Line],
+    comparisons: Sequence[Line],
+    rows: Sequence[Row],
+    left: Sequence[Left],
+) -> tuple[Section, ...]:
+    """Everything between the introduction and what was run; saves the pictures.
+
+    Args:
+      rows: those of equal episodes.
+    """
+    figure = time_figure(lines, config.confidence)
+    style.save(figure, out / "ablation_order.svg")
+    caption = "Macro F1 on the test part against the seconds of meta-training, without compilation."
+    shown = picture(out, "ablation_order.png", caption, figure)
+    tabled = [
+        Section(place, (table_of(list(group)),)) for place, group in groupby(sorted_by_place(lines), tables.place_name)
+    ]
+    return (
+        Section("Score against training time", (shown, _COSTS)),
+        *tabled,
+        *writing.comparison_section(comparisons, "Second order against each other variant"),
+        *writing.closing_sections(config, out, rows, lines, left),
+    )
+
+
+_COSTS = (
+    "Seconds per episode are the median over a run's intervals, without compilation and validation, and depend on "
+    "what else the machine did. Memory is XLA's temporary memory for the program of an interval of episodes, on each "
+    "device; parameters and corpora come on top, the same for all."
+)
+
+
+def sorted_by_place(lines: Sequence[Line]) -> list[Line]:
+    return sorted(lines, key=tables.place_name)
+
+
+def table_of(lines: Sequence[Line]) -> Table:
+    """A row for each variant and budget, a column of scores for each amount of data; lines are of one place."""
+    amounts = list(dict.fromkeys(tables.data_name(line) for line in lines))
+    header = ["variant", "budget", "episodes", "s per episode", "training", "compilation", "memory", *amounts]
+    groups: dict[tuple[str, str], dict[str, Line]] = {}
+    for line in lines:
+        groups.setdefault((line["variant"], line["budget"]), {})[tables.data_name(line)] = line
+    body = []
+    for (variant, budget), by_amount in groups.items():
+        one = next(iter(by_amount.values()))
+        memory = "not known" if one["temp_bytes"] is None else f"{one['temp_bytes'] / 2**20:.1f} MiB"
+        cost = [str(one["episodes"]), f"{one['seconds_per_episode']:.3f}", f"{one['training_seconds']:.0f} s"]
+        cost += [f"{one['compile_seconds']:.1f} s", memory]
+        scores = [tables.scored(by_amount[data]) if data in by_amount else tables.NONE for data in amounts]
+        body.append([NAMES[variant], _BUDGETS[budget], *cost, *scores])
+    body.sort(key=lambda row: (list(NAMES.values()).index(row[0]), row[1]))
+    oracles = [next(line["speaker_oracle_macro_f1"] for line in lines if tables.data_name(line) == d) for d in amounts]
+    empty = [""] * 6
+    body.append(["speaker oracle (hears nothing)", *empty, *(f"{oracle:.3f}" for oracle in oracles)])
+    return Table(header, body)
+
+
+def time_figure(lines: Sequence[Line], confidence: float) -> Figure:
+    """Panels of target, split and amount: filled at equal episodes, open at equal time, bars: interval over draws."""
+    from matplotlib.lines import Line2D
+
+    panels: dict[tuple[str, str], list[Line]] = {}
+    for line in lines:
+        panels.setdefault((tables.place_name(line), tables.data_name(line)), []).append(line)
+    figure, grid = style.panel_grid(len(panels), "macro F1 on the test part", alone=(6.8, 4.0), height=3.4, frame=1.6)
+    colours = dict(zip(NAMES, _COLOURS, strict=True))
+    for axes, ((place, data), panel) in zip(grid, panels.items(), strict=True):
+        for variant in NAMES:
+            points = [line for line in panel if line["variant"] == variant]
+            at, scores = ([line[name] for line in points] for name in ("training_seconds", "macro_f1"))
+            axes.plot(at, scores, color=colours[variant], linewidth=1, zorder=2)
+            for line in points:
+                score, x = line["macro_f1"], line["training_seconds"]
+                low, high = line["draws"] or (score, score)
+                filled = colours[variant] if line["budget"] == "episodes" else "white"
+                look = {"color": colours[variant], "markerfacecolor": filled, "capsize": 3, "zorder": 3}
+                axes.errorbar([x], [score], yerr=[[score - low], [high - score]], fmt="o", **look)
+        axes.set_title(style.plain(f"{place}\n{data}"), fontsize=style.NORMAL)
+        axes.set_xlabel("seconds of meta-training", fontsize=style.NORMAL)
+        axes.set_xlim(left=0)
+        axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
+        axes.set_axisbelow(True)
+        style.despine(axes)
+    there = {line["variant"] for line in lines}
+    handles = [
+        Line2D([], [], color=colours[variant], marker="o", label=NAMES[variant])
+        for variant in NAMES
+        if variant in there
+    ]
+    for name, face in (("equal episodes", style.GREY), ("equal time", "white")):
+        handles.append(Line2D([], [], color=style.GREY, marker="o", markerfacecolor=face, linestyle="", label=name))
+    figure.suptitle(f"Score against training time\nbar: {confidence:.0%} interval over draws", fontsize=style.LARGE)
+    style.legend_below(figure, handles)
+    return figure

@@ -1,0 +1,36 @@
+"""Fake corpora under real names, and tiny networks: a study in seconds."""
+
+import pytest
+from fakes import fake_corpus
+
+from metaser_jax import InputError, datasets, presets
+
+CORPORA = {
+    "ravdess": fake_corpus("ravdess", per_emotion=20, noise=1.0),
+    "emodb": fake_corpus("emodb", per_emotion=24, seed=1, noise=1.0),
+    "urdu": fake_corpus("urdu", per_emotion=20, seed=2, noise=1.5),
+}
+TINY = {"hidden_dim": 4, "pooling": "mean", "normalise": "corpus"}
+
+
+def load(name, data_dir):
+    if name not in CORPORA:
+        raise InputError(f"{name} is not prepared")
+    return CORPORA[name]
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """ravdess, emodb and urdu are prepared, and the recommended presets are for networks of four hidden units."""
+    monkeypatch.setattr(datasets, "load", load)
+    monkeypatch.setattr(datasets, "is_prepared", lambda name, data_dir: name in CORPORA)
+    changes = {
+        "META_TRAIN": {"shots": 2, "queries": 2, "tasks_per_episode": 2, "episodes": 4, "log_every": 2},
+        "PRETRAIN": {"max_epochs": 2, "log_every": 1, "batch_size": 8},
+        "FINETUNE": {"max_epochs": 3, "patience": 2},
+    }
+    for name, values in changes.items():
+        preset = getattr(presets, name)["recommended"] | TINY | values
+        if name == "META_TRAIN":
+            preset["checkpoint_every"] = 2
+        monkeypatch.setitem(getattr(presets, name), "recommended", preset)
