@@ -53,6 +53,8 @@ def method_name(key: Series) -> str:
 def series_names(keys: Sequence[Series]) -> dict[Series, str]:
     """Names for a legend: the method, and of the rest what is not the same for all."""
     several_adapt, several_sources, several_normalise = varying(keys)
+    # Of a method that has learned from sources in one line and from none in another.
+    with_sources, alone = ({key.method for key in keys if bool(key.sources) == any_} for any_ in (True, False))
     names = {}
     for key in sorted(set(keys), key=series_order):
         parts = [method_name(key)]
@@ -60,6 +62,8 @@ def series_names(keys: Sequence[Series]) -> dict[Series, str]:
             parts.append(ADAPT_NAMES.get(key.adapt, key.adapt))
         if several_sources and key.sources:
             parts.append("from " + " + ".join(key.sources))
+        elif key.method in with_sources & alone:
+            parts.append("with the sources" if key.sources else "target alone")
         if several_normalise and key.normalise:
             parts.append(f"normalise {key.normalise}")
         names[key] = ", ".join(parts)

@@ -92,13 +92,15 @@ def _compile(config: MetaTrainConfig, trainer: Trainer, ready: list[Ready], log:
     valid_tasks = mesh.size * math.ceil(VALIDATION_TASKS / mesh.size)  # as many on every device
     valid_shape = {"tasks": valid_tasks, "shots": config.shots, "queries": valid_queries}
     valid_episode = jax.jit(lambda: episodes.sample(key_valid, sources, **valid_shape, query_bank=held_out))()
-    state, sources, valid_episode = parallel.replicate((trainer.state, sources, valid_episode), mesh)
+    on_devices = (trainer.state, sources, valid_episode, key_train)
+    state, sources, valid_episode, key_train = parallel.replicate(on_devices, mesh)
 
-    def interval(state, n, sources):
+    # The key is an argument, as all that differs between seeds: their programs are the same.
+    def interval(state, n, sources, key):
         def sample(key):
             return episodes.sample(key, sources, **shape)
 
-        return run_interval(trainer.learner, trainer.loss_fn, trainer.optimizer, sample, key_train, state, n)
+        return run_interval(trainer.learner, trainer.loss_fn, trainer.optimizer, sample, key, state, n)
 
     def validate(meta_params, episode):
         def of_tasks(episode, meta_params):
@@ -108,14 +110,16 @@ def _compile(config: MetaTrainConfig, trainer: Trainer, ready: list[Ready], log:
 
     start = time.perf_counter()
     options = {"compiler_options": parallel.compiler_options()}
-    compiled_interval = jax.jit(interval, donate_argnums=0, **options).lower(state, jnp.int32(1), sources).compile()
+    compiled_interval = (
+        jax.jit(interval, donate_argnums=0, **options).lower(state, jnp.int32(1), sources, key_train).compile()
+    )
     compiled_validate = jax.jit(validate, **options).lower(state.meta_params, valid_episode).compile()
     seconds = time.perf_counter() - start
     log(f"Compiled in {seconds:.1f} s for {parallel.describe(mesh)}.")
     measured = measured_of(compiled_interval, seconds, parallel.describe(mesh))
     write_text(Path(config.run_dir) / MEASURED, json.dumps(measured, indent=2) + "\n")
     return (
-        lambda state, n: compiled_interval(state, jnp.int32(n), sources),
+        lambda state, n: compiled_interval(state, jnp.int32(n), sources, key_train),
         lambda state: compiled_validate(state.meta_params, valid_episode),
         state,
     )

@@ -98,12 +98,15 @@ def fitting(second: Cost, variant: Cost, multiple: int) -> int:
 
 
 def cost_of(runs: tuple[MetaTrainConfig, ...]) -> Cost:
-    """The cost of finished runs that differ in their seeds: the mean of seconds, the most memory."""
+    """The cost of finished runs that differ in their seeds: mean seconds per episode, most memory.
+
+    Compilation is that of the run that compiled: others found its program, as may a run of another study.
+    """
     costs = [read_cost(run.run_dir, [run.anneal_episodes] if run.anneal_episodes else []) for run in runs]
     memory = [cost.temp_bytes for cost in costs]
     return costs[0]._replace(
         seconds=sum(cost.seconds for cost in costs) / len(costs),
-        compile_seconds=sum(cost.compile_seconds for cost in costs) / len(costs),
+        compile_seconds=max(cost.compile_seconds for cost in costs),
         temp_bytes=None if None in memory else max(memory),
     )
 

@@ -4,16 +4,20 @@ OUT/cells/KEY/ holds a finished cell: results.jsonl and predictions.npz as finet
 it is of, and the seconds that it took). It is written beside and renamed, so it is there as a whole or not at all.
 """
 
+import contextlib
 import json
 import re
 import shutil
 import statistics
+import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+from jax.experimental.compilation_cache import compilation_cache
 from tqdm import tqdm
 
 from metaser_jax.corpus import Corpus
@@ -98,6 +102,19 @@ def run_cells(out: Path, cells: Sequence[Cell], log: Callable[[str], None] = pri
     if len(missing) < len(cells):
         log(f"{len(cells) - len(missing)} of {len(cells)} cells in {folder} are finished already.")
     clock = _Clock((cell.kind, _seconds(folder, cell)) for cell in cells if cell not in missing)
+    with _shared_programs():
+        _compute(folder, missing, runs, clock, len(cells), log)
+    return [_read(folder, cell) for cell in cells]
+
+
+def _compute(
+    folder: Path,
+    missing: Sequence[Cell],
+    runs: dict[str, Run],
+    clock: "_Clock",
+    cells: int,
+    log: Callable[[str], None],
+) -> None:
     waiting = [job.kind for job in (*runs.values(), *missing)]
     layout = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}{postfix}"
     with tqdm(total=len(waiting), desc="study", bar_format=layout, dynamic_ncols=True, disable=not waiting) as bar:
@@ -112,7 +129,7 @@ def run_cells(out: Path, cells: Sequence[Cell], log: Callable[[str], None] = pri
             bar.update()
             return result, seconds
 
-        done = len(cells) - len(missing)
+        done = cells - len(missing)
         for cell in missing:
             try:
                 for run in [runs.pop(run.key) for run in cell.needs if run.key in runs]:
@@ -120,10 +137,24 @@ def run_cells(out: Path, cells: Sequence[Cell], log: Callable[[str], None] = pri
                 (corpus, outcomes), seconds = timed(cell.key, cell.kind, cell.compute)
                 _write(folder, cell, corpus, outcomes, seconds)
             except KeyboardInterrupt:
-                log(f"{done} of {len(cells)} cells are finished and kept; the same command goes on with {cell.key}.")
+                log(f"{done} of {cells} cells are finished and kept; the same command goes on with {cell.key}.")
                 raise
             done += 1
-    return [_read(folder, cell) for cell in cells]
+
+
+@contextlib.contextmanager
+def _shared_programs() -> Iterator[None]:
+    """Runs whose programs are the same, those of another seed say, compile them once: by jax's cache on disk."""
+    if jax.config.jax_compilation_cache_dir is not None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="metaser_jax_programs_") as place:
+        jax.config.update("jax_compilation_cache_dir", place)
+        try:
+            yield
+        finally:
+            jax.config.update("jax_compilation_cache_dir", None)
+            compilation_cache.reset_cache()
 
 
 def _is_finished(folder: Path, cell: Cell) -> bool:

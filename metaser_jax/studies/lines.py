@@ -104,7 +104,9 @@ def flat(line: Mapping[str, Any]) -> dict[str, Any]:
         if name in INTERVALS:
             cells |= dict(zip((f"{name}_low", f"{name}_high"), value or (None, None), strict=True))
         elif name not in ("confusion", "emotions"):
-            cells[name] = " ".join(map(str, value)) if isinstance(value, list) else value
+            # As --source_sets takes them.
+            joint = "+" if name.endswith("sources") else " "
+            cells[name] = joint.join(map(str, value)) if isinstance(value, list) else value
     return cells
 
 

@@ -64,7 +64,7 @@ def unprepared(study: StudyConfig, names: Sequence[str], what: str) -> Left | No
         f"--data_dir={study.data_dir}"
     )
     short = NOT_PREPARED if len(names) == 1 else f"{NOT_PREPARED}: {', '.join(missing)}"
-    return Left(what, short, f"{', '.join(missing)} not prepared in {study.data_dir}. To prepare: {command}")
+    return Left(what, short, f"not prepared in {study.data_dir}: {', '.join(missing)}. To prepare: {command}")
 
 
 def places(study: StudyConfig, targets: Sequence[str]) -> tuple[list[Place], list[Left]]:

@@ -71,7 +71,7 @@ def _sections(config: Table2Config, compared: Compared) -> tuple[Section, ...]:
     shown = {line["target"] for line in compared.lines}
     for target in config.targets:
         if target not in shown:
-            why = " ".join(f"{one.what}: {one.why}" for one in compared.left if one.what.split(",")[0] == target)
+            why = " ".join(one.why for one in compared.left if one.what.split(",")[0] == target)
             found.append(Section(f"{target}: {compared.skipped.get(((), target), 'left out')}", (why,)))
     return tuple(found)
 

@@ -4,9 +4,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from metaser_jax.report.content import Table
-from metaser_jax.report.series import ADAPT_NAMES, Series, amount, amount_name, method_name, series_order, split_name
+from metaser_jax.report.series import (
+    ADAPT_NAMES,
+    Series,
+    amount,
+    amount_name,
+    method_name,
+    series_names,
+    series_order,
+    split_name,
+)
 from metaser_jax.report.tables import ABSENT, SCORE_NAMES
 from metaser_jax.studies.lines import Line, series_of
+from metaser_jax.studies.methods import SVM
 from metaser_jax.studies.plan import Left
 
 NONE = "-"
@@ -42,9 +52,11 @@ def label(key: Series) -> str:
 
 
 def other_label(line: Mapping[str, Any]) -> str:
-    """The other method of a comparison; its sources where they are not the first one's."""
-    name = label(series_of(line, "other_"))
-    return name if line["other_sources"] == line["sources"] else f"{name}, {sources_name(line['other_sources'])}"
+    """The other method of a comparison, whose sources are the first one's or none."""
+    other = series_of(line, "other_")
+    return (
+        f"{label(other)}, {'with the sources' if other.sources else ALONE}" if other.method == "svm" else label(other)
+    )
 
 
 def sources_name(sources: Iterable[str]) -> str:
@@ -79,18 +91,12 @@ def by_sources(lines: Sequence[Line], sets: Sequence[tuple[str, ...]], left: Map
 def by_amount(lines: Sequence[Line]) -> Table:
     """The points of one picture's panel: a row for each amount, a column for each method."""
     cells = {(series_of(line), data_name(line)): line for line in lines}
-    methods = sorted({key for key, _ in cells}, key=series_order)
-    several = {key.sources for key in methods if key.method == "svm"}
-
-    def name(key: Series) -> str:
-        of_several = key.method == "svm" and len(several) > 1
-        return label(key) + (f", {'with sources' if key.sources else ALONE}" if of_several else "")
-
+    names = series_names(list({key for key, _ in cells}))
     body = []
     for data in dict.fromkeys(data_name(line) for line in lines):
         oracle = next(_oracle(line) for line in lines if data_name(line) == data)
-        body.append([data, *(scored(cells[m, data]) if (m, data) in cells else NONE for m in methods), oracle])
-    return Table(["data", *map(name, methods), SCORE_NAMES["speaker_oracle_macro_f1"]], body)
+        body.append([data, *(scored(cells[m, data]) if (m, data) in cells else NONE for m in names), oracle])
+    return Table(["data", *names.values(), SCORE_NAMES["speaker_oracle_macro_f1"]], body)
 
 
 def all_scores(lines: Sequence[Line]) -> Table:
