@@ -34,7 +34,7 @@ def sequential(
       Episode with half of each task's utterances as support and half as query: x [tasks, batch_size / tasks / 2, time,
       coef], in the order of the stream within (task, support before query).
     """
-    rows, y = _utterances(key, bank, source, step * batch_size + jnp.arange(batch_size, dtype=jnp.int32))
+    rows, y = _utterances(key, bank, source, jnp.asarray(step, jnp.int32) * batch_size, batch_size)
     half = batch_size // tasks // 2
     x, y = (a.reshape(tasks, 2 * half, *a.shape[1:]) for a in (bank.x[rows], y))
     return Episode(Batch(x[:, :half], y[:, :half]), Batch(x[:, half:], y[:, half:]))
@@ -71,22 +71,22 @@ def epoch_steps(bank: Bank, sources: Sequence[int], batch_size: int) -> int:
     return len(sources) * math.ceil(largest / batch_size)
 
 
-def _utterances(key: jax.Array, bank: Bank, source: jax.Array | int, position: jax.Array):
-    """(rows of bank.x, classes) at consecutive positions of a source's stream, [n] int32 each."""
+def _utterances(key: jax.Array, bank: Bank, source: jax.Array | int, first: jax.Array, number: int):
+    """(rows of bank.x, classes) at `number` positions of a source's stream, from `first` on: [number] int32 each."""
     table, count = bank.table[source], bank.count[source]
     slots = table.shape[1]
     real = (jnp.arange(slots) < count[:, None]).reshape(-1)
     n = jnp.sum(count)
-    which, offset = position // n, position % n
+    position = first + jnp.arange(number, dtype=jnp.int32)
     key = jax.random.fold_in(key, source)
 
-    def fill(number: jax.Array, drawn: jax.Array) -> jax.Array:
-        # Padding gets the lowest number, so the first n of the order are utterances.
-        score = (jax.random.bits(jax.random.fold_in(key, number), real.shape, jnp.uint32) >> 1).astype(jnp.int32)
+    def fill(k: jax.Array, drawn: jax.Array) -> jax.Array:
+        # Padding gets the lowest score, so the first n of the order are utterances.
+        score = (jax.random.bits(jax.random.fold_in(key, k), real.shape, jnp.uint32) >> 1).astype(jnp.int32)
         order = jnp.argsort(jnp.where(real, score, -1), descending=True).astype(jnp.int32)
-        return jnp.where(which == number, order[offset], drawn)
+        return jnp.where(position // n == k, order[position % n], drawn)
 
-    drawn = jax.lax.fori_loop(which[0], which[-1] + 1, fill, jnp.zeros_like(position))
+    drawn = jax.lax.fori_loop(first // n, (first + number - 1) // n + 1, fill, jnp.zeros_like(position))
     return table.reshape(-1)[drawn], drawn // slots
 
 

@@ -80,7 +80,9 @@ def next_stage(state: PretrainState, optimizer: optax.GradientTransformation) ->
     )
 
 
-def stopped(epoch: jax.Array | int, best_epoch: jax.Array | int, max_epochs: int, patience: int) -> jax.Array | bool:
+def stopped(
+    epoch: jax.Array | int, best_epoch: jax.Array | int, max_epochs: jax.Array | int, patience: jax.Array | int
+) -> jax.Array | bool:
     """Whether a stage is over after `epoch` of its epochs."""
     return (epoch >= max_epochs) | (epoch - best_epoch >= patience)
 
@@ -95,8 +97,8 @@ def run_epochs(
     epochs: jax.Array,
     *,
     steps: jax.Array | int,
-    max_epochs: int,
-    patience: int,
+    max_epochs: jax.Array | int,
+    patience: jax.Array | int,
     augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
 ) -> tuple[PretrainState, EpochInfo]:
     """Trains for `epochs` epochs, or until the stage is over. To be jitted; the number is traced.
@@ -112,7 +114,7 @@ def run_epochs(
       state: where to go on from.
       epochs: scalar int32, at least 1.
       steps: of an epoch, scalar int32.
-      max_epochs, patience: end a stage, see `stopped`.
+      max_epochs, patience: end a stage, see `stopped`; scalar int32.
       augment: (key, x [n, time, coef]) -> x, applied to each minibatch and never to the validation part.
     """
     key_batches, key_augment = jax.random.split(jax.random.fold_in(key, state.stage))

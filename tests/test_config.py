@@ -5,9 +5,11 @@ import dataclasses
 import pytest
 
 from metaser_jax import InputError, presets
-from metaser_jax.config import DemoConfig, FinetuneConfig, MetaTrainConfig, PrepareConfig
+from metaser_jax.config import DemoConfig, FinetuneConfig, MetaTrainConfig, PrepareConfig, PretrainConfig
 
 TRAIN = {"data_dir": "d", "sources": ("a",), "run_dir": "r"}
+PRE = TRAIN | {"method": "multiser"}
+CYCLICAL = PRE | {"schedule": "cyclical", "base_lr": 1e-5, "lr": 1e-4, "half_cycle": 10}
 TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 5}
 
 
@@ -37,6 +39,23 @@ TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 
         ),
         (MetaTrainConfig, TRAIN | {"chunk": -2}, "--chunk: got -2"),
         (MetaTrainConfig, TRAIN | {"devices": -1}, "--devices: got -1"),
+        (PretrainConfig, PRE | {"method": "transer"}, "--method: got 'transer'.*Did you mean 'transser'"),
+        (PretrainConfig, PRE | {"sources": ()}, "--sources: got"),
+        (PretrainConfig, PRE | {"sources": ("a", "a")}, "each corpus once"),
+        (PretrainConfig, PRE | {"lr": 0.0}, "--lr: got 0.0"),
+        (PretrainConfig, PRE | {"base_lr": 1e-5}, "--base_lr: got 1e-05, expected .* and 0 without"),
+        (PretrainConfig, PRE | {"half_cycle": 9}, "--half_cycle: got 9, expected 1 or more with --schedule=cyclical"),
+        (PretrainConfig, CYCLICAL | {"base_lr": 0.0}, "--base_lr: got 0.0, expected a number above 0"),
+        (PretrainConfig, CYCLICAL | {"base_lr": 1e-3}, "--base_lr: got 0.001, expected .* at most --lr=0.0001"),
+        (PretrainConfig, CYCLICAL | {"half_cycle": 0}, "--half_cycle: got 0"),
+        (PretrainConfig, PRE | {"weight_decay": 0.1}, "--weight_decay: got 0.1, expected .* and 0 without"),
+        (PretrainConfig, PRE | {"optimizer": "adamw"}, "--weight_decay: got 0.0, expected a number above 0"),
+        (PretrainConfig, PRE | {"batch_size": 7}, "--batch_size: got 7, expected an even number"),
+        (PretrainConfig, PRE | {"devices": 3}, "--devices: got 3, expected a divisor of 32, half of --batch_size"),
+        (PretrainConfig, PRE | {"devices": -1}, "--devices: got -1"),
+        (PretrainConfig, PRE | {"patience": 0}, "--patience: got 0, expected 1 or more"),
+        (PretrainConfig, PRE | {"chunk": -2}, "--chunk: got -2"),
+        (PretrainConfig, PRE | {"checkpoint_every": 7}, "a multiple of --log_every=5"),
         (FinetuneConfig, TUNE | {"split_seed": -1}, "--split_seed"),
         (
             FinetuneConfig,
@@ -71,12 +90,13 @@ def test_bad_values(config, values, message):
     ("config", "settings"),
     [
         *((MetaTrainConfig, preset) for preset in (*presets.META_TRAIN.values(), presets.DEMO_META_TRAIN)),
+        *((PretrainConfig, preset) for preset in presets.PRETRAIN.values()),
         *((FinetuneConfig, preset) for preset in (*presets.FINETUNE.values(), presets.DEMO_FINETUNE)),
     ],
 )
 def test_presets_are_valid(config, settings):
     assert settings.keys() <= {field.name for field in dataclasses.fields(config)}
-    config(**(TRAIN if config is MetaTrainConfig else TUNE) | settings)
+    config(**{MetaTrainConfig: TRAIN, PretrainConfig: PRE, FinetuneConfig: TUNE}[config] | settings)
 
 
 def test_the_papers_numbers():
@@ -87,3 +107,6 @@ def test_the_papers_numbers():
     baseline = FinetuneConfig(**TUNE | presets.FINETUNE["paper_baseline"])
     assert (baseline.schedule, baseline.base_lr, baseline.lr, baseline.adapt) == ("cyclical", 2e-5, 1e-4, "head")
     assert (baseline.batch_size, baseline.max_epochs, baseline.validation) == (64, 2500, "split")
+    baseline = PretrainConfig(**PRE | presets.PRETRAIN["paper"])
+    assert (baseline.schedule, baseline.base_lr, baseline.lr) == ("cyclical", 2e-5, 1e-4)
+    assert (baseline.batch_size, baseline.max_epochs, baseline.pooling) == (64, 1000, "last")

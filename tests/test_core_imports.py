@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-CORE = ("types", "lstm", "models", "losses", "bank", "episodes", "meta.maml", "training", "finetuning")
+CORE = (
+    *("types", "lstm", "models", "losses", "bank", "batches", "episodes", "meta.maml", "meta.supervised"),
+    *("schedules", "training", "pretraining", "finetuning"),
+)
 ABSENT = ("tensorflow_datasets", "librosa", "soundfile", "sklearn", "matplotlib", "tqdm", "array_record")
 
 

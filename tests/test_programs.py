@@ -54,6 +54,15 @@ def test_prepare_meta_train_finetune(tmp_path):
     assert "±" in said
     assert rows[0]["split_digest"] in said
 
+    pretrained = f"{tmp_path}/pretrained"
+    said = succeeds(
+        "pretrain",
+        *(f"--data_dir={data}", "--method=multiser", "--sources=demo_english", f"--run_dir={pretrained}"),
+        *("--hidden_dim=4", "--max_epochs=2", "--log_every=1", "--checkpoint_every=1", "--preset=paper"),
+    )
+    assert f"--init={pretrained}" in said
+    assert len(Path(pretrained, "metrics.jsonl").read_text().splitlines()) == 2
+
     failed = run(
         "finetune", f"--data_dir={data}", f"--init={meta}", "--target=demo_urdo", "--shots=2", f"--out={tuned}2"
     )
@@ -62,7 +71,7 @@ def test_prepare_meta_train_finetune(tmp_path):
     assert "Traceback" not in failed.stderr
 
 
-@pytest.mark.parametrize("program", ["meta_train", "finetune"])
+@pytest.mark.parametrize("program", ["meta_train", "pretrain", "finetune"])
 def test_a_mistyped_flag_lists_the_valid_ones(program):
     failed = run(program, "--sead=1")
     assert failed.returncode == 2

@@ -1,16 +1,18 @@
 """Where an adaptation starts: a run's checkpoint, or random parameters."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jax
 
 from metaser_jax.checkpoints import Checkpoints
-from metaser_jax.config import HOW, FinetuneConfig, MetaTrainConfig, ModelConfig
-from metaser_jax.errors import InputError
+from metaser_jax.config import HOW, FinetuneConfig, MetaTrainConfig, ModelConfig, PretrainConfig
+from metaser_jax.errors import InputError, check_choice
 from metaser_jax.losses import cross_entropy
-from metaser_jax.runs.run_dir import read_config
+from metaser_jax.runs.pretrain import progress
+from metaser_jax.runs.pretrainer import make_state
+from metaser_jax.runs.run_dir import CONFIG, read_config
 from metaser_jax.runs.trainer import make_learner, make_model, make_trainer
 from metaser_jax.types import Params
 
@@ -24,6 +26,54 @@ class Init(NamedTuple):
     source: dict[str, Any]
 
 
+class _Kind(NamedTuple):
+    """How the runs of a program are read.
+
+    Attributes:
+      config: class of its configuration.
+      program: its name, for messages.
+      restore: (config, Checkpoints) -> (params, fields of Init.source besides method, sources and init_seed).
+    """
+
+    config: type[MetaTrainConfig] | type[PretrainConfig]
+    program: str
+    restore: Callable[[Any, Checkpoints], tuple[Params, dict[str, Any]]]
+
+
+def _restore_meta_trained(config: MetaTrainConfig, checkpoints: Checkpoints) -> tuple[Params, dict[str, Any]]:
+    best = checkpoints.best()
+    # Shapes alone: initial parameters would be computed only to be replaced.
+    state = checkpoints.restore(best, jax.eval_shape(lambda: make_trainer(config).state))
+    learner = make_learner(config, cross_entropy(make_model(config).apply))
+    order = None if config.algorithm == "reptile" else config.order
+    # Learned inner rates stay behind: fine-tuning has an optimizer of its own.
+    known = {"order": order, "inner_steps": config.inner_steps, "init_episode": best}
+    return learner.params(state.meta_params), known
+
+
+def _restore_pretrained(config: PretrainConfig, checkpoints: Checkpoints) -> tuple[Params, dict[str, Any]]:
+    # The latest: every checkpoint has the best parameters of its stage, and the last stage's are those that count.
+    latest = checkpoints.latest()
+    state = None if latest is None else checkpoints.restore(latest, jax.eval_shape(lambda: make_state(config)))
+    at = state and progress(config, state)
+    if not (at and at.finished):
+        where = f"epoch {at.epoch} of {' and '.join(at.sources)}" if at else "its start"
+        raise InputError(
+            f"{config.run_dir} has not finished: its last checkpoint is at {where}. Run experiments/pretrain.py again "
+            "with the same flags; it goes on from there."
+        )
+    return state.best_params, {"order": None, "inner_steps": None, "init_episode": at.total_best_epoch}
+
+
+_META_TRAINED = _Kind(MetaTrainConfig, "meta_train.py", _restore_meta_trained)
+_PRETRAINED = _Kind(PretrainConfig, "pretrain.py", _restore_pretrained)
+# By the method in config.json.
+_KINDS = {
+    **dict.fromkeys(("metaser", "anil", "meta_sgd", "layer_rates", "reptile"), _META_TRAINED),
+    **dict.fromkeys(("transser", "multiser"), _PRETRAINED),
+}
+
+
 def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[FinetuneConfig, Init]:
     """Loads the checkpoint that --init names; the network and its input are then the checkpoint's.
 
@@ -35,16 +85,7 @@ def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[Finetu
     """
     if config.init == SCRATCH:
         return config, Init(None, {"method": SCRATCH, "order": None, "sources": [], "inner_steps": None})
-    saved = read_config(config.init)
-    names = {field.name for field in dataclasses.fields(MetaTrainConfig)} - set(HOW)
-    missing = sorted((names | {"method"}) - saved.keys())
-    if missing:
-        raise InputError(f"{config.init}: config.json lacks {', '.join(missing)}, expected what meta_train.py wrote.")
-    values = {name: tuple(saved[name]) if isinstance(saved[name], list) else saved[name] for name in names}
-    try:
-        train_config = MetaTrainConfig(**values)
-    except TypeError as error:
-        raise InputError(f"{config.init}: config.json has a value of a wrong type: {error}.") from error
+    kind, train_config, method = _read(config.init)
     of_model = {field.name for field in dataclasses.fields(ModelConfig)} - set(HOW)
     model = {name: getattr(train_config, name) for name in of_model}
     for name in sorted(set(given) & model.keys()):
@@ -58,15 +99,27 @@ def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[Finetu
             f"--target={config.target} is one of the sources of {config.init} ({', '.join(train_config.sources)}): "
             "its test part would be scored by a model that has learned from it. Give a corpus that is not among them."
         )
-    # Shapes alone: initial parameters would be computed only to be replaced.
-    like = jax.eval_shape(lambda: make_trainer(train_config).state)
     with Checkpoints(config.init, read_only=True) as checkpoints:
-        best = checkpoints.best()
-        state = checkpoints.restore(best, like)
-    source = {name: saved[name] for name in ("method", "order", "sources", "inner_steps")}
-    if train_config.algorithm == "reptile":
-        source["order"] = None
-    source |= {"init_episode": best, "init_seed": train_config.seed}
-    learner = make_learner(train_config, cross_entropy(make_model(train_config).apply))
-    # Learned inner rates stay behind: fine-tuning has an optimizer of its own.
-    return dataclasses.replace(config, **model), Init(learner.params(state.meta_params), source)
+        params, known = kind.restore(train_config, checkpoints)
+    source = {"method": method, "sources": list(train_config.sources)} | known | {"init_seed": train_config.seed}
+    return dataclasses.replace(config, **model), Init(params, source)
+
+
+def _read(run_dir: str) -> tuple[_Kind, MetaTrainConfig | PretrainConfig, str]:
+    """What config.json of a run says: the kind of run, its configuration, its method."""
+    saved = read_config(run_dir)
+
+    def check(names: set[str], program: str) -> None:
+        missing = sorted(names - saved.keys())
+        if missing:
+            raise InputError(f"{run_dir}: {CONFIG} lacks {', '.join(missing)}, expected what {program} wrote.")
+
+    check({"method", "sources"}, "meta_train.py or pretrain.py")
+    kind = _KINDS[check_choice(f"{run_dir}: method in {CONFIG}", str(saved["method"]), _KINDS)]
+    names = {field.name for field in dataclasses.fields(kind.config)} - set(HOW)
+    check(names, kind.program)
+    values = {name: tuple(saved[name]) if isinstance(saved[name], list) else saved[name] for name in names}
+    try:
+        return kind, kind.config(**values | {"run_dir": run_dir}), saved["method"]
+    except TypeError as error:
+        raise InputError(f"{run_dir}: {CONFIG} has a value of a wrong type: {error}.") from error

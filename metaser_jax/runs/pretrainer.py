@@ -41,7 +41,7 @@ _STAGES = {
 }
 # What a program does not depend on: runs that differ in these alone share one.
 _NOT_COMPILED = {"data_dir": "", "sources": ("",), "run_dir": "", "method": "multiser", "seed": 0, "split_seed": 0}
-_NOT_COMPILED |= {"log_every": 1, "checkpoint_every": 1}
+_NOT_COMPILED |= {"log_every": 1, "checkpoint_every": 1, "max_epochs": 1, "patience": 1}
 
 
 def stages(config: PretrainConfig) -> list[list[int]]:
@@ -98,7 +98,9 @@ def compile_program(
     for sources in stages(config):
         padded = np.resize(np.asarray(sources, np.int32), len(config.sources))
         steps = batches.epoch_steps(train, sources, config.batch_size)
-        arguments.append(parallel.replicate((padded, np.int32(len(sources)), np.int32(steps)), mesh))
+        limits = {"steps": steps, "max_epochs": config.max_epochs, "patience": config.patience}
+        stage = (padded, np.int32(len(sources)), {name: np.int32(value) for name, value in limits.items()})
+        arguments.append(parallel.replicate(stage, mesh))
 
     def run(state: PretrainState, n: int):
         return epochs(key, state, parallel.replicate(np.int32(n), mesh), *arguments[int(state.stage)], data)
@@ -117,7 +119,7 @@ def _compiled(config: PretrainConfig, data: tuple[Bank, Whole], mesh: Mesh, augm
     learner = parallel.shard_over_devices(supervised(loss_fn, execution=_execution(config)), mesh.size)
     optimizer = _optimizer(config)
 
-    def epochs(key, state, n, sources, number, steps, data):
+    def epochs(key, state, n, sources, number, limits, data):
         train, valid = data
 
         def minibatch(key, step):
@@ -131,16 +133,16 @@ def _compiled(config: PretrainConfig, data: tuple[Bank, Whole], mesh: Mesh, augm
 
             return parallel.mean_over_devices(of_parts, mesh.size)(valid, params, sources, number)[0]
 
-        limits = {"steps": steps, "max_epochs": config.max_epochs, "patience": config.patience}
         state, info = run_epochs(learner, optimizer, minibatch, validate, key, state, n, **limits, augment=augment)
-        return state, info, jnp.float32(rate(config)(state.epoch * steps - 1))
+        return state, info, jnp.float32(rate(config)(state.epoch * limits["steps"] - 1))
 
     state, key = abstract(jax.eval_shape(lambda: (make_state(config), _keys(config)[1])))
     scalar = abstract(jnp.int32(0))
     sources = abstract(np.zeros(data[0].table.shape[0], np.int32))
+    limits = dict.fromkeys(("steps", "max_epochs", "patience"), scalar)
     options = {"compiler_options": parallel.compiler_options(), "out_shardings": everywhere}
     return (
-        jax.jit(epochs, **options).lower(key, state, scalar, sources, scalar, scalar, data).compile(),
+        jax.jit(epochs, **options).lower(key, state, scalar, sources, scalar, limits, data).compile(),
         jax.jit(lambda state: next_stage(state, optimizer), **options).lower(state).compile(),
     )
 

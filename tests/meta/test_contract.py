@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 import textbook
 
-from metaser_jax import Execution, InputError, anil, cross_entropy, layer_rates, maml, meta_sgd, parallel, reptile
+from metaser_jax import (
+    Execution,
+    InputError,
+    anil,
+    cross_entropy,
+    layer_rates,
+    maml,
+    meta_sgd,
+    parallel,
+    reptile,
+    supervised,
+)
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 COMMON = {"inner_lr": 0.1, "inner_steps": 2}
@@ -19,6 +30,7 @@ LEARNERS = {
     "meta_sgd": lambda loss, **how: meta_sgd(loss, **COMMON, **how),
     "layer_rates": lambda loss, **how: layer_rates(loss, **COMMON, **how),
     "reptile": lambda loss, **how: reptile(loss, **COMMON, **how),
+    "supervised": supervised,
 }
 each_learner = pytest.mark.parametrize("make", LEARNERS.values(), ids=LEARNERS)
 AFTER_ANNEALING = 100
@@ -144,6 +156,7 @@ def test_a_derivative_with_respect_to_the_utterances_is_refused(setting):
         (lambda loss: maml(loss, order="secnd"), r"order: got 'secnd', expected one of: annealed, first, second"),
         (lambda loss: maml(loss, inner_steps=0), "inner_steps: got 0"),
         (lambda loss: reptile(loss, inner_steps=0), "inner_steps: got 0"),
+        (lambda loss: supervised(loss, execution=Execution("pmap")), "over_tasks: got 'pmap'"),
         (lambda loss: maml(loss, inner_batch_size=0), "inner_batch_size: got 0"),
         (lambda loss: maml(loss, order="annealed"), "anneal_episodes: got 0 with order 'annealed'"),
         (lambda loss: maml(loss, anneal_episodes=3), "anneal_episodes: got 3 with order 'second'"),

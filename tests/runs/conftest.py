@@ -4,7 +4,7 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import datasets
-from metaser_jax.config import FinetuneConfig, MetaTrainConfig
+from metaser_jax.config import FinetuneConfig, MetaTrainConfig, PretrainConfig
 
 CORPORA = {
     "a": fake_corpus("a", per_emotion=20, noise=1.0),
@@ -40,6 +40,31 @@ def train_config(tmp_path):
             "checkpoint_every": 4,
         }
         return MetaTrainConfig(**values | changes)
+
+    return make
+
+
+@pytest.fixture
+def pretrain_config(tmp_path):
+    """A run of at most 6 epochs a stage, in intervals of 2."""
+
+    def make(**changes) -> PretrainConfig:
+        values = {
+            "data_dir": "data",
+            "sources": ("a", "b"),
+            "run_dir": str(tmp_path / "pretrained"),
+            "method": "multiser",
+            "hidden_dim": 4,
+            "pooling": "mean",
+            "normalise": "corpus",
+            "lr": 1e-2,
+            "batch_size": 16,
+            "max_epochs": 6,
+            "patience": 6,
+            "log_every": 2,
+            "checkpoint_every": 2,
+        }
+        return PretrainConfig(**values | changes)
 
     return make
 
