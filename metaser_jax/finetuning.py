@@ -1,24 +1,28 @@
-"""Fine-tuning on the target language, with early stopping, as one pure function to jit and to vmap over seeds.
+"""Fine-tuning on the target language, with early stopping, as one pure function to jit, and to map or vmap over runs.
 
   theta <- theta - lr * grad L_train(theta), from the meta-learned theta*        (MetaSER's eq. 6-7)
 
 An epoch is one pass over the drawn utterances in shuffled minibatches. Training stops once the validation loss has not
 fallen for `patience` epochs; the parameters of the best epoch are returned.
+
+How many utterances a run has is traced, and only how many it may have at most is not: runs of all amounts share a
+program, in which each computes as many minibatches, and chunks of them, as it has. A run's result does not depend on
+its padding.
 """
 
-import math
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from metaser_jax.errors import check_choice
 from metaser_jax.losses import LossFn
-from metaser_jax.models import in_head
+from metaser_jax.rows import Rows, mean_over_rows
 from metaser_jax.types import Batch, Params
 
-ADAPT = ("all", "head")
+Augment = Callable[[jax.Array, jax.Array], jax.Array]
+"""(key, x [n, time, coef]) -> x, changed at random, each utterance by itself."""
 
 
 class FinetuneInfo(NamedTuple):
@@ -38,70 +42,75 @@ class _State(NamedTuple):
     epoch: jax.Array
 
 
-def restrict(optimizer: optax.GradientTransformation, adapt: Literal["all", "head"]) -> optax.GradientTransformation:
-    """The optimizer for all layers, or for the dense layers alone, the others frozen bit for bit.
-
-    Raises:
-      InputError: unknown adapt.
-    """
-    if check_choice("adapt", adapt, ADAPT) == "all":
-        return optimizer
-
-    def part_of(params: Params) -> Params:
-        return jax.tree_util.tree_map_with_path(lambda path, _: "head" if in_head(path) else "frozen", params)
-
-    return optax.partition({"head": optimizer, "frozen": optax.set_to_zero()}, part_of)
-
-
 def finetune(
     loss_fn: LossFn,
     params: Params,
     key: jax.Array,
-    train: Batch,
-    valid: Batch | None,
+    data: Batch,
+    train: Rows,
+    valid: Rows | None,
     *,
     optimizer: optax.GradientTransformation,
     batch_size: int = 64,
     max_epochs: int = 200,
     patience: int = 20,
+    augment: Augment | None = None,
+    chunk: int | None = None,
 ) -> tuple[Params, FinetuneInfo]:
     """Trains from `params` until the validation loss stops falling.
 
     Args:
       loss_fn: (params, batch) -> scalar mean loss; must honour weights.
-      params: where to start.
-      key: PRNG key of the shuffling.
-      train: x [n, time, coef], y [n], optional weight [n]; an utterance of weight 0 is padding.
-      valid: as train; its loss chooses the epoch. None trains for max_epochs and returns the last.
-      optimizer: see `restrict`.
-      batch_size: utterances per step; fewer utterances than that make one step per epoch.
+      params: where to start; all of them are trained. For the dense layers alone give models.take_head's, and a loss
+        of what models.EmotionLSTM makes of x before them.
+      key: PRNG key of the shuffling and of augment.
+      data: x [m, ...], y [m], optional weight [m]: the utterances that the rows are of, such as a whole corpus.
+      train: what to train on; a run with none ends after zero epochs.
+      valid: what the loss is of that chooses the epoch. None trains for max_epochs and returns the last.
+      optimizer: its learning rate may follow a schedule over the steps.
+      batch_size: utterances per step at most; an epoch's steps are as few and as equal as that allows.
       max_epochs: passes over train, at most.
       patience: epochs without a lower validation loss before it stops; max_epochs or more never stops early.
+      augment: what each minibatch goes through, utterance by utterance, at random anew in each step; valid does not.
+      chunk: utterances computed at once, as in `mean_over_rows`.
 
     Returns:
       Parameters of the epoch with the lowest validation loss, the start included, and FinetuneInfo (without
       validation its best_valid_loss is 0).
     """
-    n = train.y.shape[0]
-    steps = math.ceil(n / batch_size)
-    batch = math.ceil(n / steps)
-    weight = jnp.ones(n, train.x.dtype) if train.weight is None else train.weight
+    key_shuffle, key_augment = jax.random.split(key)
+    steps = (train.n + batch_size - 1) // batch_size
+    size = (train.n + steps - 1) // jnp.maximum(steps, 1)
 
-    def minibatch_step(carry, rows):
-        params, opt_state = carry
-        # Rows beyond n pad the last minibatch: they repeat an utterance with weight 0.
-        real = (rows < n).astype(weight.dtype)
-        rows = jnp.minimum(rows, n - 1)
-        grads = jax.grad(loss_fn)(params, Batch(train.x[rows], train.y[rows], weight[rows] * real))
-        updates, opt_state = optimizer.update(grads, opt_state, params)
-        return (optax.apply_updates(params, updates), opt_state), None
+    def gradient(params: Params, rows: Rows, epoch: jax.Array, start: jax.Array) -> Params:
+        def of_chunk(batch: Batch, position: jax.Array) -> Params:
+            if augment is not None:
+                batch = batch._replace(x=_augmented(augment, jax.random.fold_in(key_augment, epoch), position, batch.x))
+            return jax.grad(loss_fn)(params, batch)
+
+        at_most = min(batch_size, train.index.shape[0])
+        stop = jnp.minimum(start + size, rows.n)
+        return mean_over_rows(of_chunk, data, rows.index, start, stop, at_most=at_most, chunk=chunk)
+
+    def valid_loss(params: Params) -> jax.Array:
+        if valid is None:
+            return jnp.zeros((), data.x.dtype)
+        (at_most,) = valid.index.shape
+        return mean_over_rows(
+            lambda batch, _: loss_fn(params, batch), data, valid.index, 0, valid.n, at_most=at_most, chunk=chunk
+        )
 
     def run_epoch(state: _State) -> _State:
-        order = jax.random.permutation(jax.random.fold_in(key, state.epoch), n)
-        rows = jnp.concatenate([order, jnp.full(steps * batch - n, n, order.dtype)]).reshape(steps, batch)
-        (params, opt_state), _ = jax.lax.scan(minibatch_step, (state.params, state.opt_state), rows)
-        epoch = state.epoch + 1
-        loss = state.best_loss if valid is None else loss_fn(params, valid)
+        rows = _shuffled(jax.random.fold_in(key_shuffle, state.epoch), train)
+
+        def step(number: jax.Array, carry):
+            params, opt_state = carry
+            grads = gradient(params, rows, state.epoch, number * size)
+            updates, opt_state = optimizer.update(grads, opt_state, params)
+            return optax.apply_updates(params, updates), opt_state
+
+        params, opt_state = jax.lax.fori_loop(0, steps, step, (state.params, state.opt_state))
+        epoch, loss = state.epoch + 1, valid_loss(params)
         better = jnp.bool_(valid is None) | (loss < state.best_loss)
         return _State(
             params,
@@ -113,10 +122,24 @@ def finetune(
         )
 
     def unfinished(state: _State) -> jax.Array:
-        return (state.epoch < max_epochs) & (state.epoch - state.best_epoch < patience)
+        return (state.epoch < max_epochs) & (state.epoch - state.best_epoch < patience) & (train.n > 0)
 
     zero = jnp.zeros((), jnp.int32)
-    first_loss = jnp.zeros((), train.x.dtype) if valid is None else loss_fn(params, valid)
-    start = _State(params, optimizer.init(params), params, first_loss, zero, zero)
+    start = _State(params, optimizer.init(params), params, valid_loss(params), zero, zero)
     end = jax.lax.while_loop(unfinished, run_epoch, start)
     return end.best_params, FinetuneInfo(end.best_epoch, end.epoch, end.best_loss)
+
+
+def _shuffled(key: jax.Array, rows: Rows) -> Rows:
+    """The real rows in random order, before the padding; the order depends on the key and on their number alone."""
+    position = jnp.arange(rows.index.shape[0], dtype=jnp.int32)
+    number = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i), dtype=jnp.uint32))(position)
+    # A position's number is the same whatever comes after it; those of the padding are the largest.
+    number = jnp.where(position < rows.n, number >> 1, jnp.uint32(2**32 - 1))
+    return Rows(rows.index[jnp.argsort(number)], rows.n)
+
+
+def _augmented(augment: Augment, key: jax.Array, position: jax.Array, x: jax.Array) -> jax.Array:
+    """Each utterance with a key of its own, by its position in the epoch: neither chunks nor padding matter."""
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(position)
+    return jax.vmap(lambda key, one: augment(key, one[None])[0])(keys, x)

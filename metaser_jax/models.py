@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from metaser_jax.errors import check_choice
 from metaser_jax.lstm import RECURRENCES, LSTMParams, Recurrence, lstm
-from metaser_jax.types import frame_mask
+from metaser_jax.types import Params, frame_mask
 
 
 def _pool_last(states: jax.Array, mask: jax.Array) -> jax.Array:
@@ -48,6 +48,16 @@ def in_head(path: tuple) -> bool:
     return any(getattr(key, "key", None) in HEAD_LAYERS for key in path)
 
 
+def take_head(params: Params) -> Params:
+    """The dense layers' part of EmotionLSTM's parameters; all that its method `head` needs."""
+    return {"params": {name: params["params"][name] for name in HEAD_LAYERS}}
+
+
+def with_head(params: Params, head: Params) -> Params:
+    """EmotionLSTM's parameters with the dense layers of `head`, which is as take_head returns it."""
+    return {"params": {**params["params"], **head["params"]}}
+
+
 class LSTM(nn.Module):
     """One LSTM layer: [time, n, F] -> [time, n, hidden_dim]."""
 
@@ -81,7 +91,8 @@ class EmotionLSTM(nn.Module):
       x: [n, time, coef] MFCC, zero-padded at the end of the time axis.
 
     Returns of apply:
-      [n, num_classes] logits.
+      [n, num_classes] logits. They are those of its two halves: `features = model.apply(params, x, method="features")`,
+      [n, pooled], and `logits = model.apply(params, features, method="head")`.
 
     Attributes:
       hidden_dim: hidden units of each LSTM layer and of the first dense layer.
@@ -108,12 +119,20 @@ class EmotionLSTM(nn.Module):
         check_choice("recurrence", self.recurrence, RECURRENCES)
         super().__post_init__()
 
-    @nn.compact
+    def setup(self):
+        self.lstm_1 = LSTM(self.hidden_dim, self.recurrence)
+        self.lstm_2 = LSTM(self.hidden_dim, self.recurrence)
+        self.hidden = nn.Dense(self.hidden_dim)
+        self.output = nn.Dense(self.num_classes)
+
     def __call__(self, x: jax.Array) -> jax.Array:
-        mask = frame_mask(x)
-        states = jnp.swapaxes(x, 0, 1)
-        states = LSTM(self.hidden_dim, self.recurrence, name="lstm_1")(states)
-        states = LSTM(self.hidden_dim, self.recurrence, name="lstm_2")(states)
-        pooled = POOLINGS[self.pooling](states, mask)
-        hidden = nn.Dense(self.hidden_dim, name="hidden")(pooled)
-        return nn.Dense(self.num_classes, name="output")(ACTIVATIONS[self.activation](hidden))
+        return self.head(self.features(x))
+
+    def features(self, x: jax.Array) -> jax.Array:
+        """The pooled states of the second LSTM, [n, hidden_dim], or twice that with their deviation."""
+        states = self.lstm_2(self.lstm_1(jnp.swapaxes(x, 0, 1)))
+        return POOLINGS[self.pooling](states, frame_mask(x))
+
+    def head(self, features: jax.Array) -> jax.Array:
+        """What the dense layers make of the features."""
+        return self.output(ACTIVATIONS[self.activation](self.hidden(features)))

@@ -103,6 +103,25 @@ def mean_over_devices(function: Callable[..., tuple[Any, Any]], devices: int = 0
     return divided
 
 
+def divide_over_devices(function: Callable[..., Any], devices: int) -> Callable[..., Any]:
+    """A function of some tasks or runs, as a function of more of them that devices share.
+
+    Args:
+      function: (tasks, *others) -> results; pytrees of arrays, of which tasks and results are [task, ...].
+      devices: how many; a divisor of the number of tasks.
+
+    Returns:
+      The same function; each device computes its tasks' part of it.
+    """
+
+    def divided(tasks: Any, *others: Any) -> Any:
+        over, everywhere = PartitionSpec(AXIS), PartitionSpec()
+        specs = {"in_specs": (over, *(everywhere for _ in others)), "out_specs": over}
+        return jax.shard_map(function, mesh=_mesh(devices), **specs, check_vma=False)(tasks, *others)
+
+    return divided
+
+
 def task_mesh(tasks: int, devices: int = 0) -> Mesh:
     """The devices that share so many tasks."""
     return _mesh(_count(tasks, devices))

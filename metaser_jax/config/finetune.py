@@ -49,6 +49,8 @@ class FinetuneConfig(ModelConfig):
     max_epochs: int = option("Passes over the drawn utterances, at most.", 200)
     patience: int = option("Epochs without a lower validation loss before training stops.", 20)
 
+    devices: int = option("Devices that share the runs: on a CPU one per core at most; 0 takes all.", 0)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.folds == 0 or self.folds >= 2, "folds", self.folds, "0 (one split) or 2 or more")
@@ -61,6 +63,7 @@ class FinetuneConfig(ModelConfig):
             require(0 < self.fraction <= 1, "fraction", self.fraction, "a number above 0 and at most 1")
         self._require_one_or_more("seeds", "batch_size", "max_epochs", "patience")
         require(self.lr > 0, "lr", self.lr, "a number above 0")
+        require(self.devices >= 0, "devices", self.devices, "0 or more")
         if self.schedule == "cyclical":
             expected = f"a number above 0 and at most --lr={self.lr}"
             require(0 < self.base_lr <= self.lr, "base_lr", self.base_lr, expected)
