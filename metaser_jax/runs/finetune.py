@@ -15,15 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from metaser_jax import splits
 from metaser_jax.config import HOW, FinetuneConfig
 from metaser_jax.errors import InputError
 from metaser_jax.finetuning import finetune, restrict
 from metaser_jax.losses import cross_entropy
 from metaser_jax.ready import Ready, load_splits
+from metaser_jax.runs.draws import draw
 from metaser_jax.runs.init import Init, resolve
 from metaser_jax.runs.outcomes import PREDICTIONS, Outcome, amount_of, outcome, write_predictions
 from metaser_jax.runs.run_dir import RESULTS, claim, to_lines, write_text
+from metaser_jax.runs.svm import SVM, adapt_svm, check_applies, load_sources
 from metaser_jax.runs.trainer import make_model
 from metaser_jax.types import Batch, Params
 
@@ -40,20 +41,6 @@ def load_target(config: FinetuneConfig) -> tuple[Ready, ...]:
     )
 
 
-def draw(config: FinetuneConfig, ready: Ready, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The utterances that a seed trains on and validates on: sorted indices into ready.corpus."""
-    corpus, pool = ready.corpus, ready.split.train
-    if config.shots is not None:
-        drawn = splits.draw_shots(corpus, pool, config.shots, seed)
-    else:
-        drawn = splits.draw_fraction(corpus, pool, config.fraction, seed)
-    if config.validation == "split":
-        return drawn, ready.split.valid
-    if config.validation == "draw":
-        return splits.hold_out(corpus, drawn, seed)
-    return drawn, drawn[:0]
-
-
 def run_finetune(config: FinetuneConfig, given: Collection[str] = ()) -> list[dict[str, Any]]:
     """Fine-tunes config.seeds times, writes config.out/results.jsonl, a line per seed, and returns its rows.
 
@@ -66,15 +53,22 @@ def run_finetune(config: FinetuneConfig, given: Collection[str] = ()) -> list[di
       InputError: from loading the checkpoint or the corpus, or from drawing; config.out holds something else; the
         training diverged.
     """
-    config, init = resolve(config, given)
-    folds = load_target(config)
+    if config.init == SVM:
+        check_applies(given)
+    else:
+        config, init = resolve(config, given)
+    folds, sources = load_target(config), load_sources(config)
     # All are drawn before the first is trained on: what a later fold does not allow is an error at once.
     drawn = [[draw(config, ready, seed) for seed in range(config.seeds)] for ready in folds]
     out = Path(config.out)
-    claim(out, dataclasses.asdict(config) | {"corpus_digest": folds[0].raw_digest}, free=("data_dir", "out", *HOW))
-    outcomes = []
-    for ready, draws in zip(folds, drawn, strict=True):
-        outcomes += _run_split(config, init, ready.normalised(config.normalise), draws)
+    digests = {"corpus_digest": folds[0].raw_digest, "source_digests": [source.raw_digest for source in sources]}
+    claim(out, dataclasses.asdict(config) | digests, free=("data_dir", "out", *HOW))
+    if config.init == SVM:
+        outcomes = adapt_svm(config, folds, [amount_of(config)], sources)
+    else:
+        outcomes = []
+        for ready, draws in zip(folds, drawn, strict=True):
+            outcomes += _run_split(config, init, ready.normalised(config.normalise), draws)
     rows = [outcome.row for outcome in outcomes]
     write_predictions(out / PREDICTIONS, folds[0].corpus, outcomes)
     write_text(out / RESULTS, to_lines(rows))
