@@ -104,7 +104,9 @@ def test_weights():
 
 
 def test_bad_input(svm_config, finetune_config, monkeypatch):
-    with pytest.raises(InputError, match="--init=svm: got --adapt, --lr, which a support vector machine has no use for"):
+    with pytest.raises(
+        InputError, match="--init=svm: got --adapt, --lr, which a support vector machine has no use for"
+    ):
         run_finetune(svm_config(), given={"lr", "adapt", "shots"})
     assert not Path(svm_config().out).exists()
     with pytest.raises(InputError, match=r"--sources: got \('a',\), expected none without --init=svm"):
