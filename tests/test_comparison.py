@@ -1,4 +1,4 @@
-"""From rows and predictions to results: draws averaged over folds, methods paired on the same draws, what is refused."""
+"""From rows and predictions to results: draws averaged over folds, methods paired on the same draws, refusals."""
 
 import dataclasses
 import json
