@@ -12,7 +12,7 @@ from metaser_jax.bootstrap import (
     bootstrap_difference,
     choose_units,
     confusions,
-    interval_of,
+    intervals_of,
     score_of,
 )
 from metaser_jax.metrics import scores
@@ -59,6 +59,9 @@ def test_the_value_is_the_mean_over_runs(score):
     assert found.value == pytest.approx(np.mean([scores(label, p, 4)[score] for p in predicted]))
     assert found.interval.low < found.value < found.interval.high
     assert (found.by, found.units) == ("speakers", 6)
+    units = choose_units(label, speaker)
+    tensor = np.stack([confusions(label, p, units.of, 4, units.number) for p in predicted])
+    assert intervals_of((tensor,), units)[score].interval == pytest.approx(found.interval), "alone or with others"
 
 
 def test_against_a_loop_over_resamples():
@@ -186,4 +189,4 @@ def test_runs_of_other_test_parts():
     tensor[1, 0] = 0
     left = speaker != "s0"
     expected = scores(label, predicted[0], 4)["macro_f1"] + scores(label[left], predicted[1][left], 4)["macro_f1"]
-    assert interval_of((tensor,), units, "macro_f1").value == pytest.approx(expected / 2)
+    assert intervals_of((tensor,), units)["macro_f1"].value == pytest.approx(expected / 2)
