@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaser_jax.bootstrap import RESAMPLES, SCORES, Bootstrap, intervals_of
+from metaser_jax.draws import Setting, by_setting, check_same_draws, draws_of, order, per_draw, pooled
 from metaser_jax.errors import InputError
-from metaser_jax.grouping import Setting, by_setting, check_same_draws, draws_of, order, per_draw, pooled
 from metaser_jax.report.series import Series
 from metaser_jax.scored import Scored
 from metaser_jax.statistics import Paired, Seeds, holm, paired_test, seed_interval
