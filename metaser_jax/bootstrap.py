@@ -133,7 +133,7 @@ def bootstrap(
     label, predicted, speaker, classes = _checked(label, predicted, speaker, classes)
     units = choose_units(label, speaker)
     tensor = np.stack([confusions(label, p, units.of, classes, units.number) for p in predicted])
-    return interval_of((tensor,), units, score, resamples=resamples, confidence=confidence, seed=seed)
+    return intervals_of((tensor,), units, (score,), resamples=resamples, confidence=confidence, seed=seed)[score]
 
 
 def bootstrap_difference(
@@ -157,37 +157,39 @@ def bootstrap_difference(
     _, b, _, _ = _checked(label, predicted_b, speaker, classes)
     units = choose_units(label, speaker)
     tensors = [np.stack([confusions(label, p, units.of, classes, units.number) for p in runs]) for runs in (a, b)]
-    return interval_of(tensors, units, score, resamples=resamples, confidence=confidence, seed=seed)
+    return intervals_of(tensors, units, (score,), resamples=resamples, confidence=confidence, seed=seed)[score]
 
 
-def interval_of(
+def intervals_of(
     tensors: Sequence[np.ndarray],
     units: Units,
-    score: str,
+    scores: Sequence[str] = SCORES,
     *,
     resamples: int = RESAMPLES,
     confidence: float = 0.95,
     seed: int = 0,
-) -> Bootstrap:
-    """The interval from confusions.
+) -> dict[str, Bootstrap]:
+    """The intervals of several scores from confusions, on the same resamples.
 
     Args:
-      tensors: one array [run, unit, class, class], or two whose scores are subtracted; runs and classes may differ.
+      tensors: one array [run, unit, class, class], or two whose mean scores are subtracted; in number of runs they may
+        differ.
     """
     check_confidence(confidence)
     if resamples < 2:
         raise InputError(f"resamples: got {resamples}, expected 2 or more, such as {RESAMPLES}.")
+    n = units.number
 
     def statistic(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
-        """drawn: [..., n] int, units -> [...]."""
-        times = _times(drawn, units.number)
-        values = [_mean_score(times, tensor, score) for tensor in tensors]
+        """drawn: [..., n] int, units -> [score, ...]."""
+        times = _times(drawn, n)
+        values = [_mean_scores(times, tensor, scores) for tensor in tensors]
         return values[0] if len(values) == 1 else values[0] - values[1]
 
-    every = np.arange(units.number)
-    value = float(statistic(every))
-    if units.number == 1:
-        return Bootstrap(value, None, units.by, 1)
+    every = np.arange(n)
+    value = statistic(every)
+    if n == 1:
+        return {score: Bootstrap(float(v), None, units.by, 1) for score, v in zip(scores, value, strict=True)}
     error = stats.bootstrap(
         (every,),
         statistic,
@@ -196,11 +198,13 @@ def interval_of(
         method="percentile",
         random_state=np.random.default_rng(seed),
     ).standard_error
-    n = units.number
-    margin = float(stats.t.ppf((1 + confidence) / 2, n - 1) * error * np.sqrt(n / (n - 1)))
-    lowest = 0.0 if len(tensors) == 1 else -1.0
-    interval = Interval(max(lowest, value - margin), min(1.0, value + margin), confidence)
-    return Bootstrap(value, interval, units.by, n)
+    margin = stats.t.ppf((1 + confidence) / 2, n - 1) * error * np.sqrt(n / (n - 1))
+    low = np.maximum(value - margin, 0 if len(tensors) == 1 else -1)
+    high = np.minimum(value + margin, 1)
+    return {
+        score: Bootstrap(float(value[i]), Interval(float(low[i]), float(high[i]), confidence), units.by, n)
+        for i, score in enumerate(scores)
+    }
 
 
 def _times(drawn: np.ndarray, units: int) -> np.ndarray:
@@ -211,12 +215,12 @@ def _times(drawn: np.ndarray, units: int) -> np.ndarray:
     return times.reshape(*drawn.shape[:-1], units)
 
 
-def _mean_score(times: np.ndarray, tensor: np.ndarray, score: str) -> np.ndarray:
-    """[..., unit], [run, unit, class, class] -> [...]: the mean over runs."""
+def _mean_scores(times: np.ndarray, tensor: np.ndarray, scores: Sequence[str]) -> np.ndarray:
+    """[..., unit], [run, unit, class, class] -> [score, ...]: the means over runs."""
     runs, units, classes, _ = tensor.shape
     flat = np.moveaxis(tensor, 1, 0).reshape(units, -1)
     confusion = (times @ flat).reshape(*times.shape[:-1], runs, classes, classes)
-    return score_of(confusion, score).mean(-1)
+    return np.stack([score_of(confusion, score).mean(-1) for score in scores])
 
 
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaser_jax.bootstrap import RESAMPLES, SCORES, Bootstrap, interval_of
+from metaser_jax.bootstrap import RESAMPLES, SCORES, Bootstrap, intervals_of
 from metaser_jax.draws import Setting, by_setting, check_same_draws, draws_of, order, per_draw, pooled
 from metaser_jax.errors import InputError
 from metaser_jax.report.series import Series
@@ -83,12 +83,9 @@ def results(
         draws = draws_of(key, group)
         rows = [run.row for fold_runs in draws.values() for run in fold_runs]
         units, tensors = pooled(list(draws.values()))
+        by_speakers = intervals_of(tensors, units, resamples=resamples, confidence=confidence, seed=seed)
         scores = {
-            score: Measured(
-                seed_interval(per_draw(draws, score), confidence),
-                interval_of(tensors, units, score, resamples=resamples, confidence=confidence, seed=seed),
-            )
-            for score in SCORES
+            score: Measured(seed_interval(per_draw(draws, score), confidence), by_speakers[score]) for score in SCORES
         }
         first = next(iter(draws.values()))
         found.append(
@@ -139,8 +136,8 @@ def compare(
         check_same_draws(where, a, key, b)
         pair = paired_test(per_draw(a, score), per_draw(b, score), confidence)
         units, tensors = pooled(list(a.values()), [b[draw] for draw in a])
-        speakers = interval_of(tensors, units, score, resamples=resamples, confidence=confidence, seed=seed)
-        found.append(Comparison(where, key, score, pair, speakers, None))
+        speakers = intervals_of(tensors, units, (score,), resamples=resamples, confidence=confidence, seed=seed)
+        found.append(Comparison(where, key, score, pair, speakers[score], None))
     corrected = holm([comparison.draws.p_t for comparison in found])
     return [comparison._replace(p_holm=p) for comparison, p in zip(found, corrected, strict=True)]
 

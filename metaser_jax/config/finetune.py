@@ -11,9 +11,15 @@ class FinetuneConfig(ModelConfig):
     """experiments/finetune.py. The network and its input are those of --init, unless that is scratch."""
 
     data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
-    init: str = option("Run directory to start from (experiments/meta_train.py), or scratch.")
+    init: str = option(
+        "Run directory to start from (experiments/meta_train.py), or scratch, or svm: no network, but a support vector "
+        "machine on statistics of the same MFCC, for which flags about networks and their training are errors."
+    )
     target: str = option("Corpus to adapt to.")
     out: str = option("Folder for results.jsonl and config.json.")
+    sources: tuple[str, ...] = option(
+        "With --init=svm: corpora, separated by commas, whose training parts it learns from as well.", ()
+    )
     split: str = option(
         "random, as the paper, or speaker: no speaker in two parts.", "random", choices=("random", "speaker")
     )
@@ -53,6 +59,9 @@ class FinetuneConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(not self.sources or self.init == "svm", "sources", self.sources, "none without --init=svm")
+        require(len(set(self.sources)) == len(self.sources), "sources", self.sources, "each corpus once")
+        require(self.target not in self.sources, "sources", self.sources, f"none that is the target, {self.target}")
         require(self.folds == 0 or self.folds >= 2, "folds", self.folds, "0 (one split) or 2 or more")
         require(self.folds == 0 or self.split == "speaker", "folds", self.folds, "0 without --split=speaker")
         given = [flag for flag in ("shots", "fraction") if getattr(self, flag) is not None]

@@ -16,6 +16,7 @@ from metaser_jax.runs.draws import draw
 from metaser_jax.runs.init import resolve
 from metaser_jax.runs.outcomes import PREDICTIONS, amount_of, write_predictions
 from metaser_jax.runs.run_dir import RESULTS, claim, to_lines, write_text
+from metaser_jax.runs.svm import SVM, adapt_svm, check_applies, load_sources
 
 
 def load_target(config: FinetuneConfig) -> tuple[Ready, ...]:
@@ -47,16 +48,23 @@ def run_finetune(
         training diverged.
     """
     parallel.one_device_per_core()
-    config, init = resolve(config, given)
-    folds = load_target(config)
+    if config.init == SVM:
+        check_applies(given)
+    else:
+        config, init = resolve(config, given)
+    folds, sources = load_target(config), load_sources(config)
     amount = amount_of(config)
     # Drawn before anything is written: what a later fold does not allow is an error at once.
     for ready in folds:
         for seed in range(config.seeds):
             draw(config, ready, seed)
     out = Path(config.out)
-    claim(out, dataclasses.asdict(config) | {"corpus_digest": folds[0].raw_digest}, free=("data_dir", "out", *HOW))
-    outcomes = adapt(config, [init], folds, [amount], log)
+    digests = {"corpus_digest": folds[0].raw_digest, "source_digests": [source.raw_digest for source in sources]}
+    claim(out, dataclasses.asdict(config) | digests, free=("data_dir", "out", *HOW))
+    if config.init == SVM:
+        outcomes = adapt_svm(config, folds, [amount], sources)
+    else:
+        outcomes = adapt(config, [init], folds, [amount], log)
     rows = [outcome.row for outcome in outcomes]
     write_predictions(out / PREDICTIONS, folds[0].corpus, outcomes)
     write_text(out / RESULTS, to_lines(rows))

@@ -9,9 +9,9 @@ from metaser_jax.config import HOW, FinetuneConfig, MetaTrainConfig, PretrainCon
 from metaser_jax.runs.init import SCRATCH
 from metaser_jax.runs.meta_train import meta_train
 from metaser_jax.runs.pretrain import pretrain
+from metaser_jax.runs.svm import SVM
 from metaser_jax.studies.cells import Run, safe
 
-SVM = "svm"
 BASELINES = ("transser", "multiser")
 # Those that learn from sources first.
 PRETRAINED = ("metaser", *BASELINES)

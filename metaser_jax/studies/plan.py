@@ -8,9 +8,10 @@ from typing import NamedTuple
 from metaser_jax import datasets
 from metaser_jax.config import FinetuneConfig, StudyConfig
 from metaser_jax.errors import InputError
-from metaser_jax.ready import Ready, load_ready
+from metaser_jax.ready import Ready, load_splits
 from metaser_jax.runs.adaptation import adapt
-from metaser_jax.runs.finetune import draw, load_target
+from metaser_jax.runs.draws import draw_amount
+from metaser_jax.runs.finetune import load_target
 from metaser_jax.runs.init import SCRATCH, resolve
 from metaser_jax.runs.outcomes import Amount, Outcome
 from metaser_jax.runs.svm import adapt_svm
@@ -99,19 +100,13 @@ def _place(study: StudyConfig, target: str, split: str) -> tuple[Place | None, l
     amounts, left = [], []
     for amount in (*(Amount("shots", n) for n in study.shots), *(Amount("fraction", f) for f in study.fractions)):
         try:
-            _draw_all(config, folds, amount)
+            for ready in folds:
+                for seed in range(config.seeds):
+                    draw_amount(config, ready, amount, seed)
             amounts.append(amount)
         except InputError as error:
             left.append(Left(f"{name}, {amount.kind} {amount.value:g}", "no such draw", str(error)))
     return (Place(target, split, folds, tuple(amounts)) if amounts else None), left
-
-
-def _draw_all(config: FinetuneConfig, folds: Sequence[Ready], amount: Amount) -> None:
-    of_amount = {"shots": None, "fraction": None, amount.kind: amount.value}
-    config = dataclasses.replace(config, **of_amount)
-    for ready in folds:
-        for seed in range(config.seeds):
-            draw(config, ready, seed)
 
 
 def cell(
@@ -148,13 +143,14 @@ def _adapt(
     study: StudyConfig, config: FinetuneConfig, inits: list[str], place: Place, sources: tuple[str, ...]
 ) -> list[Outcome]:
     if config.init == SVM:
-        joined = [source(name, study.data_dir, config.emotions, config.normalise) for name in sources]
+        joined = [source(name, study.data_dir, config.emotions) for name in sources]
         return adapt_svm(config, place.folds, place.amounts, joined)
     resolved = [resolve(dataclasses.replace(config, init=init)) for init in inits]
     return adapt(resolved[0][0], [init for _, init in resolved], place.folds, place.amounts)
 
 
 @functools.cache
-def source(name: str, data_dir: str, emotions: tuple[str, ...], normalisation: str) -> Ready:
-    """A source corpus, split as pre-training splits it."""
-    return load_ready(name, data_dir, emotions=emotions, split_kind="random", split_seed=0, normalisation=normalisation)
+def source(name: str, data_dir: str, emotions: tuple[str, ...]) -> Ready:
+    """A source corpus, not normalised, split as pre-training splits it."""
+    (ready,) = load_splits(name, data_dir, emotions=emotions, split_kind="random", split_seed=0)
+    return ready

@@ -15,8 +15,8 @@ from metaser_jax.report.series import (
     split_name,
 )
 from metaser_jax.report.tables import ABSENT, SCORE_NAMES
+from metaser_jax.runs.svm import SVM
 from metaser_jax.studies.lines import Line, series_of
-from metaser_jax.studies.methods import SVM
 from metaser_jax.studies.plan import Left
 
 NONE = "-"
@@ -54,9 +54,8 @@ def label(key: Series) -> str:
 def other_label(line: Mapping[str, Any]) -> str:
     """The other method of a comparison, whose sources are the first one's or none."""
     other = series_of(line, "other_")
-    return (
-        f"{label(other)}, {'with the sources' if other.sources else ALONE}" if other.method == "svm" else label(other)
-    )
+    of_svm = f", {'with the sources' if other.sources else ALONE}"
+    return label(other) + (of_svm if other.method == SVM else "")
 
 
 def sources_name(sources: Iterable[str]) -> str:
