@@ -55,6 +55,7 @@ def run_finetune(config: FinetuneConfig, given: Collection[str] = ()) -> list[di
     """
     if config.init == SVM:
         check_applies(given)
+        config = dataclasses.replace(config, validation="none")  # it needs none
     else:
         config, init = resolve(config, given)
     folds, sources = load_target(config), load_sources(config)

@@ -85,6 +85,7 @@ def test_other_validation_is_the_same_draw(svm_config):
     by_split, held_out = (adapt_svm(svm_config(validation=v), folds, AMOUNTS[:1]) for v in ("split", "draw"))
     for one, other in zip(by_split, held_out, strict=True):
         assert one.row | {"seconds": 0} == other.row | {"seconds": 0}
+    assert run_finetune(svm_config(validation="draw", shots=1))[0]["n_train"] == 4, "a network needs two"
 
 
 def test_sources_join(svm_config):
