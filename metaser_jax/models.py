@@ -1,7 +1,7 @@
 """The classifier: two LSTM layers, pooling over time, two dense layers.
 
 NOTE: like the authors' code, the paper's network (the defaults) has no non-linearity between the dense layers and
-pools by the last of the 120 states, padding included. `pooling` and `activation` are ours.
+pools by the last of the 120 states, padding included. `pooling`, `activation` and `input_statistics` are ours.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metaser_jax.errors import check_choice
+from metaser_jax.input_statistics import Standardise, input_statistics
 from metaser_jax.lstm import RECURRENCES, LSTMParams, Recurrence, lstm
-from metaser_jax.types import Params, frame_mask
+from metaser_jax.types import N_MFCC, Params, frame_mask
 
 
 def _pool_last(states: jax.Array, mask: jax.Array) -> jax.Array:
@@ -46,6 +47,13 @@ HEAD_LAYERS = ("hidden", "output")
 def in_head(path: tuple) -> bool:
     """Whether the parameter at this path (jax.tree_util's) is one of the dense layers'."""
     return any(getattr(key, "key", None) in HEAD_LAYERS for key in path)
+
+
+def trainable(params: Params) -> Params:
+    """True for what training may change, False for the constants that input statistics are standardised with."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: not any(getattr(key, "key", None) == "standardise" for key in path), params
+    )
 
 
 def take_head(params: Params) -> Params:
@@ -88,7 +96,8 @@ class EmotionLSTM(nn.Module):
     """Utterances to logits; `params = model.init(key, x)`, `logits = model.apply(params, x)`.
 
     Args of apply:
-      x: [n, time, coef] MFCC, zero-padded at the end of the time axis.
+      x: [n, time, coef] MFCC, and their changes where the input has them (`inputs.py`), zero-padded at the end of the
+        time axis.
 
     Returns of apply:
       [n, num_classes] logits. They are those of its two halves: `features = model.apply(params, x, method="features")`,
@@ -100,6 +109,9 @@ class EmotionLSTM(nn.Module):
       pooling: states of the second LSTM -> one vector: "last" state of all 120 frames, "mean" over the real frames,
         "mean_std" mean and standard deviation over the real frames.
       activation: between the dense layers: "none" | "relu".
+      input_statistics: whether the last dense layer also sees statistics of the input (`input_statistics.py`). They are
+        standardised by those of the x that init is given, so give it utterances to learn from; and the logits begin
+        at zero.
       recurrence: what runs the LSTM layers' loops over time, as `lstm` takes it: "scan" or "kernel" (not measured yet;
         hidden_dim 16, 32, 64 or 128). The parameters are the same.
 
@@ -111,6 +123,7 @@ class EmotionLSTM(nn.Module):
     num_classes: int = 4
     pooling: str = "last"
     activation: str = "none"
+    input_statistics: bool = False
     recurrence: Recurrence = "scan"
 
     def __post_init__(self):
@@ -123,16 +136,26 @@ class EmotionLSTM(nn.Module):
         self.lstm_1 = LSTM(self.hidden_dim, self.recurrence)
         self.lstm_2 = LSTM(self.hidden_dim, self.recurrence)
         self.hidden = nn.Dense(self.hidden_dim)
-        self.output = nn.Dense(self.num_classes)
+        if self.input_statistics:
+            self.standardise = Standardise()
+            self.output = nn.Dense(self.num_classes, kernel_init=nn.initializers.zeros)
+        else:
+            self.output = nn.Dense(self.num_classes)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.head(self.features(x))
 
     def features(self, x: jax.Array) -> jax.Array:
-        """The pooled states of the second LSTM, [n, hidden_dim], or twice that with their deviation."""
+        """The pooled states of the second LSTM, [n, hidden_dim], or twice that with their deviation; and statistics."""
+        mask = frame_mask(x)
         states = self.lstm_2(self.lstm_1(jnp.swapaxes(x, 0, 1)))
-        return POOLINGS[self.pooling](states, frame_mask(x))
+        pooled = POOLINGS[self.pooling](states, mask)
+        if not self.input_statistics:
+            return pooled
+        return jnp.concatenate([pooled, self.standardise(input_statistics(x, mask, N_MFCC))], axis=-1)
 
     def head(self, features: jax.Array) -> jax.Array:
         """What the dense layers make of the features."""
-        return self.output(ACTIVATIONS[self.activation](self.hidden(features)))
+        pooled, statistics = jnp.split(features, [self.hidden_dim * (2 if self.pooling == "mean_std" else 1)], axis=-1)
+        hidden = ACTIVATIONS[self.activation](self.hidden(pooled))
+        return self.output(jnp.concatenate([hidden, statistics], axis=-1))

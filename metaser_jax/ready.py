@@ -1,28 +1,28 @@
-"""A prepared corpus made ready for a run: emotions selected, split, inputs normalised."""
+"""A prepared corpus made ready for a run: emotions selected, split, made the input."""
 
 from typing import NamedTuple
 
 from metaser_jax import datasets
 from metaser_jax.corpus import Corpus
 from metaser_jax.errors import InputError
-from metaser_jax.normalise import normalise
+from metaser_jax.inputs import Input, make_input
 from metaser_jax.splits import Split, speaker_folds, split
 
 
 class Ready(NamedTuple):
-    """Attributes: corpus (selected, and normalised by load_ready), split (of it), raw_digest (of it as prepared)."""
+    """Attributes: corpus (selected; by load_ready, made the input), split (of it), raw_digest (of it as prepared)."""
 
     corpus: Corpus
     split: Split
     raw_digest: str
 
-    def normalised(self, mode: str) -> "Ready":
-        """The same with its input normalised; "corpus" by the statistics of this split's training part."""
-        return self._replace(corpus=normalise(self.corpus, mode, self.split.train))
+    def as_input(self, how: Input) -> "Ready":
+        """The same as a network is given it; normalised "corpus" by the statistics of this split's training part."""
+        return self._replace(corpus=make_input(self.corpus, how, self.split.train))
 
 
 def load_ready(
-    name: str, data_dir: str, *, emotions: tuple[str, ...], split_kind: str, split_seed: int, normalisation: str
+    name: str, data_dir: str, *, emotions: tuple[str, ...], split_kind: str, split_seed: int, how: Input
 ) -> Ready:
     """Loads a prepared corpus.
 
@@ -30,7 +30,7 @@ def load_ready(
       InputError: unknown or unprepared corpus, an emotion that it lacks, or a split that it does not allow.
     """
     (ready,) = load_splits(name, data_dir, emotions=emotions, split_kind=split_kind, split_seed=split_seed)
-    return ready.normalised(normalisation)
+    return ready.as_input(how)
 
 
 def load_splits(

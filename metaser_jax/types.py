@@ -18,6 +18,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+N_MFCC = 20
+"""MFCC per frame; what else a frame of the input has comes after them."""
+
 Params = Any
 """A pytree of arrays: what model.init returns."""
 

@@ -28,9 +28,9 @@ def make_step(config: MetaTrainConfig):
     import jax
 
     from metaser_jax import Batch, Episode, parallel
-    from metaser_jax.runs.trainer import make_trainer
+    from metaser_jax.runs.trainer import make_trainer, no_utterances
 
-    trainer = make_trainer(config)
+    trainer = make_trainer(config, no_utterances(config))
     random = np.random.default_rng(0)
     classes = len(config.emotions)
 

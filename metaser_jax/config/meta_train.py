@@ -36,8 +36,9 @@ class MetaTrainConfig(ModelConfig):
         "Episodes in which the query loss after every inner step counts, less and less (MAML++); 0 is off.", 0
     )
     meta_lr: float = option("Learning rate of the outer optimizer.", 1e-6)
-    meta_optimizer: str = option(
-        "Outer optimizer: adam, adamw (weight decay 1e-4) or sgd.", "adam", choices=("adam", "adamw", "sgd")
+    meta_optimizer: str = option("Outer optimizer: adam, adamw or sgd.", "adam", choices=("adam", "adamw", "sgd"))
+    weight_decay: float = option(
+        "Of --meta_optimizer=adamw: a step takes --meta_lr times so much of a weight away.", 0.0
     )
     tasks_per_episode: int = option("Tasks per episode.", 8)
     shots: int = option("Support utterances per emotion and task.", 5)
@@ -80,6 +81,12 @@ class MetaTrainConfig(ModelConfig):
         for flag in ("anneal_episodes", "inner_batch_size", "multi_step_episodes", "devices"):
             require(getattr(self, flag) >= 0, flag, getattr(self, flag), "0 or more")
         require(self.chunk >= -1, "chunk", self.chunk, "-1 (the default), 0 (all at once) or a number of utterances")
+        require(
+            (self.weight_decay > 0) == (self.meta_optimizer == "adamw") and self.weight_decay >= 0,
+            "weight_decay",
+            self.weight_decay,
+            "a number above 0 with --meta_optimizer=adamw, and 0 without",
+        )
         annealed = self.algorithm != "reptile" and self.order == "annealed"
         require(
             annealed == (self.anneal_episodes > 0),

@@ -4,6 +4,7 @@ import dataclasses
 
 from metaser_jax.config.base import Config, option, require
 from metaser_jax.errors import check_choice
+from metaser_jax.inputs import Input
 from metaser_jax.labels import EMOTIONS, FOUR_EMOTIONS
 
 
@@ -23,9 +24,18 @@ class ModelConfig(Config):
         "Non-linearity between the dense layers (the paper: none).", "none", choices=("none", "relu")
     )
     normalise: str = option(
-        "Input normalisation over the real frames: none (the paper), or per corpus, per speaker, per utterance.",
+        "Input normalisation over the real frames: none (the paper), or per corpus, per speaker, per utterance; auto: "
+        "per speaker where the training part's speakers say half of the emotions or more, else per corpus.",
         "none",
-        choices=("none", "corpus", "speaker", "utterance"),
+        choices=("none", "corpus", "speaker", "utterance", "auto"),
+    )
+    trim_db: float = option(
+        "Silence: leading and trailing frames this many dB below a recording's loudest are dropped; 0 keeps all.", 0.0
+    )
+    deltas: bool = option("Give the network also the size of each coefficient's change from frame to frame.", False)
+    input_statistics: bool = option(
+        "Give the last dense layer also statistics of the utterance's input, besides what the LSTM layers make of it.",
+        False,
     )
     recurrence: str = option(
         "What runs the LSTM layers' loops over time: scan, or kernel (on CUDA one kernel per loop, not measured yet; "
@@ -41,3 +51,9 @@ class ModelConfig(Config):
         for emotion in self.emotions:
             check_choice("--emotions", emotion, EMOTIONS)
         self._require_one_or_more("hidden_dim")
+        require(self.trim_db >= 0, "trim_db", self.trim_db, "0 (keep all) or a positive number of dB")
+
+    @property
+    def input(self) -> Input:
+        """What the network is given of a corpus."""
+        return Input(self.trim_db, self.deltas, self.normalise)

@@ -23,7 +23,7 @@ from metaser_jax.runs.draws import draw_amount
 from metaser_jax.runs.init import Init
 from metaser_jax.runs.optimizers import make_optimizer
 from metaser_jax.runs.outcomes import Amount, Outcome, outcome
-from metaser_jax.runs.trainer import make_model
+from metaser_jax.runs.trainer import init_params, make_model
 from metaser_jax.types import Batch, Params
 
 # Row indices are padded to a multiple, so that corpora's parts of about the same size share a program.
@@ -111,10 +111,11 @@ def _train_and_predict(
 ) -> list[tuple[np.ndarray, FinetuneInfo]]:
     """Of each case the test logits [n_test, class], and the info; raises an InputError where one diverges."""
     model = make_model(config)
-    # Only the corpus's statistics depend on the fold.
-    normalised = folds if config.normalise == "corpus" else folds[:1]
-    mfcc = [ready.normalised(config.normalise).corpus.mfcc for ready in normalised]
-    starts, start_of_seed = _starts(model, inits, config.seeds, mfcc[0][:1])
+    # Only the statistics of a training part depend on the fold.
+    different = folds if config.input.of_split else folds[:1]
+    mfcc = [ready.as_input(config.input).corpus.mfcc for ready in different]
+    training = [mfcc[min(fold, len(mfcc) - 1)][ready.split.train] for fold, ready in enumerate(folds)]
+    starts, start_of = _starts(model, inits, config.seeds, training)
     # What LSTM layers that stay as they are make of an utterance is computed once, and not in every epoch.
     of_features = config.adapt == "head" and augment is None
     if of_features:
@@ -131,7 +132,7 @@ def _train_and_predict(
     sizes = [max(map(len, part)) for part in zip(*parts, strict=True)]
 
     def run(case: _Case, parts: tuple[np.ndarray, ...]) -> _Run:
-        start = start_of_seed[case.seed]
+        start = start_of[case.fold, case.seed]
         block = (start * len(mfcc) if of_features else 0) + min(case.fold, len(mfcc) - 1)
         train, valid, test = (_rows(part + block * len(label), size) for part, size in zip(parts, sizes, strict=True))
         return _Run(starts[start], np.uint32(case.seed), train, None if config.validation == "none" else valid, test)
@@ -172,21 +173,26 @@ def _train_and_predict(
 
 
 def _starts(
-    model: EmotionLSTM, inits: Sequence[Init], seeds: int, x: np.ndarray
-) -> tuple[list[Params], dict[int, int]]:
-    """Different parameters to start from, and which of them each seed has; random ones are the seed's."""
+    model: EmotionLSTM, inits: Sequence[Init], seeds: int, training: Sequence[np.ndarray]
+) -> tuple[list[Params], dict[tuple[int, int], int]]:
+    """Different parameters to start from, and which of them each (fold, seed) has; random ones are the seed's.
+
+    Args:
+      training: [n, time, coef] of each fold, its training part, for what random ones have of their input's statistics.
+    """
     starts: list[Params] = []
-    numbers: dict[tuple[int, int | None], int] = {}
-    of_seed = {}
-    for seed in range(seeds):
-        which = seed % len(inits)
-        params = inits[which].params
-        key = (which, seed if params is None else None)
-        if key not in numbers:
-            numbers[key] = len(starts)
-            starts.append(jax.tree.map(np.asarray, _random(model)(seed, x) if params is None else params))
-        of_seed[seed] = numbers[key]
-    return starts, of_seed
+    numbers: dict[tuple[int, tuple[int, int] | None], int] = {}
+    start_of = {}
+    for fold, x in enumerate(training):
+        for seed in range(seeds):
+            which = seed % len(inits)
+            params = inits[which].params
+            key = (which, (fold if model.input_statistics else 0, seed) if params is None else None)
+            if key not in numbers:
+                numbers[key] = len(starts)
+                starts.append(jax.tree.map(np.asarray, _random(model)(seed, x) if params is None else params))
+            start_of[fold, seed] = numbers[key]
+    return starts, start_of
 
 
 def _keys(seed: jax.Array) -> jax.Array:
@@ -196,7 +202,7 @@ def _keys(seed: jax.Array) -> jax.Array:
 
 @functools.cache
 def _random(model: EmotionLSTM):
-    return jax.jit(lambda seed, x: model.init(_keys(seed)[0], x))
+    return jax.jit(lambda seed, x: init_params(model, _keys(seed)[0], x))
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from metaser_jax.losses import cross_entropy
 from metaser_jax.runs.pretrain import progress
 from metaser_jax.runs.pretrainer import make_state
 from metaser_jax.runs.run_dir import CONFIG, read_config
-from metaser_jax.runs.trainer import make_learner, make_model, make_trainer
+from metaser_jax.runs.trainer import make_learner, make_model, make_trainer, no_utterances
 from metaser_jax.types import Params
 
 SCRATCH = "scratch"
@@ -43,7 +43,7 @@ class _Kind(NamedTuple):
 def _restore_meta_trained(config: MetaTrainConfig, checkpoints: Checkpoints) -> tuple[Params, dict[str, Any]]:
     best = checkpoints.best()
     # Shapes alone: initial parameters would be computed only to be replaced.
-    state = checkpoints.restore(best, jax.eval_shape(lambda: make_trainer(config).state))
+    state = checkpoints.restore(best, jax.eval_shape(lambda: make_trainer(config, no_utterances(config)).state))
     learner = make_learner(config, cross_entropy(make_model(config).apply))
     order = None if config.algorithm == "reptile" else config.order
     # Learned inner rates stay behind: fine-tuning has an optimizer of its own.
@@ -54,7 +54,11 @@ def _restore_meta_trained(config: MetaTrainConfig, checkpoints: Checkpoints) -> 
 def _restore_pretrained(config: PretrainConfig, checkpoints: Checkpoints) -> tuple[Params, dict[str, Any]]:
     # The latest: every checkpoint has the best parameters of its stage, and the last stage's are those that count.
     latest = checkpoints.latest()
-    state = None if latest is None else checkpoints.restore(latest, jax.eval_shape(lambda: make_state(config)))
+    state = (
+        None
+        if latest is None
+        else checkpoints.restore(latest, jax.eval_shape(lambda: make_state(config, no_utterances(config))))
+    )
     at = state and progress(config, state)
     if not (at and at.finished):
         where = f"epoch {at.epoch} of {' and '.join(at.sources)}" if at else "its start"

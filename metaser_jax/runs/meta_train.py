@@ -18,7 +18,7 @@ from metaser_jax.errors import InputError
 from metaser_jax.ready import Ready
 from metaser_jax.runs.measured import MEASURED, measured_of
 from metaser_jax.runs.run_dir import METRICS, claim, read_lines, to_lines, write_text
-from metaser_jax.runs.sources import FREE, identity, load
+from metaser_jax.runs.sources import FREE, identity, load, training_utterances
 from metaser_jax.runs.trainer import Trainer, make_trainer, run_keys
 from metaser_jax.training import TrainState, run_interval, validation_loss
 
@@ -63,7 +63,7 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
         if latest == config.episodes:
             log(f"{folder} has all its {latest} episodes already.")
             return folder
-        trainer = make_trainer(config)
+        trainer = make_trainer(config, training_utterances(ready))
         interval, validate, state = _compile(config, trainer, ready, log)
         lines: list[dict[str, Any]] = []
         if latest is not None:

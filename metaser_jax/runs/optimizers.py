@@ -5,6 +5,7 @@ import functools
 import optax
 
 from metaser_jax.errors import InputError, check_choice
+from metaser_jax.models import trainable
 from metaser_jax.schedules import cyclical
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -34,15 +35,21 @@ def make_optimizer(
       InputError: unknown names, an option of another optimizer or schedule, or what `cyclical` does not take.
     """
     check_choice("optimizer", name, OPTIMIZERS)
+    rate = learning_rate(lr, schedule=schedule, base_lr=base_lr, half_cycle=half_cycle)
     if weight_decay and name != "adamw":
         raise InputError(f"weight_decay: got {weight_decay} with optimizer {name!r}, expected 0, or 'adamw'.")
-    if check_choice("schedule", schedule, SCHEDULES) == "cyclical":
-        rate = cyclical(base_lr, lr, half_cycle)
-    else:
-        rate = lr
-        for option, value in (("base_lr", base_lr), ("half_cycle", half_cycle)):
-            if value:
-                raise InputError(f"{option}: got {value} with schedule 'constant', expected 0, or 'cyclical'.")
     if name == "adamw":
-        return optax.adamw(rate, weight_decay=weight_decay)
+        return optax.adamw(rate, weight_decay=weight_decay, mask=trainable)
     return {"adam": optax.adam, "sgd": optax.sgd}[name](rate)
+
+
+def learning_rate(
+    lr: float, *, schedule: str = "constant", base_lr: float = 0.0, half_cycle: int = 0
+) -> optax.Schedule:
+    """The learning rate by the step; arguments and errors as make_optimizer's."""
+    if check_choice("schedule", schedule, SCHEDULES) == "cyclical":
+        return cyclical(base_lr, lr, half_cycle)
+    for option, value in (("base_lr", base_lr), ("half_cycle", half_cycle)):
+        if value:
+            raise InputError(f"{option}: got {value} with schedule 'constant', expected 0, or 'cyclical'.")
+    return optax.constant_schedule(lr)

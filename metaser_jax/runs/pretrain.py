@@ -15,7 +15,7 @@ from metaser_jax.errors import InputError
 from metaser_jax.pretraining import PretrainState, stopped
 from metaser_jax.runs.pretrainer import Augment, Program, compile_program, make_state, mesh_of, stages
 from metaser_jax.runs.run_dir import METRICS, claim, read_lines, to_lines, write_text
-from metaser_jax.runs.sources import FREE, identity, load
+from metaser_jax.runs.sources import FREE, identity, load, training_utterances
 
 
 def pretrain(config: PretrainConfig, log: Callable[[str], None] = print, *, augment: Augment | None = None) -> Path:
@@ -40,7 +40,7 @@ def pretrain(config: PretrainConfig, log: Callable[[str], None] = print, *, augm
     folder = Path(config.run_dir)
     claim(folder, identity(config, config.method, ready), free=FREE)
     with Checkpoints(folder) as checkpoints:
-        state, latest, lines = make_state(config), checkpoints.latest(), []
+        state, latest, lines = make_state(config, training_utterances(ready)), checkpoints.latest(), []
         if latest is not None:
             state = checkpoints.restore(latest, state)
             lines = [line for line in read_lines(folder / METRICS) if line["total_epoch"] <= latest]

@@ -20,20 +20,11 @@ from metaser_jax.losses import cross_entropy
 from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.supervised import supervised
 from metaser_jax.pretraining import EpochInfo, PretrainState, init_state, next_stage, run_epochs, validation_loss
-from metaser_jax.runs.trainer import make_model
-from metaser_jax.schedules import cyclical
+from metaser_jax.runs.optimizers import learning_rate, make_optimizer
+from metaser_jax.runs.trainer import init_params, make_model, no_utterances
 
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
-_OPTIMIZERS = {
-    "adam": lambda rate, config: optax.adam(rate),
-    "adamw": lambda rate, config: optax.adamw(rate, weight_decay=config.weight_decay),
-    "sgd": lambda rate, config: optax.sgd(rate),
-}
-_SCHEDULES = {
-    "constant": lambda config: optax.constant_schedule(config.lr),
-    "cyclical": lambda config: cyclical(config.base_lr, config.lr, config.half_cycle),
-}
 # The sources of each stage.
 _STAGES = {
     "transser": lambda number: [[source] for source in range(number)],
@@ -51,12 +42,16 @@ def stages(config: PretrainConfig) -> list[list[int]]:
 
 def rate(config: PretrainConfig) -> optax.Schedule:
     """The learning rate by the step of a stage."""
-    return _SCHEDULES[config.schedule](config)
+    return learning_rate(config.lr, schedule=config.schedule, base_lr=config.base_lr, half_cycle=config.half_cycle)
 
 
-def make_state(config: PretrainConfig) -> PretrainState:
-    """The initial state; its parameters are those of a meta-training run with the same seed and network."""
-    params = make_model(config).init(_keys(config)[0], jnp.zeros((1, 120, 20)))
+def make_state(config: PretrainConfig, x: jax.Array) -> PretrainState:
+    """The initial state; its parameters are those of a meta-training run with the same seed, network and sources.
+
+    Args:
+      x: see init_params.
+    """
+    params = init_params(make_model(config), _keys(config)[0], x)
     return init_state(supervised(lambda params, batch: jnp.float32(0)), params, _optimizer(config))
 
 
@@ -136,7 +131,7 @@ def _compiled(config: PretrainConfig, data: tuple[Bank, Whole], mesh: Mesh, augm
         state, info = run_epochs(learner, optimizer, minibatch, validate, key, state, n, **limits, augment=augment)
         return state, info, jnp.float32(rate(config)(state.epoch * limits["steps"] - 1))
 
-    state, key = abstract(jax.eval_shape(lambda: (make_state(config), _keys(config)[1])))
+    state, key = abstract(jax.eval_shape(lambda: (make_state(config, no_utterances(config)), _keys(config)[1])))
     scalar = abstract(jnp.int32(0))
     sources = abstract(np.zeros(data[0].table.shape[0], np.int32))
     limits = dict.fromkeys(("steps", "max_epochs", "patience"), scalar)
@@ -148,7 +143,14 @@ def _compiled(config: PretrainConfig, data: tuple[Bank, Whole], mesh: Mesh, augm
 
 
 def _optimizer(config: PretrainConfig) -> optax.GradientTransformation:
-    return _OPTIMIZERS[config.optimizer](rate(config), config)
+    return make_optimizer(
+        config.optimizer,
+        config.lr,
+        schedule=config.schedule,
+        base_lr=config.base_lr,
+        half_cycle=config.half_cycle,
+        weight_decay=config.weight_decay,
+    )
 
 
 def _execution(config: PretrainConfig) -> Execution:

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from metaser_jax.config import HOW, MetaTrainConfig, PretrainConfig
 from metaser_jax.ready import Ready, load_ready
 
@@ -24,10 +26,15 @@ def load(config: MetaTrainConfig | PretrainConfig) -> list[Ready]:
             emotions=config.emotions,
             split_kind="random",
             split_seed=config.split_seed,
-            normalisation=config.normalise,
+            how=config.input,
         )
         for name in config.sources
     ]
+
+
+def training_utterances(sources: Sequence[Ready]) -> np.ndarray:
+    """[n, time, coef], the training parts of all sources: what initial parameters may look at."""
+    return np.concatenate([r.corpus.mfcc[r.split.train] for r in sources])
 
 
 def identity(config: MetaTrainConfig | PretrainConfig, method: str, sources: Sequence[Ready]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sklearn.svm import SVC
 
 from metaser_jax.config import FinetuneConfig
 from metaser_jax.errors import InputError
+from metaser_jax.inputs import Input
 from metaser_jax.ready import Ready, load_splits
 from metaser_jax.runs.draws import draw_amount
 from metaser_jax.runs.outcomes import Amount, Outcome, outcome
@@ -32,7 +33,7 @@ SOURCES_WEIGHT = 0.1
 # The fields of FinetuneConfig that say something about it; the others are about networks.
 APPLIES = {
     *("data_dir", "init", "target", "out", "split", "split_seed", "folds", "shots", "fraction", "seeds", "sources"),
-    *("emotions", "normalise"),
+    *("emotions", "normalise", "trim_db", "deltas"),
 }
 
 
@@ -77,9 +78,9 @@ def adapt_svm(
         for amount in amounts
         for seed in range(config.seeds)
     ]
-    # Only normalisation by the corpus depends on the fold.
-    features = [_features(ready, config.normalise) for ready in (folds if config.normalise == "corpus" else folds[:1])]
-    joined = [_training_part(source, config.normalise) for source in sources]
+    # Only the statistics of a training part depend on the fold.
+    features = [_features(ready, config.input) for ready in (folds if config.input.of_split else folds[:1])]
+    joined = [_training_part(source, config.input) for source in sources]
     source = {"method": SVM, "order": None, "sources": [s.corpus.name for s in sources], "inner_steps": None}
     nothing = {"adapt": None, "validation": None, "best_epoch": None, "epochs": None}
     outcomes = []
@@ -129,14 +130,14 @@ def check_applies(given: Collection[str]) -> None:
         )
 
 
-def _features(ready: Ready, mode: str) -> np.ndarray:
-    corpus = ready.normalised(mode).corpus
+def _features(ready: Ready, how: Input) -> np.ndarray:
+    corpus = ready.as_input(how).corpus
     return utterance_statistics(corpus.mfcc, corpus.n_frames)
 
 
-def _training_part(ready: Ready, mode: str) -> tuple[np.ndarray, np.ndarray]:
+def _training_part(ready: Ready, how: Input) -> tuple[np.ndarray, np.ndarray]:
     train = ready.split.train
-    return _features(ready, mode)[train], ready.corpus.label[train]
+    return _features(ready, how)[train], ready.corpus.label[train]
 
 
 def _balanced(y: np.ndarray) -> np.ndarray:

@@ -19,11 +19,11 @@ from metaser_jax.meta.reptile import reptile
 from metaser_jax.models import EmotionLSTM
 from metaser_jax.runs.optimizers import make_optimizer
 from metaser_jax.training import TrainState, init_state
+from metaser_jax.types import Params
 
 _BILEVEL = {"maml": maml, "anil": anil, "meta_sgd": meta_sgd, "layer_rates": layer_rates}
 _LEARNED_RATES = ("meta_sgd", "layer_rates")
 _INNER = {"sgd": optax.sgd, "momentum": lambda rate: optax.sgd(rate, momentum=0.9), "adam": optax.adam}
-_WEIGHT_DECAY = {"adamw": 1e-4}
 
 
 class Trainer(NamedTuple):
@@ -38,7 +38,12 @@ class Trainer(NamedTuple):
 def make_model(config: ModelConfig) -> EmotionLSTM:
     """The network of a configuration."""
     return EmotionLSTM(
-        config.hidden_dim, len(config.emotions), config.pooling, config.activation, recurrence=config.recurrence
+        config.hidden_dim,
+        len(config.emotions),
+        config.pooling,
+        config.activation,
+        config.input_statistics,
+        recurrence=config.recurrence,
     )
 
 
@@ -73,15 +78,33 @@ def _execution(config: MetaTrainConfig) -> Execution:
     return Execution(named(config.over_tasks), chunk, named(config.hvp), named(config.residuals))
 
 
-def make_trainer(config: MetaTrainConfig) -> Trainer:
-    """Builds the trainer; the initial parameters depend on config.seed alone."""
+def make_trainer(config: MetaTrainConfig, x: jax.Array) -> Trainer:
+    """Builds the trainer.
+
+    Args:
+      x: [n, time, coef], what init_params says; config.seed decides the rest of the initial parameters.
+    """
     model = make_model(config)
     loss_fn = cross_entropy(model.apply)
     learner = parallel.shard_over_devices(make_learner(config, loss_fn), config.devices)
     name = config.meta_optimizer
-    optimizer = make_optimizer(name, config.meta_lr, weight_decay=_WEIGHT_DECAY.get(name, 0.0))
-    params = model.init(run_keys(config)[0], jnp.zeros((1, 120, 20)))
+    optimizer = make_optimizer(name, config.meta_lr, weight_decay=config.weight_decay)
+    params = init_params(model, run_keys(config)[0], x)
     return Trainer(loss_fn, learner, optimizer, init_state(learner, params, optimizer))
+
+
+def init_params(model: EmotionLSTM, key: jax.Array, x: jax.Array) -> Params:
+    """Initial parameters, the same with a seed whatever the corpora are, but for the input's statistics.
+
+    Args:
+      x: [n, time, coef], utterances to learn from; only a model with input_statistics looks at more than their shape.
+    """
+    return model.init(key, x if model.input_statistics else x[:1])
+
+
+def no_utterances(config: ModelConfig) -> jax.Array:
+    """x for initial parameters of which only the shapes count."""
+    return jnp.zeros((2, 120, config.input.coefs))
 
 
 def run_keys(config: MetaTrainConfig) -> jax.Array:

@@ -71,7 +71,7 @@ def test_pre_training_seeds_take_turns(config):
     (ready,) = load_target(config)
     outcomes = adapt(config, inits, [ready], AMOUNTS[:1])
     assert [o.row["init_seed"] for o in outcomes] == [5, 6, 5]
-    data = ready.normalised(config.normalise)
+    data = ready.as_input(config.input)
     for outcome, init in zip(outcomes, [*inits, inits[0]], strict=True):
         logits = make_model(config).apply(init.params, data.corpus.mfcc[data.split.test])
         np.testing.assert_array_equal(outcome.predicted, np.argmax(logits, axis=-1))

@@ -68,7 +68,7 @@ def test_from_a_run(train_config, finetune_config):
 @pytest.mark.parametrize("validation", ["split", "draw", "none"])
 def test_draws_never_touch_the_test_part(finetune_config, validation):
     config = finetune_config(validation=validation)
-    data = load_target(config)[0].normalised(config.normalise)
+    data = load_target(config)[0].as_input(config.input)
     for seed in range(5):
         train, valid = draw(config, data, seed)
         assert not set(train) & set(valid)
@@ -115,7 +115,7 @@ def test_folds(finetune_config, monkeypatch):
 def test_draws_of_a_fold_are_of_its_training_part(finetune_config, validation):
     config = finetune_config(split="speaker", folds=6, validation=validation)
     for fold, ready in enumerate(load_target(config)):
-        data = ready.normalised(config.normalise)
+        data = ready.as_input(config.input)
         assert data.split.fold == (fold, 6)
         for seed in range(3):
             train, valid = draw(config, data, seed)
@@ -129,7 +129,7 @@ def test_draws_of_a_fold_are_of_its_training_part(finetune_config, validation):
 def test_normalisation_is_fitted_on_the_folds_training_part(finetune_config):
     config = finetune_config(split="speaker", folds=3)
     for ready in load_target(config):
-        data = ready.normalised(config.normalise)
+        data = ready.as_input(config.input)
         real = np.arange(10) < data.corpus.n_frames[:, None]
         for part, mean_is_zero in ((data.split.train, True), (data.split.valid, False), (data.split.test, False)):
             mean = data.corpus.mfcc[part][real[part]].mean(0)
@@ -173,7 +173,7 @@ def test_a_fine_tuning_that_diverges_is_an_error(finetune_config):
 
 def test_normalisation_is_fitted_on_the_training_part(finetune_config):
     config = finetune_config()
-    data = load_target(config)[0].normalised(config.normalise)
+    data = load_target(config)[0].as_input(config.input)
     real = np.arange(10) < data.corpus.n_frames[:, None]
     for part, mean_is_zero in ((data.split.train, True), (data.split.test, False)):
         mean = data.corpus.mfcc[part][real[part]].mean(0)

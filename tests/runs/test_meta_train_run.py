@@ -11,14 +11,14 @@ from metaser_jax import InputError
 from metaser_jax.checkpoints import Checkpoints
 from metaser_jax.runs import meta_train as module
 from metaser_jax.runs.meta_train import meta_train
-from metaser_jax.runs.trainer import make_trainer
+from metaser_jax.runs.trainer import make_trainer, no_utterances
 
 pytestmark = pytest.mark.usefixtures("prepared")
 
 
 def final_state(config):
     with Checkpoints(config.run_dir, read_only=True) as checkpoints:
-        return checkpoints.restore(checkpoints.latest(), make_trainer(config).state)
+        return checkpoints.restore(checkpoints.latest(), make_trainer(config, no_utterances(config)).state)
 
 
 def metrics(config):
@@ -75,7 +75,13 @@ def test_a_run_repeats_and_goes_on_bit_for_bit(train_config, tmp_path, monkeypat
         {"algorithm": "anil", "order": "annealed", "anneal_episodes": 2, "devices": 1},
         {"algorithm": "meta_sgd", "inner_optimizer": "momentum", "inner_batch_size": 4, "hvp": "reverse_over_reverse"},
         {"algorithm": "layer_rates", "inner_steps": 2, "multi_step_episodes": 3, "over_tasks": "vmap", "chunk": 0},
-        {"algorithm": "reptile", "inner_steps": 2, "inner_optimizer": "adam", "meta_optimizer": "adamw"},
+        {
+            "algorithm": "reptile",
+            "inner_steps": 2,
+            "inner_optimizer": "adam",
+            "meta_optimizer": "adamw",
+            "weight_decay": 0.1,
+        },
         {"order": "first", "meta_optimizer": "sgd", "chunk": 3, "residuals": "recompute"},
     ],
     ids=lambda flags: flags.get("algorithm", "maml"),
@@ -87,7 +93,7 @@ def test_every_algorithm_by_its_flags(flags, train_config):
     assert np.isfinite(list(line.values())).all()
     written = json.loads((Path(config.run_dir) / "config.json").read_text())
     assert written["method"] == ("metaser" if config.algorithm == "maml" else config.algorithm)
-    before, after = make_trainer(config).state.meta_params, final_state(config).meta_params
+    before, after = make_trainer(config, no_utterances(config)).state.meta_params, final_state(config).meta_params
     assert all(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True))
 
 
