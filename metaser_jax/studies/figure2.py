@@ -61,7 +61,7 @@ def run_figure2(config: Figure2Config, command: str, log: Callable[[str], None] 
         Section("Macro F1 against the amount of target data", (*pictures, *_points(compared.lines))),
         _crossover_section(crossings),
         *writing.comparison_section(compared.comparisons),
-        *writing.closing_sections(config, out, compared.rows, compared.lines, compared.left),
+        *writing.closing_sections(config, out, compared.rows, compared.lines, compared.comparisons, compared.left),
         writing.times_section(compared.seconds),
         run_section(command),
     )
