@@ -87,6 +87,8 @@ def test_ties_and_zeros_without_a_warning():
     found = paired_test([0.1, 0.1, 0.2, 0.0, 0.3, -0.1], np.zeros(6))
     assert found.p_wilcoxon == 2 * 4 / 32
     assert 0 < found.p_t < 1
+    # Ranks 1 2 3 4, of which 2 is negative: no more below are the sums 0, 1 and 2, of one choice each.
+    assert paired_test([0.0, 0.1, 0.2, 0.3, -0.15], np.zeros(5)).p_wilcoxon == 2 * 3 / 16
 
 
 def test_wilcoxon_against_scipy():

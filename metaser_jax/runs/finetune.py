@@ -50,6 +50,7 @@ def run_finetune(
     parallel.one_device_per_core()
     if config.init == SVM:
         check_applies(given)
+        config = dataclasses.replace(config, validation="none")  # it needs none
     else:
         config, init = resolve(config, given)
     folds, sources = load_target(config), load_sources(config)

@@ -43,15 +43,29 @@ def test_rows(svm_config):
     assert [row | {"seconds": 0} for row in run_finetune(config)] == [row | {"seconds": 0} for row in rows]
 
 
+def features(ready, mode="corpus"):
+    corpus = normalise(ready.corpus, mode, ready.split.train)
+    return utterance_statistics(corpus.mfcc, corpus.n_frames)
+
+
+def training_parts(sources, mode="corpus"):
+    return [(features(ready, mode)[ready.split.train], ready.corpus.label[ready.split.train]) for ready in sources]
+
+
+@pytest.mark.parametrize("names", [(), ("a", "b")])
 @pytest.mark.parametrize("mode", ["corpus", "speaker"])
-def test_it_is_fitted_on_the_draw_alone(svm_config, mode):
+def test_it_is_fitted_on_the_draw_and_the_sources_alone(svm_config, monkeypatch, mode, names):
     """Predictions are those of a machine fitted on what draw_amount draws; so they are of no other labels."""
-    config = svm_config(split="speaker", folds=3, normalise=mode)
-    folds = load_target(config)
-    outcomes = iter(adapt_svm(config, folds, AMOUNTS))
+    base, load = datasets.load("c", "data"), datasets.load
+    loud = np.where(base.speaker == "s1", 5, 1)[:, None, None]  # the folds' statistics differ
+    louder = dataclasses.replace(base, mfcc=base.mfcc * loud.astype(np.float32))
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: louder if name == "c" else load(name, data_dir))
+    config = svm_config(split="speaker", folds=3, normalise=mode, sources=names)
+    folds, sources = load_target(config), load_sources(config)
+    joined = training_parts(sources, mode)
+    outcomes = iter(adapt_svm(config, folds, AMOUNTS, sources))
     for ready in folds:
-        corpus = normalise(ready.corpus, mode, ready.split.train)
-        features = utterance_statistics(corpus.mfcc, corpus.n_frames)
+        x, y = features(ready, mode), ready.corpus.label
         for amount in AMOUNTS:
             for seed in range(config.seeds):
                 found = next(outcomes)
@@ -59,8 +73,8 @@ def test_it_is_fitted_on_the_draw_alone(svm_config, mode):
                 assert (row["fold"], row["seed"], row[amount.kind]) == (ready.split.fold[0], seed, amount.value)
                 drawn, _ = draw_amount(config, ready, amount, seed)  # as the networks draw
                 assert row["n_train"] == len(drawn)
-                machine = fit_svm(features[drawn], corpus.label[drawn])
-                np.testing.assert_array_equal(found.predicted, machine.predict(features[ready.split.test]))
+                machine = fit_svm(x[drawn], y[drawn], joined)
+                np.testing.assert_array_equal(found.predicted, machine.predict(x[ready.split.test]))
                 np.testing.assert_array_equal(found.test, ready.split.test)
     assert next(outcomes, None) is None
 
@@ -71,24 +85,16 @@ def test_other_validation_is_the_same_draw(svm_config):
     by_split, held_out = (adapt_svm(svm_config(validation=v), folds, AMOUNTS[:1]) for v in ("split", "draw"))
     for one, other in zip(by_split, held_out, strict=True):
         assert one.row | {"seconds": 0} == other.row | {"seconds": 0}
+    assert run_finetune(svm_config(validation="draw", shots=1))[0]["n_train"] == 4, "a network needs two"
 
 
-def test_sources_join(svm_config, monkeypatch):
+def test_sources_join(svm_config):
     config = svm_config(sources=("a", "b"), seeds=1, shots=1)
-    rows = run_finetune(config)
-    assert (rows[0]["sources"], rows[0]["n_train"]) == (["a", "b"], 4)
-    folds, sources = load_target(config), load_sources(config)
-    drawn, _ = draw_amount(config, folds[0], Amount("shots", 1), 0)
-
-    def features(ready):
-        corpus = ready.normalised("corpus").corpus
-        return utterance_statistics(corpus.mfcc, corpus.n_frames), corpus.label
-
-    x, y = features(folds[0])
-    parts = [(s[ready.split.train], t[ready.split.train]) for ready in sources for s, t in [features(ready)]]
-    machine = fit_svm(x[drawn], y[drawn], parts)
-    (outcome,) = adapt_svm(config, folds, [Amount("shots", 1)], sources)
-    np.testing.assert_array_equal(outcome.predicted, machine.predict(x[folds[0].split.test]))
+    (row,) = run_finetune(config)
+    assert (row["sources"], row["n_train"]) == (["a", "b"], 4)
+    (target,) = load_target(config)
+    drawn, _ = draw_amount(config, target, Amount("shots", 1), 0)
+    machine = fit_svm(features(target)[drawn], target.corpus.label[drawn], training_parts(load_sources(config)))
     assert len(machine["svc"].support_) > 4, "sources are learned from"
 
 
