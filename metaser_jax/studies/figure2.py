@@ -149,7 +149,8 @@ def _picture(config: Figure2Config, out: Path, rows: Sequence[Row], kind: str) -
     name = f"{NAME}_{'fractions' if kind == 'fraction' else 'shots'}"
     style.save(figure, out / f"{name}.svg")
     against = "the fraction of the training part" if kind == "fraction" else "clips per emotion"
-    return picture(out, f"{name}.png", f"Macro F1 on the test part against {against}. Scales differ between panels.", figure)
+    caption = f"Macro F1 on the test part against {against}. Scales differ between panels."
+    return picture(out, f"{name}.png", caption, figure)
 
 
 def _seed(row: Row) -> int:
