@@ -85,3 +85,12 @@ def test_help_explains_every_flag():
     said = run("meta_train", "--help").stdout
     for flag in ("--sources", "--order", "--inner_lr", "--preset", "--[no]pool_sources", "<first|second|annealed>"):
         assert flag in said
+
+
+@pytest.mark.parametrize("name", ["table2", "figure2", "ablation_order"])
+def test_a_study_by_its_flagfile_says_what_is_not_prepared(name, tmp_path):
+    flagfile = ROOT / "experiments" / "flagfiles" / f"{name}_urdu.flags"
+    failed = run(name, f"--flagfile={flagfile}", f"--data_dir={tmp_path}", f"--out={tmp_path}/out")
+    assert failed.returncode == 2, failed.stderr
+    assert "python experiments/prepare.py --corpora=" in failed.stderr
+    assert not (tmp_path / "out").exists()

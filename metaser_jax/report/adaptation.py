@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_SIZE = {"alone": (6.8, 4.0), "height": 3.4, "frame": 1.6}
+# More lines than that want larger panels, thinner lines, and the range of scores that they are in.
+_CROWDED = 5
 _X_LABELS = {
     "shots": "shots: training utterances per emotion",
     "fraction": "fraction of the target's training part",
@@ -71,11 +74,17 @@ def adaptation_figure(rows: Iterable[Row], band: Band = DEVIATION) -> Figure:
     panels: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
         panels[*style.place(row), amount(row)[0] == "fraction"].append(row)
-    figure, grid = style.panel_grid(len(panels), "macro F1 on the test part", alone=(6.8, 4.0), height=3.4, frame=1.6)
     looks = style.looks(map(series, rows))
+    crowded = len(looks) > _CROWDED
+    size = {"alone": (7.5, 5.2), "height": 5.0, "frame": 2.2, "width": 5.4} if crowded else _SIZE
+    if crowded:
+        looks = {key: look._replace(linewidth=1.5, markersize=4.5) for key, look in looks.items()}
+    figure, grid = style.panel_grid(len(panels), "macro F1 on the test part", **size)
     split_in_title = len({style.place(row)[1] for row in rows}) > 1
     for axes, (_, panel) in zip(grid, sorted(panels.items()), strict=True):
         _draw_panel(axes, panel, looks, split_in_title, band)
+        if crowded:
+            _zoom(axes)
     figure.suptitle(_title(panels, rows, band), fontsize=style.LARGE)
     style.legend_below(figure, _handles(looks, rows))
     return figure
@@ -139,6 +148,13 @@ def _draw_series(axes: Axes, rows: dict[float, list[Row]], look: style.Look, shi
     elif any(around):
         axes.errorbar(at, mean, yerr=(mean - low, high - mean), color=look.color, capsize=4, linewidth=1.5, zorder=3)
     axes.plot(at, mean, zorder=4, **look._asdict())
+
+
+def _zoom(axes: Axes) -> None:
+    """From the lowest to the highest line, to the next tenths."""
+    values = np.concatenate([line.get_ydata() for line in axes.get_lines()])
+    low, high = math.floor(10 * values.min() - 0.2) / 10, math.ceil(10 * values.max() + 0.2) / 10
+    axes.set_ylim(max(0, low), min(1, high))
 
 
 def _oracle(rows: list[Row]) -> dict[float, float]:

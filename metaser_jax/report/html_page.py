@@ -1,11 +1,13 @@
 """A report as one HTML file: pictures and style are in it, it refers to nothing outside and runs nothing."""
 
 import base64
+import re
 from html import escape
 
 from metaser_jax.report.content import Block, Bullets, Code, Content, Picture, Table
 from metaser_jax.report.tables import RIGHT_ALIGNED
 
+_SCORE = re.compile(r"[+-]?\d\.\d{3}\b")
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 60rem; margin: 2rem auto;
   padding: 0 1rem; }
@@ -74,8 +76,8 @@ def _table(table: Table) -> str:
     for line in table.body:
         target = line[table.header.index("target")] if "target" in table.header else None
         row = "".join(
-            # A score stays on one line with its spread.
-            _element("td", cell, kind or ("score" if "±" in cell or "(one seed)" in cell else ""))
+            # A score stays on one line with its spread or interval.
+            _element("td", cell, kind or ("score" if _SCORE.match(cell) else ""))
             for cell, kind in zip(line, kinds, strict=True)
         )
         lines.append(f'<tr class="first">{row}</tr>' if previous not in (None, target) else f"<tr>{row}</tr>")

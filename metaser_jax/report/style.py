@@ -77,7 +77,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def panel_grid(
-    n: int, ylabel: str, alone: tuple[float, float], height: float, frame: float
+    n: int, ylabel: str, alone: tuple[float, float], height: float, frame: float, width: float = PANEL_WIDTH
 ) -> tuple[Figure, list[Axes]]:
     """A figure of n panels, in rows of at most COLUMNS, with a label on the first of each row.
 
@@ -85,13 +85,14 @@ def panel_grid(
       alone: inches, width of the figure and height of a panel where there is only one in a row.
       height: inches, of a panel where there are several in a row.
       frame: inches, of what is above and below all panels.
+      width: inches, of a panel beside others.
 
     Raises:
       InputError: matplotlib is not installed.
     """
     columns = min(COLUMNS, n)
     rows = math.ceil(n / columns)
-    width, height = alone if columns == 1 else (PANEL_WIDTH * columns, height)
+    width, height = alone if columns == 1 else (width * columns, height)
     figure = new_figure(width, frame + height * rows)
     panels = [figure.add_subplot(rows, columns, number) for number in range(1, n + 1)]
     for axes in panels[::columns]:

@@ -20,6 +20,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 from tqdm import tqdm
 
+from metaser_jax import parallel
 from metaser_jax.corpus import Corpus
 from metaser_jax.errors import InputError
 from metaser_jax.runs.outcomes import PREDICTIONS, Outcome, write_predictions
@@ -102,6 +103,8 @@ def run_cells(out: Path, cells: Sequence[Cell], log: Callable[[str], None] = pri
     if len(missing) < len(cells):
         log(f"{len(cells) - len(missing)} of {len(cells)} cells in {folder} are finished already.")
     clock = _Clock((cell.kind, _seconds(folder, cell)) for cell in cells if cell not in missing)
+    # Before jax's first use: a study whose runs are finished adapts on all cores, too.
+    parallel.one_device_per_core()
     with _shared_programs():
         _compute(folder, missing, runs, clock, len(cells), log)
     return [_read(folder, cell) for cell in cells]

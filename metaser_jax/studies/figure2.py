@@ -59,9 +59,9 @@ def run_figure2(config: Figure2Config, command: str, log: Callable[[str], None] 
     pictures = [one for kind in KINDS if (one := _picture(config, out, compared.rows, kind))]
     sections = (
         Section("Macro F1 against the amount of target data", (*pictures, *_points(compared.lines))),
-        _crossover_section(crossings),
+        *_crossover_section(crossings),
         *writing.comparison_section(compared.comparisons),
-        *writing.closing_sections(config, out, compared.rows, compared.lines, compared.left),
+        *writing.closing_sections(config, out, compared.rows, compared.lines, compared.comparisons, compared.left),
         writing.times_section(compared.seconds),
         run_section(command),
     )
@@ -100,7 +100,9 @@ def crossings_of(lines: Sequence[Line]) -> list[Line]:
     return found
 
 
-def _crossover_section(crossings: Sequence[Line]) -> Section:
+def _crossover_section(crossings: Sequence[Line]) -> tuple[Section, ...]:
+    if not crossings:  # without MetaSER, or of single amounts
+        return ()
     text = (
         "Where the mean of MetaSER meets another method's, on straight lines between the measured amounts. A meeting "
         "point of curves whose intervals overlap may be elsewhere with other draws."
@@ -116,7 +118,8 @@ def _crossover_section(crossings: Sequence[Line]) -> Section:
         ]
         for one in crossings
     ]
-    return Section("Crossover points", (text, Table(["target", "split", "method", "against", "along", "what"], body)))
+    header = ["target", "split", "method", "against", "along", "what"]
+    return (Section("Crossover points", (text, Table(header, body))),)
 
 
 def _crossing_text(one: Line) -> str:
@@ -146,7 +149,8 @@ def _picture(config: Figure2Config, out: Path, rows: Sequence[Row], kind: str) -
     name = f"{NAME}_{'fractions' if kind == 'fraction' else 'shots'}"
     style.save(figure, out / f"{name}.svg")
     against = "the fraction of the training part" if kind == "fraction" else "clips per emotion"
-    return picture(out, f"{name}.png", f"Macro F1 on the test part against {against}.", figure)
+    caption = f"Macro F1 on the test part against {against}. Scales differ between panels."
+    return picture(out, f"{name}.png", caption, figure)
 
 
 def _seed(row: Row) -> int:

@@ -68,7 +68,9 @@ def comparisons_of(
             others = [key for key in methods if not is_reference(key) and key.sources in ((), one.sources)]
             if others:
                 options = {"confidence": study.confidence, "resamples": study.resamples}
-                found += [_comparison(c) for c in compare(at_place, one, others, **options)]
+                found += [
+                    _comparison(c) | {"confidence": study.confidence} for c in compare(at_place, one, others, **options)
+                ]
     return found
 
 

@@ -69,7 +69,7 @@ def sections(
         Section("Score against training time", (shown, _COSTS)),
         *tabled,
         *writing.comparison_section(comparisons, "Second order against each other variant"),
-        *writing.closing_sections(config, out, rows, lines, left),
+        *writing.closing_sections(config, out, rows, lines, comparisons, left),
     )
 
 
@@ -120,7 +120,8 @@ def time_figure(lines: Sequence[Line], confidence: float) -> Figure:
             points = [line for line in panel if line["variant"] == variant]
             at, scores = ([line[name] for line in points] for name in ("training_seconds", "macro_f1"))
             axes.plot(at, scores, color=colours[variant], linewidth=1, zorder=2)
-            for line in points:
+            # Where both are one run, the filled one is on top.
+            for line in sorted(points, key=lambda line: line["budget"] == "episodes"):
                 score, x = line["macro_f1"], line["training_seconds"]
                 low, high = line["draws"] or (score, score)
                 filled = colours[variant] if line["budget"] == "episodes" else "white"

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from metaser_jax.config import Table2Config
-from metaser_jax.report.content import Bullets, Content, Section, run_section
+from metaser_jax.report.content import Content, Section, run_section
 from metaser_jax.report.markdown_page import markdown_page
 from metaser_jax.report.page import write_page
 from metaser_jax.runs.run_dir import write_text
@@ -45,14 +45,16 @@ def run_table2(config: Table2Config, command: str, log: Callable[[str], None] = 
     out = Path(config.out)
     compared = compare_methods(config, config.sets, log)
     main = _sections(config, compared)
-    left = (Section("Left out", (Bullets(tables.left_out(compared.left)),)),) if compared.left else ()
     writing.write_json(out / f"{NAME}.json", to_json(config, command, compared))
     writing.write_csv(out / f"{NAME}.csv", [*compared.lines, *_skipped(compared)])
-    write_text(out / f"{NAME}.md", markdown_page(Content(TITLE, INTRO, (*main, *left, run_section(command)))))
+    write_text(
+        out / f"{NAME}.md",
+        markdown_page(Content(TITLE, INTRO, (*main, *writing.left_section(compared.left), run_section(command)))),
+    )
     sections = (
         *main,
         *writing.comparison_section(compared.comparisons),
-        *writing.closing_sections(config, out, compared.rows, compared.lines, compared.left),
+        *writing.closing_sections(config, out, compared.rows, compared.lines, compared.comparisons, compared.left),
         writing.times_section(compared.seconds),
         run_section(command),
     )

@@ -120,6 +120,24 @@ def all_scores(lines: Sequence[Line]) -> Table:
     return Table(list(columns), [[cell(line) for cell in columns.values()] for line in lines])
 
 
+def differences(lines: Sequence[Line]) -> Table:
+    """A row for each amount of data, a column for each other method; lines are of one method at one target and split.
+
+    A cell: the difference, its interval over draws, and * where Holm's p is below what the interval leaves out.
+    """
+    cells = {(data_name(line), other_label(line)): line for line in lines}
+    others = list(dict.fromkeys(other for _, other in cells))
+
+    def cell(line: Line | None) -> str:
+        if line is None:
+            return NONE
+        star = " *" if line["p_holm"] is not None and line["p_holm"] < 1 - line["confidence"] else ""
+        return f"{line['difference']:+.3f} ({interval(line['difference_draws'], '+')}){star}"
+
+    amounts = dict.fromkeys(data for data, _ in cells)
+    return Table(["data", *others], [[data, *(cell(cells.get((data, other))) for other in others)] for data in amounts])
+
+
 def comparisons(lines: Sequence[Line]) -> Table:
     """MetaSER minus each other method, on the same draws."""
     columns: dict[str, Callable[[Line], str]] = {

@@ -9,12 +9,12 @@ from typing import Any
 
 from metaser_jax.config import StudyConfig
 from metaser_jax.report.confusion import confusion_figure
-from metaser_jax.report.content import Bullets, Section, Table, split_table
+from metaser_jax.report.content import Block, Bullets, Section, Table, split_table
 from metaser_jax.report.page import picture
 from metaser_jax.report.rows import Row
 from metaser_jax.runs.run_dir import write_text
 from metaser_jax.studies import tables
-from metaser_jax.studies.lines import Line, flat
+from metaser_jax.studies.lines import Line, flat, series_of
 from metaser_jax.studies.plan import Left
 
 # What a study that is there may be gone on with in another way.
@@ -41,19 +41,48 @@ def comparison_section(
     """One method against each other, or no section."""
     if not comparisons:
         return ()
+    groups: dict[str, list[Line]] = {}
+    for line in comparisons:
+        budget = f", equal {line['budget']}" if "budget" in line else ""
+        name = f"{tables.place_name(line)}{budget}: {tables.label(series_of(line))}, from "
+        groups.setdefault(f"{name}{tables.sources_name(line['sources'])}, minus", []).append(line)
+    confidence = comparisons[0]["confidence"]
     explained = (
-        "The first method's macro F1 minus the second's on the same draws: positive is better than the other. The "
-        "interval over draws and the paired t-test say what other draws of clips (and pre-training runs) would give on "
-        "the same test part; p of Holm is the t-test's, corrected for all comparisons of this method and these sources "
-        "on this target and split; Wilcoxon's signed-rank test needs no normal distribution. The interval over the "
-        "test part is a bootstrap: what other speakers would give, or, where speakers do not allow it, other "
-        "utterances of the same speakers, which is narrower than it should be.",
+        "Its macro F1 minus another method's on the same draws: positive is better than the other. In brackets the "
+        f"{confidence:.0%} interval of the mean over draws (Student's t): what other draws of clips would give on the "
+        f"same test part. *: p of the paired t-test is below {1 - confidence:.2g} also when it is corrected (Holm) for "
+        "all comparisons of this table. What other speakers would give is below, under every comparison."
     )
-    return (Section(heading, (*explained, tables.comparisons(comparisons))),)
+    blocks: list[Block] = [explained]
+    for name, lines in groups.items():
+        blocks += [name, tables.differences(lines)]
+    return (Section(heading, tuple(blocks)),)
+
+
+def left_section(left: Sequence[Left]) -> tuple[Section, ...]:
+    """What was left out and why, or no section."""
+    return (Section("Left out", (Bullets(tables.left_out(left)),)),) if left else ()
+
+
+def every_comparison(comparisons: Sequence[Line]) -> tuple[Section, ...]:
+    """All that is known of each comparison, or no section."""
+    if not comparisons:
+        return ()
+    explained = (
+        "As above, and: Wilcoxon's signed-rank test, which needs no normal distribution; and an interval over the test "
+        "part, a bootstrap of the difference: what other speakers would give, or, where speakers do not allow it, "
+        "other utterances of the same speakers, which is narrower than it should be."
+    )
+    return (Section("Every comparison", (explained, tables.comparisons(comparisons))),)
 
 
 def closing_sections(
-    study: StudyConfig, out: Path, rows: Sequence[Row], lines: Sequence[Line], left: Sequence[Left]
+    study: StudyConfig,
+    out: Path,
+    rows: Sequence[Row],
+    lines: Sequence[Line],
+    comparisons: Sequence[Line],
+    left: Sequence[Left],
 ) -> tuple[Section, ...]:
     """Confusion, all scores, splits, what is left out, and what the numbers do not say."""
     rows = list(rows)
@@ -63,11 +92,11 @@ def closing_sections(
         "Confusion of the first method with the most target data, summed over draws.",
         confusion_figure(rows),
     )
-    left_section = (Section("Left out", (Bullets(tables.left_out(left)),)),) if left else ()
     return (
         Section("Confusion", (confusion,)),
         Section("All scores", (_about_scores(study), tables.all_scores(lines))),
-        *left_section,
+        *every_comparison(comparisons),
+        *left_section(left),
         Section("Splits", (split_table(rows),)),
         Section("What these numbers do not say", (Bullets(_unknown(study, lines)),)),
     )

@@ -6,7 +6,7 @@ import pytest
 from metaser_jax.errors import InputError
 from metaser_jax.metrics import scores
 from metaser_jax.report import plot_adaptation, plot_confusion, plot_training
-from metaser_jax.report.adaptation import adaptation_figure, chance_macro_f1
+from metaser_jax.report.adaptation import Band, adaptation_figure, chance_macro_f1
 from metaser_jax.report.confusion import confusion_figure
 from metaser_jax.report.training import training_figure
 
@@ -60,6 +60,34 @@ def test_variants_of_a_method_are_told_apart(make_row):
         "chance: uniform guess",
         "speaker oracle: hears nothing",
     ]
+
+
+def test_head_is_dashed_and_svm_says_what_it_has_learned_from(make_row):
+    rows = [make_row(s, method=m, adapt=a, shots=k) for s in range(2) for m, a in METHODS for k in (1, 5)]
+    rows += [make_row(s, method="svm", adapt=None, sources=[], shots=k) for s in range(2) for k in (1, 5)]
+    figure = adaptation_figure(rows)
+    names = [text.get_text() for text in figure.legends[0].get_texts()][:5]
+    assert names == [
+        *("MetaSER, head only", "MultiSER, all layers", "MultiSER, head only"),
+        *("SVM, target alone", "SVM, with the sources"),
+    ]
+    lines = [line for line in figure.legends[0].get_lines() if line.get_marker() not in ("None", None)]
+    assert [line.get_linestyle() for line in lines] == ["--", "-", "--", "-", "--"]
+    assert [line.get_markerfacecolor() == "white" for line in lines] == [True, False, True, False, True]
+
+
+METHODS = (("metaser", "head"), ("multiser", "all"), ("multiser", "head"), ("svm", None))
+
+
+def test_another_band(make_row):
+    rows = [make_row(s, shots=k) for s in range(3) for k in (1, 5)]
+    figure = adaptation_figure(rows, Band("a tenth", lambda group: (0.4, 0.4 + len(group) / 30), dots=False))
+    (axes,) = figure.axes
+    (band,) = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    np.testing.assert_allclose((heights.min(), heights.max()), (0.4, 0.5))
+    assert not [line for line in axes.get_lines() if line.get_marker() == "."]
+    assert figure.get_suptitle().endswith("band: a tenth")
 
 
 def test_splits_have_their_own_panels_and_the_oracle_is_for_random(make_row):

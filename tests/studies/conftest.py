@@ -25,12 +25,19 @@ def tiny(monkeypatch):
     monkeypatch.setattr(datasets, "load", load)
     monkeypatch.setattr(datasets, "is_prepared", lambda name, data_dir: name in CORPORA)
     changes = {
-        "META_TRAIN": {"shots": 2, "queries": 2, "tasks_per_episode": 2, "episodes": 4, "log_every": 2},
+        "META_TRAIN": {
+            "shots": 2,
+            "queries": 2,
+            "tasks_per_episode": 2,
+            "episodes": 4,
+            "log_every": 2,
+            "order": "first",
+        },
         "PRETRAIN": {"max_epochs": 2, "log_every": 1, "batch_size": 8},
         "FINETUNE": {"max_epochs": 3, "patience": 2},
     }
     for name, values in changes.items():
         preset = getattr(presets, name)["recommended"] | TINY | values
         if name == "META_TRAIN":
-            preset["checkpoint_every"] = 2
+            preset |= {"log_every": 2, "checkpoint_every": 2}
         monkeypatch.setitem(getattr(presets, name), "recommended", preset)

@@ -1,0 +1,99 @@
+"""The matrix of cells: what is finished is kept, what is missing is computed, other settings are refused."""
+
+import json
+
+import numpy as np
+import pytest
+from fakes import fake_corpus
+
+from metaser_jax import InputError
+from metaser_jax.metrics import scores
+from metaser_jax.runs.outcomes import Outcome
+from metaser_jax.studies.cells import Cell, Run, run_cells, safe
+
+CORPUS = fake_corpus("c", per_emotion=3)
+
+
+def outcome(seed):
+    test = np.arange(len(CORPUS))
+    predicted = np.random.default_rng(seed).integers(0, 4, len(test))
+    row = {"method": "m", "target": "c", "seed": seed, **scores(CORPUS.label[test], predicted, 4)}
+    return Outcome(row, test, predicted)
+
+
+class Study:
+    """Five cells, of which two share a run, and a log of what was computed."""
+
+    def __init__(self, fails=None, error=None, identity=1):
+        self.done = []
+
+        def job(name, result):
+            def do():
+                if name == fails:
+                    raise error
+                self.done.append(name)
+                return result
+
+            return do
+
+        self.runs = [Run(f"run{i}", "run", job(f"run{i}", None), {}) for i in range(2)]
+        needs = [(self.runs[0],), tuple(self.runs), (), (), ()]
+        self.cells = [
+            Cell(f"cell{i}", "cell", "m", {"lr": {"is": identity}}, job(f"cell{i}", (CORPUS, [outcome(i)])), needs[i])
+            for i in range(5)
+        ]
+
+
+def test_a_killed_study_runs_only_what_is_missing(tmp_path):
+    whole = Study()
+    expected = run_cells(tmp_path / "whole", whole.cells, print)
+    assert whole.done == ["run0", "cell0", "run1", "cell1", "cell2", "cell3", "cell4"]
+
+    killed, said = Study("cell2", KeyboardInterrupt()), []
+    with pytest.raises(KeyboardInterrupt):
+        run_cells(tmp_path / "twice", killed.cells, said.append)
+    assert said == ["2 of 5 cells are finished and kept; the same command goes on with cell2."]
+    # What a kill in the middle of writing leaves is not a finished cell.
+    (tmp_path / "twice" / "cells" / ".cell2.tmp").mkdir()
+    again, said = Study(), []
+    found = run_cells(tmp_path / "twice", again.cells, said.append)
+    assert again.done == ["cell2", "cell3", "cell4"]
+    assert said[0].startswith("2 of 5 cells in ")
+    for one, other in zip(found, expected, strict=True):
+        assert (one.key, [run.row for run in one.runs]) == (other.key, [run.row for run in other.runs])
+        np.testing.assert_array_equal(one.runs[0].predicted, other.runs[0].predicted)
+    assert sorted(path.name for path in (tmp_path / "twice" / "cells").iterdir()) == [f"cell{i}" for i in range(5)]
+
+    third = Study()
+    run_cells(tmp_path / "twice", third.cells, print)
+    assert third.done == []
+
+
+def test_an_error_keeps_what_is_finished(tmp_path):
+    with pytest.raises(InputError, match="diverged"):
+        run_cells(tmp_path, Study("cell1", InputError("diverged")).cells, print)
+    again = Study()
+    run_cells(tmp_path, again.cells, print)
+    assert again.done == ["run0", "run1", "cell1", "cell2", "cell3", "cell4"], "a run is asked again, and returns"
+
+
+def test_a_finished_cell_of_other_settings_is_an_error(tmp_path):
+    run_cells(tmp_path, Study().cells, print)
+    with pytest.raises(InputError, match=r"cell0 is of other settings or recordings: lr.is \(was 1, now 2\)"):
+        run_cells(tmp_path, Study(identity=2).cells, print)
+    path = tmp_path / "cells" / "cell3" / "cell.json"
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"cell\.json: damaged"):
+        run_cells(tmp_path, Study().cells, print)
+    path.write_text(json.dumps({"identity": {"lr": {"is": 1}}, "seconds": 1.0}))
+    (path.parent / "results.jsonl").write_text("")
+    with pytest.raises(InputError, match="no rows"):
+        run_cells(tmp_path, Study().cells, print)
+
+
+def test_keys_are_names_of_folders(tmp_path):
+    assert safe("folder/saraiki_a+b=1.0") == "folder.saraiki_a+b=1.0"
+    cells = Study().cells
+    for bad in ([cells[0], cells[0]], [cells[0]._replace(key="a/b")]):
+        with pytest.raises(ValueError, match="got the keys"):
+            run_cells(tmp_path, bad, print)

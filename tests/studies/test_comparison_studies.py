@@ -1,0 +1,186 @@
+"""Table 2 and Figure 2, whole but tiny: files that agree, corpora that are not prepared, other settings, a restart."""
+
+import csv
+import json
+import re
+
+import pytest
+
+from metaser_jax import InputError
+from metaser_jax.config import Figure2Config, Table2Config
+from metaser_jax.studies import comparison
+from metaser_jax.studies.figure2 import crossings_of, run_figure2
+from metaser_jax.studies.table2 import run_table2
+from metaser_jax.studies.tables import interval
+
+pytestmark = pytest.mark.usefixtures("tiny")
+COMMON = {"data_dir": "data", "seeds": 2, "resamples": 50, "pretrain_seeds": 1, "splits": ("random",)}
+
+
+def table2_config(out, **changes):
+    values = {
+        "out": str(out),
+        "source_sets": ("ravdess+emodb", "tess+ravdess", "emodb+urdu"),
+        "targets": ("urdu", "emovo"),
+        "shots": (2,),
+        "fractions": (0.5,),
+    }
+    return Table2Config(**COMMON | values | changes)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("studies")
+
+
+@pytest.fixture
+def table2(folder, tiny):
+    """The folder of the table, computed by the first test that wants it."""
+    run_table2(table2_config(folder / "table2"), "python experiments/table2.py --x='<1>'")
+    return folder / "table2"
+
+
+def content(path):
+    return json.loads(path.read_text())
+
+
+def numbers_in(lines, comparisons):
+    """What the report must show of the JSON."""
+    for line in lines:
+        for score in ("macro_f1", "uar", "accuracy", "weighted_f1"):
+            yield f"{line[score]:.3f} ± {line[f'{score}_deviation']:.3f}"
+        yield from (interval(line["draws"]), interval(line["test"]), *line["split_digests"])
+        yield f"{line['speaker_oracle_macro_f1']:.3f}"
+    for line in comparisons:
+        yield f"{line['difference']:+.3f} ± {line['difference_deviation']:.3f}"
+        yield from (interval(line["difference_draws"], "+"), interval(line["difference_test"], "+"))
+        yield from (
+            f"{p:.3f}" for p in (line["p_t"], line["p_holm"], line["p_wilcoxon"]) if p is not None and p > 0.001
+        )
+
+
+def test_table2_is_complete(table2):
+    found = content(table2 / "table2.json")
+    both = ("ravdess", "emodb")
+    methods = {(both, m, a) for m in ("metaser", "transser", "multiser") for a in ("head", "all")}
+    methods |= {((), "scratch", "head"), ((), "scratch", "all"), (both, "svm", None), ((), "svm", None)}
+    expected = {(*of, shots, fraction) for of in methods for shots, fraction in ((2, None), (None, 0.5))}
+    lines = found["lines"]
+    assert {(tuple(x["sources"]), x["method"], x["adapt"], x["shots"], x["fraction"]) for x in lines} == expected
+    assert len(lines) == len(expected)
+    # MetaSER, adapted in two ways, against three networks adapted in two ways, and SVM in two, with two amounts.
+    assert len(found["comparisons"]) == 2 * (3 * 2 + 2) * 2
+    assert found["config"]["seeds"] == 2
+
+
+def test_a_report_has_each_number(table2):
+    found = content(table2 / "table2.json")
+    page, markdown = (table2 / "report.html").read_text(), (table2 / "report.md").read_text()
+    for number in numbers_in(found["lines"], found["comparisons"]):
+        assert number in page
+        assert number in markdown
+    assert "python experiments/table2.py" in page
+    assert not re.search(r"https?:|url\(|@import", page)
+    short = (table2 / "table2.md").read_text()
+    for line in found["lines"]:
+        assert f"{line['macro_f1']:.3f} ± {line['macro_f1_deviation']:.3f}" in short
+
+
+def test_csv_and_json_agree(table2):
+    with (table2 / "table2.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    measured, left = [r for r in rows if not r["left_out"]], [r for r in rows if r["left_out"]]
+    lines = content(table2 / "table2.json")["lines"]
+    for row, line in zip(measured, lines, strict=True):
+        assert float(row["macro_f1"]) == line["macro_f1"]
+        assert [float(row["test_low"]), float(row["test_high"])] == line["test"]
+        assert (row["sources"], row["method"]) == ("+".join(line["sources"]), line["method"])
+    assert {(r["sources"], r["target"], r["left_out"]) for r in left} >= {
+        ("tess+ravdess", "urdu", "not prepared: tess"),
+        ("emodb+urdu", "urdu", "is a source"),
+        ("ravdess+emodb", "emovo", "not prepared"),
+    }
+
+
+def test_what_is_left_out_is_named_with_what_to_do(table2):
+    for name in ("table2.md", "report.md"):
+        text = (table2 / name).read_text()
+        for command in ("--corpora=tess --manual_dir=RECORDINGS --data_dir=data", "--corpora=emovo"):
+            assert f"python experiments/prepare.py {command}" in text.replace("\\", "")
+        assert "not prepared: tess" in text
+        assert "emovo: not prepared" in text
+
+
+def test_nothing_is_computed_again(table2, monkeypatch):
+    before = {name: (table2 / name).read_text() for name in ("table2.csv", "table2.json")}
+    monkeypatch.setattr(comparison, "cell", never_computed(comparison.cell))
+    run_table2(table2_config(table2), "python experiments/table2.py --x='<1>'")
+    assert {name: (table2 / name).read_text() for name in before} == before
+
+
+def never_computed(real):
+    return lambda *arguments: real(*arguments)._replace(compute=lambda: pytest.fail("computed again"))
+
+
+def test_other_settings_are_refused(table2):
+    with pytest.raises(InputError, match=r"another configuration: max_epochs \(was None, now 2\)"):
+        run_table2(table2_config(table2, max_epochs=2), "c")
+
+
+def test_nothing_possible_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"No target can be adapted to(.|\n)*--corpora=emovo"):
+        run_table2(table2_config(tmp_path / "x", targets=("emovo",)), "c")
+    with pytest.raises(InputError, match=r"No source set can be used with any target(.|\n)*--corpora=tess"):
+        run_table2(table2_config(tmp_path / "x", source_sets=("tess", "urdu")), "c")
+    with pytest.raises(InputError, match="urdoo"):
+        run_table2(table2_config(tmp_path / "x", targets=("urdoo",)), "c")
+    assert not (tmp_path / "x").exists()
+
+
+def test_figure2(folder, table2):
+    config = Figure2Config(
+        **COMMON,
+        out=str(folder / "figure2"),
+        runs=str(table2 / "runs"),
+        sources=("ravdess", "emodb"),
+        targets=("urdu",),
+        shots=(1, 2, 50),
+        fractions=(0.5, 1.0),
+    )
+    runs = {path: path.stat().st_mtime_ns for path in (table2 / "runs").rglob("metrics.jsonl")}
+    assert run_figure2(config, "c") == folder / "figure2" / "report.html"
+    assert {path: path.stat().st_mtime_ns for path in runs} == runs, "runs are shared, and not trained again"
+    for kind in ("fractions", "shots"):
+        assert (folder / "figure2" / f"figure2_{kind}.png").read_bytes()[:4] == b"\x89PNG"
+        assert "<svg" in (folder / "figure2" / f"figure2_{kind}.svg").read_text()
+    found = content(folder / "figure2" / "figure2.json")
+    assert {(line["shots"], line["fraction"]) for line in found["lines"]} == {
+        (1, None),
+        (2, None),
+        (None, 0.5),
+        (None, 1),
+    }
+    assert [left["what"] for left in found["left_out"]] == ["urdu, random split, shots 50"]
+    # MetaSER, adapted in two ways, along two kinds, against three networks adapted in two ways, and SVM in two.
+    assert len(found["crossovers"]) == 2 * 2 * (3 * 2 + 2)
+    page = (folder / "figure2" / "report.html").read_text()
+    for number in numbers_in(found["lines"], found["comparisons"]):
+        assert number in page
+    with pytest.raises(InputError, match="--sources=tess: not prepared"):
+        run_figure2(Figure2Config(**COMMON, out="x", sources=("tess",)), "c")
+
+
+def test_crossings():
+    def line(method, fraction, score):
+        place = {"target": "t", "split": "random", "folds": None, "shots": None, "fraction": fraction}
+        of = {"method": method, "order": None, "adapt": "all", "sources": [], "normalise": None}
+        return place | of | {"macro_f1": score}
+
+    lines = [line("metaser", x, y) for x, y in ((0.2, 0.3), (0.4, 0.5), (1.0, 0.6))]
+    lines += [line("multiser", x, y) for x, y in ((0.2, 0.4), (0.4, 0.4), (1.0, 0.4))]
+    lines += [line("scratch", x, y) for x, y in ((0.2, 0.1), (0.4, 0.1), (1.0, 0.1))]
+    multiser, scratch = crossings_of(lines)
+    assert [multiser["other_method"], scratch["other_method"]] == ["multiser", "scratch"]
+    (met,) = multiser["crossovers"]
+    assert (met["x"], met["y"], met["ahead"]) == (pytest.approx(0.3), pytest.approx(0.4), "a")
+    assert (scratch["crossovers"], scratch["above"]) == ([], "metaser")
