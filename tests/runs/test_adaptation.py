@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metaser_jax import InputError
-from metaser_jax.runs import adaptation
+from metaser_jax.runs import adaptation, adaptation_program
 from metaser_jax.runs.adaptation import adapt
 from metaser_jax.runs.draws import draw_amount
 from metaser_jax.runs.finetune import load_target
@@ -89,7 +89,7 @@ def test_the_head_on_features_as_through_the_lstm(config):
         for seed in range(2)
     ]
     fast, slow = (
-        adaptation._train_and_predict(config, [trained(config, 0), SCRATCH], folds, cases, augment=augment)
+        adaptation._train_and_predict(config, [trained(config, 0), SCRATCH], folds, cases, print, augment)
         for augment in (None, lambda key, x: x)
     )
     for (logits, info), (expected, expected_info) in zip(fast, slow, strict=True):
@@ -99,9 +99,13 @@ def test_the_head_on_features_as_through_the_lstm(config):
 
 
 def test_other_folds_seeds_and_methods_compile_nothing(config, monkeypatch):
-    traces = []
-    traced = adaptation.finetune
-    monkeypatch.setattr(adaptation, "finetune", lambda *args, **options: traces.append(1) or traced(*args, **options))
+    traces, traced = [], adaptation_program.finetune
+
+    def finetune(*args, **options):
+        traces.append(1)
+        return traced(*args, **options)
+
+    monkeypatch.setattr(adaptation_program, "finetune", finetune)
     config = dataclasses.replace(config, hidden_dim=5)
     folds = load_target(config)
     adapt(config, [SCRATCH], folds[:1], AMOUNTS)
