@@ -78,7 +78,7 @@ def build(config: FinetuneConfig) -> tuple[list[Variant], Callable[[np.ndarray],
 
     (ready,) = load_target(config)
     amounts = [Amount("fraction", fraction) for fraction in FRACTIONS]
-    data, model = ready.normalised(config.normalise), make_model(config)
+    data, model = ready.as_input(config.input), make_model(config)
     params = jax.jit(model.init)(jax.random.key(0), data.corpus.mfcc[:1])
     draws = [[draw_amount(config, ready, amount, seed) for seed in range(config.seeds)] for amount in amounts]
     x, label, test = jnp.asarray(data.corpus.mfcc), data.corpus.label, data.split.test

@@ -9,6 +9,7 @@ import pytest
 from metaser_jax import InputError
 from metaser_jax.runs import adaptation, adaptation_program
 from metaser_jax.runs.adaptation import adapt
+from metaser_jax.runs.adaptation_program import seed_keys
 from metaser_jax.runs.draws import draw_amount
 from metaser_jax.runs.finetune import load_target
 from metaser_jax.runs.init import Init
@@ -96,6 +97,20 @@ def test_the_head_on_features_as_through_the_lstm(config):
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
         assert (info.best_epoch, info.epochs) == (expected_info.best_epoch, expected_info.epochs)
         assert info.epochs > 0
+
+
+def test_random_parameters_have_the_statistics_of_their_folds_training_part(config):
+    config = dataclasses.replace(config, input_statistics=True, seeds=1)
+    folds = load_target(config)
+    cases = [adaptation._Case(fold, AMOUNTS[0], 0, draw_amount(config, folds[fold], AMOUNTS[0], 0)) for fold in (0, 1)]
+    runs, x, y = adaptation._runs(config, [SCRATCH], folds, cases, False)
+    assert len(x) == len(y) == 2 * len(folds[0].corpus)
+    for ready, run in zip(folds, runs, strict=True):
+        training = ready.as_input(config.input).corpus.mfcc[ready.split.train]
+        expected = make_model(config).init(seed_keys(0)[0], training)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), run.params, expected)
+    shifts = [run.params["params"]["standardise"]["shift"] for run in runs]
+    assert not np.allclose(*shifts)
 
 
 def test_other_folds_seeds_and_methods_compile_nothing(config, monkeypatch):
