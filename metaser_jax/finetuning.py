@@ -54,6 +54,7 @@ def finetune(
     batch_size: int = 64,
     max_epochs: int = 200,
     patience: int = 20,
+    rates: Params | None = None,
     augment: Augment | None = None,
     chunk: int | None = None,
 ) -> tuple[Params, FinetuneInfo]:
@@ -71,6 +72,8 @@ def finetune(
       batch_size: utterances per step at most; an epoch's steps are as few and as equal as that allows.
       max_epochs: passes over train, at most.
       patience: epochs without a lower validation loss before it stops; max_epochs or more never stops early.
+      rates: learned inner rates, of the structure of params: the optimizer's updates are multiplied by them, as the
+        inner loop of Meta-SGD does. None: all are 1.
       augment: what each minibatch goes through, utterance by utterance, at random anew in each step; valid does not.
       chunk: utterances computed at once, as in `mean_over_rows`.
 
@@ -107,6 +110,8 @@ def finetune(
             params, opt_state = carry
             grads = gradient(params, rows, state.epoch, number * size)
             updates, opt_state = optimizer.update(grads, opt_state, params)
+            if rates is not None:
+                updates = jax.tree.map(jnp.multiply, rates, updates)
             return optax.apply_updates(params, updates), opt_state
 
         params, opt_state = jax.lax.fori_loop(0, steps, step, (state.params, state.opt_state))

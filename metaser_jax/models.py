@@ -49,11 +49,15 @@ def in_head(path: tuple) -> bool:
     return any(getattr(key, "key", None) in HEAD_LAYERS for key in path)
 
 
-def trainable(params: Params) -> Params:
-    """True for what training may change, False for the constants that input statistics are standardised with."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: not any(getattr(key, "key", None) == "standardise" for key in path), params
-    )
+def decays(params: Params) -> Params:
+    """Which parameters weight decay is for: not the constants that input statistics are standardised with, and no
+    learned rates, where there are some beside the parameters."""
+
+    def decay(path: tuple, _) -> bool:
+        names = {getattr(key, "key", getattr(key, "name", None)) for key in path}
+        return names.isdisjoint(("standardise", "rates"))
+
+    return jax.tree_util.tree_map_with_path(decay, params)
 
 
 def take_head(params: Params) -> Params:

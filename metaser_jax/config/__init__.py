@@ -3,7 +3,7 @@
 from metaser_jax.config.base import HOW, Config, option, require
 from metaser_jax.config.corpora import CorporaConfig, PrepareConfig
 from metaser_jax.config.demo import DemoConfig
-from metaser_jax.config.finetune import FinetuneConfig
+from metaser_jax.config.finetune import INNER, FinetuneConfig
 from metaser_jax.config.meta_train import MetaTrainConfig
 from metaser_jax.config.model import ModelConfig
 from metaser_jax.config.pretrain import PretrainConfig
@@ -11,6 +11,7 @@ from metaser_jax.config.studies import Figure2Config, OrderConfig, StudyConfig, 
 
 __all__ = [
     "HOW",
+    "INNER",
     "Config",
     "CorporaConfig",
     "DemoConfig",

@@ -5,6 +5,9 @@ import dataclasses
 from metaser_jax.config.base import option, require
 from metaser_jax.config.model import ModelConfig
 
+# The optimizer of the inner loop, with what it has learned.
+INNER = "inner"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(ModelConfig):
@@ -40,7 +43,12 @@ class FinetuneConfig(ModelConfig):
         choices=("split", "draw", "none"),
     )
     seeds: int = option("Repetitions, seeds 0, 1, ...: each draws its own utterances.", 5)
-    optimizer: str = option("Optimizer.", "adam", choices=("adam", "adamw", "sgd"))
+    optimizer: str = option(
+        "Optimizer: adam, adamw, sgd, or inner: SGD with the inner rates that --init has learned (meta_train.py "
+        "--algorithm=meta_sgd), each parameter's own; from a start that has learned none, SGD with --lr.",
+        "adam",
+        choices=("adam", "adamw", "sgd", INNER),
+    )
     lr: float = option("Learning rate; with --schedule=cyclical its highest.", 1e-3)
     schedule: str = option(
         "Learning rate over the steps: constant, or cyclical (triangular, between --base_lr and --lr, as the paper's "

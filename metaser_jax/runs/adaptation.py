@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from metaser_jax import parallel
-from metaser_jax.config import FinetuneConfig
+from metaser_jax.config import INNER, FinetuneConfig
 from metaser_jax.errors import InputError
 from metaser_jax.finetuning import Augment, FinetuneInfo
 from metaser_jax.models import take_head
@@ -132,12 +132,17 @@ def _runs(
         name: _start(config, inits[name[0]], case.seed, inputs[x][folds[case.fold].split.train])
         for name, (case, x) in dict(zip(start_of, zip(cases, input_of, strict=True), strict=True)).items()
     }
+    rates = None
+    if config.optimizer == INNER:
+        rates = {name: _rates(config, inits[name[0]], params) for name, params in starts.items()}
     block_of = list(zip(input_of, start_of if features else [None] * len(cases), strict=True))
     names = list(dict.fromkeys(block_of))
     blocks = [inputs[x] for x, _ in names]
     if features:
         blocks = [make_features(make_model(config))(starts[name], inputs[x]) for x, name in names]
         starts = {name: take_head(params) for name, params in starts.items()}
+        if rates is not None:
+            rates = {name: take_head(of) for name, of in rates.items()}
     first_row = {name: number * len(label) for number, name in enumerate(names)}
 
     parts = [(*case.drawn, folds[case.fold].split.test) for case in cases]
@@ -146,7 +151,7 @@ def _runs(
     for case, start, block, of_case in zip(cases, start_of, block_of, parts, strict=True):
         train, valid, test = (_rows(first_row[block] + part, n) for part, n in zip(of_case, longest, strict=True))
         valid = None if config.validation == "none" else valid
-        runs.append(Run(starts[start], np.uint32(case.seed), train, valid, test))
+        runs.append(Run(starts[start], rates and rates[start], np.uint32(case.seed), train, valid, test))
     return runs, np.concatenate(blocks), np.tile(label, len(blocks))
 
 
@@ -167,6 +172,13 @@ def _start(config: FinetuneConfig, init: Init, seed: int, training: np.ndarray) 
         x = training if config.input_statistics else training[:1]
         params = make_random_params(make_model(config))(seed, x)
     return jax.tree.map(np.asarray, params)
+
+
+def _rates(config: FinetuneConfig, init: Init, params: Params) -> Params:
+    """The inner rate of each parameter: learned, or config.lr."""
+    if init.rates is None:
+        return jax.tree.map(lambda p: np.full_like(p, config.lr), params)
+    return jax.tree.map(np.asarray, init.rates)
 
 
 def _rows(index: np.ndarray, longest: int) -> Rows:

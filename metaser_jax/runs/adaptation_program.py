@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from metaser_jax import parallel
-from metaser_jax.config import FinetuneConfig
+from metaser_jax.config import INNER, FinetuneConfig
 from metaser_jax.finetuning import Augment, FinetuneInfo, finetune
 from metaser_jax.losses import cross_entropy
 from metaser_jax.models import EmotionLSTM, take_head, with_head
@@ -26,11 +26,13 @@ class Run(NamedTuple):
 
     Attributes:
       params: where it starts.
+      rates: of --optimizer=inner, the rate of each parameter; else None.
       seed: scalar uint32.
       train, valid, test: of the program's utterances; valid is None where nothing is validated on.
     """
 
     params: Params
+    rates: Params | None
     seed: np.ndarray
     train: Rows
     valid: Rows | None
@@ -52,14 +54,17 @@ def make_program(config: FinetuneConfig, plan: Plan, augment: Augment | None = N
     Methods, amounts, folds and seeds share its compiled form, where their arrays are of the same sizes. `on_features`
     its x are features and the runs' params those of the dense layers.
     """
-    optimizer = make_optimizer(
-        config.optimizer,
-        config.lr,
-        schedule=config.schedule,
-        base_lr=config.base_lr,
-        half_cycle=config.half_cycle,
-        weight_decay=config.weight_decay,
-    )
+    if config.optimizer == INNER:
+        optimizer = make_optimizer("sgd", 1.0)
+    else:
+        optimizer = make_optimizer(
+            config.optimizer,
+            config.lr,
+            schedule=config.schedule,
+            base_lr=config.base_lr,
+            half_cycle=config.half_cycle,
+            weight_decay=config.weight_decay,
+        )
     part = "features" if on_features(config, augment) else config.adapt
     sizes = (config.batch_size, config.max_epochs, config.patience)
     return _program(make_model(config), part, optimizer, *sizes, augment, plan)
@@ -78,6 +83,7 @@ def _program(
 ) -> Program:
     def one_run(run: Run, x: jax.Array, y: jax.Array):
         start, apply = _adapted(model, part, run.params)
+        rates = None if run.rates is None else _adapted(model, part, run.rates)[0]
         chunk = 0 if part == "features" else None  # a head keeps little of an utterance
         tuned, info = finetune(
             cross_entropy(apply),
@@ -90,6 +96,7 @@ def _program(
             batch_size=batch_size,
             max_epochs=max_epochs,
             patience=patience,
+            rates=rates,
             augment=augment,
             chunk=chunk,
         )

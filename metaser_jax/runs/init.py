@@ -20,10 +20,17 @@ SCRATCH = "scratch"
 
 
 class Init(NamedTuple):
-    """Where fine-tuning starts: params, or None for random ones per seed; and what is known of their training."""
+    """Where fine-tuning starts.
+
+    Attributes:
+      params: None is random ones per seed.
+      source: what is known of their training.
+      rates: the inner rate of each parameter, where they were learned with them; else None.
+    """
 
     params: Params | None
     source: dict[str, Any]
+    rates: Params | None = None
 
 
 class _Kind(NamedTuple):
@@ -32,26 +39,27 @@ class _Kind(NamedTuple):
     Attributes:
       config: class of its configuration.
       program: its name, for messages.
-      restore: (config, Checkpoints) -> (params, fields of Init.source besides method, sources and init_seed).
+      restore: (config, Checkpoints) -> Init, whose source still lacks method, sources and init_seed.
     """
 
     config: type[MetaTrainConfig] | type[PretrainConfig]
     program: str
-    restore: Callable[[Any, Checkpoints], tuple[Params, dict[str, Any]]]
+    restore: Callable[[Any, Checkpoints], Init]
 
 
-def _restore_meta_trained(config: MetaTrainConfig, checkpoints: Checkpoints) -> tuple[Params, dict[str, Any]]:
+def _restore_meta_trained(config: MetaTrainConfig, checkpoints: Checkpoints) -> Init:
     best = checkpoints.best()
     # Shapes alone: initial parameters would be computed only to be replaced.
     state = checkpoints.restore(best, jax.eval_shape(lambda: make_trainer(config, no_utterances(config)).state))
     learner = make_learner(config, cross_entropy(make_model(config).apply))
     order = None if config.algorithm == "reptile" else config.order
-    # Learned inner rates stay behind: fine-tuning has an optimizer of its own.
+    # Rates per layer and step stay behind: fine-tuning has other steps.
+    rates = state.meta_params.rates if config.algorithm == "meta_sgd" else None
     known = {"order": order, "inner_steps": config.inner_steps, "init_episode": best}
-    return learner.params(state.meta_params), known
+    return Init(learner.params(state.meta_params), known, rates)
 
 
-def _restore_pretrained(config: PretrainConfig, checkpoints: Checkpoints) -> tuple[Params, dict[str, Any]]:
+def _restore_pretrained(config: PretrainConfig, checkpoints: Checkpoints) -> Init:
     # The latest: every checkpoint has the best parameters of its stage, and the last stage's are those that count.
     latest = checkpoints.latest()
     state = (
@@ -66,7 +74,7 @@ def _restore_pretrained(config: PretrainConfig, checkpoints: Checkpoints) -> tup
             f"{config.run_dir} has not finished: its last checkpoint is at {where}. Run experiments/pretrain.py again "
             "with the same flags; it goes on from there."
         )
-    return state.best_params, {"order": None, "inner_steps": None, "init_episode": at.total_best_epoch}
+    return Init(state.best_params, {"order": None, "inner_steps": None, "init_episode": at.total_best_epoch})
 
 
 _META_TRAINED = _Kind(MetaTrainConfig, "meta_train.py", _restore_meta_trained)
@@ -104,9 +112,9 @@ def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[Finetu
             "its test part would be scored by a model that has learned from it. Give a corpus that is not among them."
         )
     with Checkpoints(config.init, read_only=True) as checkpoints:
-        params, known = kind.restore(train_config, checkpoints)
-    source = {"method": method, "sources": list(train_config.sources)} | known | {"init_seed": train_config.seed}
-    return dataclasses.replace(config, **model), Init(params, source)
+        init = kind.restore(train_config, checkpoints)
+    source = {"method": method, "sources": list(train_config.sources)} | init.source | {"init_seed": train_config.seed}
+    return dataclasses.replace(config, **model), init._replace(source=source)
 
 
 def _read(run_dir: str) -> tuple[_Kind, MetaTrainConfig | PretrainConfig, str]:

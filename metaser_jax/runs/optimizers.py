@@ -5,7 +5,7 @@ import functools
 import optax
 
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.models import trainable
+from metaser_jax.models import decays
 from metaser_jax.schedules import cyclical
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -39,7 +39,7 @@ def make_optimizer(
     if weight_decay and name != "adamw":
         raise InputError(f"weight_decay: got {weight_decay} with optimizer {name!r}, expected 0, or 'adamw'.")
     if name == "adamw":
-        return optax.adamw(rate, weight_decay=weight_decay, mask=trainable)
+        return optax.adamw(rate, weight_decay=weight_decay, mask=decays)
     return {"adam": optax.adam, "sgd": optax.sgd}[name](rate)
 
 

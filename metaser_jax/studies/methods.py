@@ -12,9 +12,10 @@ from metaser_jax.runs.pretrain import pretrain
 from metaser_jax.runs.svm import SVM
 from metaser_jax.studies.cells import Run, safe
 
+METASER = "metaser"
 BASELINES = ("transser", "multiser")
 # Those that learn from sources first.
-PRETRAINED = ("metaser", *BASELINES)
+PRETRAINED = (METASER, *BASELINES)
 _PLACES = ("data_dir", "run_dir", "init", "out", *HOW)
 
 

@@ -16,7 +16,7 @@ from metaser_jax.runs.init import SCRATCH, resolve
 from metaser_jax.runs.outcomes import Amount, Outcome
 from metaser_jax.runs.svm import adapt_svm
 from metaser_jax.studies.cells import Cell, Run, safe
-from metaser_jax.studies.methods import SVM, finetune_config, init_of, settings
+from metaser_jax.studies.methods import METASER, SVM, finetune_config, init_of, settings
 
 NOT_PREPARED = "not prepared"
 IS_SOURCE = "is a source"
@@ -132,7 +132,7 @@ def cell(
     }
 
     def compute() -> tuple:
-        outcomes = _adapt(study, config, inits, place, sources)
+        outcomes = _adapt(study, method, config, inits, place, sources)
         return place.folds[0].corpus, outcomes
 
     key = "_".join(safe(part) for part in parts if part)
@@ -142,13 +142,17 @@ def cell(
 
 
 def _adapt(
-    study: StudyConfig, config: FinetuneConfig, inits: list[str], place: Place, sources: tuple[str, ...]
+    study: StudyConfig, method: str, config: FinetuneConfig, inits: list[str], place: Place, sources: tuple[str, ...]
 ) -> list[Outcome]:
     if config.init == SVM:
         joined = [source(name, study.data_dir, config.emotions) for name in sources]
         return adapt_svm(config, place.folds, place.amounts, joined)
     resolved = [resolve(dataclasses.replace(config, init=init)) for init in inits]
-    return adapt(resolved[0][0], [init for _, init in resolved], place.folds, place.amounts)
+    starts = [init for _, init in resolved]
+    if method == METASER:
+        # Whatever algorithm the preset has for it.
+        starts = [init._replace(source=init.source | {"method": METASER}) for init in starts]
+    return adapt(resolved[0][0], starts, place.folds, place.amounts)
 
 
 @functools.cache
