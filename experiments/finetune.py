@@ -16,7 +16,7 @@ cli.define(FinetuneConfig, FINETUNE)
 
 def main() -> None:
     config = cli.config(FinetuneConfig, FINETUNE)
-    rows = run_finetune(config, given=cli.given(FinetuneConfig))
+    rows = run_finetune(config, given=cli.given(FinetuneConfig), log=print)
     print(table(summarise(rows)))
     # A fold is a split of its own.
     digests = list(dict.fromkeys(row["split_digest"] for row in rows))

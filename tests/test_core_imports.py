@@ -5,7 +5,7 @@ import sys
 
 CORE = (
     *("types", "lstm", "models", "losses", "bank", "batches", "episodes", "meta.maml", "meta.supervised"),
-    *("schedules", "training", "pretraining", "finetuning"),
+    *("schedules", "training", "pretraining", "finetuning", "rows", "over_runs"),
 )
 ABSENT = ("tensorflow_datasets", "librosa", "soundfile", "sklearn", "matplotlib", "tqdm", "array_record")
 
