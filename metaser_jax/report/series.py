@@ -15,7 +15,7 @@ METHOD_NAMES = {
 }
 OTHER_METHOD_NAMES = {
     "anil": "ANIL",
-    "meta_sgd": "Meta-SGD",
+    "meta_sgd": "MetaSER, learned rates",
     "layer_rates": "learned layer rates",
     "reptile": "Reptile",
 }
