@@ -96,5 +96,5 @@ def test_how():
 
 
 def test_unknown_normalisation():
-    with pytest.raises(InputError, match="normalise: got 'auo'.*Did you mean 'auto'"):
+    with pytest.raises(InputError, match=r"normalise: got 'auo'.*Did you mean 'auto'"):
         make_input(fake_corpus(), Input(normalise="auo"), np.arange(3))
