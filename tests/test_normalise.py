@@ -85,8 +85,9 @@ def spoken(emotions_of_speaker, utterances=2):
         ({"s": range(4), "t": range(4)}, "speaker"),
         ({"s": [0, 1], "t": [2, 3]}, "speaker"),  # half of them
         ({"s": [0], "t": [1], "u": [2], "v": [3]}, "corpus"),
-        ({"s": [0, 1, 2], "t": [3]}, "speaker"),  # by utterance: 3 of 4 are of one who says 3, mean 2.5
+        ({"s": [0, 1, 2], "t": [3]}, "speaker"),  # mean 2.5
         ({"s": [0, 1], "t": [2], "u": [3]}, "corpus"),  # mean 1.5
+        ({"s": range(4), "t": [0], "u": [1], "v": [2]}, "speaker"),  # mean 19 / 7: of utterances, not of speakers
         ({"s": range(4), UNKNOWN_SPEAKER: range(4)}, "corpus"),
     ],
 )
