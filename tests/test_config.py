@@ -1,6 +1,7 @@
 """Configurations: every bad value is an error that names its flag; presets name real fields."""
 
 import dataclasses
+import math
 
 import pytest
 
@@ -38,6 +39,18 @@ TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 
             "--multi_step_episodes: got 9, expected 0 with --algorithm=reptile",
         ),
         (MetaTrainConfig, TRAIN | {"chunk": -2}, "--chunk: got -2"),
+        (MetaTrainConfig, TRAIN | {"trim_db": -1.0}, r"--trim_db: got -1.0, expected 0 \(keep all\) or a positive"),
+        (PretrainConfig, PRE | {"trim_db": -1.0}, "--trim_db: got -1.0"),
+        (FinetuneConfig, TUNE | {"trim_db": -1.0}, "--trim_db: got -1.0"),
+        (MetaTrainConfig, TRAIN | {"trim_db": math.nan}, "--trim_db: got nan"),
+        (MetaTrainConfig, TRAIN | {"normalise": "speakers"}, "--normalise: got 'speakers'.*Did you mean 'speaker'"),
+        (MetaTrainConfig, TRAIN | {"weight_decay": 0.1}, "--weight_decay: got 0.1, expected .* and 0 without"),
+        (MetaTrainConfig, TRAIN | {"meta_optimizer": "adamw"}, "--weight_decay: got 0.0, expected a number above 0"),
+        (
+            MetaTrainConfig,
+            TRAIN | {"weight_decay": -0.1, "meta_optimizer": "adamw"},
+            "--weight_decay: got -0.1, expected a number above 0",
+        ),
         (MetaTrainConfig, TRAIN | {"devices": -1}, "--devices: got -1"),
         (PretrainConfig, PRE | {"method": "transer"}, "--method: got 'transer'.*Did you mean 'transser'"),
         (PretrainConfig, PRE | {"sources": ()}, "--sources: got"),

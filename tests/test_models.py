@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from metaser_jax import EmotionLSTM, InputError, frame_mask
+from metaser_jax.input_statistics import input_statistics
 from metaser_jax.lstm import LSTMParams, lstm
+from metaser_jax.models import in_head, take_head, trainable, with_head
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 KEY = jax.random.key(0)
@@ -91,3 +93,72 @@ def test_unknown_names():
         EmotionLSTM(activation="gelu")
     with pytest.raises(InputError, match="recurrence: got 'loop', expected one of: interpret, kernel, scan"):
         EmotionLSTM(recurrence="loop")
+
+
+def with_statistics(x, pooling="mean", **attributes):
+    """A model that sees statistics, and parameters whose last layer is not zero any more."""
+    model = EmotionLSTM(hidden_dim=6, pooling=pooling, activation="relu", input_statistics=True, **attributes)
+    params = model.init(KEY, x)
+    kernel = params["params"]["output"]["kernel"]
+    assert (kernel == 0).all()
+    params["params"]["output"]["kernel"] = jax.random.normal(KEY, kernel.shape)
+    return model, params
+
+
+@pytest.mark.parametrize(("pooling", "pooled"), [("mean", 6), ("mean_std", 12), ("last", 6)])
+@pytest.mark.parametrize("coefs", [20, 40])
+def test_the_last_layer_sees_statistics(pooling, pooled, coefs):
+    x = jnp.concatenate([utterances()] * (coefs // 20), axis=-1)
+    model, params = with_statistics(x, pooling)
+    shapes = jax.tree.map(jnp.shape, params["params"])
+    number = coefs + 100
+    assert shapes["standardise"] == {"shift": (number,), "scale": (number,)}
+    assert shapes["hidden"] == {"kernel": (pooled, 6), "bias": (6,)}
+    assert shapes["output"] == {"kernel": (6 + number, 4), "bias": (4,)}
+    features = model.apply(params, x, method="features")
+    assert features.shape == (3, pooled + number)
+    statistics = np.asarray(input_statistics(x, frame_mask(x), 20))
+    expected = (statistics - statistics.mean(0)) / np.maximum(statistics.std(0), 1e-2)
+    np.testing.assert_allclose(features[:, pooled:], expected, rtol=1e-3, atol=1e-4)
+    p = params["params"]
+    hidden = jnp.maximum(features[:, :pooled] @ p["hidden"]["kernel"] + p["hidden"]["bias"], 0)
+    logits = jnp.concatenate([hidden, features[:, pooled:]], axis=-1) @ p["output"]["kernel"] + p["output"]["bias"]
+    np.testing.assert_allclose(model.apply(params, x), logits, rtol=1e-5, atol=1e-5)
+    of_head = model.apply(take_head(params), features, method="head")
+    np.testing.assert_array_equal(model.apply(params, features, method="head"), of_head)
+    np.testing.assert_allclose(of_head, logits, rtol=1e-5, atol=1e-5)
+
+
+def test_with_statistics_logits_begin_at_zero():
+    x = utterances()
+    model = EmotionLSTM(hidden_dim=6, input_statistics=True)
+    params = model.init(KEY, x)
+    assert (model.apply(params, x) == 0).all()
+    gradient = jax.grad(lambda params: model.apply(params, x)[:, 0].sum())(params)["params"]["output"]["kernel"]
+    assert (gradient[:, 0] != 0).any(), "and can leave it"
+
+
+def test_with_statistics_the_padding_does_not_matter():
+    x = utterances()
+    model, params = with_statistics(x)
+    longer = jnp.pad(x, ((0, 0), (0, 30), (0, 0)))
+    np.testing.assert_allclose(model.apply(params, x), model.apply(params, longer), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.apply(params, x)[1:2], model.apply(params, x[1:2]), rtol=1e-4, atol=1e-5)
+
+
+def test_the_standardisation_is_of_no_head_and_not_trained():
+    x = utterances()
+    model, params = with_statistics(x)
+    layers = {"lstm_1", "lstm_2", "hidden", "output", "standardise"}
+    assert params["params"].keys() == layers
+
+    def where(tree):
+        return {name for name, flags in tree["params"].items() if all(jax.tree.leaves(flags))}
+
+    assert where(jax.tree_util.tree_map_with_path(lambda path, _: in_head(path), params)) == {"hidden", "output"}
+    assert where(trainable(params)) == layers - {"standardise"}
+    assert take_head(params)["params"].keys() == {"hidden", "output"}
+    jax.tree.map(np.testing.assert_array_equal, with_head(params, take_head(params)), params)
+    gradient = jax.grad(lambda params: jnp.sum(jnp.square(model.apply(params, x))))(params)["params"]
+    assert all((g == 0).all() for g in jax.tree.leaves(gradient.pop("standardise")))
+    assert all((g != 0).any() for g in jax.tree.leaves(gradient))

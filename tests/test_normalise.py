@@ -7,7 +7,8 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import InputError
-from metaser_jax.normalise import normalise
+from metaser_jax.corpus import UNKNOWN_SPEAKER
+from metaser_jax.normalise import normalise, resolve
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_utterance_statistics(corpus):
         is_standard(real_frames(result, [i]))
 
 
-@pytest.mark.parametrize("mode", ["none", "corpus", "speaker", "utterance"])
+@pytest.mark.parametrize("mode", ["none", "corpus", "speaker", "utterance", "auto"])
 def test_padding_stays_zero_and_type_float32(corpus, mode):
     result = normalise(corpus, mode, np.arange(len(corpus)))
     assert result.mfcc.dtype == np.float32
@@ -68,3 +69,46 @@ def test_constant_coefficients_are_not_blown_up(corpus):
 def test_unknown_mode(corpus):
     with pytest.raises(InputError, match="normalise: got 'speakers'"):
         normalise(corpus, "speakers", np.arange(3))
+
+
+def spoken(emotions_of_speaker, utterances=2):
+    """A corpus in which each speaker says each of the given emotions so many times."""
+    said = [(name, e) for name, emotions in emotions_of_speaker.items() for e in emotions for _ in range(utterances)]
+    base = fake_corpus(per_emotion=-(-len(said) // 4)).take(np.arange(len(said)))
+    speaker, label = (np.array(values) for values in zip(*said, strict=True))
+    return dataclasses.replace(base, speaker=speaker, label=label.astype(np.int32))
+
+
+@pytest.mark.parametrize(
+    ("emotions_of_speaker", "expected"),
+    [
+        ({"s": range(4), "t": range(4)}, "speaker"),
+        ({"s": [0, 1], "t": [2, 3]}, "speaker"),  # half of them
+        ({"s": [0], "t": [1], "u": [2], "v": [3]}, "corpus"),
+        ({"s": [0, 1, 2], "t": [3]}, "speaker"),  # mean 2.5
+        ({"s": [0, 1], "t": [2], "u": [3]}, "corpus"),  # mean 1.5
+        ({"s": range(4), "t": [0], "u": [1], "v": [2]}, "speaker"),  # mean 19 / 7: of utterances, not of speakers
+        ({"s": range(4), UNKNOWN_SPEAKER: range(4)}, "corpus"),
+    ],
+)
+def test_auto_is_what_the_speakers_allow(emotions_of_speaker, expected):
+    corpus = spoken(emotions_of_speaker)
+    everything = np.arange(len(corpus))
+    assert resolve(corpus, "auto", everything) == expected
+    np.testing.assert_array_equal(
+        normalise(corpus, "auto", everything).mfcc, normalise(corpus, expected, everything).mfcc
+    )
+    for mode in ("none", "corpus", "speaker", "utterance"):
+        assert resolve(corpus, mode, everything) == mode
+
+
+def test_auto_looks_at_the_training_parts_labels_alone():
+    corpus = spoken({"s": range(4), "t": range(4)}, utterances=1)
+    assert resolve(corpus, "auto", np.arange(4)) == "speaker"
+    assert resolve(corpus, "auto", np.array([0, 5])) == "corpus", "there, each says one"
+    rng = np.random.default_rng(0)
+    for train in (np.arange(4), np.array([0, 5])):
+        label = rng.integers(0, 4, len(corpus)).astype(np.int32)
+        label[train] = corpus.label[train]
+        other = dataclasses.replace(corpus, label=label)
+        assert resolve(other, "auto", train) == resolve(corpus, "auto", train)

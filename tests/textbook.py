@@ -32,6 +32,17 @@ def setting(pooling="last"):
     return model, jax.tree.map(lambda p: p.astype("float64"), params), episode_of(2, 4, "float64")
 
 
+def statistics_setting():
+    """The network that sees statistics of its input, with a last layer that is not zero; else as `setting`."""
+    model = EmotionLSTM(5, CLASSES, "mean", "relu", input_statistics=True)
+    episode = episode_of(2, 4, "float64")
+    params = model.init(jax.random.key(0), episode.query.x[0].astype("float32"))
+    params = jax.tree.map(lambda p: p.astype("float64"), params)
+    shape = params["params"]["output"]["kernel"].shape
+    params["params"]["output"]["kernel"] = jnp.asarray(np.random.default_rng(3).normal(size=shape, scale=0.3))
+    return model, params, episode
+
+
 def dense_setting(dtype="float32"):
     """A network without a recurrence, quick to compile: its loss, parameters, and an episode of four tasks."""
     rng = np.random.default_rng(2)
@@ -55,9 +66,8 @@ def _dense_logits(params, x):
 dense_loss_fn = cross_entropy(_dense_logits)
 
 
-def logits(params, x):
-    """The paper's network, step by step: gates i, f, g, o; the last state; two dense layers."""
-    layers = params["params"]
+def states(layers, x):
+    """Those of the second LSTM layer, step by step, [time, n, hidden]: gates i, f, g, o."""
     sequence = jnp.swapaxes(x, 0, 1)
     for name in ("lstm_1", "lstm_2"):
         w, u, b = (layers[name][k] for k in ("kernel_input", "kernel_recurrent", "bias"))
@@ -73,12 +83,38 @@ def logits(params, x):
 
         zeros = jnp.zeros((x.shape[0], hidden), x.dtype)
         _, sequence = jax.lax.scan(step, (zeros, zeros), sequence)
-    hidden = sequence[-1] @ layers["hidden"]["kernel"] + layers["hidden"]["bias"]
+    return sequence
+
+
+def logits(params, x):
+    """The paper's network: the last state; two dense layers."""
+    layers = params["params"]
+    hidden = states(layers, x)[-1] @ layers["hidden"]["kernel"] + layers["hidden"]["bias"]
     return hidden @ layers["output"]["kernel"] + layers["output"]["bias"]
 
 
-def loss_fn(params, batch):
-    """Mean cross-entropy of the paper's network."""
+def logits_with_statistics(params, x):
+    """The network of statistics_setting, utterance by utterance, each without its padding."""
+    layers = params["params"]
+    constants = jax.lax.stop_gradient(layers["standardise"])
+
+    def of_one(frames, n):
+        real = (jnp.arange(len(frames)) < n)[:, None]
+        pooled = jnp.sum(jnp.where(real, states(layers, frames[None])[:, 0], 0), axis=0) / n
+        mean = jnp.sum(frames, axis=0) / n  # the padding is zero
+        shares = [
+            jnp.sum(jnp.where(real, 1 / (1 + jnp.exp(-4 * (frames - t))), 0), axis=0) / n
+            for t in (-1.3, -0.67, 0.0, 0.67, 1.3)
+        ]
+        statistics = (jnp.concatenate([mean, *shares]) - constants["shift"]) / constants["scale"]
+        hidden = jnp.maximum(pooled @ layers["hidden"]["kernel"] + layers["hidden"]["bias"], 0)
+        return jnp.concatenate([hidden, statistics]) @ layers["output"]["kernel"] + layers["output"]["bias"]
+
+    return jax.vmap(of_one)(x, jnp.full(len(x), TIME).at[0].add(-2))  # as episode_of pads
+
+
+def loss_fn(params, batch, logits=logits):
+    """Mean cross-entropy of the paper's network, or of another."""
     losses = optax.softmax_cross_entropy_with_integer_labels(logits(params, batch.x), batch.y)
     weight = jnp.ones_like(losses) if batch.weight is None else batch.weight
     return jnp.sum(weight * losses) / jnp.sum(weight)

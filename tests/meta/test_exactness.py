@@ -4,6 +4,8 @@ The textbook's side (tests/textbook.py) shares no derivative with the engine's: 
 gradient's, nor the chunks'.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -161,6 +163,29 @@ def test_the_gradient_is_the_textbooks(name, setting, dense_setting):
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
     jax.tree.map(lambda g, e: np.testing.assert_allclose(g, e, rtol=1e-9, atol=1e-13), grads, expected)
     assert relative_difference(grads, expected) < 1e-10
+
+
+@pytest.mark.parametrize("order", ["second", "first"])
+def test_the_gradient_with_statistics_of_the_input_is_the_textbooks(order):
+    model, params, episode = textbook.statistics_setting()
+    learner = maml(cross_entropy(model.apply), **ONE_AND_MORE, order=order)
+    of_textbook = functools.partial(textbook.loss_fn, logits=textbook.logits_with_statistics)
+
+    def adapted_path(params, support):
+        sgd, constant = textbook.sgd(INNER_LR), order == "first"
+        return textbook.path(sgd, params, all_of(support), STEPS, loss=of_textbook, constant_gradients=constant)
+
+    def formula(params):
+        return textbook.mean_query_loss(episode, lambda s: adapted_path(params, s), loss=of_textbook)
+
+    loss, grads, _ = jax.jit(learner.value_and_grad)(params, episode)
+    expected_loss, expected = jax.jit(jax.value_and_grad(formula))(params)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
+    jax.tree.map(lambda g, e: np.testing.assert_allclose(g, e, rtol=1e-9, atol=1e-13), grads, expected)
+    assert relative_difference(grads, expected) < 1e-10
+    constants = grads["params"].pop("standardise")
+    assert all((g == 0).all() for g in jax.tree.leaves(constants))
+    assert all((g != 0).any() for g in jax.tree.leaves(grads))
 
 
 @pytest.mark.parametrize("name", ["maml", "layer_rates"])

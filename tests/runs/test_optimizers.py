@@ -1,11 +1,13 @@
 """Optimizers by name: the steps that they take, and what they refuse."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from metaser_jax import InputError
+from metaser_jax.meta.meta_sgd import MetaSGDParams
 from metaser_jax.runs.optimizers import make_optimizer
 
 
@@ -29,6 +31,16 @@ def test_names():
     decayed = make_optimizer("adamw", 0.1, weight_decay=0.3)
     np.testing.assert_allclose(steps(decayed), np.subtract(steps(optax.adam(0.1)), 0.1 * 0.3 * 2), rtol=1e-5)
     assert make_optimizer("adamw", 0.1, weight_decay=0.3) is decayed
+
+
+def test_weight_decay_leaves_constants_alone():
+    params = {"params": {"hidden": {"kernel": jnp.full(2, 3.0)}, "standardise": {"shift": jnp.full(2, 3.0)}}}
+    params = MetaSGDParams(params, params)  # as learners have them
+    adamw = make_optimizer("adamw", 0.1, weight_decay=0.5)
+    updates, _ = adamw.update(jax.tree.map(jnp.zeros_like, params), adamw.init(params), params)
+    for of_part in updates:
+        assert (of_part["params"]["standardise"]["shift"] == 0).all()
+        np.testing.assert_allclose(of_part["params"]["hidden"]["kernel"], -0.1 * 0.5 * 3, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,179 @@
+"""Runs with a trimmed input, changes, normalisation by what speakers allow and statistics: from sources to scores."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metaser_jax import InputError
+from metaser_jax.checkpoints import Checkpoints
+from metaser_jax.finetuning import finetune
+from metaser_jax.input_statistics import input_statistics
+from metaser_jax.losses import cross_entropy
+from metaser_jax.models import frame_mask
+from metaser_jax.rows import Rows
+from metaser_jax.runs import adaptation, sources
+from metaser_jax.runs.draws import draw_amount
+from metaser_jax.runs.finetune import load_target, run_finetune
+from metaser_jax.runs.init import Init, resolve
+from metaser_jax.runs.meta_train import meta_train
+from metaser_jax.runs.optimizers import make_optimizer
+from metaser_jax.runs.outcomes import Amount
+from metaser_jax.runs.pretrain import pretrain
+from metaser_jax.runs.pretrainer import make_state
+from metaser_jax.runs.trainer import init_params, make_model, make_trainer, no_utterances
+from metaser_jax.types import Batch
+
+pytestmark = pytest.mark.usefixtures("prepared")
+
+# The fakes' levels differ by little.
+INPUT = {"trim_db": 0.05, "deltas": True, "normalise": "auto", "input_statistics": True, "hidden_dim": 3}
+SCRATCH = Init(None, {"method": "scratch"})
+
+
+def constants(params):
+    return params["params"]["standardise"]
+
+
+def assert_the_rest_moved(before, after):
+    jax.tree.map(np.testing.assert_array_equal, constants(before), constants(after))
+    moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), before, after)["params"]
+    assert not any(jax.tree.leaves(moved.pop("standardise")))
+    assert all(jax.tree.leaves(moved))
+
+
+def statistics_of(x):
+    return np.asarray(input_statistics(x, frame_mask(x), 20))
+
+
+def assert_standardises(params, x):
+    statistics = statistics_of(x)
+    np.testing.assert_allclose(constants(params)["shift"], statistics.mean(0), rtol=1e-4, atol=1e-5)
+    expected = np.maximum(statistics.std(0), 1e-2)
+    np.testing.assert_allclose(constants(params)["scale"], expected, rtol=1e-3, atol=1e-5)
+
+
+def last(config, like):
+    with Checkpoints(config.run_dir, read_only=True) as checkpoints:
+        return checkpoints.restore(checkpoints.latest(), like)
+
+
+def assert_meta_training_left_them_alone(config):
+    x = sources.training_utterances(sources.load(config))
+    assert x.shape[1:] == (10, 40)
+    before = make_trainer(config, x).state.meta_params
+    assert_standardises(before, x)
+    assert_the_rest_moved(before, last(config, make_trainer(config, no_utterances(config)).state).meta_params)
+
+
+def test_reptile_leaves_the_constants_alone(train_config):
+    """It moves towards a mean of adapted parameters, here of a number that is no power of two."""
+    config = train_config(
+        **INPUT, algorithm="reptile", inner_steps=2, tasks_per_episode=3, inner_optimizer="adam", devices=1, episodes=4
+    )
+    meta_train(config, log=lambda line: None)
+    assert_meta_training_left_them_alone(config)
+
+
+def test_pre_training_leaves_the_constants_alone(pretrain_config):
+    config = pretrain_config(**INPUT, optimizer="adamw", weight_decay=0.5, method="transser")
+    pretrain(config, log=lambda line: None)
+    x = sources.training_utterances(sources.load(config))
+    before, after = make_state(config, x).params, last(config, make_state(config, no_utterances(config))).params
+    assert_standardises(before, x)
+    assert_the_rest_moved(before, after)
+
+
+def test_fine_tuning_leaves_the_constants_alone(finetune_config):
+    config = finetune_config(**INPUT)
+    (ready,) = load_target(config)
+    data = ready.as_input(config.input)
+    model, x = make_model(config), data.corpus.mfcc[data.split.train]
+    before = init_params(model, jax.random.key(0), x)
+    rows = Rows(jnp.arange(64, dtype=jnp.int32), jnp.int32(len(x)))
+    tune = jax.jit(
+        lambda params: finetune(
+            cross_entropy(model.apply),
+            params,
+            jax.random.key(0),
+            Batch(jnp.asarray(x), jnp.asarray(data.corpus.label[data.split.train])),
+            rows,
+            None,
+            optimizer=make_optimizer("adamw", 0.05, weight_decay=0.5),
+            max_epochs=3,
+        )
+    )
+    assert_the_rest_moved(before, tune(before)[0])
+
+
+def test_initial_parameters_differ_in_the_constants_alone(train_config):
+    config = train_config(**INPUT)
+    (a, b) = (
+        make_trainer(config, np.random.default_rng(0).normal(shift, size=(9, 10, 40)).astype(np.float32))
+        for shift in (0, 1)
+    )
+    a, b = (trainer.state.meta_params for trainer in (a, b))
+    assert all(np.any(x != y) for x, y in zip(*map(jax.tree.leaves, (constants(a), constants(b))), strict=True))
+    for params in (a, b):
+        del params["params"]["standardise"]
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_from_sources_to_scores(train_config, finetune_config):
+    trained = train_config(**INPUT, inner_lr=0.05, episodes=8, meta_optimizer="adamw", weight_decay=0.5)
+    meta_train(trained, log=lambda line: None)
+    assert_meta_training_left_them_alone(trained)
+    config = finetune_config(init=trained.run_dir, split="speaker", folds=2, seeds=1, max_epochs=5)
+    resolved, init = resolve(config)
+    assert resolved.input == trained.input
+    assert resolved.input_statistics
+    assert_standardises(init.params, sources.training_utterances(sources.load(trained)))
+    for flag, value in (("trim_db", 20.0), ("deltas", False), ("input_statistics", False), ("normalise", "corpus")):
+        with pytest.raises(InputError, match=f"--{flag}: got {value!r}, but .* was trained with"):
+            resolve(dataclasses.replace(config, **{flag: value}), given={flag})
+    for adapted in ("all", "head"):
+        rows = run_finetune(dataclasses.replace(config, adapt=adapted, out=f"{config.out}_{adapted}"))
+        assert [(row["method"], row["adapt"], row["fold"]) for row in rows] == [("metaser", adapted, f) for f in (0, 1)]
+        written = (Path(f"{config.out}_{adapted}") / "results.jsonl").read_text().splitlines()
+        assert [json.loads(line) for line in written] == rows
+        assert np.mean([row["macro_f1"] for row in rows]) > 0.4, "the fakes can be learned"
+
+
+def test_scratch_has_statistics_of_its_folds_training_part(finetune_config):
+    config = finetune_config(**INPUT, split="speaker", folds=3)
+    parts = [ready.as_input(config.input).corpus.mfcc[ready.split.train] for ready in load_target(config)]
+    starts, start_of = adaptation._starts(make_model(config), [SCRATCH], 2, parts)
+    assert sorted(start_of.values()) == list(range(6))
+    for (fold, seed), number in start_of.items():
+        assert_standardises(starts[number], parts[fold])
+        of_first = starts[start_of[0, seed]]["params"]
+        for layer in ("lstm_1", "lstm_2", "hidden", "output"):
+            jax.tree.map(np.testing.assert_array_equal, starts[number]["params"][layer], of_first[layer])
+    without = dataclasses.replace(config, input_statistics=False)
+    starts, start_of = adaptation._starts(make_model(without), [SCRATCH], 2, parts)
+    assert [start_of[fold, seed] for fold in range(3) for seed in range(2)] == [0, 1] * 3
+
+
+def test_the_head_on_features_as_through_the_lstm(finetune_config):
+    config = finetune_config(**INPUT, adapt="head", split="speaker", folds=2, max_epochs=4, lr=0.02)
+    folds, amount = load_target(config), Amount("shots", 2)
+    cases = [
+        adaptation._Case(fold, amount, seed, draw_amount(config, ready, amount, seed))
+        for fold, ready in enumerate(folds)
+        for seed in range(2)
+    ]
+    x = folds[0].as_input(config.input).corpus.mfcc
+    trained = Init(init_params(make_model(config), jax.random.key(5), x), {"method": "metaser"})
+    fast, slow = (
+        adaptation._train_and_predict(config, [trained, SCRATCH], folds, cases, augment=augment)
+        for augment in (None, lambda key, x: x)
+    )
+    for (logits, info), (expected, expected_info) in zip(fast, slow, strict=True):
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+        assert np.abs(logits).max() > 0.01
+        assert (info.best_epoch, info.epochs) == (expected_info.best_epoch, expected_info.epochs)
+        assert info.epochs > 0
