@@ -8,7 +8,7 @@ import pytest
 from metaser_jax import EmotionLSTM, InputError, frame_mask
 from metaser_jax.input_statistics import input_statistics
 from metaser_jax.lstm import LSTMParams, lstm
-from metaser_jax.models import in_head, take_head, trainable, with_head
+from metaser_jax.models import decays, in_head, take_head, with_head
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 KEY = jax.random.key(0)
@@ -146,7 +146,7 @@ def test_with_statistics_the_padding_does_not_matter():
     np.testing.assert_allclose(model.apply(params, x)[1:2], model.apply(params, x[1:2]), rtol=1e-4, atol=1e-5)
 
 
-def test_the_standardisation_is_of_no_head_and_not_trained():
+def test_the_standardisation_is_of_no_head_and_does_not_decay():
     x = utterances()
     model, params = with_statistics(x)
     layers = {"lstm_1", "lstm_2", "hidden", "output", "standardise"}
@@ -156,7 +156,7 @@ def test_the_standardisation_is_of_no_head_and_not_trained():
         return {name for name, flags in tree["params"].items() if all(jax.tree.leaves(flags))}
 
     assert where(jax.tree_util.tree_map_with_path(lambda path, _: in_head(path), params)) == {"hidden", "output"}
-    assert where(trainable(params)) == layers - {"standardise"}
+    assert where(decays(params)) == layers - {"standardise"}
     assert take_head(params)["params"].keys() == {"hidden", "output"}
     jax.tree.map(np.testing.assert_array_equal, with_head(params, take_head(params)), params)
     gradient = jax.grad(lambda params: jnp.sum(jnp.square(model.apply(params, x))))(params)["params"]

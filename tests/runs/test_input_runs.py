@@ -62,8 +62,15 @@ def last(config, like):
         return checkpoints.restore(checkpoints.latest(), like)
 
 
+def training_parts(config):
+    """[n, time, coef] of all sources, which load in their order."""
+    parts = [ready.corpus.mfcc[ready.split.train] for ready in sources.load(config)]
+    assert len(parts) == len(config.sources) == 2
+    return np.concatenate(parts)
+
+
 def assert_meta_training_left_them_alone(config):
-    x = sources.training_utterances(sources.load(config))
+    x = training_parts(config)
     assert x.shape[1:] == (10, 40)
     before = make_trainer(config, x).state.meta_params
     assert_standardises(before, x)
@@ -82,7 +89,7 @@ def test_reptile_leaves_the_constants_alone(train_config):
 def test_pre_training_leaves_the_constants_alone(pretrain_config):
     config = pretrain_config(**INPUT, optimizer="adamw", weight_decay=0.5, method="transser")
     pretrain(config, log=lambda line: None)
-    x = sources.training_utterances(sources.load(config))
+    x = training_parts(config)
     before, after = make_state(config, x).params, last(config, make_state(config, no_utterances(config))).params
     assert_standardises(before, x)
     assert_the_rest_moved(before, after)
@@ -131,7 +138,7 @@ def test_from_sources_to_scores(train_config, finetune_config):
     resolved, init = resolve(config)
     assert resolved.input == trained.input
     assert resolved.input_statistics
-    assert_standardises(init.params, sources.training_utterances(sources.load(trained)))
+    assert_standardises(init.params, training_parts(trained))
     for flag, value in (("trim_db", 20.0), ("deltas", False), ("input_statistics", False), ("normalise", "corpus")):
         with pytest.raises(InputError, match=f"--{flag}: got {value!r}, but .* was trained with"):
             resolve(dataclasses.replace(config, **{flag: value}), given={flag})
@@ -143,33 +150,36 @@ def test_from_sources_to_scores(train_config, finetune_config):
         assert np.mean([row["macro_f1"] for row in rows]) > 0.4, "the fakes can be learned"
 
 
+def cases_of(config, folds):
+    amount = Amount("shots", 2)
+    return [
+        adaptation._Case(fold, amount, seed, draw_amount(config, ready, amount, seed))
+        for fold, ready in enumerate(folds)
+        for seed in range(config.seeds)
+    ]
+
+
 def test_scratch_has_statistics_of_its_folds_training_part(finetune_config):
     config = finetune_config(**INPUT, split="speaker", folds=3)
-    parts = [ready.as_input(config.input).corpus.mfcc[ready.split.train] for ready in load_target(config)]
-    starts, start_of = adaptation._starts(make_model(config), [SCRATCH], 2, parts)
-    assert sorted(start_of.values()) == list(range(6))
-    for (fold, seed), number in start_of.items():
-        assert_standardises(starts[number], parts[fold])
-        of_first = starts[start_of[0, seed]]["params"]
+    folds = load_target(config)
+    cases = cases_of(config, folds)
+    runs, x, _ = adaptation._runs(config, [SCRATCH], folds, cases, False)
+    assert x.shape == (3 * len(folds[0].corpus), 10, 40)
+    for case, run in zip(cases, runs, strict=True):
+        ready = folds[case.fold].as_input(config.input)
+        assert_standardises(run.params, ready.corpus.mfcc[ready.split.train])
+        of_first = runs[case.seed].params["params"]
         for layer in ("lstm_1", "lstm_2", "hidden", "output"):
-            jax.tree.map(np.testing.assert_array_equal, starts[number]["params"][layer], of_first[layer])
-    without = dataclasses.replace(config, input_statistics=False)
-    starts, start_of = adaptation._starts(make_model(without), [SCRATCH], 2, parts)
-    assert [start_of[fold, seed] for fold in range(3) for seed in range(2)] == [0, 1] * 3
+            jax.tree.map(np.testing.assert_array_equal, run.params["params"][layer], of_first[layer])
 
 
 def test_the_head_on_features_as_through_the_lstm(finetune_config):
     config = finetune_config(**INPUT, adapt="head", split="speaker", folds=2, max_epochs=4, lr=0.02)
-    folds, amount = load_target(config), Amount("shots", 2)
-    cases = [
-        adaptation._Case(fold, amount, seed, draw_amount(config, ready, amount, seed))
-        for fold, ready in enumerate(folds)
-        for seed in range(2)
-    ]
+    folds = load_target(config)
     x = folds[0].as_input(config.input).corpus.mfcc
     trained = Init(init_params(make_model(config), jax.random.key(5), x), {"method": "metaser"})
     fast, slow = (
-        adaptation._train_and_predict(config, [trained, SCRATCH], folds, cases, augment=augment)
+        adaptation._train_and_predict(config, [trained, SCRATCH], folds, cases_of(config, folds), print, augment)
         for augment in (None, lambda key, x: x)
     )
     for (logits, info), (expected, expected_info) in zip(fast, slow, strict=True):

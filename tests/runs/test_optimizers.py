@@ -33,14 +33,14 @@ def test_names():
     assert make_optimizer("adamw", 0.1, weight_decay=0.3) is decayed
 
 
-def test_weight_decay_leaves_constants_alone():
+def test_weight_decay_leaves_constants_and_learned_rates_alone():
     params = {"params": {"hidden": {"kernel": jnp.full(2, 3.0)}, "standardise": {"shift": jnp.full(2, 3.0)}}}
-    params = MetaSGDParams(params, params)  # as learners have them
+    params = MetaSGDParams(params, params)
     adamw = make_optimizer("adamw", 0.1, weight_decay=0.5)
     updates, _ = adamw.update(jax.tree.map(jnp.zeros_like, params), adamw.init(params), params)
-    for of_part in updates:
-        assert (of_part["params"]["standardise"]["shift"] == 0).all()
-        np.testing.assert_allclose(of_part["params"]["hidden"]["kernel"], -0.1 * 0.5 * 3, rtol=1e-6)
+    np.testing.assert_allclose(updates.params["params"]["hidden"]["kernel"], -0.1 * 0.5 * 3, rtol=1e-6)
+    for update in jax.tree.leaves((updates.params["params"]["standardise"], updates.rates)):
+        assert (update == 0).all()
 
 
 @pytest.mark.parametrize(
