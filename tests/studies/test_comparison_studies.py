@@ -5,10 +5,11 @@ import json
 import re
 
 import pytest
+from fakes import fake_corpus
 
-from metaser_jax import InputError
+from metaser_jax import InputError, datasets
 from metaser_jax.config import Figure2Config, Table2Config
-from metaser_jax.studies import comparison, writing
+from metaser_jax.studies import comparison, plan, writing
 from metaser_jax.studies.figure2 import crossings_of, run_figure2
 from metaser_jax.studies.table2 import run_table2
 from metaser_jax.studies.tables import interval
@@ -140,6 +141,15 @@ def test_what_the_input_knew_is_said(normalise, says):
 def test_other_settings_are_refused(table2):
     with pytest.raises(InputError, match=r"another configuration: max_epochs \(was None, now 2\)"):
         run_table2(table2_config(table2, max_epochs=2), "c")
+
+
+def test_sources_that_were_prepared_anew_are_refused(table2, monkeypatch):
+    load, other = datasets.load, fake_corpus("emodb", per_emotion=24, seed=9, noise=1.0)
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: other if name == "emodb" else load(name, data_dir))
+    plan.source.cache_clear()
+    with pytest.raises(InputError, match=r"is of other settings or recordings: sources.emodb \(was "):
+        run_table2(table2_config(table2), "c")
+    plan.source.cache_clear()
 
 
 def test_nothing_possible_is_an_error(tmp_path):
