@@ -1,4 +1,6 @@
-"""Fine-tunes a meta-trained run, or random parameters, on a target language and scores it on the whole test part.
+"""Fine-tunes a meta-trained or pre-trained run, or random parameters, on a target language and scores it there.
+
+Scores are of the whole test part. With --init=svm a support vector machine is fitted instead.
 
 With --split=speaker --folds=K, on each of K folds over the target's speakers.
 

@@ -1,6 +1,6 @@
 """Flags from configuration dataclasses, and an absl main whose errors are for people.
 
-Each field of a configuration (config.py) becomes one flag of the same name. The order of precedence is: a flag that
+Each field of a configuration (config/) becomes one flag of the same name. The order of precedence is: a flag that
 was given, the preset, the field's default.
 """
 

@@ -10,7 +10,6 @@ program, in which each computes as many minibatches, and chunks of them, as it h
 its padding.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -19,10 +18,7 @@ import optax
 
 from metaser_jax.losses import LossFn
 from metaser_jax.rows import Rows, mean_over_rows
-from metaser_jax.types import Batch, Params
-
-Augment = Callable[[jax.Array, jax.Array], jax.Array]
-"""(key, x [n, time, coef]) -> x, changed at random, each utterance by itself."""
+from metaser_jax.types import Augment, Batch, Params
 
 
 class FinetuneInfo(NamedTuple):

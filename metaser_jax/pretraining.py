@@ -19,7 +19,7 @@ import optax
 from metaser_jax.batches import Whole
 from metaser_jax.losses import LossFn
 from metaser_jax.meta.learner import Learner, MetaParams
-from metaser_jax.types import Episode, Params
+from metaser_jax.types import Augment, Episode, Params
 
 MinibatchFn = Callable[[jax.Array, jax.Array], Episode]
 """(the stage's key, step of the stage) -> minibatch."""
@@ -99,7 +99,7 @@ def run_epochs(
     steps: jax.Array | int,
     max_epochs: jax.Array | int,
     patience: jax.Array | int,
-    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+    augment: Augment | None = None,
 ) -> tuple[PretrainState, EpochInfo]:
     """Trains for `epochs` epochs, or until the stage is over. To be jitted; the number is traced.
 
@@ -115,7 +115,7 @@ def run_epochs(
       epochs: scalar int32, at least 1.
       steps: of an epoch, scalar int32.
       max_epochs, patience: end a stage, see `stopped`; scalar int32.
-      augment: (key, x [n, time, coef]) -> x, applied to each minibatch and never to the validation part.
+      augment: applied to each minibatch, and never to the validation part.
     """
     key_batches, key_augment = jax.random.split(jax.random.fold_in(key, state.stage))
 
@@ -180,7 +180,7 @@ def validation_loss(loss_fn: LossFn, params: Params, part: Whole, sources: jax.A
     return jax.lax.fori_loop(0, number, of_source, jnp.float32(0)) / number
 
 
-def _augmented(augment, key: jax.Array, episode: Episode) -> Episode:
+def _augmented(augment: Augment, key: jax.Array, episode: Episode) -> Episode:
     """The episode with its utterances, in the order they were drawn in, augmented as one array."""
     half = episode.support.y.shape[1]
     x = jnp.concatenate([episode.support.x, episode.query.x], axis=1)

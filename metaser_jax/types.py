@@ -13,6 +13,7 @@ So the real frames of x are those up to its last frame that is not all zero (`fr
 beside x.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +24,10 @@ N_MFCC = 20
 
 Params = Any
 """A pytree of arrays: what model.init returns."""
+
+
+Augment = Callable[[jax.Array, jax.Array], jax.Array]
+"""(key, x [n, time, coef]) -> x, changed at random: what a training utterance may go through."""
 
 
 class Batch(NamedTuple):

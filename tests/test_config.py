@@ -87,6 +87,11 @@ TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 
         (FinetuneConfig, TUNE | {"schedule": "cyclical", "base_lr": 0.1}, "--base_lr: got 0.1"),
         (FinetuneConfig, TUNE | {"schedule": "cyclical", "base_lr": 1e-4}, "--half_cycle: got 0, expected 1 or more"),
         (FinetuneConfig, TUNE | {"base_lr": 1e-4}, "--base_lr: got 0.0001, expected 0 without --schedule=cyclical"),
+        (
+            FinetuneConfig,
+            TUNE | {"optimizer": "inner", "schedule": "cyclical"},
+            "--schedule: got 'cyclical', expected con",
+        ),
         (FinetuneConfig, TUNE | {"half_cycle": 10}, "--half_cycle: got 10, expected 0 without --schedule=cyclical"),
         (FinetuneConfig, TUNE | {"weight_decay": -0.1, "optimizer": "adamw"}, "--weight_decay: got -0.1"),
         (FinetuneConfig, TUNE | {"weight_decay": 0.1}, "--weight_decay: got 0.1, expected 0 without --optimizer=adamw"),

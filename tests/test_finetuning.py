@@ -178,6 +178,26 @@ def test_without_validation_it_trains_to_the_last_epoch(data, params):
     assert LOSS(tuned, train) < LOSS(params, train)
 
 
+def test_rates_multiply_what_the_optimizer_says(data, params):
+    rates = jax.tree.map(lambda p: jnp.linspace(0, 2, p.size).reshape(p.shape), params)
+    train, settings = rows(TRAIN), {"batch_size": 24, "max_epochs": 2, "patience": 2}
+
+    def scaled(optimizer):
+        def update(grads, state, params):
+            updates, state = optimizer.update(grads, state, params)
+            return jax.tree.map(jnp.multiply, rates, updates), state
+
+        return optax.GradientTransformation(optimizer.init, update)
+
+    for optimizer in (optax.sgd(1.0), optax.adam(0.05)):
+        tuned, info = finetune(
+            LOSS, params, KEY, data, train, rows(VALID), optimizer=optimizer, rates=rates, **settings
+        )
+        agrees((tuned, info), in_plain_python(params, data, TRAIN, VALID, scaled(optimizer), **settings))
+        assert info.best_epoch > 0
+        assert tuned["hidden"][0, 0] == params["hidden"][0, 0], "a rate of 0"
+
+
 def test_weights_of_the_data_count(data, params):
     none = data._replace(weight=jnp.zeros(48).at[TRAIN[:4]].set(1.0))
     tuned, _ = tune(params, none, rows(TRAIN), None, max_epochs=2)

@@ -15,8 +15,9 @@ class FinetuneConfig(ModelConfig):
 
     data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
     init: str = option(
-        "Run directory to start from (experiments/meta_train.py), or scratch, or svm: no network, but a support vector "
-        "machine on statistics of the same MFCC, for which flags about networks and their training are errors."
+        "Run directory to start from (experiments/meta_train.py or pretrain.py), or scratch, or svm: no network, but a "
+        "support vector machine on statistics of the same MFCC, for which flags about networks and their training are "
+        "errors."
     )
     target: str = option("Corpus to adapt to.")
     out: str = option("Folder for results.jsonl and config.json.")
@@ -82,6 +83,7 @@ class FinetuneConfig(ModelConfig):
         require(self.lr > 0, "lr", self.lr, "a number above 0")
         require(self.devices >= 0, "devices", self.devices, "0 or more")
         if self.schedule == "cyclical":
+            require(self.optimizer != INNER, "schedule", self.schedule, f"constant with --optimizer={INNER}")
             expected = f"a number above 0 and at most --lr={self.lr}"
             require(0 < self.base_lr <= self.lr, "base_lr", self.base_lr, expected)
             self._require_one_or_more("half_cycle")

@@ -38,11 +38,6 @@ class PretrainConfig(ModelConfig):
     devices: int = option(
         "Devices that share a minibatch: on a CPU one per core at most; 0 takes as many as divide half of it.", 0
     )
-    over_tasks: str = option(
-        "How a device goes through its tasks; a minibatch has one for each device, so nothing depends on it yet.",
-        "auto",
-        choices=("auto", "scan", "vmap"),
-    )
     chunk: int = option("Utterances whose gradient is computed at once; 0 is all. -1: 20 on a CPU, else all.", -1)
 
     def __post_init__(self) -> None:

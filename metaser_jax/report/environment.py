@@ -3,7 +3,7 @@
 import importlib.metadata
 import platform
 
-PACKAGES = ("metaser_jax", "jax", "jaxlib", "flax", "optax", "numpy", "librosa")
+PACKAGES = ("metaser_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "librosa")
 
 
 def environment(device: str | None = None) -> dict[str, str]:

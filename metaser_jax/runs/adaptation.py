@@ -10,7 +10,7 @@ import numpy as np
 from metaser_jax import parallel
 from metaser_jax.config import INNER, FinetuneConfig
 from metaser_jax.errors import InputError
-from metaser_jax.finetuning import Augment, FinetuneInfo
+from metaser_jax.finetuning import FinetuneInfo
 from metaser_jax.models import take_head
 from metaser_jax.over_runs import deal, plan
 from metaser_jax.ready import Ready
@@ -20,7 +20,7 @@ from metaser_jax.runs.draws import draw_amount
 from metaser_jax.runs.init import Init
 from metaser_jax.runs.outcomes import Amount, Outcome, outcome
 from metaser_jax.runs.trainer import make_model
-from metaser_jax.types import Params
+from metaser_jax.types import Augment, Params
 
 # Row indices are padded to a multiple, so that corpora's parts of about the same size share a program.
 PAD = 64

@@ -11,14 +11,14 @@ import optax
 
 from metaser_jax import parallel
 from metaser_jax.config import INNER, FinetuneConfig
-from metaser_jax.finetuning import Augment, FinetuneInfo, finetune
+from metaser_jax.finetuning import FinetuneInfo, finetune
 from metaser_jax.losses import cross_entropy
 from metaser_jax.models import EmotionLSTM, take_head, with_head
 from metaser_jax.over_runs import Plan, over_runs
 from metaser_jax.rows import Rows, apply_to_rows
 from metaser_jax.runs.optimizers import make_optimizer
 from metaser_jax.runs.trainer import init_params, make_model
-from metaser_jax.types import Batch, Params
+from metaser_jax.types import Augment, Batch, Params
 
 
 class Run(NamedTuple):

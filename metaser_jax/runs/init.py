@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 
 from metaser_jax.checkpoints import Checkpoints
-from metaser_jax.config import HOW, FinetuneConfig, MetaTrainConfig, ModelConfig, PretrainConfig
+from metaser_jax.config import HOW, INNER, FinetuneConfig, MetaTrainConfig, ModelConfig, PretrainConfig
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.losses import cross_entropy
 from metaser_jax.runs.pretrain import progress
@@ -93,7 +93,8 @@ def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[Finetu
       given: names of the fields that the user chose himself; those must not contradict the checkpoint.
 
     Raises:
-      InputError: init is neither scratch nor a finished run, learned from the target, or contradicts `given`.
+      InputError: init is neither scratch nor a finished run, learned from the target, or contradicts `given`; inner
+        rates that are not those of SGD, for --optimizer=inner.
     """
     if config.init == SCRATCH:
         return config, Init(None, {"method": SCRATCH, "order": None, "sources": [], "inner_steps": None})
@@ -111,6 +112,14 @@ def resolve(config: FinetuneConfig, given: Collection[str] = ()) -> tuple[Finetu
             f"--target={config.target} is one of the sources of {config.init} ({', '.join(train_config.sources)}): "
             "its test part would be scored by a model that has learned from it. Give a corpus that is not among them."
         )
+    if config.optimizer == INNER and getattr(train_config, "algorithm", None) == "meta_sgd":
+        # Rates of Adam's updates, say, are of another size than those of gradients.
+        got = train_config.inner_optimizer
+        if got != "sgd":
+            raise InputError(
+                f"--optimizer={INNER}: {config.init} has learned its rates with --inner_optimizer={got}, expected sgd. "
+                "Give another --optimizer, or train another run."
+            )
     with Checkpoints(config.init, read_only=True) as checkpoints:
         init = kind.restore(train_config, checkpoints)
     source = {"method": method, "sources": list(train_config.sources)} | init.source | {"init_seed": train_config.seed}

@@ -13,9 +13,10 @@ from metaser_jax.checkpoints import Checkpoints
 from metaser_jax.config import PretrainConfig
 from metaser_jax.errors import InputError
 from metaser_jax.pretraining import PretrainState, stopped
-from metaser_jax.runs.pretrainer import Augment, Program, compile_program, make_state, mesh_of, stages
+from metaser_jax.runs.pretrainer import Program, compile_program, make_state, mesh_of, stages
 from metaser_jax.runs.run_dir import METRICS, claim, read_lines, to_lines, write_text
 from metaser_jax.runs.sources import FREE, identity, load, training_utterances
+from metaser_jax.types import Augment
 
 
 def pretrain(config: PretrainConfig, log: Callable[[str], None] = print, *, augment: Augment | None = None) -> Path:
@@ -26,7 +27,8 @@ def pretrain(config: PretrainConfig, log: Callable[[str], None] = print, *, augm
     Args:
       config: the run.
       log: prints a line.
-      augment: (key, x [n, time, coef]) -> x, applied to each training minibatch.
+      augment: applied to each training minibatch; no flag has it, and config.json does not know of it, so give such
+        a run a folder of its own.
 
     Returns:
       The run directory.

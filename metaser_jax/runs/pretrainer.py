@@ -22,8 +22,7 @@ from metaser_jax.meta.supervised import supervised
 from metaser_jax.pretraining import EpochInfo, PretrainState, init_state, next_stage, run_epochs, validation_loss
 from metaser_jax.runs.optimizers import learning_rate, make_optimizer
 from metaser_jax.runs.trainer import init_params, make_model, no_utterances
-
-Augment = Callable[[jax.Array, jax.Array], jax.Array]
+from metaser_jax.types import Augment
 
 # The sources of each stage.
 _STAGES = {
@@ -154,8 +153,7 @@ def _optimizer(config: PretrainConfig) -> optax.GradientTransformation:
 
 
 def _execution(config: PretrainConfig) -> Execution:
-    over_tasks = None if config.over_tasks == "auto" else config.over_tasks
-    return Execution(over_tasks=over_tasks, chunk=None if config.chunk < 0 else config.chunk)
+    return Execution(chunk=None if config.chunk < 0 else config.chunk)
 
 
 def _keys(config: PretrainConfig) -> jax.Array:

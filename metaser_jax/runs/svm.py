@@ -38,7 +38,7 @@ APPLIES = {
 
 
 def make_svm() -> Pipeline:
-    """Not fitted yet; its input is [n, 140], utterance_statistics."""
+    """Not fitted yet; its input is [n, feature], utterance_statistics, 140 of 20 MFCC and 280 with their changes."""
     return Pipeline([("scale", StandardScaler()), ("svc", SVC(kernel=KERNEL, C=C, gamma=GAMMA))])
 
 

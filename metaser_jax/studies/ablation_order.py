@@ -74,7 +74,7 @@ def run_ablation_order(config: OrderConfig, command: str, log: Callable[[str], N
     log(f"At equal episodes, {same}:")
     done = {"episodes": _run(config, at, equal, "", log)}
     costs = {variant: cost_of(runs) for variant, runs in equal.items()}
-    timed = {v: _configs(config, v, fitting(costs["second"], costs[v], equal[v][0].log_every)) for v in costs}
+    timed = {v: _configs(config, v, fitting(costs["second"], costs[v])) for v in costs}
     log(f"At equal wall time, {costs['second'].seconds * same:.0f} s of second order:")
     others = {variant: runs for variant, runs in timed.items() if variant != "second"}
     done["time"] = {"second": done["episodes"]["second"]} | _run(config, at, others, "equal-time", log)
@@ -92,9 +92,9 @@ def run_ablation_order(config: OrderConfig, command: str, log: Callable[[str], N
     return write_page(out, Content(order_report.TITLE, order_report.intro(config, same), sections))
 
 
-def fitting(second: Cost, variant: Cost, multiple: int) -> int:
-    """Episodes of a variant that take as long as all of second order's: a multiple, at least one of it."""
-    return max(multiple, int(second.seconds * second.episodes / variant.seconds) // multiple * multiple)
+def fitting(second: Cost, variant: Cost) -> int:
+    """Episodes of a variant that take as long as all of second order's, at least one."""
+    return max(1, int(second.seconds * second.episodes / variant.seconds))
 
 
 def cost_of(runs: tuple[MetaTrainConfig, ...]) -> Cost:

@@ -27,8 +27,7 @@ def meta_config(
     study: StudyConfig, sources: tuple[str, ...], seed: int, variant: str = "metaser", **changes: Any
 ) -> MetaTrainConfig:
     """A meta-training run of the study: the preset, the study's overrides, then changes."""
-    given = {"hidden_dim": study.hidden_dim, "episodes": study.episodes, "shots": study.meta_shots}
-    values = presets.META_TRAIN[study.preset] | _chosen(given) | changes
+    values = meta_values(study) | changes
     values |= {"data_dir": study.data_dir, "sources": sources, "seed": seed}
     folder = _folder(study, f"{variant}_{'+'.join(sources)}_{values['episodes']}_s{seed}")
     return MetaTrainConfig(**values, run_dir=folder)
@@ -36,10 +35,21 @@ def meta_config(
 
 def pretrain_config(study: StudyConfig, method: str, sources: tuple[str, ...], seed: int) -> PretrainConfig:
     """A run of TransSER or MultiSER."""
-    given = {"hidden_dim": study.hidden_dim, "max_epochs": study.pretrain_epochs}
-    values = presets.PRETRAIN[study.preset] | _chosen(given) | {"method": method, "sources": sources, "seed": seed}
+    values = pretrain_values(study) | {"method": method, "sources": sources, "seed": seed}
     folder = _folder(study, f"{method}_{'+'.join(sources)}_s{seed}")
     return PretrainConfig(**values, data_dir=study.data_dir, run_dir=folder)
+
+
+def meta_values(study: StudyConfig) -> dict[str, Any]:
+    """The preset of meta-training, and the study's overrides."""
+    given = {"hidden_dim": study.hidden_dim, "episodes": study.episodes, "shots": study.meta_shots}
+    return presets.META_TRAIN[study.preset] | _chosen(given)
+
+
+def pretrain_values(study: StudyConfig) -> dict[str, Any]:
+    """The same of TransSER and MultiSER."""
+    given = {"hidden_dim": study.hidden_dim, "max_epochs": study.pretrain_epochs}
+    return presets.PRETRAIN[study.preset] | _chosen(given)
 
 
 def _folder(study: StudyConfig, name: str) -> str:
@@ -50,15 +60,19 @@ def finetune_config(
     study: StudyConfig, method: str, init: str, target: str, split: str, adapt: str | None
 ) -> FinetuneConfig:
     """An adaptation of the study. Its amount is one of the study's, and is not looked at."""
-    # The paper adapts its baselines by another schedule than MetaSER.
-    baseline = f"{study.preset}_baseline"
-    preset = baseline if method in (*BASELINES, SCRATCH) and baseline in presets.FINETUNE else study.preset
-    given = {"hidden_dim": study.hidden_dim, "max_epochs": study.max_epochs, "adapt": adapt}
     amount = {"shots": study.shots[0]} if study.shots else {"fraction": study.fractions[0]}
-    values = presets.FINETUNE[preset] | _chosen(given) | amount
+    values = finetune_values(study, method) | _chosen({"adapt": adapt}) | amount
     values |= {"init": init, "target": target, "split": split, "split_seed": study.split_seed, "seeds": study.seeds}
     folds = study.folds if split == "speaker" else 0
     return FinetuneConfig(**values, folds=folds, data_dir=study.data_dir, out=study.out)
+
+
+def finetune_values(study: StudyConfig, method: str) -> dict[str, Any]:
+    """The same of a method's adaptation."""
+    # The paper adapts its baselines by another schedule than MetaSER.
+    baseline = f"{study.preset}_baseline"
+    preset = baseline if method in (*BASELINES, SCRATCH) and baseline in presets.FINETUNE else study.preset
+    return presets.FINETUNE[preset] | _chosen({"hidden_dim": study.hidden_dim, "max_epochs": study.max_epochs})
 
 
 def pretraining(study: StudyConfig, method: str, sources: tuple[str, ...]) -> tuple[Run, ...]:

@@ -7,7 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metaser_jax.config import OrderConfig
+from metaser_jax import presets
+from metaser_jax.config import INNER, OrderConfig
 from metaser_jax.report import style
 from metaser_jax.report.content import Section, Table
 from metaser_jax.report.page import picture
@@ -41,8 +42,16 @@ def intro(config: OrderConfig, episodes: int) -> str:
         "the target's clips, all in the same way and with the same clips draw by draw, and scored on the whole test "
         "part.\n\n"
         "Inner and outer learning rates are the preset's for all of them: another rate may suit another variant "
-        "better. Learned inner rates stay behind, since fine-tuning has an optimizer of its own."
+        f"better. {_LEARNED[presets.FINETUNE[config.preset]['optimizer'] == INNER]}"
     )
+
+
+# Whether fine-tuning takes over what rates were learned.
+_LEARNED = {
+    True: "Fine-tuning is SGD with the preset's rate, from Meta-SGD with the rates that it has learned; those per "
+    "layer and step stay behind, since fine-tuning has other steps.",
+    False: "Learned inner rates stay behind, since fine-tuning has an optimizer of its own.",
+}
 
 
 def sections(

@@ -126,7 +126,7 @@ def cell(
     identity = {
         "settings": settings(config),
         "amounts": [list(amount) for amount in place.amounts],
-        "sources": list(sources),
+        "sources": {name: source(name, study.data_dir, config.emotions).raw_digest for name in sources},
         "digests": [place.folds[0].raw_digest, *(ready.split.digest for ready in place.folds)],
         "runs": {run.key: run.identity for run in runs},
     }

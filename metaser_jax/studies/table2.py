@@ -47,9 +47,11 @@ def run_table2(config: Table2Config, command: str, log: Callable[[str], None] = 
     main = _sections(config, compared)
     writing.write_json(out / f"{NAME}.json", to_json(config, command, compared))
     writing.write_csv(out / f"{NAME}.csv", [*compared.lines, *_skipped(compared)])
+    splits = writing.split_sections(config, compared.rows, compared.lines)
+    beside = (*writing.left_section(compared.left), *splits)
     write_text(
         out / f"{NAME}.md",
-        markdown_page(Content(TITLE, INTRO, (*main, *writing.left_section(compared.left), run_section(command)))),
+        markdown_page(Content(TITLE, INTRO, (*main, *beside, run_section(command)))),
     )
     sections = (
         *main,

@@ -14,6 +14,7 @@ from metaser_jax.report.page import picture
 from metaser_jax.report.rows import Row
 from metaser_jax.runs.run_dir import write_text
 from metaser_jax.studies import tables
+from metaser_jax.studies.described import described
 from metaser_jax.studies.lines import Line, flat, series_of
 from metaser_jax.studies.plan import Left
 
@@ -97,9 +98,21 @@ def closing_sections(
         Section("All scores", (_about_scores(study), tables.all_scores(lines))),
         *every_comparison(comparisons),
         *left_section(left),
-        Section("Splits", (split_table(rows),)),
+        *split_sections(study, rows, lines),
+        _settings_section(study),
+    )
+
+
+def split_sections(study: StudyConfig, rows: Sequence[Row], lines: Sequence[Line]) -> tuple[Section, ...]:
+    """What the scores were measured on, and what they do not say: no table goes without."""
+    return (
+        Section("Splits", (split_table(list(rows)),)),
         Section("What these numbers do not say", (Bullets(_unknown(study, lines)),)),
     )
+
+
+def _settings_section(study: StudyConfig) -> Section:
+    return Section("How the methods were trained", (Table(["what", "settings"], described(study)),))
 
 
 def _about_scores(study: StudyConfig) -> str:
@@ -137,10 +150,18 @@ def _unknown(study: StudyConfig, lines: Sequence[Line]) -> tuple[str, ...]:
             "What is possible with the drawn clips alone: input was normalised by the target's whole training part, "
             "unlabelled, for every method."
         )
+    if any(line["normalise"] == "auto" for line in lines):
+        points.append(
+            "What is possible with the drawn clips alone: where the speakers of a target's training part say half of "
+            "the emotions or more, which its labels tell, input was normalised per speaker, by the test speakers' own "
+            "unlabelled recordings; elsewhere by the whole training part, unlabelled. The same for every method."
+        )
     return tuple(points)
 
 
 def times_section(seconds: Mapping[str, float]) -> Section:
-    """How long each kind of work took."""
+    """How long each method's adaptations took."""
     body = [[name, f"{value:.0f} s"] for name, value in seconds.items()]
-    return Section("Run times", (Table(["what", "took"], [*body, ["all", f"{sum(seconds.values()):.0f} s"]]),))
+    text = "Adaptation and scoring, all cells of a method together; what it takes to learn from sources is not in it."
+    total = ["all", f"{sum(seconds.values()):.0f} s"]
+    return Section("Run times", (text, Table(["adaptation of", "took"], [*body, total])))

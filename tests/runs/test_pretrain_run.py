@@ -121,7 +121,7 @@ def test_a_stage_ends_early_and_the_next_begins_from_its_best(pretrain_config, m
     "flags",
     [
         {"schedule": "cyclical", "base_lr": 1e-3, "half_cycle": 7, "devices": 1},
-        {"optimizer": "adamw", "weight_decay": 0.1, "over_tasks": "vmap", "chunk": 3},
+        {"optimizer": "adamw", "weight_decay": 0.1, "chunk": 3},
         {"optimizer": "sgd", "chunk": 0, "batch_size": 8},
     ],
     ids=lambda flags: flags.get("optimizer", "cyclical"),

@@ -31,6 +31,7 @@ def tiny(monkeypatch):
             "tasks_per_episode": 2,
             "episodes": 4,
             "log_every": 2,
+            "algorithm": "maml",
             "order": "first",
         },
         "PRETRAIN": {"max_epochs": 2, "log_every": 1, "batch_size": 8},

@@ -1,10 +1,13 @@
 """The matrix of cells: what is finished is kept, what is missing is computed, other settings are refused."""
 
 import json
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from fakes import fake_corpus
+from jax.experimental.compilation_cache import compilation_cache
 
 from metaser_jax import InputError
 from metaser_jax.metrics import scores
@@ -67,6 +70,35 @@ def test_a_killed_study_runs_only_what_is_missing(tmp_path):
     third = Study()
     run_cells(tmp_path / "twice", third.cells, print)
     assert third.done == []
+
+
+@pytest.fixture
+def no_cache():
+    """As where no cache of programs is configured, every program worth keeping."""
+    options = {"jax_compilation_cache_dir": None, "jax_persistent_cache_min_compile_time_secs": 0.0}
+    before = {name: getattr(jax.config, name) for name in options}
+    for values in (options, before):
+        for name, value in values.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        if values is options:
+            yield
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_programs_are_shared_whatever_was_compiled_before(tmp_path):
+    jax.jit(lambda x: x + 1)(1.0)
+    kept = []
+
+    def compute():
+        jax.jit(lambda x: x + 2)(1.0)
+        kept.extend(Path(jax.config.jax_compilation_cache_dir).iterdir())
+        return CORPUS, [outcome(0)]
+
+    run_cells(tmp_path, [Study().cells[2]._replace(compute=compute)], print)
+    assert kept
+    assert jax.config.jax_compilation_cache_dir is None
+    assert not kept[0].exists()
 
 
 def test_an_error_keeps_what_is_finished(tmp_path):

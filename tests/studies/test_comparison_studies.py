@@ -5,10 +5,11 @@ import json
 import re
 
 import pytest
+from fakes import fake_corpus
 
-from metaser_jax import InputError
+from metaser_jax import InputError, datasets
 from metaser_jax.config import Figure2Config, Table2Config
-from metaser_jax.studies import comparison
+from metaser_jax.studies import comparison, plan, writing
 from metaser_jax.studies.figure2 import crossings_of, run_figure2
 from metaser_jax.studies.table2 import run_table2
 from metaser_jax.studies.tables import interval
@@ -84,6 +85,10 @@ def test_a_report_has_each_number(table2):
     short = (table2 / "table2.md").read_text()
     for line in found["lines"]:
         assert f"{line['macro_f1']:.3f} ± {line['macro_f1_deviation']:.3f}" in short
+        assert line["split_digests"][0] in short
+    assert "## What these numbers do not say" in short
+    for text in ("hidden_dim 4", "MetaSER learns from sources", "episodes 4", "transser is adapted", "kernel rbf"):
+        assert text in page
 
 
 def test_csv_and_json_agree(table2):
@@ -122,9 +127,29 @@ def never_computed(real):
     return lambda *arguments: real(*arguments)._replace(compute=lambda: pytest.fail("computed again"))
 
 
+@pytest.mark.parametrize(
+    ("normalise", "says"),
+    [("auto", "half of the emotions or more"), ("speaker", "per speaker, by their own"), ("none", None)],
+)
+def test_what_the_input_knew_is_said(normalise, says):
+    config = table2_config("out")
+    points = writing._unknown(config, [{"validation": "none", "normalise": normalise}])
+    assert (says is None) == (len(points) == 3)
+    assert says is None or says in points[-1]
+
+
 def test_other_settings_are_refused(table2):
     with pytest.raises(InputError, match=r"another configuration: max_epochs \(was None, now 2\)"):
         run_table2(table2_config(table2, max_epochs=2), "c")
+
+
+def test_sources_that_were_prepared_anew_are_refused(table2, monkeypatch):
+    load, other = datasets.load, fake_corpus("emodb", per_emotion=24, seed=9, noise=1.0)
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: other if name == "emodb" else load(name, data_dir))
+    plan.source.cache_clear()
+    with pytest.raises(InputError, match=r"is of other settings or recordings: sources.emodb \(was "):
+        run_table2(table2_config(table2), "c")
+    plan.source.cache_clear()
 
 
 def test_nothing_possible_is_an_error(tmp_path):
