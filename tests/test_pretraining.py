@@ -146,6 +146,14 @@ def test_the_rate_begins_again_with_the_stage_and_the_minibatches_do_not(data):
     assert np.any(first.params["w"] != other.params["w"]), "another stage draws others"
 
 
+def test_a_loss_that_is_only_as_low_is_no_better(data):
+    """Parameters that do not move: the first epoch counts, and `patience` more are run."""
+    optimizer = optax.sgd(0.0)
+    program, _ = make(data, [0], optimizer, 9, 3)
+    state, _ = program(init_state(LEARNER, PARAMS, optimizer), 9)
+    assert (int(state.best_epoch), int(state.epoch)) == (1, 4)
+
+
 def test_it_stops_at_the_epoch_whose_loss_is_not_finite(data):
     optimizer = optax.sgd(lambda step: jnp.where(step < 2 * 1, 0.1, jnp.nan))
     program, steps = make(data, [0], optimizer, 50, 50)

@@ -15,6 +15,7 @@ from metaser_jax.runs.finetune import load_target
 from metaser_jax.runs.init import resolve
 from metaser_jax.runs.meta_train import meta_train
 from metaser_jax.runs.outcomes import Amount
+from metaser_jax.runs.run_dir import read_lines
 from metaser_jax.runs.trainer import make_model
 
 pytestmark = pytest.mark.usefixtures("prepared")
@@ -51,6 +52,15 @@ def test_each_parameter_moves_by_its_rate(adapted, train_config, inner):
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
     assert info.epochs == 1
     assert max(np.ptp(rates) for rates in jax.tree.leaves(init.rates)) > 0.01, "they differ"
+
+
+def test_the_best_checkpoint_is_where_it_starts(train_config, inner):
+    run = meta_train(train_config(devices=1, algorithm="meta_sgd", meta_lr=2.0))
+    losses = {line["episode"]: line["valid_query_loss"] for line in read_lines(run / "metrics.jsonl")}
+    best = min(losses, key=losses.get)
+    assert best < max(losses), "it gets worse"
+    _, init = resolve(inner(init=str(run)))
+    assert init.source["init_episode"] == best
 
 
 def test_where_none_are_learned_it_is_sgd(train_config, inner):
