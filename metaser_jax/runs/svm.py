@@ -27,7 +27,8 @@ from metaser_jax.utterance_statistics import utterance_statistics
 SVM = "svm"
 # Chosen on the validation part of URDU (random split) and on EMO-DB and RAVDESS as targets (three folds by speaker), at
 # 5 and 10 shots: experiments/README.md. C from 3 to 30, linear kernels and a search inside each draw are within .01.
-KERNEL, C, GAMMA = "rbf", 10.0, 0.5 / 140
+KERNEL, C = "rbf", 10.0
+GAMMA = 0.5  # divided by the number of features
 # With all clips alike, those of other languages drown the few of this one, and cost .1 of macro F1.
 SOURCES_WEIGHT = 0.1
 # The fields of FinetuneConfig that say something about it; the others are about networks.
@@ -37,9 +38,9 @@ APPLIES = {
 }
 
 
-def make_svm() -> Pipeline:
-    """Not fitted yet; its input is [n, feature], utterance_statistics, 140 of 20 MFCC and 280 with their changes."""
-    return Pipeline([("scale", StandardScaler()), ("svc", SVC(kernel=KERNEL, C=C, gamma=GAMMA))])
+def make_svm(features: int) -> Pipeline:
+    """Not fitted yet; its input is [n, features], utterance_statistics, 140 of 20 MFCC and 280 with their changes."""
+    return Pipeline([("scale", StandardScaler()), ("svc", SVC(kernel=KERNEL, C=C, gamma=GAMMA / features))])
 
 
 def adapt_svm(
@@ -106,7 +107,7 @@ def fit_svm(x: np.ndarray, y: np.ndarray, sources: Sequence[tuple[np.ndarray, np
         weight.append(_balanced(other) * SOURCES_WEIGHT * len(y) / (len(other) * len(sources)))
     xs, ys = [x, *(s for s, _ in sources)], [y, *(s for _, s in sources)]
     weights = np.concatenate(weight)
-    return make_svm().fit(
+    return make_svm(x.shape[1]).fit(
         np.concatenate(xs), np.concatenate(ys), scale__sample_weight=weights, svc__sample_weight=weights
     )
 

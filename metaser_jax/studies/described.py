@@ -35,7 +35,7 @@ def described(study: StudyConfig) -> list[list[str]]:
         if method in methods:
             rows.append([f"{method} is adapted", _without(finetune_values(study, method))])
     if SVM in methods:
-        of_svm = {"kernel": svm.KERNEL, "C": svm.C, "gamma": f"{svm.GAMMA:.3g}"}
+        of_svm = {"kernel": svm.KERNEL, "C": svm.C, "gamma": f"{svm.GAMMA:g} / features"}
         weight = f"sources together weigh {svm.SOURCES_WEIGHT} of the drawn clips"
         rows.append(["svm", f"{_listed(of_svm)}, {weight}"])
     return rows
