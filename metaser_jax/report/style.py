@@ -90,7 +90,8 @@ def panel_grid(
     Raises:
       InputError: matplotlib is not installed.
     """
-    columns = min(COLUMNS, n)
+    # Four are two and two, and not three and one.
+    columns = 2 if n == 4 else min(COLUMNS, n)
     rows = math.ceil(n / columns)
     width, height = alone if columns == 1 else (width * columns, height)
     figure = new_figure(width, frame + height * rows)
@@ -160,7 +161,7 @@ def despine(axes) -> None:
 def legend_below(figure: Figure, handles: Sequence) -> None:
     """One legend under all panels, in as many columns as fit the figure's width."""
     # Inches: line and gaps, and about so much for each letter.
-    widths = [0.8 + 0.075 * len(handle.get_label()) for handle in handles]
+    widths = [0.95 + 0.082 * len(handle.get_label()) for handle in handles]
 
     def needed(columns: int) -> float:
         # As matplotlib fills them: column by column, the first ones one longer.
