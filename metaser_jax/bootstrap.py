@@ -110,6 +110,11 @@ def confusions(label: ArrayLike, predicted: ArrayLike, unit: ArrayLike, classes:
     return counts
 
 
+def _of_runs(label: np.ndarray, predicted: np.ndarray, units: Units, classes: int) -> np.ndarray:
+    """[run, unit, class, class]: `confusions` of each run."""
+    return np.stack([confusions(label, run, units.of, classes, units.number) for run in predicted])
+
+
 def bootstrap(
     label: ArrayLike,
     predicted: ArrayLike,
@@ -132,8 +137,14 @@ def bootstrap(
     """
     label, predicted, speaker, classes = _checked(label, predicted, speaker, classes)
     units = choose_units(label, speaker)
-    tensor = np.stack([confusions(label, p, units.of, classes, units.number) for p in predicted])
-    return intervals_of((tensor,), units, (score,), resamples=resamples, confidence=confidence, seed=seed)[score]
+    return intervals_of(
+        (_of_runs(label, predicted, units, classes),),
+        units,
+        (score,),
+        resamples=resamples,
+        confidence=confidence,
+        seed=seed,
+    )[score]
 
 
 def bootstrap_difference(
@@ -156,7 +167,7 @@ def bootstrap_difference(
     label, a, speaker, classes = _checked(label, predicted_a, speaker, classes or highest)
     _, b, _, _ = _checked(label, predicted_b, speaker, classes)
     units = choose_units(label, speaker)
-    tensors = [np.stack([confusions(label, p, units.of, classes, units.number) for p in runs]) for runs in (a, b)]
+    tensors = [_of_runs(label, runs, units, classes) for runs in (a, b)]
     return intervals_of(tensors, units, (score,), resamples=resamples, confidence=confidence, seed=seed)[score]
 
 

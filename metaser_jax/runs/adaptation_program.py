@@ -16,7 +16,7 @@ from metaser_jax.losses import cross_entropy
 from metaser_jax.models import EmotionLSTM, take_head, with_head
 from metaser_jax.over_runs import Plan, over_runs
 from metaser_jax.rows import Rows, apply_to_rows
-from metaser_jax.runs.optimizers import make_optimizer
+from metaser_jax.runs.optimizers import make_optimizer, optimizer_of
 from metaser_jax.runs.trainer import init_params, make_model
 from metaser_jax.types import Augment, Batch, Params
 
@@ -54,17 +54,7 @@ def make_program(config: FinetuneConfig, plan: Plan, augment: Augment | None = N
     Methods, amounts, folds and seeds share its compiled form, where their arrays are of the same sizes. `on_features`
     its x are features and the runs' params those of the dense layers.
     """
-    if config.optimizer == INNER:
-        optimizer = make_optimizer("sgd", 1.0)
-    else:
-        optimizer = make_optimizer(
-            config.optimizer,
-            config.lr,
-            schedule=config.schedule,
-            base_lr=config.base_lr,
-            half_cycle=config.half_cycle,
-            weight_decay=config.weight_decay,
-        )
+    optimizer = make_optimizer("sgd", 1.0) if config.optimizer == INNER else optimizer_of(config)
     part = "features" if on_features(config, augment) else config.adapt
     sizes = (config.batch_size, config.max_epochs, config.patience)
     return _program(make_model(config), part, optimizer, *sizes, augment, plan)

@@ -4,6 +4,7 @@ import functools
 
 import optax
 
+from metaser_jax.config import FinetuneConfig, PretrainConfig
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.models import decays
 from metaser_jax.schedules import cyclical
@@ -41,6 +42,18 @@ def make_optimizer(
     if name == "adamw":
         return optax.adamw(rate, weight_decay=weight_decay, mask=decays)
     return {"adam": optax.adam, "sgd": optax.sgd}[name](rate)
+
+
+def optimizer_of(config: FinetuneConfig | PretrainConfig) -> optax.GradientTransformation:
+    """The optimizer that a configuration names; raises InputError as make_optimizer."""
+    return make_optimizer(
+        config.optimizer,
+        config.lr,
+        schedule=config.schedule,
+        base_lr=config.base_lr,
+        half_cycle=config.half_cycle,
+        weight_decay=config.weight_decay,
+    )
 
 
 def learning_rate(

@@ -20,7 +20,7 @@ from metaser_jax.losses import cross_entropy
 from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.supervised import supervised
 from metaser_jax.pretraining import EpochInfo, PretrainState, init_state, next_stage, run_epochs, validation_loss
-from metaser_jax.runs.optimizers import learning_rate, make_optimizer
+from metaser_jax.runs.optimizers import learning_rate, optimizer_of
 from metaser_jax.runs.trainer import init_params, make_model, no_utterances
 from metaser_jax.types import Augment
 
@@ -142,14 +142,7 @@ def _compiled(config: PretrainConfig, data: tuple[Bank, Whole], mesh: Mesh, augm
 
 
 def _optimizer(config: PretrainConfig) -> optax.GradientTransformation:
-    return make_optimizer(
-        config.optimizer,
-        config.lr,
-        schedule=config.schedule,
-        base_lr=config.base_lr,
-        half_cycle=config.half_cycle,
-        weight_decay=config.weight_decay,
-    )
+    return optimizer_of(config)
 
 
 def _execution(config: PretrainConfig) -> Execution:

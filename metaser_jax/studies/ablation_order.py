@@ -21,11 +21,11 @@ from metaser_jax.report.series import Series
 from metaser_jax.runs.measured import Cost, read_cost
 from metaser_jax.runs.run_dir import claim
 from metaser_jax.scored import Scored
-from metaser_jax.studies import order_report, tables, writing
+from metaser_jax.studies import order_report, writing
 from metaser_jax.studies.cells import run_cells
 from metaser_jax.studies.lines import Line, comparisons_of, lines_of
 from metaser_jax.studies.methods import meta_config, meta_run
-from metaser_jax.studies.plan import Place, cell, places, unprepared
+from metaser_jax.studies.plan import Place, cell, places, require_prepared
 
 NAME = "ablation_order"
 BUDGETS = ("episodes", "time")
@@ -59,9 +59,7 @@ def run_ablation_order(config: OrderConfig, command: str, log: Callable[[str], N
     Raises:
       InputError: a source is not prepared, or no target is; config.out holds another study; what the runs raise.
     """
-    missing = unprepared(config, config.sources, tables.sources_name(config.sources))
-    if missing:
-        raise InputError(f"--sources={','.join(config.sources)}: {missing.why}")
+    require_prepared(config, config.sources)
     both = sorted({*config.sources} & {*config.targets})
     if both:
         raise InputError(f"--targets: got {', '.join(both)}, which is among --sources, expected other corpora.")

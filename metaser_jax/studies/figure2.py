@@ -9,7 +9,6 @@ from itertools import groupby
 from pathlib import Path
 
 from metaser_jax.config import Figure2Config
-from metaser_jax.errors import InputError
 from metaser_jax.report import style
 from metaser_jax.report.adaptation import Band, adaptation_figure
 from metaser_jax.report.content import Content, Picture, Section, Table, run_section
@@ -20,7 +19,7 @@ from metaser_jax.statistics import crossovers, seed_interval
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.comparison import compare_methods, to_json
 from metaser_jax.studies.lines import Line, series_of
-from metaser_jax.studies.plan import unprepared
+from metaser_jax.studies.plan import require_prepared
 
 NAME = "figure2"
 TITLE = "Figure 2: macro F1 against the amount of target data"
@@ -48,9 +47,7 @@ def run_figure2(config: Figure2Config, command: str, log: Callable[[str], None] 
     Raises:
       InputError: a source is not prepared, or no target is; config.out holds another study; what the runs raise.
     """
-    missing = unprepared(config, config.sources, tables.sources_name(config.sources))
-    if missing:
-        raise InputError(f"--sources={','.join(config.sources)}: {missing.why}")
+    require_prepared(config, config.sources)
     out = Path(config.out)
     compared = compare_methods(config, [config.sources], log)
     crossings = crossings_of(compared.lines)

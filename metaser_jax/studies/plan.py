@@ -68,6 +68,13 @@ def unprepared(study: StudyConfig, names: Sequence[str], what: str) -> Left | No
     return Left(what, short, f"not prepared in {study.data_dir}: {', '.join(missing)}. To prepare: {command}")
 
 
+def require_prepared(study: StudyConfig, sources: Sequence[str]) -> None:
+    """Raises an InputError, with what to do, unless the sources that a study cannot do without are prepared."""
+    missing = unprepared(study, sources, "+".join(sources))
+    if missing:
+        raise InputError(f"--sources={','.join(sources)}: {missing.why}")
+
+
 def places(study: StudyConfig, targets: Sequence[str]) -> tuple[list[Place], list[Left]]:
     """Loads the targets, each once, and finds out which splits and amounts they allow.
 
