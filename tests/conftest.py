@@ -1,4 +1,4 @@
-"""Shared fixtures. jax is configured before its first use: two CPU devices."""
+"""Shared fixtures. jax is configured before its first use: two CPU devices, and quick compilation."""
 
 import os
 import tempfile
@@ -7,6 +7,13 @@ from pathlib import Path
 import jax
 import pytest
 
+# Set before jax's first use. Most of the suite's time is compilation, and what is compiled here computes little: code as
+# it comes, without optimisation. Where rounding or the compiler itself is looked at, textbook.optimised compiles as for
+# users; XLA_FLAGS= in the environment does so for all tests.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 jax.config.update("jax_num_cpu_devices", 2)
 # Most of the suite's time is compilation, and many tests compile the same programs.
 _cache = tempfile.TemporaryDirectory(prefix="metaser_jax_tests_")

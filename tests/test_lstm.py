@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from textbook import optimised
 
 from metaser_jax.lstm import LSTMParams, lstm
 
@@ -48,8 +49,8 @@ def test_gradient_under_vmap_equals_a_loop(dtype):
         def value(params, x):
             return jnp.sum(jnp.sin(lstm(params, x)))
 
-        batched = jax.jit(jax.grad(lambda p: jnp.sum(jax.vmap(value, (None, 0))(p, x))))(params)
-        looped = jax.jit(jax.grad(lambda p: value(p, x[0]) + value(p, x[1])))(params)
+        batched = optimised(jax.grad(lambda p: jnp.sum(jax.vmap(value, (None, 0))(p, x))))(params)
+        looped = optimised(jax.grad(lambda p: value(p, x[0]) + value(p, x[1])))(params)
         tolerance = 1e-4 if dtype == "float32" else 1e-12
         jax.tree.map(lambda b, e: np.testing.assert_allclose(b, e, rtol=tolerance, atol=tolerance), batched, looped)
 

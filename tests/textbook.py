@@ -14,6 +14,12 @@ INNER_LR = 0.3  # large enough that the second-order term is far above any toler
 CLASSES, COEF, TIME = 4, 3, 6
 
 
+def optimised(function):
+    """The function, compiled as for users: tests/conftest.py has everything else compiled without optimisation."""
+    options = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+    return jax.jit(function, compiler_options=options)
+
+
 def episode_of(tasks, n, dtype):
     """Random utterances, one in each set padded."""
     rng = np.random.default_rng(1)
