@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from absl import app, flags, logging
 
+from metaser_jax.cluster import PREEMPTED, Preempted
 from metaser_jax.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -102,7 +103,10 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Parses the flags, runs `main`, and prints an InputError as one message, without a traceback (exit status 2)."""
+    """Parses the flags, runs `main`, and prints an InputError as one message, without a traceback (exit status 2).
+
+    Preempted is exit status PREEMPTED, for a scheduler to start the same command again.
+    """
 
     def guarded(argv: list[str]) -> int | None:
         if not FLAGS["verbosity"].present:
@@ -114,6 +118,9 @@ def run(main: Callable[[], int | None]) -> None:
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
+        except Preempted as preempted:
+            print(f"Preempted: {preempted}", file=sys.stderr)
+            return PREEMPTED
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
             return 130  # as a shell reports SIGINT

@@ -1,6 +1,7 @@
 """Devices: one per core on a CPU, the tasks of an episode divided among them, and what the compiler is told.
 
 A CPU counts as one XLA device, whose program runs a loop on one core; with a device per core, each runs its own tasks.
+A mesh is over the devices of all processes of a job (cluster/), as many of each; with one process, over its own.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from metaser_jax.errors import InputError
@@ -51,19 +53,19 @@ def compiler_options() -> dict[str, bool | int]:
     return {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else {}
 
 
-def shard_over_devices(learner: Learner, devices: int = 0) -> Learner:
-    """The same learner, with the tasks of an episode divided among this process's devices.
+def shard_over_devices(learner: Learner, devices: int | Mesh = 0) -> Learner:
+    """The same learner, with the tasks of an episode divided among devices.
 
     Args:
       learner: any.
-      devices: how many; 0 takes the most that divide the tasks.
+      devices: the mesh of task_mesh, or how many of each process, as in task_mesh.
 
     Returns:
       Learner whose value_and_grad divides the tasks, every device with its own, and averages the gradients; equal up to
       the order of additions. The meta-parameters, and the results, are on every device.
 
     Raises:
-      InputError: when called, a number of tasks that `devices` does not divide, or more devices than there are.
+      InputError: when called, as task_mesh.
     """
 
     def of_tasks(episode: Episode, meta_params: MetaParams, step: jax.Array):
@@ -78,7 +80,9 @@ def shard_over_devices(learner: Learner, devices: int = 0) -> Learner:
     return learner._replace(value_and_grad=value_and_grad)
 
 
-def mean_over_devices(function: Callable[..., tuple[Any, Any]], devices: int = 0) -> Callable[..., tuple[Any, Any]]:
+def mean_over_devices(
+    function: Callable[..., tuple[Any, Any]], devices: int | Mesh = 0
+) -> Callable[..., tuple[Any, Any]]:
     """A function of some tasks, as a function of more of them that devices share.
 
     Args:
@@ -95,7 +99,8 @@ def mean_over_devices(function: Callable[..., tuple[Any, Any]], devices: int = 0
         return jax.lax.pmean(means, AXIS), info
 
     def divided(episode: Any, *others):
-        mesh = task_mesh(jax.tree.leaves(episode)[0].shape[0], devices)
+        tasks = jax.tree.leaves(episode)[0].shape[0]
+        mesh = devices if isinstance(devices, Mesh) else task_mesh(tasks, devices)
         over, everywhere = PartitionSpec(AXIS), PartitionSpec()
         specs = {"in_specs": (over, *(everywhere for _ in others)), "out_specs": (everywhere, over)}
         return jax.shard_map(of_shard, mesh=mesh, **specs, check_vma=False)(episode, *others)
@@ -108,7 +113,7 @@ def divide_over_devices(function: Callable[..., Any], devices: int) -> Callable[
 
     Args:
       function: (tasks, *others) -> results; pytrees of arrays, of which tasks and results are [task, ...].
-      devices: how many; a divisor of the number of tasks.
+      devices: how many of each process; all of them together a divisor of the number of tasks.
 
     Returns:
       The same function; each device computes its tasks' part of it.
@@ -123,33 +128,80 @@ def divide_over_devices(function: Callable[..., Any], devices: int) -> Callable[
 
 
 def task_mesh(tasks: int, devices: int = 0) -> Mesh:
-    """The devices that share so many tasks."""
-    return _mesh(_count(tasks, devices))
+    """The devices that share so many tasks.
+
+    Args:
+      tasks: how many.
+      devices: of each process; 0 takes all of them, and with one process on a CPU the most that divide the tasks.
+
+    Raises:
+      InputError: more devices than there are, or a number of tasks that they do not divide.
+    """
+    have = {len(jax.local_devices(process_index=p)) for p in range(jax.process_count())}
+    if devices > min(have):
+        raise InputError(f"devices: got {devices}, expected at most the {min(have)} that there are.")
+    if not devices and len(have) > 1:
+        raise InputError(f"The processes of this job have {sorted(have)} devices; --devices={min(have)} takes as many.")
+    alone = jax.process_count() == 1
+    if not devices and alone and jax.default_backend() == "cpu":
+        return _mesh(max(d for d in range(1, min(have) + 1) if tasks % d == 0))
+    mesh = _mesh(devices or min(have))
+    if tasks % mesh.size:
+        raise InputError(_indivisible(tasks, mesh.size, devices if alone else 0, min(have)))
+    return mesh
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Arrays, on every device of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    """Arrays, on every device of the mesh.
+
+    Args:
+      tree: host arrays or this process's own, the same in every process (that is not checked); or of such a mesh.
+      mesh: of task_mesh.
+    """
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    if jax.process_count() == 1:
+        return jax.device_put(tree, everywhere)
+    return jax.tree.map(lambda leaf: _globally(leaf, everywhere), tree)
+
+
+def _globally(leaf: Any, everywhere: NamedSharding) -> jax.Array:
+    if isinstance(leaf, jax.Array):
+        if not leaf.is_fully_addressable:
+            return jax.device_put(leaf, everywhere)
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = _globally(jax.random.key_data(leaf), everywhere)
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    # Not device_put, which compares the processes' values by a collective.
+    host = np.asarray(jnp.asarray(leaf))
+    return jax.make_array_from_callback(host.shape, everywhere, lambda index: host[index])
 
 
 def describe(mesh: Mesh) -> str:
-    """The devices, for people: "2 devices, cpu (cpu)"."""
-    device = mesh.devices.flat[0]
-    return f"{mesh.size} device{'s' if mesh.size > 1 else ''}, {device.platform} ({device.device_kind})"
+    """The devices, for people: "2 devices, cpu (cpu)", "4 of 8 devices in 2 processes, cpu (cpu)"."""
+    device, all_of_them = mesh.devices.flat[0], jax.device_count()
+    size = str(mesh.size) if mesh.size == all_of_them else f"{mesh.size} of {all_of_them}"
+    processes = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    return f"{size} device{'s' if all_of_them > 1 else ''}{processes}, {device.platform} ({device.device_kind})"
 
 
-def _count(tasks: int, devices: int) -> int:
-    have = jax.local_device_count()
-    if devices > have:
-        raise InputError(f"devices: got {devices}, expected at most the {have} that there are.")
-    if devices and tasks % devices:
-        divisors = [d for d in range(1, have + 1) if tasks % d == 0]
-        raise InputError(f"devices: got {devices} for {tasks} tasks, expected a divisor: one of {divisors}.")
-    return devices or max(d for d in range(1, have + 1) if tasks % d == 0)
+def _indivisible(tasks: int, devices: int, of_one_process: int, have: int) -> str:
+    below, above = tasks // devices * devices, -(-tasks // devices) * devices
+    nearest = " or ".join(str(n) for n in (below, above) if n)
+    text = (
+        f"{tasks} tasks do not divide among {devices} devices: expected --tasks_per_episode (of pre-training, half of "
+        f"--batch_size) {nearest}"
+    )
+    if of_one_process:
+        text += f", or --devices one of {[d for d in range(1, have + 1) if tasks % d == 0]}"
+    return f"{text}."
 
 
 @functools.cache
 def _mesh(devices: int) -> Mesh:
+    of_each = [jax.local_devices(process_index=p)[:devices] for p in range(jax.process_count())]
     return jax.make_mesh(
-        (devices,), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.local_devices()[:devices]
+        (sum(map(len, of_each)),),
+        (AXIS,),
+        axis_types=(jax.sharding.AxisType.Auto,),
+        devices=[device for of_one in of_each for device in of_one],
     )

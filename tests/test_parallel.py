@@ -18,12 +18,15 @@ def test_as_many_devices_as_divide_the_tasks():
     assert [parallel.task_mesh(tasks).size for tasks in (1, 2, 3, 8)] == [1, 2, 1, 2]
     assert parallel.task_mesh(8, devices=1).size == 1
     assert parallel.describe(parallel.task_mesh(8)) == "2 devices, cpu (cpu)"
-    assert parallel.describe(parallel.task_mesh(3)) == "1 device, cpu (cpu)"
+    assert parallel.describe(parallel.task_mesh(3)) == "1 of 2 devices, cpu (cpu)"
 
 
 @pytest.mark.parametrize(
     ("devices", "message"),
-    [(3, "devices: got 3, expected at most the 2 that there are"), (2, r"got 2 for 3 tasks, .*one of \[1\]")],
+    [
+        (3, "devices: got 3, expected at most the 2 that there are"),
+        (2, r"3 tasks do not divide among 2 devices.*_episode .* 2 or 4, or --devices one of"),
+    ],
 )
 def test_bad_numbers(devices, message):
     loss_fn, params, episode = textbook.dense_setting()

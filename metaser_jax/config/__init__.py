@@ -1,6 +1,7 @@
 """Configurations of the programs as frozen dataclasses: field name = flag name, help text beside the default."""
 
 from metaser_jax.config.base import HOW, Config, option, require
+from metaser_jax.config.cluster import ClusterConfig
 from metaser_jax.config.corpora import CorporaConfig, PrepareConfig
 from metaser_jax.config.demo import DemoConfig
 from metaser_jax.config.finetune import INNER, FinetuneConfig
@@ -12,6 +13,7 @@ from metaser_jax.config.studies import Figure2Config, OrderConfig, StudyConfig, 
 __all__ = [
     "HOW",
     "INNER",
+    "ClusterConfig",
     "Config",
     "CorporaConfig",
     "DemoConfig",

@@ -18,7 +18,10 @@ def require(condition: bool, flag: str, got: Any, expected: str) -> None:
 
 
 # How a run is computed and not what it is: it may be continued, and started from, with others.
-HOW = ("devices", "over_tasks", "chunk", "hvp", "residuals", "recurrence")
+HOW = (
+    *("devices", "over_tasks", "chunk", "hvp", "residuals", "recurrence"),
+    *("cluster", "coordinator_address", "num_processes", "process_id", "heartbeat_timeout", "start_timeout"),
+)
 
 
 class Config:

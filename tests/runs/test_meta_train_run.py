@@ -124,7 +124,7 @@ def test_a_run_may_go_on_with_another_execution(train_config, monkeypatch):
     monkeypatch.setattr(module, "_loop", real_loop)
     said = []
     meta_train(train_config(episodes=8, devices=1, chunk=2, over_tasks="vmap"), log=said.append)
-    assert any("for 1 device, cpu" in line for line in said)
+    assert any("for 1 of 2 devices, cpu" in line for line in said)
     assert [line["episode"] for line in metrics(config)] == [4, 8]
 
 

@@ -1,0 +1,24 @@
+"""A job of several processes: its start, what its processes agree on, and how it ends.
+
+JAX's multi-controller runtime is the engine: every process runs the same program, and all reach the same collectives in
+the same order (https://docs.jax.dev/en/latest/multi_process.html). So a process must not fail alone: what may fail in
+one goes through `attempt`, and a process that is lost ends the others, through `guard`.
+"""
+
+from metaser_jax.cluster.agreement import agree, attempt, broadcast, is_primary
+from metaser_jax.cluster.lost_peers import LOST_PEER, guard
+from metaser_jax.cluster.preemption import PREEMPTED, Preempted, Preemption
+from metaser_jax.cluster.start import start
+
+__all__ = [
+    "LOST_PEER",
+    "PREEMPTED",
+    "Preempted",
+    "Preemption",
+    "agree",
+    "attempt",
+    "broadcast",
+    "guard",
+    "is_primary",
+    "start",
+]

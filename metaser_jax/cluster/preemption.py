@@ -1,0 +1,51 @@
+"""Preemption: a scheduler's SIGTERM, after which a job writes a checkpoint and leaves."""
+
+import signal
+from types import FrameType, TracebackType
+
+import jax
+from jax.experimental import multihost_utils
+
+# EX_TEMPFAIL of sysexits.h: the same command goes on.
+PREEMPTED = 75
+
+
+class Preempted(Exception):
+    """The run stopped because of a SIGTERM, after its checkpoint was written; the same command goes on with it."""
+
+
+class Preemption:
+    """Between its entry and its exit a SIGTERM does not end the process: `reached` says when to stop.
+
+    With one process a flag. In a job, JAX's preemption service: it catches SIGTERM from `start` on, in any process, and
+    chooses one point, not yet reached by any, at which all stop.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._calls = 0
+        self._before = None
+        self._in_job = jax.distributed.is_initialized()
+
+    def __enter__(self) -> "Preemption":
+        if not self._in_job:
+            self._before = signal.signal(signal.SIGTERM, self._ask)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._in_job:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+
+    def reached(self) -> bool:
+        """Whether to write the checkpoint now and raise Preempted; all processes ask equally often."""
+        if not self._in_job:
+            return self._asked
+        # The service chooses the highest number so far plus one, and says so at that very number: a count without gaps
+        # is needed, which episodes in intervals are not.
+        self._calls += 1
+        return multihost_utils.reached_preemption_sync_point(self._calls)

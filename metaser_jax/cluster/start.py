@@ -1,0 +1,111 @@
+"""The start of a job's processes, by jax.distributed."""
+
+import importlib.util
+import os
+import threading
+from typing import Any
+
+import jax
+
+from metaser_jax.config.cluster import ClusterConfig
+from metaser_jax.errors import InputError
+
+# What jax.distributed looks for, by --cluster; in this order with auto.
+_SIGNS = {
+    "ompi": ("OMPI_MCA_orte_hnp_uri",),
+    "slurm": ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID"),
+    "tpu": (),
+    "k8s": ("KUBERNETES_SERVICE_HOST",),
+}
+
+
+def start(config: ClusterConfig) -> None:
+    """Joins the job; of use before jax's first use. Does nothing for one process that no cluster started.
+
+    Raises:
+      InputError: jax has been used already, --cluster finds nothing, or the other processes do not come in time.
+    """
+    if config.cluster == "none" and not config.coordinator_address:
+        return
+    if jax.distributed.is_initialized():
+        raise InputError("cluster: this process has joined a job already; start it once.")
+    if config.cluster == "none":
+        found = {
+            "coordinator_address": config.coordinator_address,
+            "num_processes": config.num_processes,
+            "process_id": config.process_id,
+            "cluster_detection_method": "deactivate",
+        }
+    else:
+        found = {"cluster_detection_method": _method(config.cluster)}
+    _initialize(config, found)
+
+
+def _initialize(config: ClusterConfig, found: dict[str, Any]) -> None:
+    failed: list[Exception] = []
+
+    def join() -> None:
+        try:
+            jax.distributed.initialize(
+                **found,
+                # Later than the wait below: JAX does not raise then, it aborts.
+                initialization_timeout=config.start_timeout + 60,
+                heartbeat_timeout_seconds=config.heartbeat_timeout,
+            )
+        except Exception as error:
+            # RuntimeError, ValueError, KeyError ... by what jax's detection meets; all of it comes from outside.
+            failed.append(error)
+
+    thread = threading.Thread(target=join, name="join the job", daemon=True)
+    thread.start()
+    thread.join(config.start_timeout)
+    if thread.is_alive():
+        failed.append(TimeoutError("not all processes came in time, or process 0 is not reached"))
+    if failed:
+        raise InputError(_why(config, failed[0])) from failed[0]
+
+
+def _why(config: ClusterConfig, error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}"
+    if "must be called before" in text:
+        return "cluster: jax has been used in this process already; join the job before its first use."
+    if config.cluster == "none":
+        return (
+            f"--coordinator_address={config.coordinator_address}: process {config.process_id} of "
+            f"{config.num_processes} could not join within --start_timeout={config.start_timeout} s. Are all of them "
+            f"started, and is process 0 reached at that address? jax says: {text}"
+        )
+    return (
+        f"--cluster={config.cluster}: could not join the job ({text}). {_LOOKED_FOR} Otherwise say "
+        "--coordinator_address=HOST:PORT --num_processes=N --process_id=I."
+    )
+
+
+_LOOKED_FOR = (
+    "Looked for: "
+    + "; ".join(
+        f"{name} ({', '.join(signs) if signs else 'a Cloud TPU VM with libtpu'})" for name, signs in _SIGNS.items()
+    )
+    + "."
+)
+
+
+def _method(cluster: str) -> str | None:
+    """jax's name of a detection method; None takes what is there.
+
+    Raises:
+      InputError: its signs are not there; jax would log that, and go on to a KeyError.
+    """
+    if cluster == "auto":
+        return None
+    missing = [name for name in _SIGNS[cluster] if name not in os.environ]
+    if missing:
+        raise InputError(
+            f"--cluster={cluster}: this process was not started by it: {', '.join(missing)} not set. {_LOOKED_FOR}"
+            " Otherwise say --coordinator_address=HOST:PORT --num_processes=N --process_id=I."
+        )
+    if cluster != "tpu":
+        return cluster
+    if importlib.util.find_spec("libtpu") is None:
+        raise InputError("--cluster=tpu: libtpu is not installed: pip install 'jax[tpu]'.")
+    return "gketpu" if {"TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES"} & os.environ.keys() else "gcetpu"
