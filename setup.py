@@ -15,7 +15,14 @@ DATA = [
     "importlib_resources>=6.4",
     "threadpoolctl>=3.5",
 ]
-RUNS = ["absl-py>=2.1", "orbax-checkpoint>=0.11.25", "scikit-learn>=1.5", "scipy>=1.14", "tqdm>=4.66"]
+RUNS = [
+    "absl-py>=2.1",
+    "orbax-checkpoint>=0.11.25",
+    "scikit-learn>=1.5",
+    "scipy>=1.14",
+    "tensorboardX>=2.6.2.2",
+    "tqdm>=4.66",
+]
 PLOT = ["matplotlib>=3.10.8"]
 # The library and the voices of eSpeak NG (GPL-3.0) are used by the demo alone, so they are an extra.
 DEMO = [*PLOT, "espeakng-loader>=0.2.4"]
