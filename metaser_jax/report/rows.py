@@ -51,13 +51,26 @@ def read_results(path: str | Path) -> list[Row]:
 
 
 def read_metrics(path: str | Path) -> list[Row]:
-    """Reads the lines of metrics.jsonl; raises an InputError that names the file and the line, as `read_results`."""
-    rows = []
+    """Reads the lines of metrics.jsonl; a value that is null was not recorded.
+
+    Raises:
+      InputError: no such file; a line that has neither episode nor total_epoch; lines of which some have the other.
+        Names the file and the line.
+    """
+    rows: list[Row] = []
     for where, row in _json_lines(path):
-        if not isinstance(row.get("episode"), int):
-            raise InputError(f"{where}: episode: got {row.get('episode')!r}, expected a whole number.")
+        step = step_of(row)
+        if not isinstance(row.get(step), int):
+            raise InputError(f"{where}: {step}: got {row.get(step)!r}, expected a whole number.")
+        if rows and step_of(rows[0]) != step:
+            raise InputError(f"{where}: got {step}, expected {step_of(rows[0])}, as the first line has.")
         rows.append(row)
     return rows
+
+
+def step_of(row: Row) -> str:
+    """What a line of metrics.jsonl counts: "total_epoch" in pre-training, "episode" in meta-training."""
+    return "total_epoch" if "total_epoch" in row else "episode"
 
 
 def complete(row: Row, where: str) -> Row:

@@ -1,4 +1,4 @@
-"""Losses of meta-training against episodes."""
+"""Losses of meta-training against episodes, or of pre-training against epochs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
-from metaser_jax.report.rows import Row
+from metaser_jax.report.rows import Row, step_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 # field -> name, colour, line, width. Single episodes are noisy: thin. query_loss_after stands in for query_loss_mean.
 _LOSSES = {
@@ -21,6 +23,13 @@ _LOSSES = {
     "query_loss_after": ("query, after adaptation", "#0072B2", "-", 1.0),
     "query_loss_mean": ("query, after adaptation (mean)", "#0072B2", "-", 2.0),
     "valid_query_loss": ("validation query, after adaptation", "#D55E00", (0, (6, 2)), 2.0),
+    "train_loss": ("training, during the epoch", "#0072B2", "-", 2.0),
+    "valid_loss": ("validation, after the epoch", "#D55E00", (0, (6, 2)), 2.0),
+}
+# What a line counts -> its axis, and what the picture is of.
+_STEPS = {
+    "episode": ("episode", "Meta-training. Thin lines: single episodes; thick: means"),
+    "total_epoch": ("epoch, over all stages", "Pre-training"),
 }
 
 
@@ -33,12 +42,15 @@ def training_figure(metrics: Iterable[Row]) -> Figure:
     """The picture, not yet written.
 
     Args:
-      metrics: rows of metrics.jsonl: episode, and losses in nats; a loss that is null or not finite is left out.
+      metrics: rows of metrics.jsonl: episode or total_epoch, and losses in nats; a loss that is null or not finite is
+        left out. Where there are stages, each has lines of its own.
 
     Raises:
       InputError: no rows; none with a loss; no matplotlib.
     """
-    metrics = sorted(metrics, key=lambda row: row["episode"])
+    metrics = list(metrics)
+    step = step_of(metrics[0]) if metrics else "episode"
+    metrics.sort(key=lambda row: row[step])
     losses = [name for name in _LOSSES if any(_finite(row.get(name)) for row in metrics)]
     if not losses:
         raise InputError(
@@ -48,22 +60,46 @@ def training_figure(metrics: Iterable[Row]) -> Figure:
         losses.remove("query_loss_after")
     figure = style.new_figure(7.5, 5.2)
     axes = figure.add_subplot()
-    for name in losses:
-        label, colour, line, thickness = _LOSSES[name]
-        # Validation may be rarer than the rest: its line joins the points it has.
-        points = [(row["episode"], row[name]) for row in metrics if _finite(row.get(name))]
-        marker = "o" if len(points) == 1 else None
-        axes.plot(
-            *zip(*points, strict=True), color=colour, linestyle=line, linewidth=thickness, marker=marker, label=label
-        )
-    axes.set_xlabel("episode", fontsize=style.NORMAL)
+    handles = [_draw(axes, metrics, step, name) for name in losses]
+    _mark_stages(axes, metrics, step)
+    xlabel, title = _STEPS[step]
+    axes.set_xlabel(xlabel, fontsize=style.NORMAL)
     axes.set_ylabel("cross-entropy (nats)", fontsize=style.NORMAL)
     axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
     axes.margins(x=0.02)
     style.despine(axes)
-    figure.suptitle("Meta-training. Thin lines: single episodes; thick: means", fontsize=style.LARGE)
-    style.legend_below(figure, axes.get_lines())
+    figure.suptitle(title, fontsize=style.LARGE)
+    style.legend_below(figure, handles)
     return figure
+
+
+def _draw(axes: Axes, metrics: list[Row], step: str, name: str) -> Line2D:
+    """Draws a loss, one line for each stage, and returns the first."""
+    label, colour, line, thickness = _LOSSES[name]
+    # Validation may be rarer than the rest: its line joins the points it has.
+    finite = [row for row in metrics if _finite(row.get(name))]
+    drawn = []
+    for stage in dict.fromkeys(row.get("stage") for row in finite):
+        points = [(row[step], row[name]) for row in finite if row.get("stage") == stage]
+        look = {"color": colour, "linestyle": line, "linewidth": thickness, "label": label}
+        look["marker"] = "o" if len(points) == 1 else None
+        drawn += axes.plot(*zip(*points, strict=True), **look)
+    return drawn[0]
+
+
+def _mark_stages(axes: Axes, metrics: list[Row], step: str) -> None:
+    """Names the sources of each stage above its beginning, where there are several stages."""
+    firsts: dict[int, Row] = {}
+    for row in metrics:
+        if "stage" in row:
+            firsts.setdefault(row["stage"], row)
+    if len(firsts) < 2:
+        return
+    for row in firsts.values():
+        axes.axvline(row[step], color=style.GREY, linewidth=0.8, linestyle=":")
+        sources = style.plain(" + ".join(row.get("sources") or ()))
+        place = axes.get_xaxis_transform()
+        axes.text(row[step], 1.01, sources, transform=place, fontsize=style.SMALL, color=style.GREY)
 
 
 def _finite(value: float | None) -> bool:

@@ -21,14 +21,20 @@ def measured_of(program: jax.stages.Compiled, compile_seconds: float, device: st
 
     Returns:
       compile_seconds, of all of the run's programs; temp_bytes, XLA's temporary memory for an interval of episodes, on
-      each device, None where the backend does not say; device; versions.
+      each device, None where the backend does not say; device; devices and processes, how many share the program;
+      versions.
     """
     analysis = program.memory_analysis()
+    # An argument that has no place of its own may be on one device alone.
+    shardings = jax.tree.leaves(program.input_shardings)
+    devices = max((sharding.device_set for sharding in shardings), key=len, default=set())
     versions = {name: version for name, version in environment(device).items() if name != "device"}
     return {
         "compile_seconds": compile_seconds,
         "temp_bytes": None if analysis is None else int(analysis.temp_size_in_bytes),
         "device": device,
+        "devices": len(devices),
+        "processes": len({d.process_index for d in devices}),
         "versions": versions,
     }
 
@@ -51,7 +57,7 @@ def read_cost(run_dir: str | Path, phases: Sequence[int] = ()) -> Cost:
         episodes. A phase's seconds per episode are the median of its lines', and phases count by their episodes.
 
     Raises:
-      InputError: metrics.jsonl or measured.json is missing or damaged.
+      InputError: metrics.jsonl or measured.json is missing or damaged, or of no meta-training.
     """
     folder = Path(run_dir)
     try:
@@ -65,11 +71,16 @@ def read_cost(run_dir: str | Path, phases: Sequence[int] = ()) -> Cost:
     lines = read_metrics(folder / METRICS)
     if not lines:
         raise InputError(f"{folder / METRICS} has no line. Remove the run to train it again.")
+    if "episode" not in lines[-1]:
+        raise InputError(f"{folder / METRICS} has no episodes, expected a run of meta_train.py.")
+    timed = [line for line in lines if line["episodes_per_second"] is not None]
+    if not timed:
+        raise InputError(f"{folder / METRICS} has no line that was timed. Remove the run to train it again.")
     ends = [*phases, lines[-1]["episode"]]
     total, start = 0.0, 0
     for end in ends:
         # A line of which a part belongs to another phase counts with the one that it ends in.
-        of_phase = [1 / line["episodes_per_second"] for line in lines if start < line["episode"] <= end]
+        of_phase = [1 / line["episodes_per_second"] for line in timed if start < line["episode"] <= end]
         if of_phase:
             total += statistics.median(of_phase) * (end - start)
             start = end

@@ -173,6 +173,29 @@ def test_training_lines(metrics):
         training_figure([{"episode": 1, "support_loss": None}])
 
 
+def test_epochs_of_pre_training():
+    rows = [
+        {"stage": s, "sources": [name], "total_epoch": 10 * s + e, "train_loss": 2 - e / 9, "valid_loss": 1.5}
+        for s, name in enumerate(("tess", "emodb"))
+        for e in range(1, 11)
+    ]
+    rows[3]["valid_loss"] = None
+    figure = training_figure(rows)
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "epoch, over all stages"
+    assert [text.get_text() for text in axes.texts] == ["tess", "emodb"]
+    drawn = {(line.get_label(), *map(int, line.get_xdata()[[0, -1]])): line for line in curves_of_losses(axes)}
+    train, valid = "training, during the epoch", "validation, after the epoch"
+    assert drawn.keys() == {(name, *ends) for name in (train, valid) for ends in ((1, 10), (11, 20))}
+    assert 4 not in drawn[valid, 1, 10].get_xdata()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [train, valid]
+    assert not training_figure(rows[:10]).axes[0].texts  # one stage needs no name
+
+
+def curves_of_losses(axes):
+    return [line for line in axes.get_lines() if len(line.get_xdata()) > 2]
+
+
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_files(tmp_path, many_rows, metrics, suffix):
     small = many_rows[:1]

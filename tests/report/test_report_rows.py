@@ -80,6 +80,15 @@ def test_metrics_need_an_episode(written):
         read_metrics(written({"support_loss": 1.0}))
 
 
+def test_metrics_of_pre_training(written):
+    line = {"total_epoch": 7, "epoch": 2, "train_loss": None}
+    assert read_metrics(written(line)) == [line]
+    with pytest.raises(InputError, match="line 1: total_epoch: got None"):
+        read_metrics(written({"total_epoch": None}))
+    with pytest.raises(InputError, match="line 2: got episode, expected total_epoch"):
+        read_metrics(written(json.dumps(line) + "\n" + json.dumps({"episode": 8})))
+
+
 def test_names_say_only_what_differs():
     one = Series("metaser", "first", "all", ("tess",), "speaker")
     assert series_names([one, Series("scratch", None, "all", (), "speaker")])[one] == "MetaSER (first order)"

@@ -80,5 +80,11 @@ def test_cost_of_a_run(tmp_path):
     lines = [{"episode": 10 * (i + 1), "episodes_per_second": rate} for i, rate in enumerate((10, 10, 1, 2, 2, 2))]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert read_cost(tmp_path) == Cost(0.5, 60, 2, 3, "d")
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"episode": 60, "episodes_per_second": None}) + "\n")
+    assert read_cost(tmp_path) == Cost(0.5, 60, 2, 3, "d")  # what was not measured does not count
     # Annealed: 20 episodes of a tenth of a second, and 40 of half a second.
     assert read_cost(tmp_path, [20]).seconds == pytest.approx((20 * 0.1 + 40 * 0.5) / 60)
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"total_epoch": 3, "epochs_per_second": 1}) + "\n")
+    with pytest.raises(InputError, match=r"metrics.jsonl has no episodes"):
+        read_cost(tmp_path)
