@@ -64,6 +64,7 @@ def training_figure(metrics: Iterable[Row]) -> Figure:
     _mark_stages(axes, metrics, step)
     xlabel, title = _STEPS[step]
     axes.set_xlabel(xlabel, fontsize=style.NORMAL)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel("cross-entropy (nats)", fontsize=style.NORMAL)
     axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
     axes.margins(x=0.02)
@@ -96,10 +97,11 @@ def _mark_stages(axes: Axes, metrics: list[Row], step: str) -> None:
     if len(firsts) < 2:
         return
     for row in firsts.values():
-        axes.axvline(row[step], color=style.GREY, linewidth=0.8, linestyle=":")
+        start = row[step] - (row.get("epoch") or 0)
+        axes.axvline(start, color=style.GREY, linewidth=0.8, linestyle=":")
         sources = style.plain(" + ".join(row.get("sources") or ()))
         place = axes.get_xaxis_transform()
-        axes.text(row[step], 1.01, sources, transform=place, fontsize=style.SMALL, color=style.GREY)
+        axes.text(start, 1.01, sources, transform=place, fontsize=style.SMALL, color=style.GREY)
 
 
 def _finite(value: float | None) -> bool:

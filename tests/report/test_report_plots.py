@@ -175,7 +175,14 @@ def test_training_lines(metrics):
 
 def test_epochs_of_pre_training():
     rows = [
-        {"stage": s, "sources": [name], "total_epoch": 10 * s + e, "train_loss": 2 - e / 9, "valid_loss": 1.5}
+        {
+            "stage": s,
+            "sources": [name],
+            "epoch": e,
+            "total_epoch": 10 * s + e,
+            "train_loss": 2 - e / 9,
+            "valid_loss": 1.5,
+        }
         for s, name in enumerate(("tess", "emodb"))
         for e in range(1, 11)
     ]
@@ -183,7 +190,7 @@ def test_epochs_of_pre_training():
     figure = training_figure(rows)
     (axes,) = figure.axes
     assert axes.get_xlabel() == "epoch, over all stages"
-    assert [text.get_text() for text in axes.texts] == ["tess", "emodb"]
+    assert [(text.get_text(), text.get_position()[0]) for text in axes.texts] == [("tess", 0), ("emodb", 10)]
     drawn = {(line.get_label(), *map(int, line.get_xdata()[[0, -1]])): line for line in curves_of_losses(axes)}
     train, valid = "training, during the epoch", "validation, after the epoch"
     assert drawn.keys() == {(name, *ends) for name in (train, valid) for ends in ((1, 10), (11, 20))}
