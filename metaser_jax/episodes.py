@@ -31,14 +31,31 @@ def draw_without_replacement(key: jax.Array, table: jax.Array, count: jax.Array,
     return jnp.take_along_axis(table, slots, axis=1)
 
 
-def assign_corpora(key: jax.Array, corpora: int, tasks: int) -> jax.Array:
-    """The corpus of each task, [tasks] int32: in turn from a random one, so that all occur equally often."""
-    start = jax.random.randint(key, (), 0, corpora)
-    return (start + jnp.arange(tasks)) % corpora
+def assign_corpora(key: jax.Array, corpora: int, numbers: jax.Array) -> jax.Array:
+    """The corpus of each task, [task] int32: in turn from a random one, so that all occur equally often.
+
+    Args:
+      key: PRNG key.
+      corpora: number of corpora.
+      numbers: [task] int32, the tasks' numbers in their episode.
+    """
+    return (jax.random.randint(key, (), 0, corpora, jnp.int32) + numbers) % corpora
+
+
+def corpora_of(key: jax.Array, bank: Bank, tasks: int) -> jax.Array:
+    """The corpus that each task of `sample`'s episode is drawn from, [tasks] int32: its number in the bank."""
+    return assign_corpora(jax.random.split(key)[0], bank.count.shape[0], jnp.arange(tasks))
 
 
 def sample(
-    key: jax.Array, bank: Bank, *, tasks: int, shots: int, queries: int, query_bank: Bank | None = None
+    key: jax.Array,
+    bank: Bank,
+    *,
+    tasks: int,
+    shots: int,
+    queries: int,
+    query_bank: Bank | None = None,
+    first: int | jax.Array = 0,
 ) -> Episode:
     """One episode: each task from one corpus, support and query disjoint, balanced over the classes.
 
@@ -49,6 +66,7 @@ def sample(
       shots: support utterances per class.
       queries: query utterances per class.
       query_bank: where query sets are drawn from instead, e.g. the same corpora's validation part.
+      first: number of the first of these tasks in their episode, scalar int: a device draws its own tasks alone.
 
     Returns:
       Episode with support x [tasks, class * shots, time, coef] and query x [tasks, class * queries, time, coef], both
@@ -73,6 +91,6 @@ def sample(
         y = jnp.broadcast_to(y.reshape(-1), (tasks, y.size))
         return Batch(source.x[rows.reshape(tasks, -1)], y)
 
-    corpus = assign_corpora(key_corpus, bank.count.shape[0], tasks)
-    support, query = jax.vmap(indices)(jnp.arange(tasks), corpus)
+    numbers = first + jnp.arange(tasks)
+    support, query = jax.vmap(indices)(numbers, assign_corpora(key_corpus, bank.count.shape[0], numbers))
     return Episode(gather(bank, support), gather(query_bank or bank, query))

@@ -2,7 +2,8 @@
 
   theta <- Adam(theta, d/dtheta mean_i L_query,i(theta_i'))          (MetaSER's eq. 5)
 
-Episode e's randomness is fold_in(key, e), so a run that is stopped and continued draws the same episodes.
+Episode e's randomness is fold_in(key, e), so a run that is stopped and continued draws the same episodes. An update
+that is not finite is never applied: the loop stops before it, or leaves it out and counts it.
 """
 
 from collections.abc import Callable
@@ -25,12 +26,16 @@ class TrainState(NamedTuple):
     Attributes:
       meta_params: what is learned.
       opt_state: of the outer optimizer.
+      key: PRNG key of the run's episodes; stays the same.
       episode: scalar int32, episodes done.
+      skipped: scalar int32, those whose update was not finite and was left out.
     """
 
     meta_params: MetaParams
     opt_state: optax.OptState
+    key: jax.Array
     episode: jax.Array
+    skipped: jax.Array
 
 
 class IntervalInfo(NamedTuple):
@@ -39,67 +44,88 @@ class IntervalInfo(NamedTuple):
     Attributes:
       support_loss, query_loss_before, query_loss_after: of the interval's last episode, before its update: the support
         loss before adaptation, and the query loss before and after it.
-      query_loss_mean: query loss after adaptation, mean over all episodes of the interval.
+      query_loss_mean: query loss after adaptation, mean over the episodes of the interval whose update is finite.
+      finite: bool, whether the updates of all of them are.
     """
 
     support_loss: jax.Array
     query_loss_before: jax.Array
     query_loss_after: jax.Array
     query_loss_mean: jax.Array
+    finite: jax.Array
 
 
-def init_state(learner: Learner, params: Params, optimizer: optax.GradientTransformation) -> TrainState:
+def init_state(learner: Learner, params: Params, optimizer: optax.GradientTransformation, key: jax.Array) -> TrainState:
     """The state before the first episode."""
     meta_params = learner.init(params)
-    return TrainState(meta_params, optimizer.init(meta_params), jnp.zeros((), jnp.int32))
+    zero = jnp.zeros((), jnp.int32)
+    return TrainState(meta_params, optimizer.init(meta_params), key, zero, zero)
 
 
 def run_interval(
     learner: Learner,
-    loss_fn: LossFn,
+    query_loss: Callable[[Params, Episode], jax.Array],
     optimizer: optax.GradientTransformation,
     sample: SampleFn,
-    key: jax.Array,
     state: TrainState,
     episodes: jax.Array,
+    *,
+    skip_nonfinite: bool = False,
 ) -> tuple[TrainState, IntervalInfo]:
     """Trains for `episodes` episodes. To be jitted; the number is traced, so intervals of any length share a program.
 
     Args:
       learner: the algorithm.
-      loss_fn: (params, batch) -> scalar, for the query loss before adaptation.
+      query_loss: (params, episode) -> scalar, mean over its tasks: the query loss before adaptation.
       optimizer: the outer one.
       sample: key -> Episode.
-      key: the run's key.
       state: where to go on from.
       episodes: scalar int32, at least 1.
+      skip_nonfinite: leave updates out whose query loss or gradient is not finite, and count them in the state. Else
+        the loop stops before the first of them: state.episode is then its number, and info.finite False.
     """
 
-    def body(i, carry):
-        state, total, _ = carry
-        episode = sample(jax.random.fold_in(key, state.episode))
+    def unfinished(carry):
+        i, _, _, ok, _ = carry
+        return (i < episodes) & (skip_nonfinite | ok)
+
+    def body(carry):
+        i, state, total, ok, _ = carry
+        episode = sample(jax.random.fold_in(state.key, state.episode))
         _, grads, info = learner.value_and_grad(state.meta_params, episode, state.episode)
         loss = jnp.mean(info.query_loss)
         # Costs a forward pass over the query sets, so only the interval's last episode has it.
         before = jax.lax.cond(
             i == episodes - 1,
-            lambda: jnp.mean(jax.vmap(loss_fn, in_axes=(None, 0))(learner.params(state.meta_params), episode.query)),
+            lambda: query_loss(learner.params(state.meta_params), episode),
             lambda: jnp.zeros_like(loss),
         )
+        finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.meta_params)
-        state = TrainState(optax.apply_updates(state.meta_params, updates), opt_state, state.episode + 1)
-        return state, total + loss, (jnp.mean(info.support_loss), before, loss)
+        updated = (optax.apply_updates(state.meta_params, updates), opt_state)
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, (state.meta_params, state.opt_state))
+        done = (finite | skip_nonfinite).astype(jnp.int32)
+        state = TrainState(*kept, state.key, state.episode + done, state.skipped + done * ~finite)
+        return (
+            i + 1,
+            state,
+            total + jnp.where(finite, loss, 0),
+            ok & finite,
+            (jnp.mean(info.support_loss), before, loss),
+        )
 
     zero = jnp.zeros((), jax.tree.leaves(state.meta_params)[0].dtype)
-    state, total, last = jax.lax.fori_loop(0, episodes, body, (state, zero, (zero, zero, zero)))
-    return state, IntervalInfo(*last, query_loss_mean=total / episodes)
+    start = (jnp.int32(0), state, zero, jnp.bool_(True), (zero, zero, zero))
+    skipped = state.skipped
+    i, state, total, ok, last = jax.lax.while_loop(unfinished, body, start)
+    return state, IntervalInfo(*last, query_loss_mean=total / (i - (state.skipped - skipped)), finite=ok)
 
 
 def validation_loss(learner: Learner, loss_fn: LossFn, meta_params: MetaParams, episode: Episode) -> jax.Array:
-    """Query loss after adaptation, mean over the episode's tasks. To be jitted."""
+    """Query loss after adaptation of each of the episode's tasks, [task]. To be jitted."""
 
     def task(support, query):
         return loss_fn(learner.adapt(meta_params, support), query)
 
     # One task after another: there may be many, and their residuals would not fit at once with the paper's 125 shots.
-    return jnp.mean(jax.lax.map(lambda t: task(*t), tuple(episode)))
+    return jax.lax.map(lambda t: task(*t), tuple(episode))

@@ -74,7 +74,7 @@ def test_all_utterances_are_drawn_equally_often():
 
 
 def test_corpora_take_turns():
-    corpora = jax.vmap(lambda key: assign_corpora(key, 3, 8))(jax.random.split(jax.random.key(0), 300))
+    corpora = jax.vmap(lambda key: assign_corpora(key, 3, jnp.arange(8)))(jax.random.split(jax.random.key(0), 300))
     counts = np.stack([np.bincount(c, minlength=3) for c in np.asarray(corpora)])
     assert counts.min() == 2
     assert counts.max() == 3

@@ -9,6 +9,7 @@ from metaser_jax.config.meta_train import MetaTrainConfig
 from metaser_jax.config.model import ModelConfig
 from metaser_jax.config.pretrain import PretrainConfig
 from metaser_jax.config.studies import Figure2Config, OrderConfig, StudyConfig, Table2Config
+from metaser_jax.config.training import TrainingConfig
 
 __all__ = [
     "HOW",
@@ -26,6 +27,7 @@ __all__ = [
     "PretrainConfig",
     "StudyConfig",
     "Table2Config",
+    "TrainingConfig",
     "option",
     "require",
 ]

@@ -21,6 +21,7 @@ def require(condition: bool, flag: str, got: Any, expected: str) -> None:
 HOW = (
     *("devices", "over_tasks", "chunk", "hvp", "residuals", "recurrence"),
     *("cluster", "coordinator_address", "num_processes", "process_id", "heartbeat_timeout", "start_timeout"),
+    *("keep_checkpoints", "profile", "skip_nonfinite"),
 )
 
 

@@ -3,16 +3,14 @@
 import dataclasses
 
 from metaser_jax.config.base import option, require
-from metaser_jax.config.model import ModelConfig
+from metaser_jax.config.training import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MetaTrainConfig(ModelConfig):
+class MetaTrainConfig(TrainingConfig):
     """experiments/meta_train.py."""
 
-    data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
     sources: tuple[str, ...] = option("Corpora to learn from, separated by commas.")
-    run_dir: str = option("Folder for the checkpoint, config.json and metrics.jsonl.")
     algorithm: str = option(
         "Meta-learner: maml; anil (adapts the dense layers alone); meta_sgd (learns each parameter's inner rate); "
         "layer_rates (learns each layer's and step's inner rate); reptile.",
@@ -45,6 +43,12 @@ class MetaTrainConfig(ModelConfig):
     queries: int = option("Query utterances per emotion and task.", 10)
     episodes: int = option("Episodes to train for.", 10_000)
     pool_sources: bool = option("Draw each task from all sources together, instead of from one corpus.", False)
+    dtype: str = option(
+        "What is computed with: float32, or float64, to compare machines by.", "float32", choices=("float32", "float64")
+    )
+    skip_nonfinite: bool = option(
+        "Leave updates out whose loss or gradient is not finite, and count them, instead of ending the run.", False
+    )
     seed: int = option("Seed of the initial parameters and of the episodes.", 0)
     split_seed: int = option("Seed of the sources' train, validation and test parts.", 0)
     log_every: int = option("Episodes per line of metrics.jsonl, and per dispatch to the device.", 20)

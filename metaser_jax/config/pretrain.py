@@ -3,16 +3,14 @@
 import dataclasses
 
 from metaser_jax.config.base import option, require
-from metaser_jax.config.model import ModelConfig
+from metaser_jax.config.training import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PretrainConfig(ModelConfig):
+class PretrainConfig(TrainingConfig):
     """experiments/pretrain.py."""
 
-    data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
     sources: tuple[str, ...] = option("Corpora to learn from, separated by commas; for transser in this order.")
-    run_dir: str = option("Folder for the checkpoint, config.json and metrics.jsonl.")
     method: str = option(
         "transser: one source after another, each until its validation loss converges; multiser: minibatches of all "
         "sources in turn.",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from metaser_jax.checkpoints import Checkpoints
 from metaser_jax.config import HOW, INNER, FinetuneConfig, MetaTrainConfig, ModelConfig, PretrainConfig
@@ -50,13 +51,15 @@ class _Kind(NamedTuple):
 def _restore_meta_trained(config: MetaTrainConfig, checkpoints: Checkpoints) -> Init:
     best = checkpoints.best()
     # Shapes alone: initial parameters would be computed only to be replaced.
-    state = checkpoints.restore(best, jax.eval_shape(lambda: make_trainer(config, no_utterances(config)).state))
+    with jax.enable_x64(config.dtype == "float64"):
+        state = checkpoints.restore(best, jax.eval_shape(lambda: make_trainer(config, no_utterances(config)).state))
+    meta_params = jax.tree.map(lambda p: p.astype(np.float32), state.meta_params)
     learner = make_learner(config, cross_entropy(make_model(config).apply))
     order = None if config.algorithm == "reptile" else config.order
     # Rates per layer and step stay behind: fine-tuning has other steps.
-    rates = state.meta_params.rates if config.algorithm == "meta_sgd" else None
+    rates = meta_params.rates if config.algorithm == "meta_sgd" else None
     known = {"order": order, "inner_steps": config.inner_steps, "init_episode": best}
-    return Init(learner.params(state.meta_params), known, rates)
+    return Init(learner.params(meta_params), known, rates)
 
 
 def _restore_pretrained(config: PretrainConfig, checkpoints: Checkpoints) -> Init:

@@ -5,22 +5,28 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
-from metaser_jax import bank, episodes, parallel
-from metaser_jax.checkpoints import Checkpoints
+from metaser_jax import bank, cluster, episodes, parallel
+from metaser_jax.bank import Bank
+from metaser_jax.checkpoints import to_host
 from metaser_jax.config import MetaTrainConfig
 from metaser_jax.errors import InputError
 from metaser_jax.ready import Ready
+from metaser_jax.runs.diagnosis import diagnose
 from metaser_jax.runs.measured import MEASURED, measured_of
-from metaser_jax.runs.run_dir import METRICS, claim, read_lines, to_lines, write_text
-from metaser_jax.runs.sources import FREE, identity, load, training_utterances
-from metaser_jax.runs.trainer import Trainer, make_trainer, run_keys
-from metaser_jax.training import TrainState, run_interval, validation_loss
+from metaser_jax.runs.run_dir import write_text
+from metaser_jax.runs.sources import load, training_utterances
+from metaser_jax.runs.trainer import Trainer, make_learner, make_trainer, run_keys
+from metaser_jax.runs.training_run import TrainingRun, training_run
+from metaser_jax.training import IntervalInfo, TrainState, run_interval, validation_loss
+from metaser_jax.types import Episode
 
 # Tasks of the fixed episode whose query loss after adaptation chooses the checkpoint.
 VALIDATION_TASKS = 16
@@ -39,7 +45,7 @@ def load_sources(config: MetaTrainConfig) -> list[Ready]:
 
 
 def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> Path:
-    """Runs, or goes on with, the meta-training that config.run_dir names.
+    """Runs, or goes on with, the meta-training that config.run_dir names; in every process of a cluster job.
 
     Where jax has not been used yet and there is no accelerator, it runs on one device per core of the CPU.
 
@@ -51,102 +57,164 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
       The run directory.
 
     Raises:
-      InputError: sources that do not allow it, a run_dir of another configuration, a loss that is not finite.
+      InputError: sources that do not allow it, a run_dir of another configuration, a loss or gradient that is not
+        finite, a checkpoint that cannot be written.
+      cluster.Preempted: the scheduler wants the machine back; the checkpoint is written.
     """
-    parallel.one_device_per_core()
-    ready = load_sources(config)
     method = "metaser" if config.algorithm == "maml" else config.algorithm
-    folder = Path(config.run_dir)
-    claim(folder, identity(config, method, ready), free=FREE)
-    with Checkpoints(folder) as checkpoints:
-        latest = checkpoints.latest()
+    with training_run(config, method, lambda: load_sources(config), step="episode", log=log) as run:
+        latest = run.latest()
         if latest == config.episodes:
-            log(f"{folder} has all its {latest} episodes already.")
-            return folder
-        trainer = make_trainer(config, training_utterances(ready))
-        interval, validate, state = _compile(config, trainer, ready, log)
-        lines: list[dict[str, Any]] = []
+            run.log(f"{run.folder} has all its {latest} episodes already.")
+            return run.folder
+        trainer = make_trainer(config, training_utterances(run.ready))
+        latest, state = run.restore(trainer.state)
         if latest is not None:
-            state = checkpoints.restore(latest, state)
-            lines = [line for line in read_lines(folder / METRICS) if line["episode"] <= latest]
-            log(f"Going on from the checkpoint at episode {latest} of {config.episodes}.")
-        write_text(folder / METRICS, to_lines(lines))
-        _loop(config, state, interval, validate, checkpoints, folder / METRICS)
-        log(f"Finished: {config.episodes} episodes, best validation at episode {checkpoints.best()}. Run: {folder}")
-    return folder
+            run.log(f"Going on from the checkpoint at episode {latest} of {config.episodes}.")
+        program = _compile(config, trainer, state, run)
+        _loop(config, program, run)
+        run.log(f"Finished: {config.episodes} episodes, best validation at episode {run.best()}. Run: {run.folder}")
+    return run.folder
 
 
-def _compile(config: MetaTrainConfig, trainer: Trainer, ready: list[Ready], log: Callable[[str], None]):
-    """Compiles the interval and the validation once, and puts the data on the device.
+class Program(NamedTuple):
+    """A run's compiled functions, and what it begins with.
 
-    Returns:
-      interval(state, n) -> (state, info), validate(state) -> loss, and the initial state.
+    Attributes:
+      interval: (state, n) -> (state, info).
+      validate: state -> loss.
+      diagnose: state on the host -> lines that say what is not finite in its next episode.
+      state: on the devices.
     """
+
+    interval: Callable[[TrainState, int], tuple[TrainState, IntervalInfo]]
+    validate: Callable[[TrainState], jax.Array]
+    diagnose: Callable[[TrainState], list[str]]
+    state: TrainState
+
+
+def banks(config: MetaTrainConfig, ready: list[Ready]) -> tuple[Bank, Bank]:
+    """The sources' training and validation parts."""
+
+    def build(part: str) -> Bank:
+        corpora = [r.corpus.take(getattr(r.split, part)) for r in ready]
+        built = bank.build(corpora, pool=config.pool_sources)
+        return built._replace(x=built.x.astype(config.dtype))
+
+    return build("train"), build("valid")
+
+
+def sampler(config: MetaTrainConfig, mesh: Mesh) -> Callable[[Bank, jax.Array], Episode]:
+    """(sources, key) -> Episode, each of whose tasks is drawn on the device that it belongs to."""
+    tasks = config.tasks_per_episode
+
+    def of_device(first: jax.Array, sources: Bank, key: jax.Array) -> Episode:
+        sizes = {"tasks": tasks // mesh.size, "shots": config.shots, "queries": config.queries}
+        return episodes.sample(key, sources, **sizes, first=first)
+
+    return parallel.tasks_of_devices(of_device, tasks, mesh)
+
+
+def _compile(config: MetaTrainConfig, trainer: Trainer, state: TrainState, run: TrainingRun) -> Program:
+    """Compiles the interval and the validation once, and puts the data on the devices."""
     mesh = parallel.task_mesh(config.tasks_per_episode, config.devices)
-    sources = bank.build([r.corpus.take(r.split.train) for r in ready], pool=config.pool_sources)
-    held_out = bank.build([r.corpus.take(r.split.valid) for r in ready], pool=config.pool_sources)
-    _, key_train, key_valid = run_keys(config)
+    sources, held_out = banks(config, run.ready)
     shape = {"tasks": config.tasks_per_episode, "shots": config.shots, "queries": config.queries}
     # Supports from the training part, queries from the validation part, as many as its smallest class has.
-    valid_queries = min(config.queries, int(held_out.count.min()))
-    valid_tasks = mesh.size * math.ceil(VALIDATION_TASKS / mesh.size)  # as many on every device
-    valid_shape = {"tasks": valid_tasks, "shots": config.shots, "queries": valid_queries}
-    valid_episode = jax.jit(lambda: episodes.sample(key_valid, sources, **valid_shape, query_bank=held_out))()
-    on_devices = (trainer.state, sources, valid_episode, key_train)
-    state, sources, valid_episode, key_train = parallel.replicate(on_devices, mesh)
+    valid_shape = {"shots": config.shots, "queries": min(config.queries, int(held_out.count.min()))}
+    local_sources = sources
+    state, sources, held_out, key_valid = parallel.replicate((state, sources, held_out, run_keys(config)[2]), mesh)
+    mean_query_loss = parallel.mean_over_devices(
+        lambda episode, params: (jnp.mean(jax.vmap(trainer.loss_fn, (None, 0))(params, episode.query)), ()), mesh
+    )
 
-    # The key is an argument, as all that differs between seeds: their programs are the same.
-    def interval(state, n, sources, key):
-        def sample(key):
-            return episodes.sample(key, sources, **shape)
+    sample = sampler(config, mesh)
 
-        return run_interval(trainer.learner, trainer.loss_fn, trainer.optimizer, sample, key, state, n)
+    def interval(state, n, sources):
+        return run_interval(
+            trainer.learner,
+            lambda params, episode: mean_query_loss(episode, params)[0],
+            trainer.optimizer,
+            lambda key: sample(sources, key),
+            state,
+            n,
+            skip_nonfinite=config.skip_nonfinite,
+        )
 
-    def validate(meta_params, episode):
-        def of_tasks(episode, meta_params):
-            return validation_loss(trainer.learner, trainer.loss_fn, meta_params, episode), ()
+    def validate(meta_params, sources, held_out, key):
+        # As many on every device; those beyond VALIDATION_TASKS count for nothing.
+        per_device = math.ceil(VALIDATION_TASKS / mesh.size)
 
-        return parallel.mean_over_devices(of_tasks, mesh.size)(episode, meta_params)[0]
+        def of_device(first, meta_params, sources, held_out, key):
+            episode = episodes.sample(key, sources, tasks=per_device, **valid_shape, query_bank=held_out, first=first)
+            return validation_loss(trainer.learner, trainer.loss_fn, meta_params, episode)
+
+        losses = parallel.tasks_of_devices(of_device, per_device * mesh.size, mesh)(meta_params, sources, held_out, key)
+        return jnp.mean(losses[:VALIDATION_TASKS])
 
     start = time.perf_counter()
-    options = {"compiler_options": parallel.compiler_options()}
-    compiled_interval = (
-        jax.jit(interval, donate_argnums=0, **options).lower(state, jnp.int32(1), sources, key_train).compile()
-    )
-    compiled_validate = jax.jit(validate, **options).lower(state.meta_params, valid_episode).compile()
+    options = {"compiler_options": parallel.compiler_options(), "out_shardings": parallel.everywhere(mesh)}
+    one = parallel.replicate(np.int32(1), mesh)
+    compiled_interval = jax.jit(interval, **options).lower(state, one, sources).compile()
+    compiled_validate = jax.jit(validate, **options).lower(state.meta_params, sources, held_out, key_valid).compile()
     seconds = time.perf_counter() - start
-    log(f"Compiled in {seconds:.1f} s for {parallel.describe(mesh)}.")
-    measured = measured_of(compiled_interval, seconds, parallel.describe(mesh))
-    write_text(Path(config.run_dir) / MEASURED, json.dumps(measured, indent=2) + "\n")
-    return (
-        lambda state, n: compiled_interval(state, jnp.int32(n), sources, key_train),
-        lambda state: compiled_validate(state.meta_params, valid_episode),
+    run.log(f"Compiled in {seconds:.1f} s for {parallel.describe(mesh)}.")
+    if cluster.is_primary():
+        measured = measured_of(compiled_interval, seconds, parallel.describe(mesh))
+        write_text(Path(config.run_dir) / MEASURED, json.dumps(measured, indent=2) + "\n")
+    names = ["all sources pooled"] if config.pool_sources else config.sources
+    return Program(
+        lambda state, n: compiled_interval(state, parallel.replicate(np.int32(n), mesh), sources),
+        lambda state: compiled_validate(state.meta_params, sources, held_out, key_valid),
+        lambda state: diagnose(make_learner(config, trainer.loss_fn), local_sources, shape, state, names),
         state,
     )
 
 
-def _loop(config: MetaTrainConfig, state: TrainState, interval, validate, checkpoints: Checkpoints, path: Path) -> None:
-    done = int(state.episode)
-    with (
-        path.open("a", encoding="utf-8") as file,
-        tqdm(total=config.episodes, initial=done, desc="meta-train", unit="episode", dynamic_ncols=True) as bar,
-    ):
+def _loop(config: MetaTrainConfig, program: Program, run: TrainingRun) -> None:
+    state, done = program.state, int(program.state.episode)
+    bar = tqdm(
+        total=config.episodes,
+        initial=done,
+        desc="meta-train",
+        unit="episode",
+        dynamic_ncols=True,
+        disable=not cluster.is_primary(),
+    )
+    with run.monitored(done) as monitor, bar:
         while done < config.episodes:
             n = min(config.log_every - done % config.log_every, config.episodes - done)
             start = time.perf_counter()
-            state, info = interval(state, n)
-            measured = {name: float(value) for name, value in info._asdict().items()}
+            with monitor.interval():
+                state, info = program.interval(state, n)
+                measured = {name: float(value) for name, value in info._asdict().items()}
             seconds = time.perf_counter() - start
+            loss = float(program.validate(state))
+            _check_finite(config, program, state, measured, loss)
             done += n
-            line = {"episode": done, **measured, "valid_query_loss": float(validate(state))}
-            if not all(math.isfinite(value) for value in line.values()):
-                raise InputError(
-                    f"The loss is no longer finite between episodes {done - n + 1} and {done}: {line}. Try a lower "
-                    f"--meta_lr or --inner_lr in another --run_dir; {config.run_dir} keeps the checkpoints so far."
-                )
-            file.write(to_lines([line | {"episodes_per_second": n / seconds}]))
-            file.flush()
+            # JSON has no NaN; with --skip_nonfinite the last episode may be one that was left out.
+            losses = {name: value if math.isfinite(value) else None for name, value in measured.items()}
+            line = {"episode": done, **losses, "valid_query_loss": loss, "episodes_per_second": n / seconds}
+            if config.skip_nonfinite:
+                line["skipped"] = int(state.skipped)
             bar.update(n)
-            bar.set_postfix(valid_query_loss=f"{line['valid_query_loss']:.3f}")
-            if done % config.checkpoint_every == 0 or done == config.episodes:
-                checkpoints.save(done, state, line["valid_query_loss"])
+            bar.set_postfix(valid_query_loss=f"{loss:.3f}")
+            due, last = done % config.checkpoint_every == 0, done == config.episodes
+            run.finish_interval(line, state, loss, due=due, last=last)
+
+
+def _check_finite(
+    config: MetaTrainConfig, program: Program, state: TrainState, measured: dict[str, float], loss: float
+) -> None:
+    finite, after = measured.pop("finite"), int(state.episode)
+    advice = f"Try a lower --meta_lr or --inner_lr in another --run_dir; {config.run_dir} keeps the checkpoints so far."
+    if not finite and not config.skip_nonfinite:
+        tasks = program.diagnose(to_host(state)._replace(key=state.key)) or ["each of its tasks is, alone"]
+        raise InputError(
+            f"The update of episode {after + 1} is not finite: {'; '.join(tasks)}. {advice} --skip_nonfinite leaves "
+            "such updates out, and counts them."
+        )
+    if not math.isfinite(measured["query_loss_mean"]):
+        raise InputError(f"No update of the last episodes up to {after} is finite: all were left out. {advice}")
+    if not math.isfinite(loss):
+        raise InputError(f"The validation loss is no longer finite after episode {after}: {loss}. {advice}")

@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from metaser_jax import bank, parallel
-from metaser_jax.checkpoints import Checkpoints
+from metaser_jax import bank, cluster, parallel
 from metaser_jax.config import PretrainConfig
 from metaser_jax.errors import InputError
 from metaser_jax.pretraining import PretrainState, stopped
 from metaser_jax.runs.pretrainer import Program, compile_program, make_state, mesh_of, stages
-from metaser_jax.runs.run_dir import METRICS, claim, read_lines, to_lines, write_text
-from metaser_jax.runs.sources import FREE, identity, load, training_utterances
+from metaser_jax.runs.sources import load, training_utterances
+from metaser_jax.runs.training_run import TrainingRun, training_run
 from metaser_jax.types import Augment
 
 
@@ -36,29 +35,22 @@ def pretrain(config: PretrainConfig, log: Callable[[str], None] = print, *, augm
     Raises:
       InputError: sources that do not allow it, a run_dir of another configuration, a loss that is not finite.
     """
-    parallel.one_device_per_core()
-    ready = load(config)
-    mesh = mesh_of(config)
-    folder = Path(config.run_dir)
-    claim(folder, identity(config, config.method, ready), free=FREE)
-    with Checkpoints(folder) as checkpoints:
-        state, latest, lines = make_state(config, training_utterances(ready)), checkpoints.latest(), []
+    with training_run(config, config.method, lambda: load(config), step="total_epoch", log=log) as run:
+        mesh = mesh_of(config)
+        latest, state = run.restore(make_state(config, training_utterances(run.ready)))
         if latest is not None:
-            state = checkpoints.restore(latest, state)
-            lines = [line for line in read_lines(folder / METRICS) if line["total_epoch"] <= latest]
             if progress(config, state).finished:
-                log(f"{folder} has finished already: {_said(config, state)}.")
-                return folder
-            log(f"Going on from the checkpoint at epoch {latest}.")
-        parts = [[getattr(r.split, part) for r in ready] for part in ("train", "valid")]
+                run.log(f"{run.folder} has finished already: {_said(config, state)}.")
+                return run.folder
+            run.log(f"Going on from the checkpoint at epoch {latest}.")
+        parts = [[getattr(r.split, part) for r in run.ready] for part in ("train", "valid")]
         train, valid = (
-            bank.build([r.corpus.take(rows) for r, rows in zip(ready, part, strict=True)]) for part in parts
+            bank.build([r.corpus.take(rows) for r, rows in zip(run.ready, part, strict=True)]) for part in parts
         )
-        program = compile_program(config, train, valid, log, augment)
-        write_text(folder / METRICS, to_lines(lines))
-        state = _loop(config, parallel.replicate(state, mesh), program, checkpoints, folder / METRICS)
-        log(f"Finished: {_said(config, state)}. Run: {folder}")
-    return folder
+        program = compile_program(config, train, valid, run.log, augment)
+        state = _loop(config, parallel.replicate(state, mesh), program, run)
+        run.log(f"Finished: {_said(config, state)}. Run: {run.folder}")
+    return run.folder
 
 
 class Progress(NamedTuple):
@@ -94,26 +86,28 @@ def _said(config: PretrainConfig, state: PretrainState) -> str:
     return f"{at.total_epoch} epochs, {lowest} at epoch {at.total_best_epoch}"
 
 
-def _loop(
-    config: PretrainConfig, state: PretrainState, program: Program, checkpoints: Checkpoints, path: Path
-) -> PretrainState:
+def _loop(config: PretrainConfig, state: PretrainState, program: Program, run: TrainingRun) -> PretrainState:
     """Trains until the last stage is over."""
     at = progress(config, state)
     left = (len(stages(config)) - at.stage) * config.max_epochs - at.epoch
-    with (
-        path.open("a", encoding="utf-8") as file,
-        tqdm(
-            total=at.total_epoch + left, initial=at.total_epoch, desc=config.method, unit="epoch", dynamic_ncols=True
-        ) as bar,
-    ):
+    bar = tqdm(
+        total=at.total_epoch + left,
+        initial=at.total_epoch,
+        desc=config.method,
+        unit="epoch",
+        dynamic_ncols=True,
+        disable=not cluster.is_primary(),
+    )
+    with run.monitored(at.total_epoch) as monitor, bar:
         while not at.finished:
             if at.stage_over:
                 bar.total -= config.max_epochs - at.epoch  # what early stopping saves
                 state = program.next_stage(state)
                 at = progress(config, state)
             start = time.perf_counter()
-            state, info, learning_rate = program.epochs(state, config.log_every - at.epoch % config.log_every)
-            losses = {name: float(value) for name, value in info._asdict().items()}
+            with monitor.interval():
+                state, info, learning_rate = program.epochs(state, config.log_every - at.epoch % config.log_every)
+                losses = {name: float(value) for name, value in info._asdict().items()}
             before, at = at.epoch, progress(config, state)
             seconds = time.perf_counter() - start
             if not all(math.isfinite(loss) for loss in losses.values()):
@@ -131,10 +125,8 @@ def _loop(
                 "learning_rate": float(learning_rate),
                 "epochs_per_second": (at.epoch - before) / seconds,
             }
-            file.write(to_lines([line]))
-            file.flush()
             bar.update(at.epoch - before)
             bar.set_postfix(sources=" ".join(at.sources), valid_loss=f"{losses['valid_loss']:.3f}")
-            if at.stage_over or at.epoch % config.checkpoint_every == 0:
-                checkpoints.save(at.total_epoch, state, losses["valid_loss"])
+            due = at.stage_over or at.epoch % config.checkpoint_every == 0
+            run.finish_interval(line, state, losses["valid_loss"], due=due, last=at.finished)
     return state

@@ -89,8 +89,9 @@ def make_trainer(config: MetaTrainConfig, x: jax.Array) -> Trainer:
     learner = parallel.shard_over_devices(make_learner(config, loss_fn), config.devices)
     name = config.meta_optimizer
     optimizer = make_optimizer(name, config.meta_lr, weight_decay=config.weight_decay)
-    params = init_params(model, run_keys(config)[0], x)
-    return Trainer(loss_fn, learner, optimizer, init_state(learner, params, optimizer))
+    key_params, key_train, _ = run_keys(config)
+    params = jax.tree.map(lambda p: p.astype(config.dtype), init_params(model, key_params, x))
+    return Trainer(loss_fn, learner, optimizer, init_state(learner, params, optimizer, key_train))
 
 
 def init_params(model: EmotionLSTM, key: jax.Array, x: jax.Array) -> Params:

@@ -1,5 +1,6 @@
 """A meta-training run: what it writes, that it repeats bit for bit, goes on where it stopped, and refuses."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import jax
 import numpy as np
 import pytest
 
-from metaser_jax import InputError
-from metaser_jax.checkpoints import Checkpoints
+from metaser_jax import InputError, datasets
+from metaser_jax.checkpoints import Checkpoints, to_host
 from metaser_jax.runs import meta_train as module
 from metaser_jax.runs.meta_train import meta_train
 from metaser_jax.runs.trainer import make_trainer, no_utterances
 
+COSTS = {"episodes_per_second", "host_peak_bytes", "device_peak_bytes"}
 pytestmark = pytest.mark.usefixtures("prepared")
 
 
@@ -43,20 +45,17 @@ def test_a_run_repeats_and_goes_on_bit_for_bit(train_config, tmp_path, monkeypat
     assert any("Going on from the checkpoint at episode 8 of 12" in line for line in said)
 
     for other in (twice, stopped):
-        jax.tree.map(np.testing.assert_array_equal, final_state(once), final_state(other))
+        jax.tree.map(np.testing.assert_array_equal, to_host(final_state(once)), to_host(final_state(other)))
     assert [line["episode"] for line in metrics(stopped)] == [4, 8, 12]
     for line, other in zip(metrics(once), metrics(stopped), strict=True):
-        assert {k: v for k, v in line.items() if k != "episodes_per_second"} == {
-            k: v for k, v in other.items() if k != "episodes_per_second"
-        }
-    assert metrics(once)[0].keys() == {
+        assert {k: v for k, v in line.items() if k not in COSTS} == {k: v for k, v in other.items() if k not in COSTS}
+    assert metrics(once)[0].keys() == COSTS | {
         "episode",
         "support_loss",
         "query_loss_before",
         "query_loss_after",
         "query_loss_mean",
         "valid_query_loss",
-        "episodes_per_second",
     }
     config = json.loads((Path(once.run_dir) / "config.json").read_text())
     assert config["order"] == "second"
@@ -90,6 +89,7 @@ def test_every_algorithm_by_its_flags(flags, train_config):
     config = train_config(episodes=4, **flags)
     meta_train(config)
     (line,) = metrics(config)
+    assert line.pop("device_peak_bytes") is None  # not known of a CPU
     assert np.isfinite(list(line.values())).all()
     written = json.loads((Path(config.run_dir) / "config.json").read_text())
     assert written["method"] == ("metaser" if config.algorithm == "maml" else config.algorithm)
@@ -135,6 +135,13 @@ def test_too_few_utterances_are_an_error_before_anything_is_compiled(train_confi
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(train_config):
-    with pytest.raises(InputError, match=r"no longer finite between episodes 1 and 4.*lower --meta_lr"):
-        meta_train(train_config(inner_lr=1e30))
+def test_an_update_that_is_not_finite_stops_the_run_and_is_named(train_config, monkeypatch):
+    a, b = (datasets.load(name, "data") for name in "ab")
+    loud = dataclasses.replace(b, mfcc=np.where(np.arange(len(b))[:, None, None] % 3, b.mfcc, 3e38).astype(np.float32))
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: {"a": a, "b": loud}[name])
+    config = train_config(normalise="none", inner_lr=1e-3)
+    with pytest.raises(
+        InputError, match=r"episode 1 is not finite: task [01] \(b\): .*lower --meta_lr.*--skip_nonfinite"
+    ):
+        meta_train(config)
+    assert metrics(config) == []

@@ -1,0 +1,179 @@
+"""What surrounds every training loop: processes, the run's identity, checkpoints, metrics, preemption.
+
+Process 0 alone writes. What can fail in one process alone is attempted in all, so that none waits for another.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from metaser_jax import cluster, parallel
+from metaser_jax.checkpoints import Checkpoints
+from metaser_jax.config import TrainingConfig
+from metaser_jax.ready import Ready
+from metaser_jax.runs.monitor import Monitor
+from metaser_jax.runs.run_dir import METRICS, claim, read_lines
+from metaser_jax.runs.sources import FREE, identity
+
+Log = Callable[[str], None]
+# May differ between the processes of a run.
+_OF_A_PROCESS = ("data_dir", "process_id")
+
+
+class TrainingRun:
+    """A run that is going on in this process.
+
+    Attributes:
+      folder: the run directory.
+      ready: the source corpora.
+      log: prints a line, in process 0.
+      step: what the run counts by, a field of its metrics: "episode" or "total_epoch".
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        ready: Sequence[Ready],
+        step: str,
+        checkpoints: Checkpoints | None,
+        preemption: cluster.Preemption,
+        log: Log,
+    ):
+        self.folder, self.ready, self.log, self.step = Path(config.run_dir), ready, log, step
+        self._config, self._checkpoints, self._preemption = config, checkpoints, preemption
+        self._monitor: Monitor | None = None
+
+    def latest(self) -> int | None:
+        """Step of the newest checkpoint, None if there is none."""
+        return self._of_process_0(lambda checkpoints: checkpoints.latest())
+
+    def best(self) -> int:
+        """Step of the checkpoint with the lowest validation loss; raises InputError if there is none."""
+        return self._of_process_0(lambda checkpoints: checkpoints.best())
+
+    def restore(self, initial: Any) -> tuple[int | None, Any]:
+        """Where to go on from: the newest whole checkpoint, or the beginning.
+
+        Args:
+          initial: the state that a run begins with.
+
+        Returns:
+          The checkpoint's step, or None; and the state, the same on the host of every process.
+
+        Raises:
+          InputError: as Checkpoints.restore_newest.
+        """
+        found = cluster.attempt(
+            lambda: self._checkpoints.restore_newest(initial, self.log) if self._checkpoints else None
+        )
+        step = int(cluster.broadcast(-1 if found is None else found[0]))
+        return None if step < 0 else step, cluster.broadcast(initial if found is None else found[1])
+
+    @contextlib.contextmanager
+    def monitored(self, done: int) -> Iterator[Monitor]:
+        """Opens metrics.jsonl and what else is written from interval to interval.
+
+        Args:
+          done: steps done; lines of later ones, which a killed run may have left, are dropped.
+        """
+        primary = cluster.is_primary()
+        lines = read_lines(self.folder / METRICS) if primary else []
+        kept = [line for line in lines if line[self.step] <= done]
+        options = {"kept": kept, "profile": self._config.profile, "primary": primary}
+        with Monitor(self.folder, key=self.step, **options) as monitor:
+            self._monitor = monitor
+            self.stop_if_asked(done)
+            yield monitor
+
+    def finish_interval(self, line: Mapping[str, Any], state: Any, loss: float, *, due: bool, last: bool) -> None:
+        """Writes an interval's metrics, and a checkpoint if one is due or the scheduler wants the machine back.
+
+        Args:
+          line: of metrics.jsonl.
+          state: after the interval, the same on all devices.
+          loss: on validation, what the best checkpoint has the lowest of.
+          due: a checkpoint is.
+          last: nothing is left to do.
+
+        Raises:
+          cluster.Preempted: the checkpoint is written, and the process is to end.
+          InputError: something cannot be written.
+        """
+        done = line[self.step]
+        stop = not last and self._preemption.reached()
+
+        def write() -> None:
+            self._monitor.write(line)
+            if due or stop or last:
+                self._monitor.sync()
+                self._checkpoints.save(done, state, loss)
+            if stop:
+                self._checkpoints.wait()
+
+        if self._checkpoints is not None:
+            write()
+        if stop:
+            self._end_preempted(done)
+
+    def stop_if_asked(self, done: int) -> None:
+        """Raises cluster.Preempted if the scheduler wants the machine back; what there is to save has been saved."""
+        if self._preemption.reached():
+            self._end_preempted(done)
+
+    def _end_preempted(self, done: int) -> None:
+        raise cluster.Preempted(
+            f"Stopped by SIGTERM at {self.step} {done}; the checkpoint is in {self.folder}. The same command goes on."
+        )
+
+    def _of_process_0(self, question: Callable[[Checkpoints], int | None]) -> int | None:
+        found = cluster.attempt(lambda: question(self._checkpoints) if self._checkpoints else None)
+        step = int(cluster.broadcast(-1 if found is None else found))
+        return None if step < 0 else step
+
+
+@contextlib.contextmanager
+def training_run(
+    config: TrainingConfig,
+    method: str,
+    load: Callable[[], list[Ready]],
+    *,
+    step: str,
+    log: Log,
+) -> Iterator[TrainingRun]:
+    """Begins, or comes back to, the run that config.run_dir names.
+
+    Where jax has not been used yet and there is no accelerator, it runs on one device per core of the CPU.
+
+    Args:
+      config: the run.
+      method: what config.json calls it.
+      load: loads the sources.
+      step: see TrainingRun.
+      log: prints a line.
+
+    Raises:
+      InputError: of `load`, a run_dir of another configuration, processes that were given different ones.
+    """
+    cluster.start(config)
+    parallel.one_device_per_core()
+    double = getattr(config, "dtype", "float32") == "float64"
+    with cluster.guard(), cluster.Preemption() as preemption, jax.enable_x64(double):
+        log = log if cluster.is_primary() else lambda line: None
+        ready = cluster.attempt(load)
+        run = identity(config, method, ready)
+        cluster.agree("the run's flags and corpora", {k: v for k, v in run.items() if k not in _OF_A_PROCESS})
+
+        def open_folder() -> Checkpoints | None:
+            if not cluster.is_primary():
+                return None
+            claim(Path(config.run_dir), run, free=FREE)
+            return Checkpoints(config.run_dir, keep=config.keep_checkpoints, run=run)
+
+        with contextlib.ExitStack() as stack:
+            checkpoints = cluster.attempt(open_folder)
+            if checkpoints is not None:
+                stack.enter_context(checkpoints)
+            yield TrainingRun(config, ready, step, checkpoints, preemption, log)
