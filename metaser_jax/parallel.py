@@ -127,6 +127,35 @@ def divide_over_devices(function: Callable[..., Any], devices: int) -> Callable[
     return divided
 
 
+def tasks_of_devices(function: Callable[..., Any], tasks: int, mesh: Mesh) -> Callable[..., Any]:
+    """A function that makes some tasks, as one of which every device makes its own.
+
+    Args:
+      function: (first, *others) -> pytree of arrays [tasks / mesh.size, ...]: the tasks from number `first` on.
+      tasks: how many, a multiple of mesh.size.
+      mesh: of task_mesh.
+
+    Returns:
+      (*others) -> the pytree of all tasks, [tasks, ...], divided over the mesh.
+    """
+
+    def of_device(*others: Any) -> Any:
+        return function(jax.lax.axis_index(AXIS) * (tasks // mesh.size), *others)
+
+    everywhere, over = PartitionSpec(), PartitionSpec(AXIS)
+
+    def divided(*others: Any) -> Any:
+        specs = {"in_specs": tuple(everywhere for _ in others), "out_specs": over}
+        return jax.shard_map(of_device, mesh=mesh, **specs, check_vma=False)(*others)
+
+    return divided
+
+
+def everywhere(mesh: Mesh) -> NamedSharding:
+    """The sharding of what every device of the mesh has whole."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
 def task_mesh(tasks: int, devices: int = 0) -> Mesh:
     """The devices that share so many tasks.
 
