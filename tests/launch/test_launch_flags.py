@@ -1,0 +1,113 @@
+"""Every flag in the launchers and their README exists in the program that it is for, and takes such a value."""
+
+import dataclasses
+import re
+
+import pytest
+import yaml
+
+from metaser_jax import config as configurations
+from metaser_jax import presets
+
+# Fields that other parts of the change add; name -> its choices. To be emptied, and then removed, once they are there.
+PENDING: dict[str, tuple[str, ...]] = {
+    "cluster": ("none", "auto", "slurm", "ompi", "tpu", "k8s"),
+    "coordinator_address": (),
+    "num_processes": (),
+    "process_id": (),
+    "heartbeat_timeout": (),
+    "start_timeout": (),
+    "keep_checkpoints": (),
+    "profile": (),
+    "skip_nonfinite": (),
+}
+PRESETS = {"META_TRAIN": presets.META_TRAIN, "PRETRAIN": presets.PRETRAIN, "FINETUNE": presets.FINETUNE}
+
+CALL = re.compile(r"experiments/(\w+)\.py((?:\s+--\w+(?:=[^\s;|&]*)?)*)")
+FLAG = re.compile(r"--(\w+)(?:=([^\s\"']*|\"[^\"]*\"))?")
+
+
+def flags_of(launch, program: str) -> tuple[dict[str, tuple[str, ...]], set[str]]:
+    """(flag -> its choices, required flags), as the program defines them."""
+    source = (launch.parent / f"{program}.py").read_text()
+    name, preset = re.search(r"cli\.define\((\w+)(?:, (\w+))?\)", source).groups()
+    fields = dataclasses.fields(getattr(configurations, name))
+    flags = {field.name: field.metadata["choices"] for field in fields}
+    if preset:
+        flags["preset"] = tuple(PRESETS[preset])
+    return PENDING | flags, {field.name for field in fields if field.default is dataclasses.MISSING}
+
+
+def wrong(launch, command: str) -> list[str]:
+    """What is wrong with the flags of the programs that a command calls."""
+    found = []
+    for program, given in CALL.findall(command):
+        flags, required = flags_of(launch, program)
+        values = dict(FLAG.findall(given))
+        if set(values) == {"help"} or not values:  # a name in a sentence
+            continue
+        found += [f"{program}.py has no --{name}" for name in values if name not in flags]
+        found += [f"{program}.py needs --{name}" for name in sorted(required - set(values))]
+        for name, value in values.items():
+            choices = flags.get(name, ())
+            if choices and "$" not in value and value not in choices:
+                found.append(f"--{name}={value} is none of {choices}")
+    return found
+
+
+def commands(text: str, suffix: str, joined) -> list[str]:
+    """The commands of a launcher; in YAML those of the containers, and what the comments say."""
+    lines = joined(text)
+    if suffix == ".yaml":
+        lines += [" ".join(command) for document in yaml.safe_load_all(text) for command in of_containers(document)]
+    return lines
+
+
+def of_containers(node) -> list[list[str]]:
+    if isinstance(node, dict):
+        own = [node["command"]] if isinstance(node.get("command"), list) else []
+        return own + [command for child in node.values() for command in of_containers(child)]
+    return [command for child in node for command in of_containers(child)] if isinstance(node, list) else []
+
+
+def launchers(launch) -> list:
+    return [path for path in sorted(launch.iterdir()) if path.is_file()]
+
+
+def test_flags_exist_and_take_such_values(launch, joined):
+    calls = {}
+    for path in launchers(launch):
+        lines = commands(path.read_text(), path.suffix, joined)
+        assert [problem for line in lines for problem in wrong(launch, line)] == [], path.name
+        calls[path.name] = sum(bool(given) for line in lines for _, given in CALL.findall(line))
+    has_calls = {"slurm.sbatch", "tpu_vm.sh", "gke_jobset_gpu.yaml", "gke_jobset_tpu.yaml", "local.sh", "README.md"}
+    assert {name for name, n in calls.items() if n and name != "Dockerfile"} == has_calls
+
+
+def test_names_with_an_underscore_are_flags_of_ours(launch):
+    """The schedulers' flags have none, so these are ours wherever they stand, in sentences, too."""
+    known = set(PENDING) | {"preset"}
+    for name in dir(configurations):
+        if dataclasses.is_dataclass(getattr(configurations, name)):
+            known |= {field.name for field in dataclasses.fields(getattr(configurations, name))}
+    for path in launchers(launch):
+        named = set(re.findall(r"--([a-z]+(?:_[a-z]+)+)", path.read_text()))
+        assert named <= known, path.name
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("--data_dir=d --sources=a --run_dir=r --task_per_episode=8", "no --task_per_episode"),
+        ("--data_dir=d --sources=a --tasks_per_episode=8", "needs --run_dir"),
+        ("--data_dir=d --sources=a --run_dir=r --cluster=Slurm", "--cluster=Slurm is none of"),
+        ("--data_dir=d --sources=a --run_dir=r --preset=best", "--preset=best is none of"),
+    ],
+)
+def test_the_check_can_fail(command, problem, launch):
+    assert problem in " ".join(wrong(launch, f"python experiments/meta_train.py {command}"))
+
+
+def test_continued_lines_are_seen(launch, joined):
+    text = '"$VENV/bin/python" experiments/meta_train.py \\\n  --data_dir="$D" \\\n  --no_such=1\n'
+    assert "meta_train.py has no --no_such" in wrong(launch, joined(text)[0])
