@@ -23,29 +23,6 @@ STEPS = 30
 cli.define(MetaTrainConfig, META_TRAIN)
 
 
-def make_step(config: MetaTrainConfig):
-    """The compiled meta-step, as a function without arguments that returns when it is done."""
-    import jax
-
-    from metaser_jax import Batch, Episode, parallel
-    from metaser_jax.runs.trainer import make_trainer, no_utterances
-
-    trainer = make_trainer(config, no_utterances(config))
-    random = np.random.default_rng(0)
-    classes = len(config.emotions)
-
-    def batch(per_class: int) -> Batch:
-        x = random.standard_normal((config.tasks_per_episode, classes * per_class, 120, 20), np.float32)
-        return Batch(x, random.integers(0, classes, x.shape[:2], np.int32))
-
-    episode = Episode(batch(config.shots), batch(config.queries))
-    arguments = (trainer.state.meta_params, episode, np.int32(config.episodes))
-    step = jax.jit(trainer.learner.value_and_grad, compiler_options=parallel.compiler_options())
-    compiled = step.lower(*arguments).compile()
-    placed = jax.device_put(arguments, compiled.input_shardings[0])
-    return lambda: jax.block_until_ready(compiled(*placed))
-
-
 def rate(step) -> float:
     """Steps per second, from the median of STEPS."""
     return 1 / float(np.median([timed(step)[1] for _ in range(STEPS + 1)][1:]))
@@ -55,6 +32,8 @@ def main() -> None:
     config = cli.config(MetaTrainConfig, META_TRAIN)
     if Path(config.run_dir).exists():
         raise InputError(f"--run_dir={config.run_dir} exists, expected a new folder: the loop is timed from its start.")
+    from episode_step import make_step
+
     from metaser_jax import parallel
     from metaser_jax.runs.meta_train import meta_train
 
