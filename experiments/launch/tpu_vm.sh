@@ -40,7 +40,7 @@ command="cd $REPO && JAX_COMPILATION_CACHE_DIR=\$HOME/.cache/metaser_jax flock \
 
 # 0 done; 2 bad input, which the next try would meet again; 75 preempted, with a checkpoint written; anything else, such
 # as 76 (a peer was lost) or 255 (ssh), is tried again MAX_FAILURES times. The same command goes on from the newest
-# checkpoint. gcloud's exit code is that of a host where it was not 0.
+# checkpoint. Assumed of gcloud: its exit code is that of a host where it was not 0.
 failures=0
 while true; do
   gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker=all --command="$command"
