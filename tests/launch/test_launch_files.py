@@ -8,6 +8,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from metaser_jax import cluster
+
 SCRIPTS = ("slurm.sbatch", "tpu_vm.sh", "local.sh")
 JOBSETS = ("gke_jobset_gpu.yaml", "gke_jobset_tpu.yaml")
 VERSIONS = ("1.31", kubernetes_validate.latest_version())
@@ -170,7 +172,7 @@ def test_parts_fit_together(name, launch):
     assert dangling(jobset) == []
     spec, job = jobset["spec"], job_of(jobset)["spec"]
     actions = {rule["action"]: rule["onJobFailureMessagePatterns"] for rule in spec["failurePolicy"]["rules"]}
-    assert actions["RestartJobSetAndIgnoreMaxRestarts"] == ["exit code 75 ", "DisruptionTarget"]
+    assert actions["RestartJobSetAndIgnoreMaxRestarts"] == [f"exit code {cluster.PREEMPTED} ", "DisruptionTarget"]
     assert actions["FailJobSet"] == ["exit code 2 "]
     # One Job, whose pods jax counts; none of them is replaced alone.
     assert spec["replicatedJobs"][0]["replicas"] == 1

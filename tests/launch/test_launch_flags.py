@@ -9,18 +9,6 @@ import yaml
 from metaser_jax import config as configurations
 from metaser_jax import presets
 
-# Fields that other parts of the change add; name -> its choices. To be emptied, and then removed, once they are there.
-PENDING: dict[str, tuple[str, ...]] = {
-    "cluster": ("none", "auto", "slurm", "ompi", "tpu", "k8s"),
-    "coordinator_address": (),
-    "num_processes": (),
-    "process_id": (),
-    "heartbeat_timeout": (),
-    "start_timeout": (),
-    "keep_checkpoints": (),
-    "profile": (),
-    "skip_nonfinite": (),
-}
 PRESETS = {"META_TRAIN": presets.META_TRAIN, "PRETRAIN": presets.PRETRAIN, "FINETUNE": presets.FINETUNE}
 
 CALL = re.compile(r"experiments/(\w+)\.py((?:\s+--\w+(?:=[^\s;|&]*)?)*)")
@@ -35,7 +23,7 @@ def flags_of(launch, program: str) -> tuple[dict[str, tuple[str, ...]], set[str]
     flags = {field.name: field.metadata["choices"] for field in fields}
     if preset:
         flags["preset"] = tuple(PRESETS[preset])
-    return PENDING | flags, {field.name for field in fields if field.default is dataclasses.MISSING}
+    return flags, {field.name for field in fields if field.default is dataclasses.MISSING}
 
 
 def wrong(launch, command: str) -> list[str]:
@@ -86,7 +74,7 @@ def test_flags_exist_and_take_such_values(launch, joined):
 
 def test_names_with_an_underscore_are_flags_of_ours(launch):
     """The schedulers' flags have none, so these are ours wherever they stand, in sentences, too."""
-    known = set(PENDING) | {"preset"}
+    known = {"preset"}
     for name in dir(configurations):
         if dataclasses.is_dataclass(getattr(configurations, name)):
             known |= {field.name for field in dataclasses.fields(getattr(configurations, name))}
