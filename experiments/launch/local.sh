@@ -4,8 +4,8 @@
 #   experiments/launch/local.sh 2 .venv/bin/python experiments/meta_train.py \
 #     --data_dir=data --sources=ravdess,emodb --run_dir=runs/local --tasks_per_episode=8 --devices=1
 #
-# Assumes a port of localhost that is free (PORT). Ctrl-C and SIGTERM stop all processes, with a checkpoint. The exit code is the
-# highest of theirs, as srun's: 75 preempted, 76 a peer was lost, 2 bad input; the same command goes on.
+# Assumes a port of localhost that is free (PORT). Ctrl-C and SIGTERM stop all processes, with a checkpoint. The exit
+# code is the highest of theirs, as srun's: 75 preempted, 76 a peer was lost, 2 bad input; the same command goes on.
 set -uo pipefail
 
 if (($# < 2)) || ! [[ $1 =~ ^[1-9][0-9]*$ ]]; then

@@ -5,14 +5,15 @@
 #
 # Assumes
 #   - gcloud is installed and logged in, with ssh to the slice (tpu-vm ssh asks once and keeps a key), and quota for it:
-#       gcloud compute tpus tpu-vm create "$TPU" --zone="$ZONE" --accelerator-type=v5litepod-8 --version=v2-alpha-tpuv5-lite
+#       gcloud compute tpus tpu-vm create "$TPU" --zone="$ZONE" --accelerator-type=v5litepod-16 \
+#         --version=v2-alpha-tpuv5-lite
 #   - the repository at REPO on every host, with an environment of Python 3.11 or newer (the images' own is older), made
 #     once by:
 #       gcloud compute tpus tpu-vm scp --recurse . "$TPU":metaser_jax --zone="$ZONE" --worker=all
 #       gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker=all --command="cd metaser_jax &&
 #         pip install uv && ~/.local/bin/uv venv --python=3.12 && ~/.local/bin/uv pip install -e '.[tpu]'"
 #   - corpora prepared by experiments/prepare.py at DATA_DIR on every host: its own copy, or a folder that all share;
-#   - RUN_DIR on a file system that all hosts mount (NFS, Filestore): host 0 writes there, and a new slice goes on from it.
+#   - RUN_DIR on a file system that all hosts mount (NFS, Filestore): host 0 writes there; a new slice goes on from it.
 #
 # One process per host, with all its chips: what JAX expects on a TPU. A preempted (spot) slice is gone: make it again
 # and give the same command. It must not run twice at once for one RUN_DIR.
@@ -23,7 +24,7 @@ REPO=${REPO:-metaser_jax}
 DATA_DIR=${DATA_DIR:-metaser_data}
 RUN_DIR=${RUN_DIR:-/mnt/shared/runs/tpu}
 SOURCES=${SOURCES:-ravdess,emodb}
-TASKS=${TASKS:-8} # a multiple of the slice's chips
+TASKS=${TASKS:-16} # a multiple of the slice's chips
 MAX_FAILURES=${MAX_FAILURES:-3}
 PAUSE=${PAUSE:-30} # seconds before a start after another
 
