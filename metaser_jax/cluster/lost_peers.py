@@ -16,12 +16,14 @@ from typing import NoReturn
 import jax
 
 from metaser_jax.cluster import runtime
-from metaser_jax.cluster.preemption import Preempted
+from metaser_jax.cluster.preemption import PREEMPTED, Preempted
 from metaser_jax.errors import InputError
 
 LOST_PEER = 76
 # Seconds between questions, and until an answer of the coordinator is missed.
 _EVERY, _MISSED = 1.0, 3.0
+# Seconds that an error which should be in all processes waits for the others.
+_FOR_OTHERS = 5.0
 
 
 @contextlib.contextmanager
@@ -42,24 +44,24 @@ def guard() -> Iterator[None]:
     watch.start()
     try:
         yield
-        _leave(watch)
-    except (InputError, Preempted):
-        _leave(watch)
+        runtime.all_leave()
+    except (InputError, Preempted) as error:
+        if not runtime.all_leave(_FOR_OTHERS):
+            kind, code = ("error", 2) if isinstance(error, InputError) else ("Preempted", PREEMPTED)
+            _exit(f"{kind}: {error}\nThe other processes did not stop here; they end by losing this one.", code)
+        watch.stop()
+        jax.distributed.shutdown()
         raise
     except KeyboardInterrupt:
         _exit("Interrupted.", 130)
     except Exception as error:
-        text = traceback.format_exc()
-        print(f"Process {runtime.process_id()}: {error}\nAsking which process is lost ...", file=sys.stderr, flush=True)
+        said, text = "".join(traceback.format_exception_only(error)).splitlines()[0], traceback.format_exc()
+        print(f"Process {runtime.process_id()}: {said}\nAsking whether one is lost ...", file=sys.stderr, flush=True)
         watch.wait_for_all()
-        _exit(f"error: no process of the job is lost.\n{text}", 1)
-
-
-def _leave(watch: "_Watch") -> None:
-    # First all are here, then none asks for the others, then the connection closes.
-    runtime.gather("")
-    watch.leaving.set()
-    jax.distributed.shutdown()
+        _exit(f"error: this is no lost process:\n{text}", 1)
+    else:
+        watch.stop()
+        jax.distributed.shutdown()
 
 
 def _exit(message: str, code: int) -> NoReturn:
@@ -73,63 +75,76 @@ class _Watch:
     """Threads that ask which processes live."""
 
     def __init__(self) -> None:
-        self.leaving = threading.Event()
-        self._changed = threading.Condition()
+        self._leaving = threading.Event()
+        self._round = threading.Condition()
         self._begun = self._answered = 0
+        self._last: int | None = None
+        asking = [self._ask_for_all] if runtime.process_id() == 0 else [self._ask_for_all, self._ask_coordinator]
+        self._threads = [threading.Thread(target=ask, name=ask.__name__, daemon=True) for ask in asking]
 
     def start(self) -> None:
-        threading.Thread(target=self._ask_for_all, name="live processes", daemon=True).start()
-        if runtime.process_id() != 0:
-            threading.Thread(target=self._ask_coordinator, name="live coordinator", daemon=True).start()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends the threads, when all processes stop theirs.
+
+        A round waits for all, so all do the same number of rounds. None may be open when the connection closes, or when
+        the interpreter ends: a thread inside XLA at that moment aborts the process.
+        """
+        with self._round:  # no round begins
+            self._last = max(int(begun) for begun in runtime.gather(str(self._begun)))
+        self._leaving.set()
+        for thread in self._threads:
+            thread.join()
 
     def wait_for_all(self) -> None:
         """Returns once every process is known to have lived after this call; else this process ends."""
-        with self._changed:
+        with self._round:
             target = self._begun + 1
-            self._changed.wait_for(lambda: self._answered >= target)
+            self._round.wait_for(lambda: self._answered >= target)
 
     def _ask_for_all(self) -> None:
         everyone = set(range(runtime.num_processes()))
-        while not self.leaving.wait(_EVERY):
-            with self._changed:
+        while True:
+            self._leaving.wait(_EVERY)
+            with self._round:
+                if self._begun == self._last:
+                    return
                 self._begun += 1
-                number = self._begun
             try:
                 lost = sorted(everyone - runtime.live_processes())
             except RuntimeError as error:
-                self._end(f"process 0, the coordinator, is lost ({str(error).splitlines()[0]})")
-                return
+                _end(f"process 0, the coordinator, is lost ({str(error).splitlines()[0]})")
             if lost:
-                self._end(f"process {', '.join(map(str, lost))} of {len(everyone)} is lost: no heartbeat")
-                return
-            with self._changed:
-                self._answered = number
-                self._changed.notify_all()
+                _end(f"process {', '.join(map(str, lost))} of {len(everyone)} is lost: it ended, or its heart stopped")
+            with self._round:
+                self._answered = self._begun
+                self._round.notify_all()
 
     def _ask_coordinator(self) -> None:
-        while not self.leaving.is_set():
-            late = threading.Timer(_MISSED, self._say_late)
+        while not self._leaving.is_set():
+            late = threading.Timer(_MISSED, _say_late)
             late.daemon = True
             try:
                 runtime.hold_coordinator(_EVERY)
                 late.start()
                 runtime.ask_coordinator()
             except RuntimeError as error:
-                self._end(f"process 0, the coordinator, is lost ({str(error).splitlines()[0]})")
-                return
+                _end(f"process 0, the coordinator, is lost ({str(error).splitlines()[0]})")
             finally:
                 late.cancel()
 
-    def _say_late(self) -> None:
-        # JAX's own message, when it then misses the heartbeat, does not say whose.
-        if not self.leaving.is_set():
-            text = f"no answer from process 0, the coordinator, for {_MISSED:.0f} s; the job ends if it stays so."
-            print(f"Process {runtime.process_id()}: {text}", file=sys.stderr, flush=True)
 
-    def _end(self, message: str) -> None:
-        if not self.leaving.is_set():
-            _exit(
-                f"error: {message}. Process {runtime.process_id()} ends; the same command goes on from the last "
-                f"checkpoint (exit code {LOST_PEER}).",
-                LOST_PEER,
-            )
+def _say_late() -> None:
+    # JAX's own message, when it then misses the heartbeat, does not say whose.
+    text = f"no answer from process 0, the coordinator, for {_MISSED:.0f} s; the job ends if it stays so."
+    print(f"Process {runtime.process_id()}: {text}", file=sys.stderr, flush=True)
+
+
+def _end(message: str) -> NoReturn:
+    _exit(
+        f"error: {message}. Process {runtime.process_id()} ends; the same command goes on from the last checkpoint "
+        f"(exit code {LOST_PEER}).",
+        LOST_PEER,
+    )

@@ -6,6 +6,7 @@ substitute: gloo gives up if the processes reach their first one more than 30 s 
 """
 
 import itertools
+import time
 
 import jax
 from jax._src import distributed
@@ -17,12 +18,12 @@ _calls = itertools.count()
 
 
 def process_id() -> int:
-    """This process's number, from 0."""
-    return distributed.global_state.process_id if jax.distributed.is_initialized() else 0
+    """This process's number, from 0; also after the job's end."""
+    return distributed.global_state.process_id
 
 
 def num_processes() -> int:
-    """The job's number of processes."""
+    """The number of processes that this one is in a job with."""
     return distributed.global_state.num_processes if jax.distributed.is_initialized() else 1
 
 
@@ -55,6 +56,20 @@ def hold_coordinator(seconds: float) -> None:
     except jax.errors.JaxRuntimeError as error:
         if not str(error).startswith("DEADLINE_EXCEEDED"):
             raise
+
+
+def all_leave(within: float | None = None) -> bool:
+    """Says that this process leaves, and waits for all to say so; returns whether all did, within so many seconds."""
+    client = distributed.global_state.client
+    client.key_value_set(f"metaser_jax/leave/{process_id()}", "")
+    end = None if within is None else time.monotonic() + within
+    for process in range(num_processes()):
+        left = _FOR_EVER_MS if end is None else max(1, int(1000 * (end - time.monotonic())))
+        try:
+            client.blocking_key_value_get(f"metaser_jax/leave/{process}", left)
+        except jax.errors.JaxRuntimeError:
+            return False
+    return True
 
 
 def gather(text: str) -> list[str]:

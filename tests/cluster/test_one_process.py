@@ -1,0 +1,90 @@
+"""One process, which needs no others: nothing waits, and SIGTERM is a flag."""
+
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from metaser_jax import InputError, cluster
+from metaser_jax.config import ClusterConfig
+
+
+def test_start_without_a_cluster_does_nothing():
+    cluster.start(ClusterConfig())
+    assert not jax.distributed.is_initialized()
+    assert cluster.is_primary()
+
+
+def test_start_after_jax_was_used():
+    jax.devices()
+    with pytest.raises(InputError, match="jax has been used in this process already"):
+        cluster.start(ClusterConfig(coordinator_address="localhost:1", num_processes=1, process_id=0))
+
+
+@pytest.mark.parametrize(
+    ("name", "sign"), [("slurm", "SLURM_PROCID"), ("ompi", "OMPI_MCA_orte_hnp_uri"), ("k8s", "KUBERNETES_SERVICE_HOST")]
+)
+def test_a_cluster_that_is_not_there(monkeypatch, name, sign):
+    monkeypatch.delenv(sign, raising=False)
+    with pytest.raises(InputError, match=f"--cluster={name}: this process was not started by it: .*{sign}.* not set"):
+        cluster.start(ClusterConfig(cluster=name))
+
+
+def test_attempt_is_the_action_itself():
+    assert cluster.attempt(lambda: 3) == 3
+    with pytest.raises(OSError, match="disk on fire"):
+        cluster.attempt(_burn)
+
+
+def _burn():
+    raise OSError("disk on fire")
+
+
+def test_one_process_agrees_with_itself():
+    cluster.agree("It", {"a": float("nan")})
+
+
+def test_broadcast_is_the_tree_on_the_host():
+    key = jax.random.key(3)
+    tree = cluster.broadcast({"a": jax.numpy.arange(3), "b": np.float32(-0.0), "key": key, "none": None})
+    assert isinstance(tree["a"], np.ndarray)
+    assert tree["a"].tolist() == [0, 1, 2]
+    assert np.signbit(tree["b"])
+    assert jax.random.key_impl(tree["key"]) == jax.random.key_impl(key)
+    assert (jax.random.key_data(tree["key"]) == jax.random.key_data(key)).all()
+
+
+def test_sigterm_is_a_flag_until_the_exit():
+    before = signal.getsignal(signal.SIGTERM)
+    with cluster.Preemption() as preemption:
+        assert not preemption.reached()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert preemption.reached()
+        assert preemption.reached()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_while_compiling_is_not_lost():
+    def slow(x):
+        os.kill(os.getpid(), signal.SIGTERM)  # while jax traces, in the midst of a compilation
+        return x + 1
+
+    with cluster.Preemption() as preemption:
+        jax.jit(slow)(1)
+        assert preemption.reached()
+
+
+def test_the_handler_is_restored_after_an_error():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyError), cluster.Preemption():
+        raise KeyError
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_guard_of_one_process_lets_errors_through():
+    with cluster.guard():
+        pass
+    with pytest.raises(TypeError), cluster.guard():
+        raise TypeError
