@@ -19,9 +19,9 @@ from metaser_jax.runs.pretrainer import make_state
 from metaser_jax.runs.trainer import make_trainer, no_utterances
 
 pytestmark = pytest.mark.usefixtures("prepared")
-LINE = {
+COSTS = {"epochs_per_second", "host_peak_bytes", "device_peak_bytes"}
+LINE = COSTS | {
     *("stage", "sources", "epoch", "total_epoch", "train_loss", "valid_loss", "best_epoch", "learning_rate"),
-    "epochs_per_second",
 }
 
 
@@ -33,7 +33,7 @@ def last_state(config):
 def metrics(config):
     lines = [json.loads(line) for line in (Path(config.run_dir) / "metrics.jsonl").read_text().splitlines()]
     assert all(line.keys() == LINE for line in lines)
-    return [{k: v for k, v in line.items() if k != "epochs_per_second"} for line in lines]
+    return [{k: v for k, v in line.items() if k not in COSTS} for line in lines]
 
 
 class Killed(Exception):
