@@ -3,7 +3,7 @@
 python experiments/meta_train.py --data_dir=data --sources=ravdess,emodb --run_dir=runs/meta --preset=recommended
 """
 
-from metaser_jax import cli
+from metaser_jax import cli, cluster
 from metaser_jax.config import MetaTrainConfig
 from metaser_jax.presets import META_TRAIN
 from metaser_jax.runs.meta_train import meta_train
@@ -14,7 +14,8 @@ cli.define(MetaTrainConfig, META_TRAIN)
 def main() -> None:
     config = cli.config(MetaTrainConfig, META_TRAIN)
     folder = meta_train(config)
-    print(f"Next: python experiments/finetune.py --data_dir={config.data_dir} --init={folder} --target=... --out=...")
+    if cluster.is_primary():
+        print(f"Next: python experiments/finetune.py --data_dir={config.data_dir} --init={folder} --target=... --out=...")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 python experiments/pretrain.py --method=multiser --data_dir=data --sources=ravdess,emodb --run_dir=runs/multiser
 """
 
-from metaser_jax import cli
+from metaser_jax import cli, cluster
 from metaser_jax.config import PretrainConfig
 from metaser_jax.presets import PRETRAIN
 from metaser_jax.runs.pretrain import pretrain
@@ -14,7 +14,8 @@ cli.define(PretrainConfig, PRETRAIN)
 def main() -> None:
     config = cli.config(PretrainConfig, PRETRAIN)
     folder = pretrain(config)
-    print(f"Next: python experiments/finetune.py --data_dir={config.data_dir} --init={folder} --target=... --out=...")
+    if cluster.is_primary():
+        print(f"Next: python experiments/finetune.py --data_dir={config.data_dir} --init={folder} --target=... --out=...")
 
 
 if __name__ == "__main__":

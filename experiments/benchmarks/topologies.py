@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 
 from metaser_jax import cli
-from metaser_jax.config import MetaTrainConfig
+from metaser_jax.config import HOW, MetaTrainConfig
 from metaser_jax.errors import InputError
 from metaser_jax.presets import META_TRAIN
 
@@ -42,7 +42,7 @@ class Topology(NamedTuple):
         return f"{self.processes} x {self.devices}"
 
 
-TOPOLOGIES = [Topology(*shape) for shape in ((1, 1), (1, 2), (2, 1), (1, 4), (4, 1), (2, 2), (1, 8), (2, 4), (4, 2))]
+TOPOLOGIES = [Topology(*shape) for shape in ((1, 1), (1, 2), (2, 1), (1, 4), (4, 1), (1, 8), (2, 4))]
 
 
 def run_job(program: list[str], topology: Topology) -> None:
@@ -76,7 +76,7 @@ def work(config: MetaTrainConfig, out: Path) -> None:
     from metaser_jax.runs.trainer import make_trainer
 
     cluster.start(config)
-    with jax.enable_x64(config.dtype == "float64"):
+    with cluster.guard(), jax.enable_x64(config.dtype == "float64"):
         ready = meta_train.load_sources(config)
         trainer = make_trainer(config, training_utterances(ready))
         mesh = parallel.task_mesh(config.tasks_per_episode, config.devices)
@@ -100,13 +100,12 @@ def parameters(run_dir: Path) -> dict[str, np.ndarray]:
     import jax
 
     from metaser_jax.checkpoints import Checkpoints
-    from metaser_jax.config import MetaTrainConfig
     from metaser_jax.runs.trainer import make_trainer, no_utterances
 
     saved = json.loads((run_dir / "config.json").read_text())
     names = {field.name for field in dataclasses.fields(MetaTrainConfig)} & saved.keys()
-    values = {n: tuple(saved[n]) if isinstance(saved[n], list) else saved[n] for n in names - {"devices"}}
-    config = MetaTrainConfig(**values | {"coordinator_address": "", "num_processes": 0, "process_id": -1})
+    values = {n: tuple(saved[n]) if isinstance(saved[n], list) else saved[n] for n in names - set(HOW)}
+    config = MetaTrainConfig(**values)
     with jax.enable_x64(config.dtype == "float64"), Checkpoints(run_dir, read_only=True) as checkpoints:
         like = jax.eval_shape(lambda: make_trainer(config, no_utterances(config)).state)
         leaves = jax.tree.leaves(checkpoints.restore(config.episodes, like).meta_params)
