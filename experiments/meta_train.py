@@ -15,7 +15,8 @@ def main() -> None:
     config = cli.config(MetaTrainConfig, META_TRAIN)
     folder = meta_train(config)
     if cluster.is_primary():
-        print(f"Next: python experiments/finetune.py --data_dir={config.data_dir} --init={folder} --target=... --out=...")
+        flags = f"--data_dir={config.data_dir} --init={folder} --target=... --out=..."
+        print(f"Next: python experiments/finetune.py {flags}")
 
 
 if __name__ == "__main__":

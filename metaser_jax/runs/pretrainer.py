@@ -110,7 +110,7 @@ def _compiled(config: PretrainConfig, data: tuple[Bank, Whole], mesh: Mesh, augm
         return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=everywhere), tree)
 
     loss_fn = cross_entropy(make_model(config).apply)
-    learner = parallel.shard_over_devices(supervised(loss_fn, execution=_execution(config)), mesh.size)
+    learner = parallel.shard_over_devices(supervised(loss_fn, execution=_execution(config)), mesh)
     optimizer = _optimizer(config)
 
     def epochs(key, state, n, sources, number, limits, data):
@@ -125,7 +125,7 @@ def _compiled(config: PretrainConfig, data: tuple[Bank, Whole], mesh: Mesh, augm
                 part = jax.tree.map(lambda a: a[0], parts)
                 return mesh.size * validation_loss(loss_fn, params, part, sources, number), ()
 
-            return parallel.mean_over_devices(of_parts, mesh.size)(valid, params, sources, number)[0]
+            return parallel.mean_over_devices(of_parts, mesh)(valid, params, sources, number)[0]
 
         state, info = run_epochs(learner, optimizer, minibatch, validate, key, state, n, **limits, augment=augment)
         return state, info, jnp.float32(rate(config)(state.epoch * limits["steps"] - 1))
