@@ -16,7 +16,7 @@ from typing import NoReturn
 import jax
 
 from metaser_jax.cluster import runtime
-from metaser_jax.cluster.preemption import PREEMPTED, Preempted
+from metaser_jax.cluster.preemption import PREEMPTED, Preempted, no_more_preemption
 from metaser_jax.errors import InputError
 
 LOST_PEER = 76
@@ -49,8 +49,7 @@ def guard() -> Iterator[None]:
         if not runtime.all_leave(_FOR_OTHERS):
             kind, code = ("error", 2) if isinstance(error, InputError) else ("Preempted", PREEMPTED)
             _exit(f"{kind}: {error}\nThe other processes did not stop here; they end by losing this one.", code)
-        watch.stop()
-        jax.distributed.shutdown()
+        _leave(watch)
         raise
     except KeyboardInterrupt:
         _exit("Interrupted.", 130)
@@ -60,6 +59,12 @@ def guard() -> Iterator[None]:
         watch.wait_for_all()
         _exit(f"error: this is no lost process:\n{text}", 1)
     else:
+        _leave(watch)
+
+
+def _leave(watch: "_Watch") -> None:
+    """Closes the connection; all processes do, at the same time."""
+    with no_more_preemption():
         watch.stop()
         jax.distributed.shutdown()
 

@@ -113,7 +113,7 @@ def test_sigterm_to_one_process_stops_all_at_the_same_step(jobs):
     assert all("Preempted: the checkpoint is written" in error for error in job.errors)
 
 
-def test_a_job_ends(jobs):
+def test_a_job_ends_also_with_a_sigterm_at_that_moment(jobs):
     assert jobs["ends"].codes == [0, 0], jobs["ends"].errors
 
 
