@@ -45,6 +45,14 @@ def begin_job(scene: str, out: Path) -> list[subprocess.Popen]:
     return [begin(*common, f"--process_id={p}") for p in range(2)]
 
 
+def _error_of(process: subprocess.Popen) -> str:
+    try:
+        return process.communicate(timeout=60)[1]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return f"it hung: {process.communicate()[1]}"
+
+
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory) -> dict[str, Job]:
     """All of them at once: they mostly wait."""
@@ -54,7 +62,7 @@ def jobs(tmp_path_factory) -> dict[str, Job]:
         begun[scene] = (out, begin_job(scene, out))
     ended = {}
     for scene, (out, processes) in begun.items():
-        errors = [process.communicate(timeout=120)[1] for process in processes]
+        errors = [_error_of(process) for process in processes]
         ended[scene] = Job(out, [process.returncode for process in processes], errors)
     return ended
 
@@ -155,11 +163,11 @@ def test_processes_that_find_no_job_say_so(tmp_path):
     auto = begin(*common, "--cluster=auto")
     unreachable = ("--coordinator_address=localhost:1", "--num_processes=2", "--start_timeout=1")
     lonely = begin(*common, *unreachable, "--process_id=1")
-    error = auto.communicate(timeout=60)[1]
+    error = _error_of(auto)
     assert auto.returncode == 2
     assert "error: --cluster=auto: could not join" in error
     assert "Looked for: ompi (OMPI_MCA_orte_hnp_uri); slurm (SLURM_JOB_ID" in error
     assert "--coordinator_address=HOST:PORT --num_processes=N --process_id=I" in error
-    error = lonely.communicate(timeout=60)[1]
+    error = _error_of(lonely)
     assert lonely.returncode == 2
     assert "process 1 of 2 could not join within --start_timeout=1 s" in error
