@@ -60,7 +60,7 @@ def agree(what: str, value: Mapping[str, Any]) -> None:
     differ = [key for key in sorted(set().union(*values)) if len({_shown(v, key) for v in values}) > 1]
     if differ:
         rows = [f"{key}: " + ", ".join(f"process {p} {_shown(v, key)}" for p, v in enumerate(values)) for key in differ]
-        raise InputError(f"{what} differs between the processes of this job; make it the same. {'; '.join(rows)}.")
+        raise InputError(f"{what}: not the same in all processes of this job; make it so. {'; '.join(rows)}.")
 
 
 def _shown(value: Mapping[str, Any], key: str) -> str:

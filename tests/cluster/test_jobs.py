@@ -87,7 +87,7 @@ def test_what_fails_in_one_process_is_an_error_in_all(seen):
 def test_what_differs_is_named(seen):
     assert [s["agree"] for s in seen] == ["", ""]
     for s in seen:
-        assert s["differ"].startswith("The plan differs between the processes of this job")
+        assert s["differ"].startswith("The plan: not the same in all processes of this job")
         assert 'b: process 0 0, process 1 1; c: process 0 has none, process 1 "x".' in s["differ"]
         assert "a:" not in s["differ"]
 
