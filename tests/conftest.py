@@ -7,9 +7,9 @@ from pathlib import Path
 import jax
 import pytest
 
-# Set before jax's first use. Most of the suite's time is compilation, and what is compiled here computes little: code as
-# it comes, without optimisation. Where rounding or the compiler itself is looked at, textbook.optimised compiles as for
-# users; XLA_FLAGS= in the environment does so for all tests.
+# Most of the suite's time is compilation, and what is compiled here computes little: code as it comes, without
+# optimisation. Where rounding or the compiler itself is looked at, textbook.optimised compiles as for users; XLA_FLAGS=
+# in the environment does so for all tests.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
