@@ -1,0 +1,293 @@
+"""Kills a training program again and again, at random moments and inside checkpoint writes, until nothing differs.
+
+python tests/kills/driver.py --kills=50 --seed=0 --out=DIR
+
+A run is started, killed, started again by the same command, and so on until it ends; it must then be the run that
+nobody has killed: the same parameters, optimizer and metrics, to the bit. Runs follow one another until there were
+enough kills.
+"""
+
+import argparse
+import dataclasses
+import math
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from absl import logging
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from tiny_job import Job
+
+PREEMPTED = 75
+"""Exit code of a run that SIGTERM has stopped, and that the same command goes on with."""
+
+REFERENCE = "undisturbed"
+_POLL = 0.002
+_LIFE = 120.0  # seconds after which a life that nothing has ended is an error
+_PATIENCE = 3  # lives without a new checkpoint, before one is left alone until it has written one
+
+
+class Failed(Exception):
+    """The program did what it must not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Kill:
+    """When and how a life is ended.
+
+    Attributes:
+      aim: life, so many seconds after its start; write, so many seconds after a checkpoint's writing began.
+      passed: with the aim write, writes of that life that are left alone before.
+    """
+
+    aim: str
+    signal: signal.Signals
+    delay: float
+    passed: int = 0
+
+    def __str__(self) -> str:
+        after = f" {self.passed + 1}" if self.aim == "write" else ""
+        return f"{self.aim}{after} +{1000 * self.delay:.0f} ms"
+
+
+@dataclasses.dataclass(frozen=True)
+class Life:
+    """How a life ended.
+
+    Attributes:
+      kill: None if it ended by itself.
+      episode: the last of metrics.jsonl then.
+      checkpoint: the newest one that is complete, 0 for none.
+      writing: whether a checkpoint was half written.
+    """
+
+    kill: Kill | None
+    code: int
+    seconds: float
+    episode: int
+    checkpoint: int
+    writing: bool
+
+
+def random_kills(seed: int, life: float, write: float) -> Iterator[Kill]:
+    """Kills of both kinds and signals, without end.
+
+    Args:
+      seed: another one makes others.
+      life: seconds that an undisturbed run takes.
+      write: seconds that the writing of a checkpoint takes at most.
+    """
+    rng = random.Random(seed)
+    while True:
+        how = rng.choice((signal.SIGKILL, signal.SIGTERM))
+        if rng.random() < 0.5:
+            yield Kill("life", how, rng.uniform(0, life))
+        else:
+            yield Kill("write", how, rng.uniform(0, write), rng.randrange(6))
+
+
+class Watch:
+    """Looks at a run's checkpoints folder; of what a life before has left it says nothing."""
+
+    def __init__(self, job: Job, name: str):
+        self._job, self._name = job, name
+        self._now = set(job.unfinished(name))
+        self.begun: list[float] = []  # when each write was first seen
+        self.seconds: list[float] = []  # of each write that is over
+        self._since: dict[Path, float] = {}
+
+    def look(self) -> None:
+        """To be called often."""
+        now, at = set(self._job.unfinished(self._name)), time.monotonic()
+        for path in now - self._now:
+            self.begun.append(at)
+            self._since[path] = at
+        self.seconds += [at - self._since.pop(path) for path in self._now - now if path in self._since]
+        self._now = now
+
+    @property
+    def writing(self) -> bool:
+        """Whether a checkpoint is being written."""
+        return bool(self._since)
+
+
+def live(job: Job, name: str, kill: Kill | None) -> tuple[Life, Watch]:
+    """One life of a run.
+
+    Raises:
+      Failed: an exit code that is not its end's, checkpoints that have vanished, or no end at all.
+    """
+    newest, start = _newest(job, name), time.monotonic()
+    watch = Watch(job, name)
+    process = job.start(name)
+    try:
+        sent, writing = False, False
+        while process.poll() is None:
+            watch.look()
+            at = time.monotonic()
+            if at > start + _LIFE:
+                raise _failed(job, name, f"still runs after {_LIFE:.0f} s, with {kill}")
+            if kill and not sent and at >= _moment(kill, start, watch):
+                trained, writing, sent = bool(watch.begun), watch.writing, True
+                process.send_signal(kill.signal)
+            time.sleep(_POLL)
+    finally:
+        process.kill()
+        code = process.wait()
+    if sent and code == -signal.SIGKILL:
+        writing = bool(job.unfinished(name))
+    lines = job.lines(name)
+    episode = lines[-1]["episode"] if lines else 0
+    life = Life(kill if sent else None, code, time.monotonic() - start, episode, _newest(job, name), writing)
+    allowed = {0}
+    if sent:  # it may have ended just then
+        allowed |= {-kill.signal} if kill.signal == signal.SIGKILL else {PREEMPTED}
+        # While it starts, and when all is done, there is nothing to write.
+        if kill.signal == signal.SIGTERM and (not trained or life.checkpoint == job.episodes):
+            allowed.add(-kill.signal)
+    if code not in allowed:
+        raise _failed(job, name, f"exit code {code} after {kill}, expected one of {sorted(allowed)}")
+    if life.checkpoint < newest:
+        raise _failed(job, name, f"the checkpoint of episode {newest} has vanished")
+    if code == 0 and life.checkpoint != job.episodes:
+        raise _failed(job, name, f"exit code 0 at episode {life.checkpoint} of {job.episodes}")
+    return life, watch
+
+
+def _moment(kill: Kill, start: float, watch: Watch) -> float:
+    if kill.aim == "life":
+        return start + kill.delay
+    return watch.begun[kill.passed] + kill.delay if len(watch.begun) > kill.passed else math.inf
+
+
+def _newest(job: Job, name: str) -> int:
+    return max(job.checkpoints(name), default=0)
+
+
+def _failed(job: Job, name: str, what: str) -> Failed:
+    return Failed(f"{job.run_dir(name)}: {what}. It said last:\n{job.said(name)[-3000:]}")
+
+
+def undisturbed(job: Job) -> tuple[float, float]:
+    """Runs what all are compared with, and once more, from programs that are compiled.
+
+    Returns:
+      Seconds of a run, and of its slowest checkpoint write.
+
+    Raises:
+      Failed: the two differ.
+    """
+    live(job, REFERENCE, None)
+    life, watch = live(job, "again", None)
+    _same(job, "again")
+    return life.seconds, max(watch.seconds, default=0.1)
+
+
+def disturbed(
+    job: Job, next_kill: Callable[[list[Life]], Kill | None], report: Callable[[str], None] = print
+) -> list[Life]:
+    """Runs with kills, one run after the other, until there are no more; the last run then goes on to its end.
+
+    Args:
+      next_kill: how the next life ends, given those that were killed before; a run may end before its moment comes.
+      report: prints a line of the table.
+
+    Returns:
+      Every life that was killed.
+
+    Raises:
+      Failed: as live; a run that comes no further; a run that ends otherwise than the undisturbed one.
+    """
+    lives: list[Life] = []
+    runs, newest, stalled = 0, 0, 0
+    report(HEADER)
+    while True:
+        name, kill = f"killed_{runs}", next_kill(lives)
+        if kill and stalled >= _PATIENCE:  # its chance: the first write is over when the second begins
+            kill = dataclasses.replace(kill, aim="write", passed=1)
+        life, _ = live(job, name, kill)
+        if life.kill:
+            lives.append(life)
+        report(row(len(lives), name, life))
+        if life.code == 0:
+            _same(job, name)
+            if kill is None:
+                return lives
+            runs, newest, stalled = runs + 1, 0, 0
+        elif life.checkpoint > newest:
+            newest, stalled = life.checkpoint, 0
+        elif stalled >= _PATIENCE:
+            raise _failed(job, name, f"no checkpoint after that of episode {newest} in {stalled + 1} lives")
+        else:
+            stalled += 1
+
+
+def _same(job: Job, name: str) -> None:
+    if differences := job.differences(name, REFERENCE):
+        raise Failed(f"{job.run_dir(name)} ended otherwise than {REFERENCE}:\n" + "\n".join(differences))
+
+
+HEADER = "kill  run        signal   moment             episode  kept writing exit      s"
+
+
+def row(number: int, name: str, life: Life) -> str:
+    """A line of the table."""
+    kill = life.kill
+    which, how, moment = (number, kill.signal.name, str(kill)) if kill else ("-", "-", "ended by itself")
+    writing = "yes" if life.writing else "-"
+    return (
+        f"{which:>4}  {name:10} {how:8} {moment:18} {life.episode:7} {life.checkpoint:5} {writing:7} "
+        f"{life.code:4} {life.seconds:6.1f}"
+    )
+
+
+def summary(lives: list[Life]) -> str:
+    """What was hit."""
+
+    def count(of: signal.Signals, **values: object) -> int:
+        return sum(
+            life.kill.signal == of and all(getattr(life, key) == value for key, value in values.items())
+            for life in lives
+        )
+
+    kill, term = signal.SIGKILL, signal.SIGTERM
+    return (
+        f"{len(lives)} kills: {count(kill)} SIGKILL ({count(kill, writing=True)} inside a checkpoint write), "
+        f"{count(term)} SIGTERM ({count(term, writing=True)} inside a checkpoint write; "
+        f"{count(term, code=PREEMPTED)} exited with {PREEMPTED}, {count(term, code=-term)} ended while starting, "
+        f"{count(term, code=0)} had just finished). Every run ended as the undisturbed one: parameters, optimizer and "
+        "metrics, to the bit."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50, help="how many")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and signals")
+    parser.add_argument("--episodes", type=int, default=60, help="of a run")
+    parser.add_argument("--out", type=Path, required=True, help="a folder that is not there yet")
+    options = parser.parse_args()
+    logging.set_verbosity(logging.ERROR)  # orbax logs every checkpoint that is compared
+    options.out.mkdir(parents=True)
+    job = Job(options.out.resolve(), options.episodes)
+    job.prepare()
+    life, write = undisturbed(job)
+    print(f"Undisturbed: {life:.1f} s, a checkpoint is written in {1000 * write:.0f} ms at most.", flush=True)
+    kills = random_kills(options.seed, life, write)
+    lives = disturbed(
+        job,
+        lambda lives: next(kills) if len(lives) < options.kills else None,
+        lambda line: print(line, flush=True),
+    )
+    print(summary(lives))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failed as error:
+        sys.exit(f"error: {error}")
