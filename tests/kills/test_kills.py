@@ -1,7 +1,9 @@
 """Kills, a full disk and a damaged checkpoint: the same command goes on, and ends as if nothing had been."""
 
+import itertools
 import shutil
 import signal
+import subprocess
 import sys
 
 import driver
@@ -112,8 +114,38 @@ def test_the_driver_sees_what_differs(job):
     assert "meta_params" in found
 
 
-def test_an_exit_code_that_is_none_of_a_kill_is_an_error(job):
-    (job.run_dir("claimed")).mkdir()
-    (job.run_dir("claimed") / "file").touch()
-    with pytest.raises(Failed, match=r"exit code 2 after None, expected one of (.|\n)*is not empty and holds no run"):
-        driver.live(job, "claimed", None)
+class Other(Job):
+    """A job whose program is another one."""
+
+    def start(self, name):
+        return subprocess.Popen([sys.executable, "-c", self.program])
+
+
+@pytest.mark.parametrize(
+    ("program", "limit", "says"),
+    [
+        ("raise SystemExit(3)", 60.0, "exit code 3 after .*, expected one of"),
+        ("pass", 60.0, "exit code 0 at episode 0 of 16"),
+        ("import time; time.sleep(60)", 1.0, r"still runs after 1 s, with write 2 \+0 ms"),
+    ],
+)
+def test_a_program_that_comes_no_further_is_an_error(program, limit, says, tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "_LIFE", limit)
+    monkeypatch.setattr(Other, "program", program, raising=False)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "killed_0.log").write_text("its last words")
+    report, delay = [], 0.0 if limit < 60 else limit
+    with pytest.raises(Failed, match=rf"{says}(.|\n)*its last words"):
+        driver.disturbed(Other(tmp_path), lambda lives: Kill("life", signal.SIGKILL, delay), report.append)
+    assert len(report) == (4 if limit < 60 else 1), "three lives, of which none comes further, and then time for one"
+
+
+def test_random_kills():
+    """Both aims and signals, and the same with a seed."""
+    kills, again, others = (
+        [str(kill) + kill.signal.name for kill in itertools.islice(driver.random_kills(seed, 9.0, 0.1), 40)]
+        for seed in (0, 0, 1)
+    )
+    assert kills == again != others
+    for what in ("life", "write", "SIGKILL", "SIGTERM"):
+        assert 5 < sum(what in kill for kill in kills) < 35
