@@ -71,7 +71,8 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
         latest, state = run.restore(trainer.state)
         if latest is not None:
             run.log(f"Going on from the checkpoint at episode {latest} of {config.episodes}.")
-        program = _compile(config, trainer, state, run)
+        # Attempted, for the first step waits 30 s for all processes, and one may compile longer than another.
+        program = cluster.attempt(lambda: _compile(config, trainer, state, run))
         _loop(config, program, run)
         run.log(f"Finished: {config.episodes} episodes, best validation at episode {run.best()}. Run: {run.folder}")
     return run.folder

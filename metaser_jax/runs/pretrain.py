@@ -47,7 +47,7 @@ def pretrain(config: PretrainConfig, log: Callable[[str], None] = print, *, augm
         train, valid = (
             bank.build([r.corpus.take(rows) for r, rows in zip(run.ready, part, strict=True)]) for part in parts
         )
-        program = compile_program(config, train, valid, run.log, augment)
+        program = cluster.attempt(lambda: compile_program(config, train, valid, run.log, augment))
         state = _loop(config, parallel.replicate(state, mesh), program, run)
         run.log(f"Finished: {_said(config, state)}. Run: {run.folder}")
     return run.folder

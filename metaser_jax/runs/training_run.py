@@ -106,6 +106,8 @@ class TrainingRun:
         stop = not last and self._preemption.reached()
 
         def write() -> None:
+            if self._checkpoints is None:
+                return
             self._monitor.write(line)
             if due or stop or last:
                 self._monitor.sync()
@@ -113,8 +115,7 @@ class TrainingRun:
             if stop:
                 self._checkpoints.wait()
 
-        if self._checkpoints is not None:
-            write()
+        cluster.attempt(write)
         if stop:
             self._end_preempted(done)
 
@@ -158,9 +159,9 @@ def training_run(
       InputError: of `load`, a run_dir of another configuration, processes that were given different ones.
     """
     cluster.start(config)
-    parallel.one_device_per_core()
     double = getattr(config, "dtype", "float32") == "float64"
     with cluster.guard(), cluster.Preemption() as preemption, jax.enable_x64(double):
+        parallel.one_device_per_core()
         log = log if cluster.is_primary() else lambda line: None
         ready = cluster.attempt(load)
         run = identity(config, method, ready)
