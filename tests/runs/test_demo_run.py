@@ -4,6 +4,7 @@ import pytest
 
 from metaser_jax import demo_voices, presets
 from metaser_jax.config import DemoConfig
+from metaser_jax.datasets import extraction
 from metaser_jax.report import read_results
 from metaser_jax.runs import demo
 
@@ -17,6 +18,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
     real = demo_voices.synthesise
     monkeypatch.setattr(demo_voices, "synthesise", lambda folder: real(folder, **small))
     monkeypatch.setattr(demo_voices, "SOURCES", ("english",))
+    monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 1000)  # to start processes takes longer than the rest
     for preset, changes in ((presets.DEMO_META_TRAIN, TRAIN), (presets.DEMO_FINETUNE, TUNE)):
         for name, value in changes.items():
             monkeypatch.setitem(preset, name, value)
