@@ -27,7 +27,7 @@ PREEMPTED = 75
 
 REFERENCE = "undisturbed"
 _POLL = 0.002
-_LIFE = 120.0  # seconds after which a life that nothing has ended is an error
+_LIFE = 300.0  # seconds after which a life that nothing has ended is an error
 _PATIENCE = 3  # lives without a new checkpoint, before one is left alone until it has written one
 
 
@@ -139,7 +139,8 @@ def live(job: Job, name: str, kill: Kill | None) -> tuple[Life, Watch]:
         process.kill()
         code = process.wait()
     if sent and code == -signal.SIGKILL:
-        writing = bool(job.unfinished(name))
+        watch.look()
+        writing = watch.writing
     lines = job.lines(name)
     episode = lines[-1]["episode"] if lines else 0
     life = Life(kill if sent else None, code, time.monotonic() - start, episode, _newest(job, name), writing)
@@ -258,9 +259,9 @@ def summary(lives: list[Life]) -> str:
     return (
         f"{len(lives)} kills: {count(kill)} SIGKILL ({count(kill, writing=True)} inside a checkpoint write), "
         f"{count(term)} SIGTERM ({count(term, writing=True)} inside a checkpoint write; "
-        f"{count(term, code=PREEMPTED)} exited with {PREEMPTED}, {count(term, code=-term)} ended while starting, "
-        f"{count(term, code=0)} had just finished). Every run ended as the undisturbed one: parameters, optimizer and "
-        "metrics, to the bit."
+        f"{count(term, code=PREEMPTED)} exited with {PREEMPTED}, {count(term, code=-term)} had nothing to write, "
+        f"{count(term, code=0)} finished just then). Every run ended as the undisturbed one: parameters, optimizer "
+        "and metrics, to the bit."
     )
 
 
