@@ -110,7 +110,8 @@ def run(main: Callable[[], int | None]) -> None:
 
     def guarded(argv: list[str]) -> int | None:
         if not FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.ERROR)  # orbax logs every step; --verbosity=0 shows it
+            # orbax logs every step, and with a traceback every error that it raises too; --verbosity=0 shows it.
+            logging.set_verbosity(logging.FATAL)
         try:
             if argv[1:]:
                 raise InputError(f"Unexpected arguments {argv[1:]}: every option is a flag, --name=value.")

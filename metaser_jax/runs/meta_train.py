@@ -63,12 +63,11 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
     """
     method = "metaser" if config.algorithm == "maml" else config.algorithm
     with training_run(config, method, lambda: load_sources(config), step="episode", log=log) as run:
-        latest = run.latest()
+        trainer = make_trainer(config, training_utterances(run.ready))
+        latest, state = run.restore(trainer.state)
         if latest == config.episodes:
             run.log(f"{run.folder} has all its {latest} episodes already.")
             return run.folder
-        trainer = make_trainer(config, training_utterances(run.ready))
-        latest, state = run.restore(trainer.state)
         if latest is not None:
             run.log(f"Going on from the checkpoint at episode {latest} of {config.episodes}.")
         # Attempted, for the first step waits 30 s for all processes, and one may compile longer than another.

@@ -46,13 +46,9 @@ class TrainingRun:
         self._config, self._checkpoints, self._preemption = config, checkpoints, preemption
         self._monitor: Monitor | None = None
 
-    def latest(self) -> int | None:
-        """Step of the newest checkpoint, None if there is none."""
-        return self._of_process_0(lambda checkpoints: checkpoints.latest())
-
     def best(self) -> int:
         """Step of the checkpoint with the lowest validation loss; raises InputError if there is none."""
-        return self._of_process_0(lambda checkpoints: checkpoints.best())
+        return int(cluster.broadcast(cluster.attempt(lambda: self._checkpoints.best() if self._checkpoints else 0)))
 
     def restore(self, initial: Any) -> tuple[int | None, Any]:
         """Where to go on from: the newest whole checkpoint, or the beginning.
@@ -128,11 +124,6 @@ class TrainingRun:
         raise cluster.Preempted(
             f"Stopped by SIGTERM at {self.step} {done}; the checkpoint is in {self.folder}. The same command goes on."
         )
-
-    def _of_process_0(self, question: Callable[[Checkpoints], int | None]) -> int | None:
-        found = cluster.attempt(lambda: question(self._checkpoints) if self._checkpoints else None)
-        step = int(cluster.broadcast(-1 if found is None else found))
-        return None if step < 0 else step
 
 
 @contextlib.contextmanager

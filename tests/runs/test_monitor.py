@@ -158,10 +158,17 @@ def test_a_trace_ends_with_a_failed_interval(tmp_path):
 
 @pytest.fixture
 def largest_file():
-    """Sets the size in bytes at which this process cannot write on in a file, as if the disk were full."""
+    """Sets the size in bytes at which this process cannot write on in a file, as if the disk were full; () ends that.
+
+    To be ended within the test: pytest may write what it prints into a file.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    def limit(size=soft):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+    yield limit
+    limit()
 
 
 def test_full_disk(tmp_path, largest_file):
@@ -173,6 +180,7 @@ def test_full_disk(tmp_path, largest_file):
 
     with pytest.raises(InputError, match=r"metrics.jsonl cannot be written: .*\. The last checkpoint is intact: free"):
         fill()
+    largest_file()
     (kept,) = (tmp_path / "metrics.jsonl").read_text().splitlines()  # and no part of another
     assert json.loads(kept)["episode"] == 10
 
@@ -189,6 +197,7 @@ def test_full_disk_under_tensorboard(tmp_path, largest_file, when):
 
     with pytest.raises(InputError, match=r"tensorboard cannot be written: .*The last checkpoint is intact"):
         fill()
+    largest_file()
     assert [found["episode"] for found in lines(tmp_path)] == [10, 20]
 
 
@@ -210,6 +219,7 @@ def test_a_failure_to_close_does_not_hide_what_ended_the_run(tmp_path, largest_f
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
+    largest_file()
 
 
 def test_peaks(monkeypatch):
