@@ -49,7 +49,9 @@ def define(config_class: type, presets: Presets | None = None) -> None:
 def _define_one(name: str, hint: Any, default: Any, text: str, metadata: Mapping[str, Any]) -> None:
     if isinstance(hint, types.UnionType):  # X | None
         (hint,) = (h for h in typing.get_args(hint) if h is not type(None))
-    if typing.get_origin(hint) is tuple:
+    if metadata["repeated"]:
+        flags.DEFINE_multi_string(name, list(default), text)
+    elif typing.get_origin(hint) is tuple:
         flags.DEFINE_list(name, None if default is None else [str(v) for v in default], text)
     elif metadata["choices"]:
         flags.DEFINE_enum(name, default, metadata["choices"], text)

@@ -65,12 +65,18 @@ def over_runs(function: Callable[..., Any], plan: Plan) -> Callable[..., Any]:
       (runs, *shared) -> results, whose arrays have one more axis: [devices * per_device, ...]. To be jitted.
     """
 
+    return parallel.divide_over_devices(on_one_device(function, plan.at_once), plan.devices)
+
+
+def on_one_device(function: Callable[..., Any], at_once: int) -> Callable[..., Any]:
+    """A function of one run as a function of a device's, [run, ...], of which so many are computed at once."""
+
     def of_device(runs: Any, *shared: Any) -> Any:
         # jax.lax.map's batch_size of 1 would be a vmap over one, whose loops run all their branches.
-        options = {"batch_size": plan.at_once} if plan.at_once > 1 else {}
+        options = {"batch_size": at_once} if at_once > 1 else {}
         return jax.lax.map(lambda run: function(run, *shared), runs, **options)
 
-    return parallel.divide_over_devices(of_device, plan.devices)
+    return of_device
 
 
 def deal(load: Sequence[float], plan: Plan) -> np.ndarray:

@@ -20,6 +20,8 @@ from metaser_jax.processes import cores
 from metaser_jax.types import Episode
 
 AXIS = "task"
+# Of a mesh of run_mesh, the other one.
+RUNS = "run"
 
 
 def one_device_per_core(devices: int = 0) -> int:
@@ -178,6 +180,46 @@ def task_mesh(tasks: int, devices: int = 0) -> Mesh:
     if tasks % mesh.size:
         raise InputError(_indivisible(tasks, mesh.size, devices if alone else 0, min(have)))
     return mesh
+
+
+def run_mesh(runs: int, tasks: int, devices: int = 0) -> Mesh:
+    """The devices that share some runs and, where they are more than the runs, each run's tasks.
+
+    Args:
+      runs: how many.
+      tasks: of an episode of each.
+      devices: how many, of this process; 0 takes all.
+
+    Returns:
+      Mesh with the axes RUNS, at most as long as there are runs, and AXIS, which divides the tasks.
+
+    Raises:
+      InputError: more devices than there are.
+    """
+    local = jax.local_devices()
+    if devices > len(local):
+        raise InputError(f"devices: got {devices}, expected at most the {len(local)} that there are.")
+    share = min(devices or len(local), runs)
+    of_run = max(d for d in range(1, (devices or len(local)) // share + 1) if tasks % d == 0)
+    kinds = (jax.sharding.AxisType.Auto,) * 2
+    return jax.make_mesh((share, of_run), (RUNS, AXIS), axis_types=kinds, devices=local[: share * of_run])
+
+
+def divide_runs(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """A function of some runs, as a function of more of them that devices share.
+
+    Args:
+      function: (runs, *others) -> results, pytrees of arrays, of which runs and results are [run, ...]; called on every
+        device, with AXIS for the devices that share its runs, and the same results on all of those.
+      mesh: of run_mesh; the length of its RUNS divides the number of runs.
+    """
+
+    def divided(runs: Any, *others: Any) -> Any:
+        over, everywhere = PartitionSpec(RUNS), PartitionSpec()
+        specs = {"in_specs": (over, *(everywhere for _ in others)), "out_specs": over}
+        return jax.shard_map(function, mesh=mesh, **specs, check_vma=False)(runs, *others)
+
+    return divided
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

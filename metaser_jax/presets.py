@@ -112,6 +112,12 @@ FINETUNE: dict[str, dict[str, Any]] = {
     },
 }
 
+# A sweep has its own seeds, and adapts by the preset of the same name.
+SWEEP: dict[str, dict[str, Any]] = {
+    name: {field: value for field, value in values.items() if field != "seed"} | {"adapt_preset": name}
+    for name, values in META_TRAIN.items()
+}
+
 # The demo's: the recommended network, and numbers for minutes on a laptop.
 DEMO_META_TRAIN: dict[str, Any] = {**META_TRAIN["recommended"], "queries": 5}
 DEMO_FINETUNE: dict[str, Any] = {**FINETUNE["recommended"]}

@@ -5,11 +5,12 @@ from metaser_jax.config.cluster import ClusterConfig
 from metaser_jax.config.corpora import CorporaConfig, PrepareConfig
 from metaser_jax.config.demo import DemoConfig
 from metaser_jax.config.finetune import INNER, FinetuneConfig
-from metaser_jax.config.meta_train import MetaTrainConfig
+from metaser_jax.config.meta_train import MetaLearningConfig, MetaTrainConfig
 from metaser_jax.config.model import ModelConfig
 from metaser_jax.config.pretrain import PretrainConfig
 from metaser_jax.config.studies import Figure2Config, OrderConfig, StudyConfig, Table2Config
-from metaser_jax.config.training import TrainingConfig
+from metaser_jax.config.sweep import SweepConfig
+from metaser_jax.config.training import JobConfig, TrainingConfig
 
 __all__ = [
     "HOW",
@@ -20,12 +21,15 @@ __all__ = [
     "DemoConfig",
     "Figure2Config",
     "FinetuneConfig",
+    "JobConfig",
+    "MetaLearningConfig",
     "MetaTrainConfig",
     "ModelConfig",
     "OrderConfig",
     "PrepareConfig",
     "PretrainConfig",
     "StudyConfig",
+    "SweepConfig",
     "Table2Config",
     "TrainingConfig",
     "option",

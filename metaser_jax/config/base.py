@@ -6,9 +6,14 @@ from typing import Any
 from metaser_jax.errors import InputError, check_choice
 
 
-def option(help: str, default: Any = dataclasses.MISSING, *, choices: tuple[str, ...] = ()) -> Any:
-    """A dataclass field with the help text and the valid values of its flag; without a default it is required."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+def option(
+    help: str, default: Any = dataclasses.MISSING, *, choices: tuple[str, ...] = (), repeated: bool = False
+) -> Any:
+    """A dataclass field with the help text and the valid values of its flag; without a default it is required.
+
+    A tuple's items are separated by commas, or, if it is repeated, each has a flag of its own.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "repeated": repeated})
 
 
 def require(condition: bool, flag: str, got: Any, expected: str) -> None:

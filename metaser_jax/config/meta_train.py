@@ -3,12 +3,12 @@
 import dataclasses
 
 from metaser_jax.config.base import option, require
-from metaser_jax.config.training import TrainingConfig
+from metaser_jax.config.training import JobConfig, TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MetaTrainConfig(TrainingConfig):
-    """experiments/meta_train.py."""
+class MetaLearningConfig(JobConfig):
+    """How meta-training is done: all but its seed and its folder."""
 
     sources: tuple[str, ...] = option("Corpora to learn from, separated by commas.")
     algorithm: str = option(
@@ -49,7 +49,6 @@ class MetaTrainConfig(TrainingConfig):
     skip_nonfinite: bool = option(
         "Leave updates out whose loss or gradient is not finite, and count them, instead of ending the run.", False
     )
-    seed: int = option("Seed of the initial parameters and of the episodes.", 0)
     split_seed: int = option("Seed of the sources' train, validation and test parts.", 0)
     log_every: int = option("Episodes per line of metrics.jsonl, and per dispatch to the device.", 20)
     checkpoint_every: int = option("Episodes between checkpoints; a multiple of --log_every.", 100)
@@ -114,3 +113,10 @@ class MetaTrainConfig(TrainingConfig):
             self.checkpoint_every,
             f"a multiple of --log_every={self.log_every}",
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetaTrainConfig(MetaLearningConfig, TrainingConfig):
+    """experiments/meta_train.py."""
+
+    seed: int = option("Seed of the initial parameters and of the episodes.", 0)

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,12 +18,14 @@ from metaser_jax.bank import Bank
 from metaser_jax.checkpoints import to_host
 from metaser_jax.config import MetaTrainConfig
 from metaser_jax.errors import InputError
+from metaser_jax.losses import cross_entropy
 from metaser_jax.ready import Ready
+from metaser_jax.runs import intervals
 from metaser_jax.runs.diagnosis import diagnose
 from metaser_jax.runs.measured import MEASURED, measured_of
 from metaser_jax.runs.run_dir import write_text
 from metaser_jax.runs.sources import load, training_utterances
-from metaser_jax.runs.trainer import Trainer, make_learner, make_trainer, run_keys
+from metaser_jax.runs.trainer import Trainer, make_learner, make_model, make_trainer, run_keys
 from metaser_jax.runs.training_run import TrainingRun, training_run
 from metaser_jax.training import IntervalInfo, TrainState, run_interval, validation_loss
 from metaser_jax.types import Episode
@@ -39,9 +41,14 @@ def load_sources(config: MetaTrainConfig) -> list[Ready]:
       InputError: a corpus that is not prepared, or too small for the shots and queries.
     """
     ready = load(config)
+    check_sources(config, ready)
+    return ready
+
+
+def check_sources(config: MetaTrainConfig, ready: Sequence[Ready]) -> None:
+    """Raises an InputError unless episodes can be drawn from the sources."""
     train = [r.corpus.take(r.split.train) for r in ready]
     bank.check_enough(train, config.shots, config.queries, pool=config.pool_sources, part="training part")
-    return ready
 
 
 def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> Path:
@@ -61,8 +68,7 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
         finite, a checkpoint that cannot be written.
       cluster.Preempted: the scheduler wants the machine back; the checkpoint is written.
     """
-    method = "metaser" if config.algorithm == "maml" else config.algorithm
-    with training_run(config, method, lambda: load_sources(config), step="episode", log=log) as run:
+    with training_run(config, method_of(config), lambda: load_sources(config), step="episode", log=log) as run:
         trainer = make_trainer(config, training_utterances(run.ready))
         latest, state = run.restore(trainer.state)
         if latest == config.episodes:
@@ -77,13 +83,18 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
     return run.folder
 
 
+def method_of(config: MetaTrainConfig) -> str:
+    """What config.json and results call the algorithm."""
+    return "metaser" if config.algorithm == "maml" else config.algorithm
+
+
 class Program(NamedTuple):
     """A run's compiled functions, and what it begins with.
 
     Attributes:
       interval: (state, n) -> (state, info).
       validate: state -> loss.
-      diagnose: state on the host -> lines that say what is not finite in its next episode.
+      diagnose: state -> lines that say what is not finite in its next episode.
       state: on the devices.
     """
 
@@ -93,7 +104,7 @@ class Program(NamedTuple):
     state: TrainState
 
 
-def banks(config: MetaTrainConfig, ready: list[Ready]) -> tuple[Bank, Bank]:
+def banks(config: MetaTrainConfig, ready: Sequence[Ready]) -> tuple[Bank, Bank]:
     """The sources' training and validation parts."""
 
     def build(part: str) -> Bank:
@@ -102,6 +113,20 @@ def banks(config: MetaTrainConfig, ready: list[Ready]) -> tuple[Bank, Bank]:
         return built._replace(x=built.x.astype(config.dtype))
 
     return build("train"), build("valid")
+
+
+def validation_shape(config: MetaTrainConfig, held_out: Bank) -> dict[str, int]:
+    """Of a validation task: its supports are from the training part, its queries from the validation part."""
+    # As many queries as its smallest class has.
+    return {"shots": config.shots, "queries": min(config.queries, int(held_out.count.min()))}
+
+
+def diagnosis_of(config: MetaTrainConfig, sources: Bank, state: TrainState) -> list[str]:
+    """What is not finite in the episode after the state, see `diagnose`."""
+    state = to_host(state)._replace(key=state.key)
+    shape = {"tasks": config.tasks_per_episode, "shots": config.shots, "queries": config.queries}
+    learner = make_learner(config, cross_entropy(make_model(config).apply))
+    return diagnose(learner, sources, shape, state, ["all sources pooled"] if config.pool_sources else config.sources)
 
 
 def sampler(config: MetaTrainConfig, mesh: Mesh) -> Callable[[Bank, jax.Array], Episode]:
@@ -119,9 +144,7 @@ def _compile(config: MetaTrainConfig, trainer: Trainer, state: TrainState, run: 
     """Compiles the interval and the validation once, and puts the data on the devices."""
     mesh = parallel.task_mesh(config.tasks_per_episode, config.devices)
     sources, held_out = banks(config, run.ready)
-    shape = {"tasks": config.tasks_per_episode, "shots": config.shots, "queries": config.queries}
-    # Supports from the training part, queries from the validation part, as many as its smallest class has.
-    valid_shape = {"shots": config.shots, "queries": min(config.queries, int(held_out.count.min()))}
+    valid_shape = validation_shape(config, held_out)
     local_sources = sources
     state, sources, held_out, key_valid = parallel.replicate((state, sources, held_out, run_keys(config)[2]), mesh)
     mean_query_loss = parallel.mean_over_devices(
@@ -162,11 +185,10 @@ def _compile(config: MetaTrainConfig, trainer: Trainer, state: TrainState, run: 
     if cluster.is_primary():
         measured = measured_of(compiled_interval, seconds, parallel.describe(mesh))
         write_text(Path(config.run_dir) / MEASURED, json.dumps(measured, indent=2) + "\n")
-    names = ["all sources pooled"] if config.pool_sources else config.sources
     return Program(
         lambda state, n: compiled_interval(state, parallel.replicate(np.int32(n), mesh), sources),
         lambda state: compiled_validate(state.meta_params, sources, held_out, key_valid),
-        lambda state: diagnose(make_learner(config, trainer.loss_fn), local_sources, shape, state, names),
+        lambda state: diagnosis_of(config, local_sources, state),
         state,
     )
 
@@ -187,34 +209,15 @@ def _loop(config: MetaTrainConfig, program: Program, run: TrainingRun) -> None:
             start = time.perf_counter()
             with monitor.interval():
                 state, info = program.interval(state, n)
-                measured = {name: float(value) for name, value in info._asdict().items()}
+                measured = intervals.to_floats(info)
             seconds = time.perf_counter() - start
             loss = float(program.validate(state))
-            _check_finite(config, program, state, measured, loss)
+            failed = intervals.failure(config, measured, state, loss, program.diagnose)
+            if failed:
+                raise InputError(f"{failed} {intervals.ADVICE} {config.run_dir} keeps the checkpoints so far.")
             done += n
-            # JSON has no NaN; with --skip_nonfinite the last episode may be one that was left out.
-            losses = {name: value if math.isfinite(value) else None for name, value in measured.items()}
-            line = {"episode": done, **losses, "valid_query_loss": loss, "episodes_per_second": n / seconds}
-            if config.skip_nonfinite:
-                line["skipped"] = int(state.skipped)
+            line = intervals.line_of(config, measured, state, loss, n / seconds)
             bar.update(n)
             bar.set_postfix(valid_query_loss=f"{loss:.3f}")
             due, last = done % config.checkpoint_every == 0, done == config.episodes
             run.finish_interval(line, state, loss, due=due, last=last)
-
-
-def _check_finite(
-    config: MetaTrainConfig, program: Program, state: TrainState, measured: dict[str, float], loss: float
-) -> None:
-    finite, after = measured.pop("finite"), int(state.episode)
-    advice = f"Try a lower --meta_lr or --inner_lr in another --run_dir; {config.run_dir} keeps the checkpoints so far."
-    if not finite and not config.skip_nonfinite:
-        tasks = program.diagnose(to_host(state)._replace(key=state.key)) or ["each of its tasks is, alone"]
-        raise InputError(
-            f"The update of episode {after + 1} is not finite: {'; '.join(tasks)}. {advice} --skip_nonfinite leaves "
-            "such updates out, and counts them."
-        )
-    if not math.isfinite(measured["query_loss_mean"]):
-        raise InputError(f"No update of the last episodes up to {after} is finite: all were left out. {advice}")
-    if not math.isfinite(loss):
-        raise InputError(f"The validation loss is no longer finite after episode {after}: {loss}. {advice}")

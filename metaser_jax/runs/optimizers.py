@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import optax
 
 from metaser_jax.config import FinetuneConfig, PretrainConfig
@@ -39,6 +40,11 @@ def make_optimizer(
     rate = learning_rate(lr, schedule=schedule, base_lr=base_lr, half_cycle=half_cycle)
     if weight_decay and name != "adamw":
         raise InputError(f"weight_decay: got {weight_decay} with optimizer {name!r}, expected 0, or 'adamw'.")
+    return build_optimizer(name, rate, weight_decay)
+
+
+def build_optimizer(name: str, rate: optax.Schedule, weight_decay: float | jax.Array) -> optax.GradientTransformation:
+    """The optimizer of `make_optimizer` anew, unchecked; its numbers may be traced. weight_decay is of adamw alone."""
     if name == "adamw":
         return optax.adamw(rate, weight_decay=weight_decay, mask=decays)
     return {"adam": optax.adam, "sgd": optax.sgd}[name](rate)

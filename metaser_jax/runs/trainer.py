@@ -47,21 +47,24 @@ def make_model(config: ModelConfig) -> EmotionLSTM:
     )
 
 
-def make_learner(config: MetaTrainConfig, loss_fn: LossFn) -> Learner:
-    """The algorithm of a configuration, its tasks not yet divided among devices."""
+def make_learner(config: MetaTrainConfig, loss_fn: LossFn, inner_lr: float | jax.Array | None = None) -> Learner:
+    """The algorithm of a configuration, its tasks not yet divided among devices.
+
+    Args:
+      inner_lr: in the place of config.inner_lr; may be traced.
+    """
+    inner_lr = config.inner_lr if inner_lr is None else inner_lr
     common = {
         # Learned rates multiply the optimizer's updates, and start at inner_lr themselves.
-        "inner_optimizer": _INNER[config.inner_optimizer](
-            1.0 if config.algorithm in _LEARNED_RATES else config.inner_lr
-        ),
+        "inner_optimizer": _INNER[config.inner_optimizer](1.0 if config.algorithm in _LEARNED_RATES else inner_lr),
         "inner_batch_size": config.inner_batch_size or None,
         "execution": _execution(config),
     }
     if config.algorithm == "reptile":
-        return reptile(loss_fn, config.inner_lr, config.inner_steps, **common)
+        return reptile(loss_fn, inner_lr, config.inner_steps, **common)
     return _BILEVEL[config.algorithm](
         loss_fn,
-        config.inner_lr,
+        inner_lr,
         config.inner_steps,
         config.order,
         anneal_episodes=config.anneal_episodes,

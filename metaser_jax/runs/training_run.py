@@ -12,7 +12,7 @@ import jax
 
 from metaser_jax import cluster, parallel
 from metaser_jax.checkpoints import Checkpoints
-from metaser_jax.config import TrainingConfig
+from metaser_jax.config import JobConfig, TrainingConfig
 from metaser_jax.ready import Ready
 from metaser_jax.runs.monitor import Monitor
 from metaser_jax.runs.run_dir import METRICS, claim, read_lines
@@ -98,22 +98,37 @@ class TrainingRun:
           cluster.Preempted: the checkpoint is written, and the process is to end.
           InputError: something cannot be written.
         """
-        done = line[self.step]
         stop = not last and self._preemption.reached()
+        self.record(line, state, loss, save=due or stop or last, wait=stop)
+        if stop:
+            self._end_preempted(line[self.step])
+
+    def record(self, line: Mapping[str, Any], state: Any, loss: float, *, save: bool, wait: bool = False) -> None:
+        """Writes an interval's metrics, and with save begins to write a checkpoint.
+
+        Args:
+          line, state, loss: as of finish_interval.
+          wait: until the checkpoint is written.
+
+        Raises:
+          InputError: something cannot be written.
+        """
 
         def write() -> None:
             if self._checkpoints is None:
                 return
             self._monitor.write(line)
-            if due or stop or last:
+            if save:
                 self._monitor.sync()
-                self._checkpoints.save(done, state, loss)
-            if stop:
+                self._checkpoints.save(line[self.step], state, loss)
+            if wait:
                 self._checkpoints.wait()
 
         cluster.attempt(write)
-        if stop:
-            self._end_preempted(done)
+
+    def wait(self) -> None:
+        """Returns when the checkpoint that was begun is written; raises InputError if it cannot be."""
+        cluster.attempt(lambda: self._checkpoints.wait() if self._checkpoints else None)
 
     def stop_if_asked(self, done: int) -> None:
         """Raises cluster.Preempted if the scheduler wants the machine back; what there is to save has been saved."""
@@ -149,23 +164,48 @@ def training_run(
     Raises:
       InputError: of `load`, a run_dir of another configuration, processes that were given different ones.
     """
-    cluster.start(config)
-    double = getattr(config, "dtype", "float32") == "float64"
-    with cluster.guard(), cluster.Preemption() as preemption, jax.enable_x64(double):
-        parallel.one_device_per_core()
-        log = log if cluster.is_primary() else lambda line: None
+    with job(config, log) as (preemption, log), precision(config):
         ready = cluster.attempt(load)
-        run = identity(config, method, ready)
-        cluster.agree("the run's flags and corpora", {k: v for k, v in run.items() if k not in _OF_A_PROCESS})
+        with open_run(config, method, ready, preemption, step=step, log=log) as run:
+            yield run
 
-        def open_folder() -> Checkpoints | None:
-            if not cluster.is_primary():
-                return None
-            claim(Path(config.run_dir), run, free=FREE)
-            return Checkpoints(config.run_dir, keep=config.keep_checkpoints, run=run)
 
-        with contextlib.ExitStack() as stack:
-            checkpoints = cluster.attempt(open_folder)
-            if checkpoints is not None:
-                stack.enter_context(checkpoints)
-            yield TrainingRun(config, ready, step, checkpoints, preemption, log)
+@contextlib.contextmanager
+def job(config: JobConfig, log: Log) -> Iterator[tuple[cluster.Preemption, Log]]:
+    """Around everything that a process of a job does; gives how it hears of preemption, and process 0's log."""
+    cluster.start(config)
+    with cluster.guard(), cluster.Preemption() as preemption:
+        parallel.one_device_per_core()
+        yield preemption, log if cluster.is_primary() else lambda line: None
+
+
+def precision(config: JobConfig) -> contextlib.AbstractContextManager:
+    """Around what is computed with the configuration's dtype."""
+    return jax.enable_x64(getattr(config, "dtype", "float32") == "float64")
+
+
+@contextlib.contextmanager
+def open_run(
+    config: TrainingConfig,
+    method: str,
+    ready: Sequence[Ready],
+    preemption: cluster.Preemption,
+    *,
+    step: str,
+    log: Log,
+) -> Iterator[TrainingRun]:
+    """The run, inside `job`; arguments and errors as training_run's, with the sources loaded."""
+    run = identity(config, method, ready)
+    cluster.agree("the run's flags and corpora", {k: v for k, v in run.items() if k not in _OF_A_PROCESS})
+
+    def open_folder() -> Checkpoints | None:
+        if not cluster.is_primary():
+            return None
+        claim(Path(config.run_dir), run, free=FREE)
+        return Checkpoints(config.run_dir, keep=config.keep_checkpoints, run=run)
+
+    with contextlib.ExitStack() as stack:
+        checkpoints = cluster.attempt(open_folder)
+        if checkpoints is not None:
+            stack.enter_context(checkpoints)
+        yield TrainingRun(config, ready, step, checkpoints, preemption, log)

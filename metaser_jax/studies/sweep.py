@@ -1,0 +1,170 @@
+"""A sweep: meta-training for every seed and setting, the adaptation of each, and a table of the settings.
+
+The setting is chosen by the sources: the lowest query loss after adaptation on their validation parts, mean over seeds.
+What the target says of it is shown beside, and chooses nothing.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metaser_jax import parallel, presets
+from metaser_jax.config import HOW, FinetuneConfig, SweepConfig
+from metaser_jax.errors import InputError
+from metaser_jax.metrics import mean_and_deviation
+from metaser_jax.ready import Ready
+from metaser_jax.runs.adaptation import adapt
+from metaser_jax.runs.draws import draw_amount
+from metaser_jax.runs.finetune import load_target
+from metaser_jax.runs.init import resolve
+from metaser_jax.runs.intervals import ADVICE
+from metaser_jax.runs.outcomes import PREDICTIONS, Amount, Outcome, write_predictions
+from metaser_jax.runs.run_dir import RESULTS, claim, to_lines, write_text
+from metaser_jax.runs.sweep import Group, Trained, load_groups, train_groups
+from metaser_jax.studies import sweep_report, writing
+
+NAME = "sweep"
+# What a sweep that is there may be gone on with in another way.
+FREE = ("data_dir", "out", "runs", *HOW)
+
+
+class Setting(NamedTuple):
+    """A combination of the grid.
+
+    Attributes:
+      values: of the swept fields.
+      trained: its runs, one per seed.
+      rows: of its adaptations, which have its values as `swept`.
+    """
+
+    values: dict[str, Any]
+    trained: tuple[Trained, ...]
+    rows: list[dict[str, Any]]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of its runs have finished."""
+        return all(one.stopped is None for one in self.trained)
+
+    def valid_query_loss(self) -> tuple[float, float]:
+        """Mean and sample standard deviation over its runs, of those that have finished."""
+        return mean_and_deviation([one.valid_query_loss for one in self.trained if one.stopped is None])
+
+
+def run_sweep(config: SweepConfig, command: str, log: Callable[[str], None] = print) -> Path:
+    """Trains and adapts what is missing, and writes sweep.json, sweep.csv, the report, and with a target its results.
+
+    results.jsonl has a line per setting, amount, fold and draw, as finetune.py's with two fields more: swept, the
+    setting, and init_valid_query_loss, of the run that the draw starts from.
+
+    Args:
+      command: what the user ran, for the report.
+      log: prints a line.
+
+    Returns:
+      Path of report.html.
+
+    Raises:
+      InputError: sources or a target that do not allow it, before anything is computed; what the runs raise; at the
+        end, runs that could not go on.
+      cluster.Preempted: as train_groups.
+    """
+    parallel.one_device_per_core()
+    groups = load_groups(config)
+    folds = _load_target(config)
+    out = Path(config.out)
+    claim(out, dataclasses.asdict(config) | _digests(groups, folds), free=FREE)
+    trained = train_groups(config, groups, log)
+    settings = []
+    outcomes: list[Outcome] = []
+    for values in config.settings:
+        of_setting = tuple(one for one in trained if one.member.setting == values)
+        adapted = _adapt(config, of_setting, folds, log)
+        settings.append(Setting(values, of_setting, [one.row for one in adapted]))
+        outcomes += adapted
+    if outcomes:
+        write_predictions(out / PREDICTIONS, folds[0].corpus, outcomes)
+        write_text(out / RESULTS, to_lines(one.row for one in outcomes))
+    chosen = choose(settings)
+    lines = sweep_report.lines_of(settings, chosen)
+    content = {"command": command, "config": dataclasses.asdict(config), "settings": lines}
+    writing.write_json(out / f"{NAME}.json", content | {"runs": [sweep_report.run_line(one) for one in trained]})
+    writing.write_csv(out / f"{NAME}.csv", map(sweep_report.flat, lines))
+    report = sweep_report.write(config, command, settings, chosen, lines)
+    stopped = [one for one in trained if one.stopped]
+    if stopped:
+        each = "\n".join(f"  {one.member.name}, kept up to episode {one.episodes}: {one.stopped}" for one in stopped)
+        raise InputError(
+            f"{len(stopped)} of {len(trained)} runs could not go on; the others are finished, and {report} says so.\n"
+            f"{each}\n{ADVICE.replace('--run_dir;', '--out.')}"
+        )
+    return report
+
+
+def choose(settings: Sequence[Setting]) -> Setting | None:
+    """The setting with the lowest mean validation loss on the sources, of those whose runs have all finished."""
+    whole = [one for one in settings if one.whole]
+    return min(whole, key=lambda one: one.valid_query_loss()[0]) if whole else None
+
+
+def finetune_config(config: SweepConfig, init: str) -> FinetuneConfig:
+    """The adaptation of a run; its amount is one of the sweep's, and is not looked at."""
+    values = presets.FINETUNE[config.adapt_preset] | {
+        "data_dir": config.data_dir,
+        "init": init,
+        "target": config.target,
+        "out": config.out,
+        "emotions": config.emotions,
+        "split": config.split,
+        "split_seed": config.target_split_seed,
+        "folds": config.folds,
+        "shots": config.adapt_shots[0],
+        "seeds": config.draws,
+        "devices": config.devices,
+    }
+    return FinetuneConfig(**values)
+
+
+def _load_target(config: SweepConfig) -> tuple[Ready, ...]:
+    """The target's folds, none without a target; raises InputError where its draws are not possible."""
+    if config.target is None:
+        return ()
+    adaptation = finetune_config(config, "")
+    folds = load_target(adaptation)
+    for ready in folds:
+        for amount in _amounts(config):
+            for seed in range(config.draws):
+                draw_amount(adaptation, ready, amount, seed)
+    return folds
+
+
+def _amounts(config: SweepConfig) -> list[Amount]:
+    return [Amount("shots", shots) for shots in config.adapt_shots]
+
+
+def _digests(groups: Sequence[Group], folds: Sequence[Ready]) -> dict[str, Any]:
+    sources = {
+        name: ready.raw_digest
+        for group in groups
+        for name, ready in zip(group.members[0].config.sources, group.ready, strict=True)
+    }
+    return {"corpus_digests": sources, "target_digest": folds[0].raw_digest if folds else None}
+
+
+def _adapt(
+    config: SweepConfig, trained: Sequence[Trained], folds: Sequence[Ready], log: Callable[[str], None]
+) -> list[Outcome]:
+    """The adaptations of a setting: draw i from the i-th of its finished runs, and from the first after the last."""
+    finished = [one for one in trained if one.stopped is None]
+    if not (folds and finished):
+        return []
+    resolved = [resolve(finetune_config(config, one.member.config.run_dir)) for one in finished]
+    outcomes = adapt(resolved[0][0], [init for _, init in resolved], folds, _amounts(config), log)
+
+    def with_setting(one: Outcome) -> Outcome:
+        start = finished[one.row["seed"] % len(finished)]
+        more = {"swept": start.member.setting, "init_valid_query_loss": start.valid_query_loss}
+        return one._replace(row=one.row | more)
+
+    return [with_setting(one) for one in outcomes]
