@@ -20,6 +20,7 @@ from metaser_jax import cluster
 from metaser_jax.checkpoints import to_host
 from metaser_jax.config import MetaTrainConfig, SweepConfig
 from metaser_jax.config.sweep import Member
+from metaser_jax.errors import InputError
 from metaser_jax.ready import Ready
 from metaser_jax.runs import intervals
 from metaser_jax.runs.measured import MEASURED, measured_of
@@ -125,8 +126,11 @@ def _trained(member: Member, run: TrainingRun, stopped: str | None) -> Trained:
     if latest is None:
         return Trained(member, 0, None, None, stopped)
     best = run.best()
-    (loss,) = (line["valid_query_loss"] for line in read_lines(run.folder / METRICS) if line["episode"] == best)
-    return Trained(member, latest, best, loss, stopped)
+    path = run.folder / METRICS
+    losses = [line["valid_query_loss"] for line in read_lines(path) if line["episode"] == best]
+    if len(losses) != 1:
+        raise InputError(f"{path}: got {len(losses)} lines of episode {best}, expected one. Remove the run's folder.")
+    return Trained(member, latest, best, losses[0], stopped)
 
 
 def _go_on(

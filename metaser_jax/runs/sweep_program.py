@@ -91,7 +91,11 @@ def state_of(states: TrainState, run: int) -> TrainState:
 
 
 def compile_sweep(
-    configs: Sequence[MetaTrainConfig], states: Sequence[TrainState], sources: Bank, held_out: Bank
+    configs: Sequence[MetaTrainConfig],
+    states: Sequence[TrainState],
+    sources: Bank,
+    held_out: Bank,
+    at_once: int = 0,
 ) -> SweepProgram:
     """Compiles the program of runs that share one.
 
@@ -99,6 +103,7 @@ def compile_sweep(
       configs: of the runs, equal but for what program_of leaves out.
       states: of each, on the host.
       sources, held_out: the training and validation parts.
+      at_once: runs that a device computes at once; 0 takes 1 on a CPU, and elsewhere all of its runs.
 
     Raises:
       InputError: it takes more memory than there is, or more devices.
@@ -107,7 +112,7 @@ def compile_sweep(
     begin, numbers = stack(states, mesh), stack([_numbers(config) for config in configs], mesh)
     none = np.zeros(len(begin.episode), np.int32)
     begin, numbers, none, sources, held_out = parallel.replicate((begin, numbers, none, sources, held_out), mesh)
-    at_once = 1 if jax.default_backend() == "cpu" else len(none) // mesh.shape[parallel.RUNS]
+    at_once = at_once or (1 if jax.default_backend() == "cpu" else len(none) // mesh.shape[parallel.RUNS])
     interval, validate = (
         jax.jit(
             parallel.divide_runs(on_one_device(function, at_once), mesh),
