@@ -6,7 +6,7 @@ import math
 import pytest
 
 from metaser_jax import InputError, presets
-from metaser_jax.config import DemoConfig, FinetuneConfig, MetaTrainConfig, PrepareConfig, PretrainConfig
+from metaser_jax.config import DemoConfig, FinetuneConfig, MetaTrainConfig, PrepareConfig, PretrainConfig, SweepConfig
 
 TRAIN = {"data_dir": "d", "sources": ("a",), "run_dir": "r"}
 PRE = TRAIN | {"method": "multiser"}
@@ -109,12 +109,15 @@ def test_bad_values(config, values, message):
     [
         *((MetaTrainConfig, preset) for preset in (*presets.META_TRAIN.values(), presets.DEMO_META_TRAIN)),
         *((PretrainConfig, preset) for preset in presets.PRETRAIN.values()),
+        *((SweepConfig, preset) for preset in presets.SWEEP.values()),
         *((FinetuneConfig, preset) for preset in (*presets.FINETUNE.values(), presets.DEMO_FINETUNE)),
     ],
 )
 def test_presets_are_valid(config, settings):
     assert settings.keys() <= {field.name for field in dataclasses.fields(config)}
-    config(**{MetaTrainConfig: TRAIN, PretrainConfig: PRE, FinetuneConfig: TUNE}[config] | settings)
+    sweep = {"data_dir": "d", "sources": ("a",), "out": "o"}
+    required = {MetaTrainConfig: TRAIN, PretrainConfig: PRE, FinetuneConfig: TUNE, SweepConfig: sweep}[config]
+    config(**required | settings)
 
 
 def test_the_papers_numbers():

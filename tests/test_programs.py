@@ -71,7 +71,7 @@ def test_prepare_meta_train_finetune(tmp_path):
     assert "Traceback" not in failed.stderr
 
 
-@pytest.mark.parametrize("program", ["meta_train", "pretrain", "finetune"])
+@pytest.mark.parametrize("program", ["meta_train", "pretrain", "finetune", "sweep"])
 def test_a_mistyped_flag_lists_the_valid_ones(program):
     failed = run(program, "--sead=1")
     assert failed.returncode == 2
@@ -87,10 +87,11 @@ def test_help_explains_every_flag():
         assert flag in said
 
 
-@pytest.mark.parametrize("name", ["table2", "figure2", "ablation_order"])
+@pytest.mark.parametrize("name", ["table2_urdu", "figure2_urdu", "ablation_order_urdu", "sweep_ravdess_emodb"])
 def test_a_study_by_its_flagfile_says_what_is_not_prepared(name, tmp_path):
-    flagfile = ROOT / "experiments" / "flagfiles" / f"{name}_urdu.flags"
-    failed = run(name, f"--flagfile={flagfile}", f"--data_dir={tmp_path}", f"--out={tmp_path}/out")
+    program = name.removesuffix("_urdu").removesuffix("_ravdess_emodb")
+    flagfile = ROOT / "experiments" / "flagfiles" / f"{name}.flags"
+    failed = run(program, f"--flagfile={flagfile}", f"--data_dir={tmp_path}", f"--out={tmp_path}/out")
     assert failed.returncode == 2, failed.stderr
     assert "python experiments/prepare.py --corpora=" in failed.stderr
     assert not (tmp_path / "out").exists()

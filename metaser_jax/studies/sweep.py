@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metaser_jax import parallel, presets
+from metaser_jax import presets
 from metaser_jax.config import HOW, FinetuneConfig, SweepConfig
 from metaser_jax.errors import InputError
 from metaser_jax.metrics import mean_and_deviation
@@ -70,7 +70,6 @@ def run_sweep(config: SweepConfig, command: str, log: Callable[[str], None] = pr
         end, runs that could not go on.
       cluster.Preempted: as train_groups.
     """
-    parallel.one_device_per_core()
     groups = load_groups(config)
     folds = _load_target(config)
     out = Path(config.out)
