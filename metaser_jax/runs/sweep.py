@@ -10,6 +10,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +31,7 @@ from metaser_jax.runs.sources import load, training_utterances
 from metaser_jax.runs.sweep_program import compile_sweep, program_of, state_of
 from metaser_jax.runs.trainer import make_trainer
 from metaser_jax.runs.training_run import Log, TrainingRun, job, open_run, precision
+from metaser_jax.training import TrainState
 
 
 class Trained(NamedTuple):
@@ -95,13 +97,13 @@ def train_groups(config: SweepConfig, groups: Sequence[Group], log: Log = print)
             if len(groups) > 1:
                 log(f"Program {number} of {len(groups)}: {len(group.members)} runs, from {group.members[0].name} on.")
             with precision(group.members[0].config):
-                found |= {one.member.name: one for one in _train(config, group, preemption, log)}
+                found |= {one.member.name: one for one in _train(group, preemption, log)}
         if preemption.reached():
-            _end_preempted(config)
+            _end_preempted(groups[-1].members[-1].config)
     return [found[member.name] for member in config.members]
 
 
-def _train(config: SweepConfig, group: Group, preemption: cluster.Preemption, log: Log) -> list[Trained]:
+def _train(group: Group, preemption: cluster.Preemption, log: Log) -> list[Trained]:
     with contextlib.ExitStack() as stack_of_runs:
         runs = []
         for member in group.members:
@@ -110,41 +112,44 @@ def _train(config: SweepConfig, group: Group, preemption: cluster.Preemption, lo
             options = {"step": "episode", "log": lambda line, name=member.name: log(f"{name}: {line}")}
             opened = open_run(settings, method_of(settings), group.ready, preemption, **options)
             runs.append(stack_of_runs.enter_context(opened))
-        done = [run.latest() or 0 for run in runs]
-        finished = all(d == m.config.episodes for d, m in zip(done, group.members, strict=True))
-        stopped = {} if finished else _go_on(config, group, runs, preemption, log)
-        for run in runs:
-            run.wait()
-        return [
-            _trained(member, run, stopped.get(i))
-            for i, (member, run) in enumerate(zip(group.members, runs, strict=True))
-        ]
+        x = training_utterances(group.ready)
+        restored = [run.restore(make_trainer(m.config, x).state) for run, m in zip(runs, group.members, strict=True)]
+        saved, stopped = [latest or 0 for latest, _ in restored], {}
+        if any(episode < m.config.episodes for episode, m in zip(saved, group.members, strict=True)):
+            stopped = _go_on(group, runs, [state for _, state in restored], saved, preemption, log)
+        return [_trained(*one, stopped.get(i)) for i, one in enumerate(zip(group.members, runs, saved, strict=True))]
 
 
-def _trained(member: Member, run: TrainingRun, stopped: str | None) -> Trained:
-    latest = run.latest()
-    if latest is None:
+def _trained(member: Member, run: TrainingRun, saved: int, stopped: str | None) -> Trained:
+    run.wait()
+    if not saved:
         return Trained(member, 0, None, None, stopped)
     best = run.best()
     path = run.folder / METRICS
     losses = [line["valid_query_loss"] for line in read_lines(path) if line["episode"] == best]
     if len(losses) != 1:
         raise InputError(f"{path}: got {len(losses)} lines of episode {best}, expected one. Remove the run's folder.")
-    return Trained(member, latest, best, losses[0], stopped)
+    return Trained(member, saved, best, losses[0], stopped)
 
 
 def _go_on(
-    config: SweepConfig, group: Group, runs: Sequence[TrainingRun], preemption: cluster.Preemption, log: Log
+    group: Group,
+    runs: Sequence[TrainingRun],
+    states: Sequence[TrainState],
+    saved: list[int],
+    preemption: cluster.Preemption,
+    log: Log,
 ) -> dict[int, str]:
-    """Trains the group; returns, by their numbers, why runs could not go on."""
-    configs = [member.config for member in group.members]
-    x = training_utterances(group.ready)
-    restored = [run.restore(make_trainer(one, x).state) for run, one in zip(runs, configs, strict=True)]
-    done = [latest or 0 for latest, _ in restored]
+    """Trains the group from its states on; saved becomes the episodes of the newest checkpoints.
+
+    Returns:
+      By their numbers, why runs could not go on.
+    """
+    configs, done = [member.config for member in group.members], list(saved)
     if any(done):
         log(f"Going on from the checkpoints at episodes {', '.join(map(str, sorted(set(done))))}.")
     sources, held_out = banks(configs[0], group.ready)
-    program = compile_sweep(configs, [state for _, state in restored], sources, held_out)
+    program = compile_sweep(configs, states, sources, held_out)
     log(f"Compiled in {program.seconds:.1f} s for {len(runs)} runs on {program.device}.")
     measured = measured_of(program.compiled, program.seconds, program.device) | {"runs": len(runs)}
     for run in runs:
@@ -155,14 +160,14 @@ def _go_on(
         total = len(runs) * configs[0].episodes
         bar = tqdm(total=total, initial=sum(done), desc="sweep", unit="episode", dynamic_ncols=True)
         opened.enter_context(bar)
-        states = program.states
+        now = program.states
         while (n := _episodes_of(configs, done, stopped)).any():
             start = time.perf_counter()
             with monitors[0].interval():
-                states, info = program.interval(states, np.pad(n, (0, len(states.episode) - len(n))))
+                now, info = program.interval(now, np.pad(n, (0, len(now.episode) - len(n))))
                 info = jax.tree.map(np.asarray, info)
             seconds = time.perf_counter() - start
-            losses, host = np.asarray(program.validate(states)), to_host(states)
+            losses, host = np.asarray(program.validate(now)), to_host(now)
             lines: dict[int, dict[str, Any]] = {}
             for i in map(int, np.flatnonzero(n)):
                 state, loss = state_of(host, i), float(losses[i])
@@ -180,11 +185,12 @@ def _go_on(
             for i, line in lines.items():
                 due = done[i] % configs[i].checkpoint_every == 0 or done[i] == configs[i].episodes
                 runs[i].record(line, state_of(host, i), line["valid_query_loss"], save=due or stop)
+                saved[i] = done[i] if due or stop else saved[i]
             bar.update(sum(int(n[i]) for i in lines))
             if stop:
                 for run in runs:
                     run.wait()
-                _end_preempted(config)
+                _end_preempted(group.members[0].config)
     return stopped
 
 
@@ -199,7 +205,7 @@ def _episodes_of(configs: Sequence[MetaTrainConfig], done: Sequence[int], stoppe
     )
 
 
-def _end_preempted(config: SweepConfig) -> None:
+def _end_preempted(one: MetaTrainConfig) -> None:
     raise cluster.Preempted(
-        f"Stopped by SIGTERM; the checkpoints are in {config.folder_of_runs}. The same command goes on."
+        f"Stopped by SIGTERM; the checkpoints are in {Path(one.run_dir).parent}. The same command goes on."
     )
