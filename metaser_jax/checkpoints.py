@@ -23,6 +23,8 @@ _METRIC = "valid_query_loss"
 _FOLDER = "checkpoints"
 _DAMAGED = "damaged"
 _STATE, _RUN = "state", "run"
+# Characters of an error that is shown whole.
+_SHORT = 160
 # What reading a damaged file, or writing to a full disk, raises in orbax and tensorstore.
 _FAILURES = (ValueError, KeyError, OSError, AttributeError, TypeError, RuntimeError)
 
@@ -47,10 +49,12 @@ class Checkpoints:
 
         Raises:
           InputError: read_only, and there are none.
+          DamagedError: the metrics of one, if read_only, or of all are damaged.
         """
         self._folder = Path(run_dir).resolve() / _FOLDER
         self._run = dict(run or {})
         self._begun: int | None = None
+        self._read_only = read_only
         if read_only and not self._folder.is_dir():
             raise InputError(
                 f"{run_dir} holds no checkpoint ({_FOLDER}/ is missing), expected the --run_dir of a "
@@ -59,10 +63,14 @@ class Checkpoints:
         if not read_only:
             self._folder.mkdir(parents=True, exist_ok=True)
         # orbax reads all metrics at once, and one that is damaged would hide every checkpoint.
-        self._damaged = {step: error for step in self._steps() if (error := self._damaged_metrics(step))}
+        steps = self._steps()
+        self._damaged = {step: error for step in steps if (error := self._damaged_metrics(step))}
         for step, error in self._damaged.items():
             if read_only:
                 raise error
+            # With none left, the next start would find an empty folder, and begin anew.
+            if len(self._damaged) == len(steps):
+                raise self._none_is_whole(error)
             self._put_aside(step)
         best = checkpoint_managers.BestN(get_metric_fn=lambda metrics: metrics[_METRIC], reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
@@ -200,8 +208,8 @@ class Checkpoints:
             for error in (self._damaged | damaged).values():
                 log(f"{error} It is now in {self._folder.parent / _DAMAGED}. Taking the one of episode {step}.")
             return step, state
-        for error in (damaged | self._damaged).values():
-            raise error
+        for error in damaged.values():
+            raise self._none_is_whole(error)
         return None
 
     def _steps(self) -> list[int]:
@@ -211,11 +219,17 @@ class Checkpoints:
         path = self._folder / str(step) / "metrics" / "metrics"
         try:
             with self._reading(step):
-                if path.exists() and _METRIC not in json.loads(path.read_text()):
+                # The program that trains may be removing it at this moment.
+                if self._read_only and not path.exists():
+                    return None
+                if _METRIC not in json.loads(path.read_text()):
                     raise ValueError(f"{path.name} lacks {_METRIC}")
         except DamagedError as error:
             return error
         return None
+
+    def _none_is_whole(self, error: DamagedError) -> DamagedError:
+        return DamagedError(f"{error} None before it is whole: remove {self._folder.parent} to begin anew.")
 
     def _put_aside(self, step: int) -> None:
         to = self._folder.parent / _DAMAGED / str(step)
@@ -228,8 +242,13 @@ class Checkpoints:
         try:
             yield
         except _FAILURES as error:
+            advice = (
+                " Start the program that trains it again, which takes the one before if it is the newest; or move "
+                f"{self._folder / str(episode)} away, and the next best counts."
+            )
             raise DamagedError(
                 f"{self._folder}: the checkpoint of episode {episode} is damaged ({_reason(error)})."
+                f"{advice if self._read_only else ''}"
             ) from error
 
     @contextlib.contextmanager
@@ -286,5 +305,6 @@ def _describe(leaf: Any) -> str:
 
 def _reason(error: Exception) -> str:
     """What matters of an error: tensorstore's begin with everything that was being done."""
-    lines = str(error).strip().splitlines() or [repr(error)]
-    return lines[0].rsplit(": ", 1)[-1]
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    line = (text.strip().splitlines() or [repr(error)])[0]
+    return line if len(line) <= _SHORT else line.rsplit(": ", 1)[-1]

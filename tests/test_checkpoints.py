@@ -136,11 +136,23 @@ def test_nothing_whole_is_left(tmp_path, pattern):
         Checkpoints(tmp_path, read_only=True) as checkpoints,
     ):
         checkpoints.restore(4, ARRAY)
-    with (
-        Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(DamagedError, match="the checkpoint of episode 4 is damaged"),
-    ):
-        checkpoints.restore_newest(ARRAY)
+    for _ in range(2):  # the second start does not find an empty folder, and begin anew
+        with (
+            pytest.raises(DamagedError, match=r"episode 4 is damaged .*None before it is whole: remove"),
+            Checkpoints(tmp_path) as checkpoints,
+        ):
+            checkpoints.restore_newest(ARRAY)
+
+
+def test_a_checkpoint_without_its_metrics(tmp_path):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for episode in (4, 6):
+            checkpoints.save(episode, ARRAY, 1 / episode)
+    (tmp_path / "checkpoints" / "6" / "metrics" / "metrics").unlink()
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:  # as if it were being removed
+        assert checkpoints.best() == 4
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.restore_newest(ARRAY, lambda line: None)[0] == 4
 
 
 @pytest.fixture

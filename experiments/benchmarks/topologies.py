@@ -1,6 +1,6 @@
 """The same run on other devices and in other numbers of processes: what is equal, to the bit or up to rounding.
 
-python experiments/benchmarks/topologies.py --data_dir=data --sources=ravdess,emodb --out=runs/topologies
+python experiments/benchmarks/topologies.py --data_dir=data --sources=ravdess,emodb --run_dir=runs/topologies
 
 Each topology is a job of meta_train.py on this machine (processes speak through gloo), in float32 and float64, and one
 of this file with --worker, which draws one episode and computes its meta-gradient. Compared with one device, and with
@@ -28,8 +28,9 @@ DTYPES = ("float32", "float64")
 SEED = 5  # of the episode whose gradient is compared
 
 cli.define(MetaTrainConfig, META_TRAIN)
-flags.DEFINE_string("out", None, "Folder for the runs, topologies.json and topologies.md.")
-flags.DEFINE_bool("worker", False, "Internal: compute the gradient of one episode in this process of a job.")
+flags.DEFINE_string("worker", "", "Internal: compute the gradient of one episode in this process of a job, to here.")
+# What each topology is given another value of.
+OURS = {"run_dir", "dtype", "devices", "coordinator_address", "num_processes", "process_id"}
 
 
 class Topology(NamedTuple):
@@ -131,12 +132,13 @@ def main() -> None:
     config = cli.config(MetaTrainConfig, META_TRAIN)
     here = Path(__file__).resolve()
     if flags.FLAGS.worker:
-        work(config, Path(flags.FLAGS.out))
+        work(config, Path(flags.FLAGS.worker))
         return
-    out = Path(flags.FLAGS.out or config.run_dir)
+    out = Path(config.run_dir)
     out.mkdir(parents=True, exist_ok=True)
-    given = [f"--{n}={flags.FLAGS[n].value}" for n in ("data_dir", "preset", "episodes", "tasks_per_episode", "order")]
-    given = [g for g in given if not g.endswith("=None")] + [f"--sources={','.join(config.sources)}"]
+    values = {name: flags.FLAGS[name].value for name in sorted(cli.given(MetaTrainConfig) - OURS)}
+    given = [f"--{name}={','.join(value) if isinstance(value, list) else value}" for name, value in values.items()]
+    given.append(f"--preset={flags.FLAGS.preset}")
     rows = []
     for dtype in DTYPES:
         found: dict[Topology, dict[str, np.ndarray]] = {}
@@ -146,7 +148,7 @@ def main() -> None:
             run = out / f"{dtype}_{topology.processes}_{topology.devices}"
             common = [*given, f"--dtype={dtype}", f"--run_dir={run}"]
             run_job([str(here.parents[1] / "meta_train.py"), *common], topology)
-            run_job([str(here), *common, "--worker", f"--out={run}.npz"], topology)
+            run_job([str(here), *common, f"--worker={run}.npz"], topology)
             found[topology] = dict(np.load(f"{run}.npz")) | parameters(run)
             for reference in (Topology(1, 1), Topology(1, topology.processes * topology.devices)):
                 if reference != topology:

@@ -29,14 +29,13 @@ def attempt(action: Callable[[], T]) -> T:
 
     Raises:
       InputError: in all processes, if `action` raises InputError or OSError in one; with its message, or those of all.
-        With one process, whatever `action` raises.
     """
-    if runtime.num_processes() == 1:
-        return action()
     try:
         result, failed = action(), None
     except (InputError, OSError) as error:
         result, failed = None, error
+    if runtime.num_processes() == 1 and isinstance(failed, InputError):
+        raise failed
     messages = runtime.gather("" if failed is None else str(failed) or repr(failed))
     bad = {process: message for process, message in enumerate(messages) if message}
     if not bad:

@@ -78,4 +78,7 @@ def gather(text: str) -> list[str]:
         return [text]
     client, call = distributed.global_state.client, next(_calls)
     client.key_value_set(f"metaser_jax/{call}/{process_id()}", text)
-    return [client.blocking_key_value_get(f"metaser_jax/{call}/{p}", _FOR_EVER_MS) for p in range(num_processes())]
+    texts = [client.blocking_key_value_get(f"metaser_jax/{call}/{p}", _FOR_EVER_MS) for p in range(num_processes())]
+    # All are in this call, so none reads the one before any more; the coordinator would keep all of them.
+    client.key_value_delete(f"metaser_jax/{call - 1}/{process_id()}")
+    return texts

@@ -70,6 +70,7 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
     """
     with training_run(config, method_of(config), lambda: load_sources(config), step="episode", log=log) as run:
         trainer = make_trainer(config, training_utterances(run.ready))
+        # Also of a run that is done: its last checkpoint may be damaged.
         latest, state = run.restore(trainer.state)
         if latest == config.episodes:
             run.log(f"{run.folder} has all its {latest} episodes already.")

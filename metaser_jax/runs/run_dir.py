@@ -11,11 +11,13 @@ from metaser_jax.errors import InputError
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 RESULTS = "results.jsonl"
+# Of a file that write_text has not put in its place yet.
+_UNFINISHED = ".tmp"
 
 
 def write_text(path: Path, text: str) -> None:
     """Replaces a file's content as a whole: a killed program leaves the old or the new one, never a part."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(path.name + _UNFINISHED)
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
@@ -80,7 +82,8 @@ def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = 
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        # What a start may leave that was killed, or met a full disk, is no one else's.
+        if any(path.name != CONFIG + _UNFINISHED for path in folder.iterdir()):
             raise InputError(f"{run_dir} is not empty and holds no run ({CONFIG} is missing). Give another folder.")
         write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
     except OSError as error:

@@ -76,13 +76,17 @@ class TrainingRun:
           done: steps done; lines of later ones, which a killed run may have left, are dropped.
         """
         primary = cluster.is_primary()
-        lines = read_lines(self.folder / METRICS) if primary else []
-        kept = [line for line in lines if line[self.step] <= done]
-        options = {"kept": kept, "profile": self._config.profile, "primary": primary}
-        with Monitor(self.folder, key=self.step, **options) as monitor:
-            self._monitor = monitor
+        with contextlib.ExitStack() as stack:
+
+            def open_monitor() -> Monitor:
+                lines = read_lines(self.folder / METRICS) if primary else []
+                kept = [line for line in lines if line[self.step] <= done]
+                options = {"kept": kept, "profile": self._config.profile, "primary": primary}
+                return stack.enter_context(Monitor(self.folder, key=self.step, **options))
+
+            self._monitor = cluster.attempt(open_monitor)
             self.stop_if_asked(done)
-            yield monitor
+            yield self._monitor
 
     def finish_interval(self, line: Mapping[str, Any], state: Any, loss: float, *, due: bool, last: bool) -> None:
         """Writes an interval's metrics, and a checkpoint if one is due or the scheduler wants the machine back.
@@ -99,7 +103,7 @@ class TrainingRun:
           InputError: something cannot be written.
         """
         stop = not last and self._preemption.reached()
-        self.record(line, state, loss, save=due or stop or last, wait=stop)
+        self.record(line, state, loss, save=due or stop or last, wait=stop or last)
         if stop:
             self._end_preempted(line[self.step])
 
@@ -136,9 +140,8 @@ class TrainingRun:
             self._end_preempted(done)
 
     def _end_preempted(self, done: int) -> None:
-        raise cluster.Preempted(
-            f"Stopped by SIGTERM at {self.step} {done}; the checkpoint is in {self.folder}. The same command goes on."
-        )
+        where = f"the checkpoint is in {self.folder}" if done else "there is nothing to save yet"
+        raise cluster.Preempted(f"Stopped by SIGTERM at {self.step} {done}; {where}. The same command goes on.")
 
 
 @contextlib.contextmanager

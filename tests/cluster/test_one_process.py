@@ -34,8 +34,10 @@ def test_a_cluster_that_is_not_there(monkeypatch, name, sign):
 
 def test_attempt_is_the_action_itself():
     assert cluster.attempt(lambda: 3) == 3
-    with pytest.raises(OSError, match="disk on fire"):
+    with pytest.raises(InputError, match="disk on fire"):  # a message, and no traceback
         cluster.attempt(_burn)
+    with pytest.raises(KeyError):
+        cluster.attempt(lambda: {}["a bug"])
 
 
 def _burn():

@@ -77,10 +77,10 @@ def test_a_full_disk_leaves_the_checkpoint_before(job):
 
 
 def test_a_truncated_checkpoint_is_put_aside(job):
+    """Also of a run that is done."""
     shutil.copytree(job.run_dir(REFERENCE), job.run_dir("truncated"))
     folder = job.run_dir("truncated") / "checkpoints"
-    *_, kept, newest, last = job.checkpoints("truncated")
-    shutil.rmtree(folder / str(last))
+    *_, kept, newest = job.checkpoints("truncated")
     for path in (folder / str(newest) / "state").rglob("d/*"):
         path.write_bytes(path.read_bytes()[:-100])
     assert job.finish("truncated") == 0
