@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from absl import app, flags, logging
 
-from metaser_jax.cluster import PREEMPTED, Preempted
+from metaser_jax.cluster import LOST_PEER, PREEMPTED, NotAllCameError, Preempted
 from metaser_jax.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -107,7 +107,7 @@ def _parse(argv: list[str]) -> list[str]:
 def run(main: Callable[[], int | None]) -> None:
     """Parses the flags, runs `main`, and prints an InputError as one message, without a traceback (exit status 2).
 
-    Preempted is exit status PREEMPTED, for a scheduler to start the same command again.
+    Preempted is exit status PREEMPTED, and NotAllCameError LOST_PEER, for a scheduler to start the same command again.
     """
 
     def guarded(argv: list[str]) -> int | None:
@@ -120,7 +120,7 @@ def run(main: Callable[[], int | None]) -> None:
             return main()
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
-            return 2
+            return LOST_PEER if isinstance(error, NotAllCameError) else 2
         except Preempted as preempted:
             print(f"Preempted: {preempted}", file=sys.stderr)
             return PREEMPTED

@@ -19,11 +19,16 @@ _SIGNS = {
 }
 
 
+class NotAllCameError(InputError):
+    """The job's processes did not find each other in time; when its nodes are all up, the same command may."""
+
+
 def start(config: ClusterConfig) -> None:
     """Joins the job; of use before jax's first use. Does nothing for one process that no cluster started.
 
     Raises:
-      InputError: jax has been used already, --cluster finds nothing, or the other processes do not come in time.
+      InputError: jax has been used already, or --cluster finds nothing.
+      NotAllCameError: the other processes do not come in time.
     """
     if config.cluster == "none" and not config.coordinator_address:
         return
@@ -60,7 +65,8 @@ def _initialize(config: ClusterConfig, found: dict[str, Any]) -> None:
     thread.start()
     thread.join(config.start_timeout)
     if thread.is_alive():
-        failed.append(TimeoutError("not all processes came in time, or process 0 is not reached"))
+        late = TimeoutError("not all processes came in time, or process 0 is not reached")
+        raise NotAllCameError(_why(config, late)) from late
     if failed:
         raise InputError(_why(config, failed[0])) from failed[0]
 

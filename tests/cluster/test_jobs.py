@@ -169,5 +169,5 @@ def test_processes_that_find_no_job_say_so(tmp_path):
     assert "Looked for: ompi (OMPI_MCA_orte_hnp_uri); slurm (SLURM_JOB_ID" in error
     assert "--coordinator_address=HOST:PORT --num_processes=N --process_id=I" in error
     error = _error_of(lonely)
-    assert lonely.returncode == 2
+    assert lonely.returncode == LOST_PEER  # a node may be late, and come the next time
     assert "process 1 of 2 could not join within --start_timeout=1 s" in error
