@@ -25,7 +25,9 @@ class ClusterConfig(Config):
     num_processes: int = option("With --coordinator_address: the job's number of processes.", 0)
     process_id: int = option("With --coordinator_address: this process's number, from 0.", -1)
     heartbeat_timeout: int = option("Seconds of silence after which a process counts as lost, and the job ends.", 30)
-    start_timeout: int = option("Seconds to wait for the other processes at the start.", 300)
+    start_timeout: int = option(
+        "Seconds to wait at the start for the other processes, and for another run that still writes --run_dir.", 300
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

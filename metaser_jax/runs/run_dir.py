@@ -1,8 +1,11 @@
 """A run directory's text files: config.json says what the run is, *.jsonl what it measured, a line each."""
 
+import contextlib
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from metaser_jax.errors import InputError
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 RESULTS = "results.jsonl"
+LOCK = "lock"
 # Of a file that write_text has not put in its place yet.
 _UNFINISHED = ".tmp"
 
@@ -88,3 +92,38 @@ def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = 
         write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"{run_dir} cannot be made or written: {error.strerror}. Give another folder.") from error
+
+
+@contextlib.contextmanager
+def hold(run_dir: str | Path, seconds: float, log: Callable[[str], None] = print) -> Iterator[None]:
+    """Keeps the run to this process: two that write it would lose each other's lines and checkpoints.
+
+    The lock ends with the process, however it ends. A file system without locks is written without.
+
+    Args:
+      run_dir: a run that is there already.
+      seconds: to wait for another process that holds it: one that is ending, say.
+      log: is told when it has to wait.
+
+    Raises:
+      InputError: another process still holds it.
+    """
+    end, told = time.monotonic() + seconds, False
+    with (Path(run_dir) / LOCK).open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > end:
+                    raise InputError(
+                        f"{run_dir} is being written by another process, which still runs. Stop one of the two; the "
+                        "processes of one job need --cluster or --coordinator_address."
+                    ) from error
+            except OSError:
+                break
+            if not told:
+                log(f"{run_dir} is being written by another process; waiting for its end, {seconds:.0f} s at most.")
+                told = True
+            time.sleep(min(1.0, seconds))
+        yield

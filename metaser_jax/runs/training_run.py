@@ -15,7 +15,7 @@ from metaser_jax.checkpoints import Checkpoints
 from metaser_jax.config import JobConfig, TrainingConfig
 from metaser_jax.ready import Ready
 from metaser_jax.runs.monitor import Monitor
-from metaser_jax.runs.run_dir import METRICS, claim, read_lines
+from metaser_jax.runs.run_dir import METRICS, claim, hold, read_lines
 from metaser_jax.runs.sources import FREE, identity
 
 Log = Callable[[str], None]
@@ -201,14 +201,14 @@ def open_run(
     run = identity(config, method, ready)
     cluster.agree("the run's flags and corpora", {k: v for k, v in run.items() if k not in _OF_A_PROCESS})
 
-    def open_folder() -> Checkpoints | None:
-        if not cluster.is_primary():
-            return None
-        claim(Path(config.run_dir), run, free=FREE)
-        return Checkpoints(config.run_dir, keep=config.keep_checkpoints, run=run)
-
     with contextlib.ExitStack() as stack:
+
+        def open_folder() -> Checkpoints | None:
+            if not cluster.is_primary():
+                return None
+            claim(Path(config.run_dir), run, free=FREE)
+            stack.enter_context(hold(config.run_dir, config.start_timeout, log))
+            return stack.enter_context(Checkpoints(config.run_dir, keep=config.keep_checkpoints, run=run))
+
         checkpoints = cluster.attempt(open_folder)
-        if checkpoints is not None:
-            stack.enter_context(checkpoints)
         yield TrainingRun(config, ready, step, checkpoints, preemption, log)

@@ -3,7 +3,7 @@
 import pytest
 
 from metaser_jax import InputError
-from metaser_jax.runs.run_dir import claim, read_config
+from metaser_jax.runs.run_dir import claim, hold, read_config
 
 
 def test_a_start_that_was_killed_leaves_the_way_free(tmp_path):
@@ -17,3 +17,13 @@ def test_files_of_something_else_are_left_alone(tmp_path):
     with pytest.raises(InputError, match="is not empty and holds no run"):
         claim(tmp_path, {"seed": 1})
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_one_process_at_a_time(tmp_path):
+    said = []
+    refused = pytest.raises(InputError, match="is being written by another process")
+    with hold(tmp_path, 0), refused, hold(tmp_path, 0.01, said.append):
+        pass
+    assert "waiting for its end" in said[0]
+    with hold(tmp_path, 0):
+        pass
