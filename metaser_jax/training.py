@@ -17,6 +17,9 @@ from metaser_jax.losses import LossFn
 from metaser_jax.meta.learner import Learner, MetaParams
 from metaser_jax.types import Episode, Params
 
+# Updates that are left out one after another, with skip_nonfinite, before there is no use in going on.
+MOST_SKIPPED = 20
+
 SampleFn = Callable[[jax.Array], Episode]
 
 
@@ -29,6 +32,7 @@ class TrainState(NamedTuple):
       key: PRNG key of the run's episodes; stays the same.
       episode: scalar int32, episodes done.
       skipped: scalar int32, those whose update was not finite and was left out.
+      skipped_in_a_row: scalar int32, how many of them were the last.
     """
 
     meta_params: MetaParams
@@ -36,6 +40,7 @@ class TrainState(NamedTuple):
     key: jax.Array
     episode: jax.Array
     skipped: jax.Array
+    skipped_in_a_row: jax.Array
 
 
 class IntervalInfo(NamedTuple):
@@ -59,7 +64,7 @@ def init_state(learner: Learner, params: Params, optimizer: optax.GradientTransf
     """The state before the first episode."""
     meta_params = learner.init(params)
     zero = jnp.zeros((), jnp.int32)
-    return TrainState(meta_params, optimizer.init(meta_params), key, zero, zero)
+    return TrainState(meta_params, optimizer.init(meta_params), key, zero, zero, zero)
 
 
 def run_interval(
@@ -82,12 +87,13 @@ def run_interval(
       state: where to go on from.
       episodes: scalar int32, at least 1.
       skip_nonfinite: leave updates out whose query loss or gradient is not finite, and count them in the state. Else
-        the loop stops before the first of them: state.episode is then its number, and info.finite False.
+        the loop stops before the first of them: state.episode is then its number, and info.finite False. After
+        MOST_SKIPPED in a row it stops in either case.
     """
 
     def unfinished(carry):
-        i, _, _, ok, _ = carry
-        return (i < episodes) & (skip_nonfinite | ok)
+        i, state, _, ok, _ = carry
+        return (i < episodes) & (ok | (skip_nonfinite & (state.skipped_in_a_row < MOST_SKIPPED)))
 
     def body(carry):
         i, state, total, ok, _ = carry
@@ -105,7 +111,9 @@ def run_interval(
         updated = (optax.apply_updates(state.meta_params, updates), opt_state)
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, (state.meta_params, state.opt_state))
         done = (finite | skip_nonfinite).astype(jnp.int32)
-        state = TrainState(*kept, state.key, state.episode + done, state.skipped + done * ~finite)
+        left_out = done * ~finite
+        in_a_row = (state.skipped_in_a_row + left_out) * left_out
+        state = TrainState(*kept, state.key, state.episode + done, state.skipped + left_out, in_a_row)
         return (
             i + 1,
             state,

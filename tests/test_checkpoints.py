@@ -17,7 +17,7 @@ from metaser_jax.training import TrainState
 
 def state(units: int = 3, dtype=jnp.float32) -> TrainState:
     params = {"dense": {"kernel": jnp.arange(2 * units, dtype=dtype).reshape(2, units), "bias": jnp.ones(units, dtype)}}
-    return TrainState(params, optax.adam(1e-3).init(params), jax.random.key(7), jnp.int32(4), jnp.int32(0))
+    return TrainState(params, optax.adam(1e-3).init(params), jax.random.key(7), *map(jnp.int32, (4, 0, 0)))
 
 
 def assert_equal(got, expected):

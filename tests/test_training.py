@@ -9,7 +9,8 @@ from fakes import fake_corpus
 
 from metaser_jax import EmotionLSTM, bank, cross_entropy, episodes, maml
 from metaser_jax.checkpoints import to_host
-from metaser_jax.training import init_state, run_interval, validation_loss
+from metaser_jax.meta.learner import Info
+from metaser_jax.training import MOST_SKIPPED, init_state, run_interval, validation_loss
 
 MODEL = EmotionLSTM(hidden_dim=5, pooling="mean")
 KEY = jax.random.key(7)
@@ -109,12 +110,27 @@ def test_an_update_that_is_not_finite_is_never_applied(setting, where, skip):
     got, info = run(state, jnp.int32(bad + 3))
     assert not bool(info.finite)
     if not skip:
-        assert (int(got.episode), int(got.skipped)) == (bad, 0)
+        assert (int(got.episode), int(got.skipped), int(got.skipped_in_a_row)) == (bad, 0, 0)
         jax.tree.map(np.testing.assert_array_equal, to_host(got), to_host(good))
         return
-    assert (int(got.episode), int(got.skipped)) == (bad + 3, 1)
-    left_out = good._replace(episode=jnp.int32(bad + 1), skipped=jnp.int32(1))
+    assert (int(got.episode), int(got.skipped), int(got.skipped_in_a_row)) == (bad + 3, 1, 0)
+    left_out = good._replace(episode=jnp.int32(bad + 1), skipped=jnp.int32(1), skipped_in_a_row=jnp.int32(1))
     expected, rest = run(left_out, jnp.int32(2))
     jax.tree.map(np.testing.assert_array_equal, to_host(got), to_host(expected))
     mean = (2 * first.query_loss_mean + 2 * rest.query_loss_mean) / 4
     np.testing.assert_allclose(info.query_loss_mean, mean, rtol=1e-5)
+
+
+def test_too_many_updates_left_out_in_a_row_end_the_loop(setting):
+    state, sample, _ = setting
+
+    def value_and_grad(meta_params, episode, step):
+        zeros = jnp.zeros(4)
+        return jnp.nan, jax.tree.map(jnp.zeros_like, meta_params), Info(zeros, zeros + jnp.nan)
+
+    learner = LEARNER._replace(value_and_grad=value_and_grad)
+    run = jax.jit(lambda state, n: run_interval(learner, query_loss, OPTIMIZER, sample, state, n, skip_nonfinite=True))
+    first, info = run(state, jnp.int32(5))  # an interval of nothing else is no end
+    assert (int(first.episode), int(first.skipped_in_a_row), bool(jnp.isnan(info.query_loss_mean))) == (5, 5, True)
+    last, _ = run(first, jnp.int32(100))
+    assert int(last.episode) == int(last.skipped) == int(last.skipped_in_a_row) == MOST_SKIPPED

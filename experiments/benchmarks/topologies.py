@@ -7,12 +7,14 @@ of this file with --worker, which draws one episode and computes its meta-gradie
 as many devices of one process: the utterances of every task, the gradient, the parameters after all episodes.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,17 +54,20 @@ def run_job(program: list[str], topology: Topology) -> None:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(topology.devices), "JAX_PLATFORMS": "cpu"}
-    processes = []
-    for number in range(topology.processes):
-        command = [sys.executable, *program, f"--devices={topology.devices}"]
-        if topology.processes > 1:
-            command += [f"--coordinator_address=localhost:{port}", f"--num_processes={topology.processes}"]
-            command += [f"--process_id={number}"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        processes.append(subprocess.Popen(command, env=environment, **pipes))
-    outputs = [process.communicate()[0] for process in processes]
-    if any(process.returncode for process in processes):
-        raise InputError(f"{' '.join(program)} as {topology} failed:\n" + "\n".join(outputs))
+    # Files, for a process whose pipe nobody reads yet would wait.
+    with contextlib.ExitStack() as files:
+        said = [files.enter_context(tempfile.TemporaryFile("w+")) for _ in range(topology.processes)]
+        processes = []
+        for number, file in enumerate(said):
+            command = [sys.executable, *program, f"--devices={topology.devices}"]
+            if topology.processes > 1:
+                command += [f"--coordinator_address=localhost:{port}", f"--num_processes={topology.processes}"]
+                command += [f"--process_id={number}"]
+            processes.append(subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT))
+        codes = [process.wait() for process in processes]
+        if any(codes):
+            outputs = [file.read() for file in said if not file.seek(0)]
+            raise InputError(f"{' '.join(program)} as {topology} failed:\n" + "\n".join(outputs))
 
 
 def work(config: MetaTrainConfig, out: Path) -> None:

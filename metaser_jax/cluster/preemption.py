@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from types import FrameType, TracebackType
@@ -30,18 +31,22 @@ class Preemption:
         self._asked = False
         self._calls = 0
         self._before = None
+        self._handles = False
         self._in_job = jax.distributed.is_initialized()
 
     def __enter__(self) -> "Preemption":
-        if not self._in_job:
+        # Elsewhere than in the main thread Python allows no handler: SIGTERM then does what it did before.
+        self._handles = not self._in_job and threading.current_thread() is threading.main_thread()
+        if self._handles:
             self._before = signal.signal(signal.SIGTERM, self._ask)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._in_job:
-            signal.signal(signal.SIGTERM, self._before)
+        if self._handles:
+            # None: what was there is not Python's, and cannot be put back.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if self._before is None else self._before)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self._asked = True

@@ -6,6 +6,7 @@ substitute: gloo gives up if the processes reach their first one more than 30 s 
 """
 
 import itertools
+import json
 import time
 
 import jax
@@ -77,8 +78,16 @@ def gather(text: str) -> list[str]:
     if num_processes() == 1:
         return [text]
     client, call = distributed.global_state.client, next(_calls)
-    client.key_value_set(f"metaser_jax/{call}/{process_id()}", text)
-    texts = [client.blocking_key_value_get(f"metaser_jax/{call}/{p}", _FOR_EVER_MS) for p in range(num_processes())]
-    # All are in this call, so none reads the one before any more; the coordinator would keep all of them.
-    client.key_value_delete(f"metaser_jax/{call - 1}/{process_id()}")
+    mine, joined = f"metaser_jax/{call}/{process_id()}", f"metaser_jax/{call}/all"
+    client.key_value_set(mine, text)
+    if process_id() == 0:
+        # Joined here: if each asked for each, 512 processes would be 262,144 questions.
+        each = range(num_processes())
+        texts = [client.blocking_key_value_get(f"metaser_jax/{call}/{p}", _FOR_EVER_MS) for p in each]
+        client.key_value_set(joined, json.dumps(texts))
+        # All are in this call, so none reads the one before any more; the coordinator would keep all of them.
+        client.key_value_delete(f"metaser_jax/{call - 1}/all")
+    else:
+        texts = json.loads(client.blocking_key_value_get(joined, _FOR_EVER_MS))
+    client.key_value_delete(mine)
     return texts

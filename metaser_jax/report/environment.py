@@ -15,9 +15,13 @@ def environment(device: str | None = None) -> dict[str, str]:
     return {
         "device": device or _devices(),
         "platform": platform.platform(),
-        "Python": platform.python_version(),
-        **{package: _version(package) for package in PACKAGES},
+        **versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Name -> version, of Python and the packages that matter."""
+    return {"Python": platform.python_version(), **{package: _version(package) for package in PACKAGES}}
 
 
 def _version(package: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from metaser_jax.config import MetaTrainConfig
-from metaser_jax.training import IntervalInfo, TrainState
+from metaser_jax.training import MOST_SKIPPED, IntervalInfo, TrainState
 
 ADVICE = "Try a lower --meta_lr or --inner_lr in another --run_dir;"
 
@@ -37,8 +37,12 @@ def failure(
             f"The update of episode {after + 1} is not finite: {'; '.join(tasks)}. --skip_nonfinite leaves such "
             "updates out, and counts them."
         )
-    if not math.isfinite(measured["query_loss_mean"]):
-        return f"No update of the last episodes up to {after} is finite: all were left out."
+    if int(state.skipped_in_a_row) >= MOST_SKIPPED:
+        tasks = diagnose(state) or ["each of its tasks is, alone"]
+        return (
+            f"No update of the last {MOST_SKIPPED} episodes up to {after} is finite, and that of the next is not: "
+            f"{'; '.join(tasks)}."
+        )
     if not math.isfinite(loss):
         return f"The validation loss is no longer finite after episode {after}: {loss}."
     return None

@@ -52,13 +52,26 @@ def read_config(run_dir: str | Path) -> dict[str, Any]:
     return config
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file of `to_lines`; what follows the last whole line, which a killed run may leave, is dropped."""
-    whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n") if path.exists() else ("", "", "")
+def read_lines(path: Path, step: str | None = None) -> list[dict[str, Any]]:
+    """Rows of a file of `to_lines`; what follows the last whole line, which a killed run may leave, is dropped.
+
+    Args:
+      path: may be missing: no rows.
+      step: a field that every row must have.
+
+    Raises:
+      InputError: another line is not a JSON object with it.
+    """
+    whole, _, _ = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
     try:
-        return [json.loads(line) for line in whole.splitlines()]
-    except ValueError as error:
-        raise InputError(f"{path}: a line is not JSON ({error}). Remove the file to go on without it.") from error
+        rows = [json.loads(line) for line in whole.decode().splitlines()]
+        if step is not None:
+            rows = [row | {step: row[step]} for row in rows]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: a line is not what the program wrote ({error!r}). Remove the file to go on without it."
+        ) from error
+    return rows
 
 
 def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = ()) -> None:

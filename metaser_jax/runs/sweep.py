@@ -153,7 +153,7 @@ def _go_on(
     log(f"Compiled in {program.seconds:.1f} s for {len(runs)} runs on {program.device}.")
     measured = measured_of(program.compiled, program.seconds, program.device) | {"runs": len(runs)}
     for run in runs:
-        write_text(run.folder / MEASURED, json.dumps(measured, indent=2) + "\n")
+        cluster.attempt(lambda run=run: write_text(run.folder / MEASURED, json.dumps(measured, indent=2) + "\n"))
     stopped: dict[int, str] = {}
     with contextlib.ExitStack() as opened:
         monitors = [opened.enter_context(run.monitored(start)) for run, start in zip(runs, done, strict=True)]

@@ -14,6 +14,7 @@ from metaser_jax import cluster, parallel
 from metaser_jax.checkpoints import Checkpoints
 from metaser_jax.config import JobConfig, TrainingConfig
 from metaser_jax.ready import Ready
+from metaser_jax.report.environment import versions
 from metaser_jax.runs.monitor import Monitor
 from metaser_jax.runs.run_dir import METRICS, claim, hold, read_lines
 from metaser_jax.runs.sources import FREE, identity
@@ -79,7 +80,7 @@ class TrainingRun:
         with contextlib.ExitStack() as stack:
 
             def open_monitor() -> Monitor:
-                lines = read_lines(self.folder / METRICS) if primary else []
+                lines = read_lines(self.folder / METRICS, self.step) if primary else []
                 kept = [line for line in lines if line[self.step] <= done]
                 options = {"kept": kept, "profile": self._config.profile, "primary": primary}
                 return stack.enter_context(Monitor(self.folder, key=self.step, **options))
@@ -87,6 +88,7 @@ class TrainingRun:
             self._monitor = cluster.attempt(open_monitor)
             self.stop_if_asked(done)
             yield self._monitor
+            cluster.attempt(stack.close)
 
     def finish_interval(self, line: Mapping[str, Any], state: Any, loss: float, *, due: bool, last: bool) -> None:
         """Writes an interval's metrics, and a checkpoint if one is due or the scheduler wants the machine back.
@@ -199,7 +201,8 @@ def open_run(
 ) -> Iterator[TrainingRun]:
     """The run, inside `job`; arguments and errors as training_run's, with the sources loaded."""
     run = identity(config, method, ready)
-    cluster.agree("the run's flags and corpora", {k: v for k, v in run.items() if k not in _OF_A_PROCESS})
+    of_all = {k: v for k, v in run.items() if k not in _OF_A_PROCESS}
+    cluster.agree("the run", of_all | {f"version of {name}": version for name, version in versions().items()})
 
     with contextlib.ExitStack() as stack:
 
