@@ -1,10 +1,10 @@
 """What an interval of episodes says: a line of metrics.jsonl, or why the run cannot go on."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from metaser_jax.config import MetaTrainConfig
+from metaser_jax.runs.diagnosis import Diagnosis
 from metaser_jax.training import MOST_SKIPPED, IntervalInfo, TrainState
 
 ADVICE = "Try a lower --meta_lr or --inner_lr in another --run_dir;"
@@ -20,7 +20,7 @@ def failure(
     measured: dict[str, float],
     state: TrainState,
     loss: float,
-    diagnose: Callable[[TrainState], list[str]],
+    diagnosis: Diagnosis,
 ) -> str | None:
     """Why the run cannot go on after an interval; None if it can.
 
@@ -28,23 +28,24 @@ def failure(
       measured: of to_floats.
       state: after the interval.
       loss: on validation.
-      diagnose: state -> lines that say what is not finite in its next episode.
+      diagnosis: what is not finite.
     """
     after = int(state.episode)
     if not measured["finite"] and not config.skip_nonfinite:
-        tasks = diagnose(state) or ["each of its tasks is, alone"]
+        tasks = diagnosis.update(state) or ["each of its tasks is, alone"]
         return (
             f"The update of episode {after + 1} is not finite: {'; '.join(tasks)}. --skip_nonfinite leaves such "
             "updates out, and counts them."
         )
     if int(state.skipped_in_a_row) >= MOST_SKIPPED:
-        tasks = diagnose(state) or ["each of its tasks is, alone"]
+        tasks = diagnosis.update(state) or ["each of its tasks is, alone"]
         return (
             f"No update of the last {MOST_SKIPPED} episodes up to {after} is finite, and that of the next is not: "
             f"{'; '.join(tasks)}."
         )
     if not math.isfinite(loss):
-        return f"The validation loss is no longer finite after episode {after}: {loss}."
+        tasks = diagnosis.validation(state) or ["each of its tasks is, alone"]
+        return f"The validation loss is not finite after episode {after}: {'; '.join(tasks)}."
     return None
 
 

@@ -21,7 +21,7 @@ from metaser_jax.errors import InputError
 from metaser_jax.losses import cross_entropy
 from metaser_jax.ready import Ready
 from metaser_jax.runs import intervals
-from metaser_jax.runs.diagnosis import diagnose
+from metaser_jax.runs.diagnosis import Diagnosis, diagnose, diagnose_validation
 from metaser_jax.runs.measured import MEASURED, measured_of
 from metaser_jax.runs.run_dir import write_text
 from metaser_jax.runs.sources import load, training_utterances
@@ -95,13 +95,13 @@ class Program(NamedTuple):
     Attributes:
       interval: (state, n) -> (state, info).
       validate: state -> loss.
-      diagnose: state -> lines that say what is not finite in its next episode.
+      diagnosis: what is not finite.
       state: on the devices.
     """
 
     interval: Callable[[TrainState, int], tuple[TrainState, IntervalInfo]]
     validate: Callable[[TrainState], jax.Array]
-    diagnose: Callable[[TrainState], list[str]]
+    diagnosis: Diagnosis
     state: TrainState
 
 
@@ -122,12 +122,24 @@ def validation_shape(config: MetaTrainConfig, held_out: Bank) -> dict[str, int]:
     return {"shots": config.shots, "queries": min(config.queries, int(held_out.count.min()))}
 
 
-def diagnosis_of(config: MetaTrainConfig, sources: Bank, state: TrainState) -> list[str]:
-    """What is not finite in the episode after the state, see `diagnose`."""
-    state = to_host(state)._replace(key=state.key)
-    shape = {"tasks": config.tasks_per_episode, "shots": config.shots, "queries": config.queries}
-    learner = make_learner(config, cross_entropy(make_model(config).apply))
-    return diagnose(learner, sources, shape, state, ["all sources pooled"] if config.pool_sources else config.sources)
+def diagnosis_of(config: MetaTrainConfig, sources: Bank, held_out: Bank) -> Diagnosis:
+    """How to find out what is not finite, by this process alone; sources and held_out as of `banks`."""
+    loss_fn = cross_entropy(make_model(config).apply)
+    learner = make_learner(config, loss_fn)
+    corpora = ["all sources pooled"] if config.pool_sources else config.sources
+
+    def on_host(state: TrainState) -> TrainState:
+        return to_host(state)._replace(key=state.key)
+
+    def update(state: TrainState) -> list[str]:
+        shape = {"tasks": config.tasks_per_episode, "shots": config.shots, "queries": config.queries}
+        return diagnose(learner, sources, shape, on_host(state), corpora)
+
+    def validation(state: TrainState) -> list[str]:
+        shape, key = {"tasks": VALIDATION_TASKS} | validation_shape(config, held_out), run_keys(config)[2]
+        return diagnose_validation(learner, loss_fn, sources, held_out, shape, key, on_host(state), corpora)
+
+    return Diagnosis(update, validation)
 
 
 def sampler(config: MetaTrainConfig, mesh: Mesh) -> Callable[[Bank, jax.Array], Episode]:
@@ -144,9 +156,8 @@ def sampler(config: MetaTrainConfig, mesh: Mesh) -> Callable[[Bank, jax.Array], 
 def _compile(config: MetaTrainConfig, trainer: Trainer, state: TrainState, run: TrainingRun) -> Program:
     """Compiles the interval and the validation once, and puts the data on the devices."""
     mesh = parallel.task_mesh(config.tasks_per_episode, config.devices)
-    sources, held_out = banks(config, run.ready)
+    local_banks = sources, held_out = banks(config, run.ready)
     valid_shape = validation_shape(config, held_out)
-    local_sources = sources
     state, sources, held_out, key_valid = parallel.replicate((state, sources, held_out, run_keys(config)[2]), mesh)
     mean_query_loss = parallel.mean_over_devices(
         lambda episode, params: (jnp.mean(jax.vmap(trainer.loss_fn, (None, 0))(params, episode.query)), ()), mesh
@@ -189,7 +200,7 @@ def _compile(config: MetaTrainConfig, trainer: Trainer, state: TrainState, run: 
     return Program(
         lambda state, n: compiled_interval(state, parallel.replicate(np.int32(n), mesh), sources),
         lambda state: compiled_validate(state.meta_params, sources, held_out, key_valid),
-        lambda state: diagnosis_of(config, local_sources, state),
+        diagnosis_of(config, *local_banks),
         state,
     )
 
@@ -213,7 +224,7 @@ def _loop(config: MetaTrainConfig, program: Program, run: TrainingRun) -> None:
                 measured = intervals.to_floats(info)
             seconds = time.perf_counter() - start
             loss = float(program.validate(state))
-            failed = intervals.failure(config, measured, state, loss, program.diagnose)
+            failed = intervals.failure(config, measured, state, loss, program.diagnosis)
             if failed:
                 raise InputError(f"{failed} {intervals.ADVICE} {config.run_dir} keeps the checkpoints so far.")
             done += n

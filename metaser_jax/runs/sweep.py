@@ -172,9 +172,8 @@ def _go_on(
             for i in map(int, np.flatnonzero(n)):
                 state, loss = state_of(host, i), float(losses[i])
                 measured = intervals.to_floats(jax.tree.map(lambda leaf, i=i: leaf[i], info))
-                failed = intervals.failure(
-                    configs[i], measured, state, loss, lambda state, i=i: diagnosis_of(configs[i], sources, state)
-                )
+                diagnosis = diagnosis_of(configs[i], sources, held_out)
+                failed = intervals.failure(configs[i], measured, state, loss, diagnosis)
                 if failed:
                     stopped[i] = failed
                     log(f"{group.members[i].name} stops: {failed}")

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -133,6 +134,21 @@ def test_too_few_utterances_are_an_error_before_anything_is_compiled(train_confi
     with pytest.raises(InputError, match=r"a has 11 angry.*b has 13 angry.*14 of each emotion"):
         meta_train(train_config(shots=9, queries=5))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_that_is_not_finite_stops_the_run_and_is_named(train_config, monkeypatch):
+    def failed(*arguments):
+        *rest, loss, diagnosis = arguments
+        assert np.isfinite(loss)
+        assert diagnosis.validation(rest[-1]) == []  # of a state that is well
+        broken = rest[-1]._replace(meta_params=jax.tree.map(lambda p: p * jnp.nan, rest[-1].meta_params))
+        return real(*rest[:-1], broken, jnp.nan, diagnosis)
+
+    real = module.intervals.failure
+    monkeypatch.setattr(module.intervals, "failure", failed)
+    message = r"validation loss is not finite after episode 4: task 0 \([ab]\): query loss.* nan.*and 11 tasks more"
+    with pytest.raises(InputError, match=message):
+        meta_train(train_config())
 
 
 def test_an_update_that_is_not_finite_stops_the_run_and_is_named(train_config, monkeypatch):

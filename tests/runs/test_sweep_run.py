@@ -16,6 +16,7 @@ from metaser_jax.checkpoints import Checkpoints, to_host
 from metaser_jax.config import FinetuneConfig, SweepConfig
 from metaser_jax.presets import FINETUNE
 from metaser_jax.runs import intervals, sweep, sweep_program
+from metaser_jax.runs.diagnosis import Diagnosis
 from metaser_jax.runs.finetune import run_finetune
 from metaser_jax.runs.meta_train import banks, load_sources, meta_train
 from metaser_jax.runs.sources import training_utterances
@@ -142,7 +143,10 @@ def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(whole, sweep_config, 
 
 
 def test_a_run_that_diverges_stops_alone_and_is_named(whole, sweep_config, monkeypatch):
-    monkeypatch.setattr(sweep, "diagnosis_of", lambda config, sources, state: [f"task 0 at {config.meta_lr:g}"])
+    def diagnosis_of(config, *banks):
+        return Diagnosis(lambda state: [f"task 0 at {config.meta_lr:g}"], lambda state: [])
+
+    monkeypatch.setattr(sweep, "diagnosis_of", diagnosis_of)
     config = sweep_config(grid=("meta_lr=0.01,1e38",), **ADAPTED)
     with pytest.raises(InputError) as raised:
         study.run_sweep(config, "command", log=lambda line: None)
