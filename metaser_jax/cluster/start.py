@@ -17,6 +17,8 @@ _SIGNS = {
     "tpu": (),
     "k8s": ("KUBERNETES_SERVICE_HOST",),
 }
+# Packages that jax looks with; the extra of jax that brings one has the cluster's name.
+_NEEDED = {"tpu": "libtpu", "k8s": "kubernetes"}
 
 
 class NotAllCameError(InputError):
@@ -110,8 +112,11 @@ def _method(cluster: str) -> str | None:
             f"--cluster={cluster}: this process was not started by it: {', '.join(missing)} not set. {_LOOKED_FOR}"
             " Otherwise say --coordinator_address=HOST:PORT --num_processes=N --process_id=I."
         )
-    if cluster != "tpu":
-        return cluster
-    if importlib.util.find_spec("libtpu") is None:
-        raise InputError("--cluster=tpu: libtpu is not installed: pip install 'jax[tpu]'.")
-    return "gketpu" if {"TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES"} & os.environ.keys() else "gcetpu"
+    package = _NEEDED.get(cluster)
+    if package and importlib.util.find_spec(package) is None:
+        raise InputError(f"--cluster={cluster}: {package} is not installed: pip install 'jax[{cluster}]'.")
+    if cluster == "k8s":
+        return None  # jax 0.10 has no name for it, and finds it by itself
+    if cluster == "tpu":
+        return "gketpu" if {"TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES"} & os.environ.keys() else "gcetpu"
+    return cluster

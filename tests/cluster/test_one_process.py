@@ -1,11 +1,13 @@
 """One process, which needs no others: nothing waits, and SIGTERM is a flag."""
 
+import importlib.util
 import os
 import signal
 
 import jax
 import numpy as np
 import pytest
+from jax._src import clusters
 
 from metaser_jax import InputError, cluster
 from metaser_jax.config import ClusterConfig
@@ -30,6 +32,40 @@ def test_a_cluster_that_is_not_there(monkeypatch, name, sign):
     monkeypatch.delenv(sign, raising=False)
     with pytest.raises(InputError, match=f"--cluster={name}: this process was not started by it: .*{sign}.* not set"):
         cluster.start(ClusterConfig(cluster=name))
+
+
+@pytest.mark.parametrize(("name", "package"), [("tpu", "libtpu"), ("k8s", "kubernetes")])
+def test_a_cluster_whose_package_is_not_installed(monkeypatch, name, package):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: None if wanted == package else wanted)
+    with pytest.raises(InputError, match=rf"--cluster={name}: {package} is not installed: pip install 'jax\[{name}\]'"):
+        cluster.start(ClusterConfig(cluster=name))
+
+
+@pytest.mark.parametrize("name", ["slurm", "ompi", "tpu", "k8s"])
+def test_jax_knows_what_it_is_asked_for(monkeypatch, name):
+    """What jax.distributed does with the method: with one that it does not know it goes on without a cluster."""
+    found = ("host:1234", 4, 3)
+    jaxs = {
+        "slurm": clusters.SlurmCluster,
+        "ompi": clusters.OmpiCluster,
+        "tpu": clusters.GkeTpuCluster,
+        "k8s": clusters.K8sCluster,
+    }
+    for one in jaxs.values():
+        monkeypatch.setattr(one, "is_env_present", classmethod(lambda cls: cls is jaxs[name]))
+    getters = ("get_coordinator_address", "get_process_count", "get_process_id")
+    for getter, value in zip(getters, found, strict=True):
+        monkeypatch.setattr(jaxs[name], getter, classmethod(lambda cls, *_, value=value, **__: value))
+    slurm = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
+    for sign in (*slurm, "OMPI_MCA_orte_hnp_uri", "KUBERNETES_SERVICE_HOST", "TPU_WORKER_HOSTNAMES"):
+        monkeypatch.setenv(sign, "1")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: wanted)
+    asked = {}
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **values: asked.update(values))
+    cluster.start(ClusterConfig(cluster=name))
+    unset = (None, None, None, [0], asked["cluster_detection_method"], 1)
+    assert clusters.ClusterEnv.auto_detect_unset_distributed_params(*unset)[:3] == found
 
 
 def test_attempt_is_the_action_itself():
