@@ -18,6 +18,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from metaser_jax.errors import InputError
+from metaser_jax.types import is_key
 
 _METRIC = "valid_query_loss"
 _FOLDER = "checkpoints"
@@ -269,7 +270,7 @@ def to_host(tree: Any) -> Any:
     """NumPy copies of arrays that are the same on all devices; PRNG keys become their data."""
 
     def of(leaf: Any) -> np.ndarray:
-        if _is_key(leaf):
+        if is_key(leaf):
             leaf = jax.random.key_data(leaf)
         # A copy: what is written later must not change with the array's buffer.
         return np.array(leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf)
@@ -277,17 +278,13 @@ def to_host(tree: Any) -> Any:
     return jax.tree.map(of, tree)
 
 
-def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _plain(leaf: Any) -> Any:
     """The array, or shape and dtype, that stands for it in a checkpoint."""
-    return jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
+    return jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
 
 
 def _as(array: np.ndarray, leaf: Any) -> Any:
-    return jax.random.wrap_key_data(array) if _is_key(leaf) else array
+    return jax.random.wrap_key_data(array) if is_key(leaf) else array
 
 
 def _checksum(state: Any) -> str:

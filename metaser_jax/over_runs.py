@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from metaser_jax import parallel
-from metaser_jax.errors import InputError
 
 # Runs per device and call. On a CPU: more would even out better who stops when, and be seen less often.
 CPU_RUNS = 16
@@ -47,8 +46,7 @@ def plan(runs: int, devices: int = 0, at_once: int = 0) -> Plan:
       InputError: more devices than there are.
     """
     have = jax.local_device_count()
-    if devices > have:
-        raise InputError(f"devices: got {devices}, expected at most the {have} that there are.")
+    parallel.check_devices(devices, have)
     devices, cpu = devices or have, jax.default_backend() == "cpu"
     at_once = at_once or (1 if cpu else min(RUNS_ELSEWHERE, math.ceil(runs / devices)))
     return Plan(devices, at_once * math.ceil(CPU_RUNS / at_once) if cpu else at_once, at_once)

@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from metaser_jax.errors import InputError
 from metaser_jax.meta.learner import Learner, MetaParams
 from metaser_jax.processes import cores
-from metaser_jax.types import Episode
+from metaser_jax.types import Episode, is_key
 
 AXIS = "task"
 # Of a mesh of run_mesh, the other one.
@@ -120,13 +120,7 @@ def divide_over_devices(function: Callable[..., Any], devices: int) -> Callable[
     Returns:
       The same function; each device computes its tasks' part of it.
     """
-
-    def divided(tasks: Any, *others: Any) -> Any:
-        over, everywhere = PartitionSpec(AXIS), PartitionSpec()
-        specs = {"in_specs": (over, *(everywhere for _ in others)), "out_specs": over}
-        return jax.shard_map(function, mesh=_mesh(devices), **specs, check_vma=False)(tasks, *others)
-
-    return divided
+    return _divided(function, _mesh(devices), AXIS)
 
 
 def tasks_of_devices(function: Callable[..., Any], tasks: int, mesh: Mesh) -> Callable[..., Any]:
@@ -158,6 +152,12 @@ def everywhere(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def check_devices(devices: int, have: int) -> None:
+    """Raises an InputError for more devices than there are."""
+    if devices > have:
+        raise InputError(f"devices: got {devices}, expected at most the {have} that there are.")
+
+
 def task_mesh(tasks: int, devices: int = 0) -> Mesh:
     """The devices that share so many tasks.
 
@@ -169,8 +169,7 @@ def task_mesh(tasks: int, devices: int = 0) -> Mesh:
       InputError: more devices than there are, or a number of tasks that they do not divide.
     """
     have = {len(jax.local_devices(process_index=p)) for p in range(jax.process_count())}
-    if devices > min(have):
-        raise InputError(f"devices: got {devices}, expected at most the {min(have)} that there are.")
+    check_devices(devices, min(have))
     if not devices and len(have) > 1:
         raise InputError(f"The processes of this job have {sorted(have)} devices; --devices={min(have)} takes as many.")
     alone = jax.process_count() == 1
@@ -197,8 +196,7 @@ def run_mesh(runs: int, tasks: int, devices: int = 0) -> Mesh:
       InputError: more devices than there are.
     """
     local = jax.local_devices()
-    if devices > len(local):
-        raise InputError(f"devices: got {devices}, expected at most the {len(local)} that there are.")
+    check_devices(devices, len(local))
     share = min(devices or len(local), runs)
     of_run = max(d for d in range(1, (devices or len(local)) // share + 1) if tasks % d == 0)
     kinds = (jax.sharding.AxisType.Auto,) * 2
@@ -213,11 +211,16 @@ def divide_runs(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
         device, with AXIS for the devices that share its runs, and the same results on all of those.
       mesh: of run_mesh; the length of its RUNS divides the number of runs.
     """
+    return _divided(function, mesh, RUNS)
 
-    def divided(runs: Any, *others: Any) -> Any:
-        over, everywhere = PartitionSpec(RUNS), PartitionSpec()
+
+def _divided(function: Callable[..., Any], mesh: Mesh, axis: str) -> Callable[..., Any]:
+    """(first, *others) -> results, of which `first` and the results are divided over an axis of the mesh."""
+
+    def divided(first: Any, *others: Any) -> Any:
+        over, everywhere = PartitionSpec(axis), PartitionSpec()
         specs = {"in_specs": (over, *(everywhere for _ in others)), "out_specs": over}
-        return jax.shard_map(function, mesh=mesh, **specs, check_vma=False)(runs, *others)
+        return jax.shard_map(function, mesh=mesh, **specs, check_vma=False)(first, *others)
 
     return divided
 
@@ -229,22 +232,22 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
       tree: host arrays or this process's own, the same in every process (that is not checked); or of such a mesh.
       mesh: of task_mesh.
     """
-    everywhere = NamedSharding(mesh, PartitionSpec())
+    sharding = everywhere(mesh)
     if jax.process_count() == 1:
-        return jax.device_put(tree, everywhere)
-    return jax.tree.map(lambda leaf: _globally(leaf, everywhere), tree)
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(lambda leaf: _globally(leaf, sharding), tree)
 
 
-def _globally(leaf: Any, everywhere: NamedSharding) -> jax.Array:
+def _globally(leaf: Any, sharding: NamedSharding) -> jax.Array:
     if isinstance(leaf, jax.Array):
         if not leaf.is_fully_addressable:
-            return jax.device_put(leaf, everywhere)
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            data = _globally(jax.random.key_data(leaf), everywhere)
+            return jax.device_put(leaf, sharding)
+        if is_key(leaf):
+            data = _globally(jax.random.key_data(leaf), sharding)
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     # Not device_put, which compares the processes' values by a collective.
     host = np.asarray(jnp.asarray(leaf))
-    return jax.make_array_from_callback(host.shape, everywhere, lambda index: host[index])
+    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
 
 def describe(mesh: Mesh) -> str:

@@ -56,6 +56,11 @@ class Episode(NamedTuple):
     query: Batch
 
 
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf of a pytree, or what jax.eval_shape says of it, is a typed PRNG key."""
+    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
 def frame_mask(x: jax.Array) -> jax.Array:
     """True for real frames, False for the zero padding after the last of them.
 

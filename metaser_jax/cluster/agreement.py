@@ -10,6 +10,7 @@ from jax.experimental import multihost_utils
 
 from metaser_jax.cluster import runtime
 from metaser_jax.errors import InputError
+from metaser_jax.types import is_key
 
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ def broadcast(tree: Any) -> Any:
       The tree as numpy arrays; typed PRNG keys as typed keys.
     """
     leaves, structure = jax.tree.flatten(tree)
-    data = [np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in leaves]
+    data = [np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for leaf in leaves]
     if runtime.num_processes() > 1:
         data = _of_primary(data)
     return jax.tree.unflatten(structure, [_like(leaf, a) for leaf, a in zip(leaves, data, strict=True)])
@@ -93,9 +94,5 @@ def _of_primary(arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [np.frombuffer(p.tobytes(), a.dtype).reshape(a.shape) for p, a in zip(parts, arrays, strict=True)]
 
 
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _like(leaf: Any, data: np.ndarray) -> Any:
-    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else data
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf)) if is_key(leaf) else data

@@ -116,6 +116,11 @@ def banks(config: MetaTrainConfig, ready: Sequence[Ready]) -> tuple[Bank, Bank]:
     return build("train"), build("valid")
 
 
+def episode_shape(config: MetaTrainConfig, devices: int = 1) -> dict[str, int]:
+    """Of an episode, or of the part of it that is one of so many devices'."""
+    return {"tasks": config.tasks_per_episode // devices, "shots": config.shots, "queries": config.queries}
+
+
 def validation_shape(config: MetaTrainConfig, held_out: Bank) -> dict[str, int]:
     """Of a validation task: its supports are from the training part, its queries from the validation part."""
     # As many queries as its smallest class has.
@@ -132,8 +137,7 @@ def diagnosis_of(config: MetaTrainConfig, sources: Bank, held_out: Bank) -> Diag
         return to_host(state)._replace(key=state.key)
 
     def update(state: TrainState) -> list[str]:
-        shape = {"tasks": config.tasks_per_episode, "shots": config.shots, "queries": config.queries}
-        return diagnose(learner, sources, shape, on_host(state), corpora)
+        return diagnose(learner, sources, episode_shape(config), on_host(state), corpora)
 
     def validation(state: TrainState) -> list[str]:
         shape, key = {"tasks": VALIDATION_TASKS} | validation_shape(config, held_out), run_keys(config)[2]
@@ -144,13 +148,11 @@ def diagnosis_of(config: MetaTrainConfig, sources: Bank, held_out: Bank) -> Diag
 
 def sampler(config: MetaTrainConfig, mesh: Mesh) -> Callable[[Bank, jax.Array], Episode]:
     """(sources, key) -> Episode, each of whose tasks is drawn on the device that it belongs to."""
-    tasks = config.tasks_per_episode
 
     def of_device(first: jax.Array, sources: Bank, key: jax.Array) -> Episode:
-        sizes = {"tasks": tasks // mesh.size, "shots": config.shots, "queries": config.queries}
-        return episodes.sample(key, sources, **sizes, first=first)
+        return episodes.sample(key, sources, **episode_shape(config, mesh.size), first=first)
 
-    return parallel.tasks_of_devices(of_device, tasks, mesh)
+    return parallel.tasks_of_devices(of_device, config.tasks_per_episode, mesh)
 
 
 def _compile(config: MetaTrainConfig, trainer: Trainer, state: TrainState, run: TrainingRun) -> Program:

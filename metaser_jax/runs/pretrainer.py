@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from metaser_jax import batches, parallel
 from metaser_jax.bank import Bank
@@ -104,7 +104,7 @@ def compile_program(
 
 @functools.cache
 def _compiled(config: PretrainConfig, data: tuple[Bank, Whole], mesh: Mesh, augment: Augment | None):
-    everywhere = NamedSharding(mesh, PartitionSpec())
+    everywhere = parallel.everywhere(mesh)
 
     def abstract(tree):
         return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=everywhere), tree)

@@ -65,8 +65,8 @@ def read_lines(path: Path, step: str | None = None) -> list[dict[str, Any]]:
     whole, _, _ = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
     try:
         rows = [json.loads(line) for line in whole.decode().splitlines()]
-        if step is not None:
-            rows = [row | {step: row[step]} for row in rows]
+        if step is not None and any(step not in row for row in rows):
+            raise KeyError(step)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: a line is not what the program wrote ({error!r}). Remove the file to go on without it."

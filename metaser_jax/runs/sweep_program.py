@@ -27,7 +27,7 @@ from metaser_jax.errors import InputError
 from metaser_jax.losses import cross_entropy
 from metaser_jax.meta.learner import Learner, MetaParams
 from metaser_jax.over_runs import on_one_device
-from metaser_jax.runs.meta_train import VALIDATION_TASKS, validation_shape
+from metaser_jax.runs.meta_train import VALIDATION_TASKS, episode_shape, validation_shape
 from metaser_jax.runs.optimizers import build_optimizer
 from metaser_jax.runs.trainer import make_learner, make_model, run_keys
 from metaser_jax.training import IntervalInfo, TrainState, run_interval, validation_loss
@@ -140,7 +140,7 @@ def _functions(config: MetaTrainConfig, held_out: Bank, mesh: Mesh) -> tuple[Cal
     """One run's interval and validation, on each of the devices that share its tasks; as meta_train.py has them."""
     loss_fn = cross_entropy(make_model(config).apply)
     devices = mesh.shape[parallel.AXIS]
-    shape = {"tasks": config.tasks_per_episode // devices, "shots": config.shots, "queries": config.queries}
+    shape = episode_shape(config, devices)
     valid_shape = {"tasks": math.ceil(VALIDATION_TASKS / devices), **validation_shape(config, held_out)}
 
     def sample(key: jax.Array, sources: Bank, *, tasks: int, **shape: Any) -> Episode:
