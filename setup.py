@@ -46,5 +46,6 @@ setup(
     packages=find_packages(include=["metaser_jax", "metaser_jax.*"]),
     package_data={"metaser_jax.datasets": ["*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"]},
     install_requires=CORE + DATA + RUNS,
+    entry_points={"console_scripts": ["metaser = metaser_jax.commands:main"]},
     extras_require={"bench": BENCH, "demo": DEMO, "plot": PLOT, "test": TEST, **ACCELERATORS},
 )

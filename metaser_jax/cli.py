@@ -104,8 +104,10 @@ def _parse(argv: list[str]) -> list[str]:
     sys.exit(2)
 
 
-def run(main: Callable[[], int | None]) -> None:
+def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
     """Parses the flags, runs `main`, and prints an InputError as one message, without a traceback (exit status 2).
+
+    With arguments, main is given what was typed besides flags; otherwise that is an error.
 
     Preempted is exit status PREEMPTED, and NotAllCameError LOST_PEER, for a scheduler to start the same command again.
     """
@@ -115,6 +117,8 @@ def run(main: Callable[[], int | None]) -> None:
             # orbax logs every step, and with a traceback every error that it raises too; --verbosity=0 shows it.
             logging.set_verbosity(logging.FATAL)
         try:
+            if arguments:
+                return main(argv[1:])
             if argv[1:]:
                 raise InputError(f"Unexpected arguments {argv[1:]}: every option is a flag, --name=value.")
             return main()

@@ -10,11 +10,14 @@ NOTE: the paper does none of these.
 import dataclasses
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from metaser_jax.corpus import Corpus
 from metaser_jax.normalise import normalise
 from metaser_jax.types import N_MFCC
+
+Array = np.ndarray | jax.Array
 
 # librosa's MFCC 0 is the sum of the mel bands' levels in dB over the square root of their number.
 DB = 128**0.5
@@ -57,21 +60,37 @@ def make_input(corpus: Corpus, how: Input, train: np.ndarray) -> Corpus:
 
 def trim(corpus: Corpus, db: float) -> Corpus:
     """Drops leading and trailing frames whose mean level over mel bands is more than `db` below the loudest frame's."""
-    time = np.arange(corpus.mfcc.shape[1])
-    level = np.where(time < corpus.n_frames[:, None], corpus.mfcc[:, :, 0], -np.inf)
-    loud = level >= level.max(axis=1, keepdims=True) - db * DB
-    first, last = loud.argmax(axis=1), len(time) - 1 - loud[:, ::-1].argmax(axis=1)
-    n_frames = (last - first + 1).astype(np.int32)
-    source = np.minimum(first[:, None] + time, len(time) - 1)
-    mfcc = np.take_along_axis(corpus.mfcc, source[..., None], axis=1)
-    mfcc = np.where((time < n_frames[:, None])[..., None], mfcc, 0).astype(np.float32)
+    mfcc, n_frames = trim_frames(corpus.mfcc, corpus.n_frames, db)
     return dataclasses.replace(corpus, mfcc=mfcc, n_frames=n_frames)
 
 
 def add_deltas(corpus: Corpus) -> Corpus:
     """Appends |x_t - x_(t-1)| to the coefficients of each frame; the first frame has the second's."""
-    change = np.zeros_like(corpus.mfcc)
-    change[:, 1:] = np.abs(np.diff(corpus.mfcc, axis=1))
-    change[:, 0] = np.where((corpus.n_frames > 1)[:, None], change[:, 1], 0)
-    real = (np.arange(change.shape[1]) < corpus.n_frames[:, None])[..., None]
-    return dataclasses.replace(corpus, mfcc=np.concatenate([corpus.mfcc, np.where(real, change, 0)], axis=-1))
+    return dataclasses.replace(corpus, mfcc=append_deltas(corpus.mfcc, corpus.n_frames))
+
+
+def trim_frames(mfcc: Array, n_frames: Array, db: float) -> tuple[Array, Array]:
+    """`trim` of arrays, NumPy's or jax's: mfcc [n, time, coef], n_frames [n] -> the same of what is left."""
+    xp = mfcc.__array_namespace__()
+    time = xp.arange(mfcc.shape[1])
+    level = xp.where(time < n_frames[:, None], mfcc[:, :, 0], -xp.inf)
+    loud = level >= level.max(axis=1, keepdims=True) - db * DB
+    first, last = loud.argmax(axis=1), len(time) - 1 - loud[:, ::-1].argmax(axis=1)
+    n_frames = (last - first + 1).astype(xp.int32)
+    source = xp.minimum(first[:, None] + time, len(time) - 1)
+    mfcc = xp.take_along_axis(mfcc, source[..., None], axis=1)
+    return xp.where(_real(mfcc, n_frames), mfcc, 0).astype(xp.float32), n_frames
+
+
+def append_deltas(mfcc: Array, n_frames: Array) -> Array:
+    """`add_deltas` of arrays, NumPy's or jax's: [n, time, coef] -> [n, time, 2 * coef]."""
+    xp = mfcc.__array_namespace__()
+    change = xp.abs(xp.diff(mfcc, axis=1))
+    first = xp.where((n_frames > 1)[:, None, None], change[:, :1], 0)
+    change = xp.concatenate([first, change], axis=1).astype(mfcc.dtype)
+    return xp.concatenate([mfcc, xp.where(_real(mfcc, n_frames), change, 0)], axis=-1)
+
+
+def _real(mfcc: Array, n_frames: Array) -> Array:
+    xp = mfcc.__array_namespace__()
+    return (xp.arange(mfcc.shape[1]) < n_frames[:, None])[..., None]

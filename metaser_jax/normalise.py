@@ -9,7 +9,9 @@ auto       speaker where a speaker's emotion can be heard apart from the speaker
 """
 
 import dataclasses
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from metaser_jax.corpus import UNKNOWN_SPEAKER, Corpus
@@ -18,6 +20,15 @@ from metaser_jax.errors import check_choice
 MODES = ("none", "corpus", "speaker", "utterance", "auto")
 # MFCC are of the order of 10; a coefficient that hardly varies (digital silence) is not blown up.
 MIN_STD = 1e-2
+
+Array = np.ndarray | jax.Array
+
+
+class Scale(NamedTuple):
+    """What features are normalised by. Attributes: mean, std, of each coefficient; std is MIN_STD or more."""
+
+    mean: Array
+    std: Array
 
 
 def normalise(corpus: Corpus, mode: str, train: np.ndarray) -> Corpus:
@@ -35,25 +46,54 @@ def normalise(corpus: Corpus, mode: str, train: np.ndarray) -> Corpus:
     mode = resolve(corpus, mode, train)
     if mode == "none":
         return corpus
-    mask = (np.arange(corpus.mfcc.shape[1]) < corpus.n_frames[:, None])[..., None]
     if mode == "corpus":
         group, fit = np.zeros(len(corpus), int), np.isin(np.arange(len(corpus)), train)
     else:
         names = corpus.speaker if mode == "speaker" else corpus.file
         group, fit = np.unique(names, return_inverse=True)[1], np.ones(len(corpus), bool)
+    scale = scales(corpus.mfcc, corpus.n_frames, group, fit)
+    each = Scale(scale.mean[group][:, None], scale.std[group][:, None])
+    return dataclasses.replace(corpus, mfcc=rescale(corpus.mfcc, corpus.n_frames, each))
+
+
+def scales(mfcc: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray) -> Scale:
+    """Mean and deviation of each coefficient over the real frames of each group of utterances.
+
+    Args:
+      mfcc: [n, time, coef]. n_frames: [n] int.
+      group: [n] int, from 0. fit: [n] bool, the utterances that count; a group without one has mean 0.
+
+    Returns:
+      [group, coef] float64 each.
+    """
     groups = group.max() + 1
+    mask = (np.arange(mfcc.shape[1]) < n_frames[:, None])[..., None]
 
     def total(values: np.ndarray) -> np.ndarray:  # [n, ...] -> [group, ...]
         out = np.zeros((groups, *values.shape[1:]))
         np.add.at(out, group[fit], values[fit])
         return out
 
-    mfcc = corpus.mfcc.astype(np.float64)
+    mfcc = mfcc.astype(np.float64)
     frames = np.maximum(total(mask.sum(1)), 1)
-    mean = (total((mfcc * mask).sum(1)) / frames)[group][:, None]
-    var = (total((np.square(mfcc - mean) * mask).sum(1)) / frames)[group][:, None]
-    scaled = np.where(mask, (mfcc - mean) / np.maximum(np.sqrt(var), MIN_STD), 0)
-    return dataclasses.replace(corpus, mfcc=scaled.astype(np.float32))
+    mean = total((mfcc * mask).sum(1)) / frames
+    var = total((np.square(mfcc - mean[group][:, None]) * mask).sum(1)) / frames
+    return Scale(mean, np.maximum(np.sqrt(var), MIN_STD))
+
+
+def rescale(mfcc: Array, n_frames: Array, scale: Scale) -> Array:
+    """To mean 0 and deviation 1: NumPy's arrays or jax's.
+
+    Args:
+      mfcc: [n, time, coef]. n_frames: [n] int.
+      scale: mean and std, [coef] or [n, 1, coef].
+
+    Returns:
+      [n, time, coef] float32, zero after the real frames.
+    """
+    xp = mfcc.__array_namespace__()
+    real = (xp.arange(mfcc.shape[1]) < n_frames[:, None])[..., None]
+    return xp.where(real, (mfcc - scale.mean) / scale.std, 0).astype(xp.float32)
 
 
 def resolve(corpus: Corpus, mode: str, train: np.ndarray) -> str:

@@ -1,0 +1,152 @@
+"""The sub-commands of `metaser`."""
+
+import dataclasses
+
+from metaser_jax.config.base import Config, option, require
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdaptConfig(Config):
+    """metaser adapt."""
+
+    init: str = option(
+        "What to start from: a run directory (experiments/meta_train.py or pretrain.py), or a model folder."
+    )
+    support: str = option(
+        "The labelled clips: a folder with a folder per emotion (angry/ happy/ neutral/ sad/), or a CSV with the "
+        "columns path, emotion, and if known speaker."
+    )
+    out: str = option("Folder to write the model to; new or empty.")
+    language: str | None = option("Name of the language, for the model card.", None)
+    unlabelled: str | None = option(
+        "Folder of further recordings of the same voices and microphones, without labels: features are normalised by "
+        "them and the clips together. Only for a model that normalises by corpus or speaker.",
+        None,
+    )
+    normalise: str = option(
+        "auto: as experiments/finetune.py decides; corpus: all voices by the same statistics; speaker: each by its "
+        "own, which metaser predict then needs (--speakers). Only for a start that was trained with auto, corpus or "
+        "speaker.",
+        "auto",
+        choices=("auto", "corpus", "speaker"),
+    )
+    speaker_pattern: str | None = option(
+        "Regular expression that finds the speaker in a clip's path below --support: its group named speaker, or its "
+        "first group, or all that matches. Otherwise the folders that are no emotion, or the CSV's column.",
+        None,
+    )
+    optimizer: str = option(
+        "inner: gradient descent with the inner rates that --init has learned, or with --lr; or adam.",
+        "inner",
+        choices=("inner", "adam"),
+    )
+    lr: float = option("Learning rate, where --init has learned none.", 0.05)
+    max_epochs: int = option("Passes over the clips.", 40)
+    batch_size: int = option("Clips per step.", 64)
+    adapt: str = option("Layers to adapt: all, or the dense head.", "all", choices=("all", "head"))
+    folds: int = option("Parts of the cross-validation, at most; fewer where an emotion has fewer clips.", 5)
+    repeats: int = option("Times the cross-validation is repeated, with other parts.", 4)
+    seed: int = option("Seed of the training and of the cross-validation's parts.", 0)
+    skip_bad: bool = option("Leave out clips that cannot be used, and list them, instead of stopping.", False)
+    keep_clips: bool = option(
+        "Keep the clips' features (no sound) in the model, so that it can be adapted again with more; "
+        "--nokeep_clips leaves them out.",
+        True,
+    )
+    workers: int = option("Processes that read clips; 0 takes one per core.", 0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_one_or_more("max_epochs", "batch_size", "repeats")
+        require(self.folds >= 2, "folds", self.folds, "2 or more")
+        require(self.lr > 0, "lr", self.lr, "a number above 0")
+        require(self.workers >= 0, "workers", self.workers, "0 (one per core) or a positive number")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictConfig(Config):
+    """metaser predict."""
+
+    model: str = option("Model folder (metaser adapt).")
+    format: str = option("table, csv or json (a line per recording).", "table", choices=("table", "csv", "json"))
+    windows: str = option(
+        "What of a recording longer than 2.79 s counts: all of it, in windows, or the first window, as in training.",
+        "all",
+        choices=("all", "first"),
+    )
+    track: bool = option("A row per window, instead of per recording (table and csv; json has both).", False)
+    speakers: str = option(
+        "For a model that normalises by speaker: whose the recordings are. none: not known; one: all of one speaker; "
+        "folder: each folder is one.",
+        "none",
+        choices=("none", "one", "folder"),
+    )
+    workers: int = option("Processes that read recordings; 0 takes one per core.", 0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.workers >= 0, "workers", self.workers, "0 (one per core) or a positive number")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(Config):
+    """metaser evaluate."""
+
+    model: str = option("Model folder (metaser adapt).")
+    support: str = option(
+        "Labelled clips: a folder with a folder per emotion, or a CSV with the columns path, emotion, and if known "
+        "speaker. Those that the model has learned from are not scored."
+    )
+    format: str = option("table or json.", "table", choices=("table", "json"))
+    out: str | None = option("File for a CSV with what was predicted of each clip.", None)
+    windows: str = option(
+        "What of a recording longer than 2.79 s counts: all of it, in windows, or the first window, as in training.",
+        "all",
+        choices=("all", "first"),
+    )
+    speaker_pattern: str | None = option(
+        "Regular expression that finds the speaker in a clip's path below --support; see metaser adapt.", None
+    )
+    skip_bad: bool = option("Leave out clips that cannot be used, and list them, instead of stopping.", False)
+    workers: int = option("Processes that read recordings; 0 takes one per core.", 0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InfoConfig(Config):
+    """metaser info."""
+
+    format: str = option("text or json.", "text", choices=("text", "json"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportConfig(Config):
+    """metaser export."""
+
+    model: str = option("Model folder (metaser adapt).")
+    to: str = option(
+        "stablehlo: a function of any number of utterances for jax.export and other programs; npz: the arrays.",
+        choices=("stablehlo", "npz"),
+    )
+    out: str = option("File to write.")
+    platforms: tuple[str, ...] = option("With --to=stablehlo: what it is to run on.", ("cpu", "cuda", "tpu"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportTorchConfig(Config):
+    """metaser import-torch."""
+
+    out: str = option("Folder to write the model to; new or empty.")
+    classes: tuple[str, ...] = option("The emotions of the checkpoint's outputs, in their order.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServeConfig(Config):
+    """metaser serve."""
+
+    model: str = option("Model folder (metaser adapt).")
+    host: str = option("Address to listen at; 127.0.0.1 is this machine alone.", "127.0.0.1")
+    port: int = option("Port; 0 takes a free one.", 8000)
+    max_upload_mb: int = option("Largest recording that is taken, in MiB.", 32)
+    max_seconds: float = option("Longest recording that is taken, in seconds.", 600.0)
+    time_limit: float = option("Seconds that reading one recording may take.", 30.0)
+    max_clips: int = option("Recordings that are remembered at once.", 200)
