@@ -15,6 +15,7 @@ _MODULE_OF = {
     "cross_entropy": "losses",
     "frame_mask": "types",
     "layer_rates": "meta.layer_rates",
+    "load_torch_checkpoint": "torch_import",
     "maml": "meta.maml",
     "meta_sgd": "meta.meta_sgd",
     "reptile": "meta.reptile",

@@ -1,0 +1,61 @@
+"""Makes the files beside it, with PyTorch: python tests/torch_files/make.py. They were made with PyTorch 2.13.0.
+
+The authors' network with four hidden units, saved in every way, and its logits; what is in them is random.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+HERE = Path(__file__).parent
+
+
+class Network(nn.Module):
+    """The authors' network: the last of all states of the second LSTM, and no non-linearity between the dense layers."""
+
+    def __init__(self, hidden_dim: int = 4, n_classes: int = 4):
+        super().__init__()
+        self.lstm_1 = nn.LSTM(20, hidden_dim, batch_first=True)
+        self.lstm_2 = nn.LSTM(hidden_dim, hidden_dim, batch_first=True)
+        self.hidden = nn.Linear(hidden_dim, hidden_dim)
+        self.hidden2targ = nn.Linear(hidden_dim, n_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        states, _ = self.lstm_2(self.lstm_1(x)[0])
+        return self.hidden2targ(self.hidden(states[:, -1]))
+
+
+def mfcc(seed: int, n: int) -> np.ndarray:
+    """x [n, 120, 20] of the size of MFCC, zero-padded after 115 frames; the first a hundredth of that, not padded."""
+    rng = np.random.default_rng(seed)
+    x = np.linspace(120, 5, 20) * rng.normal(size=(n, 120, 20)) - 300 * np.eye(20)[0]
+    x[1:, 115:] = 0
+    x[0] /= 100
+    return x.astype(np.float32)
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    model = Network()
+    weights = model.state_dict()
+    torch.save(weights, HERE / "zip.pt")
+    torch.save(weights, HERE / "legacy.pt", _use_new_zipfile_serialization=False)
+    torch.save(model, HERE / "module.pt")
+    torch.jit.trace(model, torch.zeros(1, 120, 20)).save(HERE / "torchscript.pt")
+    x = mfcc(0, 2)
+    with torch.no_grad():
+        np.savez_compressed(HERE / "logits.npz", x=x, logits=model(torch.tensor(x)).numpy())
+    # What a training keeps, on several GPUs: DataParallel's names, parameters, and Adam's state; its rate is 0, so that
+    # the weights are the same.
+    parallel = nn.DataParallel(model)
+    adam = torch.optim.Adam(parallel.parameters(), lr=0.0)
+    parallel.module(torch.tensor(x)).sum().backward()
+    adam.step()
+    training = {"epoch": 3, "model_state_dict": dict(parallel.named_parameters()), "optimizer": adam.state_dict()}
+    torch.save(training, HERE / "training.pt")
+
+
+if __name__ == "__main__":
+    main()
