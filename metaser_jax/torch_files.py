@@ -89,7 +89,7 @@ def _read(path: Path) -> bytes:
                 f"than a million. {ADVICE}"
             )
         with path.open("rb") as file:
-            return file.read(MAX_BYTES)
+            return file.read(status.st_size)
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise

@@ -10,8 +10,8 @@ import pickle
 import struct
 from typing import Any, NoReturn
 
-MAX_BYTES, MAX_OPCODES = 2**24, 10**6
-"""Of one pickle. A checkpoint's has a few kilobytes, and 40 opcodes per tensor."""
+MAX_BYTES, MAX_OPCODES = 2**23, 300_000
+"""Of one pickle. A state_dict's has a few kilobytes, and 40 opcodes per tensor."""
 
 ITEM_BYTES = {
     **{"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2},

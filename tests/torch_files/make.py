@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 class Network(nn.Module):
-    """The authors' network: the last of all states of the second LSTM, and no non-linearity between the dense layers."""
+    """The authors' network: the last of the second LSTM's states, and no non-linearity between the dense layers."""
 
     def __init__(self, hidden_dim: int = 4, n_classes: int = 4):
         super().__init__()
@@ -42,8 +42,8 @@ def main() -> None:
     weights = model.state_dict()
     torch.save(weights, HERE / "zip.pt")
     torch.save(weights, HERE / "legacy.pt", _use_new_zipfile_serialization=False)
+    torch.save(weights, HERE / "protocol_4.pt", pickle_protocol=4)
     torch.save(model, HERE / "module.pt")
-    torch.jit.trace(model, torch.zeros(1, 120, 20)).save(HERE / "torchscript.pt")
     x = mfcc(0, 2)
     with torch.no_grad():
         np.savez_compressed(HERE / "logits.npz", x=x, logits=model(torch.tensor(x)).numpy())
