@@ -1,4 +1,4 @@
-"""The error that a user's input causes: its message says what was got, what was expected and what to do."""
+"""The errors that a user's input causes: messages say what was got, what was expected and what to do."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,6 +6,23 @@ from collections.abc import Iterable
 
 class InputError(ValueError):
     """Bad input from outside the program: a file, a folder, a flag, a corpus. Programs print it without a traceback."""
+
+
+class RecordingError(InputError):
+    """A recording that cannot be used.
+
+    Attributes:
+      path: the file.
+      reason: what was found in it, and what was expected.
+    """
+
+    def __init__(self, path: str, reason: str):
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}. Fetch this recording again, or leave it out."
 
 
 def check_choice(what: str, got: str, valid: Iterable[str]) -> str:

@@ -167,18 +167,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def find(self, found: Sequence[CorpusFile]) -> Iterator[tuple[CorpusFile, Said]]:
         """Every audio file, and what is known of it; `found` is all that is there."""
         code_of_stem = self.labels(found)
-        for one in found:
-            suffix = one.relative.suffix.lower()
-            if suffix in self.FORMATS:
-                yield one, self.parse(one.relative, code_of_stem)
-            elif suffix in recordings.AUDIO_SUFFIXES:
-                yield one, self.not_read(one)
-            elif suffix in recordings.OTHER_ARCHIVE_SUFFIXES:
-                yield one, Excluded("an archive that is not read, unpack it")
-
-    def not_read(self, one: CorpusFile) -> Unknown:
-        """What is said of audio in another format."""
-        return Unknown(f"{one.relative.suffix} is not read, expected {' or '.join(self.FORMATS)}; convert it")
+        return recordings.by_suffix(found, self.FORMATS, lambda path: self.parse(path, code_of_stem))
 
     def listing(self, manual_dir: Path) -> Listing:
         """All recordings below manual_dir, without opening them.

@@ -1,9 +1,10 @@
 """Features of many files, in order, by several processes and in bounded memory."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any, TypeVar
 
 from metaser_jax import features
 from metaser_jax.datasets.files import CorpusFile
@@ -15,31 +16,41 @@ from metaser_jax.processes import cores, spawn_pool
 MIN_FILES_FOR_PROCESSES = 64
 _CHUNK = 8
 
+Result = TypeVar("Result")
+
 
 def extract_all(paths: Sequence[Path | CorpusFile], workers: int = 0) -> Iterator[Extraction | RecordingError]:
-    """Extracts each file; the results are the same, to the bit, for any number of workers.
+    """Extracts each file: read_each of features.extract."""
+    return read_each(_extract, paths, workers)
+
+
+def read_each(
+    read: Callable[[Any], Result], sources: Sequence[Any], workers: int = 0
+) -> Iterator[Result | RecordingError]:
+    """Reads each recording; the results are the same, to the bit, for any number of workers.
 
     Args:
-      paths: the files, on disk or in archives.
+      read: source -> result, or RecordingError; a function of a module, or a partial one, since it is pickled.
+      sources: the files, on disk or in archives.
       workers: number of processes; 0 takes one per core, 1 works in this process.
 
     Yields:
-      One result per path, in the order of `paths`; for a file that cannot be used, the error.
+      One result per source, in their order; for a file that cannot be used, the error.
 
     Raises:
       InputError: a worker process died.
     """
-    workers = min(workers or cores(), -(-len(paths) // _CHUNK))
-    if workers <= 1 or len(paths) < MIN_FILES_FOR_PROCESSES:
-        for path in paths:
-            yield _extract(path)
+    workers = min(workers or cores(), -(-len(sources) // _CHUNK))
+    if workers <= 1 or len(sources) < MIN_FILES_FOR_PROCESSES:
+        for source in sources:
+            yield _attempt(read, source)
         return
-    chunks = (paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK))
+    chunks = (sources[i : i + _CHUNK] for i in range(0, len(sources), _CHUNK))
     pending = deque()
     pool = spawn_pool(workers)
     try:
         for chunk in chunks:
-            pending.append(pool.submit(_extract_chunk, chunk))
+            pending.append(pool.submit(_read_chunk, read, chunk))
             if len(pending) > 2 * workers:
                 yield from pending.popleft().result()
         while pending:
@@ -53,12 +64,16 @@ def extract_all(paths: Sequence[Path | CorpusFile], workers: int = 0) -> Iterato
         pool.shutdown(cancel_futures=True)
 
 
-def _extract(path: Path | CorpusFile) -> Extraction | RecordingError:
+def _extract(path: Path | CorpusFile) -> Extraction:
+    return features.extract(path)
+
+
+def _attempt(read: Callable[[Any], Result], source: Any) -> Result | RecordingError:
     try:
-        return features.extract(path)
+        return read(source)
     except RecordingError as error:
         return RecordingError(error.path, error.reason)  # without the traceback, which keeps the samples alive
 
 
-def _extract_chunk(paths: Sequence[Path | CorpusFile]) -> list[Extraction | RecordingError]:
-    return [_extract(path) for path in paths]
+def _read_chunk(read: Callable[[Any], Result], sources: Sequence[Any]) -> list[Result | RecordingError]:
+    return [_attempt(read, source) for source in sources]

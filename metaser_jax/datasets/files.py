@@ -14,10 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from metaser_jax import regular_files
 from metaser_jax.errors import InputError
-
-# No recording or label file is as large; what says so is damaged, or meant to fill the memory.
-MAX_BYTES = 2**28
+from metaser_jax.regular_files import MAX_BYTES
 
 
 class CorpusFile(NamedTuple):
@@ -45,20 +44,19 @@ class CorpusFile(NamedTuple):
 
     def read_bytes(self) -> bytes:
         """The content. Raises OSError, whose strerror says what is wrong."""
-        if self.size > MAX_BYTES:
-            raise OSError(errno.EFBIG, f"{self.size:,} bytes, expected at most {MAX_BYTES:,}", str(self))
         if self.member is None:
-            if not stat.S_ISREG(self.path.stat().st_mode):  # reading a pipe may never end
-                raise OSError(errno.EINVAL, "no regular file", str(self))
-            return self.path.read_bytes()
+            return regular_files.read_bytes(self.path, MAX_BYTES)
+        if self.size > MAX_BYTES:
+            raise regular_files.too_large(self.size, MAX_BYTES, str(self))
         try:
-            return _archive(self.path).read(self.member)
+            with _archive(self.path).open(self.member) as file:
+                return file.read(self.size + 1)  # with a number, so that what is packed beyond its size stays packed
         # Damaged, encrypted, a method of compression that Python has not, or a name that is not there.
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, KeyError) as error:
             raise OSError(errno.EIO, f"cannot be read from {self.path}: {error}", self.member) from error
 
 
-def files_below(folder: Path, archives: Sequence[Path] = ()) -> list[CorpusFile]:
+def files_below(folder: Path, archives: Sequence[Path] = (), strict: bool = True) -> list[CorpusFile]:
     """All files that are not hidden (macOS's ._ copies are), those of zip archives included, sorted by `file`.
 
     Links to folders are followed, each folder is entered once. A member of an archive that is on disk as well, unpacked
@@ -67,6 +65,7 @@ def files_below(folder: Path, archives: Sequence[Path] = ()) -> list[CorpusFile]
     Args:
       folder: the corpus's folder.
       archives: further zip archives, read as if they lay in it.
+      strict: whether an archive that cannot be read is an error; otherwise it is listed as a file.
 
     Raises:
       InputError: a folder or an archive cannot be read; an archive has names that lead out of the folder; a name is
@@ -77,7 +76,14 @@ def files_below(folder: Path, archives: Sequence[Path] = ()) -> list[CorpusFile]
     found = [one for one in on_disk if not _is_zip(one)]
     for archive in [*filter(_is_zip, on_disk), *(_on_disk(path, path.name) for path in archives)]:
         beside = archive.relative.parent
-        for member in members(archive.path, beside):
+        try:
+            inside = members(archive.path, beside)
+        except InputError:
+            if strict:
+                raise
+            found.append(archive)
+            continue
+        for member in inside:
             inner = PurePosixPath(member.member)
             # In place, in a folder of the archive's name, or without the folder that holds all.
             places = (inner, PurePosixPath(archive.relative.stem) / inner, PurePosixPath(*inner.parts[1:]))

@@ -3,7 +3,7 @@
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 from itertools import groupby
 from pathlib import Path, PurePath
@@ -148,6 +148,31 @@ def listing(
     recordings.sort(key=lambda recording: (recording.file, str(recording.source)))
     _check_unique(place, recordings)
     return Listing(tuple(recordings), tuple(sorted(excluded)), tuple(sorted(unknown)))
+
+
+def by_suffix(
+    found: Iterable[CorpusFile],
+    formats: Sequence[str],
+    parse: Callable[[PurePath], Parsed | Excluded | Unknown],
+    other_audio: Sequence[str] = AUDIO_SUFFIXES,
+) -> Iterator[tuple[CorpusFile, Parsed | Excluded | Unknown]]:
+    """Every audio file, and what `parse` knows of it by its path.
+
+    Args: found: all that is there. formats: suffixes that are read. other_audio: those that are named as not read.
+    """
+    for one in found:
+        suffix = one.relative.suffix.lower()
+        if suffix in formats:
+            yield one, parse(one.relative)
+        elif suffix in other_audio:
+            yield one, not_read(one, formats)
+        elif suffix in OTHER_ARCHIVE_SUFFIXES:
+            yield one, Excluded("an archive that is not read, unpack it")
+
+
+def not_read(one: CorpusFile, formats: Sequence[str]) -> Unknown:
+    """What is said of audio in another format."""
+    return Unknown(f"{one.relative.suffix} is not read, expected {' or '.join(formats)}; convert it")
 
 
 def no_recordings(place: str, layout: str, files: Sequence[CorpusFile], excluded: Sequence[Left]) -> InputError:
