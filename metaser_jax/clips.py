@@ -28,8 +28,8 @@ SUFFIXES = (
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus"),
     *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"),
 )
-# Nothing in a recording is louder: no speech, but a microphone that is off.
-SILENCE_DBFS = -60.0
+# Nothing in a recording is louder: no speech, but a microphone that is off. RAVDESS's quietest speech has -58 dBFS.
+SILENCE_DBFS = -70.0
 # A window's loudest frame is so far below the recording's loudest: a pause.
 SILENT_DB = 40.0
 # MFCC 0 is the sum of 128 mel bands' levels in dB over the square root of their number, so that it changes by so much
@@ -96,8 +96,9 @@ class Windows(NamedTuple):
       start: [w] int32, first frame.
       mfcc: [w, 120, 20] float32, zero after the real frames.
       n_frames: [w] int32, number of real frames, 1 to 120.
-      silent: [w] bool, nothing is said: the loudest frame is 40 dB below the recording's loudest, in the mean level
-        over mel bands.
+      silent: [w] bool, nothing is said: the loudest frame's mean level over mel bands is 40 dB below that of the
+        recording's loudest, or below -70 dB (which speech above -70 dBFS always is above, its level being some 8 dB
+        above its dBFS).
     """
 
     start: np.ndarray
@@ -154,7 +155,7 @@ def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SE
         raise InputError(f"samples: {error.reason}.") from error
     sha = hashlib.sha256()
     for block in blocks():
-        sha.update(block)
+        sha.update(block.tobytes())
     return _clip(sound, sha.hexdigest())
 
 
@@ -197,7 +198,8 @@ def windows(clip: Clip, which: str = "all") -> Windows:
     for i in range(number):
         mfcc[i, : n_frames[i]] = clip.frames[start[i] : start[i] + n_frames[i]]
     loudest = np.array([mfcc[i, : n_frames[i], 0].max() for i in range(number)])
-    return Windows(start, mfcc, n_frames, loudest < clip.frames[:, 0].max() - SILENT_DB * _DB)
+    quiet = max(clip.frames[:, 0].max() - SILENT_DB * _DB, SILENCE_DBFS * _DB)
+    return Windows(start, mfcc, n_frames, loudest < quiet)
 
 
 def span(of: Windows, k: int, seconds: float) -> tuple[float, float]:
@@ -213,7 +215,8 @@ def _limits(max_seconds: float) -> Limits:
 def _clip(sound: Sound, sha256: str) -> Clip:
     samples = features.resampled(sound)
     quality = Quality(sound.peak, sound.clipped, _loudness(samples), sound.channels)
-    return Clip(features.frames(samples), sound.seconds, sound.sample_rate, sha256, quality)
+    frames = np.ascontiguousarray(features.frames(samples))
+    return Clip(frames, sound.seconds, sound.sample_rate, sha256, quality)
 
 
 def _loudness(samples: np.ndarray) -> float:
