@@ -1,9 +1,14 @@
-"""Small made-up corpora: one direction in feature space per emotion, so that something can be learned."""
+"""Small made-up corpora: one direction in feature space per emotion, so that something can be learned; and models."""
+
+import hashlib
 
 import numpy as np
 
+from metaser_jax.adapted.arrays import has_scale, nested, params_specs
+from metaser_jax.adapted.model import Model, Settings, Start, Support
 from metaser_jax.corpus import Corpus
 from metaser_jax.labels import FOUR_EMOTIONS
+from metaser_jax.normalise import Scale
 
 
 def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, noise=0.5) -> Corpus:
@@ -25,3 +30,117 @@ def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, nois
         seconds=n_frames.astype(np.float32),
         emotions=FOUR_EMOTIONS,
     )
+
+
+def fake_model(
+    hidden_dim=4, clips=8, seed=0, temperature=1.5, start=True, rates=True, emotions=FOUR_EMOTIONS, **settings
+) -> Model:
+    """A model with random parameters, whose logits differ, and all that `metaser adapt` says about one.
+
+    Args:
+      clips: of the support set; 0 leaves it out. start, rates: whether the model has them.
+      **settings: other fields of Settings than these; the recommended ones by default.
+    """
+    how = Settings(
+        emotions=emotions,
+        hidden_dim=hidden_dim,
+        **{
+            **{"pooling": "mean_std", "activation": "relu", "input_statistics": True},
+            **{"trim_db": 26.5, "deltas": True, "normalise": "corpus"},
+            **settings,
+        },
+    )
+    rng = np.random.default_rng(seed)
+
+    def params(low, high):
+        flat = {f"p/{name}": rng.uniform(low, high, spec.shape) for name, spec in params_specs(how).items()}
+        # As a deviation, which is not negative.
+        flat = {name: np.abs(a) + 0.5 if name == "p/standardise/scale" else a for name, a in flat.items()}
+        return nested({name: a.astype(np.float32) for name, a in flat.items()}, "p")
+
+    coefs = how.input.coefs
+    scale = Scale(rng.normal(size=coefs), rng.uniform(1, 2, coefs)) if has_scale(how) else None
+    corpus = fake_corpus(per_emotion=-(-clips // 4), speakers=2, frames=120, seed=seed)
+    corpus = corpus.take(np.arange(len(corpus)).reshape(4, -1).T.ravel()[:clips])  # all emotions from the first four on
+    support = Support(
+        mfcc=corpus.mfcc,
+        n_frames=corpus.n_frames,
+        label=(corpus.label % len(emotions)).astype(np.int32),
+        speaker=corpus.speaker,
+        file=corpus.file,
+        sha256=np.array([hashlib.sha256(file.encode()).hexdigest() for file in corpus.file]),
+        seconds=(corpus.n_frames * 512 / 22050).astype(np.float32),
+    )
+    return Model(
+        settings=how,
+        params=params(-1, 1),
+        scale=scale,
+        temperature=temperature,
+        start=Start(params(-1, 1), params(0, 0.1) if rates else None) if start else None,
+        support=support if clips else None,
+        about=fake_about(emotions, clips),
+    )
+
+
+def fake_about(emotions=FOUR_EMOTIONS, clips=8) -> dict:
+    """Every key that a model's `about` may have."""
+    per_emotion = {emotion: len(range(i, clips, len(emotions))) for i, emotion in enumerate(emotions)}
+    return {
+        "name": "fake",
+        "language": "Esperanto",
+        "created": "2026-01-02T03:04:05+00:00",
+        "versions": {"Python": "3.11.0", "metaser_jax": "0.1.0", "jax": "0.10.2"},
+        "init": {
+            "method": "meta_sgd",
+            "algorithm": "meta_sgd",
+            "order": "second",
+            "episodes": 40,
+            "sources": [
+                {
+                    "name": "emodb",
+                    "language": "German",
+                    "licence": "See the site of the corpus, which asks to cite Burkhardt et al., 2005.",
+                    "digest": "00112233445566aa",
+                },
+                {"name": "ravdess", "language": "English", "licence": "CC BY-NC-SA 4.0", "digest": "00112233445566bb"},
+            ],
+        },
+        "support": {
+            "n_per_emotion": per_emotion,
+            "speakers": 2,
+            "seconds": 2.5 * clips,
+            "language": "Esperanto",
+            "licence": "That of the recordings.",
+        },
+        "adaptation": {
+            "optimizer": "inner",
+            "lr": 0.05,
+            "max_epochs": 2,
+            "batch_size": 64,
+            "seed": 0,
+            "adapt": "all",
+        },
+        "cross_validation": {
+            "macro_f1": 0.61,
+            "interval": [0.42, 0.8],
+            "by": "speaker",
+            "folds": 2,
+            "repeats": 4,
+            "accuracy": 0.625,
+            "uar": 0.62,
+            "chance": 1 / len(emotions),
+            "confusion": np.diag(list(per_emotion.values())).tolist(),
+            "emotions": list(emotions),
+            "verdict": f"With {clips} clips the score says little.",
+        },
+        "calibration": {
+            "temperature": 1.5,
+            "n": clips,
+            "nll_before": 1.4,
+            "nll_after": 1.2,
+            "ece_before": 0.2,
+            "ece_after": 0.1,
+        },
+        "warnings": ["2 clips are shorter than a second: angry/0000.wav, sad/0003.wav."],
+        "limits": ["Adapted with the clips of 2 speakers."],
+    }
