@@ -17,6 +17,8 @@ DATA = [
 ]
 RUNS = [
     "absl-py>=2.1",
+    # jax.export writes and reads with it, and does not declare it.
+    "flatbuffers>=24.3.25",
     "orbax-checkpoint>=0.11.25",
     "scikit-learn>=1.5",
     "scipy>=1.14",

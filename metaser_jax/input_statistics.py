@@ -47,7 +47,8 @@ class Standardise(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        alone = x.shape[0] < 2
+        # Asked where it matters only: a number of utterances that is a symbol (jax.export) cannot be compared.
+        alone = not self.is_initializing() or x.shape[0] < 2
         shift = self.param("shift", lambda _: jnp.zeros_like(x[0]) if alone else jnp.mean(x, axis=0))
         # A statistic that does not vary is not blown up.
         scale = self.param("scale", lambda _: jnp.ones_like(x[0]) if alone else jnp.maximum(jnp.std(x, axis=0), 1e-2))

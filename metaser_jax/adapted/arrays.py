@@ -21,6 +21,8 @@ from metaser_jax.types import N_MFCC, Params
 
 FLOAT, DOUBLE, INTEGER = np.dtype("<f4"), np.dtype("<f8"), np.dtype("<i4")
 _SUFFIX = ".npy"
+# Damaged, encrypted, or a method of compression that Python has not.
+_UNREADABLE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError)
 
 
 class Spec(NamedTuple):
@@ -171,11 +173,21 @@ def read_npz(data: bytes, want: Mapping[str, Spec]) -> dict[str, np.ndarray]:
                 raise ValueError("it has two arrays of the same name")
             check_names(members, want)
             arrays = {name: _read_member(archive, members[name], name, want[name]) for name in want}
-    # Damaged, encrypted, or a method of compression that Python has not.
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"it cannot be read ({error})") from error
     check(arrays, want)
     return arrays
+
+
+def read_one(data: bytes, name: str, want: Spec) -> np.ndarray:
+    """One array of an npz file, which may have others. Raises ValueError as read_npz."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _read_member(archive, archive.getinfo(name + _SUFFIX), name, want)
+    except KeyError as error:
+        raise ValueError(f"it lacks {name}") from error
+    except _UNREADABLE as error:
+        raise ValueError(f"it cannot be read ({error})") from error
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, want: Spec) -> np.ndarray:

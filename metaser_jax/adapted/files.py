@@ -23,7 +23,7 @@ import numpy as np
 
 from metaser_jax import features
 from metaser_jax.adapted import arrays as npz
-from metaser_jax.adapted.card import model_card
+from metaser_jax.adapted.about import check_about
 from metaser_jax.adapted.model import NORMALISATIONS, Model, Settings, Support
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.models import ACTIVATIONS, POOLINGS
@@ -32,12 +32,14 @@ FORMAT = "metaser_model"
 FORMAT_VERSION = 1
 
 MODEL, ARRAYS, SUPPORT, CARD = "model.json", "arrays.npz", "support.npz", "README.md"
-# Features that a model was trained on, for readers that make their own.
+# What a model was trained on, for readers that make their own features: librosa's defaults, see features.py.
 FEATURES = {
     "sample_rate": features.SAMPLE_RATE,
     "hop_length": features.HOP_LENGTH,
     "n_mfcc": features.N_MFCC,
     "max_frames": features.MAX_FRAMES,
+    "n_fft": 2048,
+    "n_mels": 128,
 }
 _KEYS = {
     *("format", "format_version", "metaser_jax", "settings", "features", "temperature", "start", "support"),
@@ -98,7 +100,7 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
     """
     if not isinstance(model, Model):
         return _load(Path(model))[1]["digest"]
-    settings = json.dumps([_settings_json(model.settings), float(model.temperature)], sort_keys=True)
+    settings = json.dumps([settings_json(model.settings), float(model.temperature)], sort_keys=True)
     sha = hashlib.sha256(settings.encode())
     for name, array in sorted(npz.pack(dataclasses.replace(model, start=None)).items()):
         sha.update(f"\0{name}\0".encode())
@@ -127,10 +129,10 @@ def zip_model(folder: str | os.PathLike[str]) -> bytes:
     return archive.getvalue()
 
 
-def version() -> str:
-    """Of metaser_jax."""
+def version(package: str = "metaser_jax") -> str:
+    """Of an installed package."""
     try:
-        return importlib.metadata.version("metaser_jax")
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
 
@@ -143,8 +145,9 @@ def _contents(model: Model) -> dict[str, bytes]:
         checked[SUPPORT] = (npz.pack_support(model.support), npz.support_specs(len(model.support)))
     contents = {}
     try:
-        _check_settings(_settings_json(model.settings))
-        _check_temperature(model.temperature)
+        check_settings(settings_json(model.settings))
+        check_temperature(model.temperature)
+        check_about(model.about)
         for name, (arrays, want) in checked.items():
             npz.check(arrays, want)
             file = io.BytesIO()
@@ -160,7 +163,7 @@ def _contents(model: Model) -> dict[str, bytes]:
         "format_version": FORMAT_VERSION,
         "metaser_jax": version(),
         "digest": of_model,
-        "settings": _settings_json(model.settings),
+        "settings": settings_json(model.settings),
         "features": FEATURES,
         "temperature": float(model.temperature),
         "start": None if model.start is None else {"rates": rates},
@@ -171,7 +174,9 @@ def _contents(model: Model) -> dict[str, bytes]:
         },
         "about": model.about,
     }
-    # Last, since a folder is a model folder by it.
+    # Here: what makes pages imports scikit-learn, and a model that is only read must be there quickly.
+    from metaser_jax.adapted.card import model_card
+
     card = model_card(model, of_model).encode()
     text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     return {**contents, CARD: card, MODEL: text.encode()}
@@ -227,8 +232,8 @@ def _read_model(folder: Path, facts: Mapping[str, Any]) -> Model:
         raise ValueError(f"{MODEL} has {', '.join(unknown)}, which format version {FORMAT_VERSION} has not")
     if facts["features"] != FEATURES:
         raise ValueError(f"{MODEL} has features {facts['features']}, expected {FEATURES}")
-    settings = _check_settings(facts["settings"])
-    _check_temperature(facts["temperature"])
+    settings = check_settings(facts["settings"])
+    check_temperature(facts["temperature"])
     start, rates = facts["start"] is not None, facts["start"] is not None and facts["start"]["rates"] is True
     arrays = _read_arrays(folder, ARRAYS, facts["files"], npz.specs(settings, start, rates))
     params, scale, begun = npz.unpack(arrays, start, rates)
@@ -237,8 +242,7 @@ def _read_model(folder: Path, facts: Mapping[str, Any]) -> Model:
         clips = facts["support"]["clips"]
         support = Support(**_read_arrays(folder, SUPPORT, facts["files"], npz.support_specs(clips)))
         _check_support(support, settings)
-    if not isinstance(facts["about"], dict):
-        raise ValueError(f"{MODEL} has about {facts['about']!r}, expected an object")
+    check_about(facts["about"])
     model = Model(
         settings=settings,
         params=params,
@@ -271,13 +275,14 @@ def _read_arrays(
         raise ValueError(f"{name}: {error}") from error
 
 
-def _settings_json(settings: Settings) -> dict[str, Any]:
+def settings_json(settings: Settings) -> dict[str, Any]:
+    """The settings as in model.json."""
     values = dataclasses.asdict(settings)
     return values | {"emotions": list(settings.emotions), "trim_db": float(settings.trim_db)}
 
 
-def _check_settings(said: Mapping[str, Any]) -> Settings:
-    """Raises ValueError or TypeError: keys, types or values that a model does not have."""
+def check_settings(said: Mapping[str, Any]) -> Settings:
+    """`settings_json` undone. Raises ValueError or TypeError: keys, types or values that a model does not have."""
     npz.check_names(said, {field.name: None for field in dataclasses.fields(Settings)})
     emotions = said["emotions"]
     if not (
@@ -299,7 +304,8 @@ def _check_settings(said: Mapping[str, Any]) -> Settings:
     return Settings(**{**said, "emotions": tuple(emotions), "trim_db": float(said["trim_db"])})
 
 
-def _check_temperature(temperature: Any) -> None:
+def check_temperature(temperature: Any) -> None:
+    """Raises ValueError or TypeError unless it is one."""
     if isinstance(temperature, bool) or not 0 < float(temperature) < math.inf:
         raise ValueError(f"temperature is {temperature!r}, expected a positive number")
 

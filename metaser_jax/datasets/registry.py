@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from absl import logging
 
@@ -60,6 +60,19 @@ def builder_class(name: str) -> type["CorpusBuilder"]:
     """The class of one corpus. Raises InputError: unknown name."""
     module, _, class_name = _CLASSES[check_name(name).partition("/")[0]].partition(":")
     return getattr(importlib.import_module(f"metaser_jax.datasets.{module}"), class_name)
+
+
+class Terms(NamedTuple):
+    """Attributes: language, its English name, None where the recordings' owner says it; licence, for people."""
+
+    language: str | None
+    licence: str
+
+
+def terms(name: str) -> Terms:
+    """What a corpus's builder says of its language and licence; TFDS is imported. Raises InputError: unknown name."""
+    corpus = builder_class(name)
+    return Terms(getattr(corpus, "LANGUAGE", None), corpus.LICENSE)
 
 
 def config_of(name: str) -> str | None:

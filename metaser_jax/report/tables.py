@@ -37,7 +37,7 @@ def table(
     """
     check_choice("style", style, STYLES)
     header, body = cells(summaries, scores)
-    return markdown_table(header, body) if style == "markdown" else _text_table(header, body)
+    return markdown_table(header, body) if style == "markdown" else text_table(header, body)
 
 
 def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -47,7 +47,7 @@ def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
 
 
-def _text_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def text_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     rule, *lines = _aligned(header, body)
     return "\n".join("  ".join(line).rstrip() for line in (lines[0], rule, *lines[1:]))
 

@@ -1,0 +1,26 @@
+"""metaser export --model=MODEL --to=stablehlo|npz --out=FILE: a model for other programs.
+
+stablehlo: one function of MFCC, for any number of utterances, with its parameters inside and FILE.json beside it; needs
+jax alone. npz: the arrays, for NumPy and everything that reads them. docs/model_folder.md describes both.
+"""
+
+from collections.abc import Sequence
+
+from metaser_jax.adapted.export import export_npz, export_stablehlo
+from metaser_jax.adapted.files import load_model
+from metaser_jax.commands import NO_ARGUMENTS
+from metaser_jax.config.commands import ExportConfig
+
+CONFIG = ExportConfig
+ARGUMENTS = NO_ARGUMENTS
+
+
+def main(config: ExportConfig, arguments: Sequence[str]) -> int:
+    """Writes it. Raises InputError: no model folder, or what the exports say."""
+    model = load_model(config.model)
+    if config.to == "npz":
+        export_npz(model, config.out)
+    else:
+        export_stablehlo(model, config.out, config.platforms)
+    print(config.out)
+    return 0

@@ -1,0 +1,27 @@
+"""metaser info MODEL: what a model was made of, the licences inside, what it scores, what it cannot do, its digest.
+
+MODEL is a folder that metaser adapt wrote. --format=json prints the content of its model.json.
+"""
+
+import json
+from collections.abc import Sequence
+
+from metaser_jax.adapted.card import content
+from metaser_jax.adapted.files import load_model, read_facts
+from metaser_jax.commands import Arguments
+from metaser_jax.config.commands import InfoConfig
+from metaser_jax.report.text_page import text_page
+
+CONFIG = InfoConfig
+ARGUMENTS = Arguments("one model folder", 1, 1)
+
+
+def main(config: InfoConfig, arguments: Sequence[str]) -> int:
+    """Prints it. Raises InputError: no model folder."""
+    (folder,) = arguments
+    facts = read_facts(folder)
+    if config.format == "json":
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        print(text_page(content(load_model(folder), facts["digest"])), end="")
+    return 0
