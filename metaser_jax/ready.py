@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from metaser_jax import datasets
 from metaser_jax.corpus import Corpus
 from metaser_jax.errors import InputError
@@ -16,9 +18,10 @@ class Ready(NamedTuple):
     split: Split
     raw_digest: str
 
-    def as_input(self, how: Input) -> "Ready":
-        """The same as a network is given it; normalised "corpus" by the statistics of this split's training part."""
-        return self._replace(corpus=make_input(self.corpus, how, self.split.train))
+    def as_input(self, how: Input, fit: np.ndarray | None = None) -> "Ready":
+        """The same as a network is given it; normalised "corpus" by the statistics of the utterances `fit`, [m] int, by
+        default of this split's training part."""
+        return self._replace(corpus=make_input(self.corpus, how, self.split.train if fit is None else fit))
 
 
 def load_ready(

@@ -43,6 +43,13 @@ class FinetuneConfig(ModelConfig):
         "split",
         choices=("split", "draw", "none"),
     )
+    normalise_by: str = option(
+        "What --normalise=corpus takes its statistics from, and auto also its choice: train, all of the target's "
+        "training part (without its labels but for auto's choice), or drawn, the drawn utterances alone, which is what "
+        "somebody has who has recorded no others.",
+        "train",
+        choices=("train", "drawn"),
+    )
     seeds: int = option("Repetitions, seeds 0, 1, ...: each draws its own utterances.", 5)
     optimizer: str = option(
         "Optimizer: adam, adamw, sgd, or inner: SGD with the inner rates that --init has learned (meta_train.py "

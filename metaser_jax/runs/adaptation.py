@@ -26,13 +26,34 @@ from metaser_jax.types import Augment, Params
 PAD = 64
 
 
-class _Case(NamedTuple):
-    """One adaptation. Attributes: drawn: utterances to train on and to validate on, indices into the fold's corpus."""
+class Case(NamedTuple):
+    """One adaptation.
+
+    Attributes:
+      fold: whose corpus, split and test part it has.
+      amount: that was drawn; for messages.
+      seed: of its training.
+      drawn: utterances to train on and to validate on, indices into the fold's corpus.
+    """
 
     fold: int
     amount: Amount
     seed: int
     drawn: tuple[np.ndarray, np.ndarray]
+
+
+class Trained(NamedTuple):
+    """What a case gives.
+
+    Attributes:
+      logits: [n_test, class], of its fold's test part.
+      info: of its training.
+      params: those that training changes, all or the head's; None unless they were asked for.
+    """
+
+    logits: np.ndarray
+    info: FinetuneInfo
+    params: Params | None
 
 
 def adapt(
@@ -62,13 +83,13 @@ def adapt(
         if not given:
             raise InputError(f"{what}: got none, expected at least one.")
     cases = [
-        _Case(fold, amount, seed, draw_amount(config, ready, amount, seed))
+        Case(fold, amount, seed, draw_amount(config, ready, amount, seed))
         for fold, ready in enumerate(folds)
         for amount in amounts
         for seed in range(config.seeds)
     ]
     start = time.perf_counter()
-    results = _train_and_predict(config, inits, folds, cases, log or (lambda line: None))
+    results = train_and_predict(config, inits, folds, cases, log)
     seconds = (time.perf_counter() - start) / len(cases)
     return [
         outcome(
@@ -78,59 +99,70 @@ def adapt(
             case.amount,
             case.seed,
             case.drawn,
-            logits.argmax(-1),
-            best_epoch=int(info.best_epoch),
-            epochs=int(info.epochs),
+            result.logits.argmax(-1),
+            best_epoch=int(result.info.best_epoch),
+            epochs=int(result.info.epochs),
             seconds=seconds,
         )
-        for case, (logits, info) in zip(cases, results, strict=True)
+        for case, result in zip(cases, results, strict=True)
     ]
 
 
-def _train_and_predict(
+def train_and_predict(
     config: FinetuneConfig,
     inits: Sequence[Init],
     folds: Sequence[Ready],
-    cases: Sequence[_Case],
-    log: Callable[[str], None],
+    cases: Sequence[Case],
+    log: Callable[[str], None] | None = None,
+    *,
     augment: Augment | None = None,
-) -> list[tuple[np.ndarray, FinetuneInfo]]:
-    """Of each case the test logits [n_test, class], and the info; raises an InputError where one diverges."""
+    keep_params: bool = False,
+) -> list[Trained]:
+    """Trains every case and predicts its fold's test part; arguments as `adapt`.
+
+    Raises:
+      InputError: a training that diverged.
+    """
     of_cases = plan(len(cases), config.devices)
     runs, x, y = _runs(config, inits, folds, cases, on_features(config, augment))
     x, y = parallel.replicate((x, y), parallel.task_mesh(of_cases.devices, of_cases.devices))
-    program = make_program(config, of_cases, augment)
+    program = make_program(config, of_cases, augment, keep_params)
     nothing = jax.tree.map(np.zeros_like, runs[0])
     # The gradient of an utterance takes about three times as long as its loss.
     load = [3 * len(train) + len(valid) for train, valid in (case.drawn for case in cases)]
-    results: dict[int, tuple[np.ndarray, FinetuneInfo]] = {}
+    results: dict[int, Trained] = {}
     for call in deal(load, of_cases):
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(runs[i] if i >= 0 else nothing for i in call))
-        logits, info = jax.tree.map(np.asarray, program(stacked, x, y))
+        of_call = jax.tree.map(np.asarray, program(stacked, x, y))
         for place in np.flatnonzero(call >= 0):
             i = int(call[place])
-            of_test = logits[place, : runs[i].test.n]
-            _check_finite(config, cases[i], of_test)
-            results[i] = of_test, jax.tree.map(lambda a, place=place: a[place], info)
-        log(f"Adapted to {config.target}: {len(results)} of {len(cases)} runs.")
+            logits, info, params = jax.tree.map(lambda a, place=place: a[place], of_call)
+            logits = logits[: runs[i].test.n]
+            _check_finite(config, cases[i], logits, params)
+            results[i] = Trained(logits, info, params)
+        if log is not None:
+            log(f"Adapted to {config.target}: {len(results)} of {len(cases)} runs.")
     return [results[i] for i in range(len(cases))]
 
 
 def _runs(
-    config: FinetuneConfig, inits: Sequence[Init], folds: Sequence[Ready], cases: Sequence[_Case], features: bool
+    config: FinetuneConfig, inits: Sequence[Init], folds: Sequence[Ready], cases: Sequence[Case], features: bool
 ) -> tuple[list[Run], np.ndarray, np.ndarray]:
     """The cases as runs, and the x [m, ...] and y [m] that their rows are of: the corpus as each fold has its input.
 
     With features, x is what the LSTM layers make of that from each start.
     """
     label = folds[0].corpus.label
-    # Only the statistics of a training part depend on the fold.
-    inputs = [ready.as_input(config.input).corpus.mfcc for ready in (folds if config.input.of_split else folds[:1])]
-    input_of = [min(case.fold, len(inputs) - 1) for case in cases]
-    start_of = [_start_of(config, inits, case) for case in cases]
+    # What its statistics are of: a case's draw, or its fold's training part, or nothing that depends on either.
+    by_draw = config.normalise_by == "drawn"
+    input_of = [((case.fold, i if by_draw else -1) if config.input.of_split else ()) for i, case in enumerate(cases)]
+    fits = [case.drawn[0] if by_draw else folds[case.fold].split.train for case in cases]
+    case_of = dict(zip(input_of, zip(cases, fits, strict=True), strict=True))
+    inputs = {name: folds[case.fold].as_input(config.input, fit).corpus.mfcc for name, (case, fit) in case_of.items()}
+    start_of = [_start_of(config, inits, case, i) for i, case in enumerate(cases)]
     starts = {
-        name: _start(config, inits[name[0]], case.seed, inputs[x][folds[case.fold].split.train])
-        for name, (case, x) in dict(zip(start_of, zip(cases, input_of, strict=True), strict=True)).items()
+        name: _start(config, inits[name[0]], cases[i].seed, inputs[input_of[i]][fits[i]])
+        for name, i in {name: i for i, name in enumerate(start_of)}.items()
     }
     rates = None
     if config.optimizer == INNER:
@@ -155,17 +187,18 @@ def _runs(
     return runs, np.concatenate(blocks), np.tile(label, len(blocks))
 
 
-def _start_of(config: FinetuneConfig, inits: Sequence[Init], case: _Case) -> tuple[int, ...]:
+def _start_of(config: FinetuneConfig, inits: Sequence[Init], case: Case, number: int) -> tuple[int, ...]:
     """Which of inits the case starts from, and whatever else its parameters depend on: those of scratch on the seed."""
     which = case.seed % len(inits)
     if inits[which].params is not None:
         return (which,)
-    # Their statistics of the input, where they have some, are of the fold's training part.
-    return (which, case.seed, case.fold if config.input_statistics else 0)
+    # Their statistics of the input, where they have some, are of what it is normalised by.
+    by = number if config.normalise_by == "drawn" else case.fold
+    return (which, case.seed, by if config.input_statistics else 0)
 
 
 def _start(config: FinetuneConfig, init: Init, seed: int, training: np.ndarray) -> Params:
-    """The parameters; training [n, time, coef] is the fold's training part."""
+    """The parameters; training [n, time, coef] is what the input is normalised by."""
     params = init.params
     if params is None:
         # One utterance where only its shape counts, so that folds share the program.
@@ -186,8 +219,9 @@ def _rows(index: np.ndarray, longest: int) -> Rows:
     return Rows(np.pad(index, (0, n_max - len(index))).astype(np.int32), np.int32(len(index)))
 
 
-def _check_finite(config: FinetuneConfig, case: _Case, logits: np.ndarray) -> None:
-    if not np.isfinite(logits).all():
+def _check_finite(config: FinetuneConfig, case: Case, logits: np.ndarray, params: Params | None) -> None:
+    # The parameters too: where nothing is predicted they alone tell.
+    if not all(np.isfinite(a).all() for a in jax.tree.leaves((logits, params))):
         fold = f", fold {case.fold}" if config.folds else ""
         raise InputError(
             f"--lr={config.lr}: fine-tuning on {config.target} diverged, with {case.amount.kind}={case.amount.value}, "

@@ -39,8 +39,8 @@ class Run(NamedTuple):
     test: Rows
 
 
-Program = Callable[[Run, jax.Array, jax.Array], tuple[jax.Array, FinetuneInfo]]
-"""(runs [run], x [m, ...], y [m]) -> (test logits [run, n_max, class], info [run])."""
+Program = Callable[[Run, jax.Array, jax.Array], tuple[jax.Array, FinetuneInfo, Params | None]]
+"""(runs [run], x [m, ...], y [m]) -> (test logits [run, n_max, class], info [run], params [run] that were trained)."""
 
 
 def on_features(config: FinetuneConfig, augment: Augment | None) -> bool:
@@ -48,8 +48,10 @@ def on_features(config: FinetuneConfig, augment: Augment | None) -> bool:
     return config.adapt == "head" and augment is None
 
 
-def make_program(config: FinetuneConfig, plan: Plan, augment: Augment | None = None) -> Program:
-    """The program of a configuration.
+def make_program(
+    config: FinetuneConfig, plan: Plan, augment: Augment | None = None, keep_params: bool = False
+) -> Program:
+    """The program of a configuration; its params are None unless they are kept.
 
     Methods, amounts, folds and seeds share its compiled form, where their arrays are of the same sizes. `on_features`
     its x are features and the runs' params those of the dense layers.
@@ -57,7 +59,7 @@ def make_program(config: FinetuneConfig, plan: Plan, augment: Augment | None = N
     optimizer = make_optimizer("sgd", 1.0) if config.optimizer == INNER else optimizer_of(config)
     part = "features" if on_features(config, augment) else config.adapt
     sizes = (config.batch_size, config.max_epochs, config.patience)
-    return _program(make_model(config), part, optimizer, *sizes, augment, plan)
+    return _program(make_model(config), part, optimizer, *sizes, augment, plan, keep_params)
 
 
 @functools.cache
@@ -70,6 +72,7 @@ def _program(
     patience: int,
     augment: Augment | None,
     plan: Plan,
+    keep_params: bool,
 ) -> Program:
     def one_run(run: Run, x: jax.Array, y: jax.Array):
         start, apply = _adapted(model, part, run.params)
@@ -90,7 +93,7 @@ def _program(
             augment=augment,
             chunk=chunk,
         )
-        return apply_to_rows(apply, tuned, x, run.test, chunk), info
+        return apply_to_rows(apply, tuned, x, run.test, chunk), info, tuned if keep_params else None
 
     return jax.jit(over_runs(one_run, plan), compiler_options=parallel.compiler_options())
 

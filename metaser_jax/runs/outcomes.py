@@ -77,7 +77,7 @@ def outcome(
         "fraction": amount.value if amount.kind == "fraction" else None,
         "adapt": config.adapt,
         "validation": config.validation,
-        "normalise": config.normalise,
+        "normalise": f"{config.normalise} of the draw" if config.normalise_by == "drawn" else config.normalise,
         "emotions": list(config.emotions),
         "n_train": len(drawn[0]),
         "n_valid": len(drawn[1]),

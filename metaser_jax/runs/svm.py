@@ -34,7 +34,7 @@ SOURCES_WEIGHT = 0.1
 # The fields of FinetuneConfig that say something about it; the others are about networks.
 APPLIES = {
     *("data_dir", "init", "target", "out", "split", "split_seed", "folds", "shots", "fraction", "seeds", "sources"),
-    *("emotions", "normalise", "trim_db", "deltas"),
+    *("emotions", "normalise", "normalise_by", "trim_db", "deltas"),
 }
 
 
@@ -79,7 +79,8 @@ def adapt_svm(
         for amount in amounts
         for seed in range(config.seeds)
     ]
-    # Only the statistics of a training part depend on the fold.
+    # Only the statistics of a training part, or of a draw, depend on the fold.
+    by_draw = config.input.of_split and config.normalise_by == "drawn"
     features = [_features(ready, config.input) for ready in (folds if config.input.of_split else folds[:1])]
     joined = [_training_part(source, config.input) for source in sources]
     source = {"method": SVM, "order": None, "sources": [s.corpus.name for s in sources], "inner_steps": None}
@@ -87,7 +88,7 @@ def adapt_svm(
     outcomes = []
     for index, ready, amount, seed, drawn in cases:
         start = time.perf_counter()
-        x = features[min(index, len(features) - 1)]
+        x = _features(ready, config.input, drawn) if by_draw else features[min(index, len(features) - 1)]
         machine = fit_svm(x[drawn], ready.corpus.label[drawn], joined)
         predicted = machine.predict(x[ready.split.test])
         more = nothing | {"seconds": time.perf_counter() - start}
@@ -131,8 +132,8 @@ def check_applies(given: Collection[str]) -> None:
         )
 
 
-def _features(ready: Ready, how: Input) -> np.ndarray:
-    corpus = ready.as_input(how).corpus
+def _features(ready: Ready, how: Input, fit: np.ndarray | None = None) -> np.ndarray:
+    corpus = ready.as_input(how, fit).corpus
     return utterance_statistics(corpus.mfcc, corpus.n_frames)
 
 

@@ -85,15 +85,15 @@ def test_the_head_on_features_as_through_the_lstm(config):
     config = dataclasses.replace(config, adapt="head")
     folds = load_target(config)
     cases = [
-        adaptation._Case(fold, AMOUNTS[0], seed, draw_amount(config, ready, AMOUNTS[0], seed))
+        adaptation.Case(fold, AMOUNTS[0], seed, draw_amount(config, ready, AMOUNTS[0], seed))
         for fold, ready in enumerate(folds)
         for seed in range(2)
     ]
     fast, slow = (
-        adaptation._train_and_predict(config, [trained(config, 0), SCRATCH], folds, cases, print, augment)
+        adaptation.train_and_predict(config, [trained(config, 0), SCRATCH], folds, cases, print, augment=augment)
         for augment in (None, lambda key, x: x)
     )
-    for (logits, info), (expected, expected_info) in zip(fast, slow, strict=True):
+    for (logits, info, _), (expected, expected_info, _) in zip(fast, slow, strict=True):
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
         assert (info.best_epoch, info.epochs) == (expected_info.best_epoch, expected_info.epochs)
         assert info.epochs > 0
@@ -102,7 +102,7 @@ def test_the_head_on_features_as_through_the_lstm(config):
 def test_random_parameters_have_the_statistics_of_their_folds_training_part(config):
     config = dataclasses.replace(config, input_statistics=True, seeds=1)
     folds = load_target(config)
-    cases = [adaptation._Case(fold, AMOUNTS[0], 0, draw_amount(config, folds[fold], AMOUNTS[0], 0)) for fold in (0, 1)]
+    cases = [adaptation.Case(fold, AMOUNTS[0], 0, draw_amount(config, folds[fold], AMOUNTS[0], 0)) for fold in (0, 1)]
     runs, x, y = adaptation._runs(config, [SCRATCH], folds, cases, False)
     assert len(x) == len(y) == 2 * len(folds[0].corpus)
     for ready, run in zip(folds, runs, strict=True):
@@ -133,7 +133,7 @@ def test_other_folds_seeds_and_methods_compile_nothing(config, monkeypatch):
 
 
 def test_what_cannot_be_drawn_is_an_error_before_anything_is_trained(config, monkeypatch):
-    monkeypatch.setattr(adaptation, "_train_and_predict", lambda *_: pytest.fail("it was trained"))
+    monkeypatch.setattr(adaptation, "train_and_predict", lambda *_: pytest.fail("it was trained"))
     folds = load_target(config)
     with pytest.raises(InputError, match=r"--shots=99: the training part of c has"):
         adapt(config, [SCRATCH], folds, [*AMOUNTS, Amount("shots", 99)])

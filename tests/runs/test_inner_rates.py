@@ -36,8 +36,8 @@ def test_each_parameter_moves_by_its_rate(train_config, inner):
         config, init = resolve(inner(init=run, adapt=adapted))
         (ready,) = load_target(config)
         drawn = draw_amount(config, ready, AMOUNT, 0)
-        case = adaptation._Case(0, AMOUNT, 0, drawn)
-        ((logits, info),) = adaptation._train_and_predict(config, [init], [ready], [case], print)
+        case = adaptation.Case(0, AMOUNT, 0, drawn)
+        ((logits, info, _),) = adaptation.train_and_predict(config, [init], [ready], [case], print)
 
         model, corpus = make_model(config), ready.as_input(config.input).corpus
         train = Batch(corpus.mfcc[drawn[0]], corpus.label[drawn[0]])

@@ -153,7 +153,7 @@ def test_from_sources_to_scores(train_config, finetune_config):
 def cases_of(config, folds):
     amount = Amount("shots", 2)
     return [
-        adaptation._Case(fold, amount, seed, draw_amount(config, ready, amount, seed))
+        adaptation.Case(fold, amount, seed, draw_amount(config, ready, amount, seed))
         for fold, ready in enumerate(folds)
         for seed in range(config.seeds)
     ]
@@ -179,11 +179,29 @@ def test_the_head_on_features_as_through_the_lstm(finetune_config):
     x = folds[0].as_input(config.input).corpus.mfcc
     trained = Init(init_params(make_model(config), jax.random.key(5), x), {"method": "metaser"})
     fast, slow = (
-        adaptation._train_and_predict(config, [trained, SCRATCH], folds, cases_of(config, folds), print, augment)
+        adaptation.train_and_predict(config, [trained, SCRATCH], folds, cases_of(config, folds), print, augment=augment)
         for augment in (None, lambda key, x: x)
     )
-    for (logits, info), (expected, expected_info) in zip(fast, slow, strict=True):
+    for (logits, info, _), (expected, expected_info, _) in zip(fast, slow, strict=True):
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
         assert np.abs(logits).max() > 0.01
         assert (info.best_epoch, info.epochs) == (expected_info.best_epoch, expected_info.epochs)
         assert info.epochs > 0
+
+
+def test_normalised_by_the_draw_the_rest_of_the_training_part_does_not_matter(finetune_config):
+    plain = {"normalise": "corpus", "validation": "none", "max_epochs": 4, "optimizer": "sgd", "lr": 0.1}
+    config = finetune_config(**INPUT | plain)
+    (ready,) = load_target(config)
+    drawn = np.unique(np.concatenate([case.drawn[0] for case in cases_of(config, (ready,))]))
+    others = np.setdiff1d(ready.split.train, drawn)
+    louder = ready.corpus.mfcc.copy()
+    louder[others] *= 10
+    changed = ready._replace(corpus=dataclasses.replace(ready.corpus, mfcc=louder))
+    for by, same in (("drawn", True), ("train", False)):
+        one = dataclasses.replace(config, normalise_by=by)
+        outcomes = [adaptation.adapt(one, [SCRATCH], [folds], [Amount("shots", 2)]) for folds in (ready, changed)]
+        equal = [np.array_equal(a.predicted, b.predicted) for a, b in zip(*outcomes, strict=True)]
+        assert all(equal) if same else not all(equal)
+        names = {"drawn": "corpus of the draw", "train": "corpus"}
+        assert {outcome.row["normalise"] for outcome in outcomes[0]} == {names[by]}
