@@ -1,0 +1,44 @@
+"""Adapts to a language with a few labelled clips of each emotion, and writes a model folder.
+
+metaser adapt --init=runs/meta --support=clips --out=saraiki --language=Saraiki
+
+clips/ holds angry/ happy/ neutral/ sad/ with .wav, .flac, .mp3, .ogg and whatever else libsndfile reads; folders inside
+them are speakers. Or clips.csv with the columns path, emotion, and if known speaker. What is wrong with the clips is
+said first; then how well the model does on clips that it has not learned from, and how little that proves.
+"""
+
+import sys
+
+from metaser_jax import parallel
+from metaser_jax.adapted.files import save_model
+from metaser_jax.commands import NO_ARGUMENTS
+from metaser_jax.config.commands import AdaptConfig
+from metaser_jax.runs.adapt_clips import check_out, run_adapt
+
+CONFIG, ARGUMENTS = AdaptConfig, NO_ARGUMENTS
+
+
+def main(config: AdaptConfig, arguments: list[str]) -> None:
+    parallel.one_device_per_core()
+    check_out(config.out)
+    model = run_adapt(config, log=_say)
+    save_model(config.out, model)
+    for warning in model.about["warnings"]:
+        _say(f"warning: {warning}")
+    about = model.about
+    clips = ", ".join(f"{n} {emotion}" for emotion, n in about["support"]["n_per_emotion"].items())
+    print(f"Adapted to {sum(about['support']['n_per_emotion'].values())} clips: {clips}.")
+    validated, calibration = about["cross_validation"], about["calibration"]
+    if validated is None:
+        print("An emotion has a single clip, so nothing could be held out: no score, and uncalibrated probabilities.")
+    else:
+        print(validated["verdict"])
+        print(
+            f"Calibrated with temperature {calibration['temperature']:.2f}: expected calibration error "
+            f"{calibration['ece_before']:.2f} before, {calibration['ece_after']:.2f} after, on the same clips."
+        )
+    print(f"The model and its card are in {config.out}. Next: metaser predict --model={config.out} RECORDING ...")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
