@@ -33,7 +33,8 @@ class Imported(NamedTuple):
 
     Attributes:
       params: of EmotionLSTM(hidden_dim, len(emotions)), float32 NumPy arrays; outputs in the order of `emotions`.
-      emotions: as emotions_in_order.
+      emotions: FOUR_EMOTIONS if the classes are those, else as `classes`.
+      classes: of the checkpoint's outputs, in their order there, as labels.EMOTIONS names them.
       hidden_dim: hidden units of each layer.
       sha256: hexadecimal, of the file.
       left: what else the checkpoint holds and is not imported: an optimizer's state, the epoch.
@@ -41,6 +42,7 @@ class Imported(NamedTuple):
 
     params: Params
     emotions: tuple[str, ...]
+    classes: tuple[str, ...]
     hidden_dim: int
     sha256: str
     left: tuple[str, ...]
@@ -73,7 +75,7 @@ def load_torch_checkpoint(path: str | os.PathLike[str], classes: Sequence[str] =
 def read_checkpoint(path: str | os.PathLike[str], classes: Sequence[str]) -> Imported:
     """load_torch_checkpoint with what else is to be known of it. Raises InputError as that does."""
     classes = _checked(classes)
-    order = emotions_in_order(classes)
+    order = FOUR_EMOTIONS if sorted(classes) == sorted(FOUR_EMOTIONS) else classes
     file = read_torch_file(path)
     tensors, left = _state_dict(file)
     hidden_dim = _check_layout(file, tensors, len(classes))
@@ -86,12 +88,7 @@ def read_checkpoint(path: str | os.PathLike[str], classes: Sequence[str]) -> Imp
         "hidden": _dense(file, arrays, "hidden"),
         "output": _dense(file, arrays, "hidden2targ"),
     }
-    return Imported({"params": layers}, order, hidden_dim, file.sha256, left)
-
-
-def emotions_in_order(classes: Sequence[str]) -> tuple[str, ...]:
-    """What the outputs of an imported checkpoint are: FOUR_EMOTIONS if the classes are those, else the classes."""
-    return FOUR_EMOTIONS if sorted(classes) == sorted(FOUR_EMOTIONS) else tuple(classes)
+    return Imported({"params": layers}, order, classes, hidden_dim, file.sha256, left)
 
 
 def _checked(classes: Sequence[str]) -> tuple[str, ...]:
