@@ -115,7 +115,9 @@ def read_clip(source: str | os.PathLike[str] | Source, max_seconds: float = MAX_
         that are not finite.
     """
     data = read_source(source)
-    return _clip(decode(data, str(source), _limits(max_seconds)), hashlib.sha256(data).hexdigest())
+    sound, sha256 = decode(data, str(source), _limits(max_seconds)), hashlib.sha256(data).hexdigest()
+    del data  # of a long recording hundreds of megabytes
+    return _clip(sound, sha256)
 
 
 def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SECONDS) -> Clip:

@@ -169,6 +169,10 @@ def _flat(level: np.ndarray, loudest: float) -> int:
 class _Bytes(io.BytesIO):
     """Bytes for libsndfile, which a damaged header may send to a place before the first."""
 
+    def __init__(self, data: bytes):
+        super().__init__(data)
+        self._size = len(data)
+
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = (0, self.tell(), self.getbuffer().nbytes)[whence]
+        start = (0, self.tell(), self._size)[whence]
         return super().seek(max(0, start + offset))

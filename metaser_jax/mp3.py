@@ -4,12 +4,21 @@ libsndfile reads as many samples as the header of the stream says, or, where it 
 lets it guess: of a stream with varying bit rates it may read a third without a word.
 """
 
+import re
+
 _BIT_RATES = {  # kbit/s by index, of MPEG 1 and of MPEG 2 and 2.5
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _LAYER_III = 1
+# What `_frame` takes for a header: of each version layer III, with or without a checksum; a bit rate and a sample rate.
+_HEADER = re.compile(
+    b"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]["
+    + b"".join(re.escape(bytes([i])) for i in range(0x10, 0xF0) if i >> 2 & 3 != 3)
+    + b"]",
+    re.DOTALL,
+)
 
 
 def seconds(data: bytes) -> float:
@@ -21,9 +30,10 @@ def seconds(data: bytes) -> float:
         if frame is None:
             if total:
                 break  # a tag at the end
-            position = data.find(b"\xff", position + 1)
-            if position < 0:
+            found = _HEADER.search(data, position + 1)
+            if found is None:
                 break
+            position = found.start()
             continue
         size, duration = frame
         if position + size > len(data):
