@@ -40,8 +40,8 @@ def read_each(
     Raises:
       InputError: a worker process died.
     """
-    workers = min(workers or cores(), -(-len(sources) // _CHUNK))
-    if workers <= 1 or len(sources) < MIN_FILES_FOR_PROCESSES:
+    workers = processes_for(len(sources), workers)
+    if workers <= 1:
         for source in sources:
             yield _attempt(read, source)
         return
@@ -62,6 +62,11 @@ def read_each(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def processes_for(number: int, workers: int) -> int:
+    """How many processes read_each starts for so many sources; 1: none, it works in this one."""
+    return 1 if number < MIN_FILES_FOR_PROCESSES else min(workers or cores(), -(-number // _CHUNK))
 
 
 def _extract(path: Path | CorpusFile) -> Extraction:

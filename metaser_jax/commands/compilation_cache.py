@@ -1,0 +1,27 @@
+"""Compiled programs are kept on disk, so that a command that was run before starts without compiling."""
+
+import os
+from pathlib import Path
+
+
+def keep_compiled() -> None:
+    """Sets JAX's persistent compilation cache: a folder of the user's, unless METASER_CACHE=off.
+
+    It is $XDG_CACHE_HOME/metaser_jax/jax, or ~/.cache/metaser_jax/jax. Where it cannot be written, nothing is kept.
+    """
+    if os.environ.get("METASER_CACHE") == "off":
+        return
+    # As the XDG Base Directory Specification says: a path that is not absolute is ignored.
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        folder = (base if base.is_absolute() else Path.home() / ".cache") / "metaser_jax" / "jax"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # Path.home() does not know one
+        return
+    if not os.access(folder, os.W_OK):
+        return
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # Our programs compile in less than a second, below what JAX keeps by default.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -1,0 +1,144 @@
+"""The emotion of recordings: a row for each, with calibrated probabilities.
+
+metaser predict --model=MODEL clip.wav folder/
+metaser predict --model=MODEL --format=csv --track interview.flac
+ffmpeg -i film.mp4 -f flac - | metaser predict --model=MODEL
+
+What cannot be read is named on stderr, the others are printed all the same, and the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from metaser_jax.clips import WINDOW, Clip
+from metaser_jax.commands import Arguments
+from metaser_jax.commands.compilation_cache import keep_compiled
+from metaser_jax.commands.reading import Read, progress, read, say, sources_of
+from metaser_jax.commands.rows import make_rows
+from metaser_jax.config.commands import PredictConfig
+from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.features import Source
+
+if TYPE_CHECKING:
+    from metaser_jax.adapted.model import Model
+    from metaser_jax.predictor import Prediction, Predictor
+
+CONFIG = PredictConfig
+ARGUMENTS = Arguments("recordings: files and folders, or - for one from stdin", 0, None)
+
+# What was read waits for so much more, but no longer than this, to be predicted and printed.
+_FRAMES = 32 * WINDOW
+_SECONDS = 0.5
+# Speakers in a message.
+_NAMED = 5
+# What a shell reports for a program that a closed pipe has ended.
+_CLOSED_PIPE = 141
+
+
+def main(config: PredictConfig, arguments: list[str]) -> int:
+    """Prints the rows, and returns the exit status: 1 where a recording failed."""
+    sources = sources_of(arguments)
+    try:
+        failed = _print_rows(config, sources)
+    except BrokenPipeError:
+        # Nobody reads any more (| head). What is still buffered must not raise once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _CLOSED_PIPE
+    if failed and len(sources) > 1:
+        print(f"{failed} of {len(sources)} recordings failed.", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _print_rows(config: PredictConfig, sources: Sequence[Source]) -> int:
+    """Returns how many failed."""
+    with read(sources, config.workers) as recordings:
+        # It imports jax: after the worker processes have started.
+        from metaser_jax.predictor import Predictor
+
+        keep_compiled()
+        predictor = Predictor.load(config.model)
+        _check_speakers(config, predictor.model)
+        for note in _notes(config, predictor.model):
+            say(f"note: {note}")
+        rows = make_rows(config.format, predictor.emotions, list(map(str, sources)), track=config.track)
+        # A name may have what the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
+        sys.stdout.write(rows.header)
+        failed = 0
+        shown = progress(recordings, len(sources), not sys.stdout.isatty())
+        # A voice's statistics are those of all its recordings.
+        for group in [list(shown)] if config.speakers != "none" else _groups(shown):
+            for source, result in _predicted(config, predictor, group):
+                if isinstance(result, RecordingError):
+                    failed += 1
+                    say(f"error: {result}")
+                    sys.stdout.write(rows.failed(str(source), result.reason))
+                else:
+                    sys.stdout.write(rows.of(str(source), result))
+            sys.stdout.flush()
+    return failed
+
+
+def _groups(recordings: Iterable[Read]) -> Iterator[list[Read]]:
+    """Recordings that are predicted and printed together."""
+    group, frames, since = [], 0, time.monotonic()
+    for source, result in recordings:
+        group.append((source, result))
+        frames += len(result.frames) if isinstance(result, Clip) else 0
+        if frames >= _FRAMES or time.monotonic() - since > _SECONDS:
+            yield group
+            group, frames, since = [], 0, time.monotonic()
+    if group:
+        yield group
+
+
+def _predicted(
+    config: PredictConfig, predictor: Predictor, group: Sequence[Read]
+) -> Iterator[tuple[Source, Prediction | RecordingError]]:
+    read = [(source, result) for source, result in group if isinstance(result, Clip)]
+    clips, speakers = [clip for _, clip in read], None
+    if config.speakers != "none":
+        # A folder is a speaker; of the archive's members that is the part of the name before the last slash.
+        by_folder = config.speakers == "folder"
+        speakers = [os.path.normpath(os.path.dirname(str(source))) if by_folder else "one" for source, _ in read]
+        _say_too_short(clips, speakers, config.windows)
+    predictions = iter(predictor.predict_clips(clips, windows=config.windows, speakers=speakers))
+    for source, result in group:
+        yield source, next(predictions) if isinstance(result, Clip) else result
+
+
+def _check_speakers(config: PredictConfig, model: Model) -> None:
+    if config.speakers != "none" and model.settings.normalise != "speaker":
+        raise InputError(
+            f"--speakers: got {config.speakers!r}, expected none: {config.model} does not normalise by speaker "
+            f"(but {model.settings.normalise!r}), and whose the recordings are makes no difference. Leave it out."
+        )
+
+
+def _notes(config: PredictConfig, model: Model) -> Iterator[str]:
+    if model.settings.normalise == "speaker" and config.speakers == "none":
+        yield (
+            "this model normalises by speaker, and whose these recordings are was not said; they are normalised by "
+            "the voices that the model learned from. --speakers=one or --speakers=folder may do better."
+        )
+    if not model.about.get("calibration"):
+        yield "this model was not calibrated: it may be surer than it should be, or less sure."
+
+
+def _say_too_short(clips: Sequence[Clip], speakers: Sequence[str], windows: str) -> None:
+    from metaser_jax.predictor import MIN_SPEAKER_SECONDS, own_voices, seconds_of
+
+    seconds = seconds_of(clips, speakers, windows)
+    short = sorted(set(seconds) - set(own_voices(seconds)))
+    if short:
+        more = f" and {len(short) - _NAMED} more" if len(short) > _NAMED else ""
+        named = ", ".join(f"{name} ({seconds[name]:.1f} s)" for name in short[:_NAMED])
+        say(
+            f"note: less than {MIN_SPEAKER_SECONDS:.0f} s of {named}{more}: normalised by the voices that the model "
+            "learned from."
+        )

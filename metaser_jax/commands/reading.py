@@ -1,0 +1,84 @@
+"""The recordings that a command is given: which they are, and reading them."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+from metaser_jax.clips import Clip, Upload, check_audible, read_all
+from metaser_jax.datasets.extraction import processes_for
+from metaser_jax.datasets.files import MAX_BYTES
+from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.features import Source
+from metaser_jax.labelled import audio_files
+
+STDIN = "-"
+_MIN_FILES_FOR_BAR = 64
+
+Read = tuple[Source, Clip | RecordingError]
+
+
+def sources_of(arguments: Sequence[str]) -> list[Source]:
+    """What is to be read: files and folders as typed, or one recording from stdin for "-" or, from a pipe, no argument.
+
+    Raises:
+      InputError: nothing was named; "-" beside something else; what labelled.audio_files raises.
+    """
+    if STDIN in arguments and len(arguments) > 1:
+        raise InputError(f"Got {STDIN} (one recording from stdin) and other recordings, expected one or the others.")
+    if list(arguments) == [STDIN] or (not arguments and sys.stdin is not None and not sys.stdin.isatty()):
+        # One byte more than may be: what is larger is an error of its own, and never fills the memory.
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise InputError(f"stdin: got more than {MAX_BYTES:,} bytes, expected one recording. Give files instead.")
+        return [Upload("stdin", data)]
+    if not arguments:
+        raise InputError("No recording was named, expected files or folders, or one recording from a pipe.")
+    return audio_files(arguments)
+
+
+@contextmanager
+def read(sources: Sequence[Source], workers: int) -> Iterator[Iterator[Read]]:
+    """Each source with what was read of it, in order; for one that cannot be used, or is silent, the error.
+
+    Worker processes, where there are some, start at once and not at the first item: they import librosa while this
+    process imports jax and loads a model.
+    """
+    results = read_all(sources, workers)
+    with closing(results), ThreadPoolExecutor(1) as thread:
+        # In this process, a second thread would import the same modules at the same time as the first.
+        early = thread.submit(next, results) if processes_for(len(sources), workers) > 1 else None
+
+        def each() -> Iterator[Clip | RecordingError]:
+            if early is not None:
+                yield early.result()
+            yield from results
+
+        yield ((source, _audible(source, result)) for source, result in zip(sources, each(), strict=True))
+
+
+def progress(recordings: Iterable[Read], number: int, shown: bool) -> Iterable[Read]:
+    """The same, with a bar on a terminal if there are many and it is to be shown."""
+    if not shown or number < _MIN_FILES_FOR_BAR or not sys.stderr.isatty():
+        return recordings
+    from tqdm import tqdm
+
+    return tqdm(recordings, total=number, unit="recording", file=sys.stderr)
+
+
+def say(text: str) -> None:
+    """Prints a line to stderr, above the bar if there is one."""
+    if tqdm := sys.modules.get("tqdm"):
+        tqdm.tqdm.write(text, file=sys.stderr)
+    else:
+        print(text, file=sys.stderr)
+
+
+def _audible(source: Source, result: Clip | RecordingError) -> Clip | RecordingError:
+    if isinstance(result, RecordingError):
+        return result
+    try:
+        check_audible(result, str(source))
+    except RecordingError as error:
+        return error
+    return result

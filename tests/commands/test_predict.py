@@ -1,0 +1,245 @@
+"""metaser predict: rows on stdout, all else on stderr."""
+
+import csv
+import io
+import json
+import os
+import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+from fakes import fake_model
+
+from metaser_jax import InputError
+from metaser_jax.adapted.files import save_model
+from metaser_jax.commands import compilation_cache, predict
+from metaser_jax.config.commands import PredictConfig
+from metaser_jax.datasets import extraction
+from metaser_jax.predictor import Predictor
+
+HEADER = ["file", "label", "angry", "happy", "neutral", "sad", "start", "end", "error"]
+
+
+@pytest.fixture(autouse=True)
+def _keep_the_tests_compilation_cache(monkeypatch):
+    monkeypatch.setenv("METASER_CACHE", "off")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Models, and recordings: a short one, a long one, a broken one."""
+    folder = tmp_path_factory.mktemp("predict")
+    save_model(folder / "model", fake_model(temperature=60.0))
+    save_model(folder / "by_speaker", fake_model(temperature=60.0, normalise="speaker"))
+    noise = np.random.default_rng(0).normal(size=16000 * 12) / 10
+    (folder / "b").mkdir()
+    soundfile.write(folder / "b" / "short.wav", noise[:16000], 16000)
+    soundfile.write(folder / "long.flac", noise, 16000)
+    (folder / "bad.wav").write_bytes(b"no audio at all")
+    return folder
+
+
+@pytest.fixture
+def run(place, monkeypatch, capsys):
+    """run(*arguments, **flags) -> exit status, stdout, stderr; in the folder of the recordings."""
+    monkeypatch.chdir(place)
+
+    def run(*arguments, model="model", **flags):
+        status = predict.main(PredictConfig(model=model, **flags), list(arguments))
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def table(text):
+    return list(csv.reader(io.StringIO(text)))
+
+
+def test_rows_come_as_typed_and_folders_are_walked(run, place):
+    status, out, err = run("long.flac", "b", format="csv")
+    header, *rows = table(out)
+    assert (status, err, header) == (0, "", HEADER)
+    assert [row[0] for row in rows] == ["long.flac", "b/short.wav"]
+    predictor = Predictor.load(place / "model")
+    for row in rows:
+        expected = predictor.predict_file(place / row[0])
+        assert row[1] == expected.label
+        np.testing.assert_allclose(np.array(row[2:6], float), expected.probabilities, atol=1e-6)
+        assert row[6:] == [f"{expected.start:.3f}", f"{expected.end:.3f}", ""]
+
+
+def test_a_table_for_people(run):
+    status, out, err = run("b/short.wav", "long.flac")
+    header, short, long = out.splitlines()
+    assert (status, err) == (0, "")
+    assert header.split() == ["file", "emotion", "angry", "happy", "neutral", "sad", "start", "s", "end", "s"]
+    assert len(header) == len(short) == len(long)
+    assert short.split()[0] == "b/short.wav"
+    assert long.split()[-2:] == ["0.00", "12.00"]
+
+
+def test_a_row_per_window(run, place):
+    _, out, _ = run("long.flac", format="csv", track=True)
+    header, *rows = table(out)
+    track = Predictor.load(place / "model").predict_file(place / "long.flac").track
+    assert header == [*HEADER[:-1], "silent", "error"]
+    assert [row[6:9] for row in rows] == [[f"{w.start:.3f}", f"{w.end:.3f}", "0"] for w in track]
+    np.testing.assert_allclose(np.array(rows[-1][2:6], float), track[-1].probabilities, atol=1e-6)
+    _, out, _ = run("long.flac", track=True)
+    assert len(out.splitlines()) == 1 + len(track)
+    assert run("long.flac", format="csv", windows="first")[1].splitlines()[1].endswith(",0.000,2.786,")
+
+
+def test_json_is_an_object_per_recording_with_its_track(run, place):
+    _, out, _ = run("b/short.wav", "long.flac", format="json")
+    short, long = map(json.loads, out.splitlines())
+    assert short["file"] == "b/short.wav"
+    assert sum(short["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert len(long["track"]) == 8
+    second = long["track"][1]
+    assert (second["start"], second["end"], second["silent"]) == (1.393, 4.18, False)
+    assert set(second["probabilities"]) == set(HEADER[2:6])
+
+
+@pytest.mark.parametrize("format", ["table", "csv", "json"])
+def test_what_fails_is_told_and_the_others_are_printed(run, format):
+    status, out, err = run("bad.wav", "b/short.wav", "missing.wav", format=format)
+    assert status == 1
+    assert "error: bad.wav: this is not audio" in err
+    assert "error: missing.wav: cannot be read (No such file or directory)" in err
+    assert err.endswith("2 of 3 recordings failed.\n")
+    assert "b/short.wav" in out
+    if format == "csv":
+        _, bad, good, missing = table(out)
+        assert bad[:8] == ["bad.wav", *[""] * 7]
+        assert "not audio" in bad[8]
+        assert (good[8], missing[0]) == ("", "missing.wav")
+    if format == "json":
+        bad, good, _ = map(json.loads, out.splitlines())
+        assert set(bad) == {"file", "error"}
+        assert "error" not in good
+
+
+@pytest.mark.parametrize("arguments", [["-"], []])
+def test_stdin_is_one_recording(run, place, monkeypatch, arguments):
+    data = io.BytesIO((place / "long.flac").read_bytes())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=data, isatty=lambda: False))
+    status, out, _ = run(*arguments, format="csv")
+    (row,) = table(out)[1:]
+    assert (status, row[0], row[7]) == (0, "stdin", "12.000")
+
+
+def test_what_names_no_recording(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    with pytest.raises(InputError, match="No recording was named"):
+        run()
+    with pytest.raises(InputError, match=r"Got - .one recording from stdin. and other recordings"):
+        run("-", "long.flac")
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(), isatty=lambda: False))
+    assert run()[0] == 1, "an empty pipe is a recording that cannot be read"
+
+
+def test_more_from_stdin_than_is_read(run, monkeypatch):
+    monkeypatch.setattr("metaser_jax.commands.reading.MAX_BYTES", 100)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(bytes(200)), isatty=lambda: False))
+    with pytest.raises(InputError, match="stdin: got more than 100 bytes"):
+        run("-")
+
+
+def test_worker_processes_change_nothing(run, monkeypatch):
+    files = ["b/short.wav", "bad.wav", "long.flac"]
+    expected = run(*files, format="csv")
+    # So that three files are many.
+    monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 2)
+    monkeypatch.setattr(extraction, "_CHUNK", 1)
+    assert extraction.processes_for(3, 2) == 2
+    assert run(*files, format="csv", workers=2) == expected
+
+
+def test_rows_come_before_the_last_recording_is_read(run, monkeypatch, capsys):
+    printed = []
+    read = predict.read
+
+    def watched(sources, workers):
+        def each(recordings):
+            for one in recordings:
+                printed.append(capsys.readouterr().out.count("short.wav"))
+                yield one
+
+        @contextmanager
+        def opened():
+            with read(sources, workers) as recordings:
+                yield each(recordings)
+
+        return opened()
+
+    monkeypatch.setattr(predict, "read", watched)
+    monkeypatch.setattr(predict, "_FRAMES", 1)
+    run("b/short.wav", "long.flac", "bad.wav")
+    assert printed[1] == 1
+
+
+def test_a_model_that_normalises_by_speaker(run, place):
+    status, by_model, err = run("long.flac", "b/short.wav", model="by_speaker", format="csv")
+    assert status == 0
+    assert "note: this model normalises by speaker" in err
+    _, by_folder, err = run("long.flac", "b/short.wav", model="by_speaker", format="csv", speakers="folder")
+    assert "note: less than 10 s of b (1.0 s): normalised by the voices" in err
+    assert "this model normalises" not in err
+    (_, long, short), (_, own, same) = table(by_model), table(by_folder)
+    assert short == same
+    assert long[2:6] != own[2:6]
+    _, by_one, err = run("long.flac", "b/short.wav", model="by_speaker", format="csv", speakers="one")
+    assert err == ""
+    assert table(by_one)[2][2:6] != short[2:6]
+    with pytest.raises(InputError, match="--speakers: got 'one', expected none: model does not normalise by speaker"):
+        run("long.flac", speakers="one")
+
+
+def test_a_model_that_was_not_calibrated_says_so(run, place):
+    model = fake_model(temperature=1.0)
+    model.about["calibration"] = None
+    if not (place / "uncalibrated").exists():
+        save_model(place / "uncalibrated", model)
+    assert "note: this model was not calibrated" in run("b/short.wav", model="uncalibrated")[2]
+
+
+def test_a_name_with_control_characters_stays_in_its_row(run, place):
+    name = "a\x1b[31m\nb\udcff.wav"
+    os.link(place / "b" / "short.wav", name)
+    try:
+        _, out, _ = run(name)
+        assert len(out.splitlines()) == 2
+        assert "\x1b" not in out
+    finally:
+        os.unlink(name)
+
+
+def test_a_closed_pipe_ends_quietly(place, run, monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        status = predict.main(PredictConfig(model="model"), ["b/short.wav", "long.flac"])
+    assert status == 141
+
+
+def test_the_compilation_cache_is_the_users(tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr(jax.config, "update", given.__setitem__)
+    compilation_cache.keep_compiled()
+    assert given == {}, "METASER_CACHE=off"
+    monkeypatch.delenv("METASER_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    compilation_cache.keep_compiled()
+    assert given["jax_compilation_cache_dir"] == str(tmp_path / "metaser_jax" / "jax")
+    assert (tmp_path / "metaser_jax" / "jax").is_dir()
+    given.clear()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    compilation_cache.keep_compiled()
+    assert given == {}, "a place that cannot be written"
