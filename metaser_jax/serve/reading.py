@@ -1,0 +1,149 @@
+"""Uploads are decoded in processes of their own: a file made to harm takes its process with it, and nothing else."""
+
+import asyncio
+import multiprocessing
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from metaser_jax import features
+from metaser_jax.clips import Clip, Upload, check_audible, read_clip
+from metaser_jax.decoding import Limits, decode
+from metaser_jax.errors import RecordingError
+from metaser_jax.processes import spawn_pool
+from metaser_jax.serve.refused import Refused
+
+# Of a clip's waveform, for the picture.
+PEAKS = 400
+# What a process may take beyond what librosa takes: ten minutes of stereo at 48 kHz need less than half of it.
+MEMORY = 3 * 2**30
+# librosa's first use compiles for up to half a minute, in a fresh environment.
+_START_SECONDS = 180.0
+
+
+class Reading(NamedTuple):
+    """Attributes: clip; peaks [PEAKS] float32, the loudest of each part, 1 for the loudest of all."""
+
+    clip: Clip
+    peaks: np.ndarray
+
+
+class Readers:
+    """A few processes that each read one upload at a time.
+
+    One that dies, or takes longer than the time limit, is replaced, and its upload alone is refused.
+    """
+
+    def __init__(self, count: int, time_limit: float, max_seconds: float, memory: int = MEMORY):
+        """`memory`: bytes, of each process, beyond what it has when it is ready."""
+        self._time_limit = time_limit
+        self._max_seconds = max_seconds
+        self._memory = memory
+        self._readers = [_Reader(memory) for _ in range(count)]
+        self._free: asyncio.Queue[int] = asyncio.Queue()
+        for index in range(count):
+            self._free.put_nowait(index)
+
+    async def read(self, name: str, data: bytes) -> Reading:
+        """Waits for a free process, and has it read the recording.
+
+        Raises:
+          Refused: 422; the message is for the person who chose the file, and does not repeat its name.
+        """
+        index = await self._free.get()
+        try:
+            return await self._read(index, name, data)
+        finally:
+            self._free.put_nowait(index)
+
+    async def _read(self, index: int, name: str, data: bytes) -> Reading:
+        for last in (False, True):
+            try:
+                await asyncio.wait_for(asyncio.wrap_future(self._readers[index].ready), _START_SECONDS)
+                reading = self._readers[index].submit(name, data, self._max_seconds)
+                break
+            except (BrokenProcessPool, TimeoutError) as error:
+                # It died before it was given this file, by whatever the system wanted its memory for.
+                self._replace(index)
+                if last:
+                    raise Refused(503, "The process that reads recordings does not start. Try again.") from error
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(reading), self._time_limit)
+        except RecordingError as error:
+            raise Refused(422, f"{error.reason[:1].upper()}{error.reason[1:]}.") from None
+        except TimeoutError:
+            self._replace(index)
+            raise Refused(422, f"Reading it took more than {self._time_limit:g} s, which no good file does.") from None
+        except MemoryError:
+            self._replace(index)
+            raise Refused(422, "Reading it takes too much memory. Send fewer minutes, or fewer channels.") from None
+        except BrokenProcessPool:
+            self._replace(index)
+            raise Refused(422, "It broke the process that read it: damaged, or too large when unpacked.") from None
+
+    def _replace(self, index: int) -> None:
+        self._readers[index].kill()
+        self._readers[index] = _Reader(self._memory)
+
+    def pids(self) -> list[int]:
+        """Of the processes."""
+        return [child.pid for reader in self._readers for child in reader.children]
+
+    def close(self) -> None:
+        """Ends all processes, whatever they are doing."""
+        for reader in self._readers:
+            reader.kill()
+
+
+class _Reader:
+    """A pool of one process. Attributes: ready, done as soon as it can read; children, the process."""
+
+    def __init__(self, memory: int):
+        self._pool = spawn_pool(1)
+        before = set(multiprocessing.active_children())
+        self.ready: Future[None] = self._pool.submit(_warm, memory)
+        self.children = set(multiprocessing.active_children()) - before
+
+    def submit(self, name: str, data: bytes, max_seconds: float) -> Future[Reading]:
+        return self._pool.submit(_read, name, data, max_seconds)
+
+    def kill(self) -> None:
+        for child in self.children:
+            child.kill()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _warm(memory: int) -> None:
+    """In the process: loads all that reading needs, and then takes no more than so many bytes."""
+    features.mfcc(np.zeros(4096, np.float32))
+    _limit_memory(memory)
+
+
+def _limit_memory(more: int) -> None:
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (ImportError, OSError):
+        return  # not Linux: the sizes of uploads and of what is decoded are limited all the same
+    limit = pages * resource.getpagesize() + more
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _read(name: str, data: bytes, max_seconds: float) -> Reading:
+    clip = read_clip(Upload(name, data), max_seconds)
+    check_audible(clip, name)
+    # Decoded once more: a clip keeps no sound.
+    sound = decode(data, name, Limits(features.MAX_SAMPLES, max_seconds, ""))
+    return Reading(clip, peaks_of(sound.mono))
+
+
+def peaks_of(samples: np.ndarray, count: int = PEAKS) -> np.ndarray:
+    """[n] -> [min(count, n)] float32, the largest |sample| of each of so many parts, over the largest of all."""
+    size = np.abs(samples)
+    starts = np.linspace(0, len(size), min(count, len(size)), endpoint=False).astype(int)
+    peaks = np.maximum.reduceat(size, starts)
+    return (peaks / max(peaks.max(), 1e-9)).astype(np.float32)

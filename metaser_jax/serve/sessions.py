@@ -1,0 +1,160 @@
+"""What a page remembers: its clips, what the person at it said of them, and the model as it is now.
+
+Kept in memory, by a random token, until there are too many pages. Everything here is read and changed in the event
+loop's thread alone; calculations beside it are given copies and give results back.
+"""
+
+import dataclasses
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+import numpy as np
+
+from metaser_jax.adapted.model import Support
+from metaser_jax.clips import Clip
+from metaser_jax.corpus import UNKNOWN_SPEAKER
+from metaser_jax.predictor import Prediction, Predictor
+from metaser_jax.runs.clip_adaptation import support_of
+from metaser_jax.serve.reading import Reading
+from metaser_jax.serve.refused import Refused
+
+MAX_PAGES = 8
+# Of all clips of a page together: features of so long a sound take some 25 MB.
+MAX_HOURS = 2.0
+
+
+@dataclasses.dataclass(kw_only=True)
+class Heard:
+    """A clip.
+
+    Attributes:
+      id: unique in its page. name: as the person's file is called. speaker: "" where it is not known.
+      clip, peaks: see reading.py.
+      prediction: of the model as it is now. before: of the one before the last adaptation, if this clip was there.
+      emotion: what the person says it is, an index; None if nothing was said.
+    """
+
+    id: str
+    name: str
+    speaker: str
+    clip: Clip
+    peaks: np.ndarray
+    prediction: Prediction
+    before: Prediction | None = None
+    emotion: int | None = None
+
+
+@dataclasses.dataclass
+class Adaptation:
+    """Attributes: state, "none", "running", "done" or "failed"; said, for people; started, by time.monotonic."""
+
+    state: str = "none"
+    said: str = ""
+    started: float = 0.0
+
+
+class Page:
+    """One page in one browser. Attributes: predictor, of the model as it is now; heard; adaptation; n_learned: clips
+    of this page that the model was adapted with."""
+
+    def __init__(self, predictor: Predictor, max_clips: int):
+        self.loaded = predictor
+        self.predictor = predictor
+        self.heard: dict[str, Heard] = {}
+        self.adaptation = Adaptation()
+        self.n_learned = 0
+        self._max_clips = max_clips
+        self._count = 0
+
+    def check_room(self, seconds: float = 0.0) -> None:
+        """Raises Refused, 409, unless one more clip of so many seconds can be remembered."""
+        if len(self.heard) >= self._max_clips:
+            raise Refused(
+                409, f"This page holds {self._max_clips} clips already. Remove some (--max_clips allows more)."
+            )
+        if sum(heard.clip.seconds for heard in self.heard.values()) + seconds > MAX_HOURS * 3600:
+            raise Refused(409, f"This page's clips would be more than {MAX_HOURS:g} hours together. Remove some.")
+
+    def add(self, name: str, speaker: str, reading: Reading, prediction: Prediction) -> Heard:
+        """Raises Refused, see check_room."""
+        self.check_room(reading.clip.seconds)
+        self._count += 1
+        number = str(self._count)
+        heard = Heard(id=number, name=name, speaker=speaker, prediction=prediction, **reading._asdict())
+        self.heard[heard.id] = heard
+        return heard
+
+    def find(self, number: str) -> Heard:
+        """Raises Refused, 404."""
+        if number not in self.heard:
+            raise Refused(404, "This clip is not here any more.")
+        return self.heard[number]
+
+    def labelled(self) -> list[Heard]:
+        """The clips whose emotion was said; of the same recording, the last one's."""
+        said = {heard.clip.sha256: heard for heard in self.heard.values() if heard.emotion is not None}
+        return list(said.values())
+
+    def see_again(self, predictor: Predictor, predictions: dict[str, Prediction], *, keep: bool) -> None:
+        """The model is another one now. `keep`: what was predicted until now is remembered, for comparison."""
+        self.predictor = predictor
+        for number, prediction in predictions.items():
+            if number in self.heard:
+                heard = self.heard[number]
+                heard.before, heard.prediction = (heard.prediction if keep else None), prediction
+
+
+class Pages:
+    """The pages by their tokens; the one that was not used for longest goes when there are too many."""
+
+    def __init__(self, new: Callable[[], Page], max_pages: int = MAX_PAGES):
+        self._new = new
+        self._max_pages = max_pages
+        self._pages: OrderedDict[str, Page] = OrderedDict()
+        self._dropped: deque[str] = deque(maxlen=100)
+
+    def open(self) -> tuple[str, Page]:
+        """A new page and its token."""
+        token = secrets.token_urlsafe(24)
+        self._pages[token] = self._new()
+        for other, page in list(self._pages.items())[:-1]:
+            if len(self._pages) <= self._max_pages:
+                break
+            if page.adaptation.state != "running":
+                del self._pages[other]
+                self._dropped.append(other)
+        return token, self._pages[token]
+
+    def find(self, token: str) -> Page:
+        """Raises Refused, 410: it was dropped, or the server was started anew."""
+        if token not in self._pages:
+            why = (
+                f"{self._max_pages} other pages were opened after this one"
+                if token in self._dropped
+                else "metaser serve was started anew"
+            )
+            raise Refused(410, f"The server has forgotten this page's clips: {why}. Load the page again.")
+        self._pages.move_to_end(token)
+        return self._pages[token]
+
+
+def support_with(support: Support | None, labelled: list[Heard]) -> Support:
+    """The clips that a model has learned from, and the page's labelled ones; the person at the page has the last word
+    on a recording that is in both."""
+    taken = set() if support is None else set(support.file.tolist())
+    files = []
+    for heard in labelled:
+        name, n = f"page/{heard.name}", 1
+        while name in taken:
+            n += 1
+            name = f"page/{heard.name} ({n})"
+        taken.add(name)
+        files.append(name)
+    speakers = [heard.speaker or UNKNOWN_SPEAKER for heard in labelled]
+    new = support_of([heard.clip for heard in labelled], [heard.emotion for heard in labelled], speakers, files)
+    if support is None:
+        return new
+    kept = support.take(~np.isin(support.sha256, new.sha256))
+    fields = [field.name for field in dataclasses.fields(Support)]
+    return Support(*(np.concatenate([getattr(kept, name), getattr(new, name)]) for name in fields))
