@@ -145,7 +145,7 @@ def check_names(got: Mapping[str, object], want: Mapping[str, object]) -> None:
 def check_one(name: str, dtype: np.dtype, shape: tuple[int, ...], want: Spec) -> None:
     """Raises ValueError unless an array is as wanted."""
     if not want.fits(dtype, shape):
-        raise ValueError(f"{name} is {_describe(dtype.name, shape)}, expected {want}")
+        raise ValueError(f"{name} is {_describe(dtype.name if dtype.isnative else dtype.str, shape)}, expected {want}")
 
 
 def write_npz(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:

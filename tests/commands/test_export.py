@@ -1,0 +1,39 @@
+"""metaser export, in this process."""
+
+import pytest
+from fakes import fake_model
+
+from metaser_jax import InputError
+from metaser_jax.adapted.export import load_npz
+from metaser_jax.adapted.exported import load_exported
+from metaser_jax.adapted.files import digest, save_model
+from metaser_jax.commands import export
+from metaser_jax.config.commands import ExportConfig
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_model(tmp_path / "model", fake_model())
+    return tmp_path / "model"
+
+
+def test_stablehlo(folder, tmp_path, capsys):
+    out = str(tmp_path / "model.hlo")
+    assert export.main(ExportConfig(model=str(folder), to="stablehlo", out=out), []) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    facts = load_exported(out).facts
+    assert facts["digest"] == digest(folder)
+    assert facts["platforms"] == ["cpu", "cuda", "tpu"]
+
+
+def test_npz(folder, tmp_path, capsys):
+    out = str(tmp_path / "model.npz")
+    assert export.main(ExportConfig(model=str(folder), to="npz", out=out), []) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    assert digest(load_npz(out)) == digest(folder)
+
+
+def test_no_model(tmp_path):
+    with pytest.raises(InputError, match="is not there, expected a model folder"):
+        export.main(ExportConfig(model=str(tmp_path / "none"), to="npz", out=str(tmp_path / "out")), [])
+    assert not (tmp_path / "out").exists()

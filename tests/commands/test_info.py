@@ -1,0 +1,60 @@
+"""metaser info, in this process and as typed."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from fakes import fake_model
+
+from metaser_jax import InputError
+from metaser_jax.adapted.card import LIMITS
+from metaser_jax.adapted.files import digest, save_model
+from metaser_jax.commands import info
+from metaser_jax.config.commands import InfoConfig
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_model(tmp_path / "model", fake_model())
+    return tmp_path / "model"
+
+
+def test_the_facts_as_text(folder, capsys):
+    assert info.main(InfoConfig(), [str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert digest(folder) in said
+    assert "ravdess     English    CC BY-NC-SA 4.0" in said
+    assert "0.610 (95 % interval 0.420 to 0.800)" in said
+    flat = " ".join(said.split())
+    assert all(limit in flat for limit in LIMITS)
+    assert max(len(line) for line in said.splitlines() if line.startswith(("- ", "  "))) <= 100
+
+
+def test_the_facts_as_json(folder, capsys):
+    assert info.main(InfoConfig(format="json"), [str(folder)]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == json.loads((folder / "model.json").read_text())
+    assert said["digest"] == digest(folder)
+
+
+def test_a_damaged_model_is_not_described(folder):
+    (folder / "arrays.npz").write_bytes(b"")
+    with pytest.raises(InputError, match="is damaged"):
+        info.main(InfoConfig(), [str(folder)])
+
+
+def test_as_typed(folder):
+    program = "import sys; from metaser_jax.commands import main; main()"
+
+    def typed(*arguments):
+        return subprocess.run([sys.executable, "-c", program, "info", *arguments], capture_output=True, text=True)
+
+    done = typed(str(folder), "--format=json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["digest"] == digest(folder)
+    failed = typed(str(folder) + "2")
+    assert failed.returncode == 2
+    assert failed.stdout == ""
+    assert "is not there, expected a model folder" in failed.stderr
+    assert "Traceback" not in failed.stderr
