@@ -3,8 +3,8 @@
 Each corpus in its turn is the new language, and a run that was meta-trained on the others is adapted to it. Normalised
 by the drawn clips alone, as `metaser adapt` does with nothing but them, and by further recordings without labels: the
 training part's (URDU, as with --unlabelled) or each voice's own (the others, as with --normalise=speaker). Voices that
-were heard: a random split. Voices that were not: folds over speakers, and for URDU, whose speakers say one emotion each,
-one split by speaker.
+were heard: a random split. Voices that were not: folds over speakers, and for URDU, most of whose speakers say one
+emotion, one split by speaker.
 
 python experiments/benchmarks/new_language.py --data_dir=data --out=runs/new_language
 """
