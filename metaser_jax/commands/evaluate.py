@@ -1,0 +1,117 @@
+"""Scores a model on labelled clips that it did not learn from.
+
+metaser evaluate --model=MODEL --support=clips
+
+The clips are laid out as for metaser adapt. Those that the model learned from are found, counted and not scored.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from metaser_jax.adapted.files import digest
+from metaser_jax.clips import Clip
+from metaser_jax.commands import NO_ARGUMENTS
+from metaser_jax.commands.compilation_cache import keep_compiled
+from metaser_jax.commands.reading import progress, read, say
+from metaser_jax.commands.score_page import score_page
+from metaser_jax.config.commands import EvaluateConfig
+from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
+from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.evaluation import Predicted, evaluate, kinds_of, learned_from
+from metaser_jax.labelled import LabelledFile, labelled_files
+from metaser_jax.predictor import Prediction, Predictor
+from metaser_jax.report.text_page import text_page
+
+CONFIG, ARGUMENTS = EvaluateConfig, NO_ARGUMENTS
+
+
+class _Clips(NamedTuple):
+    """Clips that could be read; and files that were left out, and why."""
+
+    files: list[LabelledFile]
+    clips: list[Clip]
+    left: list[Left]
+
+
+def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
+    """Prints the scores. Raises InputError: clips or a model that cannot be used, or no clip to score."""
+    keep_compiled()
+    predictor = Predictor.load(config.model)
+    model = predictor.model
+    found = _read(config, predictor.emotions)
+    for line in by_reason(found.left):
+        say(f"left out: {line}")
+    # Those that it learned from, too: they tell how their speaker sounds.
+    speakers = [file.speaker for file in found.files]
+    predictions = predictor.predict_clips(found.clips, windows=config.windows, speakers=speakers)
+    label = np.array([predictor.emotions.index(file.emotion) for file in found.files])
+    predicted = Predicted(label, np.array([p.probabilities for p in predictions]), np.array(speakers))
+    learned = learned_from(found.clips, model.support)
+    if learned.all():
+        raise InputError(
+            f"{config.support}: the model has learned from all of its {len(learned)} clips, expected some that it has "
+            "not. Record others, or read the cross-validated score (metaser info)."
+        )
+    scored = predicted.take(~learned)
+    facts = {
+        "model": config.model,
+        "digest": digest(model),
+        "support": config.support,
+        "windows": config.windows,
+        "emotions": list(predictor.emotions),
+        "learned_from": int(learned.sum()) if model.support is not None else None,
+        "left": [left._asdict() for left in found.left],
+        **evaluate(scored, kinds_of(scored.speaker, model.support), predictor.emotions),
+    }
+    if config.format == "json":
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        print(text_page(score_page(facts)), end="")
+    if config.out is not None:
+        _write_csv(config.out, predictor.emotions, found.files, predictions, learned)
+
+
+def _read(config: EvaluateConfig, emotions: tuple[str, ...]) -> _Clips:
+    listed = labelled_files(config.support, emotions, config.speaker_pattern, config.skip_bad)
+    files, clips, bad = [], [], []
+    sources = [file.source for file in listed.files]
+    with read(sources, config.workers) as recordings:
+        shown = progress(recordings, len(sources), True)
+        for file, (_, result) in zip(listed.files, shown, strict=True):
+            if isinstance(result, RecordingError):
+                bad.append(Left(result.path, result.reason))
+            else:
+                files.append(file)
+                clips.append(result)
+    if bad and not config.skip_bad:
+        raise bad_recordings(config.support, bad, len(sources))
+    if not clips:
+        raise InputError(
+            f"{config.support}: none of its {len(sources)} clips can be used:\n" + "\n".join(by_reason(bad))
+        )
+    return _Clips(files, clips, [*listed.left, *bad])
+
+
+def _write_csv(
+    out: str,
+    emotions: Sequence[str],
+    files: Sequence[LabelledFile],
+    predictions: Sequence[Prediction],
+    learned: np.ndarray,
+) -> None:
+    try:
+        with open(out, "w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["file", "speaker", "emotion", "predicted", *emotions, "start", "end", "learned_from"])
+            for one, said, known in zip(files, predictions, learned, strict=True):
+                shares = [f"{p:.6f}" for p in said.probabilities]
+                span = [f"{said.start:.3f}", f"{said.end:.3f}"]
+                rows.writerow([one.file, one.speaker, one.emotion, said.label, *shares, *span, int(known)])
+    except OSError as error:
+        raise InputError(f"--out: {out} cannot be written ({error.strerror}). Give another file.") from error
+    print(f"Predictions of {len(files)} clips: {out}", file=sys.stderr)

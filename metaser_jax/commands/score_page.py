@@ -1,0 +1,104 @@
+"""What `metaser evaluate` found, for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from metaser_jax.evaluation import HEARD, NEW, UNKNOWN
+from metaser_jax.report.content import Block, Bullets, Content, Section, Table
+from metaser_jax.report.tables import SCORE_NAMES
+
+# Per bin; with fewer, chance alone makes the calibration error large.
+_FEW = 10
+
+
+def score_page(facts: Mapping[str, Any]) -> Content:
+    """The page. facts: as evaluation.evaluate and the command say them."""
+    emotions, per_emotion = facts["emotions"], facts["per_emotion"]
+    of_emotion = [
+        [emotion, str(one["n"]), _number(one["recall"]), _number(one["precision"])]
+        for emotion, one in per_emotion.items()
+    ]
+    confusion = [[emotion, *map(str, row)] for emotion, row in zip(emotions, facts["confusion"], strict=True)]
+    calibration = facts["calibration"]
+    says = (
+        f"Negative log-likelihood {calibration['nll']:.2f} (lower is better), expected calibration error "
+        f"{calibration['ece']:.2f} ({calibration['bins']} bins): by so much, on average, the highest probability "
+        "differs from how often it is right."
+    )
+    if facts["n"] < _FEW * calibration["bins"]:
+        says += " With so few clips chance alone makes it large."
+    return Content(
+        f"{facts['model']} (digest {facts['digest']}) on {facts['support']}",
+        _intro(facts),
+        (
+            Section("Scores", (_scores(facts), *_cautions(facts))),
+            *_speakers(facts["by_speakers"]),
+            Section("Emotions", (Table(["emotion", "clips", "recall", "precision"], of_emotion),)),
+            Section("Confusion: a row for each true emotion", (Table(["true", *emotions], confusion),)),
+            Section("Calibration", (says,)),
+        ),
+    )
+
+
+def _intro(facts: Mapping[str, Any]) -> str:
+    learned, left = facts["learned_from"], len(facts["left"])
+    said = f"{_clips(facts['n'])} scored."
+    if learned:
+        said += f" {_clips(learned)} left out, because the model has learned from {'it' if learned == 1 else 'them'}."
+    if left:
+        said += f" {_clips(left)} left out for other reasons (they are listed on stderr)."
+    return said
+
+
+def _scores(facts: Mapping[str, Any]) -> Table:
+    low_high = "of a single clip there is no interval"
+    if facts["interval"] is not None:
+        low, high = facts["interval"]
+        low_high = f"95 %: {low:.2f} to {high:.2f}, over {facts['units']} {facts['by']}"
+    more = {"macro_f1": low_high, "accuracy": f"guessing scores about {1 / len(facts['emotions']):.2f}"}
+    names = ("macro_f1", "weighted_f1", "uar", "accuracy")
+    return Table(
+        ["score", "value", ""], [[SCORE_NAMES[name], _number(facts[name]), more.get(name, "")] for name in names]
+    )
+
+
+def _cautions(facts: Mapping[str, Any]) -> tuple[Block, ...]:
+    """What a reader of the scores must know."""
+    said, kinds = [], set(facts["by_speakers"])
+    missing = [emotion for emotion, one in facts["per_emotion"].items() if not one["n"]]
+    if missing:
+        n = len(facts["emotions"])
+        said.append(
+            f"No clip is {' or '.join(missing)}: macro F1 and UAR count that as 0, so that they cannot exceed "
+            f"{n - len(missing)}/{n}. Give clips of every emotion."
+        )
+    if facts["by"] == "utterances" and facts["interval"] is not None:
+        said.append(
+            "The interval is over clips, because these are too few speakers, or not known, or they do not each say "
+            "most emotions. For other speakers it is too narrow."
+        )
+    if facts["learned_from"] is None:
+        said.append("The model was saved without its clips: if it has learned from some of these, they are scored too.")
+    if kinds == {HEARD}:
+        said.append("All scored clips are of speakers that the model learned from: others may score lower.")
+    if kinds == {NEW}:
+        said.append("All scored clips are of speakers that the model did not learn from.")
+    if kinds == {UNKNOWN} and facts["learned_from"] is not None:
+        said.append("Whether the model learned from these speakers is not known: new speakers may score lower.")
+    return (Bullets(tuple(said)),) if said else ()
+
+
+def _speakers(kinds: Mapping[str, Mapping[str, Any]]) -> tuple[Section, ...]:
+    if len(kinds) < 2:
+        return ()
+    names = ("macro_f1", "uar", "accuracy")
+    body = [[kind, str(one["n"]), *(_number(one[name]) for name in names)] for kind, one in kinds.items()]
+    return (Section("Speakers", (Table(["clips of", "clips", *(SCORE_NAMES[name] for name in names)], body),)),)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _clips(number: int) -> str:
+    return "1 clip" if number == 1 else f"{number} clips"

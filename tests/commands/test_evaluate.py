@@ -1,0 +1,136 @@
+"""metaser evaluate: what is scored, what is not, and how it is told."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from fakes import fake_model
+
+from metaser_jax import InputError
+from metaser_jax.adapted.files import save_model
+from metaser_jax.clips import read_clip
+from metaser_jax.commands import evaluate
+from metaser_jax.config.commands import EvaluateConfig
+from metaser_jax.labels import FOUR_EMOTIONS
+from metaser_jax.predictor import Predictor
+from metaser_jax.runs.clip_adaptation import support_of
+
+
+@pytest.fixture(autouse=True)
+def _keep_the_tests_compilation_cache(monkeypatch):
+    monkeypatch.setenv("METASER_CACHE", "off")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Three speakers with a clip of each emotion; a model that learned from the first one's angry and happy clip."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    random = np.random.default_rng(0)
+    for speaker in "abc":
+        for emotion in FOUR_EMOTIONS:
+            path = folder / "clips" / emotion / speaker / "1.wav"
+            path.parent.mkdir(parents=True)
+            soundfile.write(path, random.normal(size=8000) / 10, 16000)
+    known = [folder / "clips" / emotion / "a" / "1.wav" for emotion in ("angry", "happy")]
+    support = support_of([read_clip(path) for path in known], [0, 1], ["a", "a"], ["x.wav", "y.wav"])
+    model = dataclasses.replace(fake_model(temperature=60.0), support=support)
+    save_model(folder / "model", model)
+    save_model(folder / "no_clips", dataclasses.replace(model, support=None))
+    for path in known:
+        again = folder / "known" / path.parts[-3] / "1.flac"
+        again.parent.mkdir(parents=True)
+        soundfile.write(again, *soundfile.read(path))  # other bytes, the same sound
+    return folder
+
+
+@pytest.fixture
+def run(place, monkeypatch, capsys):
+    """run(**flags) -> stdout, stderr; in the folder of the clips."""
+    monkeypatch.chdir(place)
+
+    def run(model="model", support="clips", **flags):
+        evaluate.main(EvaluateConfig(model=model, support=support, **flags), [])
+        return capsys.readouterr()
+
+    return run
+
+
+def test_clips_that_it_learned_from_are_left_out_and_counted(run, place):
+    found = json.loads(run(format="json").out)
+    assert (found["n"], found["learned_from"]) == (10, 2)
+    assert {kind: of["n"] for kind, of in found["by_speakers"].items()} == {
+        "speakers that it learned from": 2,
+        "other speakers": 8,
+    }
+    predictor = Predictor.load(place / "model")
+    right = [
+        predictor.predict_file(place / "clips" / emotion / speaker / "1.wav").label == emotion
+        for speaker in "abc"
+        for emotion in FOUR_EMOTIONS
+        if (speaker, emotion) not in (("a", "angry"), ("a", "happy"))
+    ]
+    assert found["accuracy"] == pytest.approx(np.mean(right))
+    assert found["emotions"] == list(FOUR_EMOTIONS)
+
+
+def test_a_page_for_people(run):
+    out = run().out
+    assert "10 clips scored. 2 clips left out, because the model has learned from them." in out
+    assert "macro F1" in out
+    assert "other speakers" in out
+    assert "expected calibration error" in out
+    assert "With so few clips" in out
+
+
+def test_what_was_predicted_as_csv(run, place, tmp_path):
+    err = run(out=str(tmp_path / "p.csv")).err
+    rows = list(csv.DictReader((tmp_path / "p.csv").read_text().splitlines()))
+    assert "Predictions of 12 clips" in err
+    assert [row["file"] for row in rows if row["learned_from"] == "1"] == ["angry/a/1.wav", "happy/a/1.wav"]
+    for row in rows:
+        assert row["file"] == f"{row['emotion']}/{row['speaker']}/1.wav"
+        assert sum(float(row[emotion]) for emotion in FOUR_EMOTIONS) == pytest.approx(1, abs=1e-5)
+        assert row["predicted"] == max(FOUR_EMOTIONS, key=lambda emotion: float(row[emotion]))
+    with pytest.raises(InputError, match=r"--out: .* cannot be written"):
+        run(out=str(tmp_path / "nowhere" / "p.csv"))
+
+
+def test_a_model_without_its_clips_says_that_it_cannot_know(run):
+    assert "The model was saved without its clips" in run(model="no_clips").out
+    found = json.loads(run(model="no_clips", format="json").out)
+    assert (found["n"], found["learned_from"]) == (12, None)
+
+
+def test_only_clips_that_it_learned_from(run):
+    with pytest.raises(InputError, match="known: the model has learned from all of its 2 clips"):
+        run(support="known")
+
+
+def test_a_clip_that_cannot_be_used(run, place):
+    bad, silent = place / "clips" / "sad" / "c" / "bad.wav", place / "clips" / "sad" / "c" / "silent.wav"
+    bad.write_bytes(b"no audio at all")
+    soundfile.write(silent, np.zeros(8000), 16000)
+    try:
+        with pytest.raises(InputError, match=r"(?s)2 of 14 recordings cannot be used:.*silence.*--skip_bad"):
+            run()
+        out, err = run(skip_bad=True)
+        assert "left out: sad/c/bad.wav: this is not audio" in err
+        assert "left out: sad/c/silent.wav: digital silence" in err
+        assert "2 clips left out for other reasons" in " ".join(out.split())
+        assert json.loads(run(skip_bad=True, format="json").out)["n"] == 10
+    finally:
+        bad.unlink()
+        silent.unlink()
+
+
+def test_an_emotion_without_clips_is_said(run, place, tmp_path):
+    (tmp_path / "angry").mkdir()
+    (tmp_path / "angry" / "1.wav").write_bytes((place / "clips" / "angry" / "b" / "1.wav").read_bytes())
+    out = run(support=str(tmp_path)).out
+    assert "No clip is happy or neutral or sad: macro F1 and UAR count that as 0, so that they cannot exceed 1/4." in (
+        " ".join(out.split())
+    )
+    assert "of a single clip there is no interval" in out
