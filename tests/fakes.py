@@ -94,7 +94,11 @@ def fake_about(emotions=FOUR_EMOTIONS, clips=8) -> dict:
             "method": "meta_sgd",
             "algorithm": "meta_sgd",
             "order": "second",
+            "inner_steps": 1,
             "episodes": 40,
+            "init_episode": 20,
+            "init_seed": 0,
+            "model": "00112233445566cc",
             "sources": [
                 {
                     "name": "emodb",
@@ -111,6 +115,7 @@ def fake_about(emotions=FOUR_EMOTIONS, clips=8) -> dict:
             "seconds": 2.5 * clips,
             "language": "Esperanto",
             "licence": "That of the recordings.",
+            "unlabelled": 3,
         },
         "adaptation": {
             "optimizer": "inner",
@@ -119,10 +124,16 @@ def fake_about(emotions=FOUR_EMOTIONS, clips=8) -> dict:
             "batch_size": 64,
             "seed": 0,
             "adapt": "all",
+            "folds": 5,
+            "repeats": 4,
         },
         "cross_validation": {
             "macro_f1": 0.61,
             "interval": [0.42, 0.8],
+            "confidence": 0.95,
+            "interval_by": "speaker",
+            "n": clips,
+            "speakers": 2,
             "by": "speaker",
             "folds": 2,
             "repeats": 4,
@@ -141,6 +152,7 @@ def fake_about(emotions=FOUR_EMOTIONS, clips=8) -> dict:
             "ece_before": 0.2,
             "ece_after": 0.1,
         },
+        "left_out": [{"file": "calm/0000.wav", "reason": "the model does not know calm"}],
         "warnings": ["2 clips are shorter than a second: angry/0000.wav, sad/0003.wav."],
         "limits": ["Adapted with the clips of 2 speakers."],
     }

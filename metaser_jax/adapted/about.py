@@ -22,6 +22,10 @@ ABOUT: dict[str, Any] = {
         "order": str,
         "sources": [{"name": str, "language": str, "licence": str, "digest": str}],
         "episodes": int,
+        "inner_steps": int,
+        "init_episode": int,
+        "init_seed": int,
+        "model": str,
     },
     "support": {
         "n_per_emotion": {_ANY: int},
@@ -29,6 +33,7 @@ ABOUT: dict[str, Any] = {
         "seconds": float,
         "language": str,
         "licence": str,
+        "unlabelled": int,
     },
     "adaptation": {
         "optimizer": str,
@@ -37,10 +42,16 @@ ABOUT: dict[str, Any] = {
         "batch_size": int,
         "seed": int,
         "adapt": str,
+        "folds": int,
+        "repeats": int,
     },
     "cross_validation": {
         "macro_f1": float,
         "interval": [float],
+        "confidence": float,
+        "interval_by": str,
+        "n": int,
+        "speakers": int,
         "by": str,
         "folds": int,
         "repeats": int,
@@ -59,6 +70,7 @@ ABOUT: dict[str, Any] = {
         "ece_before": float,
         "ece_after": float,
     },
+    "left_out": [{"file": str, "reason": str}],
     "warnings": [str],
     "limits": [str],
 }

@@ -21,7 +21,8 @@ LIMITS = (
     "Where each speaker, microphone or room goes with one emotion, a model learns the speaker, microphone or room, and "
     "a score on the same ones flatters it.",
     "Other languages, dialects, ages, microphones, noise, music or several voices at once were not tested unless it is "
-    "said here. Its probabilities are calibrated for recordings like the clips, and for no others.",
+    "said here. Where its probabilities are calibrated, they are so for recordings like the clips "
+    "alone.",
 )
 
 # ISO 639-1, which Hugging Face wants; another language is a tag by its name.
@@ -31,8 +32,22 @@ _CODES = {
     **{"Japanese": "ja", "Korean": "ko", "Pashto": "ps", "Persian": "fa", "Polish": "pl", "Portuguese": "pt"},
     **{"Punjabi": "pa", "Russian": "ru", "Spanish": "es", "Swahili": "sw", "Turkish": "tr", "Urdu": "ur"},
 }
+# How what is known of a start is said.
+_START = {
+    "method": "{}",
+    "algorithm": "algorithm {}",
+    "order": "order {}",
+    "inner_steps": "inner steps {}",
+    "episodes": "{} episodes",
+    "init_episode": "episode {}",
+    "init_seed": "seed {}",
+    "model": "by way of the model {}",
+}
+_CLIPS = {"speakers": "{} speakers", "seconds": "{:.0f} s in all", "unlabelled": "{} more without labels"}
 _TAGS = ("speech-emotion-recognition", "low-resource", "meta-learning", "jax", "metaser_jax")
 _UNKNOWN = "not known"
+# Files of a list that are named; the others are counted.
+_NAMED = 5
 
 
 def model_card(model: Model, digest: str) -> str:
@@ -54,7 +69,7 @@ def content(model: Model, digest: str) -> Content:
         Section("Licences of what is inside", (*meaning(inside(model)), *of_clips(model))),
         _score(about.get("cross_validation")),
         _calibration(model),
-        *_bullets("What was noticed about the clips", about.get("warnings")),
+        *_bullets("What was noticed about the clips", [*(about.get("warnings") or []), *_left_out(about)]),
         *_bullets("What it cannot do", [*LIMITS, *(about.get("limits") or [])]),
         _identity(model, digest),
     )
@@ -107,7 +122,7 @@ def _made_of(model: Model) -> Section:
         blocks.append(_table(["recordings", "language", "licence", "digest"], body))
     init, clips, how = (about.get(key) or {} for key in ("init", "support", "adaptation"))
     said = {
-        "start": _listed(init, {"method": "{}", "order": "order {}", "episodes": "{} episodes"}) or _UNKNOWN,
+        "start": _listed(init, _START) or _UNKNOWN,
         "clips": _clips(clips) or ("none" if model.support is None else f"{len(model.support)} clips"),
         "adapted": _listed(
             how,
@@ -135,7 +150,7 @@ def _clips(support: Mapping[str, Any]) -> str:
     counts = {emotion: n for emotion, n in (support.get("n_per_emotion") or {}).items() if n is not None}
     parts = [f"{sum(counts.values())} clips"] if counts else []
     parts += [f"{n} {emotion}" for emotion, n in counts.items()]
-    rest = _listed(support, {"speakers": "{} speakers", "seconds": "{:.0f} s in all"})
+    rest = _listed(support, _CLIPS)
     return ", ".join([*parts, *([rest] if rest else [])])
 
 
@@ -150,24 +165,22 @@ def _score(scored: Mapping[str, Any] | None) -> Section:
             ),
         )
     names = {"macro_f1": "macro F1", "uar": "UAR", "accuracy": "accuracy", "chance": "macro F1 by chance"}
-    body = []
-    for key, name in names.items():
-        if scored.get(key) is not None:
-            low, high = (scored.get("interval") or (None, None)) if key == "macro_f1" else (None, None)
-            body.append(
-                [name, f"{scored[key]:.3f}" + ("" if low is None else f" (95 % interval {low:.3f} to {high:.3f})")]
-            )
+    said = {key: f"{scored[key]:.3f}" for key in names if scored.get(key) is not None}
+    if "macro_f1" in said and scored.get("interval"):
+        low, high = scored["interval"]
+        over = f" over {scored['interval_by']}s" if scored.get("interval_by") else ""
+        said["macro_f1"] += f" ({100 * (scored.get('confidence') or 0.95):g} % interval{over} {low:.3f} to {high:.3f})"
+    body = [[names[key], value] for key, value in said.items()]
     how = _listed(scored, {"folds": "{} folds", "by": "divided by {}", "repeats": "repeated {} times"})
     blocks: list[Block] = [f"By cross-validation on the clips that it was adapted with{f' ({how})' if how else ''}."]
     blocks += [_line(scored["verdict"])] if scored.get("verdict") else []
     blocks += [_table(["score", "value"], body)] if body else []
     confusion, emotions = scored.get("confusion"), scored.get("emotions")
     if confusion and emotions:
-        said = [[emotion, *(f"{n:g}" for n in line)] for emotion, line in zip(emotions, confusion, strict=True)]
-        blocks += [
-            "Clips of each emotion (lines) and what they were taken for (columns):",
-            _table(["", *emotions], said),
-        ]
+        lines = [[emotion, *(f"{n:g}" for n in line)] for emotion, line in zip(emotions, confusion, strict=True)]
+        summed = ", summed over the repetitions" if (scored.get("repeats") or 1) > 1 else ""
+        blocks.append(f"Clips of each emotion (lines) and what they were taken for (columns){summed}:")
+        blocks.append(_table(["", *emotions], lines))
     return Section(heading, tuple(blocks))
 
 
@@ -176,14 +189,14 @@ def _calibration(model: Model) -> Section:
     heading = "Its probabilities"
     if model.temperature == 1 and not said:
         return Section(heading, ("Not calibrated: they may be much too sure, or too unsure.",))
-    of = f" on {said['n']} predictions of the cross-validation" if said.get("n") else ""
+    of = f", found on {said['n']} clips when the cross-validation held them out" if said.get("n") else ""
     names = {"nll": "negative log-likelihood", "ece": "expected calibration error"}
     body = [
         [name, f"{said[f'{key}_before']:.3f}", f"{said[f'{key}_after']:.3f}"]
         for key, name in names.items()
         if said.get(f"{key}_before") is not None and said.get(f"{key}_after") is not None
     ]
-    text = f"Logits are divided by a temperature of {model.temperature:.3g}, found{of}."
+    text = f"Logits are divided by a temperature of {model.temperature:.3g}{of}."
     return Section(heading, (text, *([_table(["", "before", "after"], body)] if body else [])))
 
 
@@ -193,6 +206,13 @@ def _identity(model: Model, digest: str) -> Section:
     said |= {name: version for name, version in (about.get("versions") or {}).items() if version}
     text = "The digest is of all that it predicts with: settings, parameters, normalisation and temperature."
     return Section("What identifies it", (text, _table(["what", "value"], said.items())))
+
+
+def _left_out(about: Mapping[str, Any]) -> list[str]:
+    left = about.get("left_out") or []
+    named = "; ".join(f"{one.get('file')} ({one.get('reason')})" for one in left[:_NAMED])
+    more = f"; and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+    return [f"Left out: {named}{more}."] if left else []
 
 
 def _bullets(heading: str, items: Iterable[str] | None) -> list[Section]:

@@ -40,14 +40,15 @@ def test_everything_that_is_known_is_said():
         "# fake",
         "metaser predict --model=FOLDER recording.wav",
         "| ravdess    | English   | CC BY-NC-SA 4.0 ",
-        "8 clips, 2 angry, 2 happy, 2 neutral, 2 sad, 2 speakers, 20 s in all",
-        "meta_sgd, order second, 40 episodes",
+        "8 clips, 2 angry, 2 happy, 2 neutral, 2 sad, 2 speakers, 20 s in all, 3 more without labels",
+        "meta_sgd, algorithm meta_sgd, order second, inner steps 1, 40 episodes, episode 20, seed 0, by way of",
         "(2 folds, divided by speaker, repeated 4 times)",
-        "0.610 (95 % interval 0.420 to 0.800)",
+        "0.610 (95 % interval over speakers 0.420 to 0.800)",
         "With 8 clips the score says little.",
-        "temperature of 1.5, found on 8 predictions",
+        "temperature of 1.5, found on 8 clips when",
         "| negative log-likelihood    | 1.400  | 1.200 |",
         "- 2 clips are shorter than a second: angry/0000.wav, sad/0003.wav.",
+        "- Left out: calm/0000.wav (the model does not know calm).",
         "- Adapted with the clips of 2 speakers.",
         digest(model),
         *(f"- {limit}" for limit in LIMITS),
@@ -147,3 +148,8 @@ def test_a_strangers_text_does_not_reach_the_terminal_or_the_page_as_it_is(tmp_p
     card = (tmp_path / "model" / "README.md").read_text()
     assert "\x1b" not in card
     assert "<script>" not in card.split("---\n", 2)[2].replace(r"\<script\>", "")
+
+
+def test_long_lists_of_files_are_counted():
+    left = [{"file": f"{i}.wav", "reason": "empty"} for i in range(8)]
+    assert "4.wav (empty); and 3 more." in card_of(about(left_out=left))

@@ -25,7 +25,7 @@ def test_the_facts_as_text(folder, capsys):
     said = capsys.readouterr().out
     assert digest(folder) in said
     assert "ravdess     English    CC BY-NC-SA 4.0" in said
-    assert "0.610 (95 % interval 0.420 to 0.800)" in said
+    assert "0.610 (95 % interval over speakers 0.420 to 0.800)" in said
     flat = " ".join(said.split())
     assert all(limit in flat for limit in LIMITS)
     assert max(len(line) for line in said.splitlines() if line.startswith(("- ", "  "))) <= 100

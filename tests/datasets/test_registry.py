@@ -1,0 +1,18 @@
+"""What is known of a corpus by its name."""
+
+import pytest
+
+from metaser_jax import InputError
+from metaser_jax.datasets.registry import NAMES, terms
+
+
+def test_languages_and_licences():
+    assert terms("ravdess") == ("English", "CC BY-NC-SA 4.0")
+    assert terms("shemo/corrected") == terms("shemo")
+    assert terms("folder/mine") == (None, "That of the recordings.")
+    assert all(language and licence for language, licence in map(terms, NAMES))
+
+
+def test_a_corpus_that_there_is_not():
+    with pytest.raises(InputError, match="Did you mean 'emodb'"):
+        terms("emodbb")
