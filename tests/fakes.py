@@ -131,7 +131,7 @@ def fake_about(emotions=FOUR_EMOTIONS, clips=8) -> dict:
             "macro_f1": 0.61,
             "interval": [0.42, 0.8],
             "confidence": 0.95,
-            "interval_by": "speaker",
+            "interval_by": "speakers",
             "n": clips,
             "speakers": 2,
             "by": "speaker",

@@ -150,7 +150,7 @@ def _clips(support: Mapping[str, Any]) -> str:
     counts = {emotion: n for emotion, n in (support.get("n_per_emotion") or {}).items() if n is not None}
     parts = [f"{sum(counts.values())} clips"] if counts else []
     parts += [f"{n} {emotion}" for emotion, n in counts.items()]
-    rest = _listed(support, _CLIPS)
+    rest = _listed({**support, "unlabelled": support.get("unlabelled") or None}, _CLIPS)
     return ", ".join([*parts, *([rest] if rest else [])])
 
 
@@ -168,7 +168,7 @@ def _score(scored: Mapping[str, Any] | None) -> Section:
     said = {key: f"{scored[key]:.3f}" for key in names if scored.get(key) is not None}
     if "macro_f1" in said and scored.get("interval"):
         low, high = scored["interval"]
-        over = f" over {scored['interval_by']}s" if scored.get("interval_by") else ""
+        over = f" over {scored['interval_by']}" if scored.get("interval_by") else ""
         said["macro_f1"] += f" ({100 * (scored.get('confidence') or 0.95):g} % interval{over} {low:.3f} to {high:.3f})"
     body = [[names[key], value] for key, value in said.items()]
     how = _listed(scored, {"folds": "{} folds", "by": "divided by {}", "repeats": "repeated {} times"})

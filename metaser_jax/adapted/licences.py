@@ -54,7 +54,9 @@ def meaning(recordings: Sequence[Inside]) -> list[str]:
         )
     if unknown or not recordings:
         whose = _and(unknown) if unknown else "the recordings that it was trained on"
-        paragraphs.append(f"The licence of {whose} is not known here: ask before sharing the model.")
+        paragraphs.append(
+            f"The licence of {whose} is not known here: ask those whose they are before you share the model."
+        )
     return paragraphs
 
 

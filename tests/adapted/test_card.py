@@ -109,7 +109,7 @@ def test_what_is_not_known_is_said_to_be_so():
     card = card_of(model)
     assert "Not known: it was not tested" in card
     assert "Not calibrated" in card
-    assert "is not known here: ask before sharing" in card
+    assert "is not known here: ask those whose they are" in card
     assert "The clips that it was adapted with are not inside." in card
 
 
