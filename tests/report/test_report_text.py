@@ -51,9 +51,9 @@ def test_a_wide_table_is_wrapped():
     table = Table(["a", "what it is", "b"], [["1", "twenty letters and more than that", "2"], ["3", "", "4"]])
     lines = text_page(Content("", "", (Section("", (table,)),)), width=30).splitlines()
     assert lines[-5:] == [
-        "a    what it is            b",
-        "---  --------------------  ---",
-        "1    twenty letters and    2",
+        "a    what it is          b",
+        "---  ------------------  ---",
+        "1    twenty letters and  2",
         "     more than that",
-        "3                          4",
+        "3                        4",
     ]
