@@ -20,6 +20,8 @@ _LEARNED_SECONDS = MAX_FRAMES * HOP_SECONDS
 _CUT_SECONDS, _CUT_DB = 0.3, 20 * 128**0.5
 _CLIPPED_SHARE = 5e-4
 _QUIET_DBFS = -55.0
+# Lossy formats overshoot by a little.
+_MAX_PEAK = 4.0
 _LOW_RATE = 16_000
 
 
@@ -134,6 +136,7 @@ def _sound(clips: Sequence[Clip], files: np.ndarray) -> list[str]:
     silent = files[loudness < SILENCE_DBFS]
     quiet = files[(loudness >= SILENCE_DBFS) & (loudness < _QUIET_DBFS)]
     clipped = files[[clip.quality.clipped > _CLIPPED_SHARE for clip in clips]]
+    unscaled = files[[clip.quality.peak > _MAX_PEAK for clip in clips]]
     low = [i for i, clip in enumerate(clips) if clip.sample_rate < _LOW_RATE]
     found = []
     if len(silent):
@@ -150,6 +153,11 @@ def _sound(clips: Sequence[Clip], files: np.ndarray) -> list[str]:
         found.append(
             f"{count(len(clipped))} recorded too loud, so that the wave is cut off: {named(clipped)}. It sounds harsh, "
             "and harshness is taken for anger. Record again with a lower level."
+        )
+    if len(unscaled):
+        found.append(
+            f"{count(len(unscaled))} of which the samples reach far beyond 1, full scale: {named(unscaled)}. Numbers of "
+            "another scale sound like shouting. Divide them, e.g. by 32,768, and save the clips again."
         )
     if low:
         rates = ", ".join(f"{rate:,} Hz" for rate in sorted({clips[i].sample_rate for i in low}))

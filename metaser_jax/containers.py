@@ -26,6 +26,8 @@ _SOUND_TO_CONVERT = (  # (first byte, its bytes, what it is)
     (0, b"\xff\xf1", "AAC sound (.aac)"),
     (0, b"\xff\xf9", "AAC sound (.aac)"),
 )
+DAMAGED = "the audio is truncated or damaged"
+_NEW = ("", "_converted")  # whether the name would be the same
 _SOUND = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b"riff", b".snd", b"dns.", b"ID3")
 _NO_SOUND = (
     (b"PK\x03\x04", "a zip archive"),
@@ -86,23 +88,25 @@ def completed(data: bytes, path: str) -> bytes:
     return data
 
 
-def described(data: bytes, path: str) -> tuple[str, str]:
-    """(what is found instead of sound that is read, what to do about it besides) for an error; the latter may be ""."""
+def described(data: bytes, path: str) -> tuple[str, str | None]:
+    """What is found in place of sound that is read, and what to do, where converting it helps."""
+    convertible = os.path.splitext(path)[1].lower() in CONVERTED
     for start, magic, what in _SOUND_TO_CONVERT:
         if data[start : start + len(magic)] == magic:
             return f"this is {what}, which is not read", conversion(path)
     if data.startswith(_SOUND):
-        return "the audio is truncated or damaged", ""
-    if os.path.splitext(path)[1].lower() in CONVERTED:
-        return "this is not audio that is read", conversion(path)
-    what = next((f", it is {what}" for magic, what in _NO_SOUND if data.lstrip().startswith(magic)), "")
-    return f"this is not audio{what}", ""
+        return DAMAGED, None
+    what = next((f", it is {what}" for magic, what in _NO_SOUND if data[:100].lstrip().startswith(magic)), "")
+    return f"this is not audio{what}", conversion(path) if convertible and not what else None
 
 
 def conversion(path: str) -> str:
-    """How to make a .wav file of a recording that is not read, as the end of a sentence."""
+    """How to make a .wav file of a recording that is not read."""
     name = os.path.basename(path)
-    return f"; convert it: ffmpeg -i {shlex.quote(name)} {shlex.quote(os.path.splitext(name)[0] + '.wav')}"
+    stem, suffix = os.path.splitext(name)
+    # A name that begins with a hyphen would be an option.
+    old, new = (f"./{one}" if one.startswith("-") else one for one in (name, f"{stem}{_NEW[suffix == '.wav']}.wav"))
+    return f"Convert it, e.g. with ffmpeg -i {shlex.quote(old)} {shlex.quote(new)}"
 
 
 def _checked_chunks(data: bytes, path: str, chunks: _Chunks) -> bytes:
@@ -130,7 +134,8 @@ def _checked_chunks(data: bytes, path: str, chunks: _Chunks) -> bytes:
 def _check_size(size: int, start: int, data: bytes, path: str) -> None:
     held = max(0, len(data) - start)
     if held < size < _UNKNOWN_SIZE:
-        raise RecordingError(path, f"truncated: the header promises {size:,} bytes of audio, the file has {held:,}")
+        promised = f"the header promises {size:,} bytes of audio, the file has {held:,}"
+        raise RecordingError(path, f"truncated: {promised}, expected a complete file")
 
 
 def _check_ogg(data: bytes, path: str) -> None:

@@ -75,9 +75,11 @@ def read_source(source: str | os.PathLike[str] | Source) -> bytes:
         on_disk = isinstance(source, str | os.PathLike)
         data = regular_files.read_bytes(source) if on_disk else source.read_bytes()
     except OSError as error:
-        raise RecordingError(str(source), f"cannot be read ({error.strerror or error})") from error
+        raise RecordingError(
+            str(source), f"cannot be read ({error.strerror or error}), expected a sound file"
+        ) from error
     except ValueError as error:  # a name with a null character
-        raise RecordingError(str(source), f"cannot be read ({error})") from error
+        raise RecordingError(str(source), f"cannot be read ({error}), expected a sound file") from error
     if not data:
         raise RecordingError(str(source), f"the file is empty (0 bytes), expected {_FORMATS} audio")
     return data
@@ -100,8 +102,10 @@ def decode(data: bytes, path: str, limits: Limits) -> Sound:
     except soundfile.SoundFileError as error:
         # The whole text of the error has the address of a buffer in it.
         said = getattr(error, "error_string", str(error))
-        what, how = containers.described(data, path)
-        raise RecordingError(path, f"{what}, expected a complete {_FORMATS} file (libsndfile: {said}){how}") from error
+        what, advice = containers.described(data, path)
+        why = f" (libsndfile: {said})" if what == containers.DAMAGED else ""
+        reason = f"{what}, expected a complete {_FORMATS} file{why}"
+        raise RecordingError(path, reason, *filter(None, [advice])) from error
     if is_mp3 and (there := mp3.seconds(data)) > sound.seconds + _MP3_SLACK:
         raise RecordingError(
             path,
@@ -110,10 +114,12 @@ def decode(data: bytes, path: str, limits: Limits) -> Sound:
         )
     if len(sound.mono) < promised:
         raise RecordingError(
-            path, f"truncated: the header promises {promised:,} samples, the file has {len(sound.mono):,}"
+            path,
+            f"truncated: the header promises {promised:,} samples, the file has {len(sound.mono):,}, expected a "
+            "complete file",
         )
     if not len(sound.mono):
-        raise RecordingError(path, "the file has a header but no samples")
+        raise RecordingError(path, "the file has a header but no samples, expected audio")
     return sound
 
 

@@ -14,15 +14,17 @@ class RecordingError(InputError):
     Attributes:
       path: the file.
       reason: what was found in it, and what was expected.
+      advice: what to do, a sentence.
     """
 
-    def __init__(self, path: str, reason: str):
-        super().__init__(path, reason)
+    def __init__(self, path: str, reason: str, advice: str = "Fetch this recording again, or leave it out."):
+        super().__init__(path, reason, advice)
         self.path = path
         self.reason = reason
+        self.advice = advice
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}. Fetch this recording again, or leave it out."
+        return f"{self.path}: {self.reason}. {self.advice}"
 
 
 def check_choice(what: str, got: str, valid: Iterable[str]) -> str:

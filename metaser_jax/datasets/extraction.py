@@ -77,7 +77,7 @@ def _attempt(read: Callable[[Any], Result], source: Any) -> Result | RecordingEr
     try:
         return read(source)
     except RecordingError as error:
-        return RecordingError(error.path, error.reason)  # without the traceback, which keeps the samples alive
+        return RecordingError(*error.args)  # without the traceback, which keeps the samples alive
 
 
 def _read_chunk(read: Callable[[Any], Result], sources: Sequence[Any]) -> list[Result | RecordingError]:
