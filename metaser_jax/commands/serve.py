@@ -7,6 +7,7 @@ For a server elsewhere, bring its port here: ssh -L 8000:localhost:8000 SERVER, 
 browser lets a page use the microphone at localhost, or over https, alone.
 """
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -32,24 +33,27 @@ def main(config: ServeConfig, arguments: list[str]) -> None:
     from metaser_jax.serve.listening import address_of, is_open_to_others, listen, serve
 
     # First, so that a port in use is said at once.
-    listening = listen(config.host, config.port)
-    from metaser_jax import parallel
-    from metaser_jax.commands.compilation_cache import keep_compiled
-    from metaser_jax.predictor import Predictor
-    from metaser_jax.serve.app import Limits, make_app
-    from metaser_jax.serve.reading import Readers
+    with contextlib.closing(listen(config.host, config.port)) as listening:
+        from metaser_jax import parallel
+        from metaser_jax.adapted.files import load_model
+        from metaser_jax.commands.compilation_cache import keep_compiled
+        from metaser_jax.predictor import Predictor
+        from metaser_jax.serve.app import Limits, make_app
+        from metaser_jax.serve.reading import Readers
 
-    keep_compiled()
-    parallel.one_device_per_core()
-    predictor = Predictor.load(config.model)
-    limits = Limits(max_upload=config.max_upload_mb * 2**20, max_seconds=config.max_seconds, max_clips=config.max_clips)
-    readers = Readers(_READERS, config.time_limit, config.max_seconds)
-    app = make_app(predictor, Path(config.model).resolve().name, limits, readers, config.host)
-    if is_open_to_others(listening):
-        print(
-            f"warning: --host={config.host} lets everyone who can reach this machine use the page, send recordings and "
-            "adapt; there is no password and no encryption. --host=127.0.0.1 and ssh -L are safer.",
-            file=sys.stderr,
+        model = load_model(config.model)
+        keep_compiled()
+        parallel.one_device_per_core()
+        limits = Limits(
+            max_upload=config.max_upload_mb * 2**20, max_seconds=config.max_seconds, max_clips=config.max_clips
         )
-    print(f"Serving {config.model} at {address_of(listening)} (Ctrl-C ends it)", flush=True)
-    serve(app, listening)
+        readers = Readers(_READERS, config.time_limit, config.max_seconds)
+        app = make_app(Predictor(model), Path(config.model).resolve().name, limits, readers, config.host)
+        if is_open_to_others(listening):
+            print(
+                f"warning: --host={config.host} lets everyone who can reach this machine use the page, send recordings "
+                "and adapt; there is no password and no encryption. --host=127.0.0.1 and ssh -L are safer.",
+                file=sys.stderr,
+            )
+        print(f"Serving {config.model} at {address_of(listening)} (Ctrl-C ends it)", flush=True)
+        serve(app, listening)

@@ -150,3 +150,9 @@ class ServeConfig(Config):
     max_seconds: float = option("Longest recording that is taken, in seconds.", 600.0)
     time_limit: float = option("Seconds that reading one recording may take.", 30.0)
     max_clips: int = option("Recordings that are remembered at once.", 200)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_one_or_more("max_upload_mb", "max_clips")
+        for flag in ("max_seconds", "time_limit"):
+            require(getattr(self, flag) > 0, flag, getattr(self, flag), "a number above 0")

@@ -7,8 +7,10 @@ site cannot set it. Uploads are raw bytes. Every error is {"error": message for 
 import asyncio
 import contextlib
 import dataclasses
+import sys
 import tempfile
 import time
+import traceback
 import unicodedata
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -29,7 +31,7 @@ from metaser_jax.runs.clip_adaptation import adapt_again
 from metaser_jax.serve import answers
 from metaser_jax.serve.background import in_thread
 from metaser_jax.serve.body import read_body, read_json
-from metaser_jax.serve.guard import Guard, refusal
+from metaser_jax.serve.guard import FAILED, Guard, refusal
 from metaser_jax.serve.reading import Readers
 from metaser_jax.serve.refused import Refused
 from metaser_jax.serve.sessions import Page, Pages, support_with
@@ -81,7 +83,7 @@ def make_app(
         Route("/api/clips/{number}/emotion", service.correct, methods=["PUT"]),
         *(Route(path, _file(file), methods=["GET"]) for path, file in _page_files().items()),
     ]
-    handlers = {Refused: _refused, InputError: _input_error, HTTPException: _http_error}
+    handlers = {Refused: _refused, InputError: _input_error, HTTPException: _http_error, Exception: _failed}
     return Guard(Starlette(routes=routes, exception_handlers=handlers, lifespan=service.lifespan), host)
 
 
@@ -202,7 +204,7 @@ class _Service:
         except Exception:
             adaptation.state = "failed"
             adaptation.said = "Adapting failed; the terminal that runs metaser serve says why. The model is as before."
-            raise
+            traceback.print_exc(file=sys.stderr)
 
     async def _see_again(self, page: Page, predictor: Predictor, *, keep: bool) -> None:
         seen: dict[str, Prediction] = {}
@@ -265,3 +267,8 @@ async def _input_error(request: Request, error: InputError) -> Response:
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     return refusal(Refused(error.status_code, f"{request.method} {request.url.path[:100]}: {error.detail}."))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    # guard.py prints it.
+    return refusal(FAILED)

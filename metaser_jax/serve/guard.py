@@ -31,6 +31,8 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
+FAILED = Refused(500, "Something went wrong here; the terminal that runs metaser serve says what.")
+
 
 class Guard:
     """ASGI middleware around the whole application: Host, Origin, headers, and an answer to every exception."""
@@ -60,7 +62,7 @@ class Guard:
         except Exception as error:
             if not isinstance(error, Refused):
                 traceback.print_exc(file=sys.stderr)
-                error = Refused(500, "Something went wrong here; the terminal that runs metaser serve says what.")
+                error = FAILED
             if not started:
                 await refusal(error)(scope, receive, guarded)
 

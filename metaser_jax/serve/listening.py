@@ -44,9 +44,8 @@ def is_open_to_others(listening: socket.socket) -> bool:
     return not ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
 
 
-def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Answers until Ctrl-C or SIGTERM, and then ends the process at once: an adaptation may be under way in a thread,
-    which cannot be stopped and would crash in the interpreter's end."""
+def server_of(app: ASGIApp) -> uvicorn.Server:
+    """A server of the application, that prints nothing."""
     config = uvicorn.Config(
         app,
         # What is in Python alone is the same everywhere.
@@ -56,8 +55,14 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
         **{"server_header": False, "date_header": False, "proxy_headers": False},
         timeout_graceful_shutdown=1,
     )
+    return uvicorn.Server(config)
+
+
+def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Answers until Ctrl-C or SIGTERM, and then ends the process at once: an adaptation may be under way in a thread,
+    which cannot be stopped and would crash in the interpreter's end."""
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        server_of(app).run(sockets=[listening])
     print("Ended.", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,6 +1,8 @@
 """Uploads are decoded in processes of their own: a file made to harm takes its process with it, and nothing else."""
 
 import asyncio
+import gc
+import io
 import multiprocessing
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import soundfile
 
 from metaser_jax import features
 from metaser_jax.clips import Clip, Upload, check_audible, read_clip
@@ -96,6 +99,9 @@ class Readers:
         """Ends all processes, whatever they are doing."""
         for reader in self._readers:
             reader.kill()
+        self._readers.clear()
+        # Their semaphores go with them; otherwise Python complains at the end that they were left.
+        gc.collect()
 
 
 class _Reader:
@@ -113,12 +119,16 @@ class _Reader:
     def kill(self) -> None:
         for child in self.children:
             child.kill()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        # With its process dead, nothing is waited for.
+        self._pool.shutdown(cancel_futures=True)
 
 
 def _warm(memory: int) -> None:
     """In the process: loads all that reading needs, and then takes no more than so many bytes."""
-    features.mfcc(np.zeros(4096, np.float32))
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).normal(scale=0.1, size=(44100, 2))
+    soundfile.write(file, noise, 44100, format="WAV")
+    _read("warm.wav", file.getvalue(), 2.0)
     _limit_memory(memory)
 
 

@@ -244,7 +244,7 @@ function showResult(before) {
   if (now) {
     // Scores by speaker and by clip are of different questions.
     const from = before && before.by === now.by ? `${before.value} → ` : "";
-    lines.push(element("p", {class: "figure"}, `${from}${now.value} `, element("small", {}, now.interval)));
+    lines.push(element("p", {class: "figure"}, `${from}${now.value} `, element("small", {}, `macro F1${now.interval}`)));
     lines.push(element("p", {class: "quiet small"}, page.model.score.verdict || "Macro F1, cross-validated on the labelled clips."));
   } else {
     lines.push(element("p", {}, "Not scored: too few clips for a cross-validation."));
