@@ -181,7 +181,7 @@ class _Service:
         if not labelled:
             raise Refused(409, "No clip has been corrected or confirmed yet: choose the emotion of some first.")
         support = support_with(page.loaded.model.support, labelled)
-        page.adaptation.state, page.adaptation.said = "running", "Starting"
+        page.adaptation.state, page.adaptation.said = "running", "Learning, and cross-validating"
         page.adaptation.started = time.monotonic()
         self._adapting = asyncio.create_task(self._adapt(page, support, len(labelled)))
         return JSONResponse({"state": "running"}, 202)
@@ -202,9 +202,9 @@ class _Service:
         except InputError as error:
             adaptation.state, adaptation.said = "failed", str(error)
         except Exception:
-            adaptation.state = "failed"
-            adaptation.said = "Adapting failed; the terminal that runs metaser serve says why. The model is as before."
             traceback.print_exc(file=sys.stderr)
+            adaptation.said = "Adapting failed; the terminal that runs metaser serve says why. The model is as before."
+            adaptation.state = "failed"
 
     async def _see_again(self, page: Page, predictor: Predictor, *, keep: bool) -> None:
         seen: dict[str, Prediction] = {}

@@ -76,7 +76,7 @@ class Readers:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(reading), self._time_limit)
         except RecordingError as error:
-            raise Refused(422, f"{error.reason[:1].upper()}{error.reason[1:]}.") from None
+            raise unreadable(error) from None
         except TimeoutError:
             self._replace(index)
             raise Refused(422, f"Reading it took more than {self._time_limit:g} s, which no good file does.") from None
@@ -102,6 +102,11 @@ class Readers:
         self._readers.clear()
         # Their semaphores go with them; otherwise Python complains at the end that they were left.
         gc.collect()
+
+
+def unreadable(error: RecordingError) -> Refused:
+    """For the person who chose the file; its name stands above it."""
+    return Refused(422, f"{error.reason[:1].upper()}{error.reason[1:]}. {error.advice}")
 
 
 class _Reader:

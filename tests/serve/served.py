@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import numpy as np
-from metaser_jax.predictor import Predictor
 
 from metaser_jax.adapted.model import Model
+from metaser_jax.predictor import Predictor
 from metaser_jax.serve import reading
 from metaser_jax.serve.app import Limits, make_app
 from metaser_jax.serve.listening import listen, server_of
-from metaser_jax.serve.refused import Refused
 
 RATE = 22050
 LIMITS = Limits(max_upload=2**20, max_seconds=60.0, max_clips=5)
@@ -30,7 +29,7 @@ class ReadersHere:
         try:
             return reading._read(name, data, LIMITS.max_seconds)
         except reading.RecordingError as error:
-            raise Refused(422, error.reason) from None
+            raise reading.unreadable(error) from None
 
     def close(self) -> None:
         pass

@@ -146,7 +146,7 @@ export class Card {
 function of(clip) {
   const quiet = clip.track.filter((window) => window.silent).length;
   if (clip.track.length === 1) return "";
-  return quiet ? `, ${clip.track.length} windows, ${quiet} silent` : `, ${clip.track.length} windows`;
+  return quiet ? `, ${clip.track.length} windows, ${quiet} silent (grey)` : `, ${clip.track.length} windows`;
 }
 
 function heard(clip, best) {

@@ -210,7 +210,7 @@ async function adapt() {
   try {
     await ask("POST", "/api/adaptation");
     adapting = true;
-    $("said").textContent = "Starting";
+    $("said").textContent = "Learning, and cross-validating";
     $("running").hidden = false;
     $("result").hidden = true;
     showLabelled();
