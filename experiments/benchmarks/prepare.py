@@ -18,40 +18,19 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from absl import flags
+from bare_features import bare_loop
 from race import Variant, race, ratio_by_round
 
 from metaser_jax import cli, datasets
 from metaser_jax.errors import InputError
 from metaser_jax.labels import FOUR_EMOTIONS
-from metaser_jax.processes import cores, spawn_pool
+from metaser_jax.processes import cores
 
 CORPORA = flags.DEFINE_list("corpora", [], "Corpora to time, below --manual_dir.")
 MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder with one folder per corpus.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Runs of each, in turn.")
 WORKERS = flags.DEFINE_integer("workers", 0, "Processes of each; 0 is one per core.")
 MEMORY = flags.DEFINE_list("memory", [], "Numbers of recordings (of half a second) whose preparation is watched.")
-
-_CHUNK = 8
-
-
-def bare_chunk(paths: Sequence[Path], threads: int | None) -> int:
-    """What the loop does with a few files, with a limit on BLAS's threads or without."""
-    import librosa
-    import threadpoolctl
-
-    n = 0
-    with threadpoolctl.threadpool_limits(threads):
-        for path in paths:
-            samples, rate = librosa.load(path)
-            n += librosa.feature.mfcc(y=samples, sr=rate, n_mfcc=20).shape[1]
-    return n
-
-
-def bare_loop(paths: Sequence[Path], workers: int, threads: int | None) -> int:
-    """Frames of all files, by a pool of processes."""
-    with spawn_pool(workers) as pool:
-        chunks = [paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK)]
-        return sum(pool.map(bare_chunk, chunks, [threads] * len(chunks)))
 
 
 def speed(name: str, manual_dir: str, workers: int) -> None:
