@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 
 from absl import app, flags, logging
 
-from metaser_jax.cluster import LOST_PEER, PREEMPTED, NotAllCameError, Preempted
-from metaser_jax.errors import InputError
+from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted
 
 FLAGS = flags.FLAGS
 ConfigT = TypeVar("ConfigT")

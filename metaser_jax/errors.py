@@ -3,9 +3,20 @@
 import difflib
 from collections.abc import Iterable
 
+# Exit codes of a job's processes. 75 is EX_TEMPFAIL of sysexits.h: the same command goes on.
+PREEMPTED, LOST_PEER = 75, 76
+
 
 class InputError(ValueError):
     """Bad input from outside the program: a file, a folder, a flag, a corpus. Programs print it without a traceback."""
+
+
+class NotAllCameError(InputError):
+    """The job's processes did not find each other in time; when its nodes are all up, the same command may."""
+
+
+class Preempted(Exception):
+    """The run stopped because of a SIGTERM, after its checkpoint was written; the same command goes on with it."""
 
 
 class RecordingError(InputError):

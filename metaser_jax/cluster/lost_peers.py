@@ -16,10 +16,9 @@ from typing import NoReturn
 import jax
 
 from metaser_jax.cluster import runtime
-from metaser_jax.cluster.preemption import PREEMPTED, Preempted, no_more_preemption
-from metaser_jax.errors import InputError
+from metaser_jax.cluster.preemption import no_more_preemption
+from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, Preempted
 
-LOST_PEER = 76
 # Seconds between questions, and until an answer of the coordinator is missed.
 _EVERY, _MISSED = 1.0, 3.0
 # Seconds that an error which should be in all processes waits for the others.

@@ -10,14 +10,8 @@ from types import FrameType, TracebackType
 import jax
 from jax.experimental import multihost_utils
 
-# EX_TEMPFAIL of sysexits.h: the same command goes on.
-PREEMPTED = 75
 # Seconds until all processes know of a SIGTERM that JAX's service caught: it looks once a second.
 _KNOWN = 2.0
-
-
-class Preempted(Exception):
-    """The run stopped because of a SIGTERM, after its checkpoint was written; the same command goes on with it."""
 
 
 class Preemption:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from metaser_jax.config.cluster import ClusterConfig
-from metaser_jax.errors import InputError
+from metaser_jax.errors import InputError, NotAllCameError
 
 # What jax.distributed looks for, by --cluster; in this order with auto.
 _SIGNS = {
@@ -19,10 +19,6 @@ _SIGNS = {
 }
 # Packages that jax looks with; the extra of jax that brings one has the cluster's name.
 _NEEDED = {"tpu": "libtpu", "k8s": "kubernetes"}
-
-
-class NotAllCameError(InputError):
-    """The job's processes did not find each other in time; when its nodes are all up, the same command may."""
 
 
 def start(config: ClusterConfig) -> None:

@@ -1,11 +1,16 @@
 """The network and its input."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING
 
 from metaser_jax.config.base import Config, option, require
 from metaser_jax.errors import check_choice
-from metaser_jax.inputs import Input
 from metaser_jax.labels import EMOTIONS, FOUR_EMOTIONS
+
+if TYPE_CHECKING:
+    from metaser_jax.inputs import Input
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,4 +61,6 @@ class ModelConfig(Config):
     @property
     def input(self) -> Input:
         """What the network is given of a corpus."""
+        from metaser_jax.inputs import Input  # it imports jax, and a command line may have no need of that
+
         return Input(self.trim_db, self.deltas, self.normalise)

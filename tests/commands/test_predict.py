@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import subprocess
 import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -217,6 +218,14 @@ def test_a_name_with_control_characters_stays_in_its_row(run, place):
         assert "\x1b" not in out
     finally:
         os.unlink(name)
+
+
+def test_worker_processes_start_before_jax_is_imported():
+    # Half a second in which nobody would decode.
+    said = "import sys, metaser_jax.cli, metaser_jax.commands.predict; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True).stdout.split()
+    assert "metaser_jax.clips" in loaded
+    assert not {"jax", "flax", "librosa", "scipy", "sklearn", "tqdm", "tensorflow_datasets"} & set(loaded)
 
 
 def test_a_closed_pipe_ends_quietly(place, run, monkeypatch):
