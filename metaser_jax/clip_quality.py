@@ -156,8 +156,8 @@ def _sound(clips: Sequence[Clip], files: np.ndarray) -> list[str]:
         )
     if len(unscaled):
         found.append(
-            f"{count(len(unscaled))} of which the samples reach far beyond 1, full scale: {named(unscaled)}. Numbers of "
-            "another scale sound like shouting. Divide them, e.g. by 32,768, and save the clips again."
+            f"{count(len(unscaled))} of which the samples reach far beyond 1 (full scale): {named(unscaled)}. Numbers "
+            "of another scale sound like shouting. Divide them, e.g. by 32,768, and save the clips again."
         )
     if low:
         rates = ", ".join(f"{rate:,} Hz" for rate in sorted({clips[i].sample_rate for i in low}))

@@ -135,7 +135,7 @@ def sound_of(blocks: Iterable[np.ndarray], channels: int, sample_rate: int, path
     for block in blocks:
         if n + len(block) > limits.frames(channels, sample_rate):
             limit = limits.frames(channels, sample_rate) / sample_rate
-            raise RecordingError(path, f"longer than {limit:,.0f} s, {limits.advice}")
+            raise RecordingError(path, f"longer than {round(limit, 1):,g} s, {limits.advice}")
         level = np.abs(block)
         loudest = float(level.max())
         if loudest <= MAX_SAMPLE:
