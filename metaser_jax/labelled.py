@@ -113,7 +113,7 @@ def audio_files(arguments: Sequence[str | os.PathLike[str]]) -> list[AudioFile]:
     """The recordings that files and folders name, each once, in their order; within a folder sorted.
 
     A file is taken whatever it is called, also if it is not there: reading it says so. Folders are searched for what is
-    called as audio, zip archives like folders; what is called .zip and is none is taken for a file.
+    called as audio, zip archives like folders; one that cannot be read or has no audio is taken for a file.
 
     Raises:
       InputError: no argument, a folder without audio, or one that cannot be read.
@@ -154,20 +154,21 @@ def _said(rules: Rules, table: Table | None, found: Sequence[CorpusFile]) -> Ite
 def _below(argument: str) -> list[AudioFile]:
     path = Path(argument)
     if path.is_dir():
-        below = files_below(path, strict=False)
-    elif path.suffix.lower() == ".zip":
-        try:
-            below = members(path)
-        except InputError:
-            return [AudioFile(argument, path)]
+        audio = _audio(files_below(path, strict=False))
+        if not audio:
+            raise InputError(f"{argument} has no recording, expected {', '.join(SUFFIXES)} files in it.")
     else:
-        return [AudioFile(argument, path)]
+        try:
+            audio = _audio(members(path)) if path.suffix.lower() == ".zip" else []
+        except InputError:
+            audio = []
+    return [AudioFile(_name(argument, path, one), one) for one in audio] or [AudioFile(argument, path)]
+
+
+def _audio(found: Sequence[CorpusFile]) -> list[CorpusFile]:
     # An archive that cannot be read is not passed over.
     sought = (*SUFFIXES, *CONVERTED, ".zip")
-    audio = [one for one in below if one.relative.suffix.lower() in sought]
-    if not audio:
-        raise InputError(f"{argument} has no recording, expected {', '.join(SUFFIXES)} files in it.")
-    return [AudioFile(_name(argument, path, one), one) for one in audio]
+    return [one for one in found if one.relative.suffix.lower() in sought]
 
 
 def _name(argument: str, folder: Path, one: CorpusFile) -> str:

@@ -62,6 +62,7 @@ def test_all_of_a_recording_is_kept():
     clip = clip_of(samples, 22050)
     assert clip.frames.shape == (1 + len(samples) // 512, 20)
     assert clip.frames.dtype == np.float32
+    assert clip.frames.flags.c_contiguous  # its bytes are hashed
     expected = librosa.feature.mfcc(y=samples, sr=22050, n_mfcc=20).T
     np.testing.assert_allclose(clip.frames, expected, atol=1e-3)
 

@@ -196,6 +196,16 @@ def test_an_archive_that_is_none_stops_nothing(place):
             read_clip(found[1])
 
 
+def test_an_archive_without_audio_stops_nothing(place):
+    put(place, "a.wav")
+    with zipfile.ZipFile(place / "notes.zip", "w") as file:
+        file.writestr("readme.txt", "text")
+    found = audio_files([f"{place}/notes.zip", f"{place}/a.wav"])
+    assert [one.name for one in found] == [f"{place}/notes.zip", f"{place}/a.wav"]
+    with pytest.raises(RecordingError, match=r"notes\.zip: this is not audio, it is a zip archive"):
+        read_clip(found[0])
+
+
 def test_nothing_to_predict(place):
     with pytest.raises(InputError, match="No recording was named, expected files or folders"):
         audio_files([])

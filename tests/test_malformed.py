@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import malformed
@@ -80,6 +81,12 @@ def test_messages(cases, read):
                 assert len(said) < len(name) + 300
 
 
+def test_pipes_and_devices_are_not_read(cases, read):
+    for case in cases:
+        if case.name in ("a pipe", "a device"):
+            assert "cannot be read (no regular file)" in read[0][str(case.path)][0]
+
+
 def test_memory_is_bounded(read):
     _, kib = read
     assert kib < 2**20 / (1 if sys.platform != "darwin" else 2**-10)
@@ -113,3 +120,15 @@ def test_what_ffmpeg_converts(name):
         read_clip(Upload(name, b"\x00\x00\x00\x20ftypM4A " + bytes(100)))
     command = str(caught.value).split("Convert it, e.g. with ")[1]
     assert Path(name).stem.split("'")[0] in command
+
+
+@pytest.mark.parametrize("name", ["bomb.zip", "lying_bomb.zip"])
+def test_a_zip_bomb_stays_packed(cases, name):
+    (path,) = (case.path for case in cases if case.path.name == name)
+    (member,) = labelled.audio_files([str(path)])
+    tracemalloc.start()
+    with pytest.raises(RecordingError, match=r"bomb\.zip: a\.wav: cannot be read"):
+        read_clip(member)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**25

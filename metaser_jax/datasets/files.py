@@ -6,8 +6,10 @@ the path that it would have if its archive were unpacked where it lies, so a cor
 
 import errno
 import functools
+import lzma
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +19,12 @@ from typing import NamedTuple
 from metaser_jax import regular_files
 from metaser_jax.errors import InputError
 from metaser_jax.regular_files import MAX_BYTES
+
+# What zipfile raises for an archive that is damaged, encrypted, or packed in a way that Python has not.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
+    *(RuntimeError, NotImplementedError, ValueError, LookupError),
+)
 
 
 class CorpusFile(NamedTuple):
@@ -51,8 +59,7 @@ class CorpusFile(NamedTuple):
         try:
             with _archive(self.path).open(self.member) as file:
                 return file.read(self.size + 1)  # with a number, so that what is packed beyond its size stays packed
-        # Damaged, encrypted, a method of compression that Python has not, or a name that is not there.
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, KeyError) as error:
+        except _DAMAGED as error:
             raise OSError(errno.EIO, f"cannot be read from {self.path}: {error}", self.member) from error
 
 
@@ -106,7 +113,7 @@ def members(archive: Path, beside: PurePosixPath | None = None) -> list[CorpusFi
     """
     try:
         infos = _archive(archive).infolist()
-    except (zipfile.BadZipFile, OSError) as error:
+    except (*_DAMAGED, OSError) as error:
         raise InputError(
             f"{archive} cannot be read as a zip archive ({error}). Fetch it again, or put the unpacked folder there."
         ) from error

@@ -243,3 +243,18 @@ def test_files_pickle(tmp_path):
 
     one = files.CorpusFile("a.wav", Path("x.zip"), "a.wav", 3)
     assert pickle.loads(pickle.dumps(one)) == one
+
+
+@pytest.mark.parametrize("damage", [(b"PK\x01\x02", 6, b"\xff"), (b"PK\x01\x02", 46, b"\xe8")])
+def test_an_archive_that_zipfile_gives_up_on(tmp_path, damage):
+    """Of a version to come, or with a name that is not UTF-8, which zipfile does not take for a bad archive."""
+    path = tmp_path / "a.zip"
+    make_zip(path, {"\u00e4.wav": b"RIFF"})
+    data = bytearray(path.read_bytes())
+    mark, offset, byte = damage
+    at = data.index(mark) + offset
+    data[at : at + 1] = byte
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.zip cannot be read as a zip archive"):
+        files.files_below(tmp_path)
+    assert [one.file for one in files.files_below(tmp_path, strict=False)] == ["a.zip"]
