@@ -10,7 +10,6 @@ import hashlib
 import importlib.metadata
 import io
 import json
-import math
 import os
 import secrets
 import shutil
@@ -24,14 +23,15 @@ import numpy as np
 from metaser_jax import features
 from metaser_jax.adapted import arrays as npz
 from metaser_jax.adapted.about import check_about
-from metaser_jax.adapted.model import NORMALISATIONS, Model, Settings, Support
-from metaser_jax.errors import InputError, check_choice
-from metaser_jax.models import ACTIVATIONS, POOLINGS
+from metaser_jax.adapted.model import Model, Settings, Support
+from metaser_jax.adapted.no_model import MODEL, what_is_there
+from metaser_jax.adapted.settings import check_settings, check_temperature, settings_json
+from metaser_jax.errors import InputError
 
 FORMAT = "metaser_model"
 FORMAT_VERSION = 1
 
-MODEL, ARRAYS, SUPPORT, CARD = "model.json", "arrays.npz", "support.npz", "README.md"
+ARRAYS, SUPPORT, CARD = "arrays.npz", "support.npz", "README.md"
 # What a model was trained on, for readers that make their own features: librosa's defaults, see features.py.
 FEATURES = {
     "sample_rate": features.SAMPLE_RATE,
@@ -197,16 +197,18 @@ def _load(folder: Path) -> tuple[Model, dict[str, Any]]:
 def _read_json(folder: Path) -> dict[str, Any]:
     """model.json, of this format and version."""
     path = folder / MODEL
-    if not path.is_file():
-        raise InputError(_not_a_model(folder))
     try:
+        if not path.is_file():
+            raise InputError(what_is_there(folder))
         if path.stat().st_size > _MAX_JSON:
             raise ValueError(f"{path.stat().st_size:,} bytes, expected at most {_MAX_JSON:,}")
         facts = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(facts, dict):
             raise ValueError(f"a JSON {type(facts).__name__}, expected an object")
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+        raise InputError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
         raise InputError(f"{folder} is damaged: {MODEL} is not as it was written ({error}). {_AGAIN}") from error
     got, number, made_by = facts.get("format"), facts.get("format_version"), facts.get("metaser_jax")
@@ -275,41 +277,6 @@ def _read_arrays(
         raise ValueError(f"{name}: {error}") from error
 
 
-def settings_json(settings: Settings) -> dict[str, Any]:
-    """The settings as in model.json."""
-    values = dataclasses.asdict(settings)
-    return values | {"emotions": list(settings.emotions), "trim_db": float(settings.trim_db)}
-
-
-def check_settings(said: Mapping[str, Any]) -> Settings:
-    """`settings_json` undone. Raises ValueError or TypeError: keys, types or values that a model does not have."""
-    npz.check_names(said, {field.name: None for field in dataclasses.fields(Settings)})
-    emotions = said["emotions"]
-    if not (
-        isinstance(emotions, list)
-        and len(emotions) >= 2
-        and all(isinstance(emotion, str) and emotion for emotion in emotions)
-        and len(set(emotions)) == len(emotions)
-    ):
-        raise ValueError(f"emotions are {emotions!r}, expected two or more different names")
-    for name, kind in (("hidden_dim", int), ("deltas", bool), ("input_statistics", bool)):
-        if type(said[name]) is not kind:
-            raise ValueError(f"{name} is {said[name]!r}, expected {kind.__name__}")
-    if said["hidden_dim"] < 1:
-        raise ValueError(f"hidden_dim is {said['hidden_dim']}, expected 1 or more")
-    if type(said["trim_db"]) not in (int, float) or not 0 <= said["trim_db"] < math.inf:
-        raise ValueError(f"trim_db is {said['trim_db']!r}, expected 0 or a positive number")
-    for name, valid in (("pooling", POOLINGS), ("activation", ACTIVATIONS), ("normalise", NORMALISATIONS)):
-        check_choice(name, said[name], valid)
-    return Settings(**{**said, "emotions": tuple(emotions), "trim_db": float(said["trim_db"])})
-
-
-def check_temperature(temperature: Any) -> None:
-    """Raises ValueError or TypeError unless it is one."""
-    if isinstance(temperature, bool) or not 0 < float(temperature) < math.inf:
-        raise ValueError(f"temperature is {temperature!r}, expected a positive number")
-
-
 def _check_support(support: Support, settings: Settings) -> None:
     for name, values, least, most in (
         ("label", support.label, 0, len(settings.emotions) - 1),
@@ -317,24 +284,3 @@ def _check_support(support: Support, settings: Settings) -> None:
     ):
         if len(values) and not (least <= values.min() and values.max() <= most):
             raise ValueError(f"{SUPPORT}: {name} has numbers outside {least} to {most}")
-
-
-def _not_a_model(folder: Path) -> str:
-    """What is there instead of a model folder, and what to do."""
-    expected = "expected a model folder, which metaser adapt writes"
-    if folder.suffix == ".zip" and folder.is_file():
-        return f"{folder} is a zip archive, {expected}. Unpack it and give the folder."
-    if folder.suffix in (".pt", ".pth") and folder.is_file():
-        return f"{folder} is a checkpoint of PyTorch, {expected}. metaser import-torch makes one of it."
-    if not folder.is_dir():
-        return f"{folder} is {'a file' if folder.exists() else 'not there'}, {expected}."
-    if (folder / "config.json").is_file():
-        return (
-            f"{folder} is a training run (it has config.json), {expected}. metaser adapt --init={folder} "
-            "--support=CLIPS --out=MODEL makes one of it."
-        )
-    inside = sorted(path.parent for path in folder.glob(f"*/{MODEL}"))
-    if inside:
-        return f"{folder} is no model folder; {', '.join(map(str, inside))} is. Give that."
-    here = sorted(path.name for path in folder.iterdir())
-    return f"{folder} is no model folder: {MODEL} is missing (there: {', '.join(here[:5]) or 'nothing'}), {expected}."

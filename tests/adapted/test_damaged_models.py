@@ -6,6 +6,7 @@ import json
 import shutil
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +71,20 @@ def test_what_is_no_model_folder(tmp_path):
     for name, said in {"m.zip": "Unpack it", "m.pt": "metaser import-torch", "m.wav": "is a file"}.items():
         (tmp_path / name).touch()
         refused(tmp_path / name, said)
+
+
+def test_places_that_cannot_be_read(folder, monkeypatch):
+    with pytest.raises(InputError, match="cannot be read: File name too long"):
+        load_model(folder / ("m" * 300))
+
+    def refuse(path, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    refused(folder, "model.json cannot be read: Permission denied")
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    refused(folder, "arrays.npz: Permission denied")
 
 
 def test_a_folder_around_the_folder(folder):
