@@ -18,6 +18,7 @@ class AdaptConfig(Config):
     )
     out: str = option("Folder to write the model to; new or empty.")
     language: str | None = option("Name of the language, for the model card.", None)
+    licence: str | None = option("Licence of the clips, or whom to ask for them, for the model card.", None)
     unlabelled: str | None = option(
         "Folder of further recordings of the same voices and microphones, without labels: features are normalised by "
         "them and the clips together. Only for a model that normalises by corpus or speaker.",

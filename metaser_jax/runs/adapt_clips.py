@@ -71,6 +71,7 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
     }
     log(f"Learning from {len(support)} clips, and from parts of them to see how well that works.")
     model = adapt_model(start.start, settings, how, support, unlabelled=unlabelled, about=about)
+    model.about["support"] |= {"language": about["language"], "licence": config.licence}
     if not config.keep_clips:
         model = type(model)(**vars(model) | {"support": None})
     return model
