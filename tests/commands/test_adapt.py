@@ -1,0 +1,167 @@
+"""metaser adapt: from folders of clips to a model folder, and what it says of bad ones."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+from fakes import fake_model
+
+from metaser_jax import InputError
+from metaser_jax.adapted.files import load_model, save_model
+from metaser_jax.commands import adapt
+from metaser_jax.config.commands import AdaptConfig
+from metaser_jax.labels import FOUR_EMOTIONS
+
+RATE = 16_000
+
+
+def write_clip(path, emotion, seed, seconds=1.2, gain=0.3):
+    """A hum whose pitch is the emotion, with noise, so that no two clips are the same."""
+    rng = np.random.default_rng([FOUR_EMOTIONS.index(emotion), seed])
+    time = np.arange(int(seconds * RATE)) / RATE
+    sound = np.sin(2 * np.pi * (150 + 200 * FOUR_EMOTIONS.index(emotion)) * time) + 0.1 * rng.normal(size=len(time))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, gain * sound, RATE)
+
+
+@pytest.fixture
+def clips(tmp_path):
+    folder = tmp_path / "clips"
+    for emotion in FOUR_EMOTIONS:
+        for i in range(3):
+            write_clip(folder / emotion / f"{i}.wav", emotion, i)
+    return folder
+
+
+@pytest.fixture
+def init(tmp_path):
+    """A model folder to start from, with small parameters, so that a few steps do not diverge."""
+    model = fake_model(hidden_dim=3, normalise="corpus")
+    small = model.start._replace(
+        params=jax.tree.map(lambda p: p / 4, model.start.params), rates=jax.tree.map(lambda p: p / 4, model.start.rates)
+    )
+    save_model(tmp_path / "init", dataclasses.replace(model, start=small))
+    return str(tmp_path / "init")
+
+
+@pytest.fixture
+def config(tmp_path, clips, init):
+    def make(**changes):
+        values = {"init": init, "support": str(clips), "out": str(tmp_path / "out"), "max_epochs": 2, "repeats": 1}
+        return AdaptConfig(**values | changes)
+
+    return make
+
+
+def test_a_model_folder_that_says_what_it_is_made_of(config, tmp_path, capsys):
+    assert adapt.main(config(language="Esperanto", licence="CC0"), []) is None
+    model = load_model(tmp_path / "out")
+    assert len(model.support) == 12
+    assert model.about["language"] == "Esperanto"
+    assert model.about["support"]["licence"] == "CC0"
+    assert model.about["init"]["model"], "the model that it started from"
+    assert model.about["cross_validation"]["n"] == 12
+    said = capsys.readouterr()
+    assert "Adapted to 12 clips: 3 angry, 3 happy, 3 neutral, 3 sad." in said.out
+    assert "Macro F1" in said.out
+    assert "Calibrated with temperature" in said.out
+    assert "warning: " in said.err, "nobody knows the speakers"
+    assert "Macro F1" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_the_same_clips_from_a_csv_are_the_same_model(config, clips, tmp_path):
+    adapt.main(config(), [])
+    lines = [f"clips/{path.relative_to(clips)},{path.parent.name}" for path in sorted(clips.rglob("*.wav"))]
+    (tmp_path / "list.csv").write_text("\n".join(["path,emotion", *lines]) + "\n")
+    adapt.main(config(support=str(tmp_path / "list.csv"), out=str(tmp_path / "second")), [])
+    one, other = load_model(tmp_path / "out"), load_model(tmp_path / "second")
+    jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
+
+
+def test_one_clip_each(config, clips, tmp_path, capsys):
+    for path in clips.rglob("[12].wav"):
+        path.unlink()
+    adapt.main(config(), [])
+    assert "no score, and uncalibrated probabilities" in capsys.readouterr().out
+    assert load_model(tmp_path / "out").about["calibration"] is None
+
+
+def test_without_the_clips_in_it(config, tmp_path):
+    adapt.main(config(keep_clips=False), [])
+    model = load_model(tmp_path / "out")
+    assert model.support is None
+    assert model.about["support"]["n_per_emotion"]["sad"] == 3
+
+
+def test_bad_clips_are_all_named_or_left_out_and_listed(config, clips, tmp_path, capsys):
+    (clips / "sad" / "broken.wav").write_bytes(b"RIFF and nothing")
+    soundfile.write(clips / "happy" / "mute.wav", np.zeros(RATE), RATE)
+    with pytest.raises(InputError, match=r"2 of 14 recordings cannot be used(.|\n)*silence") as error:
+        adapt.main(config(), [])
+    assert "sad/broken.wav" in str(error.value)
+    assert not (tmp_path / "out").exists()
+    adapt.main(config(skip_bad=True), [])
+    assert "left out: happy/mute.wav: digital silence" in capsys.readouterr().err
+    model = load_model(tmp_path / "out")
+    assert len(model.support) == 12
+    assert {one["file"] for one in model.about["left_out"]} == {"sad/broken.wav", "happy/mute.wav"}
+
+
+def test_unlabelled_recordings_normalise(config, tmp_path):
+    for i in range(3):
+        write_clip(tmp_path / "more" / f"{i}.wav", "sad", 10 + i, gain=0.01)
+    write_clip(tmp_path / "more" / "again.wav", "angry", 0)  # one of the clips: it must not count twice
+    adapt.main(config(), [])
+    adapt.main(config(unlabelled=str(tmp_path / "more"), out=str(tmp_path / "second")), [])
+    one, other = load_model(tmp_path / "out"), load_model(tmp_path / "second")
+    assert other.about["support"]["unlabelled"] == 3
+    assert other.scale.mean[0] < one.scale.mean[0] - 1, "the quiet ones pull the level down"
+
+
+def test_speakers_who_say_all_emotions_are_normalised_apart(config, clips, tmp_path):
+    for path in clips.rglob("*.wav"):
+        path.rename(path.with_name(f"s{path.stem}_{path.parent.name}.wav"))
+    adapt.main(config(speaker_pattern=r"s\d", normalise="speaker"), [])
+    model = load_model(tmp_path / "out")
+    assert model.settings.normalise == "speaker"
+    assert set(model.support.speaker) == {"s0", "s1", "s2"}
+    assert model.about["cross_validation"]["by"] == "speaker"
+
+
+def test_bad_input_before_any_work(config, clips, tmp_path):
+    with pytest.raises(InputError, match="--normalise=speaker: of some clips the speaker is not known"):
+        adapt.main(config(normalise="speaker"), [])
+    with pytest.raises(InputError, match="--init=scratch: a model for a new language starts from one"):
+        adapt.main(config(init="scratch"), [])
+    with pytest.raises(InputError, match="is no run"):
+        adapt.main(config(init=str(clips)), [])
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="is there already, expected a new or an empty folder"):
+        adapt.main(config(out=str(tmp_path / "full")), [])
+    for flag, value in (("folds", 1), ("repeats", 0), ("lr", 0.0), ("workers", -1), ("optimizer", "sgdd")):
+        with pytest.raises(InputError, match=f"--{flag}: got"):
+            config(**{flag: value})
+    for emotion in FOUR_EMOTIONS[1:]:
+        for path in (clips / emotion).iterdir():
+            path.unlink()
+    with pytest.raises(InputError, match="Got clips of angry, expected two emotions or more"):
+        adapt.main(config(), [])
+
+
+def test_a_normalisation_that_the_start_was_not_trained_with(config, tmp_path):
+    model = fake_model(hidden_dim=3, normalise="utterance")
+    save_model(tmp_path / "utterance", model)
+    for changes in ({"normalise": "corpus"}, {"unlabelled": config().support}):
+        with pytest.raises(InputError, match="utterance"):
+            adapt.main(config(init=str(tmp_path / "utterance"), **changes), [])
+
+
+def test_model_json_has_no_path_of_this_machine(config, tmp_path):
+    adapt.main(config(), [])
+    facts = (tmp_path / "out" / "model.json").read_text()
+    assert str(tmp_path) not in facts
+    assert json.loads(facts)["about"]["name"] == "out"
