@@ -11,6 +11,7 @@ _MODULE_OF = {
     "Info": "meta.learner",
     "InputError": "errors",
     "Learner": "meta.learner",
+    "Predictor": "predictor",
     "anil": "meta.anil",
     "cross_entropy": "losses",
     "frame_mask": "types",
