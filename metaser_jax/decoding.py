@@ -98,7 +98,9 @@ def decode(data: bytes, path: str, limits: Limits) -> Sound:
             promised, sample_rate, is_mp3 = file.frames, file.samplerate, file.format == "MP3"
             if not MIN_RATE <= sample_rate <= MAX_RATE:
                 raise RecordingError(path, f"{sample_rate:,} Hz, expected {MIN_RATE:,} to {MAX_RATE:,}")
-            sound = sound_of(_blocks(file), file.channels, sample_rate, path, limits)
+            # What can be sought in is never read beyond what was promised.
+            at_most = promised if file.seekable() else None
+            sound = sound_of(_blocks(file), file.channels, sample_rate, path, limits, at_most)
     except soundfile.SoundFileError as error:
         # The whole text of the error has the address of a buffer in it.
         said = getattr(error, "error_string", str(error))
@@ -123,19 +125,21 @@ def decode(data: bytes, path: str, limits: Limits) -> Sound:
     return sound
 
 
-def sound_of(blocks: Iterable[np.ndarray], channels: int, sample_rate: int, path: str, limits: Limits) -> Sound:
-    """Mixes blocks of samples, [m, channels] float32 each, to mono.
+def sound_of(
+    blocks: Iterable[np.ndarray], channels: int, sample_rate: int, path: str, limits: Limits, at_most: int | None = None
+) -> Sound:
+    """Mixes blocks of samples, [m, channels] float32 each, to mono; `at_most`: how many samples there can be, if known.
 
     Raises:
       RecordingError: longer than the limits, or samples that are not finite.
     """
     # Virtual memory: pages are taken as they are written. The limit is in samples of all channels, as it always was.
-    mono = np.empty(max(1, limits.frames(channels, sample_rate)), np.float32)
+    most = limits.frames(channels, sample_rate)
+    mono = np.empty(max(1, most if at_most is None else min(at_most, most)), np.float32)
     n, peak, n_flat, n_bad = 0, 0.0, 0, 0
     for block in blocks:
-        if n + len(block) > limits.frames(channels, sample_rate):
-            limit = limits.frames(channels, sample_rate) / sample_rate
-            raise RecordingError(path, f"longer than {round(limit, 1):,g} s, {limits.advice}")
+        if n + len(block) > most:
+            raise RecordingError(path, f"longer than {round(most / sample_rate, 1):,g} s, {limits.advice}")
         level = np.abs(block)
         loudest = float(level.max())
         if loudest <= MAX_SAMPLE:
