@@ -140,14 +140,13 @@ def sound_of(
     for block in blocks:
         if n + len(block) > most:
             raise RecordingError(path, f"longer than {round(most / sample_rate, 1):,g} s, {limits.advice}")
-        level = np.abs(block)
-        loudest = float(level.max())
+        loudest = float(np.maximum(block.max(), -block.min()))
         if loudest <= MAX_SAMPLE:
             if channels == 1:  # the same, quicker
                 mono[n : n + len(block)] = block[:, 0]
             else:
                 block.mean(axis=1, out=mono[n : n + len(block)])
-            n_flat += _flat(level, loudest)
+            n_flat += _flat(block, loudest)
         n_bad += 0 if np.isfinite(loudest) else np.count_nonzero(~np.isfinite(block))
         peak = max(peak, loudest)
         n += len(block)
@@ -163,13 +162,13 @@ def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
         yield block
 
 
-def _flat(level: np.ndarray, loudest: float) -> int:
-    """How many of the absolute samples [m, channels] lie in a row of three or more at full scale."""
+def _flat(block: np.ndarray, loudest: float) -> int:
+    """How many of the samples [m, channels] lie in a row of three or more at full scale."""
     if loudest < _FULL_SCALE:
         return 0
     # A lossy format overshoots by a little; what is far above 1 has another scale.
     top = 1.0 if loudest < 2 else loudest
-    high = level >= min(loudest, top) * (1 - _FLAT)
+    high = np.abs(block) >= min(loudest, top) * (1 - _FLAT)
     if high.sum() < 3:
         return 0
     row = high[:-2] & high[1:-1] & high[2:]
