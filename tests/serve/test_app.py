@@ -8,6 +8,7 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from served import LIMITS, Page, ReadersHere, serving, tone
 import metaser_jax.serve
 from metaser_jax.adapted.files import digest, load_model
 from metaser_jax.errors import InputError
+from metaser_jax.predictor import Predictor
 from metaser_jax.serve import app, body, sessions
 
 EMOTIONS = ["angry", "happy", "neutral", "sad"]
@@ -153,17 +155,49 @@ def test_correct_adapt_look_download_go_back(page, learner, model, tmp_path):
         assert seen["probabilities"] == clip["probabilities"]
 
 
-def test_a_clip_that_comes_while_others_adapt_is_predicted_by_the_new_model(page, learner):
+@pytest.fixture
+def gate(model, monkeypatch):
+    """Predicting with the model as loaded waits for `open`, and says so by `waits`."""
+    gate = SimpleNamespace(open=threading.Event(), waits=threading.Event())
+    predict = Predictor.predict_clips
+
+    def slowly(self, clips):
+        if self.model is model:
+            gate.waits.set()
+            assert gate.open.wait(30)
+        return predict(self, clips)
+
+    monkeypatch.setattr(Predictor, "predict_clips", slowly)
+    gate.open.set()
+    yield gate
+    gate.open.set()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_clip_that_is_predicted_while_the_model_changes_has_the_new_ones_prediction(page, learner, gate, alone):
     first = page.add(wav(300)).json
     page.say(first, "sad")
     learner.may.clear()
     page.ask("POST", "/api/adaptation")
-    page.add(wav(400))
+    if alone:
+        page.ask("DELETE", f"/api/clips/{first['id']}")
+    gate.open.clear()
+    gate.waits.clear()
+    adding = threading.Thread(target=lambda: page.add(wav(400)))
+    adding.start()
+    assert gate.waits.wait(30)
     learner.may.set()
+    while alone and page.ask("GET", "/api/adaptation").json["state"] == "running":
+        time.sleep(0.01)
+    while page.ask("GET", "/api/adaptation").json["said"] == "learning":
+        time.sleep(0.01)
+    gate.open.set()
+    adding.join()
     while page.ask("GET", "/api/adaptation").json["state"] == "running":
-        pass
-    later = page.ask("GET", "/api/page").json["clips"][1]
+        time.sleep(0.01)
+    later = page.ask("GET", "/api/page").json["clips"][-1]
     assert later["probabilities"] == page.add(wav(400)).json["probabilities"]
+    assert later["probabilities"] != page.ask("DELETE", "/api/adaptation").json["clips"][-1]["probabilities"]
 
 
 def test_the_last_word_on_the_same_recording_counts(page, learner, model):
@@ -201,7 +235,7 @@ def test_one_adaptation_at_a_time(port, page, learner):
     assert page.ask("DELETE", "/api/adaptation").status == 409
     learner.may.set()
     while page.ask("GET", "/api/adaptation").json["state"] == "running":
-        pass
+        time.sleep(0.01)
     assert other.adapt()["state"] == "done"
 
 
