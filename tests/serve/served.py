@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import io
 import json
 import threading
 import time
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import numpy as np
+import soundfile
+from fakes import fake_model
 
 from metaser_jax.adapted.model import Model
 from metaser_jax.predictor import Predictor
@@ -19,6 +22,8 @@ from metaser_jax.serve.app import Limits, make_app
 from metaser_jax.serve.listening import listen, server_of
 
 RATE = 22050
+# Of a model like conftest's that predicts otherwise.
+OTHER = fake_model(seed=1, normalise="utterance").params
 LIMITS = Limits(max_upload=2**20, max_seconds=60.0, max_clips=5)
 
 
@@ -94,6 +99,13 @@ def tone(hertz: float = 440.0, seconds: float = 0.5, seed: int = 0) -> np.ndarra
     time_ = np.arange(int(RATE * seconds)) / RATE
     noise = np.random.default_rng(seed).normal(scale=0.01, size=len(time_))
     return (0.3 * np.sin(2 * np.pi * hertz * time_) + noise).astype(np.float32)
+
+
+def wav(*args, **keywords) -> bytes:
+    """As `tone`."""
+    file = io.BytesIO()
+    soundfile.write(file, tone(*args, **keywords), RATE, format="WAV")
+    return file.getvalue()
 
 
 @contextlib.contextmanager

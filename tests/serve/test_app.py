@@ -1,76 +1,24 @@
-"""A page's requests, answered by a real server; and those that no page of ours would make."""
+"""What a page asks, answered by a real server."""
 
 import dataclasses
 import io
-import re
-import socket
 import threading
 import time
 import zipfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 from fakes import fake_model
-from served import LIMITS, Page, ReadersHere, serving, tone
+from served import LIMITS, OTHER, Page, ReadersHere, serving, wav
 
-import metaser_jax.serve
 from metaser_jax.adapted.files import digest, load_model
 from metaser_jax.errors import InputError
 from metaser_jax.predictor import Predictor
-from metaser_jax.serve import app, body, sessions
+from metaser_jax.serve import sessions
 
 EMOTIONS = ["angry", "happy", "neutral", "sad"]
-# Of a model that predicts otherwise.
-OTHER = fake_model(seed=1, normalise="utterance").params
-
-
-def wav(*args, **keywords) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, tone(*args, **keywords), 22050, format="WAV")
-    return file.getvalue()
-
-
-@pytest.fixture(scope="module")
-def model():
-    return fake_model(normalise="utterance")
-
-
-class Learner:
-    """Instead of an adaptation: another model, that predicts otherwise. Attributes: given, by the last call; may, what
-    it waits for; fails, what it raises."""
-
-    def __init__(self):
-        self.given, self.fails = None, None
-        self.may = threading.Event()
-        self.may.set()
-
-    def __call__(self, model, support, log):
-        self.given = model, support
-        log("learning")
-        assert self.may.wait(30)
-        if self.fails:
-            raise self.fails
-        scored = {"macro_f1": 0.5, "interval": [0.25, 0.75], "by": "speaker", "verdict": "It proves nothing."}
-        return dataclasses.replace(model, params=OTHER, about=model.about | {"cross_validation": scored})
-
-
-@pytest.fixture(scope="module")
-def learner():
-    return Learner()
-
-
-@pytest.fixture(scope="module")
-def port(model, learner):
-    with serving(model, learn=learner) as port:
-        yield port
-
-
-@pytest.fixture
-def page(port):
-    return Page(port)
 
 
 def test_a_new_page_is_told_of_the_model(page, model):
@@ -316,71 +264,6 @@ def test_names_are_the_last_part_of_what_is_sent(page, name, shown):
     assert page.add(wav(), name).json["name"] == shown
 
 
-# Who may ask
-
-
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[::1", "a:b:c"])
-def test_other_names_are_not_served(port, host):
-    refused = Page(port, opened=False).ask("GET", "/", host=host)
-    assert refused.status in (400, 403)
-    if refused.status == 403:
-        assert "not served here" in refused.error
-
-
-@pytest.mark.parametrize("host", ["localhost:9999", "LOCALHOST", "127.0.0.1", "[::1]:8000", "192.168.1.7:8000"])
-def test_this_machine_and_numbers_are_served(port, host):
-    assert Page(port, opened=False).ask("GET", "/", host=host).status == 200
-
-
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "", "https://localhost.evil"])
-def test_pages_of_other_sites_are_refused(page, origin):
-    refused = page.ask("POST", "/api/pages", origin=origin)
-    assert refused.status == 403
-    assert "another site" in refused.error
-    assert page.ask("GET", "/api/page", sec_fetch_site="cross-site").status == 403
-
-
-def test_the_page_itself_is_not(port, page):
-    own = {"origin": f"http://127.0.0.1:{port}", "sec_fetch_site": "same-origin"}
-    assert page.ask("GET", "/api/page", **own).status == 200
-
-
-@pytest.mark.parametrize("path", ["/", "/page.js", "/api/page", "/nowhere"])
-def test_headers(page, path):
-    headers = page.ask("GET", path).headers
-    assert headers["content-security-policy"].startswith("default-src 'self'; ")
-    assert headers["x-content-type-options"] == "nosniff"
-    assert headers["cache-control"] == "no-store"
-    assert "server" not in headers
-    assert "access-control-allow-origin" not in headers
-
-
-def test_the_page_loads_nothing_from_elsewhere(page):
-    folder = Path(metaser_jax.serve.__file__).parent / "page"
-    for file in folder.iterdir():
-        named = re.findall(r"(?:https?:)?//[a-z][^ \"']*", file.read_text(encoding="utf-8"))
-        assert {name.rstrip("/") for name in named} <= {"http://www.w3.org/2000/svg", "http://localhost"}, file
-        answer = page.ask("GET", f"/{file.name}")
-        assert answer.status == 200
-        assert answer.body == file.read_bytes()
-    text = "".join(file.read_text(encoding="utf-8") for file in folder.iterdir())
-    for used in re.findall(r'(?:src|href|from|addModule)[=( ]"(/[^"]+)"', text):
-        assert (folder / used.strip("/")).is_file(), used
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        *(("GET", "/api/nothing", 404), ("PUT", "/api/pages", 405), ("GET", "/../setup.py", 404), ("POST", "/", 405)),
-        *(("GET", "/%2e%2e/sessions.py", 404), ("GET", "/sessions.py", 404), ("BREW", "/", 405)),
-    ],
-)
-def test_what_is_not_there(page, method, path, status):
-    refused = page.ask(method, path)
-    assert refused.status == status
-    assert refused.error
-
-
 @pytest.mark.parametrize(
     ("sent", "said"),
     [
@@ -410,60 +293,3 @@ def test_an_error_of_ours_is_an_answer_too(model, capfd):
         while "secret" not in capfd.readouterr().err:  # it is answered first
             time.sleep(0.01)
         assert page.ask("GET", "/api/page").status == 200
-
-
-# Uploads
-
-
-def send(page: Page, *parts: bytes, headers: str = "", wait: bool = True) -> str:
-    """Raw bytes over a connection that is then closed on this side; returns what was answered."""
-    head = f"POST /api/clips?name=a.wav HTTP/1.1\r\nHost: localhost\r\nX-Page: {page.token}\r\n"
-    head += f"Connection: close\r\n{headers}\r\n"
-    with socket.create_connection(("127.0.0.1", page.port), timeout=30) as connection:
-        connection.sendall(head.encode() + b"".join(parts))
-        if not wait:
-            return ""
-        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
-
-
-def test_too_large_by_its_own_word_is_refused_before_it_is_read(page):
-    said = send(page, headers=f"Content-Length: {10**15}\r\n")
-    assert " 413 " in said.splitlines()[0]
-    assert "Larger than 1 MiB" in said
-
-
-def test_too_large_without_a_word_is_refused_when_it_is(page):
-    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
-    said = send(page, chunk * 17, headers="Transfer-Encoding: chunked\r\n")
-    assert " 413 " in said.splitlines()[0]
-
-
-@pytest.mark.parametrize("length", ["-1", "x", "1e3", "", "1, 2"])
-def test_lengths_that_are_none(page, length):
-    assert " 400 " in send(page, b"abc", headers=f"Content-Length: {length}\r\n").splitlines()[0]
-
-
-def test_an_upload_that_breaks_off_leaves_nothing(page):
-    send(page, b"RIFF", headers="Content-Length: 1000\r\n", wait=False)
-    assert page.add(wav()).status == 201
-    assert len(page.ask("GET", "/api/page").json["clips"]) == 1
-
-
-def test_a_slow_upload_is_ended(page, monkeypatch):
-    monkeypatch.setattr(app, "read_body", lambda request, limit: body.read_body(request, limit, pause=0.1))
-    said = send(page, b"RIFF", headers="Content-Length: 1000\r\n")
-    assert " 408 " in said.splitlines()[0]
-    monkeypatch.setattr(app, "read_body", lambda request, limit: body.read_body(request, limit, in_all=0.1))
-    assert " 408 " in send(page, b"RIFF", headers="Content-Length: 1000\r\n").splitlines()[0]
-
-
-def test_uploads_together(page):
-    names = [f"{i}.wav" for i in range(LIMITS.max_clips)]
-    answers = []
-    threads = [threading.Thread(target=lambda n=n: answers.append(page.add(wav(300 + 9 * len(n)), n))) for n in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [answer.status for answer in answers] == [201] * len(names)
-    assert sorted(clip["name"] for clip in page.ask("GET", "/api/page").json["clips"]) == names

@@ -1,0 +1,63 @@
+"""Uploads: their size and speed, and several together."""
+
+import socket
+import threading
+
+import pytest
+from served import LIMITS, Page, wav
+
+from metaser_jax.serve import app, body
+
+
+def send(page: Page, *parts: bytes, headers: str = "", wait: bool = True) -> str:
+    """Raw bytes over a connection that is then closed on this side; returns what was answered."""
+    head = f"POST /api/clips?name=a.wav HTTP/1.1\r\nHost: localhost\r\nX-Page: {page.token}\r\n"
+    head += f"Connection: close\r\n{headers}\r\n"
+    with socket.create_connection(("127.0.0.1", page.port), timeout=30) as connection:
+        connection.sendall(head.encode() + b"".join(parts))
+        if not wait:
+            return ""
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+
+def test_too_large_by_its_own_word_is_refused_before_it_is_read(page):
+    said = send(page, headers=f"Content-Length: {10**15}\r\n")
+    assert " 413 " in said.splitlines()[0]
+    assert "Larger than 1 MiB" in said
+
+
+def test_too_large_without_a_word_is_refused_when_it_is(page):
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    said = send(page, chunk * 17, headers="Transfer-Encoding: chunked\r\n")
+    assert " 413 " in said.splitlines()[0]
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1e3", "", "1, 2"])
+def test_lengths_that_are_none(page, length):
+    assert " 400 " in send(page, b"abc", headers=f"Content-Length: {length}\r\n").splitlines()[0]
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(page):
+    send(page, b"RIFF", headers="Content-Length: 1000\r\n", wait=False)
+    assert page.add(wav()).status == 201
+    assert len(page.ask("GET", "/api/page").json["clips"]) == 1
+
+
+def test_a_slow_upload_is_ended(page, monkeypatch):
+    monkeypatch.setattr(app, "read_body", lambda request, limit: body.read_body(request, limit, pause=0.1))
+    said = send(page, b"RIFF", headers="Content-Length: 1000\r\n")
+    assert " 408 " in said.splitlines()[0]
+    monkeypatch.setattr(app, "read_body", lambda request, limit: body.read_body(request, limit, in_all=0.1))
+    assert " 408 " in send(page, b"RIFF", headers="Content-Length: 1000\r\n").splitlines()[0]
+
+
+def test_uploads_together(page):
+    names = [f"{i}.wav" for i in range(LIMITS.max_clips)]
+    answers = []
+    threads = [threading.Thread(target=lambda n=n: answers.append(page.add(wav(300 + 9 * len(n)), n))) for n in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.status for answer in answers] == [201] * len(names)
+    assert sorted(clip["name"] for clip in page.ask("GET", "/api/page").json["clips"]) == names
