@@ -6,6 +6,7 @@ sub-command is typed, so that `metaser predict` starts quickly.
 """
 
 import importlib
+import os
 import sys
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ class Arguments(NamedTuple):
     least: int = 0
     most: int | None = 0
 
+
+# What a shell reports for a program that a closed pipe has ended.
+CLOSED_PIPE = 141
 
 NO_ARGUMENTS = Arguments("nothing but flags")
 
@@ -50,7 +54,14 @@ def main() -> None:
 
     def run(given: list[str]) -> int | None:
         _check_number(module.ARGUMENTS, command, given)
-        return module.main(cli.config(module.CONFIG), given)
+        try:
+            status = module.main(cli.config(module.CONFIG), given)
+            sys.stdout.flush()
+            return status
+        except BrokenPipeError:
+            # Nobody reads any more (| head). What is still buffered must not raise once more when Python ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return CLOSED_PIPE
 
     cli.run(run, arguments=True)
 

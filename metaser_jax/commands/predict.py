@@ -36,19 +36,12 @@ _FRAMES = 32 * WINDOW
 _SECONDS = 0.5
 # Speakers in a message.
 _NAMED = 5
-# What a shell reports for a program that a closed pipe has ended.
-_CLOSED_PIPE = 141
 
 
 def main(config: PredictConfig, arguments: list[str]) -> int:
     """Prints the rows, and returns the exit status: 1 where a recording failed."""
     sources = sources_of(arguments)
-    try:
-        failed = _print_rows(config, sources)
-    except BrokenPipeError:
-        # Nobody reads any more (| head). What is still buffered must not raise once more when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _CLOSED_PIPE
+    failed = _print_rows(config, sources)
     if failed and len(sources) > 1:
         print(f"{failed} of {len(sources)} recordings failed.", file=sys.stderr)
     return 1 if failed else 0
