@@ -1,8 +1,10 @@
 """Worker processes of the host: how many, and how they start and end."""
 
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 
@@ -27,8 +29,16 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A parent that is killed cannot stop its workers, and they would wait for work for ever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Last of what a process does at its end. Taking numba and scipy apart again would be a third of a second.
+    multiprocessing.util.Finalize(None, _end, exitpriority=-(2**31))
 
 
 def _end_with_parent() -> None:
     multiprocessing.parent_process().join()
     os._exit(1)
+
+
+def _end() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -23,9 +23,8 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
             raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
         if status.st_size > max_bytes:
             raise too_large(status.st_size, max_bytes, os.fspath(path))
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise too_large(len(data), max_bytes, os.fspath(path))
+        # No more than that: of a larger number a buffer of that size would be made first.
+        data = file.read(status.st_size)
     return data
 
 

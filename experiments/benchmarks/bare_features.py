@@ -3,11 +3,11 @@
 python experiments/benchmarks/bare_features.py FOLDER WORKERS
 """
 
+import multiprocessing
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-
-from metaser_jax.processes import spawn_pool
 
 _CHUNK = 8
 
@@ -27,7 +27,7 @@ def bare_chunk(paths: Sequence[Path], threads: int | None) -> int:
 
 def bare_loop(paths: Sequence[Path], workers: int, threads: int | None) -> int:
     """Frames of all files, by a pool of processes."""
-    with spawn_pool(workers) as pool:
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         chunks = [paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK)]
         return sum(pool.map(bare_chunk, chunks, [threads] * len(chunks)))
 
