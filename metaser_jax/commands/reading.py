@@ -1,9 +1,11 @@
 """The recordings that a command is given: which they are, and reading them."""
 
+import errno
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from typing import NamedTuple
 
 from metaser_jax.clips import Clip, Upload, check_audible, read_all
 from metaser_jax.datasets.extraction import processes_for
@@ -18,11 +20,27 @@ _MIN_FILES_FOR_BAR = 64
 Read = tuple[Source, Clip | RecordingError]
 
 
+class Nothing(NamedTuple):
+    """What was named and has no recording: an error when it is read, so that it stops no other."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    def read_bytes(self) -> bytes:
+        """Raises OSError."""
+        raise OSError(errno.ENOENT, self.reason, self.name)
+
+
 def sources_of(arguments: Sequence[str]) -> list[Source]:
     """What is to be read: files and folders as typed, or one recording from stdin for "-" or, from a pipe, no argument.
 
+    Folders in which there is nothing come first, as Nothing.
+
     Raises:
-      InputError: nothing was named; "-" beside something else; what labelled.audio_files raises.
+      InputError: nothing was named, or nothing that has a recording; "-" beside something else.
     """
     if STDIN in arguments and len(arguments) > 1:
         raise InputError(f"Got {STDIN} (one recording from stdin) and other recordings, expected one or the others.")
@@ -34,7 +52,14 @@ def sources_of(arguments: Sequence[str]) -> list[Source]:
         return [Upload("stdin", data)]
     if not arguments:
         raise InputError("No recording was named, expected files or folders, or one recording from a pipe.")
-    return audio_files(arguments)
+    try:
+        return audio_files(arguments)
+    except InputError as error:
+        failed = [(argument, _why_nothing(argument)) for argument in arguments]
+        there = [argument for argument, why in failed if why is None]
+        if not there:
+            raise error
+        return [*(Nothing(argument, why) for argument, why in failed if why is not None), *audio_files(there)]
 
 
 @contextmanager
@@ -55,6 +80,15 @@ def read(sources: Sequence[Source], workers: int) -> Iterator[Iterator[Read]]:
             yield from results
 
         yield ((source, _audible(source, result)) for source, result in zip(sources, each(), strict=True))
+
+
+def _why_nothing(argument: str) -> str | None:
+    """What is wrong with an argument; None: it names recordings."""
+    try:
+        audio_files([argument])
+    except InputError as error:
+        return str(error).rstrip(".")
+    return None
 
 
 def progress(recordings: Iterable[Read], number: int, shown: bool) -> Iterable[Read]:

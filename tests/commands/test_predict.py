@@ -144,6 +144,16 @@ def test_what_names_no_recording(run, monkeypatch):
     assert run()[0] == 1, "an empty pipe is a recording that cannot be read"
 
 
+def test_a_folder_without_recordings_stops_no_other(run, tmp_path):
+    status, out, err = run("b/short.wav", str(tmp_path), format="csv")
+    empty, short = table(out)[1:]
+    assert (status, empty[0], short[0], short[8]) == (1, str(tmp_path), "b/short.wav", "")
+    assert "has no recording, expected .wav" in empty[8]
+    assert "1 of 2 recordings failed." in err
+    with pytest.raises(InputError, match="has no recording"):
+        run(str(tmp_path))
+
+
 def test_more_from_stdin_than_is_read(run, monkeypatch):
     monkeypatch.setattr("metaser_jax.commands.reading.MAX_BYTES", 100)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(bytes(200)), isatty=lambda: False))

@@ -1,0 +1,62 @@
+"""metaser predict of everything that is no recording, in one call: an error each, the others printed."""
+
+import csv
+import io
+import os
+import subprocess
+import sys
+
+import malformed
+import pytest
+from fakes import fake_model
+
+from metaser_jax.adapted.files import save_model
+
+# The command as typed, and at its end the memory of the largest of its processes, in KiB.
+PROGRAM = """
+import atexit, resource, sys
+from metaser_jax.commands import main
+
+def most(who):
+    return resource.getrusage(who).ru_maxrss
+
+if __name__ == "__main__":
+    atexit.register(lambda: print(max(most(resource.RUSAGE_SELF), most(resource.RUSAGE_CHILDREN)), file=sys.stderr))
+    main()
+"""
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory) -> list[malformed.Case]:
+    return malformed.cases(tmp_path_factory.mktemp("malformed"))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_malformed_files_in_one_call(cases, tmp_path, workers):
+    save_model(tmp_path / "model", fake_model())
+    (tmp_path / "program.py").write_text(PROGRAM)
+    flags = ["predict", f"--model={tmp_path / 'model'}", "--format=csv", f"--workers={workers}", "--"]
+    run = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py"), *flags, *(str(case.path) for case in cases)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+    )
+    assert run.returncode == 1, run.stderr[-2000:]
+    rows = list(csv.DictReader(io.StringIO(run.stdout)))
+    wrong = []
+    for case in cases:
+        # A member of an archive is "ARCHIVE: MEMBER".
+        own = [row for row in rows if row["file"] == str(case.path) or row["file"].startswith(f"{case.path}: ")]
+        failed = {bool(row["error"]) for row in own}
+        if len(failed) != 1 or (case.expected != "either" and failed != {case.expected in ("error", "silent")}):
+            wrong.append((case.name, case.expected, own))
+    assert not wrong
+    assert all(bool(row["label"]) != bool(row["error"]) for row in rows)
+    errors = [row for row in rows if row["error"]]
+    assert run.stderr.count("\nerror: ") + run.stderr.startswith("error: ") == len(errors)
+    assert f"{len(errors)} of {len(rows)} recordings failed." in run.stderr
+    assert "Traceback" not in run.stderr
+    kib = int(run.stderr.split()[-1])
+    assert kib < 2**20 / (1 if sys.platform != "darwin" else 2**-10)
