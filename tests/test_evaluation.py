@@ -32,11 +32,11 @@ def test_clips_are_known_by_their_bytes_or_by_their_features():
     mfcc, n_frames = zip(*map(clips.first_window, given), strict=True)
     support = dataclasses.replace(
         fake_model(clips=2).support,
-        mfcc=np.stack(mfcc[:2]),
+        mfcc=np.stack([mfcc[0] + 1, mfcc[1]]),
         n_frames=np.array(n_frames[:2]),
         sha256=np.array([given[0].sha256, "0" * 64]),
     )
-    # The second's file is another, its features are the same; of the third only the number of frames.
+    # The first's features are others (by another version of a library), the second's file is.
     assert learned_from(given, support).tolist() == [True, True, False, False]
     assert learned_from(given, None).tolist() == [False] * 4
     longer = given[1]._replace(frames=np.concatenate([given[1].frames, np.zeros((1, 20), np.float32)]))
