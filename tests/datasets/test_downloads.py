@@ -184,10 +184,11 @@ def test_ctrl_c_ends_a_download(served, tmp_path):
     started = Handler.endless.wait(60)
     process.send_signal(signal.SIGINT)
     try:
-        assert process.wait(20) != 0
+        assert process.wait(60) != 0
         assert started
     finally:
         process.kill()
+        process.wait()
         Handler.over.set()
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
 
