@@ -16,6 +16,7 @@ from absl import app, flags, logging
 from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted
 
 FLAGS = flags.FLAGS
+_REQUIRED = " Required."
 ConfigT = TypeVar("ConfigT")
 Presets = Mapping[str, Mapping[str, Any]]
 
@@ -38,7 +39,7 @@ def define(config_class: type, presets: Presets | None = None) -> None:
             rest = {} if len(of_preset) == len(presets) else {"otherwise": default}
             text += f" ({', '.join(f'{name}: {value}' for name, value in (of_preset | rest).items())})"
             default = None
-        _define_one(field.name, hints[field.name], default, text + (" Required." if required else ""), field.metadata)
+        _define_one(field.name, hints[field.name], default, text + (_REQUIRED if required else ""), field.metadata)
         if required:
             flags.mark_flag_as_required(field.name)
     for name in names:
@@ -99,7 +100,11 @@ def _parse(argv: list[str]) -> list[str]:
         valid = sorted(flag.name for flag in FLAGS.get_key_flags_for_module(sys.argv[0]))
         print(f"error: {error}\nThe flags of this program: --{', --'.join(valid)}", file=sys.stderr)
     except flags.Error as error:
-        print(f"error: {error}\n--help explains every flag.", file=sys.stderr)
+        known = FLAGS.get_key_flags_for_module(sys.argv[0])
+        missing = [f"--{flag.name}" for flag in known if flag.value is None and flag.help.endswith(_REQUIRED)]
+        # absl names one alone, and its value None.
+        said = f"{', '.join(missing)} missing" if missing and "=None" in str(error) else error
+        print(f"error: {said}\n--help explains every flag.", file=sys.stderr)
     sys.exit(2)
 
 

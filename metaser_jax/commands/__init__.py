@@ -37,6 +37,14 @@ COMMANDS = {
 
 def main() -> None:
     """The entry point of setup.py."""
+    try:
+        _main()
+    except KeyboardInterrupt:  # while modules are imported; later cli.run says so
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _main() -> None:
     command, *rest = sys.argv[1:] or ["--help"]
     if command in ("--help", "-h", "help", "--version"):
         print(_version() if command == "--version" else _usage())
