@@ -141,9 +141,12 @@ class _Service:
         predictor = page.predictor
         (prediction,) = await self._predict(predictor, [reading.clip])
         heard = page.add(name, speaker, reading, prediction)
-        if page.predictor is not predictor:
+        while page.predictor is not predictor:
             # The model became another one meanwhile, and this clip was not among those that were predicted anew.
-            (heard.prediction,) = await self._predict(page.predictor, [reading.clip])
+            predictor = page.predictor
+            (prediction,) = await self._predict(predictor, [reading.clip])
+            if page.predictor is predictor:
+                heard.prediction = prediction
         return JSONResponse(answers.of_clip(heard, page.predictor.emotions, peaks=True), 201)
 
     async def _predict(self, predictor: Predictor, clips: list) -> list[Prediction]:
@@ -177,6 +180,8 @@ class _Service:
         if self._adapting is not None and not self._adapting.done():
             whose = "This page" if page.adaptation.state == "running" else "Another page"
             raise Refused(409, f"{whose} is being adapted just now. Try again when that is done.")
+        if page.adaptation.state == "running":
+            raise Refused(409, "This page goes back to the model as loaded just now. Try again when that is done.")
         labelled = page.labelled()
         if not labelled:
             raise Refused(409, "No clip has been corrected or confirmed yet: choose the emotion of some first.")
@@ -218,7 +223,15 @@ class _Service:
         page = self._page(request)
         if page.adaptation.state == "running":
             raise Refused(409, "This page is being adapted just now. Try again when that is done.")
-        await self._see_again(page, page.loaded, keep=False)
+        before = dataclasses.replace(page.adaptation)
+        # Until it is done nothing else may begin.
+        page.adaptation.state, page.adaptation.said = "running", "Predicting all clips anew"
+        page.adaptation.started = time.monotonic()
+        try:
+            await self._see_again(page, page.loaded, keep=False)
+        except BaseException:
+            page.adaptation = before
+            raise
         page.n_learned = 0
         page.adaptation.state, page.adaptation.said = "none", ""
         return JSONResponse(answers.of_page(page, self._name))

@@ -148,6 +148,24 @@ def test_a_clip_that_is_predicted_while_the_model_changes_has_the_new_ones_predi
     assert later["probabilities"] != page.ask("DELETE", "/api/adaptation").json["clips"][-1]["probabilities"]
 
 
+def test_an_adaptation_does_not_begin_while_the_page_goes_back(page, learner, gate):
+    page.say(page.add(wav(300)).json, "sad")
+    page.adapt()
+    gate.open.clear()
+    gate.waits.clear()
+    back = threading.Thread(target=page.ask, args=("DELETE", "/api/adaptation"))
+    back.start()
+    assert gate.waits.wait(30)
+    refused = page.ask("POST", "/api/adaptation")
+    gate.open.set()
+    back.join()
+    assert refused.status == 409
+    assert "goes back" in refused.error
+    now = page.ask("GET", "/api/page").json
+    assert (now["n_learned"], now["adaptation"]["state"]) == (0, "none")
+    assert page.adapt()["state"] == "done"
+
+
 def test_the_last_word_on_the_same_recording_counts(page, learner, model):
     for emotion in ("sad", "happy"):
         page.say(page.add(wav(300), "one.wav").json, emotion)
