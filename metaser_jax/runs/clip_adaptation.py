@@ -158,27 +158,34 @@ def adapt_model(
 def adapt_again(model: Model, support: Support, log: Callable[[str], None] | None = None) -> Model:
     """Adapts with other clips, from where `model` started and in the same way; its own clips only if they are given.
 
-    A model that was normalised by further recordings without labels is still normalised as it was.
+    A model that was normalised by further recordings without labels is still normalised as it was: all voices, or, of
+    one that normalises by speaker, those of which there is too little.
 
     Raises:
       InputError: as adapt_model.
     """
     told = model.about.get("adaptation") or {}
     how = Adaptation(**{name: told[name] for name in Adaptation._fields if name in told})
-    unlabelled = (model.about.get("support") or {}).get("unlabelled", 0)
-    keep = bool(unlabelled) and model.settings.normalise == "corpus"
+    of_support = model.about.get("support") or {}
+    unlabelled = of_support.get("unlabelled") or 0
+    keep = bool(unlabelled) and model.scale is not None
     of_clips = ("created", "support", "adaptation", "cross_validation", "calibration", "warnings")
     again = adapt_model(
         model.start or Start(model.params, None),
         model.settings,
         how,
         support,
-        scale=model.scale if keep else None,
+        scale=model.scale if keep and model.settings.normalise == "corpus" else None,
         about={name: value for name, value in model.about.items() if name not in of_clips},
         log=log,
     )
+    licence = of_support.get("licence")
+    if licence and (model.support is None or not np.isin(support.sha256, model.support.sha256).all()):
+        licence += "; that of clips added later is not known"
+    again.about["support"] |= {"language": of_support.get("language"), "licence": licence}
     if keep:
         again.about["support"]["unlabelled"] = unlabelled
+        again = dataclasses.replace(again, scale=model.scale)
     return again
 
 

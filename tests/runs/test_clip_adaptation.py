@@ -10,6 +10,7 @@ from fakes import fake_corpus, fake_model
 from metaser_jax import InputError
 from metaser_jax.adapted.forward import make_forward
 from metaser_jax.adapted.model import Settings, Start, Support
+from metaser_jax.corpus import UNKNOWN_SPEAKER
 from metaser_jax.models import take_head
 from metaser_jax.ready import Ready
 from metaser_jax.runs.adaptation import Case, train_and_predict
@@ -132,6 +133,28 @@ def test_again_it_is_normalised_as_it_was_by_unlabelled_recordings(start):
     np.testing.assert_array_equal(again.scale.mean, model.scale.mean)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), again.params, model.params)
     assert again.about["support"]["unlabelled"] == len(unlabelled.n_frames)
+
+
+def test_again_voices_of_which_there_is_little_are_normalised_as_they_were(start):
+    start, settings = start
+    loud = CORPUS.take(some(14)[30:])
+    unlabelled = Unlabelled(loud.mfcc + 2, loud.n_frames, np.full(len(loud), UNKNOWN_SPEAKER))
+    by_speaker = dataclasses.replace(settings, normalise="speaker")
+    model = adapt_model(start, by_speaker, HOW, clips(some(3)), unlabelled=unlabelled)
+    again = adapt_again(model, model.support)
+    np.testing.assert_array_equal(again.scale.mean, model.scale.mean)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), again.params, model.params)
+    assert again.about["support"]["unlabelled"] == len(unlabelled.n_frames)
+
+
+def test_again_the_clips_language_and_licence_are_still_known(start):
+    start, settings = start
+    model = adapt_model(start, settings, HOW, clips(some(2)))
+    model.about["support"] |= {"language": "Esperanto", "licence": "CC0"}
+    told = adapt_again(model, model.support).about["support"]
+    assert (told["language"], told["licence"]) == ("Esperanto", "CC0")
+    told = adapt_again(model, clips(some(3))).about["support"]
+    assert (told["language"], told["licence"]) == ("Esperanto", "CC0; that of clips added later is not known")
 
 
 def test_from_a_model_whose_start_is_not_known(start):
