@@ -41,7 +41,7 @@ _START = {
     "episodes": "{} episodes",
     "init_episode": "episode {}",
     "init_seed": "seed {}",
-    "model": "by way of the model {}",
+    "model": "from the model folder {}",
 }
 _CLIPS = {"speakers": "{} speakers", "seconds": "{:.0f} s in all", "unlabelled": "{} more without labels"}
 _TAGS = ("speech-emotion-recognition", "low-resource", "meta-learning", "jax", "metaser_jax")

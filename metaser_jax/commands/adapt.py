@@ -23,8 +23,6 @@ def main(config: AdaptConfig, arguments: list[str]) -> None:
     check_out(config.out)
     model = run_adapt(config, log=_say)
     save_model(config.out, model)
-    for warning in model.about["warnings"]:
-        _say(f"warning: {warning}")
     about = model.about
     clips = ", ".join(f"{n} {emotion}" for emotion, n in about["support"]["n_per_emotion"].items())
     print(f"Adapted to {sum(about['support']['n_per_emotion'].values())} clips: {clips}.")

@@ -41,6 +41,11 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
     log = log or (lambda line: None)
     how = Adaptation(**{name: getattr(config, name) for name in Adaptation._fields})
     start = read_start(config.init, config.normalise, config.optimizer)
+    if start.clips:
+        log(
+            f"note: {config.init} was adapted to {start.clips} clips. This adaptation starts where that one did, and "
+            "learns from --support alone: put those clips there as well, if they are to count."
+        )
     emotions = start.settings.emotions
     listed = labelled_files(config.support, emotions, config.speaker_pattern, config.skip_bad)
     files = [(one.source, one.file, one.speaker) for one in listed.files]
@@ -51,6 +56,8 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
     label = np.array([emotions.index(listed.files[i].emotion) for i in kept])
     speaker, file = [[getattr(listed.files[i], name) for i in kept] for name in ("speaker", "file")]
     warnings = warnings_of(clips, label, speaker, file, emotions)
+    for warning in warnings:
+        log(f"warning: {warning}")
     support = support_of(clips, label, speaker, file)
     settings = start.settings
     normalise = resolved(settings.normalise, support, emotions) if settings.normalise == "auto" else settings.normalise

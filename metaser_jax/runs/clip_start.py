@@ -11,18 +11,26 @@ from metaser_jax.config import FinetuneConfig
 from metaser_jax.datasets.registry import terms
 from metaser_jax.errors import InputError
 from metaser_jax.runs.init import SCRATCH, resolve
-from metaser_jax.runs.run_dir import read_config
+from metaser_jax.runs.run_dir import CONFIG, read_config
 from metaser_jax.runs.svm import SVM
 
 _OF_SPEAKERS = ("auto", "corpus", "speaker")
 
 
 class ClipStart(NamedTuple):
-    """Attributes: start; settings, whose normalise may still be "auto"; about, the part `init` of Model.about."""
+    """What an adaptation starts from.
+
+    Attributes:
+      start: parameters and rates.
+      settings: whose normalise may still be "auto".
+      about: the part `init` of Model.about.
+      clips: that a model folder was adapted to; what it learned from them is not part of `start`.
+    """
 
     start: Start
     settings: Settings
     about: dict[str, Any]
+    clips: int = 0
 
 
 def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> ClipStart:
@@ -42,7 +50,16 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
             f"--init={init}: a model for a new language starts from one that has learned from others. Give the "
             "--run_dir of experiments/meta_train.py or pretrain.py, or a model folder."
         )
-    found = _of_model(init) if (Path(init) / MODEL).exists() else _of_run(init, optimizer)
+    if (Path(init) / MODEL).exists():
+        found = _of_model(init)
+    elif (Path(init) / CONFIG).exists():
+        found = _of_run(init, optimizer)
+    else:
+        what = f"has neither {CONFIG} nor {MODEL}" if Path(init).is_dir() else "is no folder"
+        raise InputError(
+            f"--init={init}: it {what}, expected the --run_dir of experiments/meta_train.py or "
+            "experiments/pretrain.py, or a model folder of metaser adapt."
+        )
     trained = found.settings.normalise
     if trained not in _OF_SPEAKERS and normalise != "auto":
         raise InputError(
@@ -56,7 +73,9 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
 def _of_model(folder: str) -> ClipStart:
     model = load_model(folder)
     about = dict(model.about.get("init") or {}) | {"model": digest(model)}
-    return ClipStart(model.start or Start(model.params, None), model.settings, about)
+    counts = ((model.about.get("support") or {}).get("n_per_emotion") or {}).values()
+    clips = sum(filter(None, counts)) if model.start is not None else 0
+    return ClipStart(model.start or Start(model.params, None), model.settings, about, clips)
 
 
 def _of_run(run_dir: str, optimizer: str) -> ClipStart:

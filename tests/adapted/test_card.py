@@ -41,7 +41,7 @@ def test_everything_that_is_known_is_said():
         "metaser predict --model=FOLDER recording.wav",
         "| ravdess    | English   | CC BY-NC-SA 4.0 ",
         "8 clips, 2 angry, 2 happy, 2 neutral, 2 sad, 2 speakers, 20 s in all, 3 more without labels",
-        "meta_sgd, algorithm meta_sgd, order second, inner steps 1, 40 episodes, episode 20, seed 0, by way of",
+        "meta_sgd, algorithm meta_sgd, order second, inner steps 1, 40 episodes, episode 20, seed 0, from the model",
         "(2 folds, divided by speaker, repeated 4 times)",
         "0.610 (95 % interval over speakers 0.420 to 0.800)",
         "With 8 clips the score says little.",

@@ -131,13 +131,30 @@ def test_speakers_who_say_all_emotions_are_normalised_apart(config, clips, tmp_p
     assert model.about["cross_validation"]["by"] == "speaker"
 
 
+def test_warnings_come_before_the_training(config, clips, capsys):
+    with pytest.raises(InputError, match="diverged"):
+        adapt.main(config(optimizer="adam", lr=1e30), [])
+    assert "warning: It is not known who speaks" in capsys.readouterr().err
+
+
+def test_what_a_model_folder_learned_is_not_learned_again_and_it_says_so(config, clips, tmp_path, capsys):
+    adapt.main(config(), [])
+    first = str(tmp_path / "out")
+    capsys.readouterr()
+    adapt.main(config(init=first, out=str(tmp_path / "second")), [])
+    assert f"note: {first} was adapted to 12 clips. This adaptation starts where that" in capsys.readouterr().err
+    one, other = load_model(first), load_model(tmp_path / "second")
+    jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
+
+
 def test_bad_input_before_any_work(config, clips, tmp_path):
     with pytest.raises(InputError, match="--normalise=speaker: of some clips the speaker is not known"):
         adapt.main(config(normalise="speaker"), [])
     with pytest.raises(InputError, match="--init=scratch: a model for a new language starts from one"):
         adapt.main(config(init="scratch"), [])
-    with pytest.raises(InputError, match="is no run"):
-        adapt.main(config(init=str(clips)), [])
+    for init, found in ((clips, "it has neither config.json nor model.json"), (clips / "no", "it is no folder")):
+        with pytest.raises(InputError, match=f"{found}, expected the --run_dir of .* or a model folder"):
+            adapt.main(config(init=str(init)), [])
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="is there already, expected a new or an empty folder"):
