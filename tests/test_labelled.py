@@ -206,6 +206,18 @@ def test_an_archive_without_audio_stops_nothing(place):
         read_clip(found[0])
 
 
+def test_a_name_that_is_not_utf8_stops_nothing(place):
+    put(place, "a.wav")
+    with open(os.fsencode(place) + b"/gr\xf6\xdfe.wav", "wb") as file:
+        file.write(WAV)
+    found = audio_files([str(place)])
+    assert [one.name.encode(errors="surrogateescape").rpartition(b"/")[2] for one in found] == [
+        b"a.wav",
+        b"gr\xf6\xdfe.wav",
+    ]
+    assert [read_clip(one).seconds > 0 for one in found] == [True, True]
+
+
 def test_nothing_to_predict(place):
     with pytest.raises(InputError, match="No recording was named, expected files or folders"):
         audio_files([])

@@ -72,13 +72,14 @@ def files_below(folder: Path, archives: Sequence[Path] = (), strict: bool = True
     Args:
       folder: the corpus's folder.
       archives: further zip archives, read as if they lay in it.
-      strict: whether an archive that cannot be read is an error; otherwise it is listed as a file.
+      strict: whether an archive that cannot be read, or a name that is not UTF-8, is an error; otherwise it is listed
+        as a file.
 
     Raises:
       InputError: a folder or an archive cannot be read; an archive has names that lead out of the folder; a name is
-        not UTF-8.
+        not UTF-8 (strict).
     """
-    on_disk = [_on_disk(path, path.relative_to(folder).as_posix()) for path in _walk(folder)]
+    on_disk = [_on_disk(path, path.relative_to(folder).as_posix()) for path in _walk(folder, strict)]
     size_of = {one.file: one.size for one in on_disk}
     found = [one for one in on_disk if not _is_zip(one)]
     for archive in [*filter(_is_zip, on_disk), *(_on_disk(path, path.name) for path in archives)]:
@@ -169,7 +170,7 @@ def _on_disk(path: Path, file: str) -> CorpusFile:
         return CorpusFile(file, path, None, 0)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, strict: bool) -> Iterator[Path]:
     def stop(error: OSError) -> None:
         raise InputError(f"{error.filename} cannot be read ({error.strerror}).") from error
 
@@ -183,7 +184,8 @@ def _walk(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):
-                yield Path(_utf8(os.path.join(parent, name)))
+                path = os.path.join(parent, name)
+                yield Path(_utf8(path) if strict else path)
 
 
 def _utf8(path: str) -> str:
