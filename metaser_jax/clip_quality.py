@@ -81,8 +81,8 @@ def _duplicates(clips: Sequence[Clip], labels: np.ndarray, files: np.ndarray, em
     if within:
         pairs = [" = ".join(files[group]) for group in within]
         found.append(
-            f"{count(len(within), 'recording')} given more than once: {named(pairs)}. Copies teach nothing, and the "
-            "score is too good where one is learned and its copy is scored. Keep one of each."
+            f"{count(len(within), 'recording')} given more than once: {named(pairs)}. Copies teach nothing, and "
+            "each counts once more in the score, whose interval is then too narrow. Keep one of each."
         )
     return found
 

@@ -33,7 +33,8 @@ class Parts(NamedTuple):
 def divide(support: Support, folds: int, repeats: int, seed: int) -> Parts | None:
     """The parts of a cross-validation.
 
-    By speaker where they are known and can be divided so that each emotion is left to learn from; otherwise by clip.
+    By speaker where they are known and can be divided so that each emotion is left to learn from; otherwise by clip,
+    and copies of a recording are one clip: what was learned from is not predicted.
 
     Args:
       folds: at most; fewer where there are fewer speakers, or clips of an emotion.
@@ -41,7 +42,8 @@ def divide(support: Support, folds: int, repeats: int, seed: int) -> Parts | Non
     Returns:
       None where there are fewer than two emotions, or an emotion has one clip, without which it could not be learned.
     """
-    present, counts = np.unique(support.label, return_counts=True)
+    recording, first = _recordings(support)
+    present, counts = np.unique(support.label[first], return_counts=True)
     if len(present) < 2 or counts.min() < 2:
         return None
     by_speaker = [_by_speaker(support, folds, seed + repeat) for repeat in range(repeats)]
@@ -49,7 +51,14 @@ def divide(support: Support, folds: int, repeats: int, seed: int) -> Parts | Non
         return Parts(BY_SPEAKER, tuple(by_speaker))
     folds = min(folds, int(counts.min()))
     by_clip = [StratifiedKFold(folds, shuffle=True, random_state=seed + repeat) for repeat in range(repeats)]
-    return Parts(BY_CLIP, tuple(_tests(kind, support.label) for kind in by_clip))
+    return Parts(BY_CLIP, tuple(_tests(kind, support.label[first], recording) for kind in by_clip))
+
+
+def _recordings(support: Support) -> tuple[np.ndarray, np.ndarray]:
+    """[n] int, which recording each clip is of, by its features; and the first clip of each."""
+    numbers: dict[bytes, int] = {}
+    recording = np.array([numbers.setdefault(mfcc.tobytes(), len(numbers)) for mfcc in support.mfcc])
+    return recording, np.unique(recording, return_index=True)[1]
 
 
 def _by_speaker(support: Support, folds: int, seed: int) -> tuple[np.ndarray, ...] | None:
@@ -67,8 +76,9 @@ def _by_speaker(support: Support, folds: int, seed: int) -> tuple[np.ndarray, ..
     return None
 
 
-def _tests(kind: StratifiedKFold, label: np.ndarray) -> tuple[np.ndarray, ...]:
-    return tuple(test for _, test in kind.split(label, label))
+def _tests(kind: StratifiedKFold, label: np.ndarray, recording: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Clips by the part that their recording is in; label is of recordings."""
+    return tuple(np.flatnonzero(np.isin(recording, test)) for _, test in kind.split(label, label))
 
 
 def validated(support: Support, emotions: Sequence[str], parts: Parts, logits: np.ndarray) -> dict[str, Any]:

@@ -37,6 +37,17 @@ def test_by_clip_each_part_has_every_emotion(support):
     np.testing.assert_array_equal(np.array(parts.tests), np.array(again.tests))
 
 
+def test_copies_of_a_recording_are_in_one_part(support):
+    support = spoken_by(support, [UNKNOWN_SPEAKER] * 24)
+    twice = support.take(np.tile(np.arange(24), 2))
+    parts, alone = divide(twice, 3, 2, seed=0), divide(support, 3, 2, seed=0)
+    assert_each_clip_once(parts, 48)
+    for tests, without in zip(parts.tests, alone.tests, strict=True):
+        for test, expected in zip(tests, without, strict=True):
+            np.testing.assert_array_equal(test, [*expected, *(24 + expected)])
+    assert divide(twice.take(np.array([0, 24, 1, 25, 2, 3])), 3, 2, seed=0) is None, "one recording of each"
+
+
 def test_fewer_parts_than_asked_for_where_an_emotion_has_fewer_clips(support):
     few = support.take(np.flatnonzero(support.label != 0).tolist() + np.flatnonzero(support.label == 0)[:3].tolist())
     parts = divide(spoken_by(few, [UNKNOWN_SPEAKER] * len(few)), 5, 1, seed=0)
