@@ -211,7 +211,7 @@ def span(of: Windows, k: int, seconds: float) -> tuple[float, float]:
 
 
 def _limits(max_seconds: float) -> Limits:
-    return Limits(features.MAX_SAMPLES, max_seconds, "expected at most that; cut it into parts")
+    return Limits(features.MAX_SAMPLES, max_seconds, "expected at most that")
 
 
 def _clip(sound: Sound, sha256: str) -> Clip:

@@ -35,11 +35,11 @@ class Source(Protocol):
 
 
 class Limits(NamedTuple):
-    """How long a recording may be. Attributes: samples, of all channels together; seconds; advice, if it is longer."""
+    """How long a recording may be. Attributes: samples, of all channels together; seconds; expected, for messages."""
 
     samples: int
     seconds: float
-    advice: str
+    expected: str
 
     def frames(self, channels: int, sample_rate: int) -> int:
         """The same in samples per channel."""
@@ -139,7 +139,8 @@ def sound_of(
     n, peak, n_flat, n_bad = 0, 0.0, 0, 0
     for block in blocks:
         if n + len(block) > most:
-            raise RecordingError(path, f"longer than {round(most / sample_rate, 1):,g} s, {limits.advice}")
+            reason = f"longer than {round(most / sample_rate, 1):,g} s, {limits.expected}"
+            raise RecordingError(path, reason, "Cut it into parts, or leave it out.")
         loudest = float(np.maximum(block.max(), -block.min()))
         if loudest <= MAX_SAMPLE:
             if channels == 1:  # the same, quicker

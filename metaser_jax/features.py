@@ -142,8 +142,7 @@ def resampled(sound: Sound) -> np.ndarray:
 
 
 def _waveform(data: bytes, path: str) -> Waveform:
-    advice = "expected an utterance of some seconds; cut it into utterances"
-    sound = decode(data, path, Limits(MAX_SAMPLES, MAX_SECONDS, advice))
+    sound = decode(data, path, Limits(MAX_SAMPLES, MAX_SECONDS, "expected an utterance of some seconds"))
     return Waveform(resampled(sound), sound.seconds, sound.sample_rate)
 
 

@@ -94,7 +94,8 @@ def labelled_files(
     if listing.unknown and not skip_bad:
         raise recordings.bad_recordings(str(place), listing.unknown, len(listing.recordings) + len(listing.unknown))
     if not listing.recordings:
-        raise recordings.no_recordings(str(place), _LAYOUT, found, [*listing.excluded, *listing.unknown])
+        left = [*listing.excluded, *listing.unknown]
+        raise recordings.no_recordings(str(place), _LAYOUT, found, left, "labelled clip")
     files, left = [], [*listing.excluded, *listing.unknown]
     for one in listing.recordings:
         if one.parsed.label in emotions:

@@ -131,9 +131,7 @@ def test_nothing_there(place):
     with pytest.raises(InputError, match="mine does not exist, expected a folder or a CSV of labelled clips: angry/"):
         labelled_files(place, FOUR_EMOTIONS)
     put(place, "angry/readme.md")
-    with pytest.raises(
-        InputError, match=r"has no recording of this corpus; found 1 \.md\. Expected layout: angry/clip1"
-    ):
+    with pytest.raises(InputError, match=r"has no labelled clip; found 1 \.md\. Expected layout: angry/clip1"):
         labelled_files(place, FOUR_EMOTIONS)
     put(place, "1.wav")
     with pytest.raises(InputError, match=r"1\.wav is a file, expected a folder or a CSV"):

@@ -175,13 +175,19 @@ def not_read(one: CorpusFile, formats: Sequence[str]) -> Unknown:
     return Unknown(f"{one.relative.suffix} is not read, expected {' or '.join(formats)}; convert it")
 
 
-def no_recordings(place: str, layout: str, files: Sequence[CorpusFile], excluded: Sequence[Left]) -> InputError:
+def no_recordings(
+    place: str,
+    layout: str,
+    files: Sequence[CorpusFile],
+    excluded: Sequence[Left],
+    what: str = "recording of this corpus",
+) -> InputError:
     """The error for a place without any recording of the corpus; `files` is all that is there."""
     suffixes = Counter(one.relative.suffix.lower() or one.relative.name for one in files)
     found = ", ".join(f"{n} {suffix}" for suffix, n in suffixes.most_common(5)) or "no files"
     reasons = sorted({left.reason for left in excluded})
-    not_part = f" (not part of this corpus: {'; '.join(reasons)})" if reasons else ""
-    return InputError(f"{place} has no recording of this corpus; found {found}{not_part}. Expected layout: {layout}")
+    not_part = f" (left out: {'; '.join(reasons)})" if reasons else ""
+    return InputError(f"{place} has no {what}; found {found}{not_part}. Expected layout: {layout}")
 
 
 def too_many(place: str, n_found: int, n_published: int, meaning: str) -> InputError:

@@ -106,13 +106,20 @@ def adapt_model(
       The model. Where cross-validation is not possible (a single clip of an emotion) it is not calibrated.
 
     Raises:
-      InputError: fewer than two emotions have clips; the training diverged.
+      InputError: fewer than two emotions have clips; a speaker is not known, where voices are normalised apart; the
+        training diverged.
     """
     emotions = settings.emotions
     if len(np.unique(support.label)) < 2:
         raise InputError(
             f"Got clips of {', '.join(emotions[e] for e in np.unique(support.label)) or 'no emotion'}, expected two "
             "emotions or more: with one there is nothing to tell apart. Add clips of another."
+        )
+    nobodys = support.file[support.speaker == UNKNOWN_SPEAKER]
+    if settings.normalise == "speaker" and len(nobodys):
+        raise InputError(
+            f"Of {len(nobodys)} clips, {nobodys[0]} the first, the speaker is not known, and this model normalises "
+            "each voice by its own clips. Say who speaks in them, or leave them out."
         )
     config = _config(settings, how)
     corpus = _corpus(support, emotions, unlabelled)
@@ -150,7 +157,8 @@ def adapt_model(
         logits = _by_repeat(parts, [one.logits for one in held_out], n, len(emotions))
         calibration = fit_temperature(logits, support.label)
         model = dataclasses.replace(model, temperature=calibration.temperature)
-        known["cross_validation"] = validated(support, emotions, parts, logits)
+        told_apart = settings.normalise == "speaker"
+        known["cross_validation"] = validated(support, emotions, parts, logits, told_apart)
         known["calibration"] = calibration._asdict()
     return dataclasses.replace(model, about=known)
 
@@ -169,7 +177,9 @@ def adapt_again(model: Model, support: Support, log: Callable[[str], None] | Non
     of_support = model.about.get("support") or {}
     unlabelled = of_support.get("unlabelled") or 0
     keep = bool(unlabelled) and model.scale is not None
-    of_clips = ("created", "support", "adaptation", "cross_validation", "calibration", "warnings")
+    of_clips = {"created", "support", "adaptation", "cross_validation", "calibration", "warnings"}
+    if model.support is not None and np.isin(model.support.sha256, support.sha256).all():
+        of_clips -= {"warnings"}  # what is wrong with the clips that are still there
     again = adapt_model(
         model.start or Start(model.params, None),
         model.settings,

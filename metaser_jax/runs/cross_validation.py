@@ -81,17 +81,20 @@ def _tests(kind: StratifiedKFold, label: np.ndarray, recording: np.ndarray) -> t
     return tuple(np.flatnonzero(np.isin(recording, test)) for _, test in kind.split(label, label))
 
 
-def validated(support: Support, emotions: Sequence[str], parts: Parts, logits: np.ndarray) -> dict[str, Any]:
+def validated(
+    support: Support, emotions: Sequence[str], parts: Parts, logits: np.ndarray, told_apart: bool = False
+) -> dict[str, Any]:
     """The scores of a cross-validation, JSON-able, and a sentence on what they prove.
 
     Args:
       emotions: that the labels stand for.
       logits: [repeat, n, class], of each clip by the model that had not learned from it.
+      told_apart: whether each voice was normalised by its own clips.
 
     Returns:
       macro_f1 (mean over repeats), interval [low, high] and its confidence, by bootstrap over `interval_by`, uar,
       accuracy, chance (macro F1 of guessing), confusion (summed over repeats, rows true), emotions (those with clips),
-      n, speakers (None where they are not known), by, folds, repeats, verdict.
+      absent (without), n, speakers (None where they are not known), told_apart, by, folds, repeats, verdict.
     """
     present, label = np.unique(support.label, return_inverse=True)
     # An emotion without clips could not be learned, and is not among the answers here.
@@ -108,8 +111,10 @@ def validated(support: Support, emotions: Sequence[str], parts: Parts, logits: n
         "chance": 1 / len(present),
         "confusion": np.sum([one["confusion"] for one in of_repeats], axis=0).tolist(),
         "emotions": [emotions[e] for e in present],
+        "absent": [emotion for e, emotion in enumerate(emotions) if e not in present],
         "n": len(label),
         "speakers": len(np.unique(support.speaker)) if known else None,
+        "told_apart": told_apart,
         "by": parts.by,
         "folds": len(parts.tests[0]),
         "repeats": len(parts.tests),
@@ -141,5 +146,12 @@ def verdict(result: dict[str, Any]) -> str:
             f"Each clip was predicted by a model that had learned from others {voices}, places and microphones: with "
             "other voices expect less."
         )
+    if result["told_apart"]:
+        said.append(
+            "Voices were told apart, each by its own clips: without metaser predict --speakers, or with little of a "
+            "voice, expect less."
+        )
+    if result["absent"]:
+        said.append(f"How it does on {' and '.join(result['absent'])}, of which there is no clip, is not known.")
     said.append("New recordings, labelled by somebody else, would prove it: metaser evaluate.")
     return " ".join(said)

@@ -116,8 +116,10 @@ def test_again_with_the_same_clips_is_the_same_model(start):
     again = adapt_again(model, model.support)
     jax.tree.map(np.testing.assert_array_equal, again.params, model.params)
     assert (again.temperature, again.about["language"]) == (model.temperature, "Esperanto")
-    assert "warnings" not in again.about, "they were about other clips"
+    assert again.about["warnings"] == ["noise"], "what is wrong with them still is"
     more = adapt_again(model, clips(some(4)))
+    assert more.about["warnings"] == ["noise"]
+    assert "warnings" not in adapt_again(model, clips(some(6)[1::2])).about, "they were about other clips"
     assert more.about["support"]["n_per_emotion"]["sad"] == 4
     assert np.abs(predict(more) - predict(model)).max() > 1e-3
 
@@ -167,5 +169,9 @@ def test_bad_input(start):
     start, settings = start
     with pytest.raises(InputError, match="Got clips of happy, expected two emotions or more"):
         adapt_model(start, settings, HOW, clips(np.flatnonzero(CORPUS.label == 1)[:3]))
+    apart = dataclasses.replace(settings, normalise="speaker")
+    nobodys = dataclasses.replace(clips(some(2)), speaker=np.array(["unknown"] + ["anna"] * 7))
+    with pytest.raises(InputError, match=r"Of 1 clips, angry/.* the speaker is not known, and this model"):
+        adapt_model(start, apart, HOW, nobodys)
     with pytest.raises(InputError, match=r"--lr=1e\+20: fine-tuning on the clips diverged"):
         adapt_model(start._replace(rates=None), settings, HOW._replace(lr=1e20), clips(some(2)))

@@ -108,3 +108,7 @@ def test_an_emotion_without_clips_is_no_answer(support):
     result = validated(three, FOUR_EMOTIONS, parts, logits)
     assert (result["emotions"], result["macro_f1"]) == (["angry", "neutral", "sad"], 1)
     assert result["chance"] == pytest.approx(1 / 3)
+    assert "How it does on happy, of which there is no clip, is not known." in result["verdict"]
+    apart = validated(three, FOUR_EMOTIONS, parts, logits, told_apart=True)
+    assert "--speakers" in apart["verdict"]
+    assert "--speakers" not in result["verdict"]
