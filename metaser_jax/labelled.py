@@ -95,7 +95,7 @@ def labelled_files(
         raise recordings.bad_recordings(str(place), listing.unknown, len(listing.recordings) + len(listing.unknown))
     if not listing.recordings:
         left = [*listing.excluded, *listing.unknown]
-        raise recordings.no_recordings(str(place), _LAYOUT, found, left, "labelled clip")
+        raise recordings.no_recordings(str(place), _LAYOUT, found, left, "labelled clip", "left out")
     files, left = [], [*listing.excluded, *listing.unknown]
     for one in listing.recordings:
         if one.parsed.label in emotions:

@@ -181,12 +181,13 @@ def no_recordings(
     files: Sequence[CorpusFile],
     excluded: Sequence[Left],
     what: str = "recording of this corpus",
+    excluded_is: str = "not part of this corpus",
 ) -> InputError:
     """The error for a place without any recording of the corpus; `files` is all that is there."""
     suffixes = Counter(one.relative.suffix.lower() or one.relative.name for one in files)
     found = ", ".join(f"{n} {suffix}" for suffix, n in suffixes.most_common(5)) or "no files"
     reasons = sorted({left.reason for left in excluded})
-    not_part = f" (left out: {'; '.join(reasons)})" if reasons else ""
+    not_part = f" ({excluded_is}: {'; '.join(reasons)})" if reasons else ""
     return InputError(f"{place} has no {what}; found {found}{not_part}. Expected layout: {layout}")
 
 

@@ -75,7 +75,10 @@ def offer(served, monkeypatch):
     return make
 
 
+# A shell's background job, and what it starts, ignores Ctrl-C.
 INTERRUPTED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from metaser_jax import datasets
 from metaser_jax.datasets.demo.demo_dataset_builder import DemoUrdu
 from metaser_jax.datasets.downloads import Download
