@@ -1,5 +1,6 @@
 """`metaser adapt`: labelled clips -> an adapted model with its provenance."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
     emotions = start.settings.emotions
     listed = labelled_files(config.support, emotions, config.speaker_pattern, config.skip_bad)
     files = [(one.source, one.file, one.speaker) for one in listed.files]
-    clips, kept, bad = _read("--support", files, config, log)
+    clips, kept, bad = _read("--support", files, config)
     left = [*listed.left, *bad]
     for line in by_reason(left):
         log(f"left out: {line}")
@@ -67,9 +68,9 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
             "his own, give --speaker_pattern or a CSV with the column speaker, or leave the flag out."
         )
     unlabelled = _unlabelled(config, normalise, support, log)
-    settings = type(settings)(**vars(settings) | {"normalise": normalise})
+    settings = dataclasses.replace(settings, normalise=normalise)
     about: dict[str, Any] = {
-        "name": Path(config.out).name,
+        "name": Path(config.out).resolve().name,
         "language": config.language or listed.language,
         "versions": versions(),
         "init": start.about,
@@ -79,9 +80,7 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
     log(f"Learning from {len(support)} clips, and from parts of them to see how well that works.")
     model = adapt_model(start.start, settings, how, support, unlabelled=unlabelled, about=about)
     model.about["support"] |= {"language": about["language"], "licence": config.licence}
-    if not config.keep_clips:
-        model = type(model)(**vars(model) | {"support": None})
-    return model
+    return model if config.keep_clips else dataclasses.replace(model, support=None)
 
 
 def _unlabelled(config: AdaptConfig, normalise: str, support: Support, log: Log) -> Unlabelled | None:
@@ -94,14 +93,16 @@ def _unlabelled(config: AdaptConfig, normalise: str, support: Support, log: Log)
         )
     files = audio_files([config.unlabelled])
     # Whose they are is not asked: they count for voices that the clips do not have.
-    clips, _, _ = _read("--unlabelled", [(one, str(one), UNKNOWN_SPEAKER) for one in files], config, log)
+    clips, _, bad = _read("--unlabelled", [(one, str(one), UNKNOWN_SPEAKER) for one in files], config)
+    for line in by_reason(bad):
+        log(f"left out: {line}")
     # What is both would count twice.
     clips = [clip for clip in clips if clip.sha256 not in set(support.sha256)]
     return unlabelled_of(clips, [UNKNOWN_SPEAKER] * len(clips)) if clips else None
 
 
 def _read(
-    flag: str, files: Sequence[tuple[Any, str, str]], config: AdaptConfig, log: Log
+    flag: str, files: Sequence[tuple[Any, str, str]], config: AdaptConfig
 ) -> tuple[list[Clip], list[int], list[Left]]:
     """The clips that can be used, which those are, and the others; raises an InputError for those unless skip_bad."""
     clips, kept, bad = [], [], []

@@ -110,7 +110,7 @@ def test_bad_clips_are_all_named_or_left_out_and_listed(config, clips, tmp_path,
     assert {one["file"] for one in model.about["left_out"]} == {"sad/broken.wav", "happy/mute.wav"}
 
 
-def test_unlabelled_recordings_normalise(config, tmp_path):
+def test_unlabelled_recordings_normalise(config, tmp_path, capsys):
     for i in range(3):
         write_clip(tmp_path / "more" / f"{i}.wav", "sad", 10 + i, gain=0.01)
     write_clip(tmp_path / "more" / "again.wav", "angry", 0)  # one of the clips: it must not count twice
@@ -119,6 +119,12 @@ def test_unlabelled_recordings_normalise(config, tmp_path):
     one, other = load_model(tmp_path / "out"), load_model(tmp_path / "second")
     assert other.about["support"]["unlabelled"] == 3
     assert other.scale.mean[0] < one.scale.mean[0] - 1, "the quiet ones pull the level down"
+    (tmp_path / "more" / "broken.wav").write_bytes(b"RIFF and nothing")
+    with pytest.raises(InputError, match="1 of 5 recordings cannot be used"):
+        adapt.main(config(unlabelled=str(tmp_path / "more"), out=str(tmp_path / "third")), [])
+    capsys.readouterr()
+    adapt.main(config(unlabelled=str(tmp_path / "more"), out=str(tmp_path / "third"), skip_bad=True), [])
+    assert "broken.wav" in capsys.readouterr().err, "nothing is dropped without a word"
 
 
 def test_speakers_who_say_all_emotions_are_normalised_apart(config, clips, tmp_path):
