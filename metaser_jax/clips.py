@@ -114,10 +114,22 @@ def read_clip(source: str | os.PathLike[str] | Source, max_seconds: float = MAX_
       RecordingError: it is missing, empty, not audio, truncated or damaged, without samples, too long, or has samples
         that are not finite.
     """
+    return read_with_sound(source, max_seconds)[0]
+
+
+def read_with_sound(source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS) -> tuple[Clip, Sound]:
+    """As read_clip, and the samples that it was made of, mono, at the file's rate."""
     data = read_source(source)
     sound, sha256 = decode(data, str(source), _limits(max_seconds)), hashlib.sha256(data).hexdigest()
     del data  # of a long recording hundreds of megabytes
-    return _clip(sound, sha256)
+    return _clip(sound, sha256), sound
+
+
+def read_audible(source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS) -> Clip:
+    """As read_clip; a recording in which nothing can be heard is a RecordingError, too (check_audible)."""
+    clip = read_clip(source, max_seconds)
+    check_audible(clip, str(source))
+    return clip
 
 
 def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SECONDS) -> Clip:
@@ -164,11 +176,11 @@ def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SE
 def read_all(
     sources: Sequence[str | os.PathLike[str] | Source], workers: int = 0, max_seconds: float = MAX_SECONDS
 ) -> Iterator[Clip | RecordingError]:
-    """Reads each recording, in their order, by several processes where there are many and in bounded memory.
+    """read_audible of each, in their order, by several processes where there are many and in bounded memory.
 
     Args: workers: processes; 0 takes one per core, 1 works in this process. Raises InputError: a worker process died.
     """
-    return read_each(functools.partial(read_clip, max_seconds=max_seconds), sources, workers)
+    return read_each(functools.partial(read_audible, max_seconds=max_seconds), sources, workers)
 
 
 def check_audible(clip: Clip, path: str) -> None:

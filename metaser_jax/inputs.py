@@ -10,14 +10,11 @@ NOTE: the paper does none of these.
 import dataclasses
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from metaser_jax.corpus import Corpus
-from metaser_jax.normalise import normalise
+from metaser_jax.normalise import Array, normalise, real_frames
 from metaser_jax.types import N_MFCC
-
-Array = np.ndarray | jax.Array
 
 # librosa's MFCC 0 is the sum of the mel bands' levels in dB over the square root of their number.
 DB = 128**0.5
@@ -79,7 +76,7 @@ def trim_frames(mfcc: Array, n_frames: Array, db: float) -> tuple[Array, Array]:
     n_frames = (last - first + 1).astype(xp.int32)
     source = xp.minimum(first[:, None] + time, len(time) - 1)
     mfcc = xp.take_along_axis(mfcc, source[..., None], axis=1)
-    return xp.where(_real(mfcc, n_frames), mfcc, 0).astype(xp.float32), n_frames
+    return xp.where(real_frames(mfcc, n_frames), mfcc, 0).astype(xp.float32), n_frames
 
 
 def append_deltas(mfcc: Array, n_frames: Array) -> Array:
@@ -88,9 +85,4 @@ def append_deltas(mfcc: Array, n_frames: Array) -> Array:
     change = xp.abs(xp.diff(mfcc, axis=1))
     first = xp.where((n_frames > 1)[:, None, None], change[:, :1], 0)
     change = xp.concatenate([first, change], axis=1).astype(mfcc.dtype)
-    return xp.concatenate([mfcc, xp.where(_real(mfcc, n_frames), change, 0)], axis=-1)
-
-
-def _real(mfcc: Array, n_frames: Array) -> Array:
-    xp = mfcc.__array_namespace__()
-    return (xp.arange(mfcc.shape[1]) < n_frames[:, None])[..., None]
+    return xp.concatenate([mfcc, xp.where(real_frames(mfcc, n_frames), change, 0)], axis=-1)

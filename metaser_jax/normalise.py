@@ -67,7 +67,7 @@ def scales(mfcc: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.nd
       [group, coef] float64 each.
     """
     groups = group.max() + 1
-    mask = (np.arange(mfcc.shape[1]) < n_frames[:, None])[..., None]
+    mask = real_frames(mfcc, n_frames)
 
     def total(values: np.ndarray) -> np.ndarray:  # [n, ...] -> [group, ...]
         out = np.zeros((groups, *values.shape[1:]))
@@ -92,8 +92,14 @@ def rescale(mfcc: Array, n_frames: Array, scale: Scale) -> Array:
       [n, time, coef] float32, zero after the real frames.
     """
     xp = mfcc.__array_namespace__()
-    real = (xp.arange(mfcc.shape[1]) < n_frames[:, None])[..., None]
-    return xp.where(real, (mfcc - scale.mean) / scale.std, 0).astype(xp.float32)
+    scaled = (mfcc - scale.mean) / scale.std
+    return xp.where(real_frames(mfcc, n_frames), scaled, 0).astype(xp.float32)
+
+
+def real_frames(mfcc: Array, n_frames: Array) -> Array:
+    """[n, time, 1] bool, which frames are no padding: of mfcc [n, time, coef] and n_frames [n], NumPy's or jax's."""
+    xp = mfcc.__array_namespace__()
+    return (xp.arange(mfcc.shape[1]) < n_frames[:, None])[..., None]
 
 
 def resolve(corpus: Corpus, mode: str, train: np.ndarray) -> str:

@@ -105,9 +105,7 @@ class Predictor:
 
     def predict_file(self, path: str | os.PathLike[str], *, windows: str = "all") -> Prediction:
         """Of a file. Raises features.RecordingError: it cannot be used; InputError: an unknown `windows`."""
-        clip = recordings.read_clip(path)
-        recordings.check_audible(clip, os.fspath(path))
-        return self.predict_clips([clip], windows=windows)[0]
+        return self.predict_clips([recordings.read_audible(path)], windows=windows)[0]
 
     def predict_clips(
         self, clips: Sequence[Clip], *, windows: str = "all", speakers: Sequence[str] | None = None

@@ -23,13 +23,14 @@ from jax import export as jax_export
 
 from metaser_jax.adapted import arrays as npz
 from metaser_jax.adapted.exported import FORMAT_VERSION, STABLEHLO, Function, beside
-from metaser_jax.adapted.files import FEATURES, digest, version
+from metaser_jax.adapted.files import FEATURES, digest
 from metaser_jax.adapted.forward import make_forward
 from metaser_jax.adapted.model import Model
 from metaser_jax.adapted.settings import check_settings, check_temperature, settings_json
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.features import MAX_FRAMES
 from metaser_jax.types import N_MFCC
+from metaser_jax.versions import version
 
 NPZ = "metaser_npz"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")

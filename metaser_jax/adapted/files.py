@@ -7,7 +7,6 @@ perhaps made by somebody else: nothing of it is executed or unpickled, and sizes
 import dataclasses
 import errno
 import hashlib
-import importlib.metadata
 import io
 import json
 import os
@@ -27,6 +26,7 @@ from metaser_jax.adapted.model import Model, Settings, Support
 from metaser_jax.adapted.no_model import MODEL, what_is_there
 from metaser_jax.adapted.settings import check_settings, check_temperature, settings_json
 from metaser_jax.errors import InputError
+from metaser_jax.versions import version
 
 FORMAT = "metaser_model"
 FORMAT_VERSION = 1
@@ -127,14 +127,6 @@ def zip_model(folder: str | os.PathLike[str]) -> bytes:
             if (place / name).is_file():
                 out.write(place / name, f"{place.name}/{name}")
     return archive.getvalue()
-
-
-def version(package: str = "metaser_jax") -> str:
-    """Of an installed package."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _contents(model: Model) -> dict[str, bytes]:

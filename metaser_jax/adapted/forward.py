@@ -6,7 +6,7 @@ import jax
 
 from metaser_jax.adapted.model import Settings
 from metaser_jax.inputs import append_deltas, trim_frames
-from metaser_jax.normalise import MIN_STD, Scale, rescale
+from metaser_jax.normalise import MIN_STD, Scale, real_frames, rescale
 from metaser_jax.types import Params
 
 Forward = Callable[[Params, Scale | None, jax.Array, jax.Array], jax.Array]
@@ -43,7 +43,7 @@ def make_x(settings: Settings, mfcc: jax.Array, n_frames: jax.Array) -> tuple[ja
 def _own_scale(x: jax.Array, n_frames: jax.Array) -> Scale:
     """Each utterance's own, [n, 1, coef]."""
     xp = x.__array_namespace__()
-    real = (xp.arange(x.shape[1]) < n_frames[:, None])[..., None]
+    real = real_frames(x, n_frames)
     count = n_frames[:, None, None]
     mean = xp.where(real, x, 0).sum(axis=1, keepdims=True) / count
     var = xp.where(real, xp.square(x - mean), 0).sum(axis=1, keepdims=True) / count

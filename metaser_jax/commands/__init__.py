@@ -90,9 +90,9 @@ def _usage() -> str:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from metaser_jax.versions import version
 
-    return f"metaser_jax {version('metaser_jax')}"
+    return f"metaser_jax {version()}"
 
 
 def _unknown(command: str) -> str:

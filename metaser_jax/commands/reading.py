@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import NamedTuple
 
-from metaser_jax.clips import Clip, Upload, check_audible, read_all
+from metaser_jax.clips import Clip, Upload, read_all
 from metaser_jax.datasets.extraction import processes_for
 from metaser_jax.datasets.files import MAX_BYTES
 from metaser_jax.errors import InputError, RecordingError
@@ -79,7 +79,7 @@ def read(sources: Sequence[Source], workers: int) -> Iterator[Iterator[Read]]:
                 yield early.result()
             yield from results
 
-        yield ((source, _audible(source, result)) for source, result in zip(sources, each(), strict=True))
+        yield zip(sources, each(), strict=True)
 
 
 def _why_nothing(argument: str) -> str | None:
@@ -106,13 +106,3 @@ def say(text: str) -> None:
         tqdm.tqdm.write(text, file=sys.stderr)
     else:
         print(text, file=sys.stderr)
-
-
-def _audible(source: Source, result: Clip | RecordingError) -> Clip | RecordingError:
-    if isinstance(result, RecordingError):
-        return result
-    try:
-        check_audible(result, str(source))
-    except RecordingError as error:
-        return error
-    return result

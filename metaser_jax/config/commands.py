@@ -65,22 +65,14 @@ class AdaptConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PredictConfig(Config):
-    """metaser predict."""
+class _OfRecordings(Config):
+    """What a model is to make of recordings."""
 
     model: str = option("Model folder (metaser adapt).")
-    format: str = option("table, csv or json (a line per recording).", "table", choices=("table", "csv", "json"))
     windows: str = option(
         "What of a recording longer than 2.79 s counts: all of it, in windows, or the first window, as in training.",
         "all",
         choices=("all", "first"),
-    )
-    track: bool = option("A row per window, instead of per recording (table and csv; json has both).", False)
-    speakers: str = option(
-        "For a model that normalises by speaker: whose the recordings are. none: not known; one: all of one speaker; "
-        "folder: each folder is one.",
-        "none",
-        choices=("none", "one", "folder"),
     )
     workers: int = option("Processes that read recordings; 0 takes one per core.", 0)
 
@@ -90,26 +82,33 @@ class PredictConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(Config):
+class PredictConfig(_OfRecordings):
+    """metaser predict."""
+
+    format: str = option("table, csv or json (a line per recording).", "table", choices=("table", "csv", "json"))
+    track: bool = option("A row per window, instead of per recording (table and csv; json has both).", False)
+    speakers: str = option(
+        "For a model that normalises by speaker: whose the recordings are. none: not known; one: all of one speaker; "
+        "folder: each folder is one.",
+        "none",
+        choices=("none", "one", "folder"),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(_OfRecordings):
     """metaser evaluate."""
 
-    model: str = option("Model folder (metaser adapt).")
     support: str = option(
         "Labelled clips: a folder with a folder per emotion, or a CSV with the columns path, emotion, and if known "
         "speaker. Those that the model has learned from are not scored."
     )
     format: str = option("table or json.", "table", choices=("table", "json"))
     out: str | None = option("File for a CSV with what was predicted of each clip.", None)
-    windows: str = option(
-        "What of a recording longer than 2.79 s counts: all of it, in windows, or the first window, as in training.",
-        "all",
-        choices=("all", "first"),
-    )
     speaker_pattern: str | None = option(
         "Regular expression that finds the speaker in a clip's path below --support; see metaser adapt.", None
     )
     skip_bad: bool = option("Leave out clips that cannot be used, and list them, instead of stopping.", False)
-    workers: int = option("Processes that read recordings; 0 takes one per core.", 0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

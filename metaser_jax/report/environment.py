@@ -1,7 +1,8 @@
 """What a result depends on besides its configuration: versions, platform, device."""
 
-import importlib.metadata
 import platform
+
+from metaser_jax.versions import version
 
 PACKAGES = ("metaser_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "librosa")
 
@@ -21,14 +22,7 @@ def environment(device: str | None = None) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Name -> version, of Python and the packages that matter."""
-    return {"Python": platform.python_version(), **{package: _version(package) for package in PACKAGES}}
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+    return {"Python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
 
 
 def _devices() -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from metaser_jax.adapted.model import Model, Support
 from metaser_jax.clip_quality import warnings_of
-from metaser_jax.clips import Clip, check_audible, read_all
+from metaser_jax.clips import Clip, read_all
 from metaser_jax.config.commands import AdaptConfig
 from metaser_jax.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
@@ -107,15 +107,11 @@ def _read(
     """The clips that can be used, which those are, and the others; raises an InputError for those unless skip_bad."""
     clips, kept, bad = [], [], []
     for i, one in enumerate(read_all([source for source, _, _ in files], config.workers)):
-        try:
-            if isinstance(one, RecordingError):
-                raise one
-            check_audible(one, files[i][1])
-        except RecordingError as error:
-            bad.append(Left(files[i][1], error.reason))
-            continue
-        clips.append(one)
-        kept.append(i)
+        if isinstance(one, RecordingError):
+            bad.append(Left(files[i][1], one.reason))
+        else:
+            clips.append(one)
+            kept.append(i)
     if (bad and not config.skip_bad) or not clips:
         raise bad_recordings(flag, bad, len(files))
     return clips, kept, bad

@@ -12,9 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from metaser_jax import features
-from metaser_jax.clips import Clip, Upload, check_audible, read_clip
-from metaser_jax.decoding import Limits, decode
+from metaser_jax.clips import Clip, Upload, check_audible, read_with_sound
 from metaser_jax.errors import RecordingError
 from metaser_jax.processes import spawn_pool
 from metaser_jax.serve.refused import Refused
@@ -149,10 +147,8 @@ def _limit_memory(more: int) -> None:
 
 
 def _read(name: str, data: bytes, max_seconds: float) -> Reading:
-    clip = read_clip(Upload(name, data), max_seconds)
+    clip, sound = read_with_sound(Upload(name, data), max_seconds)
     check_audible(clip, name)
-    # Decoded once more: a clip keeps no sound.
-    sound = decode(data, name, Limits(features.MAX_SAMPLES, max_seconds, ""))
     return Reading(clip, peaks_of(sound.mono))
 
 

@@ -134,3 +134,8 @@ def test_an_emotion_without_clips_is_said(run, place, tmp_path):
         " ".join(out.split())
     )
     assert "of a single clip there is no interval" in out
+
+
+def test_a_number_of_workers_that_cannot_be():
+    with pytest.raises(InputError, match="--workers: got -1, expected 0"):
+        EvaluateConfig(model="model", support="clips", workers=-1)

@@ -1,5 +1,6 @@
 """The command as it is typed: what it says of itself, of sub-commands, and of mistyped ones."""
 
+import importlib
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 import soundfile
 from fakes import fake_model
 
+from metaser_jax import commands
 from metaser_jax.adapted.files import save_model
 from metaser_jax.commands import CLOSED_PIPE, COMMANDS
 
@@ -75,3 +77,21 @@ def test_nobody_reads_any_more(command, tmp_path):
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(60) == CLOSED_PIPE
+
+
+def test_interrupted_while_it_starts(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["metaser", "info"])
+    monkeypatch.setattr(importlib, "import_module", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        commands.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_flags_that_are_missing_are_all_named():
+    done = metaser("export", "--model=model")
+    assert done.returncode == 2
+    assert done.stderr == "error: --to, --out missing\n--help explains every flag.\n"
