@@ -8,17 +8,16 @@ python experiments/ablation_order.py --data_dir=data --sources=ravdess,emodb --t
 import shlex
 import sys
 
-from metaser_jax import cli
-from metaser_jax.config import OrderConfig
+from metaser_jax.config import OrderConfig, flags
 from metaser_jax.studies.ablation_order import run_ablation_order
 
-cli.define(OrderConfig)
+flags.define(OrderConfig)
 
 
 def main() -> None:
-    report = run_ablation_order(cli.config(OrderConfig), command=shlex.join(["python", *sys.argv]))
+    report = run_ablation_order(flags.config(OrderConfig), command=shlex.join(["python", *sys.argv]))
     print(f"Report with pictures: {report}")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    flags.run(main)

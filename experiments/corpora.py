@@ -3,17 +3,16 @@
 python experiments/corpora.py --data_dir=data --format=markdown
 """
 
-from metaser_jax import cli
-from metaser_jax.config import CorporaConfig
-from metaser_jax.runs import corpora
+from metaser_jax.config import CorporaConfig, flags
+from metaser_jax.studies import corpora_table as corpora
 
 
 def main() -> None:
-    config = cli.config(CorporaConfig)
+    config = flags.config(CorporaConfig)
     table = corpora.rows(config)
     print(corpora.comma_separated(table) if config.format == "csv" else corpora.markdown(table, config))
 
 
 if __name__ == "__main__":
-    cli.define(CorporaConfig)
-    cli.run(main)
+    flags.define(CorporaConfig)
+    flags.run(main)

@@ -6,17 +6,16 @@ python experiments/demo.py
 import shlex
 import sys
 
-from metaser_jax import cli
-from metaser_jax.config import DemoConfig
+from metaser_jax.config import DemoConfig, flags
 
 
 def main() -> None:
     # Imported here: the processes that speak and extract features import this file again, and need no jax.
-    from metaser_jax.runs.demo import run_demo
+    from metaser_jax.studies.demo import run_demo
 
-    run_demo(cli.config(DemoConfig), command=shlex.join(["python", *sys.argv]))
+    run_demo(flags.config(DemoConfig), command=shlex.join(["python", *sys.argv]))
 
 
 if __name__ == "__main__":
-    cli.define(DemoConfig)
-    cli.run(main)
+    flags.define(DemoConfig)
+    flags.run(main)

@@ -8,17 +8,16 @@ python experiments/figure2.py --data_dir=data --sources=ravdess,emodb --targets=
 import shlex
 import sys
 
-from metaser_jax import cli
-from metaser_jax.config import Figure2Config
+from metaser_jax.config import Figure2Config, flags
 from metaser_jax.studies.figure2 import run_figure2
 
-cli.define(Figure2Config)
+flags.define(Figure2Config)
 
 
 def main() -> None:
-    report = run_figure2(cli.config(Figure2Config), command=shlex.join(["python", *sys.argv]))
+    report = run_figure2(flags.config(Figure2Config), command=shlex.join(["python", *sys.argv]))
     print(f"Report with pictures: {report}")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    flags.run(main)

@@ -7,18 +7,17 @@ With --split=speaker --folds=K, on each of K folds over the target's speakers.
 python experiments/finetune.py --data_dir=data --init=runs/meta --target=urdu --shots=5 --out=runs/urdu_5
 """
 
-from metaser_jax import cli
-from metaser_jax.config import FinetuneConfig
-from metaser_jax.presets import FINETUNE
+from metaser_jax.adaptation.finetune import run_finetune
+from metaser_jax.config import FinetuneConfig, flags
+from metaser_jax.config.presets import FINETUNE
 from metaser_jax.report import summarise, table
-from metaser_jax.runs.finetune import run_finetune
 
-cli.define(FinetuneConfig, FINETUNE)
+flags.define(FinetuneConfig, FINETUNE)
 
 
 def main() -> None:
-    config = cli.config(FinetuneConfig, FINETUNE)
-    rows = run_finetune(config, given=cli.given(FinetuneConfig), log=print)
+    config = flags.config(FinetuneConfig, FINETUNE)
+    rows = run_finetune(config, given=flags.given(FinetuneConfig), log=print)
     print(table(summarise(rows)))
     # A fold is a split of its own.
     digests = list(dict.fromkeys(row["split_digest"] for row in rows))
@@ -27,4 +26,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    flags.run(main)

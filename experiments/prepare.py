@@ -6,13 +6,13 @@ python experiments/prepare.py --corpora=ravdess,emodb,urdu --manual_dir=RECORDIN
 import dataclasses
 import time
 
-from metaser_jax import cli, datasets
-from metaser_jax.config import PrepareConfig
+from metaser_jax import datasets
+from metaser_jax.config import PrepareConfig, flags
 
 
 def main() -> None:
     """Checks everything that can be checked in a moment, then prepares corpus by corpus."""
-    options = cli.config(PrepareConfig)
+    options = flags.config(PrepareConfig)
     names = [datasets.check_name(name, "--corpora") for name in dict.fromkeys(options.corpora)]
     for name in names:
         datasets.put_back(name, options.data_dir)
@@ -50,5 +50,5 @@ def choices(options: PrepareConfig, name: str) -> dict:
 
 
 if __name__ == "__main__":
-    cli.define(PrepareConfig)
-    cli.run(main)
+    flags.define(PrepareConfig)
+    flags.run(main)

@@ -3,21 +3,21 @@
 python experiments/pretrain.py --method=multiser --data_dir=data --sources=ravdess,emodb --run_dir=runs/multiser
 """
 
-from metaser_jax import cli, cluster
-from metaser_jax.config import PretrainConfig
-from metaser_jax.presets import PRETRAIN
-from metaser_jax.runs.pretrain import pretrain
+from metaser_jax import cluster
+from metaser_jax.config import PretrainConfig, flags
+from metaser_jax.config.presets import PRETRAIN
+from metaser_jax.training.pretrain import pretrain
 
-cli.define(PretrainConfig, PRETRAIN)
+flags.define(PretrainConfig, PRETRAIN)
 
 
 def main() -> None:
-    config = cli.config(PretrainConfig, PRETRAIN)
+    config = flags.config(PretrainConfig, PRETRAIN)
     folder = pretrain(config)
     if cluster.is_primary():
-        flags = f"--data_dir={config.data_dir} --init={folder} --target=... --out=..."
-        print(f"Next: python experiments/finetune.py {flags}")
+        start = f"--data_dir={config.data_dir} --init={folder} --target=... --out=..."
+        print(f"Next: python experiments/finetune.py {start}")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    flags.run(main)

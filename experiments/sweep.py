@@ -11,21 +11,20 @@ import shlex
 import sys
 from pathlib import Path
 
-from metaser_jax import cli
-from metaser_jax.config import SweepConfig
-from metaser_jax.presets import SWEEP
+from metaser_jax.config import SweepConfig, flags
+from metaser_jax.config.presets import SWEEP
 from metaser_jax.studies.sweep import run_sweep
 from metaser_jax.studies.sweep_report import text_of
 
-cli.define(SweepConfig, SWEEP)
+flags.define(SweepConfig, SWEEP)
 
 
 def main() -> None:
-    config = cli.config(SweepConfig, SWEEP)
+    config = flags.config(SweepConfig, SWEEP)
     report = run_sweep(config, command=shlex.join(["python", *sys.argv]))
     print(text_of(json.loads(Path(config.out, "sweep.json").read_text(encoding="utf-8"))["settings"]))
     print(f"Runs: {config.folder_of_runs}. Report: {report}")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    flags.run(main)

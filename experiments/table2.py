@@ -8,19 +8,18 @@ python experiments/table2.py --data_dir=data --source_sets=ravdess+emodb,ravdess
 import shlex
 import sys
 
-from metaser_jax import cli
-from metaser_jax.config import Table2Config
+from metaser_jax.config import Table2Config, flags
 from metaser_jax.studies.table2 import run_table2
 
-cli.define(Table2Config)
+flags.define(Table2Config)
 
 
 def main() -> None:
-    config = cli.config(Table2Config)
+    config = flags.config(Table2Config)
     report = run_table2(config, command=shlex.join(["python", *sys.argv]))
     print((report.parent / "table2.md").read_text(encoding="utf-8"))
     print(f"Report: {report}")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    flags.run(main)

@@ -13,11 +13,13 @@ So the real frames of x are those up to its last frame that is not all zero (`fr
 beside x.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import jax
 
 N_MFCC = 20
 """MFCC per frame; what else a frame of the input has comes after them."""
@@ -26,7 +28,7 @@ Params = Any
 """A pytree of arrays: what model.init returns."""
 
 
-Augment = Callable[[jax.Array, jax.Array], jax.Array]
+Augment = Callable[["jax.Array", "jax.Array"], "jax.Array"]
 """(key, x [n, time, coef]) -> x, changed at random: what a training utterance may go through."""
 
 
@@ -54,21 +56,3 @@ class Episode(NamedTuple):
 
     support: Batch
     query: Batch
-
-
-def is_key(leaf: Any) -> bool:
-    """Whether a leaf of a pytree, or what jax.eval_shape says of it, is a typed PRNG key."""
-    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def frame_mask(x: jax.Array) -> jax.Array:
-    """True for real frames, False for the zero padding after the last of them.
-
-    Args:
-      x: [..., time, coef].
-
-    Returns:
-      [..., time] bool.
-    """
-    nonzero = jnp.any(x != 0, axis=-1)
-    return jax.lax.cummax(nonzero.astype(jnp.int32), axis=nonzero.ndim - 1, reverse=True).astype(bool)

@@ -7,6 +7,9 @@ from pathlib import Path
 import jax
 import pytest
 
+# Fixtures that several folders use.
+pytest_plugins = ["small_runs"]
+
 # Most of the suite's time is compilation, and what is compiled here computes little: code as it comes, without
 # optimisation. Where rounding or the compiler itself is looked at, textbook.optimised compiles as for users; XLA_FLAGS=
 # in the environment does so for all tests.

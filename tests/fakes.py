@@ -4,11 +4,11 @@ import hashlib
 
 import numpy as np
 
-from metaser_jax.adapted.arrays import has_scale, nested, params_specs
-from metaser_jax.adapted.model import Model, Settings, Start, Support
-from metaser_jax.corpus import Corpus
-from metaser_jax.labels import FOUR_EMOTIONS
-from metaser_jax.normalise import Scale
+from metaser_jax.data.corpus import Corpus
+from metaser_jax.data.normalise import Scale
+from metaser_jax.emotions import FOUR_EMOTIONS
+from metaser_jax.recogniser.arrays import has_scale, nested, params_specs
+from metaser_jax.recogniser.model import Model, Settings, Start, Support
 
 
 def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, noise=0.5) -> Corpus:

@@ -12,15 +12,16 @@ import dataclasses
 import numpy as np
 from absl import app, flags
 
-from metaser_jax import datasets, parallel
-from metaser_jax.adapted.model import Support
-from metaser_jax.calibration import calibration_error, log_loss
-from metaser_jax.corpus import UNKNOWN_SPEAKER
-from metaser_jax.metrics import scores
-from metaser_jax.predictor import Predictor
-from metaser_jax.runs.clip_adaptation import Adaptation, adapt_model, resolved
-from metaser_jax.runs.clip_start import read_start
-from metaser_jax.splits import draw_shots, split
+from metaser_jax import datasets
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.data.splits import draw_shots, split
+from metaser_jax.devices import parallel
+from metaser_jax.few_clips.start import read_start
+from metaser_jax.few_clips.training import Adaptation, adapt_model, resolved
+from metaser_jax.recogniser.model import Support
+from metaser_jax.recogniser.predictor import Predictor
+from metaser_jax.scores.calibration import calibration_error, log_loss
+from metaser_jax.scores.metrics import scores
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of prepared corpora.", required=True)

@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from metaser_jax import Batch, Episode, parallel
+from metaser_jax import Batch, Episode
 from metaser_jax.config import MetaTrainConfig
-from metaser_jax.runs.trainer import make_trainer, no_utterances
+from metaser_jax.devices import parallel
+from metaser_jax.training.trainer import make_trainer, no_utterances
 
 
 def make_step(config: MetaTrainConfig) -> Callable[[], Any]:

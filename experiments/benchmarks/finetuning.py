@@ -20,9 +20,9 @@ import numpy as np
 from absl import flags
 from race import Variant, race, timed
 
-from metaser_jax import cli
 from metaser_jax.config import FinetuneConfig
-from metaser_jax.presets import FINETUNE
+from metaser_jax.config import flags as program_flags
+from metaser_jax.config.presets import FINETUNE
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared corpora.", required=True)
 TARGET = flags.DEFINE_string("target", "urdu", "Corpus to adapt to.")
@@ -60,21 +60,21 @@ def main() -> None:
 
 def build(config: FinetuneConfig) -> tuple[list[Variant], Callable[[np.ndarray], float]]:
     """The variants, and what makes the mean macro F1 of their results."""
-    from metaser_jax import parallel
+    from metaser_jax.devices import parallel
 
     parallel.one_device_per_core()
     import jax
     import jax.numpy as jnp
     from finetuning_peers import Problem, Schedule, program_per_amount, python_loop, restrict
 
-    from metaser_jax.metrics import scores
-    from metaser_jax.runs.adaptation import adapt
-    from metaser_jax.runs.draws import draw_amount
-    from metaser_jax.runs.finetune import load_target
-    from metaser_jax.runs.init import Init
-    from metaser_jax.runs.optimizers import make_optimizer
-    from metaser_jax.runs.outcomes import Amount
-    from metaser_jax.runs.trainer import make_model
+    from metaser_jax.adaptation.draw import draw_amount
+    from metaser_jax.adaptation.engine import adapt
+    from metaser_jax.adaptation.finetune import load_target
+    from metaser_jax.adaptation.starts import Init
+    from metaser_jax.results.outcomes import Amount
+    from metaser_jax.scores.metrics import scores
+    from metaser_jax.training.optimizers import make_optimizer
+    from metaser_jax.training.trainer import make_model
 
     (ready,) = load_target(config)
     amounts = [Amount("fraction", fraction) for fraction in FRACTIONS]
@@ -116,4 +116,4 @@ def machine() -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    program_flags.run(main)

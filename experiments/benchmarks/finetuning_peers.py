@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from metaser_jax import Batch, EmotionLSTM, cross_entropy
-from metaser_jax.models import in_head
+from metaser_jax.models.classifier import in_head
 
 
 class Problem(NamedTuple):

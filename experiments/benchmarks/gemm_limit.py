@@ -27,7 +27,7 @@ from problem import COEFFICIENTS, FRAMES, Problem, Setting
 from race import Variant
 from xla_program import xla_variant
 
-from metaser_jax import parallel
+from metaser_jax.devices import parallel
 
 
 class Kernels(NamedTuple):

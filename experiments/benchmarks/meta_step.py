@@ -8,9 +8,9 @@ from pathlib import Path
 from problem import MetaStepConfig, Problem, Setting, Weights, make_problem, relative_error
 from race import Variant, race, timed
 
-from metaser_jax import cli
+from metaser_jax.config import flags
 
-cli.define(MetaStepConfig)
+flags.define(MetaStepConfig)
 
 
 def build(name: str, problem: Problem, memory_limit: float) -> Variant:
@@ -50,8 +50,8 @@ def measure(setting: Setting, weights: Weights, config: MetaStepConfig) -> list[
 
 
 def main() -> None:
-    config = cli.config(MetaStepConfig)
-    from metaser_jax import parallel
+    config = flags.config(MetaStepConfig)
+    from metaser_jax.devices import parallel
 
     parallel.one_device_per_core()
     import ours
@@ -69,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    flags.run(main)

@@ -16,17 +16,17 @@ from pathlib import Path
 from absl import app, flags
 from matplotlib.lines import Line2D
 
-from metaser_jax import parallel
+from metaser_jax.adaptation.engine import adapt
+from metaser_jax.adaptation.finetune import load_target
+from metaser_jax.adaptation.starts import resolve
+from metaser_jax.adaptation.svm import adapt_svm
 from metaser_jax.config import FinetuneConfig, MetaTrainConfig
-from metaser_jax.presets import FINETUNE, META_TRAIN
+from metaser_jax.config.presets import FINETUNE, META_TRAIN
+from metaser_jax.devices import parallel
 from metaser_jax.report import style
-from metaser_jax.runs.adaptation import adapt
-from metaser_jax.runs.finetune import load_target
-from metaser_jax.runs.init import resolve
-from metaser_jax.runs.meta_train import meta_train
-from metaser_jax.runs.outcomes import Amount
-from metaser_jax.runs.svm import adapt_svm
-from metaser_jax.statistics import seed_interval
+from metaser_jax.results.outcomes import Amount
+from metaser_jax.scores.significance import seed_interval
+from metaser_jax.training.meta_train import meta_train
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of prepared corpora.", required=True)

@@ -7,7 +7,7 @@ from race import Variant
 from xla_program import xla_variant
 
 import metaser_jax
-from metaser_jax import parallel
+from metaser_jax.devices import parallel
 
 
 def initial_weights(hidden_dim: int) -> Weights:

@@ -20,8 +20,8 @@ from absl import flags
 from predict_startup import METASER, process, write_model, write_sound
 from race import Variant, race, ratio_by_round
 
-from metaser_jax import cli
-from metaser_jax.clips import SUFFIXES
+from metaser_jax.audio.clips import SUFFIXES
+from metaser_jax.config import flags as program_flags
 from metaser_jax.errors import InputError
 from metaser_jax.processes import cores
 
@@ -83,4 +83,4 @@ def main() -> None:
 if __name__ == "__main__":
     for name in ("recordings", "number", "workers", "rounds"):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-    cli.run(main)
+    program_flags.run(main)

@@ -19,12 +19,12 @@ import soundfile
 from absl import flags
 from race import Variant, race, ratio, ratio_by_round
 
-from metaser_jax import cli
-from metaser_jax.adapted.files import save_model
-from metaser_jax.adapted.model import Model, Settings
-from metaser_jax.labels import FOUR_EMOTIONS
-from metaser_jax.normalise import Scale
-from metaser_jax.presets import META_TRAIN
+from metaser_jax.config import flags as program_flags
+from metaser_jax.config.presets import META_TRAIN
+from metaser_jax.data.normalise import Scale
+from metaser_jax.emotions import FOUR_EMOTIONS
+from metaser_jax.recogniser.folder import save_model
+from metaser_jax.recogniser.model import Model, Settings
 
 MODEL = flags.DEFINE_string("model", None, "Model folder; by default the recommended network with random parameters.")
 FILE = flags.DEFINE_string("file", None, "Recording; by default three seconds of noise that rises and falls, 44.1 kHz.")
@@ -111,4 +111,4 @@ def _print_imports(text: str) -> None:
 if __name__ == "__main__":
     for name in ("model", "file", "rounds", "imports"):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-    cli.run(main)
+    program_flags.run(main)

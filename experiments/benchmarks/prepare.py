@@ -21,9 +21,10 @@ from absl import flags
 from bare_features import bare_loop
 from race import Variant, race, ratio_by_round
 
-from metaser_jax import cli, datasets
+from metaser_jax import datasets
+from metaser_jax.config import flags as program_flags
+from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import InputError
-from metaser_jax.labels import FOUR_EMOTIONS
 from metaser_jax.processes import cores
 
 CORPORA = flags.DEFINE_list("corpora", [], "Corpora to time, below --manual_dir.")
@@ -127,4 +128,4 @@ def main() -> None:
 if __name__ == "__main__":
     for name in ("corpora", "manual_dir", "rounds", "workers", "memory"):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-    cli.run(main)
+    program_flags.run(main)

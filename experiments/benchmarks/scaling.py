@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 from scaling_report import Case, draw, markdown
 
-from metaser_jax import cli
-from metaser_jax.config import Config, MetaTrainConfig, option, require
+from metaser_jax.config import Config, MetaTrainConfig, flags, option, require
+from metaser_jax.config.presets import META_TRAIN
 from metaser_jax.errors import check_choice
-from metaser_jax.presets import META_TRAIN
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,12 +62,12 @@ def measure(config: MetaTrainConfig, rounds: int) -> list[float]:
 
 
 def main() -> None:
-    config = cli.config(ScalingConfig)
+    config = flags.config(ScalingConfig)
     # Imported here, because jax must not be used before its devices are set up.
     import jax
     from episode_step import gradient_bytes
 
-    from metaser_jax import parallel
+    from metaser_jax.devices import parallel
 
     parallel.one_device_per_core()
     device = jax.local_devices()[0].device_kind
@@ -95,5 +94,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.define(ScalingConfig)
-    cli.run(main)
+    flags.define(ScalingConfig)
+    flags.run(main)

@@ -21,15 +21,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-from metaser_jax import cli
 from metaser_jax.config import HOW, MetaTrainConfig
+from metaser_jax.config import flags as program_flags
+from metaser_jax.config.presets import META_TRAIN
 from metaser_jax.errors import InputError
-from metaser_jax.presets import META_TRAIN
 
 DTYPES = ("float32", "float64")
 SEED = 5  # of the episode whose gradient is compared
 
-cli.define(MetaTrainConfig, META_TRAIN)
+program_flags.define(MetaTrainConfig, META_TRAIN)
 flags.DEFINE_string("worker", "", "Internal: compute the gradient of one episode in this process of a job, to here.")
 # What each topology is given another value of.
 OURS = {"run_dir", "dtype", "devices", "coordinator_address", "num_processes", "process_id"}
@@ -75,11 +75,12 @@ def work(config: MetaTrainConfig, out: Path) -> None:
     import jax
     from jax.experimental import multihost_utils
 
-    from metaser_jax import cluster, parallel
-    from metaser_jax.checkpoints import to_host
-    from metaser_jax.runs import meta_train
-    from metaser_jax.runs.sources import training_utterances
-    from metaser_jax.runs.trainer import make_trainer
+    from metaser_jax import cluster
+    from metaser_jax.devices import parallel
+    from metaser_jax.training import meta_train
+    from metaser_jax.training.checkpoints import to_host
+    from metaser_jax.training.sources import training_utterances
+    from metaser_jax.training.trainer import make_trainer
 
     cluster.start(config)
     with cluster.guard(), jax.enable_x64(config.dtype == "float64"):
@@ -105,8 +106,8 @@ def parameters(run_dir: Path) -> dict[str, np.ndarray]:
     """The meta-parameters that a run ended with."""
     import jax
 
-    from metaser_jax.checkpoints import Checkpoints
-    from metaser_jax.runs.trainer import make_trainer, no_utterances
+    from metaser_jax.training.checkpoints import Checkpoints
+    from metaser_jax.training.trainer import make_trainer, no_utterances
 
     saved = json.loads((run_dir / "config.json").read_text())
     names = {field.name for field in dataclasses.fields(MetaTrainConfig)} & saved.keys()
@@ -134,14 +135,14 @@ def compare(got: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dic
 
 
 def main() -> None:
-    config = cli.config(MetaTrainConfig, META_TRAIN)
+    config = program_flags.config(MetaTrainConfig, META_TRAIN)
     here = Path(__file__).resolve()
     if flags.FLAGS.worker:
         work(config, Path(flags.FLAGS.worker))
         return
     out = Path(config.run_dir)
     out.mkdir(parents=True, exist_ok=True)
-    values = {name: flags.FLAGS[name].value for name in sorted(cli.given(MetaTrainConfig) - OURS)}
+    values = {name: flags.FLAGS[name].value for name in sorted(program_flags.given(MetaTrainConfig) - OURS)}
     given = [f"--{name}={','.join(value) if isinstance(value, list) else value}" for name, value in values.items()]
     given.append(f"--preset={flags.FLAGS.preset}")
     rows = []
@@ -174,4 +175,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    program_flags.run(main)

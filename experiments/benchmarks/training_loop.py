@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 from race import timed
 
-from metaser_jax import cli
-from metaser_jax.config import MetaTrainConfig
+from metaser_jax.config import MetaTrainConfig, flags
+from metaser_jax.config.presets import META_TRAIN
 from metaser_jax.errors import InputError
-from metaser_jax.presets import META_TRAIN
 
 STEPS = 30
 
-cli.define(MetaTrainConfig, META_TRAIN)
+flags.define(MetaTrainConfig, META_TRAIN)
 
 
 def rate(step) -> float:
@@ -29,13 +28,13 @@ def rate(step) -> float:
 
 
 def main() -> None:
-    config = cli.config(MetaTrainConfig, META_TRAIN)
+    config = flags.config(MetaTrainConfig, META_TRAIN)
     if Path(config.run_dir).exists():
         raise InputError(f"--run_dir={config.run_dir} exists, expected a new folder: the loop is timed from its start.")
     from episode_step import make_step
 
-    from metaser_jax import parallel
-    from metaser_jax.runs.meta_train import meta_train
+    from metaser_jax.devices import parallel
+    from metaser_jax.training.meta_train import meta_train
 
     parallel.one_device_per_core()
     step = make_step(config)
@@ -57,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    flags.run(main)

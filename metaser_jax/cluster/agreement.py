@@ -9,8 +9,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from metaser_jax.cluster import runtime
+from metaser_jax.devices.keys import is_key
 from metaser_jax.errors import InputError
-from metaser_jax.types import is_key
 
 T = TypeVar("T")
 

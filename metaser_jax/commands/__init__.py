@@ -39,7 +39,7 @@ def main() -> None:
     """The entry point of setup.py."""
     try:
         _main()
-    except KeyboardInterrupt:  # while modules are imported; later cli.run says so
+    except KeyboardInterrupt:  # while modules are imported; later flags.run says so
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
 
@@ -52,18 +52,18 @@ def _main() -> None:
     if command not in COMMANDS:
         print(f"error: {_unknown(command)}", file=sys.stderr)
         sys.exit(2)
-    from metaser_jax import cli
+    from metaser_jax.config import flags
 
     module = importlib.import_module(f"metaser_jax.commands.{command.replace('-', '_')}")
     # absl names the program by it, and shows the module's text above the flags.
     sys.argv = [f"metaser {command}", *rest]
     sys.modules["__main__"].__doc__ = f"\n{module.__doc__}"
-    cli.define(module.CONFIG)
+    flags.define(module.CONFIG)
 
     def run(given: list[str]) -> int | None:
         _check_number(module.ARGUMENTS, command, given)
         try:
-            status = module.main(cli.config(module.CONFIG), given)
+            status = module.main(flags.config(module.CONFIG), given)
             sys.stdout.flush()
             return status
         except BrokenPipeError:
@@ -71,7 +71,7 @@ def _main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return CLOSED_PIPE
 
-    cli.run(run, arguments=True)
+    flags.run(run, arguments=True)
 
 
 def _usage() -> str:

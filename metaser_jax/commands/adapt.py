@@ -9,11 +9,11 @@ said first; then how well the model does on clips that it has not learned from, 
 
 import sys
 
-from metaser_jax import parallel
-from metaser_jax.adapted.files import save_model
 from metaser_jax.commands import NO_ARGUMENTS
 from metaser_jax.config.commands import AdaptConfig
-from metaser_jax.runs.adapt_clips import check_out, run_adapt
+from metaser_jax.devices import parallel
+from metaser_jax.few_clips.adapt import check_out, run_adapt
+from metaser_jax.recogniser.folder import save_model
 
 CONFIG, ARGUMENTS = AdaptConfig, NO_ARGUMENTS
 

@@ -13,18 +13,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metaser_jax.adapted.files import digest
-from metaser_jax.clips import Clip
+from metaser_jax.audio.clips import Clip
 from metaser_jax.commands import NO_ARGUMENTS
-from metaser_jax.commands.compilation_cache import keep_compiled
 from metaser_jax.commands.reading import progress, read, say
 from metaser_jax.commands.score_page import score_page
 from metaser_jax.config.commands import EvaluateConfig
+from metaser_jax.datasets.labelled_files import LabelledFile, labelled_files
 from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
+from metaser_jax.devices.compilation_cache import keep_compiled
 from metaser_jax.errors import InputError, RecordingError
-from metaser_jax.evaluation import Predicted, evaluate, kinds_of, learned_from
-from metaser_jax.labelled import LabelledFile, labelled_files
-from metaser_jax.predictor import Prediction, Predictor
+from metaser_jax.recogniser.evaluation import Predicted, evaluate, kinds_of, learned_from
+from metaser_jax.recogniser.folder import digest
+from metaser_jax.recogniser.predictor import Prediction, Predictor
 from metaser_jax.report.text_page import text_page
 
 CONFIG, ARGUMENTS = EvaluateConfig, NO_ARGUMENTS

@@ -6,10 +6,10 @@ jax alone. npz: the arrays, for NumPy and everything that reads them. docs/model
 
 from collections.abc import Sequence
 
-from metaser_jax.adapted.export import export_npz, export_stablehlo
-from metaser_jax.adapted.files import load_model
 from metaser_jax.commands import NO_ARGUMENTS
 from metaser_jax.config.commands import ExportConfig
+from metaser_jax.interop.export import export_npz, export_stablehlo
+from metaser_jax.recogniser.folder import load_model
 
 CONFIG = ExportConfig
 ARGUMENTS = NO_ARGUMENTS

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from metaser_jax.adapted.files import save_model
-from metaser_jax.adapted.model import Model, Settings, Start
 from metaser_jax.commands import Arguments
 from metaser_jax.config.commands import ImportTorchConfig
-from metaser_jax.report.environment import versions
-from metaser_jax.torch_import import Imported, read_checkpoint
+from metaser_jax.interop.torch_checkpoint import Imported, read_checkpoint
+from metaser_jax.recogniser.folder import save_model
+from metaser_jax.recogniser.model import Model, Settings, Start
+from metaser_jax.results.environment import versions
 
 CONFIG = ImportTorchConfig
 ARGUMENTS = Arguments("one checkpoint of PyTorch, FILE.pt", 1, 1)

@@ -15,18 +15,18 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from metaser_jax.clips import WINDOW, Clip
+from metaser_jax.audio.clips import WINDOW, Clip
+from metaser_jax.audio.mfcc import Source
 from metaser_jax.commands import Arguments
-from metaser_jax.commands.compilation_cache import keep_compiled
 from metaser_jax.commands.reading import Read, progress, read, say, sources_of
 from metaser_jax.commands.rows import make_rows
 from metaser_jax.config.commands import PredictConfig
+from metaser_jax.devices.compilation_cache import keep_compiled
 from metaser_jax.errors import InputError, RecordingError
-from metaser_jax.features import Source
 
 if TYPE_CHECKING:
-    from metaser_jax.adapted.model import Model
-    from metaser_jax.predictor import Prediction, Predictor
+    from metaser_jax.recogniser.model import Model
+    from metaser_jax.recogniser.predictor import Prediction, Predictor
 
 CONFIG = PredictConfig
 ARGUMENTS = Arguments("recordings: files and folders, or - for one from stdin", 0, None)
@@ -51,7 +51,7 @@ def _print_rows(config: PredictConfig, sources: Sequence[Source]) -> int:
     """Returns how many failed."""
     with read(sources, config.workers) as recordings:
         # It imports jax: after the worker processes have started.
-        from metaser_jax.predictor import Predictor
+        from metaser_jax.recogniser.predictor import Predictor
 
         keep_compiled()
         predictor = Predictor.load(config.model)
@@ -124,7 +124,7 @@ def _notes(config: PredictConfig, model: Model) -> Iterator[str]:
 
 
 def _say_too_short(clips: Sequence[Clip], speakers: Sequence[str], windows: str) -> None:
-    from metaser_jax.predictor import MIN_SPEAKER_SECONDS, own_voices, seconds_of
+    from metaser_jax.recogniser.predictor import MIN_SPEAKER_SECONDS, own_voices, seconds_of
 
     seconds = seconds_of(clips, speakers, windows)
     short = sorted(set(seconds) - set(own_voices(seconds)))

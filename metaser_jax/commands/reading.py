@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import NamedTuple
 
-from metaser_jax.clips import Clip, Upload, read_all
-from metaser_jax.datasets.extraction import processes_for
+from metaser_jax.audio.clips import Clip, Upload, read_all
+from metaser_jax.audio.mfcc import Source
+from metaser_jax.audio.worker_pool import processes_for
 from metaser_jax.datasets.files import MAX_BYTES
+from metaser_jax.datasets.labelled_files import audio_files
 from metaser_jax.errors import InputError, RecordingError
-from metaser_jax.features import Source
-from metaser_jax.labelled import audio_files
 
 STDIN = "-"
 _MIN_FILES_FOR_BAR = 64

@@ -13,7 +13,7 @@ import numpy as np
 from metaser_jax.errors import check_choice
 
 if TYPE_CHECKING:
-    from metaser_jax.predictor import Prediction
+    from metaser_jax.recogniser.predictor import Prediction
 
 _WIDEST_NAME = 60
 _SILENT = "(silent)"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from metaser_jax.evaluation import HEARD, NEW, UNKNOWN
+from metaser_jax.recogniser.evaluation import HEARD, NEW, UNKNOWN
 from metaser_jax.report.content import Block, Bullets, Content, Section, Table
 from metaser_jax.report.tables import SCORE_NAMES
 

@@ -34,10 +34,10 @@ def main(config: ServeConfig, arguments: list[str]) -> None:
 
     # First, so that a port in use is said at once.
     with contextlib.closing(listen(config.host, config.port)) as listening:
-        from metaser_jax import parallel
-        from metaser_jax.adapted.files import load_model
-        from metaser_jax.commands.compilation_cache import keep_compiled
-        from metaser_jax.predictor import Predictor
+        from metaser_jax.devices import parallel
+        from metaser_jax.devices.compilation_cache import keep_compiled
+        from metaser_jax.recogniser.folder import load_model
+        from metaser_jax.recogniser.predictor import Predictor
         from metaser_jax.serve.app import Limits, make_app
         from metaser_jax.serve.reading import Readers
 

@@ -6,11 +6,11 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from metaser_jax.config.base import Config, option, require
+from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
 from metaser_jax.errors import check_choice
-from metaser_jax.labels import EMOTIONS, FOUR_EMOTIONS
 
 if TYPE_CHECKING:
-    from metaser_jax.inputs import Input
+    from metaser_jax.data.inputs import Input
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,6 @@ class ModelConfig(Config):
     @property
     def input(self) -> Input:
         """What the network is given of a corpus."""
-        from metaser_jax.inputs import Input  # it imports jax, and a command line may have no need of that
+        from metaser_jax.data.inputs import Input  # it imports jax, and a command line may have no need of that
 
         return Input(self.trim_db, self.deltas, self.normalise)

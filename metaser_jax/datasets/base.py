@@ -15,17 +15,17 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from metaser_jax.audio.mfcc import MAX_FRAMES, N_MFCC, RecordingError
+from metaser_jax.audio.worker_pool import extract_all
 from metaser_jax.datasets import files, recordings
 from metaser_jax.datasets.downloads import Download, fetch
-from metaser_jax.datasets.extraction import extract_all
 from metaser_jax.datasets.files import CorpusFile
 from metaser_jax.datasets.options import OF_FOLDER, Options
 from metaser_jax.datasets.recordings import Excluded, Left, Listing, Parsed, Unknown
 from metaser_jax.datasets.statistics import Published
 from metaser_jax.datasets.streaming import write_split
+from metaser_jax.emotions import EMOTIONS
 from metaser_jax.errors import InputError
-from metaser_jax.features import MAX_FRAMES, N_MFCC, RecordingError
-from metaser_jax.labels import EMOTIONS
 
 Said = Parsed | Excluded | Unknown
 

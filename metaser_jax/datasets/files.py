@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from metaser_jax import regular_files
+from metaser_jax.audio import bounded_files as regular_files
+from metaser_jax.audio.bounded_files import MAX_BYTES
 from metaser_jax.errors import InputError
-from metaser_jax.regular_files import MAX_BYTES
 
 # What zipfile raises for an archive that is damaged, encrypted, or packed in a way that Python has not.
 _DAMAGED = (

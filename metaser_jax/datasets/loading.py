@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaser_jax.corpus import Corpus
+from metaser_jax.data.corpus import Corpus
 from metaser_jax.datasets.registry import FOLDER, NAMES, PAPER, builder, builder_class, config_of, is_folder_name, quiet
 from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.errors import InputError

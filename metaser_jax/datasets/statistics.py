@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaser_jax.datasets.recordings import Left, by_reason
-from metaser_jax.labels import EMOTIONS
+from metaser_jax.emotions import EMOTIONS
 
 
 class Published(NamedTuple):

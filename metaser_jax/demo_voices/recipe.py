@@ -17,7 +17,7 @@ import numpy as np
 
 from metaser_jax.demo_voices.espeak import Voice
 from metaser_jax.demo_voices.sentences import SENTENCES
-from metaser_jax.labels import FOUR_EMOTIONS
+from metaser_jax.emotions import FOUR_EMOTIONS
 
 VERSION = 1  # of everything that changes the sound; corpora of another version are made again
 

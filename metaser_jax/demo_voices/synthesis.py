@@ -14,8 +14,8 @@ from tqdm import tqdm
 from metaser_jax.demo_voices import recipe
 from metaser_jax.demo_voices.espeak import Engine
 from metaser_jax.demo_voices.sound import record
+from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.labels import FOUR_EMOTIONS
 from metaser_jax.processes import cores, spawn_pool
 
 MANIFEST = "manifest.json"

@@ -10,10 +10,10 @@ from typing import Unpack
 import jax
 
 from metaser_jax.errors import InputError
-from metaser_jax.losses import LossFn
 from metaser_jax.meta.bilevel import Options, Order, Rule, Split, bilevel
 from metaser_jax.meta.learner import Learner
-from metaser_jax.models import in_head
+from metaser_jax.models.classifier import in_head
+from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Params
 
 

@@ -21,12 +21,12 @@ import jax.numpy as jnp
 import optax
 
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.losses import LossFn
 from metaser_jax.meta.derivatives import Derivatives, derivatives
 from metaser_jax.meta.execution import AUTO, Execution
 from metaser_jax.meta.inner_loop import InnerResult, inner_loop
 from metaser_jax.meta.learner import Info, Learner, MetaParams
 from metaser_jax.meta.over_tasks import mean_over_tasks
+from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Episode, Params
 
 Order = Literal["first", "second", "annealed"]

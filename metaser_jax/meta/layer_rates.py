@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Unpack
 import jax
 import jax.numpy as jnp
 
-from metaser_jax.losses import LossFn
 from metaser_jax.meta.bilevel import Options, Order, Rule, bilevel
 from metaser_jax.meta.learner import Learner
+from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Params
 
 

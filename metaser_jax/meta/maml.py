@@ -8,9 +8,9 @@ Chopra et al., ICASSP 2021, for its use on speech emotion.
 
 from typing import Unpack
 
-from metaser_jax.losses import LossFn
 from metaser_jax.meta.bilevel import Options, Order, Rule, bilevel
 from metaser_jax.meta.learner import Learner
+from metaser_jax.models.losses import LossFn
 
 
 def maml(

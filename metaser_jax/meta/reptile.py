@@ -13,13 +13,13 @@ training on the support sets; it needs several to differ.
 import jax
 import optax
 
-from metaser_jax.losses import LossFn
 from metaser_jax.meta.bilevel import check_steps
 from metaser_jax.meta.derivatives import derivatives
 from metaser_jax.meta.execution import AUTO, Execution
 from metaser_jax.meta.inner_loop import InnerResult, inner_loop
 from metaser_jax.meta.learner import Info, Learner
 from metaser_jax.meta.over_tasks import mean_over_tasks
+from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Episode, Params
 
 

@@ -9,11 +9,11 @@ tasks only so that devices can share it.
 import jax
 import jax.numpy as jnp
 
-from metaser_jax.losses import LossFn
 from metaser_jax.meta.derivatives import derivatives
 from metaser_jax.meta.execution import AUTO, Execution
 from metaser_jax.meta.learner import Info, Learner
 from metaser_jax.meta.over_tasks import mean_over_tasks
+from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Episode, Params
 
 

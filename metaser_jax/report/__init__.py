@@ -3,10 +3,10 @@
 from metaser_jax.report.adaptation import plot_adaptation
 from metaser_jax.report.confusion import plot_confusion
 from metaser_jax.report.page import write_report
-from metaser_jax.report.rows import read_metrics, read_results
-from metaser_jax.report.summaries import Spread, Summary, summarise
 from metaser_jax.report.tables import table
 from metaser_jax.report.training import plot_training
+from metaser_jax.results.rows import read_metrics, read_results
+from metaser_jax.results.summaries import Spread, Summary, summarise
 
 __all__ = [
     "Spread",

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from metaser_jax.errors import InputError
-from metaser_jax.metrics import mean_and_deviation
 from metaser_jax.report import style
-from metaser_jax.report.rows import Row
-from metaser_jax.report.series import Series, amount, series, series_names
-from metaser_jax.report.summaries import distinct
+from metaser_jax.results.rows import Row
+from metaser_jax.results.series import Series, amount, series, series_names
+from metaser_jax.results.summaries import distinct
+from metaser_jax.scores.metrics import mean_and_deviation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,9 +11,9 @@ import numpy as np
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
-from metaser_jax.report.rows import Row
-from metaser_jax.report.series import ADAPT_NAMES, amount, amount_name, method_name, series, series_order
-from metaser_jax.report.summaries import distinct
+from metaser_jax.results.rows import Row
+from metaser_jax.results.series import ADAPT_NAMES, amount, amount_name, method_name, series, series_order
+from metaser_jax.results.summaries import distinct
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

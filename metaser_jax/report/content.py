@@ -4,11 +4,11 @@ import datetime
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from metaser_jax.report.environment import environment
-from metaser_jax.report.rows import Row
-from metaser_jax.report.series import split_name
-from metaser_jax.report.summaries import Summary
 from metaser_jax.report.tables import ABSENT, MAIN_SCORES, cells
+from metaser_jax.results.environment import environment
+from metaser_jax.results.rows import Row
+from metaser_jax.results.series import split_name
+from metaser_jax.results.summaries import Summary
 
 OTHER_SCORES = ("accuracy", "weighted_f1")
 EXPLANATIONS = (

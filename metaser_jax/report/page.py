@@ -20,9 +20,9 @@ from metaser_jax.report.content import (
 )
 from metaser_jax.report.html_page import html_page
 from metaser_jax.report.markdown_page import markdown_page
-from metaser_jax.report.rows import Row, completed
-from metaser_jax.report.summaries import summarise
 from metaser_jax.report.training import training_figure
+from metaser_jax.results.rows import Row, completed
+from metaser_jax.results.summaries import summarise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from metaser_jax.errors import InputError
-from metaser_jax.report.rows import Row
-from metaser_jax.report.series import METHOD_NAMES, Series, series, series_order
+from metaser_jax.results.rows import Row
+from metaser_jax.results.series import METHOD_NAMES, Series, series, series_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

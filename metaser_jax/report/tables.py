@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from metaser_jax.errors import check_choice
-from metaser_jax.report.series import ADAPT_NAMES, method_name, split_name, varying
-from metaser_jax.report.summaries import Summary
+from metaser_jax.results.series import ADAPT_NAMES, method_name, split_name, varying
+from metaser_jax.results.summaries import Summary
 
 SCORE_NAMES = {
     "macro_f1": "macro F1",

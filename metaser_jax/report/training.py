@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
-from metaser_jax.report.rows import Row, step_of
+from metaser_jax.results.rows import Row, step_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

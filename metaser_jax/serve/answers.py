@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from metaser_jax.adapted.model import Model
-from metaser_jax.predictor import Prediction
+from metaser_jax.recogniser.model import Model
+from metaser_jax.recogniser.predictor import Prediction
 from metaser_jax.serve.sessions import Heard, Page
 
 # A louder clip has more of its samples at full scale than a hard consonant can cause.

@@ -22,12 +22,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from metaser_jax.adapted.files import save_model, zip_model
-from metaser_jax.adapted.model import Model, Support
-from metaser_jax.clips import SUFFIXES
+from metaser_jax.audio.clips import SUFFIXES
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.predictor import Prediction, Predictor
-from metaser_jax.runs.clip_adaptation import adapt_again
+from metaser_jax.few_clips.training import adapt_again
+from metaser_jax.recogniser.folder import save_model, zip_model
+from metaser_jax.recogniser.model import Model, Support
+from metaser_jax.recogniser.predictor import Prediction, Predictor
 from metaser_jax.serve import answers
 from metaser_jax.serve.background import in_thread
 from metaser_jax.serve.body import read_body, read_json

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from metaser_jax.clips import Clip, Upload, check_audible, read_with_sound
+from metaser_jax.audio.clips import Clip, Upload, check_audible, read_with_sound
 from metaser_jax.errors import RecordingError
 from metaser_jax.processes import spawn_pool
 from metaser_jax.serve.refused import Refused

@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from metaser_jax.adapted.model import Support
-from metaser_jax.clips import Clip
-from metaser_jax.corpus import UNKNOWN_SPEAKER
-from metaser_jax.predictor import Prediction, Predictor
-from metaser_jax.runs.clip_adaptation import support_of
+from metaser_jax.audio.clips import Clip
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.few_clips.training import support_of
+from metaser_jax.recogniser.model import Support
+from metaser_jax.recogniser.predictor import Prediction, Predictor
 from metaser_jax.serve.reading import Reading
 from metaser_jax.serve.refused import Refused
 

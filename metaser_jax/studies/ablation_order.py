@@ -17,15 +17,15 @@ from metaser_jax.config import MetaTrainConfig, OrderConfig
 from metaser_jax.errors import InputError
 from metaser_jax.report.content import Content, run_section
 from metaser_jax.report.page import write_page
-from metaser_jax.report.series import Series
-from metaser_jax.runs.measured import Cost, read_cost
-from metaser_jax.runs.run_dir import claim
-from metaser_jax.scored import Scored
+from metaser_jax.results.run_dir import claim
+from metaser_jax.results.scored import Scored
+from metaser_jax.results.series import Series
 from metaser_jax.studies import order_report, writing
 from metaser_jax.studies.cells import run_cells
-from metaser_jax.studies.lines import Line, comparisons_of, lines_of
 from metaser_jax.studies.methods import meta_config, meta_run
+from metaser_jax.studies.numbers import Line, comparisons_of, lines_of
 from metaser_jax.studies.plan import Place, cell, places, require_prepared
+from metaser_jax.training.cost import Cost, read_cost
 
 NAME = "ablation_order"
 BUDGETS = ("episodes", "time")

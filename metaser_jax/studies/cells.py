@@ -20,12 +20,12 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 from tqdm import tqdm
 
-from metaser_jax import parallel
-from metaser_jax.corpus import Corpus
+from metaser_jax.data.corpus import Corpus
+from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
-from metaser_jax.runs.outcomes import PREDICTIONS, Outcome, write_predictions
-from metaser_jax.runs.run_dir import RESULTS, to_lines, write_text
-from metaser_jax.scored import Scored, read_scored
+from metaser_jax.results.outcomes import PREDICTIONS, Outcome, write_predictions
+from metaser_jax.results.run_dir import RESULTS, to_lines, write_text
+from metaser_jax.results.scored import Scored, read_scored
 
 CELLS = "cells"
 CELL = "cell.json"

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from metaser_jax.config import Figure2Config, Table2Config
 from metaser_jax.errors import InputError
-from metaser_jax.report.rows import Row
-from metaser_jax.runs.run_dir import claim
+from metaser_jax.results.rows import Row
+from metaser_jax.results.run_dir import claim
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.cells import Cell, run_cells
-from metaser_jax.studies.lines import Line, comparisons_of, lines_of
 from metaser_jax.studies.methods import PRETRAINED, SVM, pretraining
+from metaser_jax.studies.numbers import Line, comparisons_of, lines_of
 from metaser_jax.studies.plan import IS_SOURCE, Left, Place, cell, places, unprepared
 
 Sources = tuple[str, ...]

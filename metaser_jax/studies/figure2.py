@@ -13,12 +13,12 @@ from metaser_jax.report import style
 from metaser_jax.report.adaptation import Band, adaptation_figure
 from metaser_jax.report.content import Content, Picture, Section, Table, run_section
 from metaser_jax.report.page import picture, write_page
-from metaser_jax.report.rows import Row
-from metaser_jax.report.series import Series, amount
-from metaser_jax.statistics import crossovers, seed_interval
+from metaser_jax.results.rows import Row
+from metaser_jax.results.series import Series, amount
+from metaser_jax.scores.significance import crossovers, seed_interval
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.comparison import compare_methods, to_json
-from metaser_jax.studies.lines import Line, series_of
+from metaser_jax.studies.numbers import Line, series_of
 from metaser_jax.studies.plan import require_prepared
 
 NAME = "figure2"

@@ -4,13 +4,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from metaser_jax import presets
-from metaser_jax.config import HOW, FinetuneConfig, MetaTrainConfig, PretrainConfig, StudyConfig
-from metaser_jax.runs.init import SCRATCH
-from metaser_jax.runs.meta_train import meta_train
-from metaser_jax.runs.pretrain import pretrain
-from metaser_jax.runs.svm import SVM
+from metaser_jax.adaptation.starts import SCRATCH
+from metaser_jax.adaptation.svm import SVM
+from metaser_jax.config import HOW, FinetuneConfig, MetaTrainConfig, PretrainConfig, StudyConfig, presets
 from metaser_jax.studies.cells import Run, safe
+from metaser_jax.training.meta_train import meta_train
+from metaser_jax.training.pretrain import pretrain
 
 METASER = "metaser"
 BASELINES = ("transser", "multiser")

@@ -7,14 +7,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metaser_jax import presets
-from metaser_jax.config import INNER, OrderConfig
+from metaser_jax.config import INNER, OrderConfig, presets
 from metaser_jax.report import style
 from metaser_jax.report.content import Section, Table
 from metaser_jax.report.page import picture
-from metaser_jax.report.rows import Row
+from metaser_jax.results.rows import Row
 from metaser_jax.studies import tables, writing
-from metaser_jax.studies.lines import Line
+from metaser_jax.studies.numbers import Line
 from metaser_jax.studies.plan import Left
 
 if TYPE_CHECKING:

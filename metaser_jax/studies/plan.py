@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from metaser_jax import datasets
+from metaser_jax.adaptation.draw import draw_amount
+from metaser_jax.adaptation.engine import adapt
+from metaser_jax.adaptation.finetune import load_target
+from metaser_jax.adaptation.starts import SCRATCH, resolve
+from metaser_jax.adaptation.svm import adapt_svm
 from metaser_jax.config import FinetuneConfig, StudyConfig
+from metaser_jax.datasets.ready import Ready, load_splits
 from metaser_jax.errors import InputError
-from metaser_jax.ready import Ready, load_splits
-from metaser_jax.runs.adaptation import adapt
-from metaser_jax.runs.draws import draw_amount
-from metaser_jax.runs.finetune import load_target
-from metaser_jax.runs.init import SCRATCH, resolve
-from metaser_jax.runs.outcomes import Amount, Outcome
-from metaser_jax.runs.svm import adapt_svm
+from metaser_jax.results.outcomes import Amount, Outcome
 from metaser_jax.studies.cells import Cell, Run, safe
 from metaser_jax.studies.methods import METASER, SVM, finetune_config, init_of, settings
 

@@ -9,20 +9,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metaser_jax import presets
-from metaser_jax.config import HOW, FinetuneConfig, SweepConfig
+from metaser_jax.adaptation.draw import draw_amount
+from metaser_jax.adaptation.engine import adapt
+from metaser_jax.adaptation.finetune import load_target
+from metaser_jax.adaptation.starts import resolve
+from metaser_jax.config import HOW, FinetuneConfig, SweepConfig, presets
+from metaser_jax.datasets.ready import Ready
 from metaser_jax.errors import InputError
-from metaser_jax.metrics import mean_and_deviation
-from metaser_jax.ready import Ready
-from metaser_jax.runs.adaptation import adapt
-from metaser_jax.runs.draws import draw_amount
-from metaser_jax.runs.finetune import load_target
-from metaser_jax.runs.init import resolve
-from metaser_jax.runs.intervals import ADVICE
-from metaser_jax.runs.outcomes import PREDICTIONS, Amount, Outcome, write_predictions
-from metaser_jax.runs.run_dir import RESULTS, claim, to_lines, write_text
-from metaser_jax.runs.sweep import Group, Trained, load_groups, train_groups
+from metaser_jax.results.outcomes import PREDICTIONS, Amount, Outcome, write_predictions
+from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
+from metaser_jax.scores.metrics import mean_and_deviation
 from metaser_jax.studies import sweep_report, writing
+from metaser_jax.training.grid import Group, Trained, load_groups, train_groups
+from metaser_jax.training.intervals import ADVICE
 
 NAME = "sweep"
 # What a sweep that is there may be gone on with in another way.

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from metaser_jax.config import SweepConfig
 from metaser_jax.report.content import Block, Bullets, Content, Section, Table, run_section, score_tables, split_table
 from metaser_jax.report.page import write_page
-from metaser_jax.report.rows import completed
-from metaser_jax.report.series import split_name
-from metaser_jax.report.summaries import Summary, summarise
 from metaser_jax.report.tables import markdown_table
+from metaser_jax.results.rows import completed
+from metaser_jax.results.series import split_name
+from metaser_jax.results.summaries import Summary, summarise
 
 if TYPE_CHECKING:
-    from metaser_jax.runs.sweep import Trained
     from metaser_jax.studies.sweep import Setting
+    from metaser_jax.training.grid import Trained
 
 # Settings that differ in one of these are validated on other episodes.
 _OTHER_EPISODES = ("shots", "queries", "split_seed", "pool_sources", "normalise", "trim_db", "deltas")

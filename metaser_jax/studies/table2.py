@@ -12,10 +12,10 @@ from metaser_jax.config import Table2Config
 from metaser_jax.report.content import Content, Section, run_section
 from metaser_jax.report.markdown_page import markdown_page
 from metaser_jax.report.page import write_page
-from metaser_jax.runs.run_dir import write_text
+from metaser_jax.results.run_dir import write_text
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.comparison import Compared, compare_methods, to_json
-from metaser_jax.studies.lines import Line
+from metaser_jax.studies.numbers import Line
 
 NAME = "table2"
 TITLE = "Table 2: from which sources, to which targets, by which method"

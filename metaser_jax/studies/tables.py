@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from metaser_jax.adaptation.svm import SVM
 from metaser_jax.report.content import Table
-from metaser_jax.report.series import (
+from metaser_jax.report.tables import ABSENT, SCORE_NAMES
+from metaser_jax.results.series import (
     ADAPT_NAMES,
     Series,
     amount,
@@ -14,9 +16,7 @@ from metaser_jax.report.series import (
     series_order,
     split_name,
 )
-from metaser_jax.report.tables import ABSENT, SCORE_NAMES
-from metaser_jax.runs.svm import SVM
-from metaser_jax.studies.lines import Line, series_of
+from metaser_jax.studies.numbers import Line, series_of
 from metaser_jax.studies.plan import Left
 
 NONE = "-"

@@ -11,11 +11,11 @@ from metaser_jax.config import StudyConfig
 from metaser_jax.report.confusion import confusion_figure
 from metaser_jax.report.content import Block, Bullets, Section, Table, split_table
 from metaser_jax.report.page import picture
-from metaser_jax.report.rows import Row
-from metaser_jax.runs.run_dir import write_text
+from metaser_jax.results.rows import Row
+from metaser_jax.results.run_dir import write_text
 from metaser_jax.studies import tables
-from metaser_jax.studies.described import described
-from metaser_jax.studies.lines import Line, flat, series_of
+from metaser_jax.studies.method_descriptions import described
+from metaser_jax.studies.numbers import Line, flat, series_of
 from metaser_jax.studies.plan import Left
 
 # What a study that is there may be gone on with in another way.

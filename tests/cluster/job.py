@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from metaser_jax import InputError, cli, cluster, parallel
-from metaser_jax.config import ClusterConfig, option
+from metaser_jax import InputError, cluster
+from metaser_jax.config import ClusterConfig, flags, option
+from metaser_jax.devices import parallel
 
 # The bits that sums, 32 bits and number types could lose.
 BITS = {
@@ -129,12 +130,12 @@ def scene(config: JobConfig) -> int:
 
 
 def main() -> int:
-    config = cli.config(JobConfig)
+    config = flags.config(JobConfig)
     cluster.start(config)
     with cluster.guard():
         return scene(config)
 
 
 if __name__ == "__main__":
-    cli.define(JobConfig)
-    cli.run(main)
+    flags.define(JobConfig)
+    flags.run(main)

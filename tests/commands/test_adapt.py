@@ -10,10 +10,10 @@ import soundfile
 from fakes import fake_model
 
 from metaser_jax import InputError
-from metaser_jax.adapted.files import load_model, save_model
 from metaser_jax.commands import adapt
 from metaser_jax.config.commands import AdaptConfig
-from metaser_jax.labels import FOUR_EMOTIONS
+from metaser_jax.emotions import FOUR_EMOTIONS
+from metaser_jax.recogniser.folder import load_model, save_model
 
 RATE = 16_000
 

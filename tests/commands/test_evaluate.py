@@ -10,13 +10,13 @@ import soundfile
 from fakes import fake_model
 
 from metaser_jax import InputError
-from metaser_jax.adapted.files import save_model
-from metaser_jax.clips import read_clip
+from metaser_jax.audio.clips import read_clip
 from metaser_jax.commands import evaluate
 from metaser_jax.config.commands import EvaluateConfig
-from metaser_jax.labels import FOUR_EMOTIONS
-from metaser_jax.predictor import Predictor
-from metaser_jax.runs.clip_adaptation import support_of
+from metaser_jax.emotions import FOUR_EMOTIONS
+from metaser_jax.few_clips.training import support_of
+from metaser_jax.recogniser.folder import save_model
+from metaser_jax.recogniser.predictor import Predictor
 
 
 @pytest.fixture(autouse=True)

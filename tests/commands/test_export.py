@@ -4,11 +4,11 @@ import pytest
 from fakes import fake_model
 
 from metaser_jax import InputError
-from metaser_jax.adapted.export import load_npz
-from metaser_jax.adapted.exported import load_exported
-from metaser_jax.adapted.files import digest, save_model
 from metaser_jax.commands import export
 from metaser_jax.config.commands import ExportConfig
+from metaser_jax.interop.export import load_npz
+from metaser_jax.interop.exported import load_exported
+from metaser_jax.recogniser.folder import digest, save_model
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from metaser_jax import InputError, load_torch_checkpoint
-from metaser_jax.adapted.files import load_model
-from metaser_jax.adapted.forward import make_forward
 from metaser_jax.commands import import_torch
 from metaser_jax.config.commands import ImportTorchConfig
-from metaser_jax.labels import FOUR_EMOTIONS
+from metaser_jax.emotions import FOUR_EMOTIONS
+from metaser_jax.recogniser.folder import load_model
+from metaser_jax.recogniser.forward import make_forward
 
-FILES = Path(__file__).parents[1] / "torch_files"
+FILES = Path(__file__).parents[1] / "interop" / "torch_files"
 CLASSES = ("sad", "angry", "neutral", "happy")
 
 

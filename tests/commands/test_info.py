@@ -8,10 +8,10 @@ import pytest
 from fakes import fake_model
 
 from metaser_jax import InputError
-from metaser_jax.adapted.card import LIMITS
-from metaser_jax.adapted.files import digest, save_model
 from metaser_jax.commands import info
 from metaser_jax.config.commands import InfoConfig
+from metaser_jax.recogniser.card import LIMITS
+from metaser_jax.recogniser.folder import digest, save_model
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import soundfile
 from fakes import fake_model
 
 from metaser_jax import commands
-from metaser_jax.adapted.files import save_model
 from metaser_jax.commands import CLOSED_PIPE, COMMANDS
+from metaser_jax.recogniser.folder import save_model
 
 METASER = [sys.executable, "-c", "from metaser_jax.commands import main; main()"]
 

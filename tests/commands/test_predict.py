@@ -16,11 +16,12 @@ import soundfile
 from fakes import fake_model
 
 from metaser_jax import InputError
-from metaser_jax.adapted.files import save_model
-from metaser_jax.commands import compilation_cache, predict
+from metaser_jax.audio import worker_pool as extraction
+from metaser_jax.commands import predict
 from metaser_jax.config.commands import PredictConfig
-from metaser_jax.datasets import extraction
-from metaser_jax.predictor import Predictor
+from metaser_jax.devices import compilation_cache
+from metaser_jax.recogniser.folder import save_model
+from metaser_jax.recogniser.predictor import Predictor
 
 HEADER = ["file", "label", "angry", "happy", "neutral", "sad", "start", "end", "error"]
 
@@ -232,9 +233,9 @@ def test_a_name_with_control_characters_stays_in_its_row(run, place):
 
 def test_worker_processes_start_before_jax_is_imported():
     # Half a second in which nobody would decode.
-    said = "import sys, metaser_jax.cli, metaser_jax.commands.predict; print(*sys.modules)"
+    said = "import sys, metaser_jax.config.flags, metaser_jax.commands.predict; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True).stdout.split()
-    assert "metaser_jax.clips" in loaded
+    assert "metaser_jax.audio.clips" in loaded
     assert not {"jax", "flax", "librosa", "scipy", "sklearn", "tqdm", "tensorflow_datasets"} & set(loaded)
 
 

@@ -11,7 +11,7 @@ import pytest
 from fakes import fake_model
 from memory import MOST_MEMORY
 
-from metaser_jax.adapted.files import save_model
+from metaser_jax.recogniser.folder import save_model
 
 # The command as typed, and at its end the memory of the largest of its processes, in KiB.
 PROGRAM = (

@@ -8,8 +8,8 @@ from tensorflow_datasets.core import dataset_metadata
 
 from metaser_jax import datasets
 from metaser_jax.datasets.recordings import Excluded, Parsed, Unknown
+from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
 from metaser_jax.errors import InputError
-from metaser_jax.labels import EMOTIONS, FOUR_EMOTIONS
 
 
 @pytest.mark.parametrize(

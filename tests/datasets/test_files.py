@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metaser_jax import datasets, features
+from metaser_jax import datasets
+from metaser_jax.audio import mfcc as features
 from metaser_jax.datasets import files
 from metaser_jax.errors import InputError
 
@@ -175,8 +176,8 @@ def test_not_an_archive(tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_damaged_member_is_named(recordings_dir, tmp_path, make_corpus, zipped, workers, monkeypatch):
-    monkeypatch.setattr("metaser_jax.datasets.extraction.MIN_FILES_FOR_PROCESSES", 1)
-    monkeypatch.setattr("metaser_jax.datasets.extraction._CHUNK", 2)
+    monkeypatch.setattr("metaser_jax.audio.worker_pool.MIN_FILES_FOR_PROCESSES", 1)
+    monkeypatch.setattr("metaser_jax.audio.worker_pool._CHUNK", 2)
     archive = zipped(make_corpus("demo_urdu"))
     data = bytearray(archive.read_bytes())
     data[200:220] = bytes(20)  # within the first member

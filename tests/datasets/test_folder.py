@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from metaser_jax import datasets, splits
+from metaser_jax import datasets
+from metaser_jax.data import splits
+from metaser_jax.emotions import EMOTIONS, emotion_named
 from metaser_jax.errors import InputError
-from metaser_jax.labels import EMOTIONS, emotion_named
 
 NAME = "folder/mine"
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from metaser_jax import datasets
+from metaser_jax.emotions import EMOTIONS
 from metaser_jax.errors import InputError
-from metaser_jax.labels import EMOTIONS
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from metaser_jax import datasets, features
-from metaser_jax.datasets import extraction
+from metaser_jax import datasets
+from metaser_jax.audio import mfcc as features
+from metaser_jax.audio import worker_pool as extraction
 from metaser_jax.datasets.recordings import Left
+from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import InputError
-from metaser_jax.labels import FOUR_EMOTIONS
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import soundfile
 
 from metaser_jax.demo_voices import LANGUAGES, SOURCES, Engine, corpus_name, recipe, sound, synthesis, synthesise
 from metaser_jax.demo_voices.sentences import SENTENCES
+from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import InputError
-from metaser_jax.labels import FOUR_EMOTIONS
 
 SMALL = {"languages": ("urdu", "persian"), "speakers": 2, "per_speaker": 3, "workers": 1, "progress": False}
 

@@ -15,11 +15,11 @@ import numpy as np
 import soundfile
 
 from metaser_jax import datasets
-from metaser_jax.checkpoints import Checkpoints
 from metaser_jax.config import MetaTrainConfig
-from metaser_jax.labels import FOUR_EMOTIONS
-from metaser_jax.presets import META_TRAIN
-from metaser_jax.runs.trainer import make_trainer, no_utterances
+from metaser_jax.config.presets import META_TRAIN
+from metaser_jax.emotions import FOUR_EMOTIONS
+from metaser_jax.training.checkpoints import Checkpoints
+from metaser_jax.training.trainer import make_trainer, no_utterances
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "folder/sounds"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from metaser_jax import config as configurations
-from metaser_jax import presets
+from metaser_jax.config import presets
 
 PRESETS = {"META_TRAIN": presets.META_TRAIN, "PRETRAIN": presets.PRETRAIN, "FINETUNE": presets.FINETUNE}
 
@@ -18,7 +18,7 @@ FLAG = re.compile(r"--(\w+)(?:=([^\s\"']*|\"[^\"]*\"))?")
 def flags_of(launch, program: str) -> tuple[dict[str, tuple[str, ...]], set[str]]:
     """(flag -> its choices, required flags), as the program defines them."""
     source = (launch.parent / f"{program}.py").read_text()
-    name, preset = re.search(r"cli\.define\((\w+)(?:, (\w+))?\)", source).groups()
+    name, preset = re.search(r"flags\.define\((\w+)(?:, (\w+))?\)", source).groups()
     fields = dataclasses.fields(getattr(configurations, name))
     flags = {field.name: field.metadata["choices"] for field in fields}
     if preset:

@@ -14,10 +14,10 @@ from metaser_jax import (
     layer_rates,
     maml,
     meta_sgd,
-    parallel,
     reptile,
     supervised,
 )
+from metaser_jax.devices import parallel
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 COMMON = {"inner_lr": 0.1, "inner_steps": 2}

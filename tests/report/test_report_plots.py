@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from metaser_jax.errors import InputError
-from metaser_jax.metrics import scores
 from metaser_jax.report import plot_adaptation, plot_confusion, plot_training
 from metaser_jax.report.adaptation import Band, adaptation_figure, chance_macro_f1
 from metaser_jax.report.confusion import confusion_figure
 from metaser_jax.report.training import training_figure
+from metaser_jax.scores.metrics import scores
 
 
 def curves(axes):

@@ -15,8 +15,8 @@ import numpy as np
 import soundfile
 from fakes import fake_model
 
-from metaser_jax.adapted.model import Model
-from metaser_jax.predictor import Predictor
+from metaser_jax.recogniser.model import Model
+from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.serve import reading
 from metaser_jax.serve.app import Limits, make_app
 from metaser_jax.serve.listening import listen, server_of

@@ -13,9 +13,9 @@ import soundfile
 from fakes import fake_model
 from served import LIMITS, OTHER, Page, ReadersHere, serving, wav
 
-from metaser_jax.adapted.files import digest, load_model
 from metaser_jax.errors import InputError
-from metaser_jax.predictor import Predictor
+from metaser_jax.recogniser.folder import digest, load_model
+from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.serve import sessions
 
 EMOTIONS = ["angry", "happy", "neutral", "sad"]

@@ -14,7 +14,7 @@ import soundfile
 from fakes import fake_model
 from served import RATE, ReadersHere, serving, tone
 
-from metaser_jax.adapted.files import load_model
+from metaser_jax.recogniser.folder import load_model
 from metaser_jax.serve.app import Limits
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))

@@ -13,10 +13,10 @@ import time
 import pytest
 from fakes import fake_model
 
-from metaser_jax.adapted.files import save_model
 from metaser_jax.commands import serve
 from metaser_jax.config.commands import ServeConfig
 from metaser_jax.errors import InputError
+from metaser_jax.recogniser.folder import save_model
 from metaser_jax.serve.listening import address_of, is_open_to_others, listen
 
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from served import tone
 
-from metaser_jax.features import mfcc
+from metaser_jax.audio.mfcc import mfcc
 from metaser_jax.serve.reading import Readers, peaks_of
 from metaser_jax.serve.refused import Refused
 

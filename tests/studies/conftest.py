@@ -3,7 +3,8 @@
 import pytest
 from fakes import fake_corpus
 
-from metaser_jax import InputError, datasets, presets
+from metaser_jax import InputError, datasets
+from metaser_jax.config import presets
 
 CORPORA = {
     "ravdess": fake_corpus("ravdess", per_emotion=20, noise=1.0),

@@ -6,9 +6,9 @@ import pytest
 
 from metaser_jax import InputError
 from metaser_jax.config import OrderConfig
-from metaser_jax.runs.measured import Cost, read_cost
 from metaser_jax.studies import ablation_order
 from metaser_jax.studies.ablation_order import fitting, run_ablation_order
+from metaser_jax.training.cost import Cost, read_cost
 
 
 def order_config(out, **changes):

@@ -5,7 +5,7 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from metaser_jax.datasets.base import CorpusBuilder
-from metaser_jax.labels import FOUR_EMOTIONS
+from metaser_jax.emotions import FOUR_EMOTIONS
 
 
 class _Demo(CorpusBuilder, skip_registration=True):

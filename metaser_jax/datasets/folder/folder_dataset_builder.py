@@ -13,8 +13,8 @@ from metaser_jax.datasets.folder import listing
 from metaser_jax.datasets.folder.listing import Rules, compiled
 from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.recordings import Listing, Parsed
+from metaser_jax.emotions import EMOTIONS
 from metaser_jax.errors import InputError
-from metaser_jax.labels import EMOTIONS
 
 UNKNOWN_LANGUAGE = "unknown language"
 

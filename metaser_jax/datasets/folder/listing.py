@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from metaser_jax.corpus import UNKNOWN_SPEAKER
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets.files import CorpusFile, named
 from metaser_jax.datasets.folder.table import Row, Table, read_table
 from metaser_jax.datasets.recordings import Excluded, Parsed, Unknown, not_read
+from metaser_jax.emotions import EMOTIONS, emotion_named
 from metaser_jax.errors import InputError
-from metaser_jax.labels import EMOTIONS, emotion_named
 
 _EXPECTED = f"expected one of: {', '.join(EMOTIONS)}, or a usual other name such as anger or happiness"
 

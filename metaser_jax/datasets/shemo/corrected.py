@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 
 from metaser_jax.datasets.files import CorpusFile, named
+from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError
-from metaser_jax.labels import emotion_named
 
 # Its two names in https://github.com/aliyzd95/modified_shemo. shemo.json of ShEMO's own sites is not corrected.
 LABEL_FILES = ("modified_shemo.json", "mShEMO.json")

@@ -1,0 +1,129 @@
+"""The compiled programs of adaptation: of many runs, and of what the LSTM layers make of a corpus."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from metaser_jax.config import INNER, FinetuneConfig
+from metaser_jax.devices import parallel
+from metaser_jax.devices.many_runs import Plan, over_runs
+from metaser_jax.loops.finetuning import FinetuneInfo, finetune
+from metaser_jax.loops.indexed_rows import Rows, apply_to_rows
+from metaser_jax.models.classifier import EmotionLSTM, take_head, with_head
+from metaser_jax.models.losses import cross_entropy
+from metaser_jax.training.optimizers import make_optimizer, optimizer_of
+from metaser_jax.training.trainer import init_params, make_model
+from metaser_jax.types import Augment, Batch, Params
+
+
+class Run(NamedTuple):
+    """An adaptation as the program takes it; all zero is a run that has nothing to do.
+
+    Attributes:
+      params: where it starts.
+      rates: of --optimizer=inner, the rate of each parameter; else None.
+      seed: scalar uint32.
+      train, valid, test: of the program's utterances; valid is None where nothing is validated on.
+    """
+
+    params: Params
+    rates: Params | None
+    seed: np.ndarray
+    train: Rows
+    valid: Rows | None
+    test: Rows
+
+
+Program = Callable[[Run, jax.Array, jax.Array], tuple[jax.Array, FinetuneInfo, Params | None]]
+"""(runs [run], x [m, ...], y [m]) -> (test logits [run, n_max, class], info [run], params [run] that were trained)."""
+
+
+def on_features(config: FinetuneConfig, augment: Augment | None) -> bool:
+    """Whether LSTM layers stay as they are and see nothing new, so that their features are computed once for all."""
+    return config.adapt == "head" and augment is None
+
+
+def make_program(
+    config: FinetuneConfig, plan: Plan, augment: Augment | None = None, keep_params: bool = False
+) -> Program:
+    """The program of a configuration; its params are None unless they are kept.
+
+    Methods, amounts, folds and seeds share its compiled form, where their arrays are of the same sizes. `on_features`
+    its x are features and the runs' params those of the dense layers.
+    """
+    optimizer = make_optimizer("sgd", 1.0) if config.optimizer == INNER else optimizer_of(config)
+    part = "features" if on_features(config, augment) else config.adapt
+    sizes = (config.batch_size, config.max_epochs, config.patience)
+    return _program(make_model(config), part, optimizer, *sizes, augment, plan, keep_params)
+
+
+@functools.cache
+def _program(
+    model: EmotionLSTM,
+    part: str,
+    optimizer: optax.GradientTransformation,
+    batch_size: int,
+    max_epochs: int,
+    patience: int,
+    augment: Augment | None,
+    plan: Plan,
+    keep_params: bool,
+) -> Program:
+    def one_run(run: Run, x: jax.Array, y: jax.Array):
+        start, apply = _adapted(model, part, run.params)
+        rates = None if run.rates is None else _adapted(model, part, run.rates)[0]
+        chunk = 0 if part == "features" else None  # a head keeps little of an utterance
+        tuned, info = finetune(
+            cross_entropy(apply),
+            start,
+            seed_keys(run.seed)[1],
+            Batch(x, y),
+            run.train,
+            run.valid,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            patience=patience,
+            rates=rates,
+            augment=augment,
+            chunk=chunk,
+        )
+        return apply_to_rows(apply, tuned, x, run.test, chunk), info, tuned if keep_params else None
+
+    return jax.jit(over_runs(one_run, plan), compiler_options=parallel.compiler_options())
+
+
+def _adapted(model: EmotionLSTM, part: str, params: Params) -> tuple[Params, Callable[[Params, jax.Array], jax.Array]]:
+    """The parameters that training changes, and the model as a function of them."""
+    if part == "all":
+        return params, model.apply
+    if part == "features":
+        return params, functools.partial(model.apply, method="head")
+    return take_head(params), lambda head, x: model.apply(with_head(params, head), x)
+
+
+def seed_keys(seed: jax.Array) -> jax.Array:
+    """A seed's keys: of its initial parameters, and of its training."""
+    return jax.random.split(jax.random.key(seed))
+
+
+@functools.cache
+def make_random_params(model: EmotionLSTM) -> Callable[[int, np.ndarray], Params]:
+    """The program (seed, x [n, time, coef]) -> a seed's initial parameters, as trainer.init_params."""
+    return jax.jit(lambda seed, x: init_params(model, seed_keys(seed)[0], x))
+
+
+@functools.cache
+def make_features(model: EmotionLSTM) -> Callable[[Params, np.ndarray], jax.Array]:
+    """The program (params, x [n, time, coef]) -> what the LSTM layers make of the utterances, [n, pooled]."""
+
+    def features(params: Params, x: jax.Array) -> jax.Array:
+        everything = Rows(jnp.arange(len(x), dtype=jnp.int32), jnp.int32(len(x)))
+        return apply_to_rows(functools.partial(model.apply, method="features"), params, x, everything)
+
+    return jax.jit(features, compiler_options=parallel.compiler_options())

@@ -1,0 +1,244 @@
+"""A recording of any length -> its MFCC and what its sound is like; and the windows that a network is given of it.
+
+Decoding, resampling and MFCC are those of features.py, so that the first window is what a network was trained on. Of a
+long recording (the paper's utterances are cut after 2.79 s) windows of the same length follow, each half over the last.
+Nothing here needs jax or TFDS.
+"""
+
+import functools
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from metaser_jax.audio import mfcc as features
+from metaser_jax.audio.decoding import MAX_RATE, MIN_RATE, Limits, Sound, Source, decode, read_source, sound_of
+from metaser_jax.audio.mfcc import HOP_LENGTH, MAX_FRAMES, N_MFCC, SAMPLE_RATE
+from metaser_jax.audio.worker_pool import read_each
+from metaser_jax.errors import InputError, RecordingError
+
+HOP_SECONDS = HOP_LENGTH / SAMPLE_RATE
+# Frames of a window, and from one window to the next.
+WINDOW, HOP = MAX_FRAMES, MAX_FRAMES // 2
+MAX_SECONDS = 600
+# What libsndfile reads, for folders that are searched; a file that is named is read whatever it is called.
+SUFFIXES = (
+    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus"),
+    *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"),
+)
+# Nothing in a recording is louder: no speech, but a microphone that is off. RAVDESS's quietest speech has -58 dBFS.
+SILENCE_DBFS = -70.0
+# A window's loudest frame is so far below the recording's loudest: a pause.
+SILENT_DB = 40.0
+# MFCC 0 is the sum of 128 mel bands' levels in dB over the square root of their number, so that it changes by so much
+# where all change by 1 dB; as inputs.DB, whose module needs jax.
+_DB = 128**0.5
+_LOUDEST_STEP = SAMPLE_RATE // 10
+_LOUDEST_STEPS = 4
+_MAX_CHANNELS = 64
+
+
+class Quality(NamedTuple):
+    """What a recording's sound is like.
+
+    Attributes:
+      peak: largest absolute sample of any channel, as in the file; 1 is full scale.
+      clipped: share of the samples that lie in rows of three or more at full scale, see decoding.Sound.
+      loudness_db: root mean square of the loudest 0.4 s, mixed to mono, in dBFS: a constant of 1 is 0. -inf for digital
+        silence.
+      channels: of the file.
+    """
+
+    peak: float
+    clipped: float
+    loudness_db: float
+    channels: int
+
+
+class Clip(NamedTuple):
+    """One recording.
+
+    Attributes:
+      frames: [time, 20] float32, time > 0: the MFCC of all of it, by librosa's defaults.
+      seconds: duration.
+      sample_rate: of the file, in Hz.
+      sha256: of the file's bytes, hexadecimal; of the samples as float32, where there is no file.
+      quality: of its sound.
+    """
+
+    frames: np.ndarray
+    seconds: float
+    sample_rate: int
+    sha256: str
+    quality: Quality
+
+
+class Upload(NamedTuple):
+    """A recording that is in memory and has a name; a features.Source."""
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+    def read_bytes(self) -> bytes:
+        """The data."""
+        return self.data
+
+
+class Windows(NamedTuple):
+    """What a network is given of a recording, w windows.
+
+    Attributes:
+      start: [w] int32, first frame.
+      mfcc: [w, 120, 20] float32, zero after the real frames.
+      n_frames: [w] int32, number of real frames, 1 to 120.
+      silent: [w] bool, nothing is said: the loudest frame's mean level over mel bands is 40 dB below that of the
+        recording's loudest, or below -70 dB (which speech above -70 dBFS always is above, its level being some 8 dB
+        above its dBFS).
+    """
+
+    start: np.ndarray
+    mfcc: np.ndarray
+    n_frames: np.ndarray
+    silent: np.ndarray
+
+
+def read_clip(source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS) -> Clip:
+    """Reads one recording of any format of libsndfile; channels are mixed to mono.
+
+    Raises:
+      RecordingError: it is missing, empty, not audio, truncated or damaged, without samples, too long, or has samples
+        that are not finite.
+    """
+    return read_with_sound(source, max_seconds)[0]
+
+
+def read_with_sound(source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS) -> tuple[Clip, Sound]:
+    """As read_clip, and the samples that it was made of, mono, at the file's rate."""
+    data = read_source(source)
+    sound, sha256 = decode(data, str(source), _limits(max_seconds)), hashlib.sha256(data).hexdigest()
+    del data  # of a long recording hundreds of megabytes
+    return _clip(sound, sha256), sound
+
+
+def read_audible(source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS) -> Clip:
+    """As read_clip; a recording in which nothing can be heard is a RecordingError, too (check_audible)."""
+    clip = read_clip(source, max_seconds)
+    check_audible(clip, str(source))
+    return clip
+
+
+def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SECONDS) -> Clip:
+    """The same of samples in memory.
+
+    Args:
+      samples: [n] or [n, channels], n > 0: floating-point numbers in [-1, 1], or 16- or 32-bit integers of their range.
+      sample_rate: in Hz, 1,000 to 1,000,000.
+
+    Raises:
+      InputError: another shape or type, NaN, an impossible rate, or longer than max_seconds.
+    """
+    samples = np.asarray(samples)
+    if samples.ndim not in (1, 2) or not samples.size or samples.shape[1:] > (_MAX_CHANNELS,):
+        raise InputError(
+            f"samples: got shape {samples.shape}, expected [n] or [n, channels] with n > 0 and at most {_MAX_CHANNELS} "
+            "channels. Transpose it if the channels come first."
+        )
+    if not (MIN_RATE <= sample_rate <= MAX_RATE and sample_rate == int(sample_rate)):
+        raise InputError(f"sample_rate: got {sample_rate} Hz, expected a whole number, {MIN_RATE:,} to {MAX_RATE:,}.")
+    if samples.dtype in (np.int16, np.int32):
+        scale = np.float32(1 / -float(np.iinfo(samples.dtype).min))
+    elif np.issubdtype(samples.dtype, np.floating):
+        scale = None
+    else:
+        raise InputError(f"samples: got {samples.dtype}, expected floating-point numbers in [-1, 1], int16 or int32.")
+    samples = samples.reshape(len(samples), -1)
+
+    def blocks() -> Iterator[np.ndarray]:
+        for i in range(0, len(samples), 2**20):
+            block = samples[i : i + 2**20].astype(np.float32)
+            yield block if scale is None else block * scale
+
+    try:
+        sound = sound_of(blocks(), samples.shape[1], int(sample_rate), "samples", _limits(max_seconds))
+    except RecordingError as error:
+        raise InputError(f"samples: {error.reason}.") from error
+    sha = hashlib.sha256()
+    for block in blocks():
+        sha.update(block.tobytes())
+    return _clip(sound, sha.hexdigest())
+
+
+def read_all(
+    sources: Sequence[str | os.PathLike[str] | Source], workers: int = 0, max_seconds: float = MAX_SECONDS
+) -> Iterator[Clip | RecordingError]:
+    """read_audible of each, in their order, by several processes where there are many and in bounded memory.
+
+    Args: workers: processes; 0 takes one per core, 1 works in this process. Raises InputError: a worker process died.
+    """
+    return read_each(functools.partial(read_audible, max_seconds=max_seconds), sources, workers)
+
+
+def check_audible(clip: Clip, path: str) -> None:
+    """Raises RecordingError for a recording in which nothing can be heard, which says nothing of an emotion."""
+    loudness = clip.quality.loudness_db
+    if loudness < SILENCE_DBFS:
+        found = "digital silence" if loudness == -np.inf else f"silence: its loudest part has {loudness:.0f} dBFS"
+        raise RecordingError(path, f"{found}, expected speech (above {SILENCE_DBFS:.0f} dBFS); check the microphone")
+
+
+def first_window(clip: Clip) -> tuple[np.ndarray, int]:
+    """What training sees of a recording: mfcc [120, 20] float32, as features.mfcc, and its number of real frames."""
+    first = clip.frames[:WINDOW]
+    mfcc = np.zeros((WINDOW, N_MFCC), np.float32)
+    mfcc[: len(first)] = first
+    return mfcc, len(first)
+
+
+def windows(clip: Clip, which: str = "all") -> Windows:
+    """The windows of a recording: one of up to 120 frames; of more, one every 60, the last with more than 60 frames.
+
+    Args: which: "all", or "first" for the first alone.
+    """
+    time = len(clip.frames)
+    number = 1 if which == "first" or time <= WINDOW else -(-(time - HOP) // HOP)
+    start = HOP * np.arange(number, dtype=np.int32)
+    n_frames = np.minimum(WINDOW, time - start).astype(np.int32)
+    mfcc = np.zeros((number, WINDOW, N_MFCC), np.float32)
+    for i in range(number):
+        mfcc[i, : n_frames[i]] = clip.frames[start[i] : start[i] + n_frames[i]]
+    loudest = np.array([mfcc[i, : n_frames[i], 0].max() for i in range(number)])
+    quiet = max(clip.frames[:, 0].max() - SILENT_DB * _DB, SILENCE_DBFS * _DB)
+    return Windows(start, mfcc, n_frames, loudest < quiet)
+
+
+def span(of: Windows, k: int, seconds: float) -> tuple[float, float]:
+    """(start, end) of window k in seconds; `seconds` is the recording's duration."""
+    start = int(of.start[k])
+    return start * HOP_SECONDS, min((start + int(of.n_frames[k])) * HOP_SECONDS, seconds)
+
+
+def _limits(max_seconds: float) -> Limits:
+    return Limits(features.MAX_SAMPLES, max_seconds, "expected at most that")
+
+
+def _clip(sound: Sound, sha256: str) -> Clip:
+    samples = features.resampled(sound)
+    quality = Quality(sound.peak, sound.clipped, _loudness(samples), sound.channels)
+    frames = np.ascontiguousarray(features.frames(samples))
+    return Clip(frames, sound.seconds, sound.sample_rate, sha256, quality)
+
+
+def _loudness(samples: np.ndarray) -> float:
+    steps = len(samples) // _LOUDEST_STEP
+    if steps < _LOUDEST_STEPS:
+        power = float(np.mean(np.square(samples, dtype=np.float64)))
+    else:
+        energy = np.square(samples[: steps * _LOUDEST_STEP]).reshape(steps, -1).sum(axis=1, dtype=np.float64)
+        energy = np.convolve(energy, np.ones(_LOUDEST_STEPS), "valid")
+        power = float(energy.max()) / (_LOUDEST_STEPS * _LOUDEST_STEP)
+    return 10 * float(np.log10(power)) if power > 0 else -np.inf

@@ -1,0 +1,84 @@
+"""Features of many files, in order, by several processes and in bounded memory."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, TypeVar
+
+from metaser_jax.audio import mfcc as features
+from metaser_jax.audio.mfcc import Extraction, RecordingError
+from metaser_jax.datasets.files import CorpusFile
+from metaser_jax.errors import InputError
+from metaser_jax.processes import cores, spawn_pool
+
+# Starting processes takes seconds (each imports librosa), which a small corpus does not pay back.
+MIN_FILES_FOR_PROCESSES = 64
+_CHUNK = 8
+
+Result = TypeVar("Result")
+
+
+def extract_all(paths: Sequence[Path | CorpusFile], workers: int = 0) -> Iterator[Extraction | RecordingError]:
+    """Extracts each file: read_each of features.extract."""
+    return read_each(_extract, paths, workers)
+
+
+def read_each(
+    read: Callable[[Any], Result], sources: Sequence[Any], workers: int = 0
+) -> Iterator[Result | RecordingError]:
+    """Reads each recording; the results are the same, to the bit, for any number of workers.
+
+    Args:
+      read: source -> result, or RecordingError; a function of a module, or a partial one, since it is pickled.
+      sources: the files, on disk or in archives.
+      workers: number of processes; 0 takes one per core, 1 works in this process.
+
+    Yields:
+      One result per source, in their order; for a file that cannot be used, the error.
+
+    Raises:
+      InputError: a worker process died.
+    """
+    workers = processes_for(len(sources), workers)
+    if workers <= 1:
+        for source in sources:
+            yield _attempt(read, source)
+        return
+    chunks = (sources[i : i + _CHUNK] for i in range(0, len(sources), _CHUNK))
+    pending = deque()
+    pool = spawn_pool(workers)
+    try:
+        for chunk in chunks:
+            pending.append(pool.submit(_read_chunk, read, chunk))
+            if len(pending) > 2 * workers:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "A worker process died: out of memory, killed, or started from a script without "
+            '`if __name__ == "__main__":`. Try --workers=1.'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def processes_for(number: int, workers: int) -> int:
+    """How many processes read_each starts for so many sources; 1: none, it works in this one."""
+    return 1 if number < MIN_FILES_FOR_PROCESSES else min(workers or cores(), -(-number // _CHUNK))
+
+
+def _extract(path: Path | CorpusFile) -> Extraction:
+    return features.extract(path)
+
+
+def _attempt(read: Callable[[Any], Result], source: Any) -> Result | RecordingError:
+    try:
+        return read(source)
+    except RecordingError as error:
+        return RecordingError(*error.args)  # without the traceback, which keeps the samples alive
+
+
+def _read_chunk(read: Callable[[Any], Result], sources: Sequence[Any]) -> list[Result | RecordingError]:
+    return [_attempt(read, source) for source in sources]

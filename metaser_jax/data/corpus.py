@@ -1,0 +1,80 @@
+"""One prepared corpus in host memory: what the datasets produce and what splits, bank and evaluation read."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from metaser_jax.emotions import EMOTIONS
+from metaser_jax.errors import check_choice
+
+# The speaker of recordings whose speaker nobody wrote down.
+UNKNOWN_SPEAKER = "unknown"
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """n utterances of one corpus, sorted by `file`. All arrays have n entries along their first axis.
+
+    Attributes:
+      name: the corpus's name, e.g. "urdu".
+      language: English name of the language, e.g. "Urdu".
+      mfcc: [n, 120, 20] float32, zero after the real frames.
+      n_frames: [n] int32, number of real frames, 1 to 120.
+      label: [n] int32, index into `emotions`.
+      speaker: [n] str, unique within the corpus; UNKNOWN_SPEAKER if it is not known.
+      file: [n] str, path below the folder that all recordings share; unique.
+      seconds: [n] float32, duration of the whole recording.
+      emotions: what the labels stand for; all of labels.EMOTIONS until `select` chooses some.
+    """
+
+    name: str
+    language: str
+    mfcc: np.ndarray
+    n_frames: np.ndarray
+    label: np.ndarray
+    speaker: np.ndarray
+    file: np.ndarray
+    seconds: np.ndarray
+    emotions: tuple[str, ...] = EMOTIONS
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, index: np.ndarray) -> "Corpus":
+        """The utterances at `index` ([m] integers or [n] booleans), in that order."""
+        arrays = {
+            field.name: getattr(self, field.name)[index]
+            for field in dataclasses.fields(self)
+            if field.name not in ("name", "language", "emotions")
+        }
+        return dataclasses.replace(self, **arrays)
+
+    def select(self, emotions: tuple[str, ...]) -> "Corpus":
+        """The utterances of these emotions, relabelled 0, 1, ... in the order given.
+
+        Raises:
+          InputError: an unknown emotion, or one of which the corpus has no utterance.
+        """
+        counts = self.counts()
+        for emotion in emotions:
+            check_choice(f"emotion of {self.name}", emotion, counts)
+        new_label = np.full(len(self.emotions), -1, np.int32)
+        for label, emotion in enumerate(emotions):
+            new_label[self.emotions.index(emotion)] = label
+        relabelled = dataclasses.replace(self, label=new_label[self.label], emotions=tuple(emotions))
+        return relabelled.take(relabelled.label >= 0)
+
+    def counts(self) -> dict[str, int]:
+        """Utterances of each emotion that occurs, in the order of `emotions`."""
+        number = np.bincount(self.label, minlength=len(self.emotions))
+        return {emotion: int(n) for emotion, n in zip(self.emotions, number, strict=True) if n}
+
+    def digest(self) -> str:
+        """16 hexadecimal digits that depend on files, labels, speakers and features."""
+        sha = hashlib.sha256(self.name.encode())
+        for text in (self.file, self.speaker):
+            sha.update("\0".join(text.tolist()).encode())
+        for array in (self.label, self.n_frames, self.mfcc):
+            sha.update(np.ascontiguousarray(array).tobytes())
+        return sha.hexdigest()[:16]

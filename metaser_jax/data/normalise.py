@@ -1,0 +1,118 @@
+"""Input normalisation: MFCC to mean 0 and deviation 1 per coefficient, over real frames only; the padding stays zero.
+
+none       as the paper
+corpus     statistics of the corpus's training part
+speaker    statistics of all of a speaker's utterances, which needs no labels; a test speaker's own recordings are
+           used, so every method in a comparison must be given the same
+utterance  statistics of the utterance itself
+auto       speaker where a speaker's emotion can be heard apart from the speaker, else corpus: see `resolve`
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
+from metaser_jax.errors import check_choice
+
+MODES = ("none", "corpus", "speaker", "utterance", "auto")
+# MFCC are of the order of 10; a coefficient that hardly varies (digital silence) is not blown up.
+MIN_STD = 1e-2
+
+Array = np.ndarray | jax.Array
+
+
+class Scale(NamedTuple):
+    """What features are normalised by. Attributes: mean, std, of each coefficient; std is MIN_STD or more."""
+
+    mean: Array
+    std: Array
+
+
+def normalise(corpus: Corpus, mode: str, train: np.ndarray) -> Corpus:
+    """The corpus with its mfcc normalised.
+
+    Args:
+      corpus: utterances.
+      mode: see the module's docstring.
+      train: [m] int, indices of the training part; only "corpus" and "auto" use them.
+
+    Raises:
+      InputError: unknown mode.
+    """
+    check_choice("normalise", mode, MODES)
+    mode = resolve(corpus, mode, train)
+    if mode == "none":
+        return corpus
+    if mode == "corpus":
+        group, fit = np.zeros(len(corpus), int), np.isin(np.arange(len(corpus)), train)
+    else:
+        names = corpus.speaker if mode == "speaker" else corpus.file
+        group, fit = np.unique(names, return_inverse=True)[1], np.ones(len(corpus), bool)
+    scale = scales(corpus.mfcc, corpus.n_frames, group, fit)
+    each = Scale(scale.mean[group][:, None], scale.std[group][:, None])
+    return dataclasses.replace(corpus, mfcc=rescale(corpus.mfcc, corpus.n_frames, each))
+
+
+def scales(mfcc: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray) -> Scale:
+    """Mean and deviation of each coefficient over the real frames of each group of utterances.
+
+    Args:
+      mfcc: [n, time, coef]. n_frames: [n] int.
+      group: [n] int, from 0. fit: [n] bool, the utterances that count; a group without one has mean 0.
+
+    Returns:
+      [group, coef] float64 each.
+    """
+    groups = group.max() + 1
+    mask = real_frames(mfcc, n_frames)
+
+    def total(values: np.ndarray) -> np.ndarray:  # [n, ...] -> [group, ...]
+        out = np.zeros((groups, *values.shape[1:]))
+        np.add.at(out, group[fit], values[fit])
+        return out
+
+    mfcc = mfcc.astype(np.float64)
+    frames = np.maximum(total(mask.sum(1)), 1)
+    mean = total((mfcc * mask).sum(1)) / frames
+    var = total((np.square(mfcc - mean[group][:, None]) * mask).sum(1)) / frames
+    return Scale(mean, np.maximum(np.sqrt(var), MIN_STD))
+
+
+def rescale(mfcc: Array, n_frames: Array, scale: Scale) -> Array:
+    """To mean 0 and deviation 1: NumPy's arrays or jax's.
+
+    Args:
+      mfcc: [n, time, coef]. n_frames: [n] int.
+      scale: mean and std, [coef] or [n, 1, coef].
+
+    Returns:
+      [n, time, coef] float32, zero after the real frames.
+    """
+    xp = mfcc.__array_namespace__()
+    scaled = (mfcc - scale.mean) / scale.std
+    return xp.where(real_frames(mfcc, n_frames), scaled, 0).astype(xp.float32)
+
+
+def real_frames(mfcc: Array, n_frames: Array) -> Array:
+    """[n, time, 1] bool, which frames are no padding: of mfcc [n, time, coef] and n_frames [n], NumPy's or jax's."""
+    xp = mfcc.__array_namespace__()
+    return (xp.arange(mfcc.shape[1]) < n_frames[:, None])[..., None]
+
+
+def resolve(corpus: Corpus, mode: str, train: np.ndarray) -> str:
+    """What "auto" is for a corpus; other modes are themselves.
+
+    Normalising by speaker takes away what a speaker's recordings have in common. Where each speaker says one emotion,
+    that is the emotion. So it is "speaker" where the training part's utterances are of speakers who say, on average, at
+    least half of the emotions there, and "corpus" otherwise, or where the speakers are not known.
+    """
+    if mode != "auto":
+        return mode
+    speaker, label = corpus.speaker[train], corpus.label[train]
+    if (corpus.speaker == UNKNOWN_SPEAKER).any():
+        return "corpus"
+    says = {name: len(np.unique(label[speaker == name])) for name in np.unique(speaker)}
+    return "speaker" if np.mean([says[name] for name in speaker]) >= len(corpus.emotions) / 2 else "corpus"

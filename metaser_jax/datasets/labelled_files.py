@@ -1,0 +1,179 @@
+"""Which recordings a person means: labelled clips in a folder or a CSV, and files and folders to predict.
+
+The rules of labelled clips are those of the corpora folder/NAME (datasets/folder/README.md); TFDS is not needed.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from metaser_jax.audio import bounded_files as regular_files
+from metaser_jax.audio.clips import SUFFIXES
+from metaser_jax.audio.containers import CONVERTED
+from metaser_jax.datasets import recordings
+from metaser_jax.datasets.files import CorpusFile, files_below, files_in, members
+from metaser_jax.datasets.folder.listing import Rules, Said, compiled, key
+from metaser_jax.datasets.folder.table import Table, read_table
+from metaser_jax.datasets.recordings import Left
+from metaser_jax.errors import InputError
+
+_LAYOUT = "angry/clip1.wav, happy/clip2.wav ..., or labels.csv with the columns path, emotion, and if known speaker"
+_OTHER_AUDIO = tuple(sorted({*recordings.AUDIO_SUFFIXES, *CONVERTED} - set(SUFFIXES)))
+_CSV = (".csv", ".tsv", ".txt")
+
+
+class LabelledFile(NamedTuple):
+    """One clip.
+
+    Attributes:
+      source: where it is.
+      file: its posix path below the folder that all clips share; unique.
+      emotion: one of those that were asked for.
+      speaker: corpus.UNKNOWN_SPEAKER where it is not known.
+    """
+
+    source: CorpusFile
+    file: str
+    emotion: str
+    speaker: str
+
+
+class Listed(NamedTuple):
+    """Labelled clips, sorted by file; what is left out, and why; and the language, if the CSV says it."""
+
+    files: tuple[LabelledFile, ...]
+    left: tuple[Left, ...]
+    language: str | None
+
+
+class AudioFile(NamedTuple):
+    """A recording to predict; a features.Source.
+
+    Attributes:
+      name: as people find it: as typed, or below the folder as typed; a member of an archive as "ARCHIVE: MEMBER".
+      source: where it is.
+    """
+
+    name: str
+    source: Path | CorpusFile
+
+    def __str__(self) -> str:
+        return self.name
+
+    def read_bytes(self) -> bytes:
+        """The content. Raises OSError, whose strerror says what is wrong."""
+        if isinstance(self.source, CorpusFile):
+            return self.source.read_bytes()
+        return regular_files.read_bytes(self.source)
+
+
+def labelled_files(
+    place: str | os.PathLike[str],
+    emotions: tuple[str, ...],
+    speaker_pattern: str | None = None,
+    skip_bad: bool = False,
+) -> Listed:
+    """The clips of a folder, of a zip archive of it, or of a CSV, without opening them.
+
+    Args:
+      place: the folder, with a folder per emotion or a labels.csv; or the CSV itself.
+      emotions: those that are wanted, some of labels.EMOTIONS; clips of others are left out.
+      speaker_pattern: regular expression that finds the speaker in a path below `place`.
+      skip_bad: leave out clips of which speaker or emotion cannot be told, instead of raising an error.
+
+    Raises:
+      InputError: there is nothing there, or no clip of these emotions; a clip is there twice; a CSV is not readable; a
+        clip's speaker or emotion cannot be told.
+    """
+    place = Path(place)
+    found, name, table = _found(place)
+    rules = Rules(name, compiled(speaker_pattern), SUFFIXES, _OTHER_AUDIO)
+    table = table or rules.table(found)
+    listing = recordings.listing(str(place), _said(rules, table, found), key)
+    if listing.unknown and not skip_bad:
+        raise recordings.bad_recordings(str(place), listing.unknown, len(listing.recordings) + len(listing.unknown))
+    if not listing.recordings:
+        left = [*listing.excluded, *listing.unknown]
+        raise recordings.no_recordings(str(place), _LAYOUT, found, left, "labelled clip", "left out")
+    files, left = [], [*listing.excluded, *listing.unknown]
+    for one in listing.recordings:
+        if one.parsed.label in emotions:
+            files.append(LabelledFile(one.source, one.file, one.parsed.label, one.parsed.speaker))
+        else:
+            left.append(Left(str(one.source), f"{one.parsed.label} is none of {', '.join(emotions)}"))
+    if not files:
+        others = ", ".join(sorted({one.parsed.label for one in listing.recordings}))
+        raise InputError(
+            f"{place} has {len(left)} clips, of {others}; expected some of {', '.join(emotions)}. Layout: {_LAYOUT}"
+        )
+    return Listed(tuple(files), tuple(sorted(left)), table.language if table else None)
+
+
+def audio_files(arguments: Sequence[str | os.PathLike[str]]) -> list[AudioFile]:
+    """The recordings that files and folders name, each once, in their order; within a folder sorted.
+
+    A file is taken whatever it is called, also if it is not there: reading it says so. Folders are searched for what is
+    called as audio, zip archives like folders; one that cannot be read or has no audio is taken for a file.
+
+    Raises:
+      InputError: no argument, a folder without audio, or one that cannot be read.
+    """
+    if not arguments:
+        raise InputError("No recording was named, expected files or folders.")
+    found: dict[tuple[str, str | None], AudioFile] = {}
+    for argument in map(os.fspath, arguments):
+        for one in _below(argument):
+            path = one.source.path if isinstance(one.source, CorpusFile) else one.source
+            member = one.source.member if isinstance(one.source, CorpusFile) else None
+            found.setdefault((os.path.realpath(path), member), one)
+    return list(found.values())
+
+
+def _found(place: Path) -> tuple[list[CorpusFile], str, Table | None]:
+    """All files of a place, its name, and the CSV if it is one."""
+    name = place.resolve().name
+    if place.is_dir():
+        return files_below(place), name, None
+    if not place.exists():
+        raise InputError(f"{place} does not exist, expected a folder or a CSV of labelled clips: {_LAYOUT}")
+    suffix = place.suffix.lower()
+    if suffix == ".zip":
+        return files_in([place]), place.stem, None
+    if suffix not in _CSV:
+        raise InputError(f"{place} is a file, expected a folder or a CSV of labelled clips: {_LAYOUT}")
+    one = CorpusFile(name, place.absolute(), None, place.stat().st_size)
+    return [one], place.stem, read_table(one)
+
+
+def _said(rules: Rules, table: Table | None, found: Sequence[CorpusFile]) -> Iterator[tuple[CorpusFile, Said]]:
+    if table is not None:
+        return rules.said_by_table(table, found)
+    return recordings.by_suffix(found, rules.formats, rules.said_by_folders, rules.other_audio)
+
+
+def _below(argument: str) -> list[AudioFile]:
+    path = Path(argument)
+    if path.is_dir():
+        audio = _audio(files_below(path, strict=False))
+        if not audio:
+            raise InputError(f"{argument} has no recording, expected {', '.join(SUFFIXES)} files in it.")
+    else:
+        try:
+            audio = _audio(members(path)) if path.suffix.lower() == ".zip" else []
+        except InputError:
+            audio = []
+    return [AudioFile(_name(argument, path, one), one) for one in audio] or [AudioFile(argument, path)]
+
+
+def _audio(found: Sequence[CorpusFile]) -> list[CorpusFile]:
+    # An archive that cannot be read is not passed over.
+    sought = (*SUFFIXES, *CONVERTED, ".zip")
+    return [one for one in found if one.relative.suffix.lower() in sought]
+
+
+def _name(argument: str, folder: Path, one: CorpusFile) -> str:
+    if one.member is None:
+        return os.path.join(argument, one.file)
+    archive = argument if one.path == folder else os.path.join(argument, os.path.relpath(one.path, folder))
+    return f"{archive}: {one.member}"

@@ -1,0 +1,192 @@
+"""What is wrong with a set of labelled clips, or will make its score lie: plain sentences for people.
+
+Each says what was found, why it matters and what to do. The limits were chosen on RAVDESS, EMO-DB and URDU, so that
+what is usual in good recordings causes none.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from metaser_jax.audio.clips import HOP_SECONDS, MAX_FRAMES, SILENCE_DBFS, Clip
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.few_clips.confounds import conditions, one_emotion_speakers
+
+_LISTED = 5
+_SHORT_SECONDS = 1.0
+_LEARNED_SECONDS = MAX_FRAMES * HOP_SECONDS
+# Of what learning does not hear, so much is as loud as speech: within 20 dB of the loudest, in the mean level.
+_CUT_SECONDS, _CUT_DB = 0.3, 20 * 128**0.5
+_CLIPPED_SHARE = 5e-4
+_QUIET_DBFS = -55.0
+# Lossy formats overshoot by a little.
+_MAX_PEAK = 4.0
+_LOW_RATE = 16_000
+
+
+def warnings_of(
+    clips: Sequence[Clip],
+    labels: Sequence[int] | np.ndarray,
+    speakers: Sequence[str] | np.ndarray,
+    files: Sequence[str] | np.ndarray,
+    emotions: Sequence[str],
+) -> list[str]:
+    """Warnings about n labelled clips, the gravest first; none where nothing is wrong.
+
+    Args:
+      clips: [n].
+      labels: [n] int, index into `emotions`.
+      speakers: [n] str, corpus.UNKNOWN_SPEAKER where it is not known.
+      files: [n] str, names for the sentences.
+      emotions: the model's.
+    """
+    labels, speakers, files = np.asarray(labels, int), np.asarray(speakers, str), np.asarray(files, str)
+    return [
+        *_duplicates(clips, labels, files, emotions),
+        *_classes(labels, emotions),
+        *_speakers(labels, speakers, emotions),
+        *conditions(clips, labels, emotions),
+        *_sound(clips, files),
+        *_durations(clips, files),
+    ]
+
+
+def named(files: Sequence[str]) -> str:
+    """The first files and how many more there are."""
+    more = f" and {len(files) - _LISTED} more" if len(files) > _LISTED else ""
+    return ", ".join(files[:_LISTED]) + more
+
+
+def count(n: int, one: str = "clip") -> str:
+    """ "1 clip", "2 clips"."""
+    return f"{n:,} {one}{'s' * (n != 1)}"
+
+
+def _duplicates(clips: Sequence[Clip], labels: np.ndarray, files: np.ndarray, emotions: Sequence[str]) -> list[str]:
+    alike: dict[bytes, list[int]] = {}
+    for i, clip in enumerate(clips):
+        if clip.quality.loudness_db >= SILENCE_DBFS:  # silence is all alike
+            alike.setdefault(hashlib.sha256(clip.frames).digest(), []).append(i)
+    groups = [group for group in alike.values() if len(group) > 1]
+    across = [group for group in groups if len(set(labels[group])) > 1]
+    within = [group for group in groups if len(set(labels[group])) == 1]
+    found = []
+    if across:
+        pairs = [" = ".join(f"{files[i]} ({emotions[labels[i]]})" for i in group) for group in across]
+        found.append(
+            f"CONTRADICTION: {count(len(across), 'recording')} labelled as more than one emotion: {named(pairs)}. At "
+            "least one of the labels is wrong, and both are learned. Listen to them and remove the wrong copies."
+        )
+    if within:
+        pairs = [" = ".join(files[group]) for group in within]
+        found.append(
+            f"{count(len(within), 'recording')} given more than once: {named(pairs)}. Copies teach nothing, and "
+            "each counts once more in the score, whose interval is then too narrow. Keep one of each."
+        )
+    return found
+
+
+def _classes(labels: np.ndarray, emotions: Sequence[str]) -> list[str]:
+    number = np.bincount(labels, minlength=len(emotions))
+    counts = ", ".join(f"{emotion} {n}" for emotion, n in zip(emotions, number, strict=True))
+    missing = [emotion for emotion, n in zip(emotions, number, strict=True) if n == 0]
+    few = [emotion for emotion, n in zip(emotions, number, strict=True) if 0 < 2 * n < number.max()]
+    found = []
+    if missing:
+        found.append(
+            f"No clip of {' and none of '.join(missing)} ({counts}): how this language sounds there cannot be learned, "
+            "and the score says nothing about it. Record as many as of the others."
+        )
+    if few:
+        found.append(
+            f"Fewer than half as many clips of {' and of '.join(few)} as of another emotion ({counts}): what is rare "
+            "is predicted too seldom. Record more of it, or give fewer of the others."
+        )
+    return found
+
+
+def _speakers(labels: np.ndarray, speakers: np.ndarray, emotions: Sequence[str]) -> list[str]:
+    unknown = int((speakers == UNKNOWN_SPEAKER).sum())
+    if unknown:
+        of = "any clip" if unknown == len(speakers) else f"{unknown:,} of {count(len(speakers))}"
+        return [
+            f"It is not known who speaks in {of}: the same voice may be learned and scored, and the score is then "
+            "better than for voices that the model has not heard. Put each speaker's clips into a folder of his or her "
+            "own, fill the CSV's column speaker, or give --speaker_pattern."
+        ]
+    names = np.unique(speakers)
+    if len(names) == 1:
+        return [
+            f"All {count(len(speakers))} are of one speaker, {names[0]}: how well the model does with other voices "
+            "cannot be known; probably worse. Add clips of other people."
+        ]
+    says = one_emotion_speakers(labels, speakers, len(emotions))
+    if says is None:
+        return []
+    return [
+        f"{says.single} of the {says.repeated} speakers with several clips say one emotion only: the voice tells the "
+        "emotion, and a model that knows these voices and nothing of emotions may score as well. Record each speaker "
+        "in every emotion; until then do not trust the score for new speakers."
+    ]
+
+
+def _sound(clips: Sequence[Clip], files: np.ndarray) -> list[str]:
+    loudness = np.array([clip.quality.loudness_db for clip in clips])
+    silent = files[loudness < SILENCE_DBFS]
+    quiet = files[(loudness >= SILENCE_DBFS) & (loudness < _QUIET_DBFS)]
+    clipped = files[[clip.quality.clipped > _CLIPPED_SHARE for clip in clips]]
+    unscaled = files[[clip.quality.peak > _MAX_PEAK for clip in clips]]
+    low = [i for i, clip in enumerate(clips) if clip.sample_rate < _LOW_RATE]
+    found = []
+    if len(silent):
+        found.append(
+            f"Nothing can be heard in {count(len(silent))}: {named(silent)}. Learned as an emotion, silence makes the "
+            "others worse. Remove them, and check the microphone."
+        )
+    if len(quiet):
+        found.append(
+            f"{count(len(quiet))} very quiet (below {_QUIET_DBFS:.0f} dBFS): {named(quiet)}. Noise may hide the voice. "
+            "Check that somebody speaks there; record closer to the microphone."
+        )
+    if len(clipped):
+        found.append(
+            f"{count(len(clipped))} recorded too loud, so that the wave is cut off: {named(clipped)}. It sounds harsh, "
+            "and harshness is taken for anger. Record again with a lower level."
+        )
+    if len(unscaled):
+        found.append(
+            f"{count(len(unscaled))} of which the samples reach far beyond 1 (full scale): {named(unscaled)}. Numbers "
+            "of another scale sound like shouting. Divide them, e.g. by 32,768, and save the clips again."
+        )
+    if low:
+        rates = ", ".join(f"{rate:,} Hz" for rate in sorted({clips[i].sample_rate for i in low}))
+        found.append(
+            f"{count(len(low))} of a low sample rate ({rates}): {named(files[low])}. Above half of it there is no "
+            "sound, where the recordings that the model comes from have some. Record with 16,000 Hz or more, unless "
+            "what will be predicted is such speech as well, e.g. from the telephone."
+        )
+    return found
+
+
+def _durations(clips: Sequence[Clip], files: np.ndarray) -> list[str]:
+    short = files[[clip.seconds < _SHORT_SECONDS for clip in clips]]
+    cut = files[[_cut_off(clip) >= _CUT_SECONDS for clip in clips]]
+    found = []
+    if len(short):
+        found.append(
+            f"{count(len(short))} shorter than a second: {named(short)}. There is little of an emotion in them. Whole "
+            "sentences of two to three seconds are best."
+        )
+    if len(cut):
+        found.append(
+            f"{count(len(cut))} in which somebody still speaks after {_LEARNED_SECONDS:.2f} s: {named(cut)}. Only what "
+            "is before is learned and scored. Cut them so that the part with the emotion comes first."
+        )
+    return found
+
+
+def _cut_off(clip: Clip) -> float:
+    """Seconds of speech behind the first window."""
+    late = clip.frames[MAX_FRAMES:, 0]
+    return HOP_SECONDS * int((late > clip.frames[:, 0].max() - _CUT_DB).sum())

@@ -1,0 +1,157 @@
+"""How well an adaptation to a handful of clips does, by those clips alone: parts, scores, and what they prove."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.recogniser.model import Support
+from metaser_jax.scores.bootstrap import bootstrap
+from metaser_jax.scores.metrics import scores
+
+# Divisions of the speakers that are tried until each part leaves every emotion to learn from.
+_TRIES = 200
+BY_SPEAKER, BY_CLIP = "speaker", "clip"
+# Wider than this, an interval tells good from bad hardly at all.
+_WIDE = 0.25
+
+
+class Parts(NamedTuple):
+    """How clips are divided.
+
+    Attributes:
+      by: BY_SPEAKER, no speaker learned from and predicted at once, or BY_CLIP, stratified by emotion.
+      tests: [repeat][fold] of [m] int, the clips that are predicted; the others are learned from.
+    """
+
+    by: str
+    tests: tuple[tuple[np.ndarray, ...], ...]
+
+
+def divide(support: Support, folds: int, repeats: int, seed: int) -> Parts | None:
+    """The parts of a cross-validation.
+
+    By speaker where they are known and can be divided so that each emotion is left to learn from; otherwise by clip,
+    and copies of a recording are one clip: what was learned from is not predicted.
+
+    Args:
+      folds: at most; fewer where there are fewer speakers, or clips of an emotion.
+
+    Returns:
+      None where there are fewer than two emotions, or an emotion has one clip, without which it could not be learned.
+    """
+    recording, first = _recordings(support)
+    present, counts = np.unique(support.label[first], return_counts=True)
+    if len(present) < 2 or counts.min() < 2:
+        return None
+    by_speaker = [_by_speaker(support, folds, seed + repeat) for repeat in range(repeats)]
+    if all(by_speaker):
+        return Parts(BY_SPEAKER, tuple(by_speaker))
+    folds = min(folds, int(counts.min()))
+    by_clip = [StratifiedKFold(folds, shuffle=True, random_state=seed + repeat) for repeat in range(repeats)]
+    return Parts(BY_CLIP, tuple(_tests(kind, support.label[first], recording) for kind in by_clip))
+
+
+def _recordings(support: Support) -> tuple[np.ndarray, np.ndarray]:
+    """[n] int, which recording each clip is of, by its features; and the first clip of each."""
+    numbers: dict[bytes, int] = {}
+    recording = np.array([numbers.setdefault(mfcc.tobytes(), len(numbers)) for mfcc in support.mfcc])
+    return recording, np.unique(recording, return_index=True)[1]
+
+
+def _by_speaker(support: Support, folds: int, seed: int) -> tuple[np.ndarray, ...] | None:
+    names, speaker = np.unique(support.speaker, return_inverse=True)
+    folds = min(folds, len(names))
+    if folds < 2 or UNKNOWN_SPEAKER in names:
+        return None
+    emotions = len(np.unique(support.label))
+    random = np.random.RandomState(seed)
+    for _ in range(_TRIES):
+        of_speakers = KFold(folds, shuffle=True, random_state=random).split(names)
+        tests = tuple(np.flatnonzero(np.isin(speaker, some)) for _, some in of_speakers)
+        if all(len(np.unique(np.delete(support.label, test))) == emotions for test in tests):
+            return tests
+    return None
+
+
+def _tests(kind: StratifiedKFold, label: np.ndarray, recording: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Clips by the part that their recording is in; label is of recordings."""
+    return tuple(np.flatnonzero(np.isin(recording, test)) for _, test in kind.split(label, label))
+
+
+def validated(
+    support: Support, emotions: Sequence[str], parts: Parts, logits: np.ndarray, told_apart: bool = False
+) -> dict[str, Any]:
+    """The scores of a cross-validation, JSON-able, and a sentence on what they prove.
+
+    Args:
+      emotions: that the labels stand for.
+      logits: [repeat, n, class], of each clip by the model that had not learned from it.
+      told_apart: whether each voice was normalised by its own clips.
+
+    Returns:
+      macro_f1 (mean over repeats), interval [low, high] and its confidence, by bootstrap over `interval_by`, uar,
+      accuracy, chance (macro F1 of guessing), confusion (summed over repeats, rows true), emotions (those with clips),
+      absent (without), n, speakers (None where they are not known), told_apart, by, folds, repeats, verdict.
+    """
+    present, label = np.unique(support.label, return_inverse=True)
+    # An emotion without clips could not be learned, and is not among the answers here.
+    predicted = logits[:, :, present].argmax(-1)
+    of_repeats = [scores(label, one, len(present)) for one in predicted]
+    whole = bootstrap(label, predicted, support.speaker, classes=len(present))
+    known = UNKNOWN_SPEAKER not in support.speaker
+    result = {
+        "macro_f1": whole.value,
+        "interval": None if whole.interval is None else [whole.interval.low, whole.interval.high],
+        "confidence": 0.95,
+        "interval_by": whole.by,
+        **{name: float(np.mean([one[name] for one in of_repeats])) for name in ("uar", "accuracy")},
+        "chance": 1 / len(present),
+        "confusion": np.sum([one["confusion"] for one in of_repeats], axis=0).tolist(),
+        "emotions": [emotions[e] for e in present],
+        "absent": [emotion for e, emotion in enumerate(emotions) if e not in present],
+        "n": len(label),
+        "speakers": len(np.unique(support.speaker)) if known else None,
+        "told_apart": told_apart,
+        "by": parts.by,
+        "folds": len(parts.tests[0]),
+        "repeats": len(parts.tests),
+    }
+    return result | {"verdict": verdict(result)}
+
+
+def verdict(result: dict[str, Any]) -> str:
+    """What a cross-validation's score proves, in plain words."""
+    score, chance, n = result["macro_f1"], result["chance"], result["n"]
+    said = [f"Macro F1 {score:.2f}"]
+    interval = result["interval"]
+    if interval is not None:
+        low, high = interval
+        said[0] += f" (95 % interval {low:.2f} to {high:.2f})"
+    said[0] += f" on the {n} given clips; guessing scores about {chance:.2f}."
+    if interval is not None and low <= chance:
+        said.append("The interval reaches down to guessing: these clips do not show that anything was learned.")
+    elif interval is not None and high - low > _WIDE:
+        said.append("The interval is wide: so few clips cannot tell a good model from a middling one.")
+    if result["by"] == BY_SPEAKER:
+        said.append(
+            f"No voice was predicted by a model that had learned from it, but there are {result['speakers']} voices in "
+            "all, recorded in the same places."
+        )
+    else:
+        voices = {None: "of the same voices", 1: "of the same one voice"}.get(result["speakers"], "of the same voices")
+        said.append(
+            f"Each clip was predicted by a model that had learned from others {voices}, places and microphones: with "
+            "other voices expect less."
+        )
+    if result["told_apart"]:
+        said.append(
+            "Voices were told apart, each by its own clips: without metaser predict --speakers, or with little of a "
+            "voice, expect less."
+        )
+    if result["absent"]:
+        said.append(f"How it does on {' and '.join(result['absent'])}, of which there is no clip, is not known.")
+    said.append("New recordings, labelled by somebody else, would prove it: metaser evaluate.")
+    return " ".join(said)

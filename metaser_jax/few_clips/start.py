@@ -1,0 +1,89 @@
+"""What `metaser adapt` starts from: a run of meta_train.py or pretrain.py, or a model folder."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metaser_jax.adaptation.starts import SCRATCH, resolve
+from metaser_jax.adaptation.svm import SVM
+from metaser_jax.config import FinetuneConfig
+from metaser_jax.datasets.registry import terms
+from metaser_jax.errors import InputError
+from metaser_jax.recogniser.folder import MODEL, digest, load_model
+from metaser_jax.recogniser.model import Settings, Start
+from metaser_jax.results.run_dir import CONFIG, read_config
+
+_OF_SPEAKERS = ("auto", "corpus", "speaker")
+
+
+class ClipStart(NamedTuple):
+    """What an adaptation starts from.
+
+    Attributes:
+      start: parameters and rates.
+      settings: whose normalise may still be "auto".
+      about: the part `init` of Model.about.
+      clips: that a model folder was adapted to; what it learned from them is not part of `start`.
+    """
+
+    start: Start
+    settings: Settings
+    about: dict[str, Any]
+    clips: int = 0
+
+
+def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> ClipStart:
+    """Reads a start.
+
+    Args:
+      init: the folder.
+      normalise: of AdaptConfig: "auto", "corpus" or "speaker".
+      optimizer: that is to follow; "inner" wants a run whose inner rates are those of gradient descent.
+
+    Raises:
+      InputError: it is neither, or an unfinished run; a normalisation that it was not trained with.
+    """
+    init = os.fspath(init)
+    if init in (SCRATCH, SVM):
+        raise InputError(
+            f"--init={init}: a model for a new language starts from one that has learned from others. Give the "
+            "--run_dir of experiments/meta_train.py or pretrain.py, or a model folder."
+        )
+    if (Path(init) / MODEL).exists():
+        found = _of_model(init)
+    elif (Path(init) / CONFIG).exists():
+        found = _of_run(init, optimizer)
+    else:
+        what = f"has neither {CONFIG} nor {MODEL}" if Path(init).is_dir() else "is no folder"
+        raise InputError(
+            f"--init={init}: it {what}, expected the --run_dir of experiments/meta_train.py or "
+            "experiments/pretrain.py, or a model folder of metaser adapt."
+        )
+    trained = found.settings.normalise
+    if trained not in _OF_SPEAKERS and normalise != "auto":
+        raise InputError(
+            f"--normalise={normalise}: {init} was trained with normalise={trained}, which the clips then have as well. "
+            "Leave the flag out."
+        )
+    wanted = trained if normalise == "auto" else normalise
+    return found._replace(settings=dataclasses.replace(found.settings, normalise=wanted))
+
+
+def _of_model(folder: str) -> ClipStart:
+    model = load_model(folder)
+    about = dict(model.about.get("init") or {}) | {"model": digest(model)}
+    counts = ((model.about.get("support") or {}).get("n_per_emotion") or {}).values()
+    clips = sum(filter(None, counts)) if model.start is not None else 0
+    return ClipStart(model.start or Start(model.params, None), model.settings, about, clips)
+
+
+def _of_run(run_dir: str, optimizer: str) -> ClipStart:
+    names = {"data_dir": "", "init": run_dir, "target": "the clips", "out": ""}
+    config, init = resolve(FinetuneConfig(**names, fraction=1.0, validation="none", optimizer=optimizer))
+    saved = read_config(run_dir)
+    digests = saved.get("corpus_digests", {})
+    sources = [{"name": name, **terms(name)._asdict(), "digest": digests.get(name)} for name in init.source["sources"]]
+    settings = Settings(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Settings)})
+    about = init.source | {"algorithm": saved.get("algorithm"), "sources": sources}
+    return ClipStart(Start(init.params, init.rates), settings, about)

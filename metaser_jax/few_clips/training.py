@@ -1,0 +1,260 @@
+"""From a handful of labelled clips to a model: trained, cross-validated and calibrated, as runs of one program.
+
+The training is experiments/finetune.py's own, so that the same clips from the same start give the same model.
+"""
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaser_jax.adaptation.engine import Case, train_and_predict
+from metaser_jax.adaptation.starts import Init
+from metaser_jax.audio.clips import Clip, first_window
+from metaser_jax.config import FinetuneConfig
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
+from metaser_jax.data.normalise import Scale, rescale, resolve, scales
+from metaser_jax.data.splits import Split
+from metaser_jax.datasets.ready import Ready
+from metaser_jax.errors import InputError
+from metaser_jax.few_clips.cross_validation import Parts, divide, validated
+from metaser_jax.models.classifier import with_head
+from metaser_jax.recogniser.forward import make_x
+from metaser_jax.recogniser.model import Model, Settings, Start, Support
+from metaser_jax.results.outcomes import Amount
+from metaser_jax.scores.calibration import fit_temperature
+
+_ALL = Amount("fraction", 1.0)
+_CLIPS = "the clips"
+# One utterance that nothing is computed of, where there is no recording without a label.
+_NONE = np.zeros(0, int)
+
+
+class Adaptation(NamedTuple):
+    """How a model is adapted; the fields are AdaptConfig's flags."""
+
+    optimizer: str = "inner"
+    lr: float = 0.05
+    max_epochs: int = 40
+    batch_size: int = 64
+    adapt: str = "all"
+    folds: int = 5
+    repeats: int = 4
+    seed: int = 0
+
+
+class Unlabelled(NamedTuple):
+    """Recordings that features are normalised by. mfcc [m, 120, 20], n_frames [m] int32, speaker [m] str."""
+
+    mfcc: np.ndarray
+    n_frames: np.ndarray
+    speaker: np.ndarray
+
+
+def support_of(clips: Sequence[Clip], label: Sequence[int], speaker: Sequence[str], file: Sequence[str]) -> Support:
+    """The support set that recordings make: the first 2.79 s of each."""
+    mfcc, n_frames = zip(*map(first_window, clips), strict=True)
+    return Support(
+        np.stack(mfcc),
+        np.array(n_frames, np.int32),
+        np.array(label, np.int32),
+        np.array(speaker, str),
+        np.array(file, str),
+        np.array([clip.sha256 for clip in clips], str),
+        np.array([clip.seconds for clip in clips], np.float32),
+    )
+
+
+def unlabelled_of(clips: Sequence[Clip], speaker: Sequence[str]) -> Unlabelled:
+    """As support_of."""
+    mfcc, n_frames = zip(*map(first_window, clips), strict=True)
+    return Unlabelled(np.stack(mfcc), np.array(n_frames, np.int32), np.array(speaker, str))
+
+
+def resolved(normalise: str, support: Support, emotions: Sequence[str]) -> str:
+    """What normalise "auto" is for these clips; see normalise.resolve."""
+    return resolve(_corpus(support, emotions), normalise, np.arange(len(support)))
+
+
+def adapt_model(
+    start: Start,
+    settings: Settings,
+    how: Adaptation,
+    support: Support,
+    *,
+    unlabelled: Unlabelled | None = None,
+    scale: Scale | None = None,
+    about: Mapping[str, Any] | None = None,
+    log: Callable[[str], None] | None = None,
+) -> Model:
+    """Adapts a network to labelled clips.
+
+    Args:
+      start: where from.
+      settings: of the network and its input, normalise not "auto".
+      how: of the training and the cross-validation.
+      support: the clips.
+      unlabelled: further recordings that features are normalised by, together with the clips.
+      scale: what features are normalised by instead of statistics of the clips.
+      about: provenance that the model is to carry; support, adaptation, cross_validation, calibration, created are
+        added.
+      log: prints progress.
+
+    Returns:
+      The model. Where cross-validation is not possible (a single clip of an emotion) it is not calibrated.
+
+    Raises:
+      InputError: fewer than two emotions have clips; a speaker is not known, where voices are normalised apart; the
+        training diverged.
+    """
+    emotions = settings.emotions
+    if len(np.unique(support.label)) < 2:
+        raise InputError(
+            f"Got clips of {', '.join(emotions[e] for e in np.unique(support.label)) or 'no emotion'}, expected two "
+            "emotions or more: with one there is nothing to tell apart. Add clips of another."
+        )
+    nobodys = support.file[support.speaker == UNKNOWN_SPEAKER]
+    if settings.normalise == "speaker" and len(nobodys):
+        raise InputError(
+            f"Of {len(nobodys)} clips, {nobodys[0]} the first, the speaker is not known, and this model normalises "
+            "each voice by its own clips. Say who speaks in them, or leave them out."
+        )
+    config = _config(settings, how)
+    corpus = _corpus(support, emotions, unlabelled)
+    if scale is not None and settings.normalise != "utterance":
+        corpus, config = _rescaled(settings, corpus, scale), dataclasses.replace(config, **_AS_IS)
+    n, all_clips = len(support), np.arange(len(support))
+    parts = divide(support, how.folds, how.repeats, how.seed)
+    tests = [test for repeat in parts.tests for test in repeat] if parts else []
+    folds, cases = [], []
+    for number, test in enumerate([*tests, _NONE]):
+        train = np.setdiff1d(all_clips, test)
+        # Unlabelled recordings come after the clips; the clips of a part are not known when it is predicted.
+        fit = np.concatenate([train, np.arange(n, len(corpus))])
+        folds.append(Ready(corpus, Split("random", fit, _NONE, test, "", "random"), ""))
+        cases.append(Case(number, _ALL, how.seed, (train, _NONE)))
+    init = Init(start.params, {}, start.rates)
+    *held_out, final = train_and_predict(config, [init], folds, cases, log, keep_params=True)
+    model = Model(
+        settings=settings,
+        params=with_head(start.params, final.params) if how.adapt == "head" else final.params,
+        scale=scale if scale is not None else _scale(settings, corpus),
+        temperature=1.0,
+        start=start,
+        support=support,
+        about={},
+    )
+    known = dict(about or {}) | {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "support": _about_support(support, emotions) | {"unlabelled": 0 if unlabelled is None else len(unlabelled[0])},
+        "adaptation": how._asdict(),
+        "cross_validation": None,
+        "calibration": None,
+    }
+    if parts:
+        logits = _by_repeat(parts, [one.logits for one in held_out], n, len(emotions))
+        calibration = fit_temperature(logits, support.label)
+        model = dataclasses.replace(model, temperature=calibration.temperature)
+        told_apart = settings.normalise == "speaker"
+        known["cross_validation"] = validated(support, emotions, parts, logits, told_apart)
+        known["calibration"] = calibration._asdict()
+    return dataclasses.replace(model, about=known)
+
+
+def adapt_again(model: Model, support: Support, log: Callable[[str], None] | None = None) -> Model:
+    """Adapts with other clips, from where `model` started and in the same way; its own clips only if they are given.
+
+    A model that was normalised by further recordings without labels is still normalised as it was: all voices, or, of
+    one that normalises by speaker, those of which there is too little.
+
+    Raises:
+      InputError: as adapt_model.
+    """
+    told = model.about.get("adaptation") or {}
+    how = Adaptation(**{name: told[name] for name in Adaptation._fields if name in told})
+    of_support = model.about.get("support") or {}
+    unlabelled = of_support.get("unlabelled") or 0
+    keep = bool(unlabelled) and model.scale is not None
+    of_clips = {"created", "support", "adaptation", "cross_validation", "calibration", "warnings"}
+    if model.support is not None and np.isin(model.support.sha256, support.sha256).all():
+        of_clips -= {"warnings"}  # what is wrong with the clips that are still there
+    again = adapt_model(
+        model.start or Start(model.params, None),
+        model.settings,
+        how,
+        support,
+        scale=model.scale if keep and model.settings.normalise == "corpus" else None,
+        about={name: value for name, value in model.about.items() if name not in of_clips},
+        log=log,
+    )
+    licence = of_support.get("licence")
+    if licence and (model.support is None or not np.isin(support.sha256, model.support.sha256).all()):
+        licence += "; that of clips added later is not known"
+    again.about["support"] |= {"language": of_support.get("language"), "licence": licence}
+    if keep:
+        again.about["support"]["unlabelled"] = unlabelled
+        again = dataclasses.replace(again, scale=model.scale)
+    return again
+
+
+_AS_IS = {"trim_db": 0.0, "deltas": False, "normalise": "none"}
+
+
+def _config(settings: Settings, how: Adaptation) -> FinetuneConfig:
+    network = dataclasses.asdict(settings)
+    training = {name: getattr(how, name) for name in ("optimizer", "lr", "max_epochs", "batch_size", "adapt")}
+    names = {"data_dir": "", "init": "", "target": _CLIPS, "out": ""}
+    return FinetuneConfig(**names, **network, **training, validation="none", fraction=1.0, seeds=1)
+
+
+def _corpus(support: Support, emotions: Sequence[str], unlabelled: Unlabelled | None = None) -> Corpus:
+    """The clips, and after them what has no labels; nothing looks at the label 0 that those are given."""
+    extra = unlabelled or Unlabelled(support.mfcc[:0], support.n_frames[:0], support.speaker[:0])
+    m = len(extra.n_frames)
+    return Corpus(
+        name=_CLIPS,
+        language="",
+        mfcc=np.concatenate([support.mfcc, extra.mfcc]),
+        n_frames=np.concatenate([support.n_frames, extra.n_frames]),
+        label=np.concatenate([support.label, np.zeros(m, np.int32)]),
+        speaker=np.concatenate([support.speaker, extra.speaker]),
+        file=np.concatenate([support.file, np.array([f"unlabelled {i}" for i in range(m)], str)]),
+        seconds=np.concatenate([support.seconds, np.zeros(m, np.float32)]),
+        emotions=tuple(emotions),
+    )
+
+
+def _rescaled(settings: Settings, corpus: Corpus, scale: Scale) -> Corpus:
+    """What the network is given, normalised as before."""
+    x, n_frames = make_x(settings, corpus.mfcc, corpus.n_frames)
+    return dataclasses.replace(corpus, mfcc=rescale(x, n_frames, scale), n_frames=n_frames)
+
+
+def _scale(settings: Settings, corpus: Corpus) -> Scale | None:
+    if settings.normalise not in ("corpus", "speaker"):
+        return None
+    x, n_frames = make_x(settings, corpus.mfcc, corpus.n_frames)
+    one = scales(x, n_frames, np.zeros(len(x), int), np.ones(len(x), bool))
+    return Scale(one.mean[0], one.std[0])
+
+
+def _by_repeat(parts: Parts, logits: Sequence[np.ndarray], n: int, classes: int) -> np.ndarray:
+    """[repeat, n, class], from the parts' one after another."""
+    whole = np.zeros((len(parts.tests), n, classes), np.float32)
+    of_parts = iter(logits)
+    for repeat, tests in enumerate(parts.tests):
+        for test in tests:
+            whole[repeat, test] = next(of_parts)
+    return whole
+
+
+def _about_support(support: Support, emotions: Sequence[str]) -> dict[str, Any]:
+    counts = np.bincount(support.label, minlength=len(emotions))
+    known = UNKNOWN_SPEAKER not in support.speaker
+    return {
+        "n_per_emotion": {emotion: int(n) for emotion, n in zip(emotions, counts, strict=True)},
+        "speakers": len(np.unique(support.speaker)) if known else None,
+        "seconds": float(support.seconds.sum()),
+    }

@@ -1,0 +1,227 @@
+"""The authors' published PyTorch checkpoint -> parameters of models.EmotionLSTM, without PyTorch.
+
+Their network is two layers nn.LSTM(batch_first), lstm_1 and lstm_2, the last of the 120 states, and two nn.Linear,
+hidden and hidden2targ, with no non-linearity between them: the defaults of EmotionLSTM. PyTorch's weights are [out, in]
+where ours are [in, out], and its LSTM adds two biases where ours has their sum:
+
+  z_t = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh,   blocks of z in the order i, f, g, o in both
+
+Source: Chopra et al., "Meta-Learning for Low-Resource Speech Emotion Recognition", ICASSP 2021, and the authors' code.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS, emotion_named
+from metaser_jax.errors import InputError, check_choice
+from metaser_jax.interop.torch_files import ADVICE, TorchFile, read_torch_file
+from metaser_jax.interop.torch_pickle import Tensor, shown
+from metaser_jax.types import N_MFCC, Params
+
+# Where a checkpoint keeps the weights, if there is more in it.
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+_DATA_PARALLEL = "module."
+# Names in an error's list.
+_MOST_NAMES = 12
+
+
+class Imported(NamedTuple):
+    """A checkpoint of the authors' network.
+
+    Attributes:
+      params: of EmotionLSTM(hidden_dim, len(emotions)), float32 NumPy arrays; outputs in the order of `emotions`.
+      emotions: FOUR_EMOTIONS if the classes are those, else as `classes`.
+      classes: of the checkpoint's outputs, in their order there, as labels.EMOTIONS names them.
+      hidden_dim: hidden units of each layer.
+      sha256: hexadecimal, of the file.
+      left: what else the checkpoint holds and is not imported: an optimizer's state, the epoch.
+    """
+
+    params: Params
+    emotions: tuple[str, ...]
+    classes: tuple[str, ...]
+    hidden_dim: int
+    sha256: str
+    left: tuple[str, ...]
+
+
+def load_torch_checkpoint(path: str | os.PathLike[str], classes: Sequence[str] = FOUR_EMOTIONS) -> Params:
+    """The parameters in a PyTorch checkpoint of the authors' network; nothing of the file is executed.
+
+    NOTE: one bias here is the sum of PyTorch's two. The logits are the same, but gradient descent changes the sum of
+    two twice as fast: fine-tuned further at the same learning rate, the LSTM's biases here adapt half as fast.
+
+    Args:
+      path: a file of torch.save (both of its formats) with a state_dict of floats of 64, 32 or 16 bits, or a dictionary
+        that has one as state_dict, model_state_dict, model or net; names may begin with "module.", of DataParallel.
+      classes: the emotions of the checkpoint's outputs, in their order; labels.EMOTIONS, or usual other names of them.
+
+    Returns:
+      The parameters of EmotionLSTM(H, len(classes)), float32 NumPy arrays; H is the checkpoint's. If the classes are
+      the four emotions, in whatever order, the outputs are put in the order of FOUR_EMOTIONS, as everywhere here; if
+      they are others, fewer or more, they stay in the order of `classes`.
+
+    Raises:
+      InputError: the file cannot be read, is damaged or of another format, or has more in it than tensors, containers,
+        text and numbers (a whole module has); tensors that are missing, unknown, of another shape or type, or not
+        finite; classes that are unknown, repeated, or not as many as the outputs.
+    """
+    return read_checkpoint(path, classes).params
+
+
+def read_checkpoint(path: str | os.PathLike[str], classes: Sequence[str]) -> Imported:
+    """load_torch_checkpoint with what else is to be known of it. Raises InputError as that does."""
+    classes = _checked(classes)
+    order = FOUR_EMOTIONS if sorted(classes) == sorted(FOUR_EMOTIONS) else classes
+    file = read_torch_file(path)
+    tensors, left = _state_dict(file)
+    hidden_dim = _check_layout(file, tensors, len(classes))
+    arrays = {name: _finite(file, name, tensor) for name, tensor in tensors.items()}
+    rows = [classes.index(emotion) for emotion in order]
+    arrays |= {name: arrays[name][rows] for name in ("hidden2targ.weight", "hidden2targ.bias")}
+    layers = {
+        "lstm_1": _lstm(file, arrays, "lstm_1"),
+        "lstm_2": _lstm(file, arrays, "lstm_2"),
+        "hidden": _dense(file, arrays, "hidden"),
+        "output": _dense(file, arrays, "hidden2targ"),
+    }
+    return Imported({"params": layers}, order, classes, hidden_dim, file.sha256, left)
+
+
+def _checked(classes: Sequence[str]) -> tuple[str, ...]:
+    classes = (classes,) if isinstance(classes, str) else classes
+    named = tuple(emotion_named(name) or check_choice("classes", name, EMOTIONS) for name in classes)
+    if len(named) < 2 or len(set(named)) != len(named):
+        raise InputError(
+            f"classes: got {', '.join(map(repr, classes)) or 'none'}, expected two or more different emotions, in the "
+            "order of the checkpoint's outputs."
+        )
+    return named
+
+
+def _state_dict(file: TorchFile) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The tensors by their names, and what else the checkpoint holds."""
+    content, left = file.value, ()
+    if type(content) is not dict:
+        raise InputError(f"{file.path} holds a {type(content).__name__}, expected a state_dict. {ADVICE}")
+    inside = [key for key in _WRAPPERS if type(content.get(key)) is dict]
+    if len(inside) > 1:
+        raise InputError(f"{file.path} holds several state_dicts: {', '.join(inside)}; expected one. {ADVICE}")
+    if inside:
+        left = tuple(_names(key for key in content if key != inside[0]))
+        content = content[inside[0]]
+    strange = [key for key, value in content.items() if not (type(key) is str and type(value) is Tensor)]
+    if strange:
+        raise InputError(
+            f"{file.path}: {', '.join(_names(strange))} in it are no tensors, expected a state_dict, or one as "
+            f"{', '.join(_WRAPPERS[:-1])} or {_WRAPPERS[-1]}. {ADVICE}"
+        )
+    if content and all(name.startswith(_DATA_PARALLEL) for name in content):
+        content = {name.removeprefix(_DATA_PARALLEL): tensor for name, tensor in content.items()}
+    return content, left
+
+
+def _check_layout(file: TorchFile, tensors: Mapping[str, Tensor], n_classes: int) -> int:
+    """The number of hidden units."""
+    missing = [name for name in _shapes(0, 0) if name not in tensors]
+    unknown = [name for name in tensors if name not in _shapes(0, 0)]
+    if missing or unknown:
+        parts = [("missing", missing), ("unknown", unknown)]
+        said = "; ".join(f"{what}: {', '.join(_names(names))}" for what, names in parts if names)
+        raise InputError(
+            f"{file.path} is not the authors' network. {said}. Expected two LSTM layers and two dense ones: "
+            f"{', '.join(_shapes(0, 0))}."
+        )
+    shape = tensors["lstm_1.weight_hh_l0"].shape
+    hidden_dim = shape[1] if len(shape) == 2 else 0
+    if hidden_dim < 1 or shape[0] != 4 * hidden_dim:
+        raise InputError(f"{file.path}: lstm_1.weight_hh_l0 has shape {_shape(shape)}, expected (4 H, H).")
+    outputs = tensors["hidden2targ.weight"].shape[:1]
+    expected = _shapes(hidden_dim, n_classes)
+    wrong = [
+        f"{name} {_shape(tensors[name].shape)}, expected {_shape(want)}"
+        for name, want in expected.items()
+        if tensors[name].shape != want
+    ]
+    if outputs != (n_classes,):
+        wrong.append(f"hidden2targ has {outputs[0] if outputs else 'no'} outputs, and {n_classes} classes were given")
+    if wrong:
+        raise InputError(
+            f"{file.path}: lstm_1.weight_hh_l0 says that H is {hidden_dim}, which these shapes do not fit: "
+            f"{'; '.join(wrong)}."
+        )
+    return hidden_dim
+
+
+def _shapes(hidden_dim: int, n_classes: int) -> dict[str, tuple[int, ...]]:
+    gates = 4 * hidden_dim
+    return {
+        **{
+            f"{layer}.{name}": shape
+            for layer, inputs in (("lstm_1", N_MFCC), ("lstm_2", hidden_dim))
+            for name, shape in (
+                ("weight_ih_l0", (gates, inputs)),
+                ("weight_hh_l0", (gates, hidden_dim)),
+                ("bias_ih_l0", (gates,)),
+                ("bias_hh_l0", (gates,)),
+            )
+        },
+        "hidden.weight": (hidden_dim, hidden_dim),
+        "hidden.bias": (hidden_dim,),
+        "hidden2targ.weight": (n_classes, hidden_dim),
+        "hidden2targ.bias": (n_classes,),
+    }
+
+
+def _finite(file: TorchFile, name: str, tensor: Tensor) -> np.ndarray:
+    try:
+        array = file.array(tensor)
+    except ValueError as error:
+        raise InputError(f"{file.path}: {name} {error}. {ADVICE}") from error
+    _check_finite(file, name, array)
+    return array
+
+
+def _lstm(file: TorchFile, arrays: Mapping[str, np.ndarray], layer: str) -> dict[str, np.ndarray]:
+    biases = arrays[f"{layer}.bias_ih_l0"].astype(np.float64) + arrays[f"{layer}.bias_hh_l0"]
+    return {
+        "kernel_input": _ours(file, f"{layer}.weight_ih_l0", arrays[f"{layer}.weight_ih_l0"]),
+        "kernel_recurrent": _ours(file, f"{layer}.weight_hh_l0", arrays[f"{layer}.weight_hh_l0"]),
+        "bias": _ours(file, f"{layer}.bias_ih_l0 + {layer}.bias_hh_l0", biases),
+    }
+
+
+def _dense(file: TorchFile, arrays: Mapping[str, np.ndarray], layer: str) -> dict[str, np.ndarray]:
+    names = {"kernel": f"{layer}.weight", "bias": f"{layer}.bias"}
+    return {ours: _ours(file, name, arrays[name]) for ours, name in names.items()}
+
+
+def _ours(file: TorchFile, name: str, array: np.ndarray) -> np.ndarray:
+    """Transposed, and float32, which may not hold what float64 did."""
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array.T, np.float32)
+    _check_finite(file, name, array)
+    return array
+
+
+def _check_finite(file: TorchFile, name: str, array: np.ndarray) -> None:
+    bad = int(np.count_nonzero(~np.isfinite(array)))
+    if bad:
+        raise InputError(
+            f"{file.path}: {bad} of the {array.size} numbers of {name} are not finite in {array.dtype}. The training "
+            "has diverged; give a checkpoint from before."
+        )
+
+
+def _names(keys: Any) -> list[str]:
+    """Keys for a message; text as it is where it is a name, and not too many."""
+    keys = list(keys)
+    names = [key if key.isprintable() and len(key) <= 60 else shown(key) for key in map(str, keys[:_MOST_NAMES])]
+    return names + ([f"and {len(keys) - _MOST_NAMES} more"] if len(keys) > _MOST_NAMES else [])
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, shape[:8]))}{', ...' if len(shape) > 8 else ''})"

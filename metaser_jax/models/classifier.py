@@ -1,0 +1,166 @@
+"""The classifier: two LSTM layers, pooling over time, two dense layers.
+
+NOTE: like the authors' code, the paper's network (the defaults) has no non-linearity between the dense layers and
+pools by the last of the 120 states, padding included. `pooling`, `activation` and `input_statistics` are ours.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from metaser_jax.errors import check_choice
+from metaser_jax.models.frames import frame_mask
+from metaser_jax.models.input_statistics import Standardise, input_statistics
+from metaser_jax.models.lstm import RECURRENCES, LSTMParams, Recurrence, lstm
+from metaser_jax.types import N_MFCC, Params
+
+
+def _pool_last(states: jax.Array, mask: jax.Array) -> jax.Array:
+    del mask  # as the paper: the state after the padding
+    return states[-1]
+
+
+def _pool_mean(states: jax.Array, mask: jax.Array) -> jax.Array:
+    weight = mask.T.astype(states.dtype)[..., None]
+    return jnp.sum(weight * states, axis=0) / jnp.maximum(jnp.sum(weight, axis=0), 1)
+
+
+def _pool_mean_std(states: jax.Array, mask: jax.Array) -> jax.Array:
+    mean = _pool_mean(states, mask)
+    # The epsilon keeps the square root differentiable, twice, where an utterance has one real frame.
+    std = jnp.sqrt(_pool_mean(jnp.square(states - mean), mask) + 1e-5)
+    return jnp.concatenate([mean, std], axis=-1)
+
+
+POOLINGS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "last": _pool_last,
+    "mean": _pool_mean,
+    "mean_std": _pool_mean_std,
+}
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {"none": lambda x: x, "relu": jax.nn.relu}
+
+# Adapting the head changes these and leaves the LSTM layers alone.
+HEAD_LAYERS = ("hidden", "output")
+
+
+def in_head(path: tuple) -> bool:
+    """Whether the parameter at this path (jax.tree_util's) is one of the dense layers'."""
+    return any(getattr(key, "key", None) in HEAD_LAYERS for key in path)
+
+
+def decays(params: Params) -> Params:
+    """Which parameters weight decay is for: not the constants that input statistics are standardised with, and no
+    learned rates, where there are some beside the parameters."""
+
+    def decay(path: tuple, _) -> bool:
+        names = {getattr(key, "key", getattr(key, "name", None)) for key in path}
+        return names.isdisjoint(("standardise", "rates"))
+
+    return jax.tree_util.tree_map_with_path(decay, params)
+
+
+def take_head(params: Params) -> Params:
+    """The dense layers' part of EmotionLSTM's parameters; all that its method `head` needs."""
+    return {"params": {name: params["params"][name] for name in HEAD_LAYERS}}
+
+
+def with_head(params: Params, head: Params) -> Params:
+    """EmotionLSTM's parameters with the dense layers of `head`, which is as take_head returns it."""
+    return {"params": {**params["params"], **head["params"]}}
+
+
+class LSTM(nn.Module):
+    """One LSTM layer: [time, n, F] -> [time, n, hidden_dim]."""
+
+    hidden_dim: int
+    recurrence: Recurrence = "scan"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        gates = 4 * self.hidden_dim
+        # As PyTorch initialises its LSTM, and so the authors: uniform within 1 / sqrt(hidden_dim).
+        bound = self.hidden_dim**-0.5
+
+        def uniform(key, shape, dtype=jnp.float32):
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+        return lstm(
+            LSTMParams(
+                self.param("kernel_input", uniform, (x.shape[-1], gates)),
+                self.param("kernel_recurrent", uniform, (self.hidden_dim, gates)),
+                self.param("bias", uniform, (gates,)),
+            ),
+            x,
+            self.recurrence,
+        )
+
+
+class EmotionLSTM(nn.Module):
+    """Utterances to logits; `params = model.init(key, x)`, `logits = model.apply(params, x)`.
+
+    Args of apply:
+      x: [n, time, coef] MFCC, and their changes where the input has them (`inputs.py`), zero-padded at the end of the
+        time axis.
+
+    Returns of apply:
+      [n, num_classes] logits. They are those of its two halves: `features = model.apply(params, x, method="features")`,
+      [n, pooled], and `logits = model.apply(params, features, method="head")`.
+
+    Attributes:
+      hidden_dim: hidden units of each LSTM layer and of the first dense layer.
+      num_classes: number of emotions.
+      pooling: states of the second LSTM -> one vector: "last" state of all 120 frames, "mean" over the real frames,
+        "mean_std" mean and standard deviation over the real frames.
+      activation: between the dense layers: "none" | "relu".
+      input_statistics: whether the last dense layer also sees statistics of the input (`input_statistics.py`). They are
+        standardised by those of the x that init is given, so give it utterances to learn from; and the logits begin
+        at zero.
+      recurrence: what runs the LSTM layers' loops over time, as `lstm` takes it: "scan" or "kernel" (not measured yet;
+        hidden_dim 16, 32, 64 or 128). The parameters are the same.
+
+    Raises:
+      InputError: unknown pooling, activation or recurrence; when called, what `lstm` raises.
+    """
+
+    hidden_dim: int = 128
+    num_classes: int = 4
+    pooling: str = "last"
+    activation: str = "none"
+    input_statistics: bool = False
+    recurrence: Recurrence = "scan"
+
+    def __post_init__(self):
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("recurrence", self.recurrence, RECURRENCES)
+        super().__post_init__()
+
+    def setup(self):
+        self.lstm_1 = LSTM(self.hidden_dim, self.recurrence)
+        self.lstm_2 = LSTM(self.hidden_dim, self.recurrence)
+        self.hidden = nn.Dense(self.hidden_dim)
+        if self.input_statistics:
+            self.standardise = Standardise()
+            self.output = nn.Dense(self.num_classes, kernel_init=nn.initializers.zeros)
+        else:
+            self.output = nn.Dense(self.num_classes)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.head(self.features(x))
+
+    def features(self, x: jax.Array) -> jax.Array:
+        """The pooled states of the second LSTM, [n, hidden_dim], or twice that with their deviation; and statistics."""
+        mask = frame_mask(x)
+        states = self.lstm_2(self.lstm_1(jnp.swapaxes(x, 0, 1)))
+        pooled = POOLINGS[self.pooling](states, mask)
+        if not self.input_statistics:
+            return pooled
+        return jnp.concatenate([pooled, self.standardise(input_statistics(x, mask, N_MFCC))], axis=-1)
+
+    def head(self, features: jax.Array) -> jax.Array:
+        """What the dense layers make of the features."""
+        pooled, statistics = jnp.split(features, [self.hidden_dim * (2 if self.pooling == "mean_std" else 1)], axis=-1)
+        hidden = ACTIVATIONS[self.activation](self.hidden(pooled))
+        return self.output(jnp.concatenate([hidden, statistics], axis=-1))

@@ -1,0 +1,234 @@
+"""The model card: what a model is, was made of, scores and cannot do; `metaser info` says the same."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from metaser_jax.recogniser.licences import inside, meaning, of_clips
+from metaser_jax.recogniser.model import Model
+from metaser_jax.report.content import Block, Bullets, Code, Content, Section, Table
+from metaser_jax.report.markdown_page import markdown_page
+
+LIMITS = (
+    "It names one of its emotions whatever it hears, also where there is none of them: it has no answer such as "
+    "'something else'.",
+    "It was trained on emotions that were acted, or cut from plays and broadcasts. What people do every day sounds "
+    "otherwise, and weaker.",
+    "It hears how something is said, not what; and how a voice sounds is not what a person feels. It is no diagnosis, "
+    "of health or of anything else, and it finds no lies.",
+    "It is not for decisions about people: work, school, police, borders, insurance, credit, health. Some laws forbid "
+    "such uses, among them the EU's AI Act at work and in education.",
+    "Where each speaker, microphone or room goes with one emotion, a model learns the speaker, microphone or room, and "
+    "a score on the same ones flatters it.",
+    "Other languages, dialects, ages, microphones, noise, music or several voices at once were not tested unless it is "
+    "said here. Where its probabilities are calibrated, they are so for recordings like the clips "
+    "alone.",
+)
+
+# ISO 639-1, which Hugging Face wants; another language is a tag by its name.
+_CODES = {
+    **{"Arabic": "ar", "Bengali": "bn", "Chinese": "zh", "Dutch": "nl", "English": "en", "French": "fr"},
+    **{"German": "de", "Greek": "el", "Hausa": "ha", "Hindi": "hi", "Indonesian": "id", "Italian": "it"},
+    **{"Japanese": "ja", "Korean": "ko", "Pashto": "ps", "Persian": "fa", "Polish": "pl", "Portuguese": "pt"},
+    **{"Punjabi": "pa", "Russian": "ru", "Spanish": "es", "Swahili": "sw", "Turkish": "tr", "Urdu": "ur"},
+}
+# How what is known of a start is said.
+_START = {
+    "method": "{}",
+    "algorithm": "algorithm {}",
+    "order": "order {}",
+    "inner_steps": "inner steps {}",
+    "episodes": "{} episodes",
+    "init_episode": "episode {}",
+    "init_seed": "seed {}",
+    "model": "from the model folder {}",
+}
+_CLIPS = {"speakers": "{} speakers", "seconds": "{:.0f} s in all", "unlabelled": "{} more without labels"}
+_TAGS = ("speech-emotion-recognition", "low-resource", "meta-learning", "jax", "metaser_jax")
+_UNKNOWN = "not known"
+# Files of a list that are named; the others are counted.
+_NAMED = 5
+
+
+def model_card(model: Model, digest: str) -> str:
+    """Markdown with a YAML front matter, as Hugging Face reads it.
+
+    Args:
+      model: any key of its `about` may be missing.
+      digest: files.digest of it.
+    """
+    return f"---\n{_front_matter(model.about.get('language'))}---\n\n{markdown_page(content(model, digest))}"
+
+
+def content(model: Model, digest: str) -> Content:
+    """What the card and `metaser info` say; arguments as model_card."""
+    about = model.about
+    sections = (
+        _use(model),
+        _made_of(model),
+        Section("Licences of what is inside", (*meaning(inside(model)), *of_clips(model))),
+        _score(about.get("cross_validation")),
+        _calibration(model),
+        *_bullets("What was noticed about the clips", [*(about.get("warnings") or []), *_left_out(about)]),
+        *_bullets("What it cannot do", [*LIMITS, *(about.get("limits") or [])]),
+        _identity(model, digest),
+    )
+    title = _line(about.get("name") or "A model that recognises emotions in speech")
+    return Content(title, _intro(model), sections)
+
+
+def _front_matter(language: str | None) -> str:
+    language = _line(language or "")
+    code = _CODES.get(
+        language, language if language.isascii() and language.islower() and len(language) in (2, 3) else ""
+    )
+    tags = [*_TAGS, *([language.lower()] if language and not code else [])]
+    # A JSON string is a YAML string.
+    lines = [f"language:\n- {json.dumps(code)}"] if code else []
+    lines += ["license: other", "license_name: those-of-the-recordings", "library_name: metaser_jax"]
+    lines += ["pipeline_tag: audio-classification", "tags:"]
+    return "\n".join([*lines, *(f"- {json.dumps(tag, ensure_ascii=False)}" for tag in tags)]) + "\n"
+
+
+def _intro(model: Model) -> str:
+    settings, language = model.settings, model.about.get("language")
+    spoken = f"recordings of speech in {_line(language)}" if language else "recordings of speech"
+    return (
+        f"Recognises {len(settings.emotions)} emotions in {spoken}: {', '.join(map(_line, settings.emotions))}, "
+        "with a probability for each. Made with metaser_jax, which adapts a meta-trained network to a language by a "
+        "few labelled clips.\n\nRead what it scores and what it cannot do, below, before you rely on it."
+    )
+
+
+def _use(model: Model) -> Section:
+    command = "metaser predict --model=FOLDER recording.wav"
+    if model.settings.normalise == "speaker":
+        command += "  # several recordings of one speaker: --speakers=one"
+    python = (
+        "from metaser_jax.recogniser.predictor import Predictor\n\n"
+        'predictor = Predictor.load("FOLDER")\n'
+        'print(predictor.predict_file("recording.wav"))'
+    )
+    explained = "FOLDER is the folder of this page. A recording is heard in windows of 2.79 s."
+    return Section("How to use it", (explained, Code(command), "Or in a program:", Code(python)))
+
+
+def _made_of(model: Model) -> Section:
+    about, settings = model.about, model.settings
+    blocks: list[Block] = []
+    recordings = inside(model)
+    if recordings:
+        body = [[r.what, r.language or _UNKNOWN, r.licence or _UNKNOWN, r.digest or ""] for r in recordings]
+        blocks.append(_table(["recordings", "language", "licence", "digest"], body))
+    init, clips, how = (about.get(key) or {} for key in ("init", "support", "adaptation"))
+    said = {
+        "start": _listed(init, _START) or _UNKNOWN,
+        "clips": _clips(clips) or ("none" if model.support is None else f"{len(model.support)} clips"),
+        "adapted": _listed(
+            how,
+            {
+                "adapt": "layers: {}",
+                "optimizer": "optimizer {}",
+                "lr": "lr {}",
+                "max_epochs": "{} epochs",
+                "batch_size": "batches of {}",
+                "seed": "seed {}",
+            },
+        )
+        or _UNKNOWN,
+        "network": f"two LSTM layers of {settings.hidden_dim} units, pooling {settings.pooling}, activation "
+        f"{settings.activation}, statistics of the input {'seen' if settings.input_statistics else 'not seen'}",
+        "input": f"20 MFCC of 120 frames{' and their changes' if settings.deltas else ''}, silence "
+        f"{f'below {settings.trim_db:g} dB cut off' if settings.trim_db else 'kept'}, normalised by: "
+        f"{settings.normalise}",
+    }
+    blocks.append(_table(["part", "what it is"], said.items()))
+    return Section("What it was made of", tuple(blocks))
+
+
+def _clips(support: Mapping[str, Any]) -> str:
+    counts = {emotion: n for emotion, n in (support.get("n_per_emotion") or {}).items() if n is not None}
+    parts = [f"{sum(counts.values())} clips"] if counts else []
+    parts += [f"{n} {emotion}" for emotion, n in counts.items()]
+    rest = _listed({**support, "unlabelled": support.get("unlabelled") or None}, _CLIPS)
+    return ", ".join([*parts, *([rest] if rest else [])])
+
+
+def _score(scored: Mapping[str, Any] | None) -> Section:
+    heading = "What it scores"
+    if not scored:
+        return Section(
+            heading,
+            (
+                "Not known: it was not tested with recordings that it has not learned from. metaser evaluate tests it "
+                "with labelled clips of your own.",
+            ),
+        )
+    names = {"macro_f1": "macro F1", "uar": "UAR", "accuracy": "accuracy", "chance": "macro F1 by chance"}
+    said = {key: f"{scored[key]:.3f}" for key in names if scored.get(key) is not None}
+    if "macro_f1" in said and scored.get("interval"):
+        low, high = scored["interval"]
+        over = f" over {scored['interval_by']}" if scored.get("interval_by") else ""
+        said["macro_f1"] += f" ({100 * (scored.get('confidence') or 0.95):g} % interval{over} {low:.3f} to {high:.3f})"
+    body = [[names[key], value] for key, value in said.items()]
+    how = _listed(scored, {"folds": "{} folds", "by": "divided by {}", "repeats": "repeated {} times"})
+    blocks: list[Block] = [f"By cross-validation on the clips that it was adapted with{f' ({how})' if how else ''}."]
+    blocks += [_line(scored["verdict"])] if scored.get("verdict") else []
+    blocks += [_table(["score", "value"], body)] if body else []
+    confusion, emotions = scored.get("confusion"), scored.get("emotions")
+    if confusion and emotions:
+        lines = [[emotion, *(f"{n:g}" for n in line)] for emotion, line in zip(emotions, confusion, strict=True)]
+        summed = ", summed over the repetitions" if (scored.get("repeats") or 1) > 1 else ""
+        blocks.append(f"Clips of each emotion (lines) and what they were taken for (columns){summed}:")
+        blocks.append(_table(["", *emotions], lines))
+    return Section(heading, tuple(blocks))
+
+
+def _calibration(model: Model) -> Section:
+    said = model.about.get("calibration") or {}
+    heading = "Its probabilities"
+    if model.temperature == 1 and not said:
+        return Section(heading, ("Not calibrated: they may be much too sure, or too unsure.",))
+    of = f", found on {said['n']} clips when the cross-validation held them out" if said.get("n") else ""
+    names = {"nll": "negative log-likelihood", "ece": "expected calibration error"}
+    body = [
+        [name, f"{said[f'{key}_before']:.3f}", f"{said[f'{key}_after']:.3f}"]
+        for key, name in names.items()
+        if said.get(f"{key}_before") is not None and said.get(f"{key}_after") is not None
+    ]
+    text = f"Logits are divided by a temperature of {model.temperature:.3g}{of}."
+    return Section(heading, (text, *([_table(["", "before", "after"], body)] if body else [])))
+
+
+def _identity(model: Model, digest: str) -> Section:
+    about = model.about
+    said = {"digest": digest, "made": about.get("created") or _UNKNOWN}
+    said |= {name: version for name, version in (about.get("versions") or {}).items() if version}
+    text = "The digest is of all that it predicts with: settings, parameters, normalisation and temperature."
+    return Section("What identifies it", (text, _table(["what", "value"], said.items())))
+
+
+def _left_out(about: Mapping[str, Any]) -> list[str]:
+    left = about.get("left_out") or []
+    named = "; ".join(f"{one.get('file')} ({one.get('reason')})" for one in left[:_NAMED])
+    more = f"; and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+    return [f"Left out: {named}{more}."] if left else []
+
+
+def _bullets(heading: str, items: Iterable[str] | None) -> list[Section]:
+    said = tuple(_line(item) for item in items or ())
+    return [Section(heading, (Bullets(said),))] if said else []
+
+
+def _listed(said: Mapping[str, Any], formats: Mapping[str, str]) -> str:
+    """The values that are known, in words."""
+    return ", ".join(text.format(said[key]) for key, text in formats.items() if said.get(key) is not None)
+
+
+def _table(header: list[str], body: Iterable[Iterable[str]]) -> Table:
+    return Table(header, [[_line(cell) for cell in line] for line in body])
+
+
+def _line(text: str) -> str:
+    """One line that a terminal can show: a model may come from a stranger."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

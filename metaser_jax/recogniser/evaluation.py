@@ -1,0 +1,118 @@
+"""How well a model does on labelled clips: only on those that it did not learn from, its own speakers told apart.
+
+A clip that was learned from says nothing of others, a known speaker less than an unknown one; so they are told by the
+bytes of the file, by the features (the same recording in another format), and by the speaker's name.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaser_jax.audio.clips import Clip, first_window
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.recogniser.model import Support
+from metaser_jax.scores.bootstrap import bootstrap
+from metaser_jax.scores.calibration import BINS, calibration_error, log_loss
+from metaser_jax.scores.metrics import scores
+
+HEARD, NEW, UNKNOWN = "speakers that it learned from", "other speakers", "speakers that are not known"
+
+
+class Predicted(NamedTuple):
+    """Labelled clips with their predictions.
+
+    Attributes:
+      label: [n] int, class.
+      probabilities: [n, class] float.
+      speaker: [n] str, corpus.UNKNOWN_SPEAKER where it is not known.
+    """
+
+    label: np.ndarray
+    probabilities: np.ndarray
+    speaker: np.ndarray
+
+    def take(self, index: np.ndarray) -> "Predicted":
+        """The clips at `index`, [m] int or [n] bool."""
+        return Predicted(*(array[index] for array in self))
+
+
+def learned_from(clips: Sequence[Clip], support: Support | None) -> np.ndarray:
+    """[n] bool: which clips are in the support set, by their file's bytes or by the features of their first window."""
+    if support is None:
+        return np.zeros(len(clips), bool)
+    files = set(support.sha256)
+    features = {(mfcc.tobytes(), int(n)) for mfcc, n in zip(support.mfcc, support.n_frames, strict=True)}
+    firsts = (first_window(clip) for clip in clips)
+    return np.array(
+        [
+            clip.sha256 in files or (mfcc.tobytes(), n) in features
+            for clip, (mfcc, n) in zip(clips, firsts, strict=True)
+        ],
+        bool,
+    )
+
+
+def kinds_of(speaker: np.ndarray, support: Support | None) -> np.ndarray:
+    """[n] str: of each clip's speaker HEARD, NEW or UNKNOWN."""
+    heard = set() if support is None else set(support.speaker)
+    # Of a clip of an unknown speaker nobody knows whether he is one of these.
+    known = bool(heard) and UNKNOWN_SPEAKER not in heard
+    return np.array(
+        [
+            UNKNOWN if name == UNKNOWN_SPEAKER else HEARD if name in heard else NEW if known else UNKNOWN
+            for name in speaker
+        ]
+    )
+
+
+def evaluate(predicted: Predicted, kinds: np.ndarray, emotions: Sequence[str], seed: int = 0) -> dict[str, Any]:
+    """The scores, JSON-able.
+
+    Args:
+      predicted: n clips, n > 0, none of which was learned from.
+      kinds: [n] str, of `kinds_of`.
+      emotions: the classes.
+      seed: of the bootstrap.
+
+    Returns:
+      n; of metrics.scores; interval [low, high] of macro F1, 95 %, or None of a single clip, and what it is over (by,
+      units; see bootstrap.py); per_emotion {emotion: {n, recall, precision}}, None where there is nothing to divide by;
+      calibration {nll, ece, bins}; by_speakers {kind: {n, macro_f1, uar, accuracy}}, of the kinds that are there.
+    """
+    classes = len(emotions)
+    highest = predicted.probabilities.argmax(-1)
+    interval = bootstrap(predicted.label, highest, predicted.speaker, classes=classes, seed=seed)
+    of_all = scores(predicted.label, highest, classes)
+    confusion = np.array(of_all["confusion"])
+    true, said, hit = confusion.sum(1), confusion.sum(0), np.diagonal(confusion)
+    return {
+        "n": len(predicted.label),
+        **of_all,
+        "interval": None if interval.interval is None else [interval.interval.low, interval.interval.high],
+        "by": interval.by,
+        "units": interval.units,
+        "per_emotion": {
+            emotion: {"n": int(true[k]), "recall": _share(hit[k], true[k]), "precision": _share(hit[k], said[k])}
+            for k, emotion in enumerate(emotions)
+        },
+        "calibration": {
+            "nll": log_loss(predicted.probabilities, predicted.label),
+            "ece": calibration_error(predicted.probabilities, predicted.label),
+            "bins": BINS,
+        },
+        "by_speakers": {
+            kind: _of_kind(predicted.take(kinds == kind), classes)
+            for kind in (HEARD, NEW, UNKNOWN)
+            if (kinds == kind).any()
+        },
+    }
+
+
+def _of_kind(predicted: Predicted, classes: int) -> dict[str, Any]:
+    found = scores(predicted.label, predicted.probabilities.argmax(-1), classes)
+    return {"n": len(predicted.label), **{name: found[name] for name in ("macro_f1", "uar", "accuracy")}}
+
+
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None

@@ -1,0 +1,102 @@
+"""What an adapted model is made of. `files.py` writes it to a folder and reads it again."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaser_jax.data.inputs import Input
+from metaser_jax.data.normalise import Scale
+from metaser_jax.models.classifier import EmotionLSTM
+from metaser_jax.types import Params
+
+NORMALISATIONS = ("none", "corpus", "speaker", "utterance")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The network and its input, as in config.ModelConfig; normalise is one of NORMALISATIONS, "auto" resolved."""
+
+    emotions: tuple[str, ...]
+    hidden_dim: int
+    pooling: str
+    activation: str
+    input_statistics: bool
+    trim_db: float
+    deltas: bool
+    normalise: str
+
+    @property
+    def input(self) -> Input:
+        """What the network is given of a recording."""
+        return Input(self.trim_db, self.deltas, self.normalise)
+
+    @property
+    def network(self) -> EmotionLSTM:
+        """The network."""
+        return EmotionLSTM(
+            self.hidden_dim, len(self.emotions), self.pooling, self.activation, self.input_statistics, "scan"
+        )
+
+
+class Start(NamedTuple):
+    """Where an adaptation starts, so that it can be done again with other clips.
+
+    Attributes:
+      params: of the network.
+      rates: the inner rate of each parameter, where they were learned with them (Meta-SGD); else None.
+    """
+
+    params: Params
+    rates: Params | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Support:
+    """The labelled clips of an adaptation: features, no sound. All have n entries along their first axis.
+
+    Attributes:
+      mfcc: [n, 120, 20] float32, zero after the real frames. n_frames: [n] int32, 1 to 120.
+      label: [n] int32, index into Settings.emotions.
+      speaker: [n] str, corpus.UNKNOWN_SPEAKER where it is not known.
+      file: [n] str, unique. sha256: [n] str, hexadecimal, of the file's bytes. seconds: [n] float32, of the recording.
+    """
+
+    mfcc: np.ndarray
+    n_frames: np.ndarray
+    label: np.ndarray
+    speaker: np.ndarray
+    file: np.ndarray
+    sha256: np.ndarray
+    seconds: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, index: np.ndarray) -> "Support":
+        """The clips at `index`, [m] integers or [n] booleans, in that order."""
+        return Support(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model:
+    """An adapted model.
+
+    Attributes:
+      settings: of the network and its input.
+      params: of the network, NumPy arrays.
+      scale: mean, std [coef] float64 that features are normalised by; normalise "speaker" takes it for voices that it
+        has too little of. None where normalise is "none" or "utterance".
+      temperature: logits are divided by it before the softmax, so that probabilities are calibrated; 1 changes nothing.
+      start: None where it is not known; then it can only be adapted further, from params.
+      support: the clips that it was adapted with, None where they were left out.
+      about: provenance, JSON-able; README of docs/model_folder.md says what it holds.
+    """
+
+    settings: Settings
+    params: Params
+    scale: Scale | None
+    temperature: float
+    start: Start | None
+    support: Support | None
+    about: dict[str, Any]

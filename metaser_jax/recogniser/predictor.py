@@ -1,0 +1,217 @@
+"""A model's answer to recordings: label, calibrated probabilities, and how they change over a long recording.
+
+Of a recording's windows (clips.windows: 2.79 s every 1.39 s), with logits z_w and the model's temperature T:
+
+    p_w = softmax(z_w / T)          p = mean of p_w over the windows that are not silent          label = argmax p
+
+NOTE: a network is trained on the first window alone; windows="first" takes that.
+
+Features of a model that normalises by speaker are normalised by the model's own statistics, of the voices that it
+learned from, or by those of the voice at hand where the speakers are given and there is enough of it.
+"""
+
+import functools
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from metaser_jax.audio import clips as recordings
+from metaser_jax.audio.clips import Clip, Windows
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.data.normalise import Scale, scales
+from metaser_jax.errors import InputError, check_choice
+from metaser_jax.recogniser.folder import load_model
+from metaser_jax.recogniser.forward import Forward, make_forward, make_x
+from metaser_jax.recogniser.model import Model, Settings
+
+WINDOWS = ("all", "first")
+BATCH = 32
+"""Windows per call of the compiled program; fewer are padded."""
+
+MIN_SPEAKER_SECONDS = 10.0
+"""Of a voice that has less, the mean and the deviation of what was said are not yet those of the voice."""
+
+
+class Window(NamedTuple):
+    """A part of a recording.
+
+    Attributes:
+      start, end: in s.
+      probabilities: [class] float32, calibrated.
+      silent: whether nobody speaks in it; such a window counts for nothing.
+    """
+
+    start: float
+    end: float
+    probabilities: np.ndarray
+    silent: bool
+
+
+class Prediction(NamedTuple):
+    """What a model makes of one recording.
+
+    Attributes:
+      label: the most probable emotion.
+      probabilities: [class] float32, calibrated, the mean over the windows that are not silent.
+      start, end: what of the recording was looked at, in s.
+      track: its windows, in order.
+    """
+
+    label: str
+    probabilities: np.ndarray
+    start: float
+    end: float
+    track: tuple[Window, ...]
+
+
+class Predictor:
+    """Predicts with one model.
+
+    What it says of a recording does not depend on what else it is given, other recordings of a named speaker excepted.
+
+    Attributes:
+      model: the model.
+      emotions: the classes, in the order of all probabilities.
+    """
+
+    def __init__(self, model: Model):
+        self.model = model
+        self.emotions = model.settings.emotions
+        self._params = jax.device_put(model.params)
+        self._forward = _compiled(model.settings)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Predictor":
+        """From a model folder; raises InputError as adapted.files.load_model."""
+        return cls(load_model(path))
+
+    def predict(self, waveform: np.ndarray, sample_rate: int, *, windows: str = "all") -> Prediction:
+        """Of samples.
+
+        Args:
+          waveform: [n] or [n, channels] float in [-1, 1].
+          sample_rate: in Hz.
+          windows: "all", or "first" for the first 2.79 s alone.
+
+        Raises:
+          InputError: samples that cannot be used (clips.clip_of), nothing that can be heard, an unknown `windows`.
+        """
+        clip = recordings.clip_of(waveform, sample_rate)
+        recordings.check_audible(clip, "waveform")
+        return self.predict_clips([clip], windows=windows)[0]
+
+    def predict_file(self, path: str | os.PathLike[str], *, windows: str = "all") -> Prediction:
+        """Of a file. Raises features.RecordingError: it cannot be used; InputError: an unknown `windows`."""
+        return self.predict_clips([recordings.read_audible(path)], windows=windows)[0]
+
+    def predict_clips(
+        self, clips: Sequence[Clip], *, windows: str = "all", speakers: Sequence[str] | None = None
+    ) -> list[Prediction]:
+        """Of clips that have been read (clips.read_clip, clips.clip_of).
+
+        Args:
+          clips: the clips.
+          windows: "all" or "first", see `predict`.
+          speakers: of each clip, where they are known. Of use to a model that normalises by speaker: a speaker with
+            MIN_SPEAKER_SECONDS or more among the clips is normalised by the statistics of these.
+
+        Raises:
+          InputError: an unknown `windows`; as many speakers as clips are expected.
+        """
+        check_choice("windows", windows, WINDOWS)
+        if speakers is not None and len(speakers) != len(clips):
+            raise InputError(f"speakers: got {len(speakers)} for {len(clips)} clips, expected one of each clip.")
+        if not clips:
+            return []
+        parts = [recordings.windows(clip, windows) for clip in clips]
+        mfcc, n_frames = (np.concatenate([getattr(part, name) for part in parts]) for name in ("mfcc", "n_frames"))
+        scale = None
+        if speakers is not None and self.model.settings.normalise == "speaker":
+            scale = self._scale_of_speakers(parts, speakers, seconds_of(clips, speakers, windows))
+        # In float64, so that what is printed adds up to 1.
+        probabilities = _softmax(self.logits(mfcc, n_frames, scale).astype(np.float64) / self.model.temperature)
+        ends = np.cumsum([len(part.start) for part in parts])[:-1]
+        each = np.split(probabilities, ends)
+        return [self._prediction(*of) for of in zip(clips, parts, each, strict=True)]
+
+    def logits(self, mfcc: np.ndarray, n_frames: np.ndarray, scale: Scale | None = None) -> np.ndarray:
+        """What the network says, before calibration, in calls of one compiled program.
+
+        Args:
+          mfcc: [n, 120, 20] float32, zero after the real frames. n_frames: [n] int, 1 to 120.
+          scale: mean and std [n, 1, coef] that features are normalised by, instead of the model's.
+
+        Returns:
+          [n, class] float32. Those of an utterance are the same to the bit, whatever it is together with.
+        """
+        scale = self._own_scale(len(mfcc)) if scale is None else scale
+        given = (scale, mfcc, np.asarray(n_frames, np.int32))
+        chunks = []
+        for first in range(0, len(mfcc), BATCH):
+            chunk = jax.tree.map(lambda a, first=first: _padded(a[first : first + BATCH]), given)
+            chunks.append(self._forward(self._params, *chunk))
+        return np.concatenate([np.zeros((0, len(self.emotions)), np.float32), *chunks])[: len(mfcc)]
+
+    def _own_scale(self, n: int) -> Scale | None:
+        if self.model.scale is None:
+            return None
+        return Scale(*(np.broadcast_to(np.float32(a), (n, 1, a.shape[-1])) for a in self.model.scale))
+
+    def _scale_of_speakers(self, parts: Sequence[Windows], speakers: Sequence[str], seconds: dict[str, float]) -> Scale:
+        """Of each window the mean and std of his speaker's windows, or the model's: [n, 1, coef]."""
+        names = np.repeat(np.asarray(speakers, str), [len(part.start) for part in parts])
+        mfcc, n_frames, silent = (
+            np.concatenate([getattr(p, k) for p in parts]) for k in ("mfcc", "n_frames", "silent")
+        )
+        scale = jax.tree.map(np.array, self._own_scale(len(names)))
+        for name in own_voices(seconds):
+            of = np.flatnonzero((names == name) & ~silent)
+            x, n = make_x(self.model.settings, mfcc[of], n_frames[of])
+            own = scales(x, n, np.zeros(len(of), int), np.ones(len(of), bool))
+            for target, value in zip(scale, own, strict=True):
+                target[names == name] = value
+        return scale
+
+    def _prediction(self, clip: Clip, part: Windows, probabilities: np.ndarray) -> Prediction:
+        counts = ~part.silent if not part.silent.all() else np.ones_like(part.silent)
+        mean = probabilities[counts].mean(axis=0)
+        spans = [recordings.span(part, k, clip.seconds) for k in range(len(part.start))]
+        track = (
+            Window(*span, p.astype(np.float32), bool(silent))
+            for span, p, silent in zip(spans, probabilities, part.silent, strict=True)
+        )
+        label = self.emotions[int(mean.argmax())]
+        return Prediction(label, mean.astype(np.float32), spans[0][0], spans[-1][1], tuple(track))
+
+
+def seconds_of(clips: Sequence[Clip], speakers: Sequence[str], windows: str = "all") -> dict[str, float]:
+    """How much there is of each speaker's voice, in s, of what `windows` looks at."""
+    limit = recordings.WINDOW * recordings.HOP_SECONDS if windows == "first" else np.inf
+    seconds = dict.fromkeys(speakers, 0.0)
+    for clip, speaker in zip(clips, speakers, strict=True):
+        seconds[speaker] += min(clip.seconds, limit)
+    return seconds
+
+
+def own_voices(seconds: dict[str, float]) -> list[str]:
+    """The speakers of `seconds_of` who are normalised by their own statistics."""
+    return [name for name, length in seconds.items() if length >= MIN_SPEAKER_SECONDS and name != UNKNOWN_SPEAKER]
+
+
+@functools.cache
+def _compiled(settings: Settings) -> Forward:
+    """One program for all models of the same settings: adapting again compiles nothing."""
+    return jax.jit(make_forward(settings))
+
+
+def _padded(array: np.ndarray) -> np.ndarray:
+    """To BATCH entries, by repeating the last."""
+    return np.concatenate([array, np.repeat(array[-1:], BATCH - len(array), axis=0)])
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)

@@ -1,0 +1,129 @@
+"""What an adaptation to a target gives: a row for results.jsonl, and what was predicted of each test utterance."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaser_jax.config import FinetuneConfig
+from metaser_jax.data.corpus import Corpus
+from metaser_jax.datasets.ready import Ready
+from metaser_jax.scores.metrics import scores, speaker_oracle
+
+PREDICTIONS = "predictions.npz"
+
+
+class Amount(NamedTuple):
+    """How much of the target's training part is drawn: ("shots", per emotion) or ("fraction", of the part)."""
+
+    kind: str
+    value: float
+
+
+class Outcome(NamedTuple):
+    """One adaptation.
+
+    Attributes:
+      row: for results.jsonl.
+      test: [n_test] int, the scored utterances: indices into the corpus (its emotions selected).
+      predicted: [n_test] int, their predicted classes.
+    """
+
+    row: dict[str, Any]
+    test: np.ndarray
+    predicted: np.ndarray
+
+
+def amount_of(config: FinetuneConfig) -> Amount:
+    """The one amount that a configuration names."""
+    return Amount("fraction", config.fraction) if config.shots is None else Amount("shots", config.shots)
+
+
+def outcome(
+    config: FinetuneConfig,
+    ready: Ready,
+    source: dict[str, Any],
+    amount: Amount,
+    seed: int,
+    drawn: tuple[np.ndarray, np.ndarray],
+    predicted: np.ndarray,
+    **more: Any,
+) -> Outcome:
+    """Scores what was predicted of the whole test part.
+
+    Args:
+      config: of the adaptation; its shots and fraction are not looked at, amount is.
+      source: what is known of where it started: method, order, sources, inner_steps ...
+      drawn: the utterances that it was trained on and validated on.
+      predicted: [n_test] int, classes, in the order of ready.split.test.
+      more: further fields of the row: best_epoch, epochs, seconds ...
+    """
+    corpus, test, train = ready.corpus, ready.split.test, ready.split.train
+    classes = len(config.emotions)
+    oracle = speaker_oracle(corpus.label[train], corpus.speaker[train], corpus.speaker[test], classes)
+    fold = {}
+    if ready.split.fold is not None:
+        index, folds = ready.split.fold
+        fold = {"fold": index, "folds": folds, "valid_by": ready.split.valid_by}
+    row = source | {
+        "target": config.target,
+        "language": corpus.language,
+        "split": config.split,
+        "split_seed": config.split_seed,
+        "split_digest": ready.split.digest,
+        **fold,
+        "shots": amount.value if amount.kind == "shots" else None,
+        "fraction": amount.value if amount.kind == "fraction" else None,
+        "adapt": config.adapt,
+        "validation": config.validation,
+        "normalise": f"{config.normalise} of the draw" if config.normalise_by == "drawn" else config.normalise,
+        "emotions": list(config.emotions),
+        "n_train": len(drawn[0]),
+        "n_valid": len(drawn[1]),
+        "n_test": len(test),
+        "speaker_oracle_macro_f1": scores(corpus.label[test], oracle, classes)["macro_f1"],
+        **more,
+        "seed": seed,
+        **scores(corpus.label[test], predicted, classes),
+    }
+    return Outcome(row, test, np.asarray(predicted))
+
+
+class Predictions(NamedTuple):
+    """The content of predictions.npz.
+
+    Attributes:
+      path, speaker: [n] str; label: [n] int. Of the target's utterances, its emotions selected.
+      row, utterance, predicted: [m] int. In line `row` of results.jsonl (from 0) `utterance` was taken for `predicted`.
+    """
+
+    path: np.ndarray
+    speaker: np.ndarray
+    label: np.ndarray
+    row: np.ndarray
+    utterance: np.ndarray
+    predicted: np.ndarray
+
+
+def write_predictions(path: Path, corpus: Corpus, outcomes: Sequence[Outcome]) -> None:
+    """Writes predictions.npz: the outcomes in the order of the rows, all of the same corpus."""
+    rows = np.repeat(np.arange(len(outcomes)), [len(o.test) for o in outcomes])
+    predictions = Predictions(
+        corpus.file,
+        corpus.speaker,
+        corpus.label.astype(np.int8),
+        rows.astype(np.int32),
+        np.concatenate([o.test for o in outcomes]).astype(np.int32),
+        np.concatenate([o.predicted for o in outcomes]).astype(np.int8),
+    )
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as out:
+        np.savez_compressed(out, **predictions._asdict())
+    temporary.replace(path)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Reads predictions.npz; nothing in it is executed."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return Predictions(**{name: arrays[name] for name in Predictions._fields})

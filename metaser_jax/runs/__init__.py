@@ -1,1 +1,0 @@
-"""What the programs of experiments/ do, as functions of their configurations."""

@@ -1,0 +1,96 @@
+"""Episodes drawn on the device: a pure function of a key, made to run inside jit.
+
+Each task's randomness depends on (key, task index) alone, so any way of dividing the tasks among devices draws the
+same episode.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from metaser_jax.sampling.bank import Bank
+from metaser_jax.types import Batch, Episode
+
+
+def draw_without_replacement(key: jax.Array, table: jax.Array, count: jax.Array, n: int) -> jax.Array:
+    """Draws n of the first count[c] entries of each row c, each subset and order equally likely.
+
+    Every slot gets a random number, padding the lowest; the n highest win.
+
+    Args:
+      key: PRNG key.
+      table: [class, slot] int32.
+      count: [class] int32, at least n each (padding would be drawn otherwise; check_enough refuses such corpora).
+      n: number of draws per class.
+
+    Returns:
+      [class, n] int32, entries of table.
+    """
+    score = (jax.random.bits(key, table.shape, jnp.uint32) >> 1).astype(jnp.int32)
+    score = jnp.where(jnp.arange(table.shape[1]) < count[:, None], score, -1)
+    _, slots = jax.lax.top_k(score, n)
+    return jnp.take_along_axis(table, slots, axis=1)
+
+
+def assign_corpora(key: jax.Array, corpora: int, numbers: jax.Array) -> jax.Array:
+    """The corpus of each task, [task] int32: in turn from a random one, so that all occur equally often.
+
+    Args:
+      key: PRNG key.
+      corpora: number of corpora.
+      numbers: [task] int32, the tasks' numbers in their episode.
+    """
+    return (jax.random.randint(key, (), 0, corpora, jnp.int32) + numbers) % corpora
+
+
+def corpora_of(key: jax.Array, bank: Bank, tasks: int) -> jax.Array:
+    """The corpus that each task of `sample`'s episode is drawn from, [tasks] int32: its number in the bank."""
+    return assign_corpora(jax.random.split(key)[0], bank.count.shape[0], jnp.arange(tasks))
+
+
+def sample(
+    key: jax.Array,
+    bank: Bank,
+    *,
+    tasks: int,
+    shots: int,
+    queries: int,
+    query_bank: Bank | None = None,
+    first: int | jax.Array = 0,
+) -> Episode:
+    """One episode: each task from one corpus, support and query disjoint, balanced over the classes.
+
+    Args:
+      key: PRNG key.
+      bank: where support sets, and query sets unless query_bank is given, are drawn from.
+      tasks: number of tasks.
+      shots: support utterances per class.
+      queries: query utterances per class.
+      query_bank: where query sets are drawn from instead, e.g. the same corpora's validation part.
+      first: number of the first of these tasks in their episode, scalar int: a device draws its own tasks alone.
+
+    Returns:
+      Episode with support x [tasks, class * shots, time, coef] and query x [tasks, class * queries, time, coef], both
+      grouped by class.
+    """
+    classes = bank.count.shape[1]
+    key_corpus, key_tasks = jax.random.split(key)
+
+    def indices(task, corpus):
+        key_task = jax.random.fold_in(key_tasks, task)
+        if query_bank is None:
+            drawn = draw_without_replacement(key_task, bank.table[corpus], bank.count[corpus], shots + queries)
+            return drawn[:, :shots], drawn[:, shots:]
+        key_support, key_query = jax.random.split(key_task)
+        return (
+            draw_without_replacement(key_support, bank.table[corpus], bank.count[corpus], shots),
+            draw_without_replacement(key_query, query_bank.table[corpus], query_bank.count[corpus], queries),
+        )
+
+    def gather(source: Bank, rows: jax.Array) -> Batch:
+        y = jnp.broadcast_to(jnp.arange(classes, dtype=jnp.int32)[:, None], rows.shape[1:])
+        y = jnp.broadcast_to(y.reshape(-1), (tasks, y.size))
+        return Batch(source.x[rows.reshape(tasks, -1)], y)
+
+    numbers = first + jnp.arange(tasks)
+    support, query = jax.vmap(indices)(numbers, assign_corpora(key_corpus, bank.count.shape[0], numbers))
+    return Episode(gather(bank, support), gather(query_bank or bank, query))

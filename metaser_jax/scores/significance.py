@@ -1,0 +1,208 @@
+"""What scores over draws can and cannot tell: intervals, paired tests, their correction, where two curves cross.
+
+A draw is one seed: its utterances of the target's training part, the order of its batches, and its start. Draws of one
+split share the test part, so an interval over draws says what another draw would give on the same speakers; what other
+speakers would give, `metaser_jax.scores.bootstrap` estimates. Folds of one seed are not draws: average over them first.
+
+scipy does the arithmetic. Where it would give nan (one draw, no deviation), None stands for "cannot be said".
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from metaser_jax.errors import InputError
+
+# Below this, relative to the values' size, a deviation is rounding.
+_ROUNDING = 1e-12
+
+
+class Interval(NamedTuple):
+    """Attributes: low, high, and the confidence of the interval between them."""
+
+    low: float
+    high: float
+    confidence: float
+
+
+class Seeds(NamedTuple):
+    """Scores over draws.
+
+    Attributes:
+      mean, n: of the draws.
+      deviation: the sample's (n - 1); None of a single draw.
+      interval: Student's t for the mean; None of a single draw. Scores that are all the same give low = high.
+    """
+
+    mean: float
+    deviation: float | None
+    n: int
+    interval: Interval | None
+
+
+class Paired(NamedTuple):
+    """One method's scores minus another's on the same draws.
+
+    Attributes:
+      difference: mean, deviation, n and Student's t interval of the differences.
+      p_t: two-sided p of the paired t-test; None of a single draw, or where all differences are the same number but 0,
+        whose deviation of 0 no test can use. All 0: 1.
+      p_wilcoxon: two-sided, exact p of Wilcoxon's signed-rank test (differences of 0 are dropped, ties share their mean
+        rank). None of a single draw; it cannot be below 2 / 2^n, so 5 draws cannot show p < .05. All 0: 1.
+    """
+
+    difference: Seeds
+    p_t: float | None
+    p_wilcoxon: float | None
+
+
+def seed_interval(values: ArrayLike, confidence: float = 0.95) -> Seeds:
+    """Mean, deviation and Student's t interval of scores over draws.
+
+    Args:
+      values: [n], a score of each draw (the mean over its folds where there are folds).
+
+    Raises:
+      InputError: no values, one that is not a finite number, or a confidence that is not between 0 and 1.
+    """
+    values = _scores("values", values)
+    check_confidence(confidence)
+    mean, n = float(values.mean()), len(values)
+    if n == 1:
+        return Seeds(mean, None, 1, None)
+    if _same(values):
+        return Seeds(mean, 0.0, n, Interval(mean, mean, confidence))
+    low, high = stats.t.interval(confidence, n - 1, loc=mean, scale=stats.sem(values))
+    return Seeds(mean, float(values.std(ddof=1)), n, Interval(float(low), float(high), confidence))
+
+
+def paired_test(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Paired:
+    """Compares two methods on the same draws: a - b.
+
+    Args:
+      a, b: [n], scores of the same draws in the same order.
+
+    Raises:
+      InputError: of different lengths, or as seed_interval.
+    """
+    a, b = _scores("a", a), _scores("b", b)
+    if len(a) != len(b):
+        raise InputError(f"paired_test: got {len(a)} and {len(b)} scores, expected one of each method for each draw.")
+    # What is left of equal scores by rounding would be a rank like any other.
+    differences = np.where(np.abs(a - b) <= _ROUNDING, 0, a - b)
+    seeds = seed_interval(differences, confidence)
+    if not differences.any():
+        return Paired(seeds, 1.0 if len(a) > 1 else None, 1.0 if len(a) > 1 else None)
+    if len(a) == 1:
+        return Paired(seeds, None, None)
+    p_t = None if _same(differences) else float(stats.ttest_rel(a, b).pvalue)
+    return Paired(seeds, p_t, _signed_rank_p(differences[differences != 0]))
+
+
+def holm(p: Sequence[float | None]) -> list[float | None]:
+    """p-values corrected for there being several (Holm, 1979): all below .05 are right together 95 times in 100.
+
+    It needs no independence. scipy has none of it: its false_discovery_control (Benjamini-Hochberg) bounds the share of
+    wrong ones instead. A None stays None and counts as no comparison.
+
+    Raises:
+      InputError: a p that is not in [0, 1].
+    """
+    for value in p:
+        if value is not None and not 0 <= value <= 1:
+            raise InputError(f"holm: got p = {value!r}, expected a number from 0 to 1, or None.")
+    known = [i for i, value in enumerate(p) if value is not None]
+    corrected: list[float | None] = [None] * len(p)
+    largest = 0.0
+    for rank, i in enumerate(sorted(known, key=lambda i: p[i])):
+        largest = max(largest, min(1.0, (len(known) - rank) * p[i]))
+        corrected[i] = largest
+    return corrected
+
+
+class Crossover(NamedTuple):
+    """Where curve a meets curve b.
+
+    Attributes:
+      x, until: where they meet; the same unless they stay together over several measured points.
+      y: their value at x.
+      ahead: which is higher after it, "a" or "b"; None where they only touch, or meet at either end.
+    """
+
+    x: float
+    until: float
+    y: float
+    ahead: str | None
+
+
+def crossovers(x: ArrayLike, a: ArrayLike, b: ArrayLike) -> list[Crossover]:
+    """Where two curves meet, linear between the measured points; [] if one is above the other all along.
+
+    Args:
+      x: [n], ascending. a, b: [n], the curves at x.
+
+    Raises:
+      InputError: other lengths, x that does not ascend, or a number that is not finite.
+    """
+    x, a, b = _scores("x", x), _scores("a", a), _scores("b", b)
+    if not len(x) == len(a) == len(b):
+        raise InputError(f"crossovers: got {len(x)}, {len(a)}, {len(b)} values of x, a, b, expected equally many.")
+    if (np.diff(x) <= 0).any():
+        raise InputError(f"crossovers: got x = {x.tolist()}, expected ascending values, each once.")
+    difference = np.where(np.abs(a - b) <= _ROUNDING, 0, a - b)
+    sign = np.sign(difference)
+    found, i = [], 0
+    while i < len(x):
+        if sign[i] == 0:
+            last = i
+            while last + 1 < len(x) and sign[last + 1] == 0:
+                last += 1
+            inside = i > 0 and last + 1 < len(x)
+            crosses = inside and sign[i - 1] != sign[last + 1]
+            ahead = _ahead(sign[last + 1]) if crosses else None
+            found.append(Crossover(float(x[i]), float(x[last]), float(a[i]), ahead))
+            i = last
+        elif i + 1 < len(x) and sign[i] * sign[i + 1] < 0:
+            share = difference[i] / (difference[i] - difference[i + 1])
+            at = float(x[i] + share * (x[i + 1] - x[i]))
+            found.append(Crossover(at, at, float(a[i] + share * (a[i + 1] - a[i])), _ahead(sign[i + 1])))
+        i += 1
+    return found
+
+
+def _signed_rank_p(differences: np.ndarray) -> float:
+    """Of all 2^n signs, the share whose sum of positive ranks is at least as far out; [n] float, none of them 0.
+
+    scipy's wilcoxon has this where nothing is tied; with ties it warns, or not, by its version.
+    """
+    ranks = np.rint(2 * stats.rankdata(np.round(np.abs(differences), 12))).astype(int)  # a mean of two may be a half
+    share = np.ones(1)  # [sum of positive ranks]
+    for rank in ranks:
+        share = (np.pad(share, (0, rank)) + np.pad(share, (rank, 0))) / 2
+    observed = ranks[differences > 0].sum()
+    return float(min(1.0, 2 * min(share[: observed + 1].sum(), share[observed:].sum())))
+
+
+def _ahead(sign: float) -> str:
+    return "a" if sign > 0 else "b"
+
+
+def check_confidence(confidence: float) -> None:
+    """Raises an InputError unless it is between 0 and 1."""
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence: got {confidence!r}, expected a number between 0 and 1, such as 0.95.")
+
+
+def _scores(name: str, values: ArrayLike) -> np.ndarray:
+    array = np.asarray(values, float)
+    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
+        raise InputError(f"{name}: got {str(values)[:80]}, expected one or more finite numbers in a row.")
+    return array
+
+
+def _same(values: np.ndarray) -> bool:
+    return bool(np.ptp(values) <= _ROUNDING * max(1.0, math.fabs(values[0])))

@@ -1,0 +1,139 @@
+"""The paper's Table 1 from what is prepared: what each corpus has, beside what its documentation says it has."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from metaser_jax import datasets
+from metaser_jax.config import CorporaConfig
+from metaser_jax.data.splits import Split, split
+from metaser_jax.datasets import Statistics
+from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
+from metaser_jax.errors import InputError
+
+DIFFERS = "≠"
+
+
+class Row(NamedTuple):
+    """One corpus.
+
+    Attributes:
+      statistics: of all that is prepared of it.
+      random, by_speaker: its splits, of the utterances of the four emotions; None where there can be none.
+      why_not: for what is None, the reason.
+    """
+
+    statistics: Statistics
+    random: Split | None
+    by_speaker: Split | None
+    why_not: tuple[str, ...]
+
+    def counts(self) -> dict[str, tuple[int, int | None]]:
+        """utterances, speakers and each of the four emotions: (prepared, published or None)."""
+        found, published = self.statistics, self.statistics.published
+        of_emotion = found.counts()
+        pairs = {
+            "utterances": (found.utterances, published and published.utterances),
+            "speakers": (found.speakers, published and published.speakers),
+        }
+        for emotion in FOUR_EMOTIONS:
+            pairs[emotion] = (of_emotion.get(emotion, 0), published and published.emotions.get(emotion))
+        return pairs
+
+
+def rows(config: CorporaConfig) -> list[Row]:
+    """A row per corpus, in the order of --corpora, or of all that are prepared, the paper's first.
+
+    Raises:
+      InputError: nothing is prepared, or not a corpus that was asked for.
+    """
+    names = config.corpora or datasets.prepared_names(config.data_dir)
+    if not names:
+        raise InputError(
+            f"--data_dir={config.data_dir} has no prepared corpus. Prepare some first: python experiments/prepare.py "
+            f"--corpora=urdu --data_dir={config.data_dir}"
+        )
+    return [_row(datasets.check_name(name, "--corpora"), config) for name in names]
+
+
+def _row(name: str, config: CorporaConfig) -> Row:
+    statistics = datasets.load_statistics(name, config.data_dir)
+    corpus = datasets.load(name, config.data_dir)
+    why_not: list[str] = []
+
+    def parts(kind: str) -> Split | None:
+        try:
+            return split(corpus.select(FOUR_EMOTIONS), kind, config.split_seed)
+        except InputError as error:
+            why_not.append(f"{kind}: {error}")
+            return None
+
+    return Row(statistics, parts("random"), parts("speaker"), tuple(why_not))
+
+
+def markdown(table: Sequence[Row], config: CorporaConfig) -> str:
+    """The table for people, with what it means below."""
+    head = ["corpus", "language", "utterances", "speakers", *FOUR_EMOTIONS, "other emotions", "hours", "sampling rates"]
+    head += ["random split", "split by speaker"]
+    lines = [head, ["---"] * len(head)]
+    notes = []
+    for row in table:
+        one = row.statistics
+        others = ", ".join(f"{emotion} {n}" for emotion, n in one.counts().items() if emotion not in FOUR_EMOTIONS)
+        rates = ", ".join(f"{rate / 1000:g} kHz ({n})" for rate, n in one.sample_rates.items())
+        cells = [one.name, one.language, *(_beside(*pair) for pair in row.counts().values())]
+        cells += [others or "-", f"{one.seconds / 3600:.2f}", rates, _sizes(row.random), _sizes(row.by_speaker)]
+        lines.append(cells)
+        notes += [f"- {one.name}, {reason}" for reason in row.why_not]
+        left = {"skipped": one.skipped, "not part of the corpus": one.excluded, "dropped duplicates": one.dropped}
+        notes += [f"- {one.name}: {len(files)} recordings {what}" for what, files in left.items() if files]
+        notes += [f"- {one.name}: byte-identical are {' and '.join(files)}" for files in one.duplicates]
+    missing = [name for name in datasets.PAPER if name not in {row.statistics.name for row in table}]
+    text = [f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |" for cells in lines]
+    text += [
+        "",
+        f"Counts: prepared / as the corpus's documentation states; {DIFFERS} where they differ. Splits: utterances of "
+        f"the four emotions in training / validation / test (split seed {config.split_seed}).",
+        *([f"Of the paper's eight not prepared in {config.data_dir}: {', '.join(missing)}."] if missing else []),
+        *(["", *notes] if notes else []),
+    ]
+    return "\n".join(text)
+
+
+def _beside(prepared: int, published: int | None) -> str:
+    if published is None:
+        return str(prepared)
+    return f"{prepared} / {published}" + (f" {DIFFERS}" if prepared != published else "")
+
+
+def _sizes(parts: Split | None) -> str:
+    return " / ".join(str(len(part)) for part in (parts.train, parts.valid, parts.test)) if parts else "not possible"
+
+
+def comma_separated(table: Sequence[Row]) -> str:
+    """The same for programs: a line per corpus; what is not known is empty."""
+    lines = [_flat(row) for row in table]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, lines[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return out.getvalue().rstrip("\n")
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    one = row.statistics
+    line: dict[str, Any] = {"corpus": one.name, "language": one.language}
+    for what, (prepared, published) in row.counts().items():
+        line |= {what: prepared, f"{what}_published": published}
+    line["differs"] = " ".join(what for what, (n, m) in row.counts().items() if m not in (None, n))
+    line |= {emotion: one.counts().get(emotion, 0) for emotion in EMOTIONS if emotion not in FOUR_EMOTIONS}
+    line["hours"] = round(one.seconds / 3600, 4)
+    line["sampling_rates"] = " ".join(f"{rate}:{n}" for rate, n in one.sample_rates.items())
+    for kind, parts in (("random", row.random), ("speaker", row.by_speaker)):
+        for part in ("train", "valid", "test"):
+            line[f"{kind}_{part}"] = len(getattr(parts, part)) if parts else None
+        line[f"{kind}_split_digest"] = parts.digest if parts else None
+    line |= {"skipped": len(one.skipped), "not_part": len(one.excluded), "dropped": len(one.dropped)}
+    line["notes"] = "; ".join(row.why_not)
+    return line

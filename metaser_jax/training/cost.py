@@ -1,0 +1,87 @@
+"""What a training run costs: measured.json beside metrics.jsonl, and the seconds of an episode."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from metaser_jax.errors import InputError
+from metaser_jax.results.environment import environment
+from metaser_jax.results.rows import read_metrics
+from metaser_jax.results.run_dir import METRICS
+
+MEASURED = "measured.json"
+
+
+def measured_of(program: jax.stages.Compiled, compile_seconds: float, device: str) -> dict[str, Any]:
+    """What measured.json holds.
+
+    Returns:
+      compile_seconds, of all of the run's programs; temp_bytes, XLA's temporary memory for an interval of episodes, on
+      each device, None where the backend does not say; device; devices and processes, how many share the program;
+      versions.
+    """
+    analysis = program.memory_analysis()
+    # An argument that has no place of its own may be on one device alone.
+    shardings = jax.tree.leaves(program.input_shardings)
+    devices = max((sharding.device_set for sharding in shardings), key=len, default=set())
+    versions = {name: version for name, version in environment(device).items() if name != "device"}
+    return {
+        "compile_seconds": compile_seconds,
+        "temp_bytes": None if analysis is None else int(analysis.temp_size_in_bytes),
+        "device": device,
+        "devices": len(devices),
+        "processes": len({d.process_index for d in devices}),
+        "versions": versions,
+    }
+
+
+class Cost(NamedTuple):
+    """Attributes: seconds per episode, episodes, compile_seconds, temp_bytes (None: not known), device."""
+
+    seconds: float
+    episodes: int
+    compile_seconds: float
+    temp_bytes: int | None
+    device: str
+
+
+def read_cost(run_dir: str | Path, phases: Sequence[int] = ()) -> Cost:
+    """What a run of meta_train.py cost.
+
+    Args:
+      phases: episodes before which an episode costs something else than after: of an annealed run, its first-order
+        episodes. A phase's seconds per episode are the median of its lines', and phases count by their episodes.
+
+    Raises:
+      InputError: metrics.jsonl or measured.json is missing or damaged, or of no meta-training.
+    """
+    folder = Path(run_dir)
+    try:
+        measured = json.loads((folder / MEASURED).read_text(encoding="utf-8"))
+        known = [measured[name] for name in ("compile_seconds", "temp_bytes", "device")]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / MEASURED}: cannot be read ({error!r}), expected what meta_train.py writes. Remove the run to "
+            "train it again."
+        ) from error
+    lines = read_metrics(folder / METRICS)
+    if not lines:
+        raise InputError(f"{folder / METRICS} has no line. Remove the run to train it again.")
+    if "episode" not in lines[-1]:
+        raise InputError(f"{folder / METRICS} has no episodes, expected a run of meta_train.py.")
+    timed = [line for line in lines if line["episodes_per_second"] is not None]
+    if not timed:
+        raise InputError(f"{folder / METRICS} has no line that was timed. Remove the run to train it again.")
+    ends = [*phases, lines[-1]["episode"]]
+    total, start = 0.0, 0
+    for end in ends:
+        # A line of which a part belongs to another phase counts with the one that it ends in.
+        of_phase = [1 / line["episodes_per_second"] for line in timed if start < line["episode"] <= end]
+        if of_phase:
+            total += statistics.median(of_phase) * (end - start)
+            start = end
+    return Cost(total / start, lines[-1]["episode"], *known)

@@ -1,0 +1,239 @@
+"""Meta-training on prepared source corpora: sources -> bank -> episodes -> learner -> checkpoint."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from metaser_jax import cluster
+from metaser_jax.config import MetaTrainConfig
+from metaser_jax.datasets.ready import Ready
+from metaser_jax.devices import parallel
+from metaser_jax.errors import InputError
+from metaser_jax.loops.meta_training import IntervalInfo, TrainState, run_interval, validation_loss
+from metaser_jax.models.losses import cross_entropy
+from metaser_jax.results.run_dir import write_text
+from metaser_jax.sampling import bank, episodes
+from metaser_jax.sampling.bank import Bank
+from metaser_jax.training import intervals
+from metaser_jax.training.checkpoints import to_host
+from metaser_jax.training.cost import MEASURED, measured_of
+from metaser_jax.training.diagnosis import Diagnosis, diagnose, diagnose_validation
+from metaser_jax.training.sources import load, training_utterances
+from metaser_jax.training.trainer import Trainer, make_learner, make_model, make_trainer, run_keys
+from metaser_jax.training.training_run import TrainingRun, training_run
+from metaser_jax.types import Episode
+
+# Tasks of the fixed episode whose query loss after adaptation chooses the checkpoint.
+VALIDATION_TASKS = 16
+
+
+def load_sources(config: MetaTrainConfig) -> list[Ready]:
+    """Loads the source corpora and checks that episodes can be drawn from them.
+
+    Raises:
+      InputError: a corpus that is not prepared, or too small for the shots and queries.
+    """
+    ready = load(config)
+    check_sources(config, ready)
+    return ready
+
+
+def check_sources(config: MetaTrainConfig, ready: Sequence[Ready]) -> None:
+    """Raises an InputError unless episodes can be drawn from the sources."""
+    train = [r.corpus.take(r.split.train) for r in ready]
+    bank.check_enough(train, config.shots, config.queries, pool=config.pool_sources, part="training part")
+
+
+def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> Path:
+    """Runs, or goes on with, the meta-training that config.run_dir names; in every process of a cluster job.
+
+    Where jax has not been used yet and there is no accelerator, it runs on one device per core of the CPU.
+
+    Args:
+      config: the run.
+      log: prints a line.
+
+    Returns:
+      The run directory.
+
+    Raises:
+      InputError: sources that do not allow it, a run_dir of another configuration, a loss or gradient that is not
+        finite, a checkpoint that cannot be written.
+      cluster.Preempted: the scheduler wants the machine back; the checkpoint is written.
+    """
+    with training_run(config, method_of(config), lambda: load_sources(config), step="episode", log=log) as run:
+        trainer = make_trainer(config, training_utterances(run.ready))
+        # Also of a run that is done: its last checkpoint may be damaged.
+        latest, state = run.restore(trainer.state)
+        if latest == config.episodes:
+            run.log(f"{run.folder} has all its {latest} episodes already.")
+            return run.folder
+        if latest is not None:
+            run.log(f"Going on from the checkpoint at episode {latest} of {config.episodes}.")
+        # Attempted, for the first step waits 30 s for all processes, and one may compile longer than another.
+        program = cluster.attempt(lambda: _compile(config, trainer, state, run))
+        _loop(config, program, run)
+        run.log(f"Finished: {config.episodes} episodes, best validation at episode {run.best()}. Run: {run.folder}")
+    return run.folder
+
+
+def method_of(config: MetaTrainConfig) -> str:
+    """What config.json and results call the algorithm."""
+    return "metaser" if config.algorithm == "maml" else config.algorithm
+
+
+class Program(NamedTuple):
+    """A run's compiled functions, and what it begins with.
+
+    Attributes:
+      interval: (state, n) -> (state, info).
+      validate: state -> loss.
+      diagnosis: what is not finite.
+      state: on the devices.
+    """
+
+    interval: Callable[[TrainState, int], tuple[TrainState, IntervalInfo]]
+    validate: Callable[[TrainState], jax.Array]
+    diagnosis: Diagnosis
+    state: TrainState
+
+
+def banks(config: MetaTrainConfig, ready: Sequence[Ready]) -> tuple[Bank, Bank]:
+    """The sources' training and validation parts."""
+
+    def build(part: str) -> Bank:
+        corpora = [r.corpus.take(getattr(r.split, part)) for r in ready]
+        built = bank.build(corpora, pool=config.pool_sources)
+        return built._replace(x=built.x.astype(config.dtype))
+
+    return build("train"), build("valid")
+
+
+def episode_shape(config: MetaTrainConfig, devices: int = 1) -> dict[str, int]:
+    """Of an episode, or of the part of it that is one of so many devices'."""
+    return {"tasks": config.tasks_per_episode // devices, "shots": config.shots, "queries": config.queries}
+
+
+def validation_shape(config: MetaTrainConfig, held_out: Bank) -> dict[str, int]:
+    """Of a validation task: its supports are from the training part, its queries from the validation part."""
+    # As many queries as its smallest class has.
+    return {"shots": config.shots, "queries": min(config.queries, int(held_out.count.min()))}
+
+
+def diagnosis_of(config: MetaTrainConfig, sources: Bank, held_out: Bank) -> Diagnosis:
+    """How to find out what is not finite, by this process alone; sources and held_out as of `banks`."""
+    loss_fn = cross_entropy(make_model(config).apply)
+    learner = make_learner(config, loss_fn)
+    corpora = ["all sources pooled"] if config.pool_sources else config.sources
+
+    def on_host(state: TrainState) -> TrainState:
+        return to_host(state)._replace(key=state.key)
+
+    def update(state: TrainState) -> list[str]:
+        return diagnose(learner, sources, episode_shape(config), on_host(state), corpora)
+
+    def validation(state: TrainState) -> list[str]:
+        shape, key = {"tasks": VALIDATION_TASKS} | validation_shape(config, held_out), run_keys(config)[2]
+        return diagnose_validation(learner, loss_fn, sources, held_out, shape, key, on_host(state), corpora)
+
+    return Diagnosis(update, validation)
+
+
+def sampler(config: MetaTrainConfig, mesh: Mesh) -> Callable[[Bank, jax.Array], Episode]:
+    """(sources, key) -> Episode, each of whose tasks is drawn on the device that it belongs to."""
+
+    def of_device(first: jax.Array, sources: Bank, key: jax.Array) -> Episode:
+        return episodes.sample(key, sources, **episode_shape(config, mesh.size), first=first)
+
+    return parallel.tasks_of_devices(of_device, config.tasks_per_episode, mesh)
+
+
+def _compile(config: MetaTrainConfig, trainer: Trainer, state: TrainState, run: TrainingRun) -> Program:
+    """Compiles the interval and the validation once, and puts the data on the devices."""
+    mesh = parallel.task_mesh(config.tasks_per_episode, config.devices)
+    local_banks = sources, held_out = banks(config, run.ready)
+    valid_shape = validation_shape(config, held_out)
+    state, sources, held_out, key_valid = parallel.replicate((state, sources, held_out, run_keys(config)[2]), mesh)
+    mean_query_loss = parallel.mean_over_devices(
+        lambda episode, params: (jnp.mean(jax.vmap(trainer.loss_fn, (None, 0))(params, episode.query)), ()), mesh
+    )
+
+    sample = sampler(config, mesh)
+
+    def interval(state, n, sources):
+        return run_interval(
+            trainer.learner,
+            lambda params, episode: mean_query_loss(episode, params)[0],
+            trainer.optimizer,
+            lambda key: sample(sources, key),
+            state,
+            n,
+            skip_nonfinite=config.skip_nonfinite,
+        )
+
+    def validate(meta_params, sources, held_out, key):
+        # As many on every device; those beyond VALIDATION_TASKS count for nothing.
+        per_device = math.ceil(VALIDATION_TASKS / mesh.size)
+
+        def of_device(first, meta_params, sources, held_out, key):
+            episode = episodes.sample(key, sources, tasks=per_device, **valid_shape, query_bank=held_out, first=first)
+            return validation_loss(trainer.learner, trainer.loss_fn, meta_params, episode)
+
+        losses = parallel.tasks_of_devices(of_device, per_device * mesh.size, mesh)(meta_params, sources, held_out, key)
+        return jnp.mean(losses[:VALIDATION_TASKS])
+
+    start = time.perf_counter()
+    options = {"compiler_options": parallel.compiler_options(), "out_shardings": parallel.everywhere(mesh)}
+    one = parallel.replicate(np.int32(1), mesh)
+    compiled_interval = jax.jit(interval, **options).lower(state, one, sources).compile()
+    compiled_validate = jax.jit(validate, **options).lower(state.meta_params, sources, held_out, key_valid).compile()
+    seconds = time.perf_counter() - start
+    run.log(f"Compiled in {seconds:.1f} s for {parallel.describe(mesh)}.")
+    if cluster.is_primary():
+        measured = measured_of(compiled_interval, seconds, parallel.describe(mesh))
+        write_text(Path(config.run_dir) / MEASURED, json.dumps(measured, indent=2) + "\n")
+    return Program(
+        lambda state, n: compiled_interval(state, parallel.replicate(np.int32(n), mesh), sources),
+        lambda state: compiled_validate(state.meta_params, sources, held_out, key_valid),
+        diagnosis_of(config, *local_banks),
+        state,
+    )
+
+
+def _loop(config: MetaTrainConfig, program: Program, run: TrainingRun) -> None:
+    state, done = program.state, int(program.state.episode)
+    bar = tqdm(
+        total=config.episodes,
+        initial=done,
+        desc="meta-train",
+        unit="episode",
+        dynamic_ncols=True,
+        disable=not cluster.is_primary(),
+    )
+    with run.monitored(done) as monitor, bar:
+        while done < config.episodes:
+            n = min(config.log_every - done % config.log_every, config.episodes - done)
+            start = time.perf_counter()
+            with monitor.interval():
+                state, info = program.interval(state, n)
+                measured = intervals.to_floats(info)
+            seconds = time.perf_counter() - start
+            loss = float(program.validate(state))
+            failed = intervals.failure(config, measured, state, loss, program.diagnosis)
+            if failed:
+                raise InputError(f"{failed} {intervals.ADVICE} {config.run_dir} keeps the checkpoints so far.")
+            done += n
+            line = intervals.line_of(config, measured, state, loss, n / seconds)
+            bar.update(n)
+            bar.set_postfix(valid_query_loss=f"{loss:.3f}")
+            due, last = done % config.checkpoint_every == 0, done == config.episodes
+            run.finish_interval(line, state, loss, due=due, last=last)

@@ -1,0 +1,214 @@
+"""What a run writes while it trains: metrics.jsonl, TensorBoard event files, and a trace of some intervals."""
+
+import contextlib
+import os
+import resource
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
+
+import jax
+
+from metaser_jax.errors import InputError
+from metaser_jax.results.run_dir import METRICS, to_lines, write_text
+
+if TYPE_CHECKING:
+    from tensorboardX.record_writer import RecordWriter
+
+TENSORBOARD = "tensorboard"
+PROFILE = "profile"
+# An event file is flushed to the disk this often, and in `sync`: on some file systems that takes long.
+FLUSH_SECONDS = 30
+
+
+class Monitor:
+    """What a run writes while it trains. A context manager: leaving it writes what is left and closes the files.
+
+    RUN/metrics.jsonl has a JSON object per interval, and no interval twice: entering keeps those lines alone that the
+    restored checkpoint knows of. RUN/tensorboard gets an event file from each attempt, whose beginning tells
+    TensorBoard to forget what came after that checkpoint. RUN/profile gets a trace by jax.profiler.
+
+    All methods, and entering, raise an InputError where a file cannot be written: the disk is full, say. metrics.jsonl
+    has whole lines then, and the checkpoints are as they were.
+    """
+
+    def __init__(
+        self,
+        run_dir: str | Path,
+        *,
+        key: Literal["episode", "total_epoch"],
+        kept: Sequence[Mapping[str, Any]],
+        profile: int = 0,
+        primary: bool = True,
+    ):
+        """Writes nothing yet.
+
+        Args:
+          run_dir: the run's, which is there already.
+          key: the field of a line that grows from line to line: TensorBoard's step.
+          kept: lines up to the restored checkpoint; [] for a new run.
+          profile: how many intervals to trace. The first of this process warms up and is not traced.
+          primary: whether this process writes at all; elsewhere every method does nothing.
+        """
+        self._folder, self._key, self._kept = Path(run_dir), key, kept
+        self._traced = range(1, profile + 1) if primary else range(0)
+        self._primary = primary
+        self._intervals = 0
+        self._tracing = False
+        self._metrics: IO[bytes] | None = None
+        self._events: RecordWriter | None = None
+        self._flushed = 0.0
+
+    def __enter__(self) -> Self:
+        if self._primary:
+            metrics = self._folder / METRICS
+            with _writing(metrics):
+                write_text(metrics, to_lines(self._kept))
+                # Unbuffered: a line is in the file when `write` returns, and a failed one is not written again later.
+                self._metrics = metrics.open("ab", buffering=0)
+            try:
+                with _writing(self._folder / TENSORBOARD):
+                    step = self._kept[-1][self._key] + 1 if self._kept else 0
+                    self._events = _open_events(self._folder / TENSORBOARD, step)
+            except BaseException:
+                self._metrics.close()
+                raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        # Every step is tried, and a failure does not hide the one that ended the run.
+        with contextlib.suppress(*([InputError] if kind else [])), contextlib.ExitStack() as steps:
+            if self._metrics:
+                steps.callback(self._metrics.close)
+            if self._events:
+                steps.callback(self._close_events, self._events)
+            if self._tracing:
+                steps.callback(self._stop_trace)
+
+    @contextlib.contextmanager
+    def interval(self) -> Iterator[None]:
+        """Around the computation of an interval, until its results are on the host; traces it if it is its turn."""
+        if self._intervals in self._traced and not self._tracing:
+            jax.profiler.start_trace(self._folder / PROFILE)
+            self._tracing = True
+        yield
+        self._intervals += 1
+        if self._tracing and self._intervals not in self._traced:
+            self._stop_trace()
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Appends a line, with the peak memory of this process so far; numbers in it go to TensorBoard.
+
+        Args:
+          line: JSON-able; None is null in the file, and nothing in TensorBoard. Gets host_peak_bytes and
+            device_peak_bytes, the most of any local device, None where the backend does not say.
+        """
+        if not (self._metrics and self._events):
+            return
+        line = dict(line) | {"host_peak_bytes": host_peak_bytes(), "device_peak_bytes": device_peak_bytes()}
+        with _writing(self._folder / METRICS):
+            _append(self._metrics, to_lines([line]).encode())
+        with _writing(self._folder / TENSORBOARD):
+            self._events.write(_event(line, self._key))
+            if time.monotonic() - self._flushed > FLUSH_SECONDS:
+                self._flush_events(self._events)
+
+    def sync(self) -> None:
+        """Puts on the disk what was written, so that a checkpoint saved hereafter knows of no line that is lost."""
+        if self._metrics and self._events:
+            with _writing(self._folder / METRICS):
+                os.fsync(self._metrics.fileno())
+            with _writing(self._folder / TENSORBOARD):
+                self._flush_events(self._events)
+
+    def _flush_events(self, events: "RecordWriter") -> None:
+        events.flush()
+        self._flushed = time.monotonic()
+
+    def _close_events(self, events: "RecordWriter") -> None:
+        with _writing(self._folder / TENSORBOARD):
+            events.close()
+
+    def _stop_trace(self) -> None:
+        self._tracing = False
+        # What the profiler raises is a RuntimeError.
+        with _writing(self._folder / PROFILE, (OSError, RuntimeError)):
+            jax.profiler.stop_trace()
+
+
+def host_peak_bytes() -> int:
+    """The most memory that this process had, resident."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def device_peak_bytes() -> int | None:
+    """The most memory in use on any of this process's devices; None where the backend does not say."""
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    return max((s["peak_bytes_in_use"] for s in stats if "peak_bytes_in_use" in s), default=None)
+
+
+@contextlib.contextmanager
+def _writing(path: Path, errors: tuple[type[Exception], ...] = (OSError,)) -> Iterator[None]:
+    try:
+        yield
+    except errors as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{path} cannot be written: {reason}. The last checkpoint is intact: free some space, or make the folder "
+            "writable, and run the same command again, which goes on from there."
+        ) from error
+
+
+def _append(file: IO[bytes], data: bytes) -> None:
+    """Writes all of the data or none of it; file is unbuffered."""
+    end = file.tell()
+    try:
+        while data:
+            data = data[file.write(data) :]
+    except OSError:
+        with contextlib.suppress(OSError):
+            file.truncate(end)
+        raise
+
+
+def _open_events(folder: Path, step: int) -> "RecordWriter":
+    """A new event file that begins with an event to forget those of earlier files from a step on."""
+    # Imported here: processes that write nothing do without. This is the part of tensorboardX that writes in the
+    # caller's thread: SummaryWriter's own dies of a full disk, and the training would then wait for it for ever.
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.record_writer import RecordWriter
+
+    folder.mkdir(exist_ok=True)
+    # TensorBoard reads files in the order of their names; two attempts may begin in the same second.
+    attempt = len(list(folder.iterdir()))
+    path = folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{attempt:05d}"
+    events = RecordWriter(str(path))
+    restart = SessionLog(status=SessionLog.START)
+    for event in (Event(file_version="brain.Event:2"), Event(step=step, session_log=restart)):
+        event.wall_time = time.time()
+        events.write(event.SerializeToString())
+    return events
+
+
+def _event(line: Mapping[str, Any], key: str) -> bytes:
+    """The line's numbers as one event."""
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    scalars = {
+        _tag(name): value
+        for name, value in line.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and name != key
+    }
+    summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()])
+    return Event(wall_time=time.time(), step=line[key], summary=summary).SerializeToString()
+
+
+def _tag(name: str) -> str:
+    """The name of a scalar in TensorBoard, which groups by what is before the slash."""
+    groups = {"loss": "loss" in name, "speed": name.endswith("_per_second"), "memory": name.endswith("_bytes")}
+    return f"{next((group for group, fits in groups.items() if fits), 'run')}/{name}"

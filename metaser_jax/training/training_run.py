@@ -1,0 +1,218 @@
+"""What surrounds every training loop: processes, the run's identity, checkpoints, metrics, preemption.
+
+Process 0 alone writes. What can fail in one process alone is attempted in all, so that none waits for another.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from metaser_jax import cluster
+from metaser_jax.config import JobConfig, TrainingConfig
+from metaser_jax.datasets.ready import Ready
+from metaser_jax.devices import parallel
+from metaser_jax.results.environment import versions
+from metaser_jax.results.run_dir import METRICS, claim, hold, read_lines
+from metaser_jax.training.checkpoints import Checkpoints
+from metaser_jax.training.monitor import Monitor
+from metaser_jax.training.sources import FREE, identity
+
+Log = Callable[[str], None]
+# May differ between the processes of a run.
+_OF_A_PROCESS = ("data_dir", "process_id")
+
+
+class TrainingRun:
+    """A run that is going on in this process.
+
+    Attributes:
+      folder: the run directory.
+      ready: the source corpora.
+      log: prints a line, in process 0.
+      step: what the run counts by, a field of its metrics: "episode" or "total_epoch".
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        ready: Sequence[Ready],
+        step: str,
+        checkpoints: Checkpoints | None,
+        preemption: cluster.Preemption,
+        log: Log,
+    ):
+        self.folder, self.ready, self.log, self.step = Path(config.run_dir), ready, log, step
+        self._config, self._checkpoints, self._preemption = config, checkpoints, preemption
+        self._monitor: Monitor | None = None
+
+    def best(self) -> int:
+        """Step of the checkpoint with the lowest validation loss; raises InputError if there is none."""
+        return int(cluster.broadcast(cluster.attempt(lambda: self._checkpoints.best() if self._checkpoints else 0)))
+
+    def restore(self, initial: Any) -> tuple[int | None, Any]:
+        """Where to go on from: the newest whole checkpoint, or the beginning.
+
+        Args:
+          initial: the state that a run begins with.
+
+        Returns:
+          The checkpoint's step, or None; and the state, the same on the host of every process.
+
+        Raises:
+          InputError: as Checkpoints.restore_newest.
+        """
+        found = cluster.attempt(
+            lambda: self._checkpoints.restore_newest(initial, self.log) if self._checkpoints else None
+        )
+        step = int(cluster.broadcast(-1 if found is None else found[0]))
+        return None if step < 0 else step, cluster.broadcast(initial if found is None else found[1])
+
+    @contextlib.contextmanager
+    def monitored(self, done: int) -> Iterator[Monitor]:
+        """Opens metrics.jsonl and what else is written from interval to interval.
+
+        Args:
+          done: steps done; lines of later ones, which a killed run may have left, are dropped.
+        """
+        primary = cluster.is_primary()
+        with contextlib.ExitStack() as stack:
+
+            def open_monitor() -> Monitor:
+                lines = read_lines(self.folder / METRICS, self.step) if primary else []
+                kept = [line for line in lines if line[self.step] <= done]
+                options = {"kept": kept, "profile": self._config.profile, "primary": primary}
+                return stack.enter_context(Monitor(self.folder, key=self.step, **options))
+
+            self._monitor = cluster.attempt(open_monitor)
+            self.stop_if_asked(done)
+            yield self._monitor
+            cluster.attempt(stack.close)
+
+    def finish_interval(self, line: Mapping[str, Any], state: Any, loss: float, *, due: bool, last: bool) -> None:
+        """Writes an interval's metrics, and a checkpoint if one is due or the scheduler wants the machine back.
+
+        Args:
+          line: of metrics.jsonl.
+          state: after the interval, the same on all devices.
+          loss: on validation, what the best checkpoint has the lowest of.
+          due: a checkpoint is.
+          last: nothing is left to do.
+
+        Raises:
+          cluster.Preempted: the checkpoint is written, and the process is to end.
+          InputError: something cannot be written.
+        """
+        stop = not last and self._preemption.reached()
+        self.record(line, state, loss, save=due or stop or last, wait=stop or last)
+        if stop:
+            self._end_preempted(line[self.step])
+
+    def record(self, line: Mapping[str, Any], state: Any, loss: float, *, save: bool, wait: bool = False) -> None:
+        """Writes an interval's metrics, and with save begins to write a checkpoint.
+
+        Args:
+          line, state, loss: as of finish_interval.
+          wait: until the checkpoint is written.
+
+        Raises:
+          InputError: something cannot be written.
+        """
+
+        def write() -> None:
+            if self._checkpoints is None:
+                return
+            self._monitor.write(line)
+            if save:
+                self._monitor.sync()
+                self._checkpoints.save(line[self.step], state, loss)
+            if wait:
+                self._checkpoints.wait()
+
+        cluster.attempt(write)
+
+    def wait(self) -> None:
+        """Returns when the checkpoint that was begun is written; raises InputError if it cannot be."""
+        cluster.attempt(lambda: self._checkpoints.wait() if self._checkpoints else None)
+
+    def stop_if_asked(self, done: int) -> None:
+        """Raises cluster.Preempted if the scheduler wants the machine back; what there is to save has been saved."""
+        if self._preemption.reached():
+            self._end_preempted(done)
+
+    def _end_preempted(self, done: int) -> None:
+        where = f"the checkpoint is in {self.folder}" if done else "there is nothing to save yet"
+        raise cluster.Preempted(f"Stopped by SIGTERM at {self.step} {done}; {where}. The same command goes on.")
+
+
+@contextlib.contextmanager
+def training_run(
+    config: TrainingConfig,
+    method: str,
+    load: Callable[[], list[Ready]],
+    *,
+    step: str,
+    log: Log,
+) -> Iterator[TrainingRun]:
+    """Begins, or comes back to, the run that config.run_dir names.
+
+    Where jax has not been used yet and there is no accelerator, it runs on one device per core of the CPU.
+
+    Args:
+      config: the run.
+      method: what config.json calls it.
+      load: loads the sources.
+      step: see TrainingRun.
+      log: prints a line.
+
+    Raises:
+      InputError: of `load`, a run_dir of another configuration, processes that were given different ones.
+    """
+    with job(config, log) as (preemption, log), precision(config):
+        ready = cluster.attempt(load)
+        with open_run(config, method, ready, preemption, step=step, log=log) as run:
+            yield run
+
+
+@contextlib.contextmanager
+def job(config: JobConfig, log: Log) -> Iterator[tuple[cluster.Preemption, Log]]:
+    """Around everything that a process of a job does; gives how it hears of preemption, and process 0's log."""
+    cluster.start(config)
+    with cluster.guard(), cluster.Preemption() as preemption:
+        parallel.one_device_per_core()
+        yield preemption, log if cluster.is_primary() else lambda line: None
+
+
+def precision(config: JobConfig) -> contextlib.AbstractContextManager:
+    """Around what is computed with the configuration's dtype."""
+    return jax.enable_x64(getattr(config, "dtype", "float32") == "float64")
+
+
+@contextlib.contextmanager
+def open_run(
+    config: TrainingConfig,
+    method: str,
+    ready: Sequence[Ready],
+    preemption: cluster.Preemption,
+    *,
+    step: str,
+    log: Log,
+) -> Iterator[TrainingRun]:
+    """The run, inside `job`; arguments and errors as training_run's, with the sources loaded."""
+    run = identity(config, method, ready)
+    of_all = {k: v for k, v in run.items() if k not in _OF_A_PROCESS}
+    cluster.agree("the run", of_all | {f"version of {name}": version for name, version in versions().items()})
+
+    with contextlib.ExitStack() as stack:
+
+        def open_folder() -> Checkpoints | None:
+            if not cluster.is_primary():
+                return None
+            claim(Path(config.run_dir), run, free=FREE)
+            stack.enter_context(hold(config.run_dir, config.start_timeout, log))
+            return stack.enter_context(Checkpoints(config.run_dir, keep=config.keep_checkpoints, run=run))
+
+        checkpoints = cluster.attempt(open_folder)
+        yield TrainingRun(config, ready, step, checkpoints, preemption, log)

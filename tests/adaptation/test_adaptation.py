@@ -1,0 +1,160 @@
+"""Adaptation for many amounts, seeds and folds: the same as one by one, one program, and what is refused."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from metaser_jax import InputError
+from metaser_jax.adaptation import engine as adaptation
+from metaser_jax.adaptation import program as adaptation_program
+from metaser_jax.adaptation.draw import draw_amount
+from metaser_jax.adaptation.engine import adapt
+from metaser_jax.adaptation.finetune import load_target
+from metaser_jax.adaptation.program import seed_keys
+from metaser_jax.adaptation.starts import Init
+from metaser_jax.results.outcomes import Amount
+from metaser_jax.training.trainer import make_model
+
+pytestmark = pytest.mark.usefixtures("prepared")
+
+SCRATCH = Init(None, {"method": "scratch"})
+AMOUNTS = (Amount("shots", 2), Amount("fraction", 0.5), Amount("fraction", 1.0))
+
+
+@pytest.fixture
+def config(finetune_config):
+    return finetune_config(split="speaker", folds=2, max_epochs=4, patience=2, hidden_dim=3)
+
+
+def trained(config, seed) -> Init:
+    params = make_model(config).init(jax.random.key(seed), np.zeros((1, 10, 20), np.float32))
+    return Init(params, {"method": "metaser", "init_seed": seed})
+
+
+def same(outcomes, others):
+    assert len(outcomes) == len(others)
+    for got, want in zip(outcomes, others, strict=True):
+        assert got.row | {"seconds": 0} == want.row | {"seconds": 0}
+        np.testing.assert_array_equal(got.predicted, want.predicted)
+        np.testing.assert_array_equal(got.test, want.test)
+
+
+def test_order_and_draws(config):
+    folds, lines = load_target(config), []
+    outcomes = adapt(config, [SCRATCH], folds, AMOUNTS, lines.append)
+    cases = [(fold, amount, seed) for fold in range(2) for amount in AMOUNTS for seed in range(2)]
+    for (fold, amount, seed), got in zip(cases, outcomes, strict=True):
+        row = got.row
+        assert (row["fold"], row["seed"], row[amount.kind]) == (fold, seed, amount.value)
+        assert row["n_train"] == len(draw_amount(config, folds[fold], amount, seed)[0])
+        np.testing.assert_array_equal(got.test, folds[fold].split.test)
+        assert len(got.predicted) == row["n_test"]
+    assert lines == ["Adapted to c: 12 of 12 runs."]
+    assert len({row.row["best_epoch"] for row in outcomes} | {row.row["macro_f1"] for row in outcomes}) > 3
+
+
+@pytest.mark.parametrize(("adapted", "init"), [("all", "scratch"), ("head", "trained")])
+def test_all_at_once_as_each_alone(config, adapted, init):
+    config = dataclasses.replace(config, adapt=adapted, lr=0.02)
+    inits = [SCRATCH if init == "scratch" else trained(config, 0)]
+    folds = load_target(config)
+    together = adapt(config, inits, folds, AMOUNTS)
+    same(together, [o for fold in folds for amount in AMOUNTS for o in adapt(config, inits, [fold], [amount])])
+    same(together, adapt(dataclasses.replace(config, devices=1), inits, folds, AMOUNTS))
+    fewer = adapt(dataclasses.replace(config, seeds=1), inits, folds, AMOUNTS)
+    same([o for o in together if o.row["seed"] == 0], fewer)
+
+
+def test_pre_training_seeds_take_turns(config):
+    config = dataclasses.replace(config, seeds=3, folds=0, lr=1e-9)
+    inits = [trained(config, 5), trained(config, 6)]
+    (ready,) = load_target(config)
+    outcomes = adapt(config, inits, [ready], AMOUNTS[:1])
+    assert [o.row["init_seed"] for o in outcomes] == [5, 6, 5]
+    data = ready.as_input(config.input)
+    for outcome, init in zip(outcomes, [*inits, inits[0]], strict=True):
+        logits = make_model(config).apply(init.params, data.corpus.mfcc[data.split.test])
+        np.testing.assert_array_equal(outcome.predicted, np.argmax(logits, axis=-1))
+    with_scratch = adapt(config, [inits[0], SCRATCH], [ready], AMOUNTS[:1])
+    same([o for o in with_scratch if o.row["seed"] == 2], [outcomes[2]])
+
+
+def test_the_head_on_features_as_through_the_lstm(config):
+    """An augmentation that changes nothing takes the way through the LSTM layers, in every step."""
+    config = dataclasses.replace(config, adapt="head")
+    folds = load_target(config)
+    cases = [
+        adaptation.Case(fold, AMOUNTS[0], seed, draw_amount(config, ready, AMOUNTS[0], seed))
+        for fold, ready in enumerate(folds)
+        for seed in range(2)
+    ]
+    fast, slow = (
+        adaptation.train_and_predict(config, [trained(config, 0), SCRATCH], folds, cases, print, augment=augment)
+        for augment in (None, lambda key, x: x)
+    )
+    for (logits, info, _), (expected, expected_info, _) in zip(fast, slow, strict=True):
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+        assert (info.best_epoch, info.epochs) == (expected_info.best_epoch, expected_info.epochs)
+        assert info.epochs > 0
+
+
+def test_random_parameters_have_the_statistics_of_their_folds_training_part(config):
+    config = dataclasses.replace(config, input_statistics=True, seeds=1)
+    folds = load_target(config)
+    cases = [adaptation.Case(fold, AMOUNTS[0], 0, draw_amount(config, folds[fold], AMOUNTS[0], 0)) for fold in (0, 1)]
+    runs, x, y = adaptation._runs(config, [SCRATCH], folds, cases, False)
+    assert len(x) == len(y) == 2 * len(folds[0].corpus)
+    for ready, run in zip(folds, runs, strict=True):
+        training = ready.as_input(config.input).corpus.mfcc[ready.split.train]
+        expected = make_model(config).init(seed_keys(0)[0], training)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), run.params, expected)
+    shifts = [run.params["params"]["standardise"]["shift"] for run in runs]
+    assert not np.allclose(*shifts)
+
+
+def test_other_folds_seeds_and_methods_compile_nothing(config, monkeypatch):
+    traces, traced = [], adaptation_program.finetune
+
+    def finetune(*args, **options):
+        traces.append(1)
+        return traced(*args, **options)
+
+    monkeypatch.setattr(adaptation_program, "finetune", finetune)
+    config = dataclasses.replace(config, hidden_dim=5)
+    folds = load_target(config)
+    adapt(config, [SCRATCH], folds[:1], AMOUNTS)
+    first = len(traces)
+    assert first > 0
+    adapt(config, [SCRATCH], folds[1:], AMOUNTS)
+    adapt(config, [trained(config, 0)], folds[:1], AMOUNTS[:1])
+    adapt(dataclasses.replace(config, seeds=5), [trained(config, 1), trained(config, 2)], folds[:1], AMOUNTS[1:])
+    assert len(traces) == first
+
+
+def test_what_cannot_be_drawn_is_an_error_before_anything_is_trained(config, monkeypatch):
+    monkeypatch.setattr(adaptation, "train_and_predict", lambda *_: pytest.fail("it was trained"))
+    folds = load_target(config)
+    with pytest.raises(InputError, match=r"--shots=99: the training part of c has"):
+        adapt(config, [SCRATCH], folds, [*AMOUNTS, Amount("shots", 99)])
+    with pytest.raises(InputError, match="--fraction: got 2, expected"):
+        adapt(config, [SCRATCH], folds, [Amount("fraction", 2)])
+    with pytest.raises(InputError, match="amount: got 'shot', expected one of: fraction, shots"):
+        adapt(config, [SCRATCH], folds, [Amount("shot", 2)])
+    for nothing in ("inits", "folds", "amounts"):
+        given = {"inits": [SCRATCH], "folds": folds, "amounts": AMOUNTS} | {nothing: []}
+        with pytest.raises(InputError, match=f"{nothing}: got none, expected at least one"):
+            adapt(config, **given)
+
+
+def test_divergence_is_named(config):
+    config = dataclasses.replace(config, lr=1e30, optimizer="sgd", validation="none")
+    message = r"--lr=1e\+30: fine-tuning on c diverged, with shots=2, seed [01], fold [01]. Lower it"
+    with pytest.raises(InputError, match=message):
+        adapt(config, [SCRATCH], load_target(config), AMOUNTS[:1])
+
+
+def test_more_devices_than_there_are(config):
+    with pytest.raises(InputError, match="devices: got 3, expected at most the 2 that there are"):
+        adapt(dataclasses.replace(config, devices=3), [SCRATCH], load_target(config), AMOUNTS[:1])

@@ -1,0 +1,339 @@
+import io
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from metaser_jax.audio import clips, decoding
+from metaser_jax.audio import mfcc as features
+from metaser_jax.audio import worker_pool as extraction
+from metaser_jax.audio.clips import Clip, Quality, Upload, clip_of, read_all, read_clip, span, windows
+from metaser_jax.errors import InputError, RecordingError
+
+DB = 128**0.5
+
+
+def sound(seconds: float = 1.0, channels: int = 1, rate: int = 22050, seed: int = 0) -> np.ndarray:
+    return 0.1 * np.random.default_rng(seed).standard_normal((round(seconds * rate), channels)).astype(np.float32)
+
+
+def written(path, samples, rate=22050, **kwargs):
+    soundfile.write(path, samples, rate, **kwargs)
+    return path
+
+
+def clip_with(frames: np.ndarray) -> Clip:
+    return Clip(frames.astype(np.float32), len(frames) * clips.HOP_SECONDS, 22050, "", Quality(0.5, 0.0, -20.0, 1))
+
+
+# Reading
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (22050, 2), (44100, 1), (48000, 6), (192_000, 2)])
+@pytest.mark.parametrize("seconds", [0.01, 1.0, 4.0])
+def test_the_first_window_is_what_training_sees(tmp_path, rate, channels, seconds):
+    path = written(tmp_path / "a.wav", sound(seconds, channels, rate), rate, subtype="FLOAT")
+    extraction, clip = features.extract(path), read_clip(path)
+    mfcc, n_frames = clips.first_window(clip)
+    assert mfcc.tobytes() == extraction.mfcc.tobytes()
+    assert n_frames == extraction.n_frames
+    assert (clip.seconds, clip.sample_rate, clip.sha256) == extraction[2:]
+    assert clip.quality.channels == channels
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8])
+def test_blocks_change_nothing(tmp_path, monkeypatch, channels):
+    import librosa
+
+    samples = sound(0.3, channels)
+    path = written(tmp_path / "a.wav", samples, subtype="FLOAT")
+    monkeypatch.setattr(decoding, "_BLOCK", 100)
+    waveform = features.load_waveform(path).samples
+    np.testing.assert_array_equal(waveform, librosa.to_mono(samples.T))
+    assert read_clip(path).quality.peak == np.abs(samples).max()
+
+
+def test_all_of_a_recording_is_kept():
+    import librosa
+
+    samples = sound(8)[:, 0]
+    clip = clip_of(samples, 22050)
+    assert clip.frames.shape == (1 + len(samples) // 512, 20)
+    assert clip.frames.dtype == np.float32
+    assert clip.frames.flags.c_contiguous  # its bytes are hashed
+    expected = librosa.feature.mfcc(y=samples, sr=22050, n_mfcc=20).T
+    np.testing.assert_allclose(clip.frames, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["a.aiff", "a.au", "a.caf", "a.w64", "a.rf64", "a.flac", "a.wav"])
+def test_lossless_formats_are_the_same(tmp_path, name):
+    samples = (sound() * 2**15).astype(np.int16)
+    expected = read_clip(written(tmp_path / "expected.wav", samples))
+    clip = read_clip(written(tmp_path / name, samples))
+    assert clip.frames.tobytes() == expected.frames.tobytes()
+    assert clip.quality == expected.quality
+
+
+def test_opus(tmp_path):
+    smooth = np.cumsum(sound(rate=48000)[:, 0]) / 100
+    clip = read_clip(written(tmp_path / "a.opus", smooth, 48000, format="OGG", subtype="OPUS"))
+    expected = clip_of(smooth, 48000)
+    assert clip.seconds == expected.seconds
+    np.testing.assert_allclose(clip.frames[5:40, 0].mean(), expected.frames[5:40, 0].mean(), atol=30)
+
+
+def test_upload(tmp_path):
+    path = written(tmp_path / "a.wav", sound())
+    upload = Upload("dropped.wav", path.read_bytes())
+    assert str(upload) == "dropped.wav"
+    assert read_clip(upload).frames.tobytes() == read_clip(path).frames.tobytes()
+    with pytest.raises(RecordingError, match=r"^dropped\.wav: the file is empty"):
+        read_clip(upload._replace(data=b""))
+
+
+def test_what_is_too_long(tmp_path):
+    path = written(tmp_path / "a.wav", sound(2))
+    assert read_clip(path, max_seconds=2).seconds == 2
+    with pytest.raises(RecordingError, match=r"a\.wav: longer than 1.5 s, expected at most that\. Cut it into parts"):
+        read_clip(path, max_seconds=1.5)
+    with pytest.raises(InputError, match="samples: longer than 1 s"):
+        clip_of(sound(2), 22050, max_seconds=1)
+
+
+def test_memory_is_bounded_by_all_channels(tmp_path, monkeypatch):
+    path = written(tmp_path / "a.wav", sound(1, 4))
+    monkeypatch.setattr(features, "MAX_SAMPLES", 2 * 22050)
+    with pytest.raises(RecordingError, match=r"longer than 0\.5 s"):
+        read_clip(path)
+
+
+def test_low_rates_are_not_hours(tmp_path, monkeypatch):
+    """Resampled to 22,050 Hz they would fill the memory."""
+    monkeypatch.setattr(features, "MAX_SECONDS", 10)
+    with pytest.raises(RecordingError, match="longer than 10 s, expected an utterance"):
+        features.extract(written(tmp_path / "a.wav", sound(11, rate=1000), 1000))
+
+
+# Samples in memory
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_samples_in_memory_are_as_in_a_file(tmp_path, channels):
+    samples = sound(1.5, channels, 16000)
+    clip = clip_of(samples, 16000)
+    expected = read_clip(written(tmp_path / "a.wav", samples, 16000, subtype="FLOAT"))
+    assert clip.frames.tobytes() == expected.frames.tobytes()
+    assert clip.quality == expected.quality
+    assert (clip.seconds, clip.sample_rate) == (1.5, 16000)
+    assert clip_of(samples[:, 0], 16000.0).seconds == 1.5
+    assert len({clip.sha256, clip_of(samples[::-1], 16000).sha256}) == 2
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+def test_integers_are_scaled(dtype):
+    samples = (sound() * 2**15).astype(np.int16)
+    expected = clip_of(samples.astype(np.float64) / 2**15, 22050)
+    given = samples if dtype == np.int16 else samples.astype(np.int32) * 2**16
+    assert clip_of(given, 22050).frames.tobytes() == expected.frames.tobytes()
+
+
+def test_the_order_in_memory_does_not_matter():
+    samples = sound(channels=2)
+    assert clip_of(np.asfortranarray(samples), 22050).sha256 == clip_of(samples, 22050).sha256
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "reason"),
+    [
+        (np.zeros(0), 16000, r"shape \(0,\), expected \[n\] or \[n, channels\]"),
+        (np.zeros((0, 2)), 16000, r"shape \(0, 2\)"),
+        (np.zeros((100, 0)), 16000, r"shape \(100, 0\)"),
+        (np.zeros((2, 16000)), 16000, r"shape \(2, 16000\).*Transpose it"),
+        (np.zeros((2, 2, 2)), 16000, r"shape \(2, 2, 2\)"),
+        (np.float32(1), 16000, r"shape \(\)"),
+        (np.full(100, np.nan), 16000, "100 samples are NaN or infinite, expected audio"),
+        (np.array([0, np.inf, -np.inf]), 16000, "2 samples are NaN or infinite"),
+        (np.full(100, 1e12), 16000, r"samples reach 1e\+12"),
+        (np.zeros(100, np.uint8), 16000, "got uint8, expected floating-point numbers"),
+        (np.zeros(100, complex), 16000, "got complex128"),
+        (np.array(["a"]), 16000, "got <U1"),
+        (np.ones(100), 999, "got 999 Hz, expected a whole number, 1,000 to 1,000,000"),
+        (np.ones(100), 10**7, "got 10000000 Hz"),
+        (np.ones(100), 16000.5, "got 16000.5 Hz"),
+        (np.ones(100), np.nan, "got nan Hz"),
+    ],
+)
+def test_bad_samples(samples, rate, reason):
+    with pytest.raises(InputError, match=reason):
+        clip_of(samples, rate)
+
+
+# Quality
+
+
+def test_peak_is_of_any_channel():
+    samples = sound(channels=2)
+    samples[100, 1] = -0.9
+    assert clip_of(samples, 22050).quality.peak == np.float32(0.9)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 48000])
+def test_loudness(rate):
+    time = np.arange(2 * rate) / rate
+    tone = 0.1 * np.sin(2 * np.pi * 440 * time)
+    tone[:rate] = 0  # the loudest part counts
+    assert clip_of(tone, rate).quality.loudness_db == pytest.approx(20 * np.log10(0.1 / 2**0.5), abs=0.1)
+    assert clip_of(tone[rate : rate + rate // 10], rate).quality.loudness_db == pytest.approx(-23, abs=0.3)
+    assert clip_of(np.zeros(rate), rate).quality.loudness_db == -np.inf
+
+
+def test_clipping():
+    rng = np.random.default_rng(0)
+    samples = 0.3 * rng.standard_normal(22050)
+    assert clip_of(samples / np.abs(samples).max(), 22050).quality.clipped == 0  # full scale is no clipping
+    tone = np.sin(2 * np.pi * 100 * np.arange(22050) / 22050)
+    cut = np.clip(tone, -0.5, 0.5)
+    share = np.mean(np.abs(cut) == 0.5)
+    for loud in (2 * cut, 1.999 * cut, np.round(2 * cut * 32767).astype(np.int16)):
+        assert clip_of(loud, 22050).quality.clipped == pytest.approx(share, abs=0.01)
+    assert clip_of(cut, 22050).quality.clipped == 0  # flat, and far from full scale
+    assert clip_of(np.stack([2 * cut, 0.1 * tone], axis=1), 22050).quality.clipped == pytest.approx(share / 2, abs=0.01)
+    assert clip_of(np.array([0, 1, 1, 0, 1, 1, 1, 0], float), 22050).quality.clipped == 3 / 8
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-4])
+def test_silence_cannot_be_heard(level):
+    clip = clip_of(level * sound(), 22050)
+    with pytest.raises(
+        RecordingError, match=r"^a\.wav: (digital silence|silence: its loudest part has -\d+ dBFS), exp"
+    ):
+        clips.check_audible(clip, "a.wav")
+    clips.check_audible(clip_of(0.02 * sound(), 22050), "a.wav")
+
+
+# Windows
+
+
+@pytest.mark.parametrize(
+    ("time", "starts"),
+    [(1, [0]), (119, [0]), (120, [0]), (121, [0, 60]), (180, [0, 60]), (181, [0, 60, 120]), (300, [0, 60, 120, 180])],
+)
+def test_windows(time, starts):
+    clip = clip_with(np.arange(time * 20, dtype=np.float32).reshape(time, 20))
+    found = windows(clip)
+    assert found.start.tolist() == starts
+    assert found.mfcc.shape == (len(starts), 120, 20)
+    assert (found.n_frames > (60 if time > 120 else 0)).all()
+    assert starts[-1] + found.n_frames[-1] == time
+    for start, mfcc, n in zip(starts, found.mfcc, found.n_frames, strict=True):
+        np.testing.assert_array_equal(mfcc[:n], clip.frames[start : start + n])
+        assert not mfcc[n:].any()
+    assert span(found, 0, clip.seconds)[0] == 0
+    assert span(found, len(starts) - 1, clip.seconds)[1] == pytest.approx(clip.seconds)
+
+
+def test_only_the_first_window():
+    clip = clip_with(np.random.default_rng(0).normal(size=(400, 20)))
+    found = windows(clip, "first")
+    mfcc, n_frames = clips.first_window(clip)
+    assert found.start.tolist() == [0]
+    np.testing.assert_array_equal(found.mfcc[0], mfcc)
+    assert found.n_frames.tolist() == [n_frames] == [120]
+
+
+def test_span():
+    clip = clip_of(sound(4.0), 22050)
+    found = windows(clip)
+    assert span(found, 0, clip.seconds) == (0, pytest.approx(120 * 512 / 22050))
+    assert span(found, 1, clip.seconds) == (pytest.approx(60 * 512 / 22050), 4.0)
+    short = clip_of(sound(0.001), 22050)
+    assert span(windows(short), 0, short.seconds) == (0, short.seconds)
+
+
+def test_pauses_are_silent():
+    speech, pause = sound(3)[:, 0], 1e-4 * sound(6, seed=1)[:, 0]
+    found = windows(clip_of(np.concatenate([speech, pause, speech]), 22050))
+    assert found.silent.any()
+    for k in range(len(found.start)):
+        start, end = span(found, k, 12.0)
+        assert found.silent[k] == (start > 3.1 and end < 8.9)
+    assert not windows(clip_of(np.concatenate([speech, 0.03 * speech]), 22050)).silent.any()  # 30 dB less
+
+
+def test_a_recording_of_next_to_nothing_is_silent():
+    assert windows(clip_of(1e-5 * sound(), 22050)).silent.all()
+    assert windows(clip_of(np.zeros(22050), 22050)).silent.all()
+    assert not windows(clip_of(0.01 * sound(), 22050)).silent.any()
+
+
+def test_speech_is_not_silent(real_corpora):
+    """Neither recordings nor their first windows, of the quietest corpus and of the loudest."""
+    paths = [*sorted(real_corpora.glob("ravdess/*/*-02-*.*"))[::40], *sorted(real_corpora.glob("urdu/*/*"))[::20]]
+    assert len(paths) > 20
+    for path in paths:
+        clip = read_clip(path)
+        clips.check_audible(clip, str(path))
+        assert not windows(clip).silent[0]
+
+
+# Many
+
+
+def test_read_all(tmp_path):
+    paths = [written(tmp_path / f"{i}.wav", sound(0.1 * (i + 1))) for i in range(4)]
+    paths[1].write_bytes(b"text")
+    found = list(read_all([*paths, Upload("u", paths[0].read_bytes())], workers=1))
+    assert [isinstance(one, RecordingError) for one in found] == [False, True, False, False, False]
+    assert found[1].__traceback__ is None
+    assert found[0].frames.tobytes() == found[4].frames.tobytes() == read_clip(paths[0]).frames.tobytes()
+    (error,) = read_all(paths[3:], max_seconds=0.1)
+    assert "longer than 0.1 s" in error.reason
+
+
+class PicklingPool:
+    """A pool of processes, as far as what goes to them and comes back is concerned."""
+
+    def __init__(self, workers):
+        pass
+
+    def submit(self, function, *args):
+        function, args = pickle.loads(pickle.dumps((function, args)))
+
+        class Future:
+            def result(self):
+                return pickle.loads(pickle.dumps(function(*args)))
+
+        return Future()
+
+    def shutdown(self, cancel_futures):
+        pass
+
+
+def test_read_all_by_processes(monkeypatch):
+    monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 2)
+    monkeypatch.setattr(extraction, "spawn_pool", PicklingPool)
+    sources = [Upload(f"{i}.wav", _bytes(0.05 * (i + 1))) for i in range(20)]
+    sources[3] = Upload("3.m4a", b"\x00\x00\x00\x20ftypM4A ")
+    found, expected = (list(read_all(sources, workers)) for workers in (2, 1))
+    assert found[3].advice == "Convert it, e.g. with ffmpeg -i 3.m4a 3.wav"
+    assert [str(one) if isinstance(one, RecordingError) else one.sha256 for one in found] == [
+        str(one) if isinstance(one, RecordingError) else one.sha256 for one in expected
+    ]
+
+
+def _bytes(seconds: float) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, sound(seconds), 22050, format="WAV")
+    return file.getvalue()
+
+
+def test_reading_needs_neither_jax_nor_tfds():
+    program = (
+        "import sys, metaser_jax.audio.clips, metaser_jax.datasets.labelled_files; "
+        "print(sorted({'jax', 'tensorflow_datasets', 'librosa', 'sklearn'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"

@@ -1,0 +1,138 @@
+"""Whatever a file is, it reads or is a RecordingError that says so; the process lives and its memory is bounded."""
+
+import json
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import malformed
+import pytest
+from memory import MOST_MEMORY
+
+from metaser_jax.audio.clips import Upload, read_clip
+from metaser_jax.datasets import labelled_files as labelled
+from metaser_jax.errors import RecordingError
+
+# Reads the paths of its arguments, and regular files once more as uploads; {path: [what happened]} and memory.
+READER = (
+    MOST_MEMORY
+    + """
+import json, os, sys
+from metaser_jax import clips
+from metaser_jax.errors import RecordingError
+
+def outcome(source):
+    try:
+        clip = clips.read_clip(source)
+        clips.check_audible(clip, str(source))
+    except RecordingError as error:
+        return "silent" if "silence" in error.reason else f"error {error}"
+    windows = clips.windows(clip)
+    assert len(windows.start) == len(windows.mfcc) > 0
+    return "reads"
+
+happened = {}
+for path in sys.argv[1:]:
+    happened[path] = [outcome(path)]
+    if os.path.isfile(path) and os.path.getsize(path) < 2**25:
+        with open(path, "rb") as file:
+            happened[path].append(outcome(clips.Upload("an upload", file.read())))
+print(json.dumps([happened, most_memory()]))
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory) -> list[malformed.Case]:
+    return malformed.cases(tmp_path_factory.mktemp("malformed"))
+
+
+@pytest.fixture(scope="module")
+def read(cases) -> tuple[dict[str, list[str]], int]:
+    paths = [str(case.path) for case in cases]
+    run = subprocess.run([sys.executable, "-c", READER, *paths], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_there_are_many(cases):
+    assert len({case.path for case in cases}) == len(cases)
+    assert sum(case.expected == "error" for case in cases) >= 50
+
+
+def test_each_reads_or_is_an_error(cases, read):
+    happened, _ = read
+    wrong = []
+    for case in cases:
+        kinds = {"error" if said.startswith("error") else said for said in happened[str(case.path)]}
+        allowed = {"reads", "error", "silent"} if case.expected == "either" else {case.expected}
+        if len(kinds) != 1 or not kinds <= allowed:
+            wrong.append((case.name, case.expected, happened[str(case.path)]))
+    assert not wrong
+
+
+def test_messages(cases, read):
+    happened, _ = read
+    for case in cases:
+        for said, name in zip(happened[str(case.path)], (str(case.path), "an upload"), strict=False):
+            if said.startswith("error"):
+                assert said.startswith(f"error {name}: ")
+                assert "expected" in said
+                assert "Traceback" not in said
+                assert said.endswith("leave it out.") or "ffmpeg -i" in said
+                assert len(said) < len(name) + 300
+
+
+def test_pipes_and_devices_are_not_read(cases, read):
+    for case in cases:
+        if case.name in ("a pipe", "a device"):
+            assert "cannot be read (no regular file)" in read[0][str(case.path)][0]
+
+
+def test_memory_is_bounded(read):
+    _, kib = read
+    assert kib < 2**20
+
+
+def test_a_folder_of_them_is_searched(cases):
+    """What cannot be read is found when it is read, and stops nothing before."""
+    folder = cases[0].path.parent
+    found = labelled.audio_files([str(folder)])
+    names = {one.name for one in found}
+    expected = {str(case.path) for case in cases if case.path.name in ("cut.zip", "pipe.wav", "link.wav", "phone.m4a")}
+    assert len(expected) == 4
+    assert expected <= names
+    for one in found:
+        if ".zip" in one.name:
+            with pytest.raises(RecordingError, match="expected"):
+                read_clip(one)
+
+
+def test_a_file_that_vanishes_after_it_was_listed(tmp_path):
+    (tmp_path / "a.wav").write_bytes(malformed.encoded(malformed.sound()))
+    (one,) = labelled.audio_files([str(tmp_path)])
+    os.remove(tmp_path / "a.wav")
+    with pytest.raises(RecordingError, match=r"a\.wav: cannot be read \(No such file"):
+        read_clip(one)
+
+
+@pytest.mark.parametrize("name", ["phone.m4a", "it's mine.webm", "folder/-x.3gp"])
+def test_what_ffmpeg_converts(name):
+    with pytest.raises(RecordingError, match="ffmpeg -i") as caught:
+        read_clip(Upload(name, b"\x00\x00\x00\x20ftypM4A " + bytes(100)))
+    command = str(caught.value).split("Convert it, e.g. with ")[1]
+    assert Path(name).stem.split("'")[0] in command
+
+
+@pytest.mark.parametrize("name", ["bomb.zip", "lying_bomb.zip"])
+def test_a_zip_bomb_stays_packed(cases, name):
+    (path,) = (case.path for case in cases if case.path.name == name)
+    (member,) = labelled.audio_files([str(path)])
+    tracemalloc.start()
+    with pytest.raises(RecordingError, match=r"bomb\.zip: a\.wav: cannot be read"):
+        read_clip(member)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**25

@@ -1,0 +1,141 @@
+"""Configurations: every bad value is an error that names its flag; presets name real fields."""
+
+import dataclasses
+import math
+
+import pytest
+
+from metaser_jax import InputError
+from metaser_jax.config import (
+    DemoConfig,
+    FinetuneConfig,
+    MetaTrainConfig,
+    PrepareConfig,
+    PretrainConfig,
+    SweepConfig,
+    presets,
+)
+
+TRAIN = {"data_dir": "d", "sources": ("a",), "run_dir": "r"}
+PRE = TRAIN | {"method": "multiser"}
+CYCLICAL = PRE | {"schedule": "cyclical", "base_lr": 1e-5, "lr": 1e-4, "half_cycle": 10}
+TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 5}
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "message"),
+    [
+        (MetaTrainConfig, TRAIN | {"sources": ()}, "--sources: got"),
+        (MetaTrainConfig, TRAIN | {"sources": ("a", "a")}, "each corpus once"),
+        (MetaTrainConfig, TRAIN | {"shots": 0}, "--shots: got 0, expected 1 or more"),
+        (MetaTrainConfig, TRAIN | {"inner_lr": 0.0}, "--inner_lr: got 0.0"),
+        (MetaTrainConfig, TRAIN | {"meta_lr": -1.0}, "--meta_lr"),
+        (MetaTrainConfig, TRAIN | {"checkpoint_every": 30}, "a multiple of --log_every=20"),
+        (MetaTrainConfig, TRAIN | {"emotions": ("angry", "hapy")}, "--emotions: got 'hapy'.*Did you mean 'happy'"),
+        (MetaTrainConfig, TRAIN | {"emotions": ("angry",)}, "at least two emotions"),
+        (MetaTrainConfig, TRAIN | {"seed": -1}, "--seed: got -1"),
+        (MetaTrainConfig, TRAIN | {"seed": 2**32}, "--seed"),
+        (MetaTrainConfig, TRAIN | {"order": "third"}, "--order: got 'third', expected one of: annealed, first, second"),
+        (MetaTrainConfig, TRAIN | {"algorithm": "mamml"}, "--algorithm: got 'mamml'.*Did you mean 'maml'"),
+        (MetaTrainConfig, TRAIN | {"recurrence": "interpret"}, "--recurrence: got 'interpret', expected"),
+        (MetaTrainConfig, TRAIN | {"order": "annealed"}, "--anneal_episodes: got 0, expected 1 or more"),
+        (MetaTrainConfig, TRAIN | {"anneal_episodes": 5}, "--anneal_episodes: got 5, expected .* 0 without"),
+        (MetaTrainConfig, TRAIN | {"inner_batch_size": 7}, "--inner_batch_size: got 7, expected a divisor of the 20"),
+        (
+            MetaTrainConfig,
+            TRAIN | {"algorithm": "reptile", "multi_step_episodes": 9},
+            "--multi_step_episodes: got 9, expected 0 with --algorithm=reptile",
+        ),
+        (MetaTrainConfig, TRAIN | {"chunk": -2}, "--chunk: got -2"),
+        (MetaTrainConfig, TRAIN | {"trim_db": -1.0}, r"--trim_db: got -1.0, expected 0 \(keep all\) or a positive"),
+        (PretrainConfig, PRE | {"trim_db": -1.0}, "--trim_db: got -1.0"),
+        (FinetuneConfig, TUNE | {"trim_db": -1.0}, "--trim_db: got -1.0"),
+        (MetaTrainConfig, TRAIN | {"trim_db": math.nan}, "--trim_db: got nan"),
+        (MetaTrainConfig, TRAIN | {"normalise": "speakers"}, "--normalise: got 'speakers'.*Did you mean 'speaker'"),
+        (MetaTrainConfig, TRAIN | {"weight_decay": 0.1}, "--weight_decay: got 0.1, expected .* and 0 without"),
+        (MetaTrainConfig, TRAIN | {"meta_optimizer": "adamw"}, "--weight_decay: got 0.0, expected a number above 0"),
+        (
+            MetaTrainConfig,
+            TRAIN | {"weight_decay": -0.1, "meta_optimizer": "adamw"},
+            "--weight_decay: got -0.1, expected a number above 0",
+        ),
+        (MetaTrainConfig, TRAIN | {"devices": -1}, "--devices: got -1"),
+        (PretrainConfig, PRE | {"method": "transer"}, "--method: got 'transer'.*Did you mean 'transser'"),
+        (PretrainConfig, PRE | {"sources": ()}, "--sources: got"),
+        (PretrainConfig, PRE | {"sources": ("a", "a")}, "each corpus once"),
+        (PretrainConfig, PRE | {"lr": 0.0}, "--lr: got 0.0"),
+        (PretrainConfig, PRE | {"base_lr": 1e-5}, "--base_lr: got 1e-05, expected .* and 0 without"),
+        (PretrainConfig, PRE | {"half_cycle": 9}, "--half_cycle: got 9, expected 1 or more with --schedule=cyclical"),
+        (PretrainConfig, CYCLICAL | {"base_lr": 0.0}, "--base_lr: got 0.0, expected a number above 0"),
+        (PretrainConfig, CYCLICAL | {"base_lr": 1e-3}, "--base_lr: got 0.001, expected .* at most --lr=0.0001"),
+        (PretrainConfig, CYCLICAL | {"half_cycle": 0}, "--half_cycle: got 0"),
+        (PretrainConfig, PRE | {"weight_decay": 0.1}, "--weight_decay: got 0.1, expected .* and 0 without"),
+        (PretrainConfig, PRE | {"optimizer": "adamw"}, "--weight_decay: got 0.0, expected a number above 0"),
+        (PretrainConfig, PRE | {"batch_size": 7}, "--batch_size: got 7, expected an even number"),
+        (PretrainConfig, PRE | {"devices": 3}, "--devices: got 3, expected a divisor of 32, half of --batch_size"),
+        (PretrainConfig, PRE | {"devices": -1}, "--devices: got -1"),
+        (PretrainConfig, PRE | {"patience": 0}, "--patience: got 0, expected 1 or more"),
+        (PretrainConfig, PRE | {"chunk": -2}, "--chunk: got -2"),
+        (PretrainConfig, PRE | {"checkpoint_every": 7}, "a multiple of --log_every=5"),
+        (FinetuneConfig, TUNE | {"split_seed": -1}, "--split_seed"),
+        (
+            FinetuneConfig,
+            TUNE | {"folds": 1, "split": "speaker"},
+            r"--folds: got 1, expected 0 \(one split\) or 2 or more",
+        ),
+        (FinetuneConfig, TUNE | {"folds": -1, "split": "speaker"}, "--folds: got -1, expected 0"),
+        (FinetuneConfig, TUNE | {"folds": 3}, "--folds: got 3, expected 0 without --split=speaker"),
+        (FinetuneConfig, TUNE | {"validation": "foo"}, "--validation: got 'foo'"),
+        (FinetuneConfig, TUNE | {"shots": None}, "exactly one of --shots=K and --fraction=F"),
+        (FinetuneConfig, TUNE | {"fraction": 0.5}, "exactly one"),
+        (FinetuneConfig, TUNE | {"shots": None, "fraction": 1.5}, "--fraction: got 1.5"),
+        (FinetuneConfig, TUNE | {"seeds": 0}, "--seeds"),
+        (FinetuneConfig, TUNE | {"lr": 0.0}, "--lr"),
+        (FinetuneConfig, TUNE | {"schedule": "cyclical"}, r"--base_lr: got 0.0, expected .* at most --lr=0.001"),
+        (FinetuneConfig, TUNE | {"schedule": "cyclical", "base_lr": 0.1}, "--base_lr: got 0.1"),
+        (FinetuneConfig, TUNE | {"schedule": "cyclical", "base_lr": 1e-4}, "--half_cycle: got 0, expected 1 or more"),
+        (FinetuneConfig, TUNE | {"base_lr": 1e-4}, "--base_lr: got 0.0001, expected 0 without --schedule=cyclical"),
+        (
+            FinetuneConfig,
+            TUNE | {"optimizer": "inner", "schedule": "cyclical"},
+            "--schedule: got 'cyclical', expected con",
+        ),
+        (FinetuneConfig, TUNE | {"half_cycle": 10}, "--half_cycle: got 10, expected 0 without --schedule=cyclical"),
+        (FinetuneConfig, TUNE | {"weight_decay": -0.1, "optimizer": "adamw"}, "--weight_decay: got -0.1"),
+        (FinetuneConfig, TUNE | {"weight_decay": 0.1}, "--weight_decay: got 0.1, expected 0 without --optimizer=adamw"),
+        (PrepareConfig, {"corpora": (), "manual_dir": "m", "data_dir": "d"}, "--corpora"),
+        (DemoConfig, {"shots": (0,)}, "--shots"),
+    ],
+)
+def test_bad_values(config, values, message):
+    with pytest.raises(InputError, match=message):
+        config(**values)
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [
+        *((MetaTrainConfig, preset) for preset in (*presets.META_TRAIN.values(), presets.DEMO_META_TRAIN)),
+        *((PretrainConfig, preset) for preset in presets.PRETRAIN.values()),
+        *((SweepConfig, preset) for preset in presets.SWEEP.values()),
+        *((FinetuneConfig, preset) for preset in (*presets.FINETUNE.values(), presets.DEMO_FINETUNE)),
+    ],
+)
+def test_presets_are_valid(config, settings):
+    assert settings.keys() <= {field.name for field in dataclasses.fields(config)}
+    sweep = {"data_dir": "d", "sources": ("a",), "out": "o"}
+    required = {MetaTrainConfig: TRAIN, PretrainConfig: PRE, FinetuneConfig: TUNE, SweepConfig: sweep}[config]
+    config(**required | settings)
+
+
+def test_the_papers_numbers():
+    paper = MetaTrainConfig(**TRAIN | presets.META_TRAIN["paper"])
+    assert (paper.inner_lr, paper.meta_lr, paper.tasks_per_episode, paper.inner_steps) == (2e-4, 1e-6, 8, 1)
+    assert (paper.shots, paper.queries, paper.episodes, paper.order) == (125, 10, 10_000, "second")
+    assert (paper.hidden_dim, paper.pooling, paper.activation, paper.normalise) == (128, "last", "none", "none")
+    baseline = FinetuneConfig(**TUNE | presets.FINETUNE["paper_baseline"])
+    assert (baseline.schedule, baseline.base_lr, baseline.lr, baseline.adapt) == ("cyclical", 2e-5, 1e-4, "head")
+    assert (baseline.batch_size, baseline.max_epochs, baseline.validation) == (64, 2500, "split")
+    baseline = PretrainConfig(**PRE | presets.PRETRAIN["paper"])
+    assert (baseline.schedule, baseline.base_lr, baseline.lr) == ("cyclical", 2e-5, 1e-4)
+    assert (baseline.batch_size, baseline.max_epochs, baseline.pooling) == (64, 1000, "last")

@@ -1,0 +1,177 @@
+"""Adapting to a handful of clips: finetune.py's model, its calibration, and once more with other clips."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from fakes import fake_corpus, fake_model
+
+from metaser_jax import InputError
+from metaser_jax.adaptation.engine import Case, train_and_predict
+from metaser_jax.adaptation.starts import Init
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.data.splits import split
+from metaser_jax.datasets.ready import Ready
+from metaser_jax.few_clips.training import Adaptation, Unlabelled, adapt_again, adapt_model
+from metaser_jax.models.classifier import take_head
+from metaser_jax.recogniser.forward import make_forward
+from metaser_jax.recogniser.model import Settings, Start, Support
+from metaser_jax.results.outcomes import Amount
+
+HOW = Adaptation(max_epochs=3, repeats=2, folds=3)
+CORPUS = fake_corpus(per_emotion=14, speakers=7, frames=12, noise=1.5, seed=3)
+
+
+@pytest.fixture(scope="module")
+def start():
+    """Small parameters, so that a few steps do not diverge."""
+    model = fake_model(hidden_dim=3, trim_db=0.5)
+    small = jax.tree.map(lambda p: p / 4, model.start.params)
+    rates = jax.tree.map(lambda p: p / 4, model.start.rates)
+    return Start(small, rates), model.settings
+
+
+def clips(index):
+    one = CORPUS.take(index)
+    sha256 = np.array([f"{i:064x}" for i in index])
+    return Support(one.mfcc, one.n_frames, one.label, one.speaker, one.file, sha256, one.seconds)
+
+
+def some(per_emotion, corpus=CORPUS):
+    return np.sort(np.concatenate([np.flatnonzero(corpus.label == e)[:per_emotion] for e in range(4)]))
+
+
+def predict(model, corpus=CORPUS):
+    forward = jax.jit(make_forward(model.settings))
+    return np.asarray(forward(model.params, model.scale, corpus.mfcc, corpus.n_frames))
+
+
+def finetuned(start, settings, finetune_config, ready, drawn, **changes):
+    """What experiments/finetune.py predicts of the test part."""
+    network = {field.name: getattr(settings, field.name) for field in dataclasses.fields(Settings)}
+    config = finetune_config(**network, optimizer="inner", max_epochs=3, validation="none", seeds=1, **changes)
+    case = Case(0, Amount("shots", 2), 0, (drawn, drawn[:0]))
+    ((logits, _, _),) = train_and_predict(config, [Init(start.params, {}, start.rates)], [ready], [case])
+    return logits
+
+
+@pytest.mark.parametrize("normalise", ["corpus", "none", "utterance"])
+@pytest.mark.parametrize("by", ["drawn", "train"])
+def test_the_model_is_finetunes(start, finetune_config, normalise, by):
+    start, settings = start
+    settings = dataclasses.replace(settings, normalise=normalise)
+    ready, drawn = Ready(CORPUS, split(CORPUS, "random"), ""), some(2)
+    drawn = np.concatenate([ready.split.train[CORPUS.label[ready.split.train] == e][:2] for e in range(4)])
+    expected = finetuned(start, settings, finetune_config, ready, drawn, normalise_by=by)
+    unlabelled = None
+    if by == "train" and normalise == "corpus":
+        rest = CORPUS.take(np.setdiff1d(ready.split.train, drawn))
+        unlabelled = Unlabelled(rest.mfcc, rest.n_frames, rest.speaker)
+    model = adapt_model(start, settings, HOW, clips(drawn), unlabelled=unlabelled)
+    got = predict(model)[ready.split.test]
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+    assert np.abs(predict(dataclasses.replace(model, params=start.params))[ready.split.test] - expected).max() > 1e-2
+
+
+def test_the_head_alone(start):
+    start, settings = start
+    model = adapt_model(start, settings, HOW._replace(adapt="head"), clips(some(3)))
+    heads = [take_head(params)["params"] for params in (model.params, start.params)]
+    assert not all(jax.tree.leaves(jax.tree.map(np.array_equal, *heads)))
+    for layer in model.params["params"].keys() - heads[0].keys():
+        jax.tree.map(np.testing.assert_array_equal, model.params["params"][layer], start.params["params"][layer])
+
+
+def test_scored_and_calibrated_on_what_it_has_not_learned(start):
+    start, settings = start
+    how, start = HOW._replace(max_epochs=150, lr=0.1), start._replace(rates=None)
+    right = clips(some(6))
+    model = adapt_model(start, settings, how, right, about={"language": "Esperanto"})
+    scored, calibration = model.about["cross_validation"], model.about["calibration"]
+    assert (scored["n"], scored["folds"], scored["repeats"]) == (24, 3, 2)
+    assert np.sum(scored["confusion"]) == 48
+    assert model.temperature == calibration["temperature"] != 1
+    assert model.about["language"] == "Esperanto"
+    assert model.about["support"]["n_per_emotion"] == {"angry": 6, "happy": 6, "neutral": 6, "sad": 6}
+    assert scored["macro_f1"] > 0.6
+    # Labels that no sound explains can be learned by heart, and not be foretold.
+    wrong = dataclasses.replace(right, label=np.random.default_rng(0).permutation(right.label))
+    by_heart = adapt_model(start, settings, how, wrong)
+    learned = predict(by_heart, CORPUS.take(some(6))).argmax(-1)
+    assert np.mean(learned == wrong.label) > 0.9
+    assert by_heart.about["cross_validation"]["macro_f1"] < 0.4
+    assert by_heart.temperature > model.temperature
+
+
+def test_one_clip_each_is_neither_scored_nor_calibrated(start):
+    start, settings = start
+    model = adapt_model(start, settings, HOW, clips(some(1)))
+    assert (model.about["cross_validation"], model.about["calibration"], model.temperature) == (None, None, 1.0)
+
+
+def test_again_with_the_same_clips_is_the_same_model(start):
+    start, settings = start
+    model = adapt_model(start, settings, HOW, clips(some(3)), about={"language": "Esperanto", "warnings": ["noise"]})
+    again = adapt_again(model, model.support)
+    jax.tree.map(np.testing.assert_array_equal, again.params, model.params)
+    assert (again.temperature, again.about["language"]) == (model.temperature, "Esperanto")
+    assert again.about["warnings"] == ["noise"], "what is wrong with them still is"
+    more = adapt_again(model, clips(some(4)))
+    assert more.about["warnings"] == ["noise"]
+    assert "warnings" not in adapt_again(model, clips(some(6)[1::2])).about, "they were about other clips"
+    assert more.about["support"]["n_per_emotion"]["sad"] == 4
+    assert np.abs(predict(more) - predict(model)).max() > 1e-3
+
+
+def test_again_it_is_normalised_as_it_was_by_unlabelled_recordings(start):
+    start, settings = start
+    loud = CORPUS.take(some(14)[30:])
+    unlabelled = Unlabelled(loud.mfcc + 2, loud.n_frames, loud.speaker)
+    model = adapt_model(start, settings, HOW, clips(some(3)), unlabelled=unlabelled)
+    alone = adapt_model(start, settings, HOW, clips(some(3)))
+    assert np.abs(model.scale.mean - alone.scale.mean).max() > 0.5
+    again = adapt_again(model, model.support)
+    np.testing.assert_array_equal(again.scale.mean, model.scale.mean)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), again.params, model.params)
+    assert again.about["support"]["unlabelled"] == len(unlabelled.n_frames)
+
+
+def test_again_voices_of_which_there_is_little_are_normalised_as_they_were(start):
+    start, settings = start
+    loud = CORPUS.take(some(14)[30:])
+    unlabelled = Unlabelled(loud.mfcc + 2, loud.n_frames, np.full(len(loud), UNKNOWN_SPEAKER))
+    by_speaker = dataclasses.replace(settings, normalise="speaker")
+    model = adapt_model(start, by_speaker, HOW, clips(some(3)), unlabelled=unlabelled)
+    again = adapt_again(model, model.support)
+    np.testing.assert_array_equal(again.scale.mean, model.scale.mean)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), again.params, model.params)
+    assert again.about["support"]["unlabelled"] == len(unlabelled.n_frames)
+
+
+def test_again_the_clips_language_and_licence_are_still_known(start):
+    start, settings = start
+    model = adapt_model(start, settings, HOW, clips(some(2)))
+    model.about["support"] |= {"language": "Esperanto", "licence": "CC0"}
+    told = adapt_again(model, model.support).about["support"]
+    assert (told["language"], told["licence"]) == ("Esperanto", "CC0")
+    told = adapt_again(model, clips(some(3))).about["support"]
+    assert (told["language"], told["licence"]) == ("Esperanto", "CC0; that of clips added later is not known")
+
+
+def test_from_a_model_whose_start_is_not_known(start):
+    model = dataclasses.replace(fake_model(hidden_dim=3, trim_db=0.5), start=None)
+    again = adapt_again(model, clips(some(2)))
+    jax.tree.map(np.testing.assert_array_equal, again.start.params, model.params)
+
+
+def test_bad_input(start):
+    start, settings = start
+    with pytest.raises(InputError, match="Got clips of happy, expected two emotions or more"):
+        adapt_model(start, settings, HOW, clips(np.flatnonzero(CORPUS.label == 1)[:3]))
+    apart = dataclasses.replace(settings, normalise="speaker")
+    nobodys = dataclasses.replace(clips(some(2)), speaker=np.array(["unknown"] + ["anna"] * 7))
+    with pytest.raises(InputError, match=r"Of 1 clips, angry/.* the speaker is not known, and this model"):
+        adapt_model(start, apart, HOW, nobodys)
+    with pytest.raises(InputError, match=r"--lr=1e\+20: fine-tuning on the clips diverged"):
+        adapt_model(start._replace(rates=None), settings, HOW._replace(lr=1e20), clips(some(2)))

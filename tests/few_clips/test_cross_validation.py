@@ -1,0 +1,114 @@
+"""How a handful of clips is divided, scored, and what is said of it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from fakes import fake_model
+
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.emotions import FOUR_EMOTIONS
+from metaser_jax.few_clips.cross_validation import BY_CLIP, BY_SPEAKER, divide, validated
+
+
+@pytest.fixture
+def support():
+    return fake_model(clips=24).support
+
+
+def spoken_by(support, speakers):
+    return dataclasses.replace(support, speaker=np.array(speakers))
+
+
+def assert_each_clip_once(parts, n):
+    for tests in parts.tests:
+        np.testing.assert_array_equal(np.sort(np.concatenate(tests)), np.arange(n))
+
+
+def test_by_clip_each_part_has_every_emotion(support):
+    support = spoken_by(support, [UNKNOWN_SPEAKER] * 24)
+    parts = divide(support, 3, 3, seed=0)
+    assert (parts.by, len(parts.tests), {len(tests) for tests in parts.tests}) == (BY_CLIP, 3, {3})
+    assert_each_clip_once(parts, 24)
+    for tests in parts.tests:
+        assert all(len(np.unique(support.label[test])) == 4 for test in tests)
+    assert not np.array_equal(*map(np.array, parts.tests[:2])), "repeats differ"
+    again = divide(support, 3, 3, seed=0)
+    np.testing.assert_array_equal(np.array(parts.tests), np.array(again.tests))
+
+
+def test_copies_of_a_recording_are_in_one_part(support):
+    support = spoken_by(support, [UNKNOWN_SPEAKER] * 24)
+    twice = support.take(np.tile(np.arange(24), 2))
+    parts, alone = divide(twice, 3, 2, seed=0), divide(support, 3, 2, seed=0)
+    assert_each_clip_once(parts, 48)
+    for tests, without in zip(parts.tests, alone.tests, strict=True):
+        for test, expected in zip(tests, without, strict=True):
+            np.testing.assert_array_equal(test, [*expected, *(24 + expected)])
+    assert divide(twice.take(np.array([0, 24, 1, 25, 2, 3])), 3, 2, seed=0) is None, "one recording of each"
+
+
+def test_fewer_parts_than_asked_for_where_an_emotion_has_fewer_clips(support):
+    few = support.take(np.flatnonzero(support.label != 0).tolist() + np.flatnonzero(support.label == 0)[:3].tolist())
+    parts = divide(spoken_by(few, [UNKNOWN_SPEAKER] * len(few)), 5, 1, seed=0)
+    assert len(parts.tests[0]) == 3
+
+
+def test_by_speaker_no_voice_is_heard_before(support):
+    support = spoken_by(support, [f"s{i // 4 % 3}" for i in range(24)])  # each of three says every emotion
+    parts = divide(support, 5, 2, seed=0)
+    assert (parts.by, len(parts.tests[0])) == (BY_SPEAKER, 3)
+    assert_each_clip_once(parts, 24)
+    for tests in parts.tests:
+        for test in tests:
+            others = np.setdiff1d(np.arange(24), test)
+            assert not set(support.speaker[test]) & set(support.speaker[others])
+            assert len(np.unique(support.label[others])) == 4
+
+
+def test_by_clip_where_one_speaker_alone_says_an_emotion(support):
+    parts = divide(spoken_by(support, [f"s{e}" for e in support.label]), 5, 2, seed=0)
+    assert parts.by == BY_CLIP
+
+
+def test_one_clip_of_an_emotion_cannot_be_held_out(support):
+    one = np.concatenate([np.flatnonzero(support.label > 0), np.flatnonzero(support.label == 0)[:1]])
+    assert divide(support.take(one), 5, 2, seed=0) is None
+    assert divide(support.take(support.label == 2), 5, 2, seed=0) is None
+
+
+def logits_for(support, repeats, right):
+    """Logits of which the share `right` names the label."""
+    answer = np.where(np.random.default_rng(0).random((repeats, len(support))) < right, support.label, 0)
+    return np.eye(4)[answer]
+
+
+def test_scores_and_their_sentences(support):
+    support = spoken_by(support, [UNKNOWN_SPEAKER] * 24)
+    parts = divide(support, 5, 2, seed=0)
+    good = validated(support, FOUR_EMOTIONS, parts, logits_for(support, 2, 1.0))
+    assert (good["macro_f1"], good["accuracy"], good["uar"], good["chance"]) == (1, 1, 1, 0.25)
+    assert np.array_equal(good["confusion"], 12 * np.eye(4))
+    assert "of the same voices" in good["verdict"]
+    assert "metaser evaluate" in good["verdict"]
+    low, high = validated(support, FOUR_EMOTIONS, parts, logits_for(support, 2, 0.6))["interval"]
+    assert 0 <= low < high <= 1
+    bad = validated(support, FOUR_EMOTIONS, parts, logits_for(support, 2, 0.0))
+    assert bad["macro_f1"] == pytest.approx(0.1), "one emotion for all: F1 .4, 0, 0, 0"
+    assert "do not show that anything was learned" in bad["verdict"]
+    one = validated(spoken_by(support, ["anna"] * 24), FOUR_EMOTIONS, parts, logits_for(support, 2, 0.9))
+    assert "of the same one voice" in one["verdict"]
+
+
+def test_an_emotion_without_clips_is_no_answer(support):
+    three = support.take(support.label != 1)
+    parts = divide(spoken_by(three, [UNKNOWN_SPEAKER] * len(three)), 5, 1, seed=0)
+    logits = logits_for(three, 1, 1.0)
+    logits[..., 1] = 9
+    result = validated(three, FOUR_EMOTIONS, parts, logits)
+    assert (result["emotions"], result["macro_f1"]) == (["angry", "neutral", "sad"], 1)
+    assert result["chance"] == pytest.approx(1 / 3)
+    assert "How it does on happy, of which there is no clip, is not known." in result["verdict"]
+    apart = validated(three, FOUR_EMOTIONS, parts, logits, told_apart=True)
+    assert "--speakers" in apart["verdict"]
+    assert "--speakers" not in result["verdict"]

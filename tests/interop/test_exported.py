@@ -1,0 +1,221 @@
+"""Exported models, read by programs that have nothing of this project."""
+
+import dataclasses
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from fakes import fake_model
+
+from metaser_jax import InputError
+from metaser_jax.interop import export as exporting
+from metaser_jax.interop.export import export_npz, export_stablehlo, load_npz, make_function
+from metaser_jax.interop.exported import load_exported
+from metaser_jax.recogniser.arrays import write_npz
+from metaser_jax.recogniser.folder import digest
+
+PAPER = {
+    **{"pooling": "last", "activation": "none", "input_statistics": False},
+    **{"trim_db": 0.0, "deltas": False, "normalise": "none"},
+}
+SETTINGS = {
+    "recommended": {},
+    "paper": PAPER,
+    "utterance": {"normalise": "utterance", "pooling": "mean"},
+    "speaker": {"normalise": "speaker", "trim_db": 0.0},
+}
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "model_folder.md"
+
+
+def model_of(kind, clips=20):
+    """A model whose logits are of the size of real ones."""
+    model = fake_model(hidden_dim=8, clips=clips, **SETTINGS[kind])
+    return dataclasses.replace(model, params=jax.tree.map(lambda a: a * np.float32(0.3), model.params))
+
+
+def outputs(model, n=20):
+    support = model.support
+    return jax.tree.map(np.asarray, jax.jit(make_function(model))(support.mfcc[:n], support.n_frames[:n]))
+
+
+def test_stablehlo_runs_without_the_project(tmp_path):
+    """In a fresh process, in which importing anything of it is an error, for three sizes of n."""
+    models, sizes = {kind: model_of(kind) for kind in SETTINGS}, (1, 3, 20)
+    for kind, model in models.items():
+        export_stablehlo(model, tmp_path / f"{kind}.hlo", ("cpu", "cuda", "tpu"))
+    x = models["paper"].support
+    np.savez(tmp_path / "x.npz", mfcc=x.mfcc, n_frames=x.n_frames)
+    program = f"""
+import sys
+sys.modules["metaser_jax"] = sys.modules["flax"] = None
+import numpy as np
+from jax import export
+x = np.load("x.npz")
+for kind in {[*models]}:
+    function = export.deserialize(bytearray(open(kind + ".hlo", "rb").read()))
+    for n in {sizes}:
+        np.savez(f"{{kind}}{{n}}.npz", **function.call(x["mfcc"][:n], x["n_frames"][:n]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for kind, n in itertools.product(models, sizes):
+        want = outputs(models[kind], n)
+        with np.load(tmp_path / f"{kind}{n}.npz") as got:
+            assert {*got} == {"logits", "probabilities"}
+            for name in got:
+                assert (got[name].dtype, got[name].shape) == (np.float32, (n, 4))
+                np.testing.assert_allclose(got[name], want[name], rtol=1e-6, atol=1e-6)
+
+
+def test_what_lies_beside_it(tmp_path):
+    model = model_of("recommended", clips=4)
+    export_stablehlo(model, tmp_path / "new" / "model.hlo", ("tpu", "cpu"))
+    assert sorted(os.listdir(tmp_path / "new")) == ["model.hlo", "model.hlo.json"]
+    call, facts = load_exported(tmp_path / "new" / "model.hlo")
+    assert facts["emotions"] == list(model.settings.emotions)
+    assert facts["digest"] == digest(model)
+    assert facts["platforms"] == ["tpu", "cpu"]
+    assert facts["versions"]["jax"] == jax.__version__
+    assert "6 months" in facts["readable_by"]
+    assert all(f"`{key}`" in DOCUMENT.read_text() for key in facts.keys() - {"format", "format_version", "readable_by"})
+    got = call(model.support.mfcc, model.support.n_frames)
+    np.testing.assert_allclose(got["probabilities"], outputs(model)["probabilities"], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(np.sum(got["probabilities"], -1), 1, rtol=1e-6)
+
+
+def test_probabilities_are_calibrated(tmp_path):
+    model = model_of("recommended", clips=4)
+    got = outputs(dataclasses.replace(model, temperature=2.0))
+    np.testing.assert_allclose(got["probabilities"], jax.nn.softmax(got["logits"] / 2), rtol=1e-6)
+    np.testing.assert_array_equal(got["logits"], outputs(model)["logits"])
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_numpy_alone_does_the_same_with_the_arrays(kind, tmp_path):
+    """By the program in the documentation."""
+    model = model_of(kind)
+    export_npz(model, tmp_path / "model.npz")
+    (program,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    names = {}
+    exec(program, names)
+    got = names["predict"](tmp_path / "model.npz", model.support.mfcc, model.support.n_frames)
+    np.testing.assert_allclose(got, outputs(model)["probabilities"], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_arrays_are_loaded_again(kind, tmp_path):
+    model = model_of(kind)
+    export_npz(model, tmp_path / "model.npz")
+    loaded = load_npz(tmp_path / "model.npz")
+    assert digest(loaded) == digest(model)
+    got = outputs(dataclasses.replace(loaded, support=model.support))
+    for name, want in outputs(model).items():
+        np.testing.assert_allclose(got[name], want, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("platforms", [("gpu",), ("cpu", ""), ()])
+def test_platforms_that_there_are_not(platforms, tmp_path):
+    with pytest.raises(InputError, match=r"--platforms: got .*cpu, cuda, rocm, tpu"):
+        export_stablehlo(model_of("paper", clips=0), tmp_path / "model.hlo", platforms)
+    assert not os.listdir(tmp_path)
+
+
+def test_nothing_is_overwritten(tmp_path):
+    model = model_of("paper", clips=0)
+    (tmp_path / "model.npz").write_text("mine")
+    (tmp_path / "model.hlo.json").write_text("mine")
+    with pytest.raises(InputError, match=r"model.npz is there already. Give another name"):
+        export_npz(model, tmp_path / "model.npz")
+    with pytest.raises(InputError, match=r"model.hlo.json is there already"):
+        export_stablehlo(model, tmp_path / "model.hlo")
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"mine"}
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+    def full(source, to):
+        raise OSError(28, "No space left on device", str(to))
+
+    monkeypatch.setattr(exporting.os, "replace", full)
+    with pytest.raises(InputError, match=r"--out: .*model.npz cannot be written: No space left on device"):
+        export_npz(model_of("paper", clips=0), tmp_path / "model.npz")
+    assert not os.listdir(tmp_path)
+
+
+def test_without_flatbuffers(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    for name in [name for name in sys.modules if name.startswith("jax._src.export.serialization")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(InputError, match="pip install flatbuffers"):
+        export_stablehlo(model_of("paper", clips=0), tmp_path / "model.hlo")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    out = tmp_path_factory.mktemp("exported") / "model.hlo"
+    export_stablehlo(model_of("paper", clips=0), out)
+    return out.read_bytes(), json.loads(out.with_name("model.hlo.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("edit", "content", "said"),
+    [
+        ({}, b"other", r"model.hlo is not as it was written \(sha256\)"),
+        ({"format": "onnx"}, None, "format 'onnx', expected 'metaser_stablehlo'"),
+        ({"format_version": 2, "metaser_jax": "9.0"}, None, r"is of version 2 \(metaser_jax 9.0\), expected 1"),
+        ({"versions": None}, None, "is not as metaser export --to=stablehlo writes it"),
+        ({"sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}, b"", "cannot read it"),
+    ],
+)
+def test_exported_files_that_were_changed(written, edit, content, said, tmp_path):
+    original, facts = written
+    (tmp_path / "model.hlo").write_bytes(original if content is None else content)
+    (tmp_path / "model.hlo.json").write_text(json.dumps(facts | edit))
+    with pytest.raises(InputError, match=said):
+        load_exported(tmp_path / "model.hlo")
+
+
+def test_an_exported_file_alone(written, tmp_path):
+    (tmp_path / "model.hlo").write_bytes(written[0])
+    with pytest.raises(InputError, match=r"model.hlo.json cannot be read: No such file .*expected FILE and FILE.json"):
+        load_exported(tmp_path / "model.hlo")
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda a, facts: a.pop("settings"), "it lacks settings"),
+        (
+            lambda a, facts: facts.update(format="metaser_model"),
+            "its format is 'metaser_model', expected 'metaser_npz'",
+        ),
+        (lambda a, facts: facts.update(format_version=2, metaser_jax="9.0"), r"version is 2 \(metaser_jax 9.0\)"),
+        (lambda a, facts: facts.pop("format"), "settings lack 'format'"),
+        (lambda a, facts: facts["settings"].update(hidden_dim=9), r"float32\[20, 32\], expected float32\[20, 36\]"),
+        (lambda a, facts: a.pop("hidden/bias"), "it lacks hidden/bias"),
+        (lambda a, facts: a.update(temperature=np.float64(0)), "temperature is 0.0, expected a positive number"),
+    ],
+)
+def test_arrays_that_were_changed(edit, said, tmp_path):
+    export_npz(model_of("paper", clips=0), tmp_path / "model.npz")
+    with np.load(tmp_path / "model.npz") as arrays:
+        arrays = dict(arrays)
+    facts = json.loads(str(arrays["settings"]))
+    edit(arrays, facts)
+    if "settings" in arrays:
+        arrays["settings"] = np.array(json.dumps(facts))
+    with (tmp_path / "changed.npz").open("wb") as file:
+        write_npz(file, arrays)
+    with pytest.raises(InputError, match=rf"changed.npz is not as metaser export --to=npz writes it: .*{said}"):
+        load_npz(tmp_path / "changed.npz")
+
+
+def test_arrays_that_are_not_there(tmp_path):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        load_npz(tmp_path / "model.npz")

@@ -1,0 +1,88 @@
+"""Statistics of the input against numpy, over real frames only; standardised by constants that nothing trains."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metaser_jax.models.input_statistics import SLOPE, THRESHOLDS, Standardise, input_statistics
+
+pytestmark = pytest.mark.usefixtures("strict_promotion")
+REAL = (12, 7, 1)
+
+
+@pytest.fixture(scope="module")
+def x():
+    values = np.random.default_rng(0).normal(size=(3, 12, 40)).astype(np.float32)
+    values *= (np.arange(12) < np.array(REAL)[:, None])[..., None]
+    return values
+
+
+def mask_of(x):
+    return jnp.asarray(np.arange(x.shape[1]) < np.array(REAL)[:, None])
+
+
+@pytest.mark.parametrize("coefs", [20, 40])
+def test_against_numpy(x, coefs):
+    x = x[..., :coefs]
+    found = input_statistics(jnp.asarray(x), mask_of(x), 20)
+    assert found.shape == (3, coefs + 5 * 20)
+    for one, frames, real in zip(found, x.astype(np.float64), REAL, strict=True):
+        of_real = frames[:real]
+        shares = [(1 / (1 + np.exp(-SLOPE * (of_real[:, :20] - t)))).mean(0) for t in THRESHOLDS]
+        np.testing.assert_allclose(one, np.concatenate([of_real.mean(0), *shares]), rtol=1e-5, atol=1e-6)
+
+
+def test_the_padding_does_not_matter(x):
+    longer = jnp.pad(x, ((0, 0), (0, 30), (0, 0)))
+    noisy = longer.at[:, 12:].set(9)
+    expected = input_statistics(jnp.asarray(x), mask_of(x), 20)
+    for other in (longer, noisy):
+        np.testing.assert_allclose(input_statistics(other, mask_of(other), 20), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_an_utterance_without_real_frames_is_finite(x):
+    assert (input_statistics(jnp.asarray(x), jnp.zeros((3, 12), bool), 20) == 0).all()
+
+
+def test_shares_are_shares_and_rise_with_the_coefficient(x):
+    def shares(x):
+        return np.asarray(input_statistics(jnp.asarray(x), mask_of(x), 20))[:, 40:].reshape(3, 5, 20)
+
+    low, high = shares(x), shares(x + np.float32(0.5))
+    assert ((low > 0) & (low < 1)).all()
+    assert (high > low).all()
+    assert (np.diff(low, axis=1) < 0).all(), "less of the time above a higher threshold"
+
+
+def test_standardised_over_the_utterances_of_init():
+    values = np.random.default_rng(0).normal(3, 5, (50, 8)).astype(np.float32)
+    values[:, 3] = 7  # what does not vary is not blown up
+    values[:, 4] = 7 + 1e-4 * values[:, 4]
+    params = Standardise().init(jax.random.key(0), jnp.asarray(values))
+    result = np.asarray(Standardise().apply(params, jnp.asarray(values)))
+    np.testing.assert_allclose(result.mean(0), 0, atol=1e-3)
+    varying = [0, 1, 2, 5, 6, 7]
+    np.testing.assert_allclose(result.std(0)[varying], 1, rtol=1e-4)
+    assert np.abs(result[:, [3, 4]]).max() < 0.5
+    others = np.asarray(Standardise().apply(params, jnp.asarray(values[:3] + 1)))
+    expected = (values[:3] + 1 - values.mean(0)) / np.maximum(values.std(0), 1e-2)
+    np.testing.assert_allclose(others, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_one_utterance_changes_nothing():
+    one = jnp.full((1, 4), 5.0)
+    params = Standardise().init(jax.random.key(0), one)
+    np.testing.assert_array_equal(Standardise().apply(params, one), one)
+
+
+def test_the_constants_have_no_gradient_and_the_input_has():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 4)), jnp.float32)
+    params = Standardise().init(jax.random.key(0), x)
+
+    def loss(params, x):
+        return jnp.sum(jnp.square(Standardise().apply(params, x)))
+
+    of_params, of_x = jax.grad(loss, argnums=(0, 1))(params, x)
+    assert all((g == 0).all() for g in jax.tree.leaves(of_params))
+    assert (of_x != 0).all()

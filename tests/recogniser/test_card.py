@@ -1,0 +1,155 @@
+"""The model card says what is known, copes with what is not, and is what Hugging Face can read."""
+
+import dataclasses
+
+import pytest
+import yaml
+from fakes import fake_model
+
+from metaser_jax.recogniser.card import LIMITS, content, model_card
+from metaser_jax.recogniser.folder import digest, load_model, save_model
+from metaser_jax.recogniser.provenance import ABOUT
+from metaser_jax.report.text_page import text_page
+
+HEADINGS = [
+    "How to use it",
+    "What it was made of",
+    "Licences of what is inside",
+    "What it scores",
+    "Its probabilities",
+    "What was noticed about the clips",
+    "What it cannot do",
+    "What identifies it",
+]
+
+
+def card_of(model):
+    return model_card(model, digest(model))
+
+
+def about(**changes):
+    model = fake_model()
+    return dataclasses.replace(model, about={**model.about, **changes})
+
+
+def test_everything_that_is_known_is_said():
+    model = fake_model()
+    card = card_of(model)
+    assert [line[3:] for line in card.splitlines() if line.startswith("## ")] == HEADINGS
+    for said in (
+        "# fake",
+        "metaser predict --model=FOLDER recording.wav",
+        "| ravdess    | English   | CC BY-NC-SA 4.0 ",
+        "8 clips, 2 angry, 2 happy, 2 neutral, 2 sad, 2 speakers, 20 s in all, 3 more without labels",
+        "meta_sgd, algorithm meta_sgd, order second, inner steps 1, 40 episodes, episode 20, seed 0, from the model",
+        "(2 folds, divided by speaker, repeated 4 times)",
+        "0.610 (95 % interval over speakers 0.420 to 0.800)",
+        "With 8 clips the score says little.",
+        "temperature of 1.5, found on 8 clips when",
+        "| negative log-likelihood    | 1.400  | 1.200 |",
+        "- 2 clips are shorter than a second: angry/0000.wav, sad/0003.wav.",
+        "- Left out: calm/0000.wav (the model does not know calm).",
+        "- Adapted with the clips of 2 speakers.",
+        digest(model),
+        *(f"- {limit}" for limit in LIMITS),
+    ):
+        assert said in card
+
+
+def test_the_front_matter_is_yaml():
+    _, front, rest = card_of(about(language="Urdu")).split("---\n", 2)
+    said = yaml.safe_load(front)
+    assert said["language"] == ["ur"]
+    assert said["license"] == "other"
+    assert said["pipeline_tag"] == "audio-classification"
+    assert "speech-emotion-recognition" in said["tags"]
+    assert rest.startswith("\n# ")
+
+
+@pytest.mark.parametrize(
+    ("language", "codes", "tag"),
+    [
+        ("Saraiki", None, "saraiki"),
+        ("skr", ["skr"], None),
+        ("no", ["no"], None),  # false in YAML, unless it is quoted
+        ("Q\"eqchi' : #x\n---\n\x1b", None, "q\"eqchi' : #x --- ?"),
+        ("हिन्दी", None, "हिन्दी"),
+        (None, None, None),
+    ],
+)
+def test_languages_of_any_name(language, codes, tag):
+    said = yaml.safe_load(card_of(about(language=language)).split("---\n", 2)[1])
+    assert said.get("language") == codes
+    assert said["tags"][5:] == ([] if tag is None else [tag])
+
+
+def test_any_key_may_be_missing():
+    model = fake_model()
+
+    def without(value, expected):
+        """The value once without each of its keys, and once with null in its place."""
+        for key in value:
+            yield {k: v for k, v in value.items() if k != key}
+            yield {**value, key: None}
+            inner = expected.get(key)
+            if isinstance(inner, dict):
+                for less in without(value[key], inner):
+                    yield {**value, key: less}
+
+    less = [{}, *without(model.about, ABOUT)]
+    assert len(less) > 50
+    for known in less:
+        said = card_of(dataclasses.replace(model, about=known))
+        assert "None" not in said
+        assert all(limit in said for limit in LIMITS)
+
+
+def test_what_is_not_known_is_said_to_be_so():
+    model = dataclasses.replace(fake_model(clips=0, temperature=1.0), about={})
+    card = card_of(model)
+    assert "Not known: it was not tested" in card
+    assert "Not calibrated" in card
+    assert "is not known here: ask those whose they are" in card
+    assert "The clips that it was adapted with are not inside." in card
+
+
+@pytest.mark.parametrize(
+    ("licence", "said"),
+    [
+        ("CC BY-NC 4.0", "Not for commercial use: that is what the licence of a says"),
+        ("Free for non-commercial purposes.", "Not for commercial use"),
+        ("Free for research; see the repository.", "For research or academic use: that is what a is given for"),
+        ("CC BY 4.0", None),
+        ("SYNC 2.0", None),
+        (None, "The licence of a is not known here"),
+    ],
+)
+def test_what_licences_mean_for_sharing(licence, said):
+    card = card_of(about(init={"sources": [{"name": "a", "licence": licence}]}))
+    assert "this is no legal advice" in card
+    for sentence in ("Not for commercial use", "For research or academic use", "is not known here"):
+        assert (sentence in card) == (said is not None and sentence in said)
+    assert said is None or said in card
+
+
+def test_several_restrictive_corpora_are_named_together():
+    sources = [{"name": name, "licence": "For research."} for name in "abc"]
+    assert "that is what a, b and c are given for" in card_of(about(init={"sources": sources}))
+
+
+def test_a_strangers_text_does_not_reach_the_terminal_or_the_page_as_it_is(tmp_path):
+    escape = "\x1b]0;owned\x07<script>alert(1)</script> | `a` *b*"
+    model = about(name=escape, warnings=[escape], versions={"x": escape}, language=escape)
+    save_model(tmp_path / "model", model)
+    loaded = load_model(tmp_path / "model")
+    text = text_page(content(loaded, digest(loaded)))
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "\x1b" not in card
+    assert "<script>" not in card.split("---\n", 2)[2].replace(r"\<script\>", "")
+
+
+def test_long_lists_of_files_are_counted():
+    left = [{"file": f"{i}.wav", "reason": "empty"} for i in range(8)]
+    assert "4.wav (empty); and 3 more." in card_of(about(left_out=left))

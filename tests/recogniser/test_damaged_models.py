@@ -1,0 +1,279 @@
+"""Folders that are no model, or not as they were written: an error that says what is there and what to do."""
+
+import hashlib
+import io
+import json
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import fake_model
+
+from metaser_jax import InputError
+from metaser_jax.recogniser.arrays import write_npz
+from metaser_jax.recogniser.folder import load_model, save_model
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "model"
+    save_model(folder, fake_model())
+    return folder
+
+
+@pytest.fixture
+def folder(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "model")
+
+
+def change(folder, edit):
+    """model.json, edited."""
+    facts = json.loads((folder / "model.json").read_text())
+    edit(facts)
+    (folder / "model.json").write_text(json.dumps(facts))
+
+
+def put(folder, name, content):
+    """A file as somebody would make it who knows the format: with its own size and sha256 in model.json."""
+    (folder / name).write_bytes(content)
+    said = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    change(folder, lambda facts: facts["files"].update({name: said}))
+
+
+def arrays_of(folder, name="arrays.npz"):
+    with np.load(folder / name) as arrays:
+        return dict(arrays)
+
+
+def npz(arrays):
+    file = io.BytesIO()
+    write_npz(file, arrays)
+    return file.getvalue()
+
+
+def refused(folder, said):
+    with pytest.raises(InputError, match=said) as error:
+        load_model(folder)
+    assert "model" in str(error.value)
+
+
+def test_what_is_no_model_folder(tmp_path):
+    refused(tmp_path / "model", "is not there, expected a model folder, which metaser adapt writes")
+    (tmp_path / "empty_model").mkdir()
+    refused(tmp_path / "empty_model", r"model.json is missing \(there: nothing\)")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    refused(run, "run is a training run .*metaser adapt --init=.*run --support=CLIPS --out=MODEL")
+    for name, said in {"m.zip": "Unpack it", "m.pt": "metaser import-torch", "m.wav": "is a file"}.items():
+        (tmp_path / name).touch()
+        refused(tmp_path / name, said)
+
+
+def test_places_that_cannot_be_read(folder, monkeypatch):
+    with pytest.raises(InputError, match="cannot be read: File name too long"):
+        load_model(folder / ("m" * 300))
+
+    def refuse(path, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    refused(folder, "model.json cannot be read: Permission denied")
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    refused(folder, "arrays.npz: Permission denied")
+
+
+def test_a_folder_around_the_folder(folder):
+    refused(folder.parent, r"is no model folder; .*model is. Give that")
+
+
+def test_a_half_copied_folder(folder):
+    (folder / "support.npz").unlink()
+    refused(folder, r"damaged: .*support.npz: No such file or directory. Copy or download it again")
+    (folder / "model.json").unlink()
+    refused(folder, r"model.json is missing \(there: README.md, arrays.npz\)")
+
+
+def test_the_card_is_for_people_alone(folder):
+    (folder / "README.md").unlink()
+    load_model(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n\xff", b"[1]", b'{"format": ', b"[" * 100_000])
+def test_model_json_that_is_none(folder, content):
+    (folder / "model.json").write_bytes(content)
+    refused(folder, "is damaged: model.json is not as it was written")
+
+
+def test_a_model_of_something_else(folder):
+    change(folder, lambda facts: facts.update(format="keras"))
+    refused(folder, "a model of something else: model.json has format 'keras', expected 'metaser_model'")
+    (folder / "model.json").write_text('{"architectures": ["Wav2Vec2ForCTC"]}')
+    refused(folder, "has format None, expected 'metaser_model'")
+
+
+def test_a_newer_one_names_both_versions(folder):
+    change(folder, lambda facts: facts.update(format_version=2, metaser_jax="7.8.9", new="?"))
+    refused(folder, r"format version 2, written by metaser_jax 7.8.9; this is metaser_jax \S+, which reads version 1")
+
+
+@pytest.mark.parametrize("number", [0, -1, "1", None, True, 1.5])
+def test_a_format_version_that_is_none(folder, number):
+    change(folder, lambda facts: facts.update(format_version=number))
+    refused(folder, "has format_version .*, expected a number")
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda f: f.update(gain=2), "model.json has gain, which format version 1 has not"),
+        (lambda f: f.pop("temperature"), "model.json lacks 'temperature'"),
+        (lambda f: f.update(settings=3), "damaged"),
+        (lambda f: f.update(files=[]), "damaged"),
+        (lambda f: f["settings"].update(dropout=0.5), "it has, and should not have, dropout"),
+        (lambda f: f["settings"].pop("pooling"), "it lacks pooling"),
+        (lambda f: f["settings"].update(pooling="max"), "pooling: got 'max', expected one of: last, mean, mean_std"),
+        (lambda f: f["settings"].update(normalise="auto"), "normalise: got 'auto'"),
+        (lambda f: f["settings"].update(normalise=["corpus"]), "damaged"),
+        (lambda f: f["settings"].update(hidden_dim=True), "hidden_dim is True, expected int"),
+        (lambda f: f["settings"].update(hidden_dim=0), "hidden_dim is 0, expected 1 or more"),
+        (lambda f: f["settings"].update(trim_db=float("inf")), "trim_db is inf, expected 0 or a positive number"),
+        (lambda f: f["settings"].update(emotions=["angry", "angry"]), "expected two or more different names"),
+        (lambda f: f["settings"].update(emotions="angry"), "expected two or more different names"),
+        (lambda f: f["features"].update(n_mfcc=13), "model.json has features"),
+        (lambda f: f.update(temperature=-1), "temperature is -1, expected a positive number"),
+        (lambda f: f.update(temperature=2.0), "has digest .*, but what the folder predicts with has"),
+        (lambda f: f["settings"].update(trim_db=20.0), "has digest"),
+        (lambda f: f.update(about="mine"), "about is 'mine', expected an object"),
+        (lambda f: f["about"].update(warnings="none"), "about.warnings is 'none', expected a list"),
+        (lambda f: f["about"]["cross_validation"].update(confusion=[[1]]), "expected a line and a column per emotion"),
+        (lambda f: f["about"]["cross_validation"].update(interval=[1]), r"expected \[low, high\]"),
+        (lambda f: f["support"].update(clips=7), "support.npz: .* is .*8.*, expected .*7"),
+        (lambda f: f["support"].update(clips=10**30), "support.npz: "),
+        (lambda f: f.update(start=None), "arrays.npz: it has, and should not have, rates/hidden/bias"),
+        (lambda f: f["files"]["arrays.npz"].update(bytes=3), "arrays.npz has .* bytes, and was written with 3"),
+    ],
+)
+def test_model_json_that_was_changed(folder, edit, said):
+    change(folder, edit)
+    refused(folder, said)
+
+
+def test_unknown_facts_about_a_model_are_kept(folder):
+    change(folder, lambda facts: facts["about"].update(colour="green", init=None))
+    assert load_model(folder).about["colour"] == "green"
+
+
+@pytest.mark.parametrize("name", ["arrays.npz", "support.npz"])
+@pytest.mark.parametrize("at", [0, 100, -1])
+def test_a_flipped_bit(folder, name, at):
+    content = bytearray((folder / name).read_bytes())
+    content[at] ^= 1
+    (folder / name).write_bytes(content)
+    refused(folder, rf"damaged: {name} is not as it was written \(sha256\). Copy or download it again")
+
+
+def test_a_file_that_ends_early(folder):
+    (folder / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:-10])
+    refused(folder, "arrays.npz has .* bytes, and was written with")
+
+
+BIAS = "params/output/bias"
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda a: a.pop(BIAS), f"it lacks {BIAS}"),
+        (lambda a: a.update(extra=np.zeros(3)), "it has, and should not have, extra"),
+        (lambda a: a.update({BIAS: np.zeros(5, np.float32)}), rf"{BIAS} is float32\[5\], expected float32\[4\]"),
+        (lambda a: a.update({BIAS: np.zeros((4, 1), np.float32)}), rf"{BIAS} is float32\[4, 1\]"),
+        (lambda a: a.update({BIAS: np.zeros(4)}), rf"{BIAS} is float64\[4\], expected float32\[4\]"),
+        (lambda a: a.update({BIAS: np.zeros(4, ">f4")}), rf"{BIAS} is >f4\[4\], expected float32"),
+        (
+            lambda a: a.update({BIAS: np.array([1, 2, np.inf, 3], np.float32)}),
+            f"{BIAS} has numbers that are not finite",
+        ),
+        (lambda a: a.update({BIAS: np.ones(4, np.float32)}), "has digest"),
+    ],
+)
+def test_other_arrays_than_the_settings_say(folder, edit, said):
+    arrays = arrays_of(folder)
+    edit(arrays)
+    put(folder, "arrays.npz", npz(arrays))
+    refused(folder, said)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda a: a["label"].put(0, 4), "label has numbers outside 0 to 3"),
+        (lambda a: a["n_frames"].put(0, 0), "n_frames has numbers outside 1 to 120"),
+        (lambda a: a["mfcc"].put(0, np.nan), "mfcc has numbers that are not finite"),
+        (lambda a: a.update(file=a["label"]), r"file is int32\[8\], expected text\[8\]"),
+    ],
+)
+def test_other_clips_than_there_can_be(folder, edit, said):
+    arrays = arrays_of(folder, "support.npz")
+    edit(arrays)
+    put(folder, "support.npz", npz(arrays))
+    refused(folder, said)
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("run",)
+
+
+def test_nothing_is_unpickled(folder, capsys):
+    arrays = arrays_of(folder)
+    arrays[BIAS] = np.array([Evil()] * 4, object)
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    put(folder, "arrays.npz", file.getvalue())
+    refused(folder, rf"{BIAS} is object\[4\], expected float32\[4\]")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        (zipfile.ZIP_DEFLATED, "is compressed, expected it as numpy.savez stores it"),
+        (zipfile.ZIP_STORED, r"is float32\[1099511627776\], expected float32\[4\]"),
+    ],
+)
+def test_a_small_file_that_is_large_in_memory(folder, method, said):
+    """Refused by what the archive and the header say, before anything is decompressed or allocated."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (2**40,)})
+    file = io.BytesIO(npz({name: array for name, array in arrays_of(folder).items() if name != BIAS}))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(f"{BIAS}.npy", header.getvalue() + bytes(2**20), method)
+    put(folder, "arrays.npz", file.getvalue())
+    refused(folder, f"{BIAS} {said}")
+
+
+def test_sizes_that_the_archive_lies_about(folder):
+    content = bytearray(npz(arrays_of(folder)))
+    at = content.rfind(b"PK\x01\x02")  # the last member, in the central directory
+    content[at + 20 : at + 28] = struct.pack("<II", 2**31, 2**31)
+    put(folder, "arrays.npz", bytes(content))
+    refused(folder, "arrays.npz: ")
+
+
+def test_two_arrays_of_one_name(folder):
+    file = io.BytesIO(npz(arrays_of(folder)))
+    with zipfile.ZipFile(file, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr(f"{BIAS}.npy", b"")
+    put(folder, "arrays.npz", file.getvalue())
+    refused(folder, "two arrays of the same name")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a zip archive", bytes(1000)])
+def test_arrays_that_are_no_npz(folder, content):
+    put(folder, "arrays.npz", content)
+    refused(folder, r"arrays.npz: it cannot be read \(File is not a zip file\)")

@@ -1,0 +1,249 @@
+"""What is saved is what is loaded; a folder is there completely or not at all."""
+
+import dataclasses
+import errno
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from fakes import fake_model
+
+from metaser_jax import InputError
+from metaser_jax.recogniser.arrays import params_specs
+from metaser_jax.recogniser.folder import FEATURES, digest, load_model, save_model, zip_model
+from metaser_jax.recogniser.forward import make_forward
+from metaser_jax.recogniser.model import NORMALISATIONS
+
+FILES = ["README.md", "arrays.npz", "model.json", "support.npz"]
+
+
+def names(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def assert_same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+    assert [leaf.dtype for leaf in jax.tree.leaves(a)] == [leaf.dtype for leaf in jax.tree.leaves(b)]
+
+
+@pytest.mark.parametrize("normalise", NORMALISATIONS)
+def test_what_is_saved_is_loaded(normalise, tmp_path):
+    model = fake_model(normalise=normalise)
+    save_model(tmp_path / "new" / "model", model)
+    assert names(tmp_path / "new" / "model") == FILES
+    assert names(tmp_path / "new") == ["model"], "nothing is left beside it"
+    loaded = load_model(tmp_path / "new" / "model")
+    assert (loaded.settings, loaded.temperature, loaded.about) == (model.settings, model.temperature, model.about)
+    assert_same(
+        (loaded.params, loaded.scale, loaded.start, dataclasses.asdict(loaded.support)),
+        (model.params, model.scale, model.start, dataclasses.asdict(model.support)),
+    )
+    assert digest(loaded) == digest(model) == digest(tmp_path / "new" / "model")
+
+
+@pytest.mark.parametrize("change", [{"start": False}, {"rates": False}, {"clips": 0}])
+def test_parts_that_are_not_there(change, tmp_path):
+    model = fake_model(**change)
+    save_model(tmp_path / "model", model)
+    loaded = load_model(tmp_path / "model")
+    assert_same(loaded.start, model.start)
+    assert (loaded.support is None) == (model.support is None) == ("support.npz" not in names(tmp_path / "model"))
+
+
+def test_nothing_needs_to_be_known_about_a_model(tmp_path):
+    model = dataclasses.replace(fake_model(clips=0), about={}, temperature=1)
+    save_model(tmp_path / "model", model)
+    assert load_model(tmp_path / "model").about == {}
+
+
+def test_the_same_model_is_the_same_bytes(tmp_path):
+    for name in "ab":
+        save_model(tmp_path / name, fake_model())
+    for file in FILES:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_arrays_are_also_what_numpy_reads(tmp_path):
+    model = fake_model()
+    save_model(tmp_path / "model", model)
+    with np.load(tmp_path / "model" / "arrays.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["params/hidden/bias"], model.params["params"]["hidden"]["bias"])
+        assert {name.partition("/")[0] for name in arrays} == {"params", "start", "rates", "scale"}
+    with np.load(tmp_path / "model" / "support.npz", allow_pickle=False) as support:
+        assert support["file"].tolist() == model.support.file.tolist()
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "mean_std"])
+@pytest.mark.parametrize("deltas", [False, True])
+@pytest.mark.parametrize("input_statistics", [False, True])
+def test_the_shapes_that_are_expected_are_the_networks(pooling, deltas, input_statistics):
+    settings = fake_model(pooling=pooling, deltas=deltas, input_statistics=input_statistics, clips=0).settings
+    x = jax.ShapeDtypeStruct((1, 120, settings.input.coefs), np.float32)
+    params = jax.eval_shape(settings.network.init, jax.random.key(0), x)["params"]
+    flat = {jax.tree_util.keystr(p, simple=True, separator="/"): a for p, a in jax.tree.leaves_with_path(params)}
+    want = params_specs(settings)
+    assert {name: (a.dtype, a.shape) for name, a in flat.items()} == {name: tuple(spec) for name, spec in want.items()}
+
+
+def test_the_digest_is_of_what_it_predicts_with():
+    model = fake_model()
+    of = digest(model)
+    assert of == digest(dataclasses.replace(model, start=None, support=None, about={}))
+    changed = jax.tree.map(np.copy, model.params)
+    changed["params"]["lstm_2"]["bias"][0] += 1e-6
+    others = [
+        dataclasses.replace(model, params=changed),
+        dataclasses.replace(model, temperature=1.0),
+        dataclasses.replace(model, scale=model.scale._replace(mean=model.scale.mean + 1e-9)),
+        dataclasses.replace(model, settings=dataclasses.replace(model.settings, trim_db=26.0)),
+    ]
+    assert len({of, *map(digest, others)}) == 5
+
+
+def test_jax_arrays_are_saved_too(tmp_path):
+    model = fake_model()
+    save_model(tmp_path / "model", dataclasses.replace(model, params=jax.device_put(model.params)))
+    assert_same(load_model(tmp_path / "model").params, model.params)
+
+
+def test_a_download_is_the_folder(tmp_path):
+    model = fake_model()
+    save_model(tmp_path / "urdu", model)
+    (tmp_path / "urdu" / "private.txt").write_text("not the model's")
+    with zipfile.ZipFile(io.BytesIO(zip_model(tmp_path / "urdu"))) as archive:
+        assert sorted(archive.namelist()) == [f"urdu/{name}" for name in FILES]
+        archive.extractall(tmp_path / "unpacked")
+    assert digest(tmp_path / "unpacked" / "urdu") == digest(model)
+
+
+def test_an_empty_folder_is_taken_and_no_other(tmp_path):
+    model = fake_model(clips=0)
+    (tmp_path / "empty").mkdir()
+    save_model(tmp_path / "empty", model)
+    with pytest.raises(InputError, match=r"empty is not empty, expected a new or an empty folder.*another one"):
+        save_model(tmp_path / "empty", model)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="file is a file, expected"):
+        save_model(tmp_path / "file", model)
+    with pytest.raises(InputError, match=r"cannot be written: Not a directory"):
+        save_model(tmp_path / "file" / "model", model)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+    write = Path.write_bytes
+
+    def full(path, data):
+        write(path, data[: len(data) // 2])
+        if path.name == "README.md":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match=r"model cannot be written: No space left on device.*Make room"):
+        save_model(tmp_path / "model", fake_model())
+    assert names(tmp_path) == []
+
+
+def test_somebody_else_was_quicker(tmp_path, monkeypatch):
+    write = Path.write_bytes
+
+    def slow(path, data):
+        write(path, data)
+        (tmp_path / "model").mkdir(exist_ok=True)
+        (tmp_path / "model" / "other").touch()
+
+    monkeypatch.setattr(Path, "write_bytes", slow)
+    with pytest.raises(InputError, match="Remove what is there"):
+        save_model(tmp_path / "model", fake_model())
+    assert names(tmp_path / "model") == ["other"]
+
+
+def test_without_permission(tmp_path, monkeypatch):
+    def refuse(path, *args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(InputError, match="model cannot be written: Permission denied"):
+        save_model(tmp_path / "model", fake_model())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"temperature": 0.0}, "temperature is 0.0, expected a positive number"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"scale": None}, "lacks scale/mean, scale/std"),
+        ({"about": {"support": {"speakers": "two"}}}, "about.support.speakers is 'two', expected int"),
+        ({"about": {"cross_validation": {"macro_f1": float("nan")}}}, "macro_f1 is nan, expected a number"),
+    ],
+)
+def test_a_model_that_could_not_be_read_is_not_written(change, said, tmp_path):
+    with pytest.raises(InputError, match=f"cannot be saved: .*{said}"):
+        save_model(tmp_path / "model", dataclasses.replace(fake_model(), **change))
+    assert names(tmp_path) == []
+
+
+def test_parameters_that_are_not_finite_are_not_written(tmp_path):
+    model = fake_model()
+    model.params["params"]["lstm_1"]["bias"][3] = np.nan
+    with pytest.raises(InputError, match="params/lstm_1/bias has numbers that are not finite"):
+        save_model(tmp_path / "model", model)
+
+
+def test_the_settings_are_those_of_the_network(tmp_path):
+    model = fake_model()
+    save_model(tmp_path / "model", model)
+    loaded = load_model(tmp_path / "model")
+    of_loaded, of_model = (
+        make_forward(m.settings)(m.params, m.scale, m.support.mfcc, m.support.n_frames) for m in (loaded, model)
+    )
+    np.testing.assert_array_equal(of_loaded, of_model)
+
+
+def test_the_features_that_it_names_are_librosas_defaults():
+    import inspect
+
+    import librosa
+
+    spectrum = inspect.signature(librosa.feature.melspectrogram).parameters
+    assert spectrum["n_fft"].default == FEATURES["n_fft"]
+    assert inspect.signature(librosa.filters.mel).parameters["n_mels"].default == FEATURES["n_mels"]
+
+
+def test_loading_imports_little(tmp_path):
+    save_model(tmp_path / "model", fake_model())
+    program = f"""
+import sys
+for name in ("sklearn", "scipy.stats", "orbax", "tensorflow_datasets", "matplotlib", "librosa"):
+    sys.modules[name] = None
+from metaser_jax.recogniser.folder import load_model
+load_model({str(tmp_path / "model")!r})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_is_on_disk_is_described(tmp_path):
+    """Every key of model.json has its place in the document for people who write other readers."""
+    save_model(tmp_path / "model", fake_model())
+    document = (Path(__file__).resolve().parents[2] / "docs" / "model_folder.md").read_text()
+
+    def keys(value):
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield from (key, *keys(item))
+        elif isinstance(value, list):
+            for item in value:
+                yield from keys(item)
+
+    facts = json.loads((tmp_path / "model" / "model.json").read_text())
+    free = {*facts["about"]["versions"], *facts["settings"]["emotions"]}
+    missing = [key for key in {*keys(facts)} - free if f"`{key}`" not in document]
+    assert not missing

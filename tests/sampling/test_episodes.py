@@ -1,0 +1,117 @@
+"""Properties of episodes: disjoint, balanced, one corpus per task, a function of (key, task) alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from fakes import fake_corpus
+
+from metaser_jax import InputError
+from metaser_jax.sampling import bank
+from metaser_jax.sampling.episodes import assign_corpora, draw_without_replacement, sample
+
+pytestmark = pytest.mark.usefixtures("strict_promotion")
+SIZES = {"a": 12, "b": 9, "c": 30}
+
+
+@pytest.fixture(scope="module")
+def corpora():
+    return [fake_corpus(name, per_emotion=size, seed=i) for i, (name, size) in enumerate(SIZES.items())]
+
+
+def rows_of(bank_, x):
+    """Which row of the bank each utterance of x [..., time, coef] is; -1 for none."""
+    rows = {row.tobytes(): i for i, row in enumerate(np.asarray(bank_.x))}
+    flat = np.asarray(x).reshape(-1, *x.shape[-2:])
+    return np.array([rows.get(u.tobytes(), -1) for u in flat]).reshape(x.shape[:-2])
+
+
+def test_episode_properties(corpora):
+    source = bank.build(corpora)
+    label = np.concatenate([c.label for c in corpora])
+    corpus = np.repeat(np.arange(3), [len(c) for c in corpora])
+    draw = jax.jit(lambda key: sample(key, source, tasks=7, shots=3, queries=4))
+    for seed in range(5):
+        episode = draw(jax.random.key(seed))
+        assert episode.support.x.shape == (7, 12, 10, 20)
+        assert episode.query.x.shape == (7, 16, 10, 20)
+        support, query = rows_of(source, episode.support.x), rows_of(source, episode.query.x)
+        assert (support >= 0).all()
+        for task in range(7):
+            together = np.concatenate([support[task], query[task]])
+            assert len(np.unique(together)) == 28, "support and query are disjoint, and nothing is drawn twice"
+            assert len(np.unique(corpus[together])) == 1, "a task is of one corpus"
+        np.testing.assert_array_equal(label[support], episode.support.y)
+        np.testing.assert_array_equal(label[query], episode.query.y)
+        np.testing.assert_array_equal(episode.support.y, np.tile(np.repeat(np.arange(4), 3), (7, 1)))
+        np.testing.assert_array_equal(np.sort(np.bincount(corpus[support[:, 0]], minlength=3)), [2, 2, 3])
+
+
+def test_same_key_same_episode_other_key_another(corpora):
+    source = bank.build(corpora)
+    first, again, other = (
+        sample(jax.random.key(seed), source, tasks=4, shots=2, queries=2).support.x for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not jnp.array_equal(first, other)
+
+
+def test_a_task_depends_on_its_index_alone(corpora):
+    source = bank.build(corpora)
+    few, many = (sample(jax.random.key(3), source, tasks=t, shots=2, queries=2).query.x for t in (2, 6))
+    np.testing.assert_array_equal(few, many[:2])
+
+
+def test_all_utterances_are_drawn_equally_often():
+    table, count = jnp.arange(100, dtype=jnp.int32).reshape(2, 50), jnp.array([50, 7], jnp.int32)
+    keys = jax.random.split(jax.random.key(0), 4000)
+    drawn = jax.vmap(lambda key: draw_without_replacement(key, table, count, 5))(keys)
+    for row, size in ((0, 50), (1, 7)):
+        for part in (drawn[:, row, :2], drawn[:, row, 2:]):  # support and query alike
+            times = np.bincount(np.asarray(part).ravel() - 50 * row, minlength=50)
+            assert (times[size:] == 0).all(), "padding is never drawn"
+            expected = part.size / size
+            assert np.abs(times[:size] - expected).max() < 5 * np.sqrt(expected)
+
+
+def test_corpora_take_turns():
+    corpora = jax.vmap(lambda key: assign_corpora(key, 3, jnp.arange(8)))(jax.random.split(jax.random.key(0), 300))
+    counts = np.stack([np.bincount(c, minlength=3) for c in np.asarray(corpora)])
+    assert counts.min() == 2
+    assert counts.max() == 3
+    assert np.abs(counts.mean(0) - 8 / 3).max() < 0.15
+
+
+def test_queries_may_come_from_another_part(corpora):
+    parts = [
+        [c.take(np.arange(len(c)) % 3 != 0) for c in corpora],
+        [c.take(np.arange(len(c)) % 3 == 0) for c in corpora],
+    ]
+    train, valid = map(bank.build, parts)
+    episode = sample(jax.random.key(0), train, tasks=4, shots=2, queries=3, query_bank=valid)
+    assert (rows_of(train, episode.support.x) >= 0).all()
+    assert (rows_of(valid, episode.query.x) >= 0).all()
+
+
+def test_pooled_sources_are_one_distribution(corpora):
+    source = bank.build(corpora, pool=True)
+    assert source.count.tolist() == [[51, 51, 51, 51]]
+    episode = sample(jax.random.key(0), source, tasks=2, shots=8, queries=8)
+    corpus = np.repeat(np.arange(3), [len(c) for c in corpora])
+    assert len(np.unique(corpus[rows_of(source, episode.support.x)[0]])) > 1
+
+
+def test_too_few_utterances_name_corpus_and_emotion(corpora):
+    bank.check_enough(corpora, 4, 5, part="training part")
+    with pytest.raises(InputError, match=r"b has 9 angry, b has 9 happy.*training part.*at least 10 of each.*--shots"):
+        bank.check_enough(corpora, 5, 5, part="training part")
+    bank.check_enough(corpora, 5, 5, pool=True, part="training part")
+    with pytest.raises(InputError, match="all sources pooled has 51 angry"):
+        bank.check_enough(corpora, 50, 5, pool=True, part="training part")
+
+
+def test_a_bank_needs_corpora_of_the_same_emotions(corpora):
+    with pytest.raises(InputError, match="at least one corpus"):
+        bank.build([])
+    with pytest.raises(InputError, match="b has emotions"):
+        bank.build([corpora[0], corpora[1].select(("sad", "angry"))])

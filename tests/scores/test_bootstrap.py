@@ -1,0 +1,200 @@
+"""Scores from confusions against scikit-learn's, and the bootstrap over speakers."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from metaser_jax import InputError
+from metaser_jax.scores.bootstrap import (
+    SCORES,
+    bootstrap,
+    bootstrap_difference,
+    choose_units,
+    confusions,
+    intervals_of,
+    score_of,
+)
+from metaser_jax.scores.metrics import scores
+
+
+def made_up(speakers=6, per_emotion=5, runs=3, right=0.6, seed=0):
+    rng = np.random.default_rng(seed)
+    label = np.tile(np.repeat(np.arange(4), per_emotion), speakers)
+    speaker = np.repeat([f"s{i}" for i in range(speakers)], 4 * per_emotion)
+    hit = rng.random((runs, len(label))) < right
+    return label, np.where(hit, label, rng.integers(0, 4, hit.shape)), speaker
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_scores_equal_scikit_learns(score):
+    label, predicted, _ = made_up()
+    of_runs = np.stack([metrics.confusion_matrix(label, p) for p in predicted])
+    np.testing.assert_allclose(score_of(of_runs, score), [scores(label, p, 4)[score] for p in predicted])
+    # An emotion that nobody says or predicts, one that is never predicted, one that is predicted and not said.
+    label, predicted = np.array([0, 0, 2, 2, 2]), np.array([0, 1, 0, 0, 1])
+    confusion = metrics.confusion_matrix(label, predicted, labels=range(4))
+    by_hand = {
+        "macro_f1": metrics.f1_score(label, predicted, labels=range(4), average="macro", zero_division=0),
+        "uar": metrics.recall_score(label, predicted, labels=range(4), average="macro", zero_division=0),
+        "accuracy": metrics.accuracy_score(label, predicted),
+        "weighted_f1": metrics.f1_score(label, predicted, labels=range(4), average="weighted", zero_division=0),
+    }
+    assert score_of(confusion, score) == pytest.approx(by_hand[score])
+
+
+def test_confusions_by_speaker():
+    label, predicted, speaker = made_up(runs=1)
+    units = choose_units(label, speaker)
+    found = confusions(label, predicted[0], units.of, 4, units.number)
+    for i in range(6):
+        at = speaker == f"s{i}"
+        np.testing.assert_array_equal(found[i], metrics.confusion_matrix(label[at], predicted[0][at]))
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_the_value_is_the_mean_over_runs(score):
+    label, predicted, speaker = made_up()
+    found = bootstrap(label, predicted, speaker, score=score)
+    assert found.value == pytest.approx(np.mean([scores(label, p, 4)[score] for p in predicted]))
+    assert found.interval.low < found.value < found.interval.high
+    assert (found.by, found.units) == ("speakers", 6)
+    units = choose_units(label, speaker)
+    tensor = np.stack([confusions(label, p, units.of, 4, units.number) for p in predicted])
+    assert intervals_of((tensor,), units)[score].interval == pytest.approx(found.interval), "alone or with others"
+
+
+def test_against_a_loop_over_resamples():
+    """Drawn utterance by utterance and scored by scikit-learn: about the same interval."""
+    label, predicted, speaker = made_up(right=0.5, runs=2)
+    found = bootstrap(label, predicted, speaker, resamples=4000)
+    rng, values = np.random.default_rng(1), []
+    of_speaker = [np.flatnonzero(speaker == f"s{i}") for i in range(6)]
+    for _ in range(100):
+        at = np.concatenate([of_speaker[i] for i in rng.integers(0, 6, 6)])
+        values.append(np.mean([metrics.f1_score(label[at], p[at], average="macro") for p in predicted]))
+    margin = stats.t.ppf(0.975, 5) * np.std(values, ddof=1) * np.sqrt(6 / 5)
+    low, high, confidence = found.interval
+    assert (found.value - low, high - found.value) == pytest.approx((margin, margin), rel=0.25)
+    assert confidence == 0.95
+
+
+def test_of_a_mean_it_is_the_textbooks():
+    """Accuracy with as many utterances of each speaker is a mean over speakers, whose t interval it must be."""
+    label, predicted, speaker = made_up(speakers=4, runs=1)
+    found = bootstrap(label, predicted, speaker, score="accuracy", resamples=20_000)
+    of_speaker = [(predicted[0] == label)[speaker == s].mean() for s in np.unique(speaker)]
+    expected = stats.ttest_1samp(of_speaker, 0).confidence_interval()
+    width = expected.high - expected.low
+    assert found.interval[:2] == pytest.approx((expected.low, expected.high), abs=0.02 * width)
+
+
+def test_an_interval_stays_within_what_scores_can_be():
+    label, speaker = np.tile(np.arange(4), 3), np.repeat(["a", "b", "c"], 4)
+    wrong = np.where(speaker == "a", 0, label)
+    assert bootstrap(label, wrong, speaker).interval.high == 1
+    assert bootstrap(label, (wrong + 1) % 4, speaker).interval.low == 0
+    assert bootstrap_difference(label, label, (label + 1) % 4, speaker).interval == (1, 1, 0.95)
+    assert bootstrap_difference(label, label, wrong, speaker).interval.low < 0
+
+
+def test_intervals_cover_other_speakers():
+    """Speakers whose emotions differ in difficulty: of 150 corpora of 6, at least 9 in 10 intervals have the truth."""
+    rng = np.random.default_rng(0)
+
+    def corpus(speakers, runs):
+        ability = 1 / (1 + np.exp(-rng.normal(0, 1, speakers)))
+        label = np.tile(np.arange(4), (speakers, 6))
+        right = rng.random((runs, *label.shape)) < ability[:, None]
+        predicted = np.where(right, label, (label + rng.integers(1, 4, right.shape)) % 4)
+        return label.ravel(), predicted.reshape(runs, -1), np.repeat(np.arange(speakers).astype(str), 24)
+
+    label, predicted, _ = corpus(20_000, 1)
+    truth = scores(label, predicted[0], 4)["macro_f1"]
+    covered = 0
+    for seed in range(150):
+        low, high, _ = bootstrap(*corpus(6, 2), resamples=200, seed=seed).interval
+        covered += low <= truth <= high
+    assert 135 <= covered <= 149
+
+
+def test_deterministic_by_seed():
+    data = made_up()
+    assert bootstrap(*data, seed=3) == bootstrap(*data, seed=3)
+    assert bootstrap(*data, seed=3) != bootstrap(*data, seed=4)
+
+
+def test_difference_is_paired():
+    label, a, speaker = made_up(right=0.7)
+    # One right answer of each speaker less, whoever it is: the speakers' difficulty cancels out.
+    b = a.copy()
+    for s in np.unique(speaker):
+        for run in b:
+            at = np.flatnonzero((speaker == s) & (run == label))[0]
+            run[at] = (label[at] + 1) % 4
+    found = bootstrap_difference(label, a, b, speaker, score="accuracy")
+    assert found.value == pytest.approx(1 / 20)
+    assert found.interval[:2] == pytest.approx((1 / 20, 1 / 20))
+    alone = bootstrap(label, a, speaker, score="accuracy").interval
+    assert alone.high - alone.low > 0.05
+    assert bootstrap_difference(label, a, a, speaker) == (0, (0, 0, 0.95), "speakers", 6)
+    back = bootstrap_difference(label, b, a, speaker)
+    assert back.value == -bootstrap_difference(label, a, b, speaker).value
+    assert bootstrap_difference(label, a, b[:1], speaker).value != 0, "methods may differ in their number of runs"
+
+
+def test_units():
+    label, _, speaker = made_up()
+    assert choose_units(label, speaker)[1:] == ("speakers", 6)
+    assert choose_units(label, np.where(speaker == "s0", "unknown", speaker))[1:] == ("utterances", 120)
+    two = speaker < "s2"
+    assert choose_units(label[two], speaker[two])[1:] == ("utterances", 40)
+    three = speaker < "s3"
+    assert choose_units(label[three], speaker[three])[1:] == ("speakers", 3)
+    # Anger of one speaker in six: a third of the resamples would have none.
+    some = (label > 0) | (speaker == "s0")
+    assert choose_units(label[some], speaker[some]).by == "utterances"
+    # Of 5 in 6: (1 / 6)^6 of them, one in 47,000.
+    some = (label > 0) | (speaker != "s0")
+    assert choose_units(label[some], speaker[some]).by == "speakers"
+
+
+def test_degenerate_cases_say_something():
+    label, predicted, speaker = made_up()
+    perfect = bootstrap(label, label, speaker)
+    assert (perfect.value, perfect.interval) == (1, (1, 1, 0.95))
+    same = bootstrap(label, np.zeros_like(label), speaker)
+    assert same.value == pytest.approx(0.1)  # F1 of anger .4, of the others 0
+    assert 0 <= same.interval.low <= same.interval.high <= 1
+    one_speaker = bootstrap(label, predicted, np.full(len(label), "me"))
+    assert (one_speaker.by, one_speaker.units) == ("utterances", 120)
+    assert bootstrap([1], [1], ["me"], classes=4) == (0.25, None, "utterances", 1)
+
+
+def test_bad_input():
+    label, predicted, speaker = made_up()
+    with pytest.raises(InputError, match=r"got label \(120,\), predicted \(3, 119\) and speaker \(120,\)"):
+        bootstrap(label, predicted[:, 1:], speaker)
+    with pytest.raises(InputError, match="at least one run and one utterance"):
+        bootstrap(label, predicted[:0], speaker)
+    with pytest.raises(InputError, match="at least one run and one utterance"):
+        bootstrap([], [], [])
+    with pytest.raises(InputError, match="got classes from 0 to 3, expected 0 to 2"):
+        bootstrap(label, predicted, speaker, classes=3)
+    with pytest.raises(InputError, match="score: got 'f1'"):
+        bootstrap(label, predicted, speaker, score="f1")
+    with pytest.raises(InputError, match="resamples: got 1"):
+        bootstrap(label, predicted, speaker, resamples=1)
+    with pytest.raises(InputError, match="confidence: got 95"):
+        bootstrap(label, predicted, speaker, confidence=95)
+
+
+def test_runs_of_other_test_parts():
+    """A speaker who is not in a run's test part gives nothing to that run."""
+    label, predicted, speaker = made_up(runs=2)
+    units = choose_units(label, speaker)
+    tensor = np.stack([confusions(label, p, units.of, 4, units.number) for p in predicted])
+    tensor[1, 0] = 0
+    left = speaker != "s0"
+    expected = scores(label, predicted[0], 4)["macro_f1"] + scores(label[left], predicted[1][left], 4)["macro_f1"]
+    assert intervals_of((tensor,), units)["macro_f1"].value == pytest.approx(expected / 2)

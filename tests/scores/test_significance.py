@@ -1,0 +1,146 @@
+"""Intervals, paired tests, Holm's correction and crossovers: against scipy, by hand, and where they degenerate."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from metaser_jax import InputError
+from metaser_jax.scores.significance import Crossover, crossovers, holm, paired_test, seed_interval
+
+A = np.array([0.52, 0.61, 0.55, 0.58, 0.63, 0.49, 0.57])
+B = np.array([0.48, 0.55, 0.56, 0.50, 0.53, 0.47, 0.51])
+
+
+def test_interval_against_scipy():
+    mean, deviation, n, interval = seed_interval(A, 0.9)
+    expected = stats.ttest_1samp(A, 0).confidence_interval(0.9)
+    assert (mean, deviation, n) == (pytest.approx(A.mean()), pytest.approx(np.std(A, ddof=1)), 7)
+    assert interval == pytest.approx((expected.low, expected.high, 0.9))
+
+
+def test_interval_by_hand():
+    """Of .4 and .6: deviation .1 sqrt(2), standard error .1, t(.975, 1) = 12.706."""
+    assert seed_interval([0.4, 0.6]).interval == pytest.approx((0.5 - 1.2706, 0.5 + 1.2706, 0.95), abs=1e-4)
+
+
+def test_interval_of_few():
+    assert seed_interval([0.5]) == (0.5, None, 1, None)
+    assert seed_interval([0.1 + 0.2, 0.3, 0.3]).interval == pytest.approx((0.3, 0.3, 0.95))
+
+
+def test_intervals_cover():
+    """Of 400 samples of 5 draws, about 380 intervals have the truth in them."""
+    samples = np.random.default_rng(0).normal(0.5, 0.05, size=(400, 5))
+    covered = sum(low <= 0.5 <= high for low, high, _ in (seed_interval(s).interval for s in samples))
+    assert 366 <= covered <= 392  # 3 standard deviations
+
+
+@pytest.mark.parametrize("values", [[], [0.5, np.nan], [[0.5]], [np.inf]])
+def test_bad_values(values):
+    with pytest.raises(InputError, match="expected one or more finite numbers"):
+        seed_interval(values)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95])
+def test_bad_confidence(confidence):
+    with pytest.raises(InputError, match=r"expected a number between 0 and 1, such as 0.95"):
+        seed_interval(A, confidence)
+
+
+def test_paired_against_scipy():
+    found = paired_test(A, B)
+    test = stats.ttest_rel(A, B)
+    interval = test.confidence_interval(0.95)
+    assert found.difference.mean == pytest.approx((A - B).mean())
+    assert found.difference.interval == pytest.approx((interval.low, interval.high, 0.95))
+    assert found.p_t == pytest.approx(test.pvalue)
+    assert found.p_wilcoxon == pytest.approx(stats.wilcoxon(A, B).pvalue)
+    back = paired_test(B, A)
+    assert (back.p_t, back.p_wilcoxon) == pytest.approx((found.p_t, found.p_wilcoxon))
+
+
+def test_wilcoxon_by_hand():
+    """All 5 of one sign: 2 of the 2^5 signs are as far out. With one of 0, which is dropped, and one the other way."""
+    assert paired_test([0.1, 0.2, 0.3, 0.4, 0.5], np.zeros(5)).p_wilcoxon == 2 / 32
+    # Ranks 1 2 3 4; as far out as a sum of 1 below: sums 0 and 1 on either side, 4 of 16.
+    assert paired_test([-0.1, 0.2, 0.3, 0.4], np.zeros(4)).p_wilcoxon == 4 / 16
+
+
+def test_rounding_is_no_difference():
+    found = paired_test([0.1 + 0.2, 0.7], [0.3, 0.7])
+    assert found == paired_test([0.0, 0.0], [0.0, 0.0])
+    assert (found.p_t, found.p_wilcoxon) == (1, 1)
+    assert found.difference.interval == (0, 0, 0.95)
+
+
+def test_paired_where_nothing_can_be_said():
+    one = paired_test([0.6], [0.5])
+    assert (one.difference.mean, one.difference.interval, one.p_t, one.p_wilcoxon) == (pytest.approx(0.1), *[None] * 3)
+    assert paired_test([0.5], [0.5]).p_t is None
+    constant = paired_test([0.6, 0.7, 0.8], [0.5, 0.6, 0.7])
+    assert constant.p_t is None
+    assert constant.p_wilcoxon == 0.25
+
+
+def test_ties_and_zeros_without_a_warning():
+    """0 is dropped. Ranks 2 2 2 4 5, one 2 negative: a sum of 2 or less below is that of no or one 2, 4 of 32."""
+    found = paired_test([0.1, 0.1, 0.2, 0.0, 0.3, -0.1], np.zeros(6))
+    assert found.p_wilcoxon == 2 * 4 / 32
+    assert 0 < found.p_t < 1
+    # Ranks 1 2 3 4, of which 2 is negative: no more below are the sums 0, 1 and 2, of one choice each.
+    assert paired_test([0.0, 0.1, 0.2, 0.3, -0.15], np.zeros(5)).p_wilcoxon == 2 * 3 / 16
+
+
+def test_wilcoxon_against_scipy():
+    rng = np.random.default_rng(0)
+    for n in (5, 12, 40):
+        differences = rng.normal(0.2, 1, n)
+        expected = stats.wilcoxon(differences, method="exact").pvalue
+        assert paired_test(differences, np.zeros(n)).p_wilcoxon == pytest.approx(expected)
+
+
+def test_paired_of_other_lengths():
+    with pytest.raises(InputError, match="got 7 and 6 scores"):
+        paired_test(A, B[1:])
+
+
+def test_holm_by_hand():
+    """4 * .005 = .02; 3 * .01 = .03; 2 * .03 = .06; 1 * .04 = .04, but no less than the one before: .06."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, None, 0.7]) == [1, None, 1]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, np.nan])
+def test_holm_of_no_p(p):
+    with pytest.raises(InputError, match=r"holm: got p = .*expected a number from 0 to 1"):
+        holm([0.5, p])
+
+
+def test_crossovers_by_hand():
+    x = [1, 2, 4]
+    assert crossovers(x, [0, 1, 3], [1, 0.5, 0]) == [Crossover(pytest.approx(5 / 3), pytest.approx(5 / 3), 2 / 3, "a")]
+    assert crossovers(x, [1, 0, 2], [0, 1, 0]) == [
+        Crossover(1.5, 1.5, 0.5, "b"),
+        Crossover(pytest.approx(8 / 3), pytest.approx(8 / 3), pytest.approx(2 / 3), "a"),
+    ]
+    assert crossovers(x, [1, 2, 3], [0, 1, 2]) == []
+
+
+def test_crossovers_that_touch():
+    x = [0, 1, 2, 3]
+    assert crossovers(x, [2, 1, 2, 2], [1, 1, 1, 1]) == [Crossover(1, 1, 1, None)], "touches"
+    assert crossovers(x, [0, 1, 1, 2], [1, 1, 1, 1]) == [Crossover(1, 2, 1, "a")], "stays together, then crosses"
+    assert crossovers(x, [1, 2, 2, 1], [1, 1, 1, 1]) == [Crossover(0, 0, 1, None), Crossover(3, 3, 1, None)]
+    assert crossovers(x, [1] * 4, [1] * 4) == [Crossover(0, 3, 1, None)]
+    assert crossovers([5], [1], [2]) == []
+
+
+def test_crossovers_of_bad_curves():
+    with pytest.raises(InputError, match="got 2, 2, 3 values"):
+        crossovers([0, 1], [1, 2], [1, 2, 3])
+    with pytest.raises(InputError, match="expected ascending values"):
+        crossovers([1, 1], [1, 2], [1, 2])
+    with pytest.raises(InputError, match="finite"):
+        crossovers([0, 1], [1, np.nan], [1, 2])

@@ -1,0 +1,121 @@
+"""experiments/corpora.py: the paper's Table 1."""
+
+import csv
+import dataclasses
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from metaser_jax import InputError, datasets
+from metaser_jax.config import CorporaConfig
+from metaser_jax.studies import corpora_table as corpora
+
+PROGRAM = Path(__file__).resolve().parents[2] / "experiments" / "corpora.py"
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """EMO-DB with six recordings of each of three speakers and four emotions, and a folder of two emotions."""
+    folder = tmp_path_factory.mktemp("corpora")
+    for name in (
+        *(
+            f"emodb/wav/{speaker}a{text:02d}{code}a.wav"
+            for speaker in ("03", "08", "09")
+            for code in "WFNT"
+            for text in range(6)
+        ),
+        "emodb/wav/03a01La.wav",
+        *(f"mine/{emotion}/{i}.wav" for emotion in ("angry", "sad") for i in range(3)),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        long = 200 if "03a" in name else 1  # so that there are hours to see
+        soundfile.write(folder / name, [0.1, len(name) / 1000] * 800 * long, 22050 if long > 1 else 16000)
+    for name in ("emodb", "folder/mine"):
+        datasets.prepare(name, folder, folder / "data", skip_bad=True, drop_duplicates=name != "emodb")
+    return str(folder / "data")
+
+
+def table_of(text):
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+def test_markdown(data_dir):
+    config = CorporaConfig(data_dir=data_dir)
+    text = corpora.markdown(corpora.rows(config), config)
+    emodb, mine = table_of(text)
+    assert (emodb["corpus"], emodb["language"]) == ("emodb", "German")
+    assert emodb["hours"] == f"{(25 * 200 * 1600 / 22050 + 48 * 1600 / 16000) / 3600:.2f}" == "0.10"
+    assert (emodb["utterances"], emodb["speakers"]) == ("73 / 535 ≠", "3 / 10 ≠")
+    assert [emodb[emotion] for emotion in ("angry", "happy", "neutral", "sad")] == [
+        "18 / 127 ≠",
+        "18 / 71 ≠",
+        "18 / 79 ≠",
+        "18 / 62 ≠",
+    ]
+    assert emodb["other emotions"] == "boredom 1"
+    assert emodb["sampling rates"] == "16 kHz (48), 22.05 kHz (25)"
+    assert emodb["random split"] == "40 / 10 / 22"
+    assert emodb["split by speaker"] == "24 / 24 / 24"
+    assert (mine["corpus"], mine["utterances"], mine["angry"], mine["happy"]) == ("folder/mine", "2", "1", "0")
+    assert (mine["random split"], mine["split by speaker"]) == ("not possible", "not possible")
+    assert "- folder/mine, random: emotion of folder/mine: got 'happy', expected one of: angry, sad" in text
+    assert "- folder/mine: 4 recordings dropped duplicates" in text
+    assert "- folder/mine: byte-identical are angry/0.wav and angry/1.wav and angry/2.wav" in text
+    assert "not prepared in" in text
+    assert "tess, ravdess, savee, iemocap, emovo, shemo, urdu." in text
+
+
+def test_equal_counts_have_no_mark():
+    assert corpora._beside(3, 3) == "3 / 3"
+    assert corpora._beside(3, None) == "3"
+
+
+def test_csv(data_dir):
+    text = corpora.comma_separated(corpora.rows(CorporaConfig(data_dir=data_dir, corpora=("folder/mine", "emodb"))))
+    mine, emodb = csv.DictReader(io.StringIO(text))
+    assert (emodb["utterances"], emodb["utterances_published"], emodb["happy_published"]) == ("73", "535", "71")
+    assert emodb["differs"] == "utterances speakers angry happy neutral sad"
+    assert emodb["boredom"] == "1"
+    assert (emodb["random_train"], emodb["random_valid"], emodb["random_test"]) == ("40", "10", "22")
+    assert len(emodb["speaker_split_digest"]) == 16
+    assert (mine["utterances_published"], mine["differs"], mine["random_train"]) == ("", "", "")
+    assert mine["dropped"] == "4"
+    assert "got 'happy'" in mine["notes"]
+
+
+def test_the_seed_of_the_splits(data_dir):
+    digests = set()
+    for seed in (0, 1):
+        row = corpora.rows(CorporaConfig(data_dir=data_dir, corpora=("emodb",), split_seed=seed))[0]
+        digests |= {row.random.digest, row.by_speaker.digest}
+    assert len(digests) == 4
+
+
+def test_a_bar_in_a_name(data_dir):
+    config = CorporaConfig(data_dir=data_dir, corpora=("folder/mine",))
+    (row,) = corpora.rows(config)
+    row = row._replace(statistics=dataclasses.replace(row.statistics, language="a|b"))
+    assert table_of(corpora.markdown([row], config))[0]["language"] == "a/b"
+
+
+def test_errors(data_dir, tmp_path):
+    with pytest.raises(InputError, match="has no prepared corpus"):
+        corpora.rows(CorporaConfig(data_dir=str(tmp_path)))
+    with pytest.raises(InputError, match=r"urdu 1\.1\.0 is not prepared"):
+        corpora.rows(CorporaConfig(data_dir=data_dir, corpora=("urdu",)))
+    with pytest.raises(InputError, match="--corpora: got 'udru'"):
+        corpora.rows(CorporaConfig(data_dir=data_dir, corpora=("udru",)))
+
+
+@pytest.mark.parametrize("format", ["markdown", "csv"])
+def test_as_typed(data_dir, format):
+    command = [sys.executable, PROGRAM, f"--data_dir={data_dir}", f"--format={format}"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    assert run.stdout.startswith("| corpus | language" if format == "markdown" else "corpus,language,utterances")

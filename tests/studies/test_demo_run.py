@@ -1,0 +1,38 @@
+"""The demo, whole but tiny: what it leaves behind, and that it may be run again."""
+
+import pytest
+
+from metaser_jax import demo_voices
+from metaser_jax.audio import worker_pool as extraction
+from metaser_jax.config import DemoConfig, presets
+from metaser_jax.report import read_results
+from metaser_jax.studies import demo
+
+TRAIN = {"hidden_dim": 4, "tasks_per_episode": 2, "shots": 1, "queries": 1, "episodes": 2, "order": "first"}
+TUNE = {"max_epochs": 1}
+
+
+def test_demo(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("espeakng_loader", reason="the extra 'demo' is not installed")
+    small = {"languages": ["english", "urdu"], "speakers": 4, "per_speaker": 4, "workers": 1, "progress": False}
+    real = demo_voices.synthesise
+    monkeypatch.setattr(demo_voices, "synthesise", lambda folder: real(folder, **small))
+    monkeypatch.setattr(demo_voices, "SOURCES", ("english",))
+    monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 1000)  # to start processes takes longer than the rest
+    for preset, changes in ((presets.DEMO_META_TRAIN, TRAIN), (presets.DEMO_FINETUNE, TUNE)):
+        for name, value in changes.items():
+            monkeypatch.setitem(preset, name, value)
+    config = DemoConfig(out=str(tmp_path / "demo"), shots=(1,), seeds=2)
+    for _ in range(2):
+        report = demo.run_demo(config, command="python experiments/demo.py")
+        said = capsys.readouterr().out
+        assert "no claim of accuracy" in said
+        assert str(report) in said
+        assert "±" in said
+        assert report.read_text().count("synthetic") >= 1
+        rows = read_results(tmp_path / "demo" / "results.jsonl")
+        assert {(row["method"], row["target"], row["seed"]) for row in rows} == {
+            (method, "demo_urdu", seed) for method in ("meta_sgd", "scratch") for seed in (0, 1)
+        }
+    for picture in ("adaptation_curve.png", "confusion_matrix.png", "training.png"):
+        assert (tmp_path / "demo" / picture).stat().st_size > 1000

@@ -1,0 +1,281 @@
+"""A sweep: its members are runs of meta_train.py, whatever happens to it; what it writes, and refuses."""
+
+import dataclasses
+import json
+import os
+import signal
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from fakes import fake_corpus
+
+from metaser_jax import InputError, cluster, datasets
+from metaser_jax.adaptation.finetune import run_finetune
+from metaser_jax.config import FinetuneConfig, SweepConfig
+from metaser_jax.config.presets import FINETUNE
+from metaser_jax.devices import parallel
+from metaser_jax.results.scored import read_scored
+from metaser_jax.studies import sweep as study
+from metaser_jax.training import grid as sweep
+from metaser_jax.training import grid_program as sweep_program
+from metaser_jax.training import intervals
+from metaser_jax.training.checkpoints import Checkpoints, to_host
+from metaser_jax.training.diagnosis import Diagnosis
+from metaser_jax.training.grid import load_groups, train_groups
+from metaser_jax.training.grid_program import compile_sweep
+from metaser_jax.training.meta_train import banks, load_sources, meta_train
+from metaser_jax.training.sources import training_utterances
+from metaser_jax.training.trainer import make_trainer, no_utterances
+
+CORPORA = {name: fake_corpus(name, per_emotion=20 + 4 * seed, seed=seed, noise=1.0) for seed, name in enumerate("abc")}
+COSTS = {"episodes_per_second", "host_peak_bytes", "device_peak_bytes"}
+
+
+@pytest.fixture(autouse=True)
+def prepared(monkeypatch):
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: CORPORA[name])
+
+
+# Two settings, two seeds: four runs of 12 episodes in intervals of 4, on one device; all tests share its program.
+SWEEP = {
+    "data_dir": "data",
+    "sources": ("a", "b"),
+    "hidden_dim": 4,
+    "pooling": "mean",
+    "normalise": "corpus",
+    "order": "first",
+    "inner_lr": 0.1,
+    "tasks_per_episode": 2,
+    "shots": 2,
+    "queries": 3,
+    "episodes": 12,
+    "log_every": 4,
+    "checkpoint_every": 4,
+    "devices": 1,
+    "seeds": 2,
+    "grid": ("meta_lr=0.01,0.003",),
+}
+# Two folds, two amounts and three draws for each setting.
+ADAPTED = {"target": "c", "split": "speaker", "folds": 2, "adapt_shots": (2, 4), "draws": 3}
+
+
+@pytest.fixture
+def sweep_config(tmp_path):
+    return lambda **changes: SweepConfig(**SWEEP | {"out": str(tmp_path / "out")} | changes)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """SWEEP and its runs, never interrupted."""
+    config = SweepConfig(**SWEEP, out=str(tmp_path_factory.mktemp("sweep")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "load", lambda name, data_dir: CORPORA[name])
+        return config, train(config)
+
+
+def train(config):
+    return train_groups(config, load_groups(config), log=lambda line: None)
+
+
+def state_at(episode, config):
+    like = jax.eval_shape(lambda: make_trainer(config, no_utterances(config)).state)
+    with Checkpoints(config.run_dir, read_only=True) as checkpoints:
+        return to_host(checkpoints.restore(episode or checkpoints.latest(), like))
+
+
+def lines(config):
+    written = [json.loads(line) for line in (Path(config.run_dir) / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name not in COSTS} for line in written]
+
+
+def assert_same_run(one, other):
+    """Two configurations' runs: of the same numbers, bit for bit."""
+    jax.tree.map(np.testing.assert_array_equal, state_at(None, one), state_at(None, other))
+    assert lines(one) == lines(other)
+
+
+def test_a_member_is_what_meta_train_makes_of_its_flags(whole, tmp_path):
+    config, trained = whole
+    names = ["meta_lr=0.01,seed=0", "meta_lr=0.01,seed=1", "meta_lr=0.003,seed=0", "meta_lr=0.003,seed=1"]
+    assert [one.member.name for one in trained] == [path.name for path in map(Path, folders(config))] == names
+    assert len({one.valid_query_loss for one in trained}) == 4
+    member = trained[3].member.config
+    assert (member.meta_lr, member.seed) == (0.003, 1)
+    alone = dataclasses.replace(member, run_dir=str(tmp_path / "alone"))
+    meta_train(alone)
+    assert_same_run(member, alone)
+    ours, theirs = (json.loads(Path(one.run_dir, "config.json").read_text()) for one in (member, alone))
+    assert ours | {"run_dir": ""} == theirs | {"run_dir": ""}
+    assert json.loads(Path(member.run_dir, "measured.json").read_text())["runs"] == 4
+    said = []
+    meta_train(member, log=said.append)
+    assert "has all its 12 episodes already" in said[-1]
+    assert train(config) == trained  # nothing is left to do
+
+
+def folders(config):
+    return [one.config.run_dir for one in config.members]
+
+
+def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(whole, sweep_config, monkeypatch):
+    stopped = sweep_config()
+    real, calls = intervals.line_of, []
+
+    def line_of(*arguments):
+        calls.append(arguments)
+        if len(calls) == 6:  # in the second interval
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(intervals, "line_of", line_of)
+    with pytest.raises(cluster.Preempted, match="The same command goes on"):
+        train(stopped)
+    for one in stopped.members:
+        assert [line["episode"] for line in lines(one.config)] == [4, 8]
+    # As if killed between two members' checkpoints: each goes on from its own newest.
+    with Checkpoints(folders(stopped)[1]) as checkpoints:
+        checkpoints._put_aside(checkpoints.latest())
+    said = []
+    resumed = train_groups(stopped, load_groups(stopped), log=said.append)
+    assert "Going on from the checkpoints at episodes 4, 8." in said
+    assert [one[1:] for one in resumed] == [one[1:] for one in whole[1]]
+    for one, other in zip(resumed, whole[1], strict=True):
+        assert_same_run(one.member.config, other.member.config)
+
+
+def test_a_run_that_diverges_stops_alone_and_is_named(whole, sweep_config, monkeypatch):
+    def diagnosis_of(config, *banks):
+        return Diagnosis(lambda state: [f"task 0 at {config.meta_lr:g}"], lambda state: [])
+
+    monkeypatch.setattr(sweep, "diagnosis_of", diagnosis_of)
+    config = sweep_config(grid=("meta_lr=0.01,1e38",), **ADAPTED)
+    with pytest.raises(InputError) as raised:
+        study.run_sweep(config, "command", log=lambda line: None)
+    assert "2 of 4 runs could not go on" in str(raised.value)
+    for name in ("meta_lr=1e+38,seed=0", "meta_lr=1e+38,seed=1"):
+        assert f"{name}, kept up to episode 0: The update of episode 2 is not finite: task 0 at 1e+38. " in str(
+            raised.value
+        )
+    for one, other in zip(config.members[:2], whole[0].members[:2], strict=True):
+        assert_same_run(one.config, other.config)
+    found = json.loads(Path(config.out, "sweep.json").read_text())
+    assert [line["chosen"] for line in found["settings"]] == [True, True, False]  # two amounts of the first
+    assert found["settings"][2]["stopped_seeds"] == [0, 1]
+    assert "Runs that could not go on" in Path(config.out, "report.md").read_text()
+    assert {row.row["swept"]["meta_lr"] for row in read_scored(config.out)} == {0.01}
+
+
+def test_results_have_the_swept_values_and_the_sources_choose(whole, sweep_config, tmp_path):
+    config = sweep_config(runs=str(whole[0].folder_of_runs), **ADAPTED)
+    report = study.run_sweep(config, "the command", log=lambda line: None)
+    rows = [one.row for one in read_scored(config.out)]
+    assert len(rows) == 2 * 2 * 2 * 3  # settings, shots, folds, draws
+    assert {row["swept"]["meta_lr"] for row in rows} == {0.01, 0.003}
+    assert all(row["init_seed"] == row["seed"] % 2 for row in rows)
+    losses = {(one.member.setting["meta_lr"], one.member.config.seed): one.valid_query_loss for one in whole[1]}
+    assert all(row["init_valid_query_loss"] == losses[row["swept"]["meta_lr"], row["init_seed"]] for row in rows)
+    settings = json.loads(Path(config.out, "sweep.json").read_text())["settings"]
+    means = {line["setting"]["meta_lr"]: line["valid_query_loss"] for line in settings}
+    assert means == {rate: pytest.approx(np.mean([losses[rate, 0], losses[rate, 1]])) for rate in means}
+    assert {line["setting"]["meta_lr"] for line in settings if line["chosen"]} == {min(means, key=means.get)}
+    text = report.with_suffix(".md").read_text()
+    assert "the command" in text
+    of_target = [row["macro_f1"] for row in rows if row["swept"] == {"meta_lr": 0.003} and row["shots"] == 4]
+    assert f"{np.mean(of_target):.3f} ± {np.std(of_target, ddof=1):.3f}" in text
+
+    place = {"data_dir": "data", "target": "c", "split": "speaker", "folds": 2, "shots": 4, "seeds": 1, "devices": 1}
+    by_hand = FinetuneConfig(**FINETUNE["recommended"] | place, init=folders(config)[2], out=str(tmp_path / "by_hand"))
+    first = [r for r in rows if (r["swept"], r["shots"], r["seed"]) == ({"meta_lr": 0.003}, 4, 0)]
+    assert [row["macro_f1"] for row in run_finetune(by_hand)] == [row["macro_f1"] for row in first]
+
+    with pytest.raises(InputError, match=r"another configuration: draws \(was 3, now 4\)"):
+        study.run_sweep(dataclasses.replace(config, draws=4), "command")
+
+
+@pytest.mark.parametrize(("runs", "at_once"), [(3, 2), (1, 1)], ids=["at once, one to fill up", "tasks of one run"])
+def test_two_devices_make_the_same_runs(runs, at_once, whole):
+    configs = [dataclasses.replace(one.config, devices=2) for one in whole[0].members[:runs]]
+    ready = load_sources(configs[0])
+    states = [make_trainer(one, training_utterances(ready)).state for one in configs]
+    program = compile_sweep(configs, states, *banks(configs[0], ready), at_once=at_once)
+    n = np.pad(np.full(runs, 4, np.int32), (0, len(program.states.episode) - runs))
+    after, info = program.interval(program.states, n)
+    assert np.asarray(after.episode).tolist() == n.tolist()
+    losses = np.asarray(program.validate(after))
+    for i, config in enumerate(configs):
+        state = to_host(sweep_program.state_of(to_host(after), i))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), state, state_at(4, config))
+        line = lines(config)[0]
+        found = {name: float(value[i]) for name, value in info._asdict().items() if name != "finite"}
+        found |= {"episode": 4, "valid_query_loss": float(losses[i])}
+        assert found == pytest.approx(line, rel=1e-4)
+
+
+def test_what_a_program_cannot_be_given_makes_another(sweep_config):
+    config = sweep_config(grid=("inner_lr=0.1,0.2", "meta_lr=0.01,0.1", "split_seed=0,1", "deltas=false,true"))
+    groups = load_groups(config)
+    assert [len(group.members) for group in groups] == [8, 8, 8, 8]
+    assert [(g.members[0].config.split_seed, g.members[0].config.deltas) for g in groups] == [
+        (0, False),
+        (0, True),
+        (1, False),
+        (1, True),
+    ]
+    assert len({group.ready[0].split.digest for group in groups}) == 2
+    with pytest.raises(InputError, match="of each emotion"):
+        load_groups(sweep_config(grid=("queries=3,30",)))
+
+
+def test_too_many_runs_for_the_memory_are_an_error(monkeypatch):
+    program = jax.jit(lambda x: x + 1).lower(np.zeros(100, np.float32)).compile()
+    mesh = parallel.run_mesh(4, 2, 2)
+    sweep_program._check_memory(program, 4, mesh)
+    monkeypatch.setattr(sweep_program.os, "sysconf", lambda name: 10)
+    with pytest.raises(InputError, match=r"4 runs in one program need 1,600 bytes, and the host has 100\."):
+        sweep_program._check_memory(program, 4, mesh)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"grid": ("meta_lrs=1,2",)}, "--grid=meta_lrs=1,2: got 'meta_lrs', expected one of: .*meta_lr"),
+        ({"grid": ("meta_lr",)}, "--grid: got 'meta_lr', expected NAME=V1,V2"),
+        ({"grid": ("meta_lr=",)}, "--grid: got 'meta_lr=', expected NAME=V1,V2"),
+        ({"grid": ("meta_lr=0.1,fast",)}, "got 'fast', expected numbers separated"),
+        ({"grid": ("shots=1,2.5",)}, "got '2.5', expected whole numbers"),
+        ({"grid": ("deltas=maybe",)}, "got 'maybe', expected true or false"),
+        ({"grid": ("algorithm=maml,mamml",)}, "got 'mamml', expected one of: .*Did you mean 'maml'"),
+        ({"grid": ("meta_lr=0.1,-0.1",)}, "the run meta_lr=-0.1,seed=0: --meta_lr: got -0.1"),
+        ({"grid": ("meta_lr=0.1,0.10",)}, "expected each value once"),
+        ({"grid": ("meta_lr=0.1", "meta_lr=0.2")}, "expected meta_lr once"),
+        ({"grid": ("seed=1,2",)}, "--seeds=N"),
+        ({"grid": ("devices=1,2",)}, "got 'devices', expected one of"),
+        ({"grid": ("sources=a,b",)}, "got 'sources', expected one of"),
+        ({"meta_lr": -1.0}, "^--meta_lr: got -1.0"),
+        ({"seeds": 0}, "--seeds: got 0"),
+        ({"draws": 0}, "--draws: got 0"),
+        ({"target": "a"}, "--target: got 'a', expected none of --sources=a,b"),
+        ({"adapt_shots": (0,)}, "--adapt_shots"),
+        ({"folds": 3}, "--folds: got 3, expected 0 without --split=speaker"),
+        ({"coordinator_address": "a:1", "num_processes": 2, "process_id": 0}, "--num_processes: got 2, expected one"),
+        ({"cluster": "slurm"}, "--num_processes: got 'slurm', expected one process"),
+    ],
+    ids=str,
+)
+def test_bad_flags(changes, message, sweep_config):
+    with pytest.raises(InputError, match=message):
+        sweep_config(**{"grid": ()} | changes)
+
+
+def test_a_target_that_cannot_be_drawn_from_is_an_error_before_anything(sweep_config):
+    config = sweep_config(target="c", adapt_shots=(4, 400))
+    with pytest.raises(InputError, match="400"):
+        study.run_sweep(config, "command")
+    assert not Path(config.out).exists()
+
+
+def test_more_devices_than_there_are(sweep_config):
+    with pytest.raises(InputError, match="devices: got 3, expected at most the 2"):
+        parallel.run_mesh(2, 2, 3)

@@ -1,0 +1,162 @@
+"""A meta-training run: what it writes, that it repeats bit for bit, goes on where it stopped, and refuses."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metaser_jax import InputError, datasets
+from metaser_jax.training import meta_train as module
+from metaser_jax.training.checkpoints import Checkpoints, to_host
+from metaser_jax.training.meta_train import meta_train
+from metaser_jax.training.trainer import make_trainer, no_utterances
+
+COSTS = {"episodes_per_second", "host_peak_bytes", "device_peak_bytes"}
+pytestmark = pytest.mark.usefixtures("prepared")
+
+
+def final_state(config):
+    with Checkpoints(config.run_dir, read_only=True) as checkpoints:
+        return checkpoints.restore(checkpoints.latest(), make_trainer(config, no_utterances(config)).state)
+
+
+def metrics(config):
+    return [json.loads(line) for line in (Path(config.run_dir) / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_repeats_and_goes_on_bit_for_bit(train_config, tmp_path, monkeypatch):
+    once, twice, stopped = (train_config(run_dir=str(tmp_path / name)) for name in ("once", "twice", "stopped"))
+    meta_train(once)
+    meta_train(twice)
+
+    real_loop = module._loop
+    shorter = train_config(run_dir=stopped.run_dir, episodes=8)
+    monkeypatch.setattr(module, "_loop", lambda config, *rest: real_loop(shorter, *rest))
+    meta_train(stopped)
+    assert int(final_state(stopped).episode) == 8
+    monkeypatch.setattr(module, "_loop", real_loop)
+    with (Path(stopped.run_dir) / "metrics.jsonl").open("a") as file:
+        file.write('{"episode": 12, "supp')  # what a kill may leave
+    said = []
+    meta_train(stopped, log=said.append)
+    assert any("Going on from the checkpoint at episode 8 of 12" in line for line in said)
+
+    for other in (twice, stopped):
+        jax.tree.map(np.testing.assert_array_equal, to_host(final_state(once)), to_host(final_state(other)))
+    assert [line["episode"] for line in metrics(stopped)] == [4, 8, 12]
+    for line, other in zip(metrics(once), metrics(stopped), strict=True):
+        assert {k: v for k, v in line.items() if k not in COSTS} == {k: v for k, v in other.items() if k not in COSTS}
+    assert metrics(once)[0].keys() == COSTS | {
+        "episode",
+        "support_loss",
+        "query_loss_before",
+        "query_loss_after",
+        "query_loss_mean",
+        "valid_query_loss",
+    }
+    config = json.loads((Path(once.run_dir) / "config.json").read_text())
+    assert config["order"] == "second"
+    assert config["corpus_digests"].keys() == {"a", "b"}
+
+    meta_train(once, log=said.append)
+    assert "has all its 12 episodes already" in said[-1]
+
+    with pytest.raises(InputError, match=r"another configuration: inner_lr \(was 0.1, now 0.2\).*Give another folder"):
+        meta_train(train_config(run_dir=once.run_dir, inner_lr=0.2))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"algorithm": "anil", "order": "annealed", "anneal_episodes": 2, "devices": 1},
+        {"algorithm": "meta_sgd", "inner_optimizer": "momentum", "inner_batch_size": 4, "hvp": "reverse_over_reverse"},
+        {"algorithm": "layer_rates", "inner_steps": 2, "multi_step_episodes": 3, "over_tasks": "vmap", "chunk": 0},
+        {
+            "algorithm": "reptile",
+            "inner_steps": 2,
+            "inner_optimizer": "adam",
+            "meta_optimizer": "adamw",
+            "weight_decay": 0.1,
+        },
+        {"order": "first", "meta_optimizer": "sgd", "chunk": 3, "residuals": "recompute"},
+    ],
+    ids=lambda flags: flags.get("algorithm", "maml"),
+)
+def test_every_algorithm_by_its_flags(flags, train_config):
+    config = train_config(episodes=4, **flags)
+    meta_train(config)
+    (line,) = metrics(config)
+    assert line.pop("device_peak_bytes") is None  # not known of a CPU
+    assert np.isfinite(list(line.values())).all()
+    written = json.loads((Path(config.run_dir) / "config.json").read_text())
+    assert written["method"] == ("metaser" if config.algorithm == "maml" else config.algorithm)
+    before, after = make_trainer(config, no_utterances(config)).state.meta_params, final_state(config).meta_params
+    assert all(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True))
+
+
+def test_nothing_is_compiled_after_the_start(train_config, monkeypatch):
+    compiled, during = [], []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
+    )
+    real_loop = module._loop
+
+    def watched(*arguments):
+        before = len(compiled)
+        real_loop(*arguments)
+        during.extend(compiled[before:])
+
+    monkeypatch.setattr(module, "_loop", watched)
+    meta_train(train_config(episodes=10))  # intervals of 4, 4 and 2 episodes
+    assert compiled
+    assert not during
+
+
+def test_a_run_may_go_on_with_another_execution(train_config, monkeypatch):
+    config = train_config(episodes=8)
+    real_loop = module._loop
+    shorter = train_config(episodes=4)
+    monkeypatch.setattr(module, "_loop", lambda config, *rest: real_loop(shorter, *rest))
+    meta_train(config)
+    monkeypatch.setattr(module, "_loop", real_loop)
+    said = []
+    meta_train(train_config(episodes=8, devices=1, chunk=2, over_tasks="vmap"), log=said.append)
+    assert any("for 1 of 2 devices, cpu" in line for line in said)
+    assert [line["episode"] for line in metrics(config)] == [4, 8]
+
+
+def test_too_few_utterances_are_an_error_before_anything_is_compiled(train_config, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "_compile", lambda *_: pytest.fail("compiled"))
+    with pytest.raises(InputError, match=r"a has 11 angry.*b has 13 angry.*14 of each emotion"):
+        meta_train(train_config(shots=9, queries=5))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_that_is_not_finite_stops_the_run_and_is_named(train_config, monkeypatch):
+    def failed(*arguments):
+        *rest, loss, diagnosis = arguments
+        assert np.isfinite(loss)
+        assert diagnosis.validation(rest[-1]) == []  # of a state that is well
+        broken = rest[-1]._replace(meta_params=jax.tree.map(lambda p: p * jnp.nan, rest[-1].meta_params))
+        return real(*rest[:-1], broken, jnp.nan, diagnosis)
+
+    real = module.intervals.failure
+    monkeypatch.setattr(module.intervals, "failure", failed)
+    message = r"validation loss is not finite after episode 4: task 0 \([ab]\): query loss.* nan.*and 11 tasks more"
+    with pytest.raises(InputError, match=message):
+        meta_train(train_config())
+
+
+def test_an_update_that_is_not_finite_stops_the_run_and_is_named(train_config, monkeypatch):
+    a, b = (datasets.load(name, "data") for name in "ab")
+    loud = dataclasses.replace(b, mfcc=np.where(np.arange(len(b))[:, None, None] % 3, b.mfcc, np.float32(3e38)))
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: {"a": a, "b": loud}[name])
+    config = train_config(normalise="none", inner_lr=1e-3)
+    message = r"episode [1-4] is not finite: task [01] \(b\): .*--skip_nonfinite.*lower --meta_lr"
+    with pytest.raises(InputError, match=message):
+        meta_train(config)
+    assert metrics(config) == []

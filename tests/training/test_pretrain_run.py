@@ -1,0 +1,233 @@
+"""A pre-training run: what it writes, that it goes on bit for bit, what is fine-tuned from it, and what it refuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from metaser_jax import InputError
+from metaser_jax.adaptation.finetune import run_finetune
+from metaser_jax.adaptation.starts import resolve
+from metaser_jax.training import pretrain as module
+from metaser_jax.training import pretrainer
+from metaser_jax.training.checkpoints import Checkpoints
+from metaser_jax.training.pretrain import pretrain
+from metaser_jax.training.pretrainer import make_state
+from metaser_jax.training.trainer import make_trainer, no_utterances
+
+pytestmark = pytest.mark.usefixtures("prepared")
+COSTS = {"epochs_per_second", "host_peak_bytes", "device_peak_bytes"}
+LINE = COSTS | {
+    *("stage", "sources", "epoch", "total_epoch", "train_loss", "valid_loss", "best_epoch", "learning_rate"),
+}
+
+
+def last_state(config):
+    with Checkpoints(config.run_dir, read_only=True) as checkpoints:
+        return checkpoints.restore(checkpoints.latest(), make_state(config, no_utterances(config)))
+
+
+def metrics(config):
+    lines = [json.loads(line) for line in (Path(config.run_dir) / "metrics.jsonl").read_text().splitlines()]
+    assert all(line.keys() == LINE for line in lines)
+    return [{k: v for k, v in line.items() if k not in COSTS} for line in lines]
+
+
+class Killed(Exception):
+    pass
+
+
+def run_until(config, total_epoch, monkeypatch):
+    """Runs until the checkpoint of an epoch is written, and the line after it is begun."""
+    save = Checkpoints.save
+
+    def save_and_die(self, epoch, *rest):
+        save(self, epoch, *rest)
+        if epoch == total_epoch:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save_and_die)
+        with pytest.raises(Killed):
+            pretrain(config)
+    with (Path(config.run_dir) / "metrics.jsonl").open("a") as file:
+        file.write('{"stage": 0, "tr')
+
+
+@pytest.mark.parametrize(("method", "stops"), [("transser", (4, 6, 8)), ("multiser", (2,))])
+def test_a_run_goes_on_bit_for_bit(method, stops, pretrain_config, tmp_path, monkeypatch):
+    once = pretrain_config(method=method, run_dir=str(tmp_path / "once"))
+    said = []
+    assert pretrain(once, log=said.append) == Path(once.run_dir)
+    stages = [["a"], ["b"]] if method == "transser" else [["a", "b"]]
+    assert f"Finished: {6 * len(stages)} epochs, lowest validation loss of {' and '.join(stages[-1])}" in said[-1]
+    assert [(line["stage"], line["sources"], line["epoch"], line["total_epoch"]) for line in metrics(once)] == [
+        (stage, names, epoch, 6 * stage + epoch) for stage, names in enumerate(stages) for epoch in (2, 4, 6)
+    ]
+    assert metrics(once)[-1]["train_loss"] < metrics(once)[0]["train_loss"]
+    for stop in stops:  # within a stage, and between two
+        stopped = pretrain_config(method=method, run_dir=str(tmp_path / f"stopped_{stop}"))
+        run_until(stopped, stop, monkeypatch)
+        pretrain(stopped, log=said.append)
+        assert any(f"Going on from the checkpoint at epoch {stop}" in line for line in said)
+        assert metrics(stopped) == metrics(once)
+        jax.tree.map(np.testing.assert_array_equal, last_state(once), last_state(stopped))
+
+    config = json.loads((Path(once.run_dir) / "config.json").read_text())
+    assert (config["method"], config["sources"]) == (method, ["a", "b"])
+    assert config["corpus_digests"].keys() == config["split_digests"].keys() == {"a", "b"}
+    pretrain(once, log=said.append)
+    assert "has finished already" in said[-1]
+    with pytest.raises(InputError, match=r"another configuration: lr \(was 0.01, now 0.2\).*Give another folder"):
+        pretrain(pretrain_config(method=method, run_dir=once.run_dir, lr=0.2))
+
+
+def test_a_seed_has_the_initial_parameters_of_meta_training(pretrain_config, train_config):
+    ours, theirs = (
+        make_state(pretrain_config(seed=3), no_utterances(pretrain_config(seed=3))).params,
+        make_trainer(train_config(seed=3), no_utterances(train_config(seed=3))).state.meta_params,
+    )
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def test_a_stage_ends_early_and_the_next_begins_from_its_best(pretrain_config, monkeypatch):
+    config = pretrain_config(method="transser", lr=0.3, max_epochs=30, patience=2, checkpoint_every=30)
+    before = {}
+    real = module.compile_program
+
+    def watched(*arguments):
+        program = real(*arguments)
+
+        def following(state):
+            before["last"], before["next"] = state, program.next_stage(state)
+            return before["next"]
+
+        return program._replace(next_stage=following)
+
+    monkeypatch.setattr(module, "compile_program", watched)
+    pretrain(config)
+    jax.tree.map(np.testing.assert_array_equal, before["next"].params, before["last"].best_params)
+    first, second = ([line for line in metrics(config) if line["stage"] == stage] for stage in (0, 1))
+    assert first[-1]["epoch"] == first[-1]["best_epoch"] + 2 < 30
+    state = last_state(config)
+    assert second[-1]["total_epoch"] == int(state.total_epoch) == first[-1]["epoch"] + second[-1]["epoch"]
+    assert int(state.best_epoch) == second[-1]["best_epoch"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"schedule": "cyclical", "base_lr": 1e-3, "half_cycle": 7, "devices": 1},
+        {"optimizer": "adamw", "weight_decay": 0.1, "chunk": 3},
+        {"optimizer": "sgd", "chunk": 0, "batch_size": 8},
+    ],
+    ids=lambda flags: flags.get("optimizer", "cyclical"),
+)
+def test_every_flag(flags, pretrain_config):
+    config = pretrain_config(max_epochs=2, **flags)
+    pretrain(config)
+    (line,) = metrics(config)
+    steps = {16: 2 * 4, 8: 2 * 7}[config.batch_size] * 2  # b has 54 training utterances, more than a's 45
+    last = (steps - 1) % 14  # half a cycle is 7 steps
+    cyclic = 1e-3 + 9e-3 * (1 - abs(last / 7 - 1))
+    assert line["learning_rate"] == pytest.approx(cyclic if config.schedule == "cyclical" else config.lr, rel=1e-5)
+    start, end = make_state(config, no_utterances(config)).params, last_state(config).best_params
+    assert all(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (start, end)), strict=True))
+
+
+def test_nothing_is_compiled_after_the_start_and_runs_share_a_program(pretrain_config, monkeypatch, tmp_path):
+    compiled, during, real_loop = [], [], module._loop
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
+    )
+
+    def watched(*arguments):
+        before = len(compiled)
+        state = real_loop(*arguments)
+        during.extend(compiled[before:])
+        return state
+
+    monkeypatch.setattr(module, "_loop", watched)
+    pretrain(pretrain_config(max_epochs=5, method="transser"))
+    assert compiled
+    assert not during
+    before = pretrainer._compiled.cache_info()
+    pretrain(pretrain_config(max_epochs=3, patience=1, seed=4, run_dir=str(tmp_path / "other")))
+    after = pretrainer._compiled.cache_info()
+    assert (after.misses, after.hits) == (before.misses, before.hits + 1), "another method, seed and limits"
+
+
+def test_augmentation(pretrain_config, tmp_path):
+    def zero(key, x):
+        assert x.shape == (16, 10, 20)
+        return 0 * x
+
+    plain, blank = (pretrain_config(max_epochs=2, run_dir=str(tmp_path / name)) for name in ("plain", "blank"))
+    pretrain(plain)
+    pretrain(blank, augment=zero)
+    moved = [
+        last_state(config).params["params"]["lstm_1"]["kernel_input"]
+        - make_state(config, no_utterances(config)).params["params"]["lstm_1"]["kernel_input"]
+        for config in (plain, blank)
+    ]
+    assert np.any(moved[0] != 0)
+    assert np.all(moved[1] == 0), "all that it saw was zero"
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(pretrain_config):
+    with pytest.raises(InputError, match=r"no longer finite in epoch 1 of a and b: .*lower --lr in another --run_dir"):
+        pretrain(pretrain_config(lr=1e30, optimizer="sgd"))
+
+
+def test_fine_tuning_from_it(pretrain_config, finetune_config):
+    config = pretrain_config(method="transser", lr=0.3, max_epochs=20, patience=3, seed=5)
+    pretrain(config)
+    state = last_state(config)
+    assert int(state.best_epoch) < int(state.epoch)
+    tune = finetune_config(init=config.run_dir, adapt="head", hidden_dim=99)
+    resolved, init = resolve(tune)
+    assert resolved.hidden_dim == 4
+    jax.tree.map(np.testing.assert_array_equal, init.params, state.best_params)
+    assert init.source == {
+        "method": "transser",
+        "order": None,
+        "sources": ["a", "b"],
+        "inner_steps": None,
+        "init_episode": int(state.total_epoch) - int(state.epoch) + int(state.best_epoch),
+        "init_seed": 5,
+    }
+    rows = run_finetune(tune)
+    assert [(row["method"], row["adapt"], row["init_seed"]) for row in rows] == [("transser", "head", 5)] * 2
+
+    with pytest.raises(InputError, match=r"--hidden_dim: got 99, but .* was trained with 4"):
+        resolve(tune, given={"hidden_dim"})
+    with pytest.raises(InputError, match="--target=a is one of the sources"):
+        resolve(finetune_config(init=config.run_dir, target="a"))
+
+
+def test_an_unfinished_run_is_not_fine_tuned_from(pretrain_config, finetune_config, monkeypatch):
+    config = pretrain_config(method="transser")
+    run_until(config, 4, monkeypatch)
+    with pytest.raises(InputError, match=r"has not finished: its last checkpoint is at epoch 4 of a\. Run exp"):
+        resolve(finetune_config(init=config.run_dir))
+    shutil.rmtree(Path(config.run_dir) / "checkpoints" / "4")
+    shutil.rmtree(Path(config.run_dir) / "checkpoints" / "2", ignore_errors=True)
+    with pytest.raises(InputError, match="has not finished: its last checkpoint is at its start"):
+        resolve(finetune_config(init=config.run_dir))
+
+
+def test_config_json_of_no_known_run(finetune_config, tmp_path):
+    path = tmp_path / "config.json"
+    for content, message in (
+        ({"sources": ["a"]}, r"lacks method, expected what meta_train\.py or pretrain\.py wrote"),
+        ({"sources": ["a"], "method": "multisr"}, "method in config.json: got 'multisr'.*Did you mean 'multiser'"),
+        ({"sources": ["a"], "method": ["metaser"]}, "method in config.json: got"),
+        ({"sources": ["a"], "method": "multiser"}, r"lacks .*patience.*, expected what pretrain\.py wrote"),
+        ({"sources": ["a"], "method": "metaser"}, r"lacks .*meta_lr.*, expected what meta_train\.py wrote"),
+    ):
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=message):
+            resolve(finetune_config(init=str(tmp_path)))
