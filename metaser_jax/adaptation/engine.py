@@ -7,19 +7,18 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from metaser_jax.adaptation.draw import draw_amount
+from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.program import Run, make_features, make_program, make_random_params, on_features
 from metaser_jax.adaptation.starts import Init
-from metaser_jax.config import INNER, FinetuneConfig
-from metaser_jax.datasets.ready import Ready
+from metaser_jax.data.target import Target
 from metaser_jax.devices import parallel
 from metaser_jax.devices.many_runs import deal, plan
 from metaser_jax.errors import InputError
 from metaser_jax.loops.finetuning import FinetuneInfo
 from metaser_jax.loops.indexed_rows import Rows
-from metaser_jax.models.classifier import take_head
+from metaser_jax.models.classifier import make_network, take_head
 from metaser_jax.results.outcomes import Amount, Outcome, outcome
-from metaser_jax.training.trainer import make_model
+from metaser_jax.specs import INNER, FinetuneSpec
 from metaser_jax.types import Augment, Params
 
 # Row indices are padded to a multiple, so that corpora's parts of about the same size share a program.
@@ -57,19 +56,21 @@ class Trained(NamedTuple):
 
 
 def adapt(
-    config: FinetuneConfig,
+    spec: FinetuneSpec,
     inits: Sequence[Init],
-    folds: Sequence[Ready],
+    folds: Sequence[Target],
     amounts: Sequence[Amount],
+    seeds: int,
     log: Callable[[str], None] | None = None,
 ) -> list[Outcome]:
-    """Fine-tunes for every fold, amount and seed (0 .. config.seeds - 1), and predicts the fold's test part.
+    """Fine-tune for every fold, amount and seed (0 .. seeds - 1), and predict the fold's test part.
 
     Args:
-      config: the settings; its shots and fraction are not looked at.
-      inits: where to start; seed s starts from inits[s % len(inits)]. All of the network that config names.
+      spec: how.
+      inits: where to start; seed s starts from inits[s % len(inits)]. All of the network that spec names.
       folds: the target, not normalised yet, with each of its splits.
       amounts: of training utterances to draw.
+      seeds: how many draws of each.
       log: prints a line of progress.
 
     Returns:
@@ -83,17 +84,17 @@ def adapt(
         if not given:
             raise InputError(f"{what}: got none, expected at least one.")
     cases = [
-        Case(fold, amount, seed, draw_amount(config, ready, amount, seed))
+        Case(fold, amount, seed, draw(ready, amount, spec.validation, seed))
         for fold, ready in enumerate(folds)
         for amount in amounts
-        for seed in range(config.seeds)
+        for seed in range(seeds)
     ]
     start = time.perf_counter()
-    results = train_and_predict(config, inits, folds, cases, log)
+    results = train_and_predict(spec, inits, folds, cases, log)
     seconds = (time.perf_counter() - start) / len(cases)
     return [
         outcome(
-            config,
+            spec,
             folds[case.fold],
             inits[case.seed % len(inits)].source,
             case.amount,
@@ -109,9 +110,9 @@ def adapt(
 
 
 def train_and_predict(
-    config: FinetuneConfig,
+    spec: FinetuneSpec,
     inits: Sequence[Init],
-    folds: Sequence[Ready],
+    folds: Sequence[Target],
     cases: Sequence[Case],
     log: Callable[[str], None] | None = None,
     *,
@@ -123,10 +124,10 @@ def train_and_predict(
     Raises:
       InputError: a training that diverged.
     """
-    of_cases = plan(len(cases), config.devices)
-    runs, x, y = _runs(config, inits, folds, cases, on_features(config, augment))
+    of_cases = plan(len(cases), spec.devices)
+    runs, x, y = _runs(spec, inits, folds, cases, on_features(spec, augment))
     x, y = parallel.replicate((x, y), parallel.task_mesh(of_cases.devices, of_cases.devices))
-    program = make_program(config, of_cases, augment, keep_params)
+    program = make_program(spec, of_cases, augment, keep_params)
     nothing = jax.tree.map(np.zeros_like, runs[0])
     # The gradient of an utterance takes about three times as long as its loss.
     load = [3 * len(train) + len(valid) for train, valid in (case.drawn for case in cases)]
@@ -138,15 +139,15 @@ def train_and_predict(
             i = int(call[place])
             logits, info, params = jax.tree.map(lambda a, place=place: a[place], of_call)
             logits = logits[: runs[i].test.n]
-            _check_finite(config, cases[i], logits, params)
+            _check_finite(spec, folds, cases[i], logits, params)
             results[i] = Trained(logits, info, params)
         if log is not None:
-            log(f"Adapted to {config.target}: {len(results)} of {len(cases)} runs.")
+            log(f"Adapted to {folds[0].corpus.name}: {len(results)} of {len(cases)} runs.")
     return [results[i] for i in range(len(cases))]
 
 
 def _runs(
-    config: FinetuneConfig, inits: Sequence[Init], folds: Sequence[Ready], cases: Sequence[Case], features: bool
+    spec: FinetuneSpec, inits: Sequence[Init], folds: Sequence[Target], cases: Sequence[Case], features: bool
 ) -> tuple[list[Run], np.ndarray, np.ndarray]:
     """The cases as runs, and the x [m, ...] and y [m] that their rows are of: the corpus as each fold has its input.
 
@@ -154,24 +155,24 @@ def _runs(
     """
     label = folds[0].corpus.label
     # What its statistics are of: a case's draw, or its fold's training part, or nothing that depends on either.
-    by_draw = config.normalise_by == "drawn"
-    input_of = [((case.fold, i if by_draw else -1) if config.input.of_split else ()) for i, case in enumerate(cases)]
+    by_draw = spec.normalise_by == "drawn"
+    input_of = [((case.fold, i if by_draw else -1) if spec.of_split else ()) for i, case in enumerate(cases)]
     fits = [case.drawn[0] if by_draw else folds[case.fold].split.train for case in cases]
     case_of = dict(zip(input_of, zip(cases, fits, strict=True), strict=True))
-    inputs = {name: folds[case.fold].as_input(config.input, fit).corpus.mfcc for name, (case, fit) in case_of.items()}
-    start_of = [_start_of(config, inits, case, i) for i, case in enumerate(cases)]
+    inputs = {name: folds[case.fold].as_input(spec.front_end, fit).corpus.mfcc for name, (case, fit) in case_of.items()}
+    start_of = [_start_of(spec, inits, case, i) for i, case in enumerate(cases)]
     starts = {
-        name: _start(config, inits[name[0]], cases[i].seed, inputs[input_of[i]][fits[i]])
+        name: _start(spec, inits[name[0]], cases[i].seed, inputs[input_of[i]][fits[i]])
         for name, i in {name: i for i, name in enumerate(start_of)}.items()
     }
     rates = None
-    if config.optimizer == INNER:
-        rates = {name: _rates(config, inits[name[0]], params) for name, params in starts.items()}
+    if spec.optimizer == INNER:
+        rates = {name: _rates(spec, inits[name[0]], params) for name, params in starts.items()}
     block_of = list(zip(input_of, start_of if features else [None] * len(cases), strict=True))
     names = list(dict.fromkeys(block_of))
     blocks = [inputs[x] for x, _ in names]
     if features:
-        blocks = [make_features(make_model(config))(starts[name], inputs[x]) for x, name in names]
+        blocks = [make_features(make_network(spec, spec.recurrence))(starts[name], inputs[x]) for x, name in names]
         starts = {name: take_head(params) for name, params in starts.items()}
         if rates is not None:
             rates = {name: take_head(of) for name, of in rates.items()}
@@ -182,35 +183,35 @@ def _runs(
     runs = []
     for case, start, block, of_case in zip(cases, start_of, block_of, parts, strict=True):
         train, valid, test = (_rows(first_row[block] + part, n) for part, n in zip(of_case, longest, strict=True))
-        valid = None if config.validation == "none" else valid
+        valid = None if spec.validation == "none" else valid
         runs.append(Run(starts[start], rates and rates[start], np.uint32(case.seed), train, valid, test))
     return runs, np.concatenate(blocks), np.tile(label, len(blocks))
 
 
-def _start_of(config: FinetuneConfig, inits: Sequence[Init], case: Case, number: int) -> tuple[int, ...]:
+def _start_of(spec: FinetuneSpec, inits: Sequence[Init], case: Case, number: int) -> tuple[int, ...]:
     """Which of inits the case starts from, and whatever else its parameters depend on: those of scratch on the seed."""
     which = case.seed % len(inits)
     if inits[which].params is not None:
         return (which,)
     # Their statistics of the input, where they have some, are of what it is normalised by.
-    by = number if config.normalise_by == "drawn" else case.fold
-    return (which, case.seed, by if config.input_statistics else 0)
+    by = number if spec.normalise_by == "drawn" else case.fold
+    return (which, case.seed, by if spec.input_statistics else 0)
 
 
-def _start(config: FinetuneConfig, init: Init, seed: int, training: np.ndarray) -> Params:
+def _start(spec: FinetuneSpec, init: Init, seed: int, training: np.ndarray) -> Params:
     """The parameters; training [n, time, coef] is what the input is normalised by."""
     params = init.params
     if params is None:
         # One utterance where only its shape counts, so that folds share the program.
-        x = training if config.input_statistics else training[:1]
-        params = make_random_params(make_model(config))(seed, x)
+        x = training if spec.input_statistics else training[:1]
+        params = make_random_params(make_network(spec, spec.recurrence))(seed, x)
     return jax.tree.map(np.asarray, params)
 
 
-def _rates(config: FinetuneConfig, init: Init, params: Params) -> Params:
-    """The inner rate of each parameter: learned, or config.lr."""
+def _rates(spec: FinetuneSpec, init: Init, params: Params) -> Params:
+    """The inner rate of each parameter: learned, or spec.lr."""
     if init.rates is None:
-        return jax.tree.map(lambda p: np.full_like(p, config.lr), params)
+        return jax.tree.map(lambda p: np.full_like(p, spec.lr), params)
     return jax.tree.map(np.asarray, init.rates)
 
 
@@ -219,11 +220,13 @@ def _rows(index: np.ndarray, longest: int) -> Rows:
     return Rows(np.pad(index, (0, n_max - len(index))).astype(np.int32), np.int32(len(index)))
 
 
-def _check_finite(config: FinetuneConfig, case: Case, logits: np.ndarray, params: Params | None) -> None:
+def _check_finite(
+    spec: FinetuneSpec, folds: Sequence[Target], case: Case, logits: np.ndarray, params: Params | None
+) -> None:
     # The parameters too: where nothing is predicted they alone tell.
     if not all(np.isfinite(a).all() for a in jax.tree.leaves((logits, params))):
-        fold = f", fold {case.fold}" if config.folds else ""
+        fold = f", fold {case.fold}" if len(folds) > 1 else ""
         raise InputError(
-            f"--lr={config.lr}: fine-tuning on {config.target} diverged, with {case.amount.kind}={case.amount.value}, "
-            f"seed {case.seed}{fold}. Lower it, in another --out."
+            f"--lr={spec.lr}: fine-tuning on {folds[0].corpus.name} diverged, with "
+            f"{case.amount.kind}={case.amount.value}, seed {case.seed}{fold}. Lower it, in another --out."
         )

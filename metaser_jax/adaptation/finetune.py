@@ -12,60 +12,60 @@ from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.engine import adapt
 from metaser_jax.adaptation.starts import resolve
 from metaser_jax.adaptation.svm import SVM, adapt_svm, check_applies, load_sources
-from metaser_jax.config import HOW, FinetuneConfig
-from metaser_jax.datasets.ready import Ready, load_splits
+from metaser_jax.config import FinetuneConfig
+from metaser_jax.datasets.loading import load as load_corpus
+from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.devices import parallel
-from metaser_jax.results.outcomes import PREDICTIONS, amount_of, write_predictions
+from metaser_jax.results.outcomes import PREDICTIONS, Amount, write_predictions
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
-
-
-def load_target(config: FinetuneConfig) -> tuple[Ready, ...]:
-    """The target, not normalised yet, with its one split or each of its folds; raises InputError as load_splits."""
-    return load_splits(
-        config.target,
-        config.data_dir,
-        emotions=config.emotions,
-        split_kind=config.split,
-        split_seed=config.split_seed,
-        folds=config.folds,
-    )
+from metaser_jax.specs import FinetuneSpec, how_fields
 
 
 def run_finetune(
-    config: FinetuneConfig, given: Collection[str] = (), log: Callable[[str], None] | None = None
+    config: FinetuneConfig,
+    given: Collection[str] = (),
+    log: Callable[[str], None] | None = None,
+    *,
+    load: Load = load_corpus,
 ) -> list[dict[str, Any]]:
-    """Fine-tunes config.seeds times, writes results.jsonl, a line per seed, and predictions.npz, and returns the rows.
+    """Fine-tune config.seeds times, write results.jsonl, a line per seed, and predictions.npz, and return the rows.
 
     With config.folds that is done for each fold: a line per fold and seed. Where jax has not been used yet and there is
     no accelerator, it runs on one device per core of the CPU.
 
     Args:
+      config: what, and where things are.
       given: as in `resolve`.
       log: as in `adapt`.
+      load: reads a prepared corpus.
 
     Raises:
       InputError: from loading the checkpoint or the corpus, or from drawing; config.out holds something else; the
         training diverged.
     """
     parallel.one_device_per_core()
+    spec = FinetuneSpec.of(config)
     if config.init == SVM:
         check_applies(given)
-        config = dataclasses.replace(config, validation="none")  # it needs none
+        spec = dataclasses.replace(spec, validation="none")  # it needs none
     else:
-        config, init = resolve(config, given)
-    folds, sources = load_target(config), load_sources(config)
-    amount = amount_of(config)
+        spec, init = resolve(config.init, spec, config.target, given)
+    of_split = {"split_kind": config.split, "split_seed": config.split_seed, "folds": config.folds}
+    folds = load_targets(config.target, config.data_dir, emotions=spec.emotions, **of_split, load=load)
+    sources = load_sources(config.sources, config.data_dir, spec.emotions, load)
+    amount = Amount("fraction", config.fraction) if config.shots is None else Amount("shots", config.shots)
     # Drawn before anything is written: what a later fold does not allow is an error at once.
-    for ready in folds:
+    for target in folds:
         for seed in range(config.seeds):
-            draw(config, ready, seed)
+            draw(target, amount, spec.validation, seed)
     out = Path(config.out)
-    digests = {"corpus_digest": folds[0].raw_digest, "source_digests": [source.raw_digest for source in sources]}
-    claim(out, dataclasses.asdict(config) | digests, free=("data_dir", "out", *HOW))
+    settings = dataclasses.asdict(config) | dataclasses.asdict(spec)
+    settings |= {"corpus_digest": folds[0].digest, "source_digests": [source.digest for source in sources]}
+    claim(out, settings, free=("data_dir", "out", *how_fields(FinetuneConfig)))
     if config.init == SVM:
-        outcomes = adapt_svm(config, folds, [amount], sources)
+        outcomes = adapt_svm(spec, folds, [amount], config.seeds, sources)
     else:
-        outcomes = adapt(config, [init], folds, [amount], log)
+        outcomes = adapt(spec, [init], folds, [amount], config.seeds, log)
     rows = [outcome.row for outcome in outcomes]
     write_predictions(out / PREDICTIONS, folds[0].corpus, outcomes)
     write_text(out / RESULTS, to_lines(rows))

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from metaser_jax.config import INNER, FinetuneConfig
 from metaser_jax.devices import parallel
 from metaser_jax.devices.many_runs import Plan, over_runs
 from metaser_jax.loops.finetuning import FinetuneInfo, finetune
 from metaser_jax.loops.indexed_rows import Rows, apply_to_rows
-from metaser_jax.models.classifier import EmotionLSTM, take_head, with_head
+from metaser_jax.models.classifier import EmotionLSTM, make_network, take_head, with_head
 from metaser_jax.models.losses import cross_entropy
-from metaser_jax.training.optimizers import make_optimizer, optimizer_of
-from metaser_jax.training.trainer import init_params, make_model
+from metaser_jax.specs import INNER, FinetuneSpec, OptimizerSpec
+from metaser_jax.training.optimizers import make_optimizer
+from metaser_jax.training.trainer import init_params
 from metaser_jax.types import Augment, Batch, Params
 
 
@@ -43,23 +43,21 @@ Program = Callable[[Run, jax.Array, jax.Array], tuple[jax.Array, FinetuneInfo, P
 """(runs [run], x [m, ...], y [m]) -> (test logits [run, n_max, class], info [run], params [run] that were trained)."""
 
 
-def on_features(config: FinetuneConfig, augment: Augment | None) -> bool:
+def on_features(spec: FinetuneSpec, augment: Augment | None) -> bool:
     """Whether LSTM layers stay as they are and see nothing new, so that their features are computed once for all."""
-    return config.adapt == "head" and augment is None
+    return spec.adapt == "head" and augment is None
 
 
-def make_program(
-    config: FinetuneConfig, plan: Plan, augment: Augment | None = None, keep_params: bool = False
-) -> Program:
+def make_program(spec: FinetuneSpec, plan: Plan, augment: Augment | None = None, keep_params: bool = False) -> Program:
     """The program of a configuration; its params are None unless they are kept.
 
     Methods, amounts, folds and seeds share its compiled form, where their arrays are of the same sizes. `on_features`
     its x are features and the runs' params those of the dense layers.
     """
-    optimizer = make_optimizer("sgd", 1.0) if config.optimizer == INNER else optimizer_of(config)
-    part = "features" if on_features(config, augment) else config.adapt
-    sizes = (config.batch_size, config.max_epochs, config.patience)
-    return _program(make_model(config), part, optimizer, *sizes, augment, plan, keep_params)
+    optimizer = make_optimizer(OptimizerSpec(optimizer="sgd", lr=1.0) if spec.optimizer == INNER else spec)
+    part = "features" if on_features(spec, augment) else spec.adapt
+    sizes = (spec.batch_size, spec.max_epochs, spec.patience)
+    return _program(make_network(spec, spec.recurrence), part, optimizer, *sizes, augment, plan, keep_params)
 
 
 @functools.cache

@@ -7,7 +7,6 @@ With source corpora their training parts, normalised in the same way, are learne
 emotion weighs the same within the draw, and within each source; all sources together weigh SOURCES_WEIGHT of the draw.
 """
 
-import dataclasses
 import time
 from collections.abc import Collection, Sequence
 
@@ -16,13 +15,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from metaser_jax.adaptation.draw import draw_amount
-from metaser_jax.config import FinetuneConfig
-from metaser_jax.data.inputs import Input
+from metaser_jax.adaptation.draw import draw
+from metaser_jax.data.target import Target
 from metaser_jax.data.utterance_statistics import utterance_statistics
-from metaser_jax.datasets.ready import Ready, load_splits
+from metaser_jax.datasets.loading import load as load_corpus
+from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError
 from metaser_jax.results.outcomes import Amount, Outcome, outcome
+from metaser_jax.specs import FinetuneSpec, FrontEnd
 
 SVM = "svm"
 # Chosen on the validation part of URDU (random split) and on EMO-DB and RAVDESS as targets (three folds by speaker), at
@@ -44,14 +44,19 @@ def make_svm(features: int) -> Pipeline:
 
 
 def adapt_svm(
-    config: FinetuneConfig, folds: Sequence[Ready], amounts: Sequence[Amount], sources: Sequence[Ready] = ()
+    spec: FinetuneSpec,
+    folds: Sequence[Target],
+    amounts: Sequence[Amount],
+    seeds: int,
+    sources: Sequence[Target] = (),
 ) -> list[Outcome]:
-    """Fits a machine for every fold, amount and seed (0 .. config.seeds - 1), and predicts the fold's test part.
+    """Fit a machine for every fold, amount and seed (0 .. seeds - 1), and predict the fold's test part.
 
     Args:
-      config: its shots, fraction and what is about networks are not looked at.
+      spec: what is about networks is not looked at.
       folds: the target, not normalised yet, with each of its splits.
       amounts: of training utterances to draw.
+      seeds: how many draws of each.
       sources: corpora whose training parts join the draw, not normalised yet.
 
     Returns:
@@ -65,34 +70,33 @@ def adapt_svm(
         if not got:
             raise InputError(f"{what}: got none, expected at least one.")
     for source in sources:
-        if source.corpus.name == config.target:
-            raise InputError(f"--sources: got {config.target}, which is the target. Give corpora that are not.")
+        if source.corpus.name == folds[0].corpus.name:
+            raise InputError(f"--sources: got {source.corpus.name}, which is the target. Give corpora that are not.")
         if source.corpus.emotions != folds[0].corpus.emotions:
             raise InputError(
                 f"--sources: got {source.corpus.name} with {', '.join(source.corpus.emotions)}, expected the target's "
                 f"{', '.join(folds[0].corpus.emotions)}. Load both with the same emotions."
             )
-    whole = dataclasses.replace(config, validation="none")
     cases = [
-        (index, ready, amount, seed, draw_amount(whole, ready, amount, seed)[0])
+        (index, ready, amount, seed, draw(ready, amount, "none", seed)[0])
         for index, ready in enumerate(folds)
         for amount in amounts
-        for seed in range(config.seeds)
+        for seed in range(seeds)
     ]
     # Only the statistics of a training part, or of a draw, depend on the fold.
-    by_draw = config.input.of_split and config.normalise_by == "drawn"
-    features = [_features(ready, config.input) for ready in (folds if config.input.of_split else folds[:1])]
-    joined = [_training_part(source, config.input) for source in sources]
+    by_draw = spec.of_split and spec.normalise_by == "drawn"
+    features = [_features(ready, spec.front_end) for ready in (folds if spec.of_split else folds[:1])]
+    joined = [_training_part(source, spec.front_end) for source in sources]
     source = {"method": SVM, "order": None, "sources": [s.corpus.name for s in sources], "inner_steps": None}
     nothing = {"adapt": None, "validation": None, "best_epoch": None, "epochs": None}
     outcomes = []
     for index, ready, amount, seed, drawn in cases:
         start = time.perf_counter()
-        x = _features(ready, config.input, drawn) if by_draw else features[min(index, len(features) - 1)]
+        x = _features(ready, spec.front_end, drawn) if by_draw else features[min(index, len(features) - 1)]
         machine = fit_svm(x[drawn], ready.corpus.label[drawn], joined)
         predicted = machine.predict(x[ready.split.test])
         more = nothing | {"seconds": time.perf_counter() - start}
-        outcomes.append(outcome(config, ready, source, amount, seed, (drawn, drawn[:0]), predicted, **more))
+        outcomes.append(outcome(spec, ready, source, amount, seed, (drawn, drawn[:0]), predicted, **more))
     return outcomes
 
 
@@ -113,13 +117,11 @@ def fit_svm(x: np.ndarray, y: np.ndarray, sources: Sequence[tuple[np.ndarray, np
     )
 
 
-def load_sources(config: FinetuneConfig) -> tuple[Ready, ...]:
-    """The corpora of --sources, split as for pre-training (random, seed 0); raises InputError as load_splits."""
-    return tuple(
-        ready
-        for name in config.sources
-        for ready in load_splits(name, config.data_dir, emotions=config.emotions, split_kind="random", split_seed=0)
-    )
+def load_sources(
+    names: Sequence[str], data_dir: str, emotions: tuple[str, ...], load: Load = load_corpus
+) -> tuple[Target, ...]:
+    """Load corpora to learn from, split as for pre-training (random, seed 0); raises InputError as load_targets."""
+    return tuple(one for name in names for one in load_targets(name, data_dir, emotions=emotions, load=load))
 
 
 def check_applies(given: Collection[str]) -> None:
@@ -132,14 +134,14 @@ def check_applies(given: Collection[str]) -> None:
         )
 
 
-def _features(ready: Ready, how: Input, fit: np.ndarray | None = None) -> np.ndarray:
-    corpus = ready.as_input(how, fit).corpus
+def _features(ready: Target, front_end: FrontEnd, fit: np.ndarray | None = None) -> np.ndarray:
+    corpus = ready.as_input(front_end, fit).corpus
     return utterance_statistics(corpus.mfcc, corpus.n_frames)
 
 
-def _training_part(ready: Ready, how: Input) -> tuple[np.ndarray, np.ndarray]:
+def _training_part(ready: Target, front_end: FrontEnd) -> tuple[np.ndarray, np.ndarray]:
     train = ready.split.train
-    return _features(ready, how)[train], ready.corpus.label[train]
+    return _features(ready, front_end)[train], ready.corpus.label[train]
 
 
 def _balanced(y: np.ndarray) -> np.ndarray:

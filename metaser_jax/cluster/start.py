@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 
-from metaser_jax.config.cluster import ClusterConfig
 from metaser_jax.errors import InputError, NotAllCameError
+from metaser_jax.specs import ClusterSpec
 
 # What jax.distributed looks for, by --cluster; in this order with auto.
 _SIGNS = {
@@ -21,30 +21,30 @@ _SIGNS = {
 _NEEDED = {"tpu": "libtpu", "k8s": "kubernetes"}
 
 
-def start(config: ClusterConfig) -> None:
+def start(job: ClusterSpec) -> None:
     """Joins the job; of use before jax's first use. Does nothing for one process that no cluster started.
 
     Raises:
       InputError: jax has been used already, or --cluster finds nothing.
       NotAllCameError: the other processes do not come in time.
     """
-    if config.cluster == "none" and not config.coordinator_address:
+    if job.cluster == "none" and not job.coordinator_address:
         return
     if jax.distributed.is_initialized():
         raise InputError("cluster: this process has joined a job already; start it once.")
-    if config.cluster == "none":
+    if job.cluster == "none":
         found = {
-            "coordinator_address": config.coordinator_address,
-            "num_processes": config.num_processes,
-            "process_id": config.process_id,
+            "coordinator_address": job.coordinator_address,
+            "num_processes": job.num_processes,
+            "process_id": job.process_id,
             "cluster_detection_method": "deactivate",
         }
     else:
-        found = {"cluster_detection_method": _method(config.cluster)}
-    _initialize(config, found)
+        found = {"cluster_detection_method": _method(job.cluster)}
+    _initialize(job, found)
 
 
-def _initialize(config: ClusterConfig, found: dict[str, Any]) -> None:
+def _initialize(job: ClusterSpec, found: dict[str, Any]) -> None:
     failed: list[Exception] = []
 
     def join() -> None:
@@ -52,8 +52,8 @@ def _initialize(config: ClusterConfig, found: dict[str, Any]) -> None:
             jax.distributed.initialize(
                 **found,
                 # Later than the wait below: JAX does not raise then, it aborts.
-                initialization_timeout=config.start_timeout + 60,
-                heartbeat_timeout_seconds=config.heartbeat_timeout,
+                initialization_timeout=job.start_timeout + 60,
+                heartbeat_timeout_seconds=job.heartbeat_timeout,
             )
         except Exception as error:
             # RuntimeError, ValueError, KeyError ... by what jax's detection meets; all of it comes from outside.
@@ -61,26 +61,26 @@ def _initialize(config: ClusterConfig, found: dict[str, Any]) -> None:
 
     thread = threading.Thread(target=join, name="join the job", daemon=True)
     thread.start()
-    thread.join(config.start_timeout)
+    thread.join(job.start_timeout)
     if thread.is_alive():
         late = TimeoutError("not all processes came in time, or process 0 is not reached")
-        raise NotAllCameError(_why(config, late)) from late
+        raise NotAllCameError(_why(job, late)) from late
     if failed:
-        raise InputError(_why(config, failed[0])) from failed[0]
+        raise InputError(_why(job, failed[0])) from failed[0]
 
 
-def _why(config: ClusterConfig, error: Exception) -> str:
+def _why(job: ClusterSpec, error: Exception) -> str:
     text = f"{type(error).__name__}: {error}"
     if "must be called before" in text:
         return "cluster: jax has been used in this process already; join the job before its first use."
-    if config.cluster == "none":
+    if job.cluster == "none":
         return (
-            f"--coordinator_address={config.coordinator_address}: process {config.process_id} of "
-            f"{config.num_processes} could not join within --start_timeout={config.start_timeout} s. Are all of them "
+            f"--coordinator_address={job.coordinator_address}: process {job.process_id} of "
+            f"{job.num_processes} could not join within --start_timeout={job.start_timeout} s. Are all of them "
             f"started, and is process 0 reached at that address? jax says: {text}"
         )
     return (
-        f"--cluster={config.cluster}: could not join the job ({text}). {_LOOKED_FOR} Otherwise say "
+        f"--cluster={job.cluster}: could not join the job ({text}). {_LOOKED_FOR} Otherwise say "
         "--coordinator_address=HOST:PORT --num_processes=N --process_id=I."
     )
 

@@ -15,8 +15,9 @@ from metaser_jax.commands import Arguments
 from metaser_jax.config.commands import ImportTorchConfig
 from metaser_jax.interop.torch_checkpoint import Imported, read_checkpoint
 from metaser_jax.recogniser.folder import save_model
-from metaser_jax.recogniser.model import Model, Settings, Start
+from metaser_jax.recogniser.model import Model, Start
 from metaser_jax.results.environment import versions
+from metaser_jax.specs import ModelSpec
 
 CONFIG = ImportTorchConfig
 ARGUMENTS = Arguments("one checkpoint of PyTorch, FILE.pt", 1, 1)
@@ -39,7 +40,7 @@ def main(config: ImportTorchConfig, arguments: Sequence[str]) -> int:
 
 def _model(imported: Imported, file: str, name: str) -> Model:
     """With the input of the paper: 120 frames of 20 MFCC as they are."""
-    settings = Settings(
+    settings = ModelSpec(
         emotions=imported.emotions,
         hidden_dim=imported.hidden_dim,
         pooling="last",

@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from metaser_jax.config.base import Config, option, require
+from metaser_jax.specs.base import Spec, option, require
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AdaptConfig(Config):
+class AdaptConfig(Spec):
     """metaser adapt."""
 
     init: str = option(
@@ -65,7 +65,7 @@ class AdaptConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _OfRecordings(Config):
+class _OfRecordings(Spec):
     """What a model is to make of recordings."""
 
     model: str = option("Model folder (metaser adapt).")
@@ -112,14 +112,14 @@ class EvaluateConfig(_OfRecordings):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InfoConfig(Config):
+class InfoConfig(Spec):
     """metaser info."""
 
     format: str = option("text or json.", "text", choices=("text", "json"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExportConfig(Config):
+class ExportConfig(Spec):
     """metaser export."""
 
     model: str = option("Model folder (metaser adapt).")
@@ -132,7 +132,7 @@ class ExportConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ImportTorchConfig(Config):
+class ImportTorchConfig(Spec):
     """metaser import-torch."""
 
     out: str = option("Folder to write the model to; new or empty.")
@@ -140,7 +140,7 @@ class ImportTorchConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ServeConfig(Config):
+class ServeConfig(Spec):
     """metaser serve."""
 
     model: str = option("Model folder (metaser adapt).")

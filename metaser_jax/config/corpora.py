@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from metaser_jax.config.base import Config, option, require
+from metaser_jax.specs.base import Spec, option, require
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PrepareConfig(Config):
+class PrepareConfig(Spec):
     """experiments/prepare.py."""
 
     corpora: tuple[str, ...] = option(
@@ -43,7 +43,7 @@ class PrepareConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CorporaConfig(Config):
+class CorporaConfig(Spec):
     """experiments/corpora.py."""
 
     data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")

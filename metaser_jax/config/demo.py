@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from metaser_jax.config.base import Config, option, require
+from metaser_jax.specs.base import Spec, option, require
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DemoConfig(Config):
+class DemoConfig(Spec):
     """experiments/demo.py."""
 
     out: str = option("Folder for the recordings, the prepared corpora, the runs and the report.", "runs/demo")

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from metaser_jax.config.base import Config, option, require
 from metaser_jax.errors import InputError, check_choice
+from metaser_jax.specs.base import Spec, option, require
 
 METHODS = ("metaser", "transser", "multiser", "scratch", "svm")
 VARIANTS = ("second", "first", "annealed", "anil", "meta_sgd", "layer_rates", "reptile")
@@ -18,7 +18,7 @@ PAPER_SOURCE_SETS = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StudyConfig(Config):
+class StudyConfig(Spec):
     """What the studies share: where, how often, and how each method is trained."""
 
     data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
@@ -160,12 +160,12 @@ def _source_set(text: str) -> tuple[str, ...]:
     return names
 
 
-def _require_distinct(config: Config, flag: str) -> None:
+def _require_distinct(config: Spec, flag: str) -> None:
     values = getattr(config, flag)
     require(bool(values) and len(set(values)) == len(values), flag, values, "at least one, each once")
 
 
-def _require_amounts(config: Config) -> None:
+def _require_amounts(config: Spec) -> None:
     amounts = (*config.shots, *config.fractions)
     require(bool(amounts), "shots", amounts, "at least one amount, of --shots or --fractions")
     for flag in ("shots", "fractions"):

@@ -6,9 +6,10 @@ import typing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metaser_jax.config.base import HOW, Config, option, require
-from metaser_jax.config.meta_train import MetaLearningConfig, MetaTrainConfig
+from metaser_jax.config.base import require_folds
+from metaser_jax.config.training import JobConfig, MetaTrainConfig
 from metaser_jax.errors import InputError, check_choice
+from metaser_jax.specs import MetaLearningSpec, Spec, how_fields, option, require
 
 _TRUTH = {"true": True, "false": False}
 
@@ -28,7 +29,7 @@ class Member(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SweepConfig(MetaLearningConfig):
+class SweepConfig(MetaLearningSpec, JobConfig):
     """experiments/sweep.py: a run of meta-training per seed and combination of --grid, and its adaptations."""
 
     out: str = option("Folder for the runs, results.jsonl, the tables and the report.")
@@ -61,8 +62,8 @@ class SweepConfig(MetaLearningConfig):
     )
 
     def __post_init__(self) -> None:
-        # Not MetaLearningConfig's own checks: the grid may replace what they would refuse. Every member's see to it.
-        Config.__post_init__(self)
+        # Not MetaLearningSpec's own checks: the grid may replace what they would refuse. Every member's see to it.
+        Spec.__post_init__(self)
         self._require_one_or_more("seeds", "draws")
         one = self.cluster == "none" and not self.coordinator_address
         require(one, "num_processes", self.num_processes or self.cluster, "one process: a sweep uses its devices alone")
@@ -70,8 +71,7 @@ class SweepConfig(MetaLearningConfig):
         shots = self.adapt_shots
         require(bool(shots) and min(shots) >= 1, "adapt_shots", shots, "numbers from 1 on")
         require(len(set(shots)) == len(shots), "adapt_shots", shots, "each amount once")
-        require(self.folds == 0 or self.folds >= 2, "folds", self.folds, "0 (one split) or 2 or more")
-        require(self.folds == 0 or self.split == "speaker", "folds", self.folds, "0 without --split=speaker")
+        require_folds(self.folds, self.split == "speaker")
         require(0 <= self.target_split_seed < 2**32, "target_split_seed", self.target_split_seed, "from 0 to 2**32 - 1")
         _ = self.members
 
@@ -114,7 +114,8 @@ class SweepConfig(MetaLearningConfig):
         return tuple(self._member(setting, seed) for setting in self.settings for seed in range(self.seeds))
 
     def _member(self, setting: dict[str, Any], seed: int) -> Member:
-        common = {field.name: getattr(self, field.name) for field in dataclasses.fields(MetaLearningConfig)}
+        fields = {field.name for of in (MetaLearningSpec, JobConfig) for field in dataclasses.fields(of)}
+        common = {name: getattr(self, name) for name in fields}
         name = ",".join(f"{key}={_text(value)}" for key, value in (setting | {"seed": seed}).items())
         try:
             config = MetaTrainConfig(**common | setting, seed=seed, run_dir=str(self.folder_of_runs / name))
@@ -126,8 +127,8 @@ class SweepConfig(MetaLearningConfig):
 
 
 def _sweepable() -> dict[str, dataclasses.Field]:
-    hints = typing.get_type_hints(MetaLearningConfig)
-    fields = {f.name: f for f in dataclasses.fields(MetaLearningConfig) if f.name not in HOW}
+    hints = typing.get_type_hints(MetaLearningSpec)
+    fields = {f.name: f for f in dataclasses.fields(MetaLearningSpec) if f.name not in how_fields(MetaLearningSpec)}
     return {n: f for n, f in fields.items() if f.metadata["choices"] or hints[n] in (int, float, bool)}
 
 
@@ -137,7 +138,7 @@ _SWEEPABLE = _sweepable()
 def _value(text: str, field: dataclasses.Field, value: str) -> Any:
     if field.metadata["choices"]:
         return check_choice(f"--grid={text}", value, field.metadata["choices"])
-    kind = typing.get_type_hints(MetaLearningConfig)[field.name]
+    kind = typing.get_type_hints(MetaLearningSpec)[field.name]
     try:
         return _TRUTH[value.lower()] if kind is bool else kind(value)
     except (KeyError, ValueError):

@@ -1,24 +1,15 @@
-"""What the programs that train have in common."""
+"""The programs that train on source corpora."""
 
 import dataclasses
 
-from metaser_jax.config.base import option, require
-from metaser_jax.config.cluster import ClusterConfig
-from metaser_jax.config.model import ModelConfig
+from metaser_jax.specs import JobSpec, MetaTrainSpec, PretrainSpec, option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class JobConfig(ModelConfig, ClusterConfig):
-    """Trains a network, on one process or several."""
+class JobConfig(JobSpec):
+    """Trains on prepared corpora, in one process or several."""
 
     data_dir: str = option("Folder of prepared corpora (experiments/prepare.py); every process reads its own.")
-    keep_checkpoints: int = option("Newest checkpoints of a run to keep, besides the best.", 3)
-    profile: int = option("Intervals, after the first, to trace with jax.profiler into the run's profile/.", 0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._require_one_or_more("keep_checkpoints")
-        require(self.profile >= 0, "profile", self.profile, "0 or more")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,3 +17,13 @@ class TrainingConfig(JobConfig):
     """A run in a directory of its own."""
 
     run_dir: str = option("Folder for the checkpoints, config.json and metrics.jsonl; process 0 writes it.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetaTrainConfig(MetaTrainSpec, TrainingConfig):
+    """experiments/meta_train.py."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainConfig(PretrainSpec, TrainingConfig):
+    """experiments/pretrain.py."""

@@ -8,37 +8,18 @@ NOTE: the paper does none of these.
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.normalise import Array, normalise, real_frames
-from metaser_jax.types import N_MFCC
+from metaser_jax.specs import FrontEnd
 
 # librosa's MFCC 0 is the sum of the mel bands' levels in dB over the square root of their number.
 DB = 128**0.5
 
 
-class Input(NamedTuple):
-    """Attributes: trim_db, 0 keeps everything; deltas; normalise, see normalise.py."""
-
-    trim_db: float = 0.0
-    deltas: bool = False
-    normalise: str = "none"
-
-    @property
-    def coefs(self) -> int:
-        """Numbers per frame."""
-        return N_MFCC * (2 if self.deltas else 1)
-
-    @property
-    def of_split(self) -> bool:
-        """Whether it depends on which utterances train."""
-        return self.normalise in ("corpus", "auto")
-
-
-def make_input(corpus: Corpus, how: Input, train: np.ndarray) -> Corpus:
+def make_input(corpus: Corpus, how: FrontEnd, train: np.ndarray) -> Corpus:
     """The corpus as a network sees it: mfcc [n, 120, how.coefs], zero after the real frames.
 
     Args:

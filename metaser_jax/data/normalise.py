@@ -9,19 +9,18 @@ auto       speaker where a speaker's emotion can be heard apart from the speaker
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.errors import check_choice
+from metaser_jax.specs.network import NORMALISATIONS
 
-MODES = ("none", "corpus", "speaker", "utterance", "auto")
 # MFCC are of the order of 10; a coefficient that hardly varies (digital silence) is not blown up.
 MIN_STD = 1e-2
 
-Array = np.ndarray | jax.Array
+Array = Any  # NumPy's or jax's
 
 
 class Scale(NamedTuple):
@@ -42,7 +41,7 @@ def normalise(corpus: Corpus, mode: str, train: np.ndarray) -> Corpus:
     Raises:
       InputError: unknown mode.
     """
-    check_choice("normalise", mode, MODES)
+    check_choice("normalise", mode, NORMALISATIONS)
     mode = resolve(corpus, mode, train)
     if mode == "none":
         return corpus

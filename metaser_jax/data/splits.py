@@ -7,6 +7,7 @@ draws; every draw is a function of the corpus and a seed.
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn.model_selection import KFold, ShuffleSplit, StratifiedGroupKFold, train_test_split
@@ -22,22 +23,33 @@ SPEAKER_CANDIDATES = 1000
 _FLATTERED = "--split=random, whose scores are flattered by speakers that are in both parts"
 
 
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """Indices into a corpus, sorted; disjoint, and together the whole corpus.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Sorted indices into a corpus, disjoint.
+
+    Attributes:
+      train, valid, test: [n_part] int.
+    """
+
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split(Parts):
+    """Parts that together are the whole corpus, and where they are from.
 
     Attributes:
       kind: "random" | "speaker".
-      train, valid, test: [n_part] int.
+      seed: that drew them.
       digest: 16 hexadecimal digits that depend on which files are in which part.
       valid_by: what divides valid from train, "random" | "speaker"; only in a fold it may differ from kind.
       fold: (index from 0, number of folds) of speaker_folds, else None.
     """
 
     kind: str
-    train: np.ndarray
-    valid: np.ndarray
-    test: np.ndarray
+    seed: int
     digest: str
     valid_by: str
     fold: tuple[int, int] | None = None
@@ -60,7 +72,7 @@ def split(corpus: Corpus, kind: str, seed: int = 0) -> Split:
     rest, test = _divide(corpus, np.arange(len(corpus)), kind, TEST_SHARE, seed)
     train, valid = _divide(corpus, rest, kind, VALID_SHARE, seed)
     parts = [np.sort(part) for part in (train, valid, test)]
-    return Split(kind, *parts, digest=_digest(corpus, parts), valid_by=kind)
+    return Split(**_named(parts), kind=kind, seed=seed, digest=_digest(corpus, parts), valid_by=kind)
 
 
 def speaker_folds(corpus: Corpus, folds: int, seed: int = 0) -> tuple[Split, ...]:
@@ -98,8 +110,13 @@ def speaker_folds(corpus: Corpus, folds: int, seed: int = 0) -> tuple[Split, ...
             what, valid_by = f"--folds={folds}, what fold {index} leaves", "random"
             divided = _stratified(corpus, rest, round(VALID_SHARE * len(rest)), seed, what)
         parts = [np.sort(part) for part in (*divided, test)]
-        splits.append(Split("speaker", *parts, _digest(corpus, parts), valid_by, (index, folds)))
+        where = {"kind": "speaker", "seed": seed, "valid_by": valid_by, "fold": (index, folds)}
+        splits.append(Split(**_named(parts), digest=_digest(corpus, parts), **where))
     return tuple(splits)
+
+
+def _named(parts: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    return dict(zip(("train", "valid", "test"), parts, strict=True))
 
 
 def _check_speakers(corpus: Corpus) -> None:

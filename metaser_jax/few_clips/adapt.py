@@ -50,7 +50,7 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
     emotions = start.settings.emotions
     listed = labelled_files(config.support, emotions, config.speaker_pattern, config.skip_bad)
     files = [(one.source, one.file, one.speaker) for one in listed.files]
-    clips, kept, bad = _read("--support", files, config)
+    clips, kept, bad = _read("--support", files, config.skip_bad, config.workers)
     left = [*listed.left, *bad]
     for line in by_reason(left):
         log(f"left out: {line}")
@@ -67,7 +67,14 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
             "--normalise=speaker: of some clips the speaker is not known. Put each speaker's clips into a folder of "
             "his own, give --speaker_pattern or a CSV with the column speaker, or leave the flag out."
         )
-    unlabelled = _unlabelled(config, normalise, support, log)
+    unlabelled = None
+    if config.unlabelled is not None:
+        if normalise not in ("corpus", "speaker"):
+            raise InputError(
+                f"--unlabelled={config.unlabelled}: {config.init} normalises by {normalise}, for which further "
+                "recordings have no use. Leave the flag out."
+            )
+        unlabelled = _read_unlabelled(config.unlabelled, support, config.skip_bad, config.workers, log)
     settings = dataclasses.replace(settings, normalise=normalise)
     about: dict[str, Any] = {
         "name": Path(config.out).resolve().name,
@@ -83,17 +90,11 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
     return model if config.keep_clips else dataclasses.replace(model, support=None)
 
 
-def _unlabelled(config: AdaptConfig, normalise: str, support: Support, log: Log) -> Unlabelled | None:
-    if config.unlabelled is None:
-        return None
-    if normalise not in ("corpus", "speaker"):
-        raise InputError(
-            f"--unlabelled={config.unlabelled}: {config.init} normalises by {normalise}, for which further recordings "
-            "have no use. Leave the flag out."
-        )
-    files = audio_files([config.unlabelled])
+def _read_unlabelled(folder: str, support: Support, skip_bad: bool, workers: int, log: Log) -> Unlabelled | None:
+    """The recordings of a folder that are no clips of the support set, whose speakers are not known."""
+    files = audio_files([folder])
     # Whose they are is not asked: they count for voices that the clips do not have.
-    clips, _, bad = _read("--unlabelled", [(one, str(one), UNKNOWN_SPEAKER) for one in files], config)
+    clips, _, bad = _read("--unlabelled", [(one, str(one), UNKNOWN_SPEAKER) for one in files], skip_bad, workers)
     for line in by_reason(bad):
         log(f"left out: {line}")
     # What is both would count twice.
@@ -102,16 +103,16 @@ def _unlabelled(config: AdaptConfig, normalise: str, support: Support, log: Log)
 
 
 def _read(
-    flag: str, files: Sequence[tuple[Any, str, str]], config: AdaptConfig
+    flag: str, files: Sequence[tuple[Any, str, str]], skip_bad: bool, workers: int
 ) -> tuple[list[Clip], list[int], list[Left]]:
     """The clips that can be used, which those are, and the others; raises an InputError for those unless skip_bad."""
     clips, kept, bad = [], [], []
-    for i, one in enumerate(read_all([source for source, _, _ in files], config.workers)):
+    for i, one in enumerate(read_all([source for source, _, _ in files], workers)):
         if isinstance(one, RecordingError):
             bad.append(Left(files[i][1], one.reason))
         else:
             clips.append(one)
             kept.append(i)
-    if (bad and not config.skip_bad) or not clips:
+    if (bad and not skip_bad) or not clips:
         raise bad_recordings(flag, bad, len(files))
     return clips, kept, bad

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from metaser_jax.adaptation.starts import SCRATCH, resolve
 from metaser_jax.adaptation.svm import SVM
-from metaser_jax.config import FinetuneConfig
 from metaser_jax.datasets.registry import terms
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.folder import MODEL, digest, load_model
-from metaser_jax.recogniser.model import Settings, Start
+from metaser_jax.recogniser.model import Start
 from metaser_jax.results.run_dir import CONFIG, read_config
+from metaser_jax.specs import FinetuneSpec, ModelSpec
 
 _OF_SPEAKERS = ("auto", "corpus", "speaker")
 
@@ -28,7 +28,7 @@ class ClipStart(NamedTuple):
     """
 
     start: Start
-    settings: Settings
+    settings: ModelSpec
     about: dict[str, Any]
     clips: int = 0
 
@@ -79,11 +79,9 @@ def _of_model(folder: str) -> ClipStart:
 
 
 def _of_run(run_dir: str, optimizer: str) -> ClipStart:
-    names = {"data_dir": "", "init": run_dir, "target": "the clips", "out": ""}
-    config, init = resolve(FinetuneConfig(**names, fraction=1.0, validation="none", optimizer=optimizer))
+    spec, init = resolve(run_dir, FinetuneSpec(validation="none", optimizer=optimizer))
     saved = read_config(run_dir)
     digests = saved.get("corpus_digests", {})
     sources = [{"name": name, **terms(name)._asdict(), "digest": digests.get(name)} for name in init.source["sources"]]
-    settings = Settings(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Settings)})
     about = init.source | {"algorithm": saved.get("algorithm"), "sources": sources}
-    return ClipStart(Start(init.params, init.rates), settings, about)
+    return ClipStart(Start(init.params, init.rates), ModelSpec.of(spec), about)

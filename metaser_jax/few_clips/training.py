@@ -13,18 +13,18 @@ import numpy as np
 from metaser_jax.adaptation.engine import Case, train_and_predict
 from metaser_jax.adaptation.starts import Init
 from metaser_jax.audio.clips import Clip, first_window
-from metaser_jax.config import FinetuneConfig
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.data.normalise import Scale, rescale, resolve, scales
-from metaser_jax.data.splits import Split
-from metaser_jax.datasets.ready import Ready
+from metaser_jax.data.splits import Parts as Indices
+from metaser_jax.data.target import Target
 from metaser_jax.errors import InputError
 from metaser_jax.few_clips.cross_validation import Parts, divide, validated
 from metaser_jax.models.classifier import with_head
 from metaser_jax.recogniser.forward import make_x
-from metaser_jax.recogniser.model import Model, Settings, Start, Support
+from metaser_jax.recogniser.model import Model, Start, Support
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.scores.calibration import fit_temperature
+from metaser_jax.specs import FinetuneSpec, ModelSpec
 
 _ALL = Amount("fraction", 1.0)
 _CLIPS = "the clips"
@@ -80,7 +80,7 @@ def resolved(normalise: str, support: Support, emotions: Sequence[str]) -> str:
 
 def adapt_model(
     start: Start,
-    settings: Settings,
+    settings: ModelSpec,
     how: Adaptation,
     support: Support,
     *,
@@ -121,10 +121,11 @@ def adapt_model(
             f"Of {len(nobodys)} clips, {nobodys[0]} the first, the speaker is not known, and this model normalises "
             "each voice by its own clips. Say who speaks in them, or leave them out."
         )
-    config = _config(settings, how)
+    of_how = {name: getattr(how, name) for name in ("optimizer", "lr", "max_epochs", "batch_size", "adapt")}
+    spec = FinetuneSpec(**dataclasses.asdict(settings), **of_how, validation="none")
     corpus = _corpus(support, emotions, unlabelled)
     if scale is not None and settings.normalise != "utterance":
-        corpus, config = _rescaled(settings, corpus, scale), dataclasses.replace(config, **_AS_IS)
+        corpus, spec = _rescaled(settings, corpus, scale), dataclasses.replace(spec, **_AS_IS)
     n, all_clips = len(support), np.arange(len(support))
     parts = divide(support, how.folds, how.repeats, how.seed)
     tests = [test for repeat in parts.tests for test in repeat] if parts else []
@@ -133,10 +134,10 @@ def adapt_model(
         train = np.setdiff1d(all_clips, test)
         # Unlabelled recordings come after the clips; the clips of a part are not known when it is predicted.
         fit = np.concatenate([train, np.arange(n, len(corpus))])
-        folds.append(Ready(corpus, Split("random", fit, _NONE, test, "", "random"), ""))
+        folds.append(Target(corpus, Indices(train=fit, valid=_NONE, test=test)))
         cases.append(Case(number, _ALL, how.seed, (train, _NONE)))
     init = Init(start.params, {}, start.rates)
-    *held_out, final = train_and_predict(config, [init], folds, cases, log, keep_params=True)
+    *held_out, final = train_and_predict(spec, [init], folds, cases, log, keep_params=True)
     model = Model(
         settings=settings,
         params=with_head(start.params, final.params) if how.adapt == "head" else final.params,
@@ -202,13 +203,6 @@ def adapt_again(model: Model, support: Support, log: Callable[[str], None] | Non
 _AS_IS = {"trim_db": 0.0, "deltas": False, "normalise": "none"}
 
 
-def _config(settings: Settings, how: Adaptation) -> FinetuneConfig:
-    network = dataclasses.asdict(settings)
-    training = {name: getattr(how, name) for name in ("optimizer", "lr", "max_epochs", "batch_size", "adapt")}
-    names = {"data_dir": "", "init": "", "target": _CLIPS, "out": ""}
-    return FinetuneConfig(**names, **network, **training, validation="none", fraction=1.0, seeds=1)
-
-
 def _corpus(support: Support, emotions: Sequence[str], unlabelled: Unlabelled | None = None) -> Corpus:
     """The clips, and after them what has no labels; nothing looks at the label 0 that those are given."""
     extra = unlabelled or Unlabelled(support.mfcc[:0], support.n_frames[:0], support.speaker[:0])
@@ -226,13 +220,13 @@ def _corpus(support: Support, emotions: Sequence[str], unlabelled: Unlabelled | 
     )
 
 
-def _rescaled(settings: Settings, corpus: Corpus, scale: Scale) -> Corpus:
+def _rescaled(settings: ModelSpec, corpus: Corpus, scale: Scale) -> Corpus:
     """What the network is given, normalised as before."""
     x, n_frames = make_x(settings, corpus.mfcc, corpus.n_frames)
     return dataclasses.replace(corpus, mfcc=rescale(x, n_frames, scale), n_frames=n_frames)
 
 
-def _scale(settings: Settings, corpus: Corpus) -> Scale | None:
+def _scale(settings: ModelSpec, corpus: Corpus) -> Scale | None:
     if settings.normalise not in ("corpus", "speaker"):
         return None
     x, n_frames = make_x(settings, corpus.mfcc, corpus.n_frames)

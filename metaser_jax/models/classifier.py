@@ -14,6 +14,7 @@ from metaser_jax.errors import check_choice
 from metaser_jax.models.frames import frame_mask
 from metaser_jax.models.input_statistics import Standardise, input_statistics
 from metaser_jax.models.lstm import RECURRENCES, LSTMParams, Recurrence, lstm
+from metaser_jax.specs.network import NetworkSpec
 from metaser_jax.types import N_MFCC, Params
 
 
@@ -164,3 +165,15 @@ class EmotionLSTM(nn.Module):
         pooled, statistics = jnp.split(features, [self.hidden_dim * (2 if self.pooling == "mean_std" else 1)], axis=-1)
         hidden = ACTIVATIONS[self.activation](self.hidden(pooled))
         return self.output(jnp.concatenate([hidden, statistics], axis=-1))
+
+
+def make_network(spec: NetworkSpec, recurrence: Recurrence = "scan") -> EmotionLSTM:
+    """Return the network of a specification.
+
+    Args:
+      spec: what it is.
+      recurrence: what runs its loops over time, see EmotionLSTM.
+    """
+    return EmotionLSTM(
+        spec.hidden_dim, len(spec.emotions), spec.pooling, spec.activation, spec.input_statistics, recurrence=recurrence
+    )

@@ -16,7 +16,8 @@ from flax import traverse_util
 from metaser_jax.audio.mfcc import MAX_FRAMES
 from metaser_jax.data.normalise import Scale
 from metaser_jax.models.input_statistics import THRESHOLDS
-from metaser_jax.recogniser.model import Model, Settings, Start, Support
+from metaser_jax.recogniser.model import Model, Start, Support
+from metaser_jax.specs import ModelSpec
 from metaser_jax.types import N_MFCC, Params
 
 FLOAT, DOUBLE, INTEGER = np.dtype("<f4"), np.dtype("<f8"), np.dtype("<i4")
@@ -39,9 +40,9 @@ class Spec(NamedTuple):
         return _describe("text" if self.dtype is None else self.dtype.name, self.shape)
 
 
-def params_specs(settings: Settings) -> dict[str, Spec]:
+def params_specs(settings: ModelSpec) -> dict[str, Spec]:
     """The parameters of the network: "lstm_1/kernel_input" and so on, as models.EmotionLSTM names them."""
-    h, coefs, classes = settings.hidden_dim, settings.input.coefs, len(settings.emotions)
+    h, coefs, classes = settings.hidden_dim, settings.coefs, len(settings.emotions)
     pooled = h * (2 if settings.pooling == "mean_std" else 1)
     statistics = coefs + len(THRESHOLDS) * N_MFCC if settings.input_statistics else 0
     shapes = {
@@ -61,17 +62,17 @@ def params_specs(settings: Settings) -> dict[str, Spec]:
     return {name: Spec(FLOAT, shape) for name, shape in shapes.items()}
 
 
-def specs(settings: Settings, start: bool, rates: bool) -> dict[str, Spec]:
+def specs(settings: ModelSpec, start: bool, rates: bool) -> dict[str, Spec]:
     """What arrays.npz holds: params/*, scale/*, and where there are some start/* and rates/*."""
     of_params = params_specs(settings)
     prefixes = ["params", *(["start"] if start else []), *(["rates"] if rates else [])]
     found = {f"{prefix}/{name}": spec for prefix in prefixes for name, spec in of_params.items()}
     if has_scale(settings):
-        found |= {f"scale/{name}": Spec(DOUBLE, (settings.input.coefs,)) for name in Scale._fields}
+        found |= {f"scale/{name}": Spec(DOUBLE, (settings.coefs,)) for name in Scale._fields}
     return found
 
 
-def has_scale(settings: Settings) -> bool:
+def has_scale(settings: ModelSpec) -> bool:
     """Whether a model of these settings has statistics that features are normalised by."""
     return settings.normalise in ("corpus", "speaker")
 

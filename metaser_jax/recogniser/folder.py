@@ -23,9 +23,10 @@ from metaser_jax.audio import mfcc as features
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser import arrays as npz
 from metaser_jax.recogniser.mistaken import MODEL, what_is_there
-from metaser_jax.recogniser.model import Model, Settings, Support
+from metaser_jax.recogniser.model import Model, Support
 from metaser_jax.recogniser.provenance import check_about
 from metaser_jax.recogniser.settings import check_settings, check_temperature, settings_json
+from metaser_jax.specs import ModelSpec
 from metaser_jax.versions import version
 
 FORMAT = "metaser_model"
@@ -269,7 +270,7 @@ def _read_arrays(
         raise ValueError(f"{name}: {error}") from error
 
 
-def _check_support(support: Support, settings: Settings) -> None:
+def _check_support(support: Support, settings: ModelSpec) -> None:
     for name, values, least, most in (
         ("label", support.label, 0, len(settings.emotions) - 1),
         ("n_frames", support.n_frames, 1, features.MAX_FRAMES),

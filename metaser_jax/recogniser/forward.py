@@ -6,7 +6,8 @@ import jax
 
 from metaser_jax.data.inputs import append_deltas, trim_frames
 from metaser_jax.data.normalise import MIN_STD, Scale, real_frames, rescale
-from metaser_jax.recogniser.model import Settings
+from metaser_jax.models.classifier import make_network
+from metaser_jax.specs import ModelSpec
 from metaser_jax.types import Params
 
 Forward = Callable[[Params, Scale | None, jax.Array, jax.Array], jax.Array]
@@ -16,9 +17,9 @@ scale: mean and std, [coef] or [n, 1, coef]; None where normalise is "none" or "
 """
 
 
-def make_forward(settings: Settings) -> Forward:
+def make_forward(settings: ModelSpec) -> Forward:
     """The function of a model's settings; the same as inputs.make_input and the network, up to rounding."""
-    network = settings.network
+    network = make_network(settings)
 
     def forward(params: Params, scale: Scale | None, mfcc: jax.Array, n_frames: jax.Array) -> jax.Array:
         x, n = make_x(settings, mfcc, n_frames)
@@ -31,7 +32,7 @@ def make_forward(settings: Settings) -> Forward:
     return forward
 
 
-def make_x(settings: Settings, mfcc: jax.Array, n_frames: jax.Array) -> tuple[jax.Array, jax.Array]:
+def make_x(settings: ModelSpec, mfcc: jax.Array, n_frames: jax.Array) -> tuple[jax.Array, jax.Array]:
     """What the network is given before it is normalised: x [n, 120, coef] and its number of real frames [n]."""
     if settings.trim_db:
         mfcc, n_frames = trim_frames(mfcc, n_frames, settings.trim_db)

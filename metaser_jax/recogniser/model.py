@@ -5,38 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaser_jax.data.inputs import Input
 from metaser_jax.data.normalise import Scale
-from metaser_jax.models.classifier import EmotionLSTM
+from metaser_jax.specs import ModelSpec
 from metaser_jax.types import Params
-
-NORMALISATIONS = ("none", "corpus", "speaker", "utterance")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The network and its input, as in config.ModelConfig; normalise is one of NORMALISATIONS, "auto" resolved."""
-
-    emotions: tuple[str, ...]
-    hidden_dim: int
-    pooling: str
-    activation: str
-    input_statistics: bool
-    trim_db: float
-    deltas: bool
-    normalise: str
-
-    @property
-    def input(self) -> Input:
-        """What the network is given of a recording."""
-        return Input(self.trim_db, self.deltas, self.normalise)
-
-    @property
-    def network(self) -> EmotionLSTM:
-        """The network."""
-        return EmotionLSTM(
-            self.hidden_dim, len(self.emotions), self.pooling, self.activation, self.input_statistics, "scan"
-        )
 
 
 class Start(NamedTuple):
@@ -57,7 +28,7 @@ class Support:
 
     Attributes:
       mfcc: [n, 120, 20] float32, zero after the real frames. n_frames: [n] int32, 1 to 120.
-      label: [n] int32, index into Settings.emotions.
+      label: [n] int32, index into the model's emotions.
       speaker: [n] str, corpus.UNKNOWN_SPEAKER where it is not known.
       file: [n] str, unique. sha256: [n] str, hexadecimal, of the file's bytes. seconds: [n] float32, of the recording.
     """
@@ -83,7 +54,7 @@ class Model:
     """An adapted model.
 
     Attributes:
-      settings: of the network and its input.
+      settings: the network and its input; normalise is not "auto".
       params: of the network, NumPy arrays.
       scale: mean, std [coef] float64 that features are normalised by; normalise "speaker" takes it for voices that it
         has too little of. None where normalise is "none" or "utterance".
@@ -93,7 +64,7 @@ class Model:
       about: provenance, JSON-able; README of docs/model_folder.md says what it holds.
     """
 
-    settings: Settings
+    settings: ModelSpec
     params: Params
     scale: Scale | None
     temperature: float

@@ -25,7 +25,8 @@ from metaser_jax.data.normalise import Scale, scales
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.recogniser.folder import load_model
 from metaser_jax.recogniser.forward import Forward, make_forward, make_x
-from metaser_jax.recogniser.model import Model, Settings
+from metaser_jax.recogniser.model import Model
+from metaser_jax.specs import ModelSpec
 
 WINDOWS = ("all", "first")
 BATCH = 32
@@ -202,7 +203,7 @@ def own_voices(seconds: dict[str, float]) -> list[str]:
 
 
 @functools.cache
-def _compiled(settings: Settings) -> Forward:
+def _compiled(settings: ModelSpec) -> Forward:
     """One program for all models of the same settings: adapting again compiles nothing."""
     return jax.jit(make_forward(settings))
 

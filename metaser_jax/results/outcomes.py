@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaser_jax.config import FinetuneConfig
 from metaser_jax.data.corpus import Corpus
-from metaser_jax.datasets.ready import Ready
+from metaser_jax.data.target import Target
 from metaser_jax.scores.metrics import scores, speaker_oracle
+from metaser_jax.specs import FinetuneSpec
 
 PREDICTIONS = "predictions.npz"
 
@@ -35,14 +35,9 @@ class Outcome(NamedTuple):
     predicted: np.ndarray
 
 
-def amount_of(config: FinetuneConfig) -> Amount:
-    """The one amount that a configuration names."""
-    return Amount("fraction", config.fraction) if config.shots is None else Amount("shots", config.shots)
-
-
 def outcome(
-    config: FinetuneConfig,
-    ready: Ready,
+    spec: FinetuneSpec,
+    target: Target,
     source: dict[str, Any],
     amount: Amount,
     seed: int,
@@ -53,32 +48,33 @@ def outcome(
     """Scores what was predicted of the whole test part.
 
     Args:
-      config: of the adaptation; its shots and fraction are not looked at, amount is.
+      spec: of the adaptation.
+      target: what it adapted to; its split is drawn by seed.
       source: what is known of where it started: method, order, sources, inner_steps ...
       drawn: the utterances that it was trained on and validated on.
-      predicted: [n_test] int, classes, in the order of ready.split.test.
+      predicted: [n_test] int, classes, in the order of target.split.test.
       more: further fields of the row: best_epoch, epochs, seconds ...
     """
-    corpus, test, train = ready.corpus, ready.split.test, ready.split.train
-    classes = len(config.emotions)
+    corpus, test, train = target.corpus, target.split.test, target.split.train
+    classes = len(spec.emotions)
     oracle = speaker_oracle(corpus.label[train], corpus.speaker[train], corpus.speaker[test], classes)
     fold = {}
-    if ready.split.fold is not None:
-        index, folds = ready.split.fold
-        fold = {"fold": index, "folds": folds, "valid_by": ready.split.valid_by}
+    if target.split.fold is not None:
+        index, folds = target.split.fold
+        fold = {"fold": index, "folds": folds, "valid_by": target.split.valid_by}
     row = source | {
-        "target": config.target,
+        "target": target.corpus.name,
         "language": corpus.language,
-        "split": config.split,
-        "split_seed": config.split_seed,
-        "split_digest": ready.split.digest,
+        "split": target.split.kind,
+        "split_seed": target.split.seed,
+        "split_digest": target.split.digest,
         **fold,
         "shots": amount.value if amount.kind == "shots" else None,
         "fraction": amount.value if amount.kind == "fraction" else None,
-        "adapt": config.adapt,
-        "validation": config.validation,
-        "normalise": f"{config.normalise} of the draw" if config.normalise_by == "drawn" else config.normalise,
-        "emotions": list(config.emotions),
+        "adapt": spec.adapt,
+        "validation": spec.validation,
+        "normalise": f"{spec.normalise} of the draw" if spec.normalise_by == "drawn" else spec.normalise,
+        "emotions": list(spec.emotions),
         "n_train": len(drawn[0]),
         "n_valid": len(drawn[1]),
         "n_test": len(test),

@@ -6,10 +6,11 @@ from typing import Any
 from metaser_jax.adaptation import svm
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.adaptation.svm import SVM
-from metaser_jax.config import ModelConfig, StudyConfig
+from metaser_jax.config import StudyConfig
+from metaser_jax.specs import TrainSpec
 from metaser_jax.studies.methods import BASELINES, METASER, PRETRAINED, finetune_values, meta_values, pretrain_values
 
-_OF_NETWORK = {field.name for field in dataclasses.fields(ModelConfig)}
+_OF_NETWORK = {field.name for field in dataclasses.fields(TrainSpec)}
 # The layers that are adapted are in each table; the seeds are the study's own.
 _LEFT_OUT = {*_OF_NETWORK, "adapt", "checkpoint_every", "seed"}
 

@@ -6,16 +6,18 @@ from typing import Any
 
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.adaptation.svm import SVM
-from metaser_jax.config import HOW, FinetuneConfig, MetaTrainConfig, PretrainConfig, StudyConfig, presets
+from metaser_jax.config import FinetuneConfig, MetaTrainConfig, PretrainConfig, StudyConfig, presets
+from metaser_jax.specs import FinetuneSpec, how_fields
 from metaser_jax.studies.cells import Run, safe
 from metaser_jax.training.meta_train import meta_train
 from metaser_jax.training.pretrain import pretrain
+from metaser_jax.training.sources import FREE
 
 METASER = "metaser"
 BASELINES = ("transser", "multiser")
 # Those that learn from sources first.
 PRETRAINED = (METASER, *BASELINES)
-_PLACES = ("data_dir", "run_dir", "init", "out", *HOW)
+_PLACES = ("data_dir", *FREE, "init", "out", *how_fields(FinetuneSpec))
 
 
 def folder_of_runs(study: StudyConfig) -> Path:

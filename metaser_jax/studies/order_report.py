@@ -7,11 +7,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metaser_jax.config import INNER, OrderConfig, presets
+from metaser_jax.config import OrderConfig, presets
 from metaser_jax.report import style
 from metaser_jax.report.content import Section, Table
 from metaser_jax.report.page import picture
 from metaser_jax.results.rows import Row
+from metaser_jax.specs import INNER
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.numbers import Line
 from metaser_jax.studies.plan import Left

@@ -1,20 +1,20 @@
 """What of a study can be done with the corpora that are prepared, and what is left out and why."""
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from metaser_jax import datasets
-from metaser_jax.adaptation.draw import draw_amount
+from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.engine import adapt
-from metaser_jax.adaptation.finetune import load_target
 from metaser_jax.adaptation.starts import SCRATCH, resolve
 from metaser_jax.adaptation.svm import adapt_svm
 from metaser_jax.config import FinetuneConfig, StudyConfig
-from metaser_jax.datasets.ready import Ready, load_splits
+from metaser_jax.data.target import Target
+from metaser_jax.datasets.targets import load_targets
 from metaser_jax.errors import InputError
 from metaser_jax.results.outcomes import Amount, Outcome
+from metaser_jax.specs import FinetuneSpec
 from metaser_jax.studies.cells import Cell, Run, safe
 from metaser_jax.studies.methods import METASER, SVM, finetune_config, init_of, settings
 
@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
     target: str
     split: str
-    folds: tuple[Ready, ...]
+    folds: tuple[Target, ...]
     amounts: tuple[Amount, ...]
 
 
@@ -98,18 +98,19 @@ def places(study: StudyConfig, targets: Sequence[str]) -> tuple[list[Place], lis
 
 
 def _place(study: StudyConfig, target: str, split: str) -> tuple[Place | None, list[Left]]:
-    config = finetune_config(study, SCRATCH, SCRATCH, target, split, None)
+    spec = FinetuneSpec.of(finetune_config(study, SCRATCH, SCRATCH, target, split, None))
+    of_split = {"split_kind": split, "split_seed": study.split_seed, "folds": study.folds if split == "speaker" else 0}
     name = f"{target}, {split} split"
     try:
-        folds = load_target(config)
+        folds = load_targets(target, study.data_dir, emotions=spec.emotions, **of_split)
     except InputError as error:
         return None, [Left(name, "no such split", str(error))]
     amounts, left = [], []
     for amount in (*(Amount("shots", n) for n in study.shots), *(Amount("fraction", f) for f in study.fractions)):
         try:
             for ready in folds:
-                for seed in range(config.seeds):
-                    draw_amount(config, ready, amount, seed)
+                for seed in range(study.seeds):
+                    draw(ready, amount, spec.validation, seed)
             amounts.append(amount)
         except InputError as error:
             left.append(Left(f"{name}, {amount.kind} {amount.value:g}", "no such draw", str(error)))
@@ -133,8 +134,8 @@ def cell(
     identity = {
         "settings": settings(config),
         "amounts": [list(amount) for amount in place.amounts],
-        "sources": {name: source(name, study.data_dir, config.emotions).raw_digest for name in sources},
-        "digests": [place.folds[0].raw_digest, *(ready.split.digest for ready in place.folds)],
+        "sources": {name: source(name, study.data_dir, config.emotions).digest for name in sources},
+        "digests": [place.folds[0].digest, *(ready.split.digest for ready in place.folds)],
         "runs": {run.key: run.identity for run in runs},
     }
 
@@ -153,17 +154,17 @@ def _adapt(
 ) -> list[Outcome]:
     if config.init == SVM:
         joined = [source(name, study.data_dir, config.emotions) for name in sources]
-        return adapt_svm(config, place.folds, place.amounts, joined)
-    resolved = [resolve(dataclasses.replace(config, init=init)) for init in inits]
+        return adapt_svm(FinetuneSpec.of(config), place.folds, place.amounts, study.seeds, joined)
+    resolved = [resolve(init, FinetuneSpec.of(config), place.target) for init in inits]
     starts = [init for _, init in resolved]
     if method == METASER:
         # Whatever algorithm the preset has for it.
         starts = [init._replace(source=init.source | {"method": METASER}) for init in starts]
-    return adapt(resolved[0][0], starts, place.folds, place.amounts)
+    return adapt(resolved[0][0], starts, place.folds, place.amounts, study.seeds)
 
 
 @functools.cache
-def source(name: str, data_dir: str, emotions: tuple[str, ...]) -> Ready:
+def source(name: str, data_dir: str, emotions: tuple[str, ...]) -> Target:
     """A source corpus, not normalised, split as pre-training splits it."""
-    (ready,) = load_splits(name, data_dir, emotions=emotions, split_kind="random", split_seed=0)
+    (ready,) = load_targets(name, data_dir, emotions=emotions)
     return ready

@@ -9,23 +9,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metaser_jax.adaptation.draw import draw_amount
+from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.engine import adapt
-from metaser_jax.adaptation.finetune import load_target
 from metaser_jax.adaptation.starts import resolve
-from metaser_jax.config import HOW, FinetuneConfig, SweepConfig, presets
-from metaser_jax.datasets.ready import Ready
+from metaser_jax.config import SweepConfig, presets
+from metaser_jax.data.target import Target
+from metaser_jax.datasets.targets import load_targets
 from metaser_jax.errors import InputError
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, Outcome, write_predictions
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.scores.metrics import mean_and_deviation
+from metaser_jax.specs import FinetuneSpec, JobSpec, MetaTrainSpec, how_fields
 from metaser_jax.studies import sweep_report, writing
-from metaser_jax.training.grid import Group, Trained, load_groups, train_groups
+from metaser_jax.training.grid import Group, Member, Trained, load_groups, train_groups
 from metaser_jax.training.intervals import ADVICE
 
 NAME = "sweep"
 # What a sweep that is there may be gone on with in another way.
-FREE = ("data_dir", "out", "runs", *HOW)
+FREE = ("data_dir", "out", "runs", *how_fields(SweepConfig))
 
 
 class Setting(NamedTuple):
@@ -69,11 +70,13 @@ def run_sweep(config: SweepConfig, command: str, log: Callable[[str], None] = pr
         end, runs that could not go on.
       cluster.Preempted: as train_groups.
     """
-    groups = load_groups(config)
+    members = [Member(*one[:2], MetaTrainSpec.of(one.config), one.config.run_dir) for one in config.members]
+    groups = load_groups(members, config.data_dir)
     folds = _load_target(config)
     out = Path(config.out)
     claim(out, dataclasses.asdict(config) | _digests(groups, folds), free=FREE)
-    trained = train_groups(config, groups, log)
+    by_name = train_groups(groups, JobSpec.of(config), config.data_dir, log)
+    trained = [by_name[member.name] for member in members]
     settings = []
     outcomes: list[Outcome] = []
     for values in config.settings:
@@ -106,34 +109,23 @@ def choose(settings: Sequence[Setting]) -> Setting | None:
     return min(whole, key=lambda one: one.valid_query_loss()[0]) if whole else None
 
 
-def finetune_config(config: SweepConfig, init: str) -> FinetuneConfig:
-    """The adaptation of a run; its amount is one of the sweep's, and is not looked at."""
-    values = presets.FINETUNE[config.adapt_preset] | {
-        "data_dir": config.data_dir,
-        "init": init,
-        "target": config.target,
-        "out": config.out,
-        "emotions": config.emotions,
-        "split": config.split,
-        "split_seed": config.target_split_seed,
-        "folds": config.folds,
-        "shots": config.adapt_shots[0],
-        "seeds": config.draws,
-        "devices": config.devices,
-    }
-    return FinetuneConfig(**values)
+def _finetune_spec(config: SweepConfig) -> FinetuneSpec:
+    """The adaptation of a run."""
+    preset = presets.FINETUNE[config.adapt_preset]
+    return FinetuneSpec(**preset | {"emotions": config.emotions, "devices": config.devices})
 
 
-def _load_target(config: SweepConfig) -> tuple[Ready, ...]:
+def _load_target(config: SweepConfig) -> tuple[Target, ...]:
     """The target's folds, none without a target; raises InputError where its draws are not possible."""
     if config.target is None:
         return ()
-    adaptation = finetune_config(config, "")
-    folds = load_target(adaptation)
+    spec = _finetune_spec(config)
+    of_split = {"split_kind": config.split, "split_seed": config.target_split_seed, "folds": config.folds}
+    folds = load_targets(config.target, config.data_dir, emotions=config.emotions, **of_split)
     for ready in folds:
         for amount in _amounts(config):
             for seed in range(config.draws):
-                draw_amount(adaptation, ready, amount, seed)
+                draw(ready, amount, spec.validation, seed)
     return folds
 
 
@@ -141,24 +133,24 @@ def _amounts(config: SweepConfig) -> list[Amount]:
     return [Amount("shots", shots) for shots in config.adapt_shots]
 
 
-def _digests(groups: Sequence[Group], folds: Sequence[Ready]) -> dict[str, Any]:
+def _digests(groups: Sequence[Group], folds: Sequence[Target]) -> dict[str, Any]:
     sources = {
-        name: ready.raw_digest
+        name: ready.digest
         for group in groups
-        for name, ready in zip(group.members[0].config.sources, group.ready, strict=True)
+        for name, ready in zip(group.members[0].spec.sources, group.ready, strict=True)
     }
-    return {"corpus_digests": sources, "target_digest": folds[0].raw_digest if folds else None}
+    return {"corpus_digests": sources, "target_digest": folds[0].digest if folds else None}
 
 
 def _adapt(
-    config: SweepConfig, trained: Sequence[Trained], folds: Sequence[Ready], log: Callable[[str], None]
+    config: SweepConfig, trained: Sequence[Trained], folds: Sequence[Target], log: Callable[[str], None]
 ) -> list[Outcome]:
     """The adaptations of a setting: draw i from the i-th of its finished runs, and from the first after the last."""
     finished = [one for one in trained if one.stopped is None]
     if not (folds and finished):
         return []
-    resolved = [resolve(finetune_config(config, one.member.config.run_dir)) for one in finished]
-    outcomes = adapt(resolved[0][0], [init for _, init in resolved], folds, _amounts(config), log)
+    resolved = [resolve(one.member.run_dir, _finetune_spec(config), config.target) for one in finished]
+    outcomes = adapt(resolved[0][0], [init for _, init in resolved], folds, _amounts(config), config.draws, log)
 
     def with_setting(one: Outcome) -> Outcome:
         start = finished[one.row["seed"] % len(finished)]

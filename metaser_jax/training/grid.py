@@ -18,20 +18,37 @@ import numpy as np
 from tqdm import tqdm
 
 from metaser_jax import cluster
-from metaser_jax.config import MetaTrainConfig, SweepConfig
-from metaser_jax.config.sweep import Member
-from metaser_jax.datasets.ready import Ready
+from metaser_jax.data.target import Target
+from metaser_jax.datasets.loading import load as load_corpus
+from metaser_jax.datasets.targets import Load
 from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import TrainState
 from metaser_jax.results.run_dir import METRICS, read_lines, write_text
+from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.training import intervals
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.cost import MEASURED, measured_of
 from metaser_jax.training.grid_program import compile_sweep, program_of, state_of
 from metaser_jax.training.meta_train import banks, check_sources, diagnosis_of, method_of
-from metaser_jax.training.sources import load, training_utterances
+from metaser_jax.training.sources import load_sources, training_utterances
 from metaser_jax.training.trainer import make_trainer
-from metaser_jax.training.training_run import Log, TrainingRun, job, open_run, precision
+from metaser_jax.training.training_run import Log, TrainingRun, in_job, open_run, precision
+
+
+class Member(NamedTuple):
+    """One run of a sweep.
+
+    Attributes:
+      name: of its folder: "meta_lr=0.002,seed=3".
+      setting: the swept fields without the seed, which members of one setting share.
+      spec: what it is.
+      run_dir: its folder.
+    """
+
+    name: str
+    setting: dict[str, Any]
+    spec: MetaTrainSpec
+    run_dir: str
 
 
 class Trained(NamedTuple):
@@ -56,66 +73,68 @@ class Group(NamedTuple):
     """Runs that share a program, and their sources."""
 
     members: tuple[Member, ...]
-    ready: list[Ready]
+    ready: list[Target]
 
 
-def load_groups(config: SweepConfig) -> list[Group]:
-    """The sweep's runs by their programs.
+def load_groups(members: Sequence[Member], data_dir: str, load: Load = load_corpus) -> list[Group]:
+    """Sort the sweep's runs by their programs, and load their sources.
 
     Raises:
       InputError: a source that is not prepared, or too small.
     """
-    by_program: dict[MetaTrainConfig, list[Member]] = {}
-    for member in config.members:
-        by_program.setdefault(program_of(member.config), []).append(member)
-    loaded: dict[Any, list[Ready]] = {}
+    by_program: dict[MetaTrainSpec, list[Member]] = {}
+    for member in members:
+        by_program.setdefault(program_of(member.spec), []).append(member)
+    loaded: dict[Any, list[Target]] = {}
     groups = []
-    for common, members in by_program.items():
-        of_sources = (common.split_seed, common.input)
+    for common, alike in by_program.items():
+        of_sources = (common.split_seed, common.front_end)
         if of_sources not in loaded:
-            loaded[of_sources] = load(common)
+            loaded[of_sources] = load_sources(common, data_dir, load)
         check_sources(common, loaded[of_sources])
-        groups.append(Group(tuple(members), loaded[of_sources]))
+        groups.append(Group(tuple(alike), loaded[of_sources]))
     return groups
 
 
-def train_groups(config: SweepConfig, groups: Sequence[Group], log: Log = print) -> list[Trained]:
+def train_groups(groups: Sequence[Group], job: JobSpec, data_dir: str, log: Log = print) -> dict[str, Trained]:
     """Runs, or goes on with, every meta-training of the sweep.
 
     A run that cannot go on, its update being not finite, stops at its last checkpoint; the others go on.
 
     Returns:
-      The runs, in the order of config.members.
+      The runs by their names.
 
     Raises:
       InputError: a run's folder that holds another run, more memory than there is, a checkpoint that cannot be written.
       cluster.Preempted: the scheduler wants the machine back; the checkpoints are written.
     """
     found: dict[str, Trained] = {}
-    with job(config, log) as (preemption, log):
+    with in_job(job, log) as (preemption, log):
         for number, group in enumerate(groups, 1):
             if len(groups) > 1:
                 log(f"Program {number} of {len(groups)}: {len(group.members)} runs, from {group.members[0].name} on.")
-            with precision(group.members[0].config):
-                found |= {one.member.name: one for one in _train(group, preemption, log)}
+            with precision(group.members[0].spec.dtype):
+                found |= {one.member.name: one for one in _train(group, job, data_dir, preemption, log)}
         if preemption.reached():
-            _end_preempted(groups[-1].members[-1].config)
-    return [found[member.name] for member in config.members]
+            _end_preempted(groups[-1].members[-1])
+    return found
 
 
-def _train(group: Group, preemption: cluster.Preemption, log: Log) -> list[Trained]:
+def _train(group: Group, job: JobSpec, data_dir: str, preemption: cluster.Preemption, log: Log) -> list[Trained]:
     with contextlib.ExitStack() as stack_of_runs:
         runs = []
         for member in group.members:
             # A process has one profiler.
-            settings = member.config if not runs else dataclasses.replace(member.config, profile=0)
+            own = job if not runs else dataclasses.replace(job, profile=0)
+            settings = dataclasses.asdict(member.spec) | dataclasses.asdict(own)
+            settings |= {"data_dir": data_dir, "run_dir": member.run_dir}
             options = {"step": "episode", "log": lambda line, name=member.name: log(f"{name}: {line}")}
-            opened = open_run(settings, method_of(settings), group.ready, preemption, **options)
+            opened = open_run(own, settings, method_of(member.spec), group.ready, preemption, **options)
             runs.append(stack_of_runs.enter_context(opened))
         x = training_utterances(group.ready)
-        restored = [run.restore(make_trainer(m.config, x).state) for run, m in zip(runs, group.members, strict=True)]
+        restored = [run.restore(make_trainer(m.spec, x).state) for run, m in zip(runs, group.members, strict=True)]
         saved, stopped = [latest or 0 for latest, _ in restored], {}
-        if any(episode < m.config.episodes for episode, m in zip(saved, group.members, strict=True)):
+        if any(episode < m.spec.episodes for episode, m in zip(saved, group.members, strict=True)):
             stopped = _go_on(group, runs, [state for _, state in restored], saved, preemption, log)
         return [_trained(*one, stopped.get(i)) for i, one in enumerate(zip(group.members, runs, saved, strict=True))]
 
@@ -145,11 +164,11 @@ def _go_on(
     Returns:
       By their numbers, why runs could not go on.
     """
-    configs, done = [member.config for member in group.members], list(saved)
+    specs, done = [member.spec for member in group.members], list(saved)
     if any(done):
         log(f"Going on from the checkpoints at episodes {', '.join(map(str, sorted(set(done))))}.")
-    sources, held_out = banks(configs[0], group.ready)
-    program = compile_sweep(configs, states, sources, held_out)
+    sources, held_out = banks(specs[0], group.ready)
+    program = compile_sweep(specs, states, sources, held_out)
     log(f"Compiled in {program.seconds:.1f} s for {len(runs)} runs on {program.device}.")
     measured = measured_of(program.compiled, program.seconds, program.device) | {"runs": len(runs)}
     for run in runs:
@@ -157,11 +176,11 @@ def _go_on(
     stopped: dict[int, str] = {}
     with contextlib.ExitStack() as opened:
         monitors = [opened.enter_context(run.monitored(start)) for run, start in zip(runs, done, strict=True)]
-        total = len(runs) * configs[0].episodes
+        total = len(runs) * specs[0].episodes
         bar = tqdm(total=total, initial=sum(done), desc="sweep", unit="episode", dynamic_ncols=True)
         opened.enter_context(bar)
         now = program.states
-        while (n := _episodes_of(configs, done, stopped)).any():
+        while (n := _episodes_of(specs, done, stopped)).any():
             start = time.perf_counter()
             with monitors[0].interval():
                 now, info = program.interval(now, np.pad(n, (0, len(now.episode) - len(n))))
@@ -172,39 +191,41 @@ def _go_on(
             for i in map(int, np.flatnonzero(n)):
                 state, loss = state_of(host, i), float(losses[i])
                 measured = intervals.to_floats(jax.tree.map(lambda leaf, i=i: leaf[i], info))
-                diagnosis = diagnosis_of(configs[i], sources, held_out)
-                failed = intervals.failure(configs[i], measured, state, loss, diagnosis)
+                diagnosis = diagnosis_of(specs[i], sources, held_out)
+                failed = intervals.failure(measured, state, loss, diagnosis, skip_nonfinite=specs[i].skip_nonfinite)
                 if failed:
                     stopped[i] = failed
                     log(f"{group.members[i].name} stops: {failed}")
                     continue
                 done[i] += int(n[i])
-                lines[i] = intervals.line_of(configs[i], measured, state, loss, n[i] / seconds)
-            stop = _episodes_of(configs, done, stopped).any() and preemption.reached()
+                lines[i] = intervals.line_of(
+                    measured, state, loss, n[i] / seconds, skip_nonfinite=specs[i].skip_nonfinite
+                )
+            stop = _episodes_of(specs, done, stopped).any() and preemption.reached()
             for i, line in lines.items():
-                due = done[i] % configs[i].checkpoint_every == 0 or done[i] == configs[i].episodes
+                due = done[i] % specs[i].checkpoint_every == 0 or done[i] == specs[i].episodes
                 runs[i].record(line, state_of(host, i), line["valid_query_loss"], save=due or stop)
                 saved[i] = done[i] if due or stop else saved[i]
             bar.update(sum(int(n[i]) for i in lines))
             if stop:
                 for run in runs:
                     run.wait()
-                _end_preempted(group.members[0].config)
+                _end_preempted(group.members[0])
     return stopped
 
 
-def _episodes_of(configs: Sequence[MetaTrainConfig], done: Sequence[int], stopped: Collection[int]) -> np.ndarray:
+def _episodes_of(specs: Sequence[MetaTrainSpec], done: Sequence[int], stopped: Collection[int]) -> np.ndarray:
     """[run] int32, the episodes of each run's next interval: to its next line of metrics.jsonl."""
     return np.array(
         [
             0 if i in stopped else min(one.log_every - at % one.log_every, one.episodes - at)
-            for i, (one, at) in enumerate(zip(configs, done, strict=True))
+            for i, (one, at) in enumerate(zip(specs, done, strict=True))
         ],
         np.int32,
     )
 
 
-def _end_preempted(one: MetaTrainConfig) -> None:
+def _end_preempted(one: Member) -> None:
     raise cluster.Preempted(
         f"Stopped by SIGTERM; the checkpoints are in {Path(one.run_dir).parent}. The same command goes on."
     )

@@ -19,19 +19,20 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from metaser_jax.config import MetaTrainConfig
 from metaser_jax.devices import parallel
 from metaser_jax.devices.many_runs import on_one_device
 from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import IntervalInfo, TrainState, run_interval, validation_loss
 from metaser_jax.meta.learner import Learner, MetaParams
+from metaser_jax.models.classifier import make_network
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.sampling import episodes
 from metaser_jax.sampling.bank import Bank
+from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.meta_train import VALIDATION_TASKS, episode_shape, validation_shape
 from metaser_jax.training.optimizers import build_optimizer
-from metaser_jax.training.trainer import make_learner, make_model, run_keys
+from metaser_jax.training.trainer import make_learner, run_keys
 from metaser_jax.types import Episode, Params
 
 # What runs of one program may differ in, and a value that stands for all.
@@ -72,10 +73,10 @@ class SweepProgram(NamedTuple):
     states: TrainState
 
 
-def program_of(config: MetaTrainConfig) -> MetaTrainConfig:
+def program_of(spec: MetaTrainSpec) -> MetaTrainSpec:
     """What runs that share a program have in common: the configuration without what the program is given."""
-    decay = float(config.weight_decay > 0)
-    return dataclasses.replace(config, **_TRACED, weight_decay=decay, run_dir="", profile=0)
+    decay = float(spec.weight_decay > 0)
+    return dataclasses.replace(spec, **_TRACED, weight_decay=decay)
 
 
 def stack(of_runs: Sequence[Any], mesh: Mesh) -> Any:
@@ -92,7 +93,7 @@ def state_of(states: TrainState, run: int) -> TrainState:
 
 
 def compile_sweep(
-    configs: Sequence[MetaTrainConfig],
+    specs: Sequence[MetaTrainSpec],
     states: Sequence[TrainState],
     sources: Bank,
     held_out: Bank,
@@ -101,7 +102,7 @@ def compile_sweep(
     """Compiles the program of runs that share one.
 
     Args:
-      configs: of the runs, equal but for what program_of leaves out.
+      specs: of the runs, equal but for what program_of leaves out.
       states: of each, on the host.
       sources, held_out: the training and validation parts.
       at_once: runs that a device computes at once; 0 takes 1 on a CPU, and elsewhere all of its runs.
@@ -109,8 +110,8 @@ def compile_sweep(
     Raises:
       InputError: it takes more memory than there is, or more devices.
     """
-    mesh = parallel.run_mesh(len(configs), configs[0].tasks_per_episode, configs[0].devices)
-    begin, numbers = stack(states, mesh), stack([_numbers(config) for config in configs], mesh)
+    mesh = parallel.run_mesh(len(specs), specs[0].tasks_per_episode, specs[0].devices)
+    begin, numbers = stack(states, mesh), stack([_numbers(spec) for spec in specs], mesh)
     none = np.zeros(len(begin.episode), np.int32)
     begin, numbers, none, sources, held_out = parallel.replicate((begin, numbers, none, sources, held_out), mesh)
     at_once = at_once or (1 if jax.default_backend() == "cpu" else len(none) // mesh.shape[parallel.RUNS])
@@ -120,13 +121,13 @@ def compile_sweep(
             compiler_options=parallel.compiler_options(),
             out_shardings=parallel.everywhere(mesh),
         )
-        for function in _functions(configs[0], held_out, mesh)
+        for function in _functions(specs[0], held_out, mesh)
     )
     start = time.perf_counter()
     interval = interval.lower((begin, none, numbers), sources).compile()
     validate = validate.lower((begin.meta_params, numbers), sources, held_out).compile()
     seconds = time.perf_counter() - start
-    _check_memory(interval, len(configs), mesh)
+    _check_memory(interval, len(specs), mesh)
     return SweepProgram(
         lambda states, n: interval((states, parallel.replicate(n, mesh), numbers), sources),
         lambda states: validate((states.meta_params, numbers), sources, held_out),
@@ -137,12 +138,12 @@ def compile_sweep(
     )
 
 
-def _functions(config: MetaTrainConfig, held_out: Bank, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _functions(spec: MetaTrainSpec, held_out: Bank, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """One run's interval and validation, on each of the devices that share its tasks; as meta_train.py has them."""
-    loss_fn = cross_entropy(make_model(config).apply)
+    loss_fn = cross_entropy(make_network(spec, spec.recurrence).apply)
     devices = mesh.shape[parallel.AXIS]
-    shape = episode_shape(config, devices)
-    valid_shape = {"tasks": math.ceil(VALIDATION_TASKS / devices), **validation_shape(config, held_out)}
+    shape = episode_shape(spec, devices)
+    valid_shape = {"tasks": math.ceil(VALIDATION_TASKS / devices), **validation_shape(spec, held_out)}
 
     def sample(key: jax.Array, sources: Bank, *, tasks: int, **shape: Any) -> Episode:
         first = jax.lax.axis_index(parallel.AXIS) * tasks
@@ -155,13 +156,13 @@ def _functions(config: MetaTrainConfig, held_out: Bank, mesh: Mesh) -> tuple[Cal
         state, n, numbers = run
         rate = optax.constant_schedule(numbers.meta_lr)
         state, info = run_interval(
-            _on_axis(make_learner(config, loss_fn, numbers.inner_lr)),
+            _on_axis(make_learner(spec, loss_fn, numbers.inner_lr)),
             query_loss,
-            build_optimizer(config.meta_optimizer, rate, numbers.weight_decay),
+            build_optimizer(spec.meta_optimizer, rate, numbers.weight_decay),
             lambda key: sample(key, sources, **shape),
             state._replace(key=jax.random.wrap_key_data(state.key)),
             n,
-            skip_nonfinite=config.skip_nonfinite,
+            skip_nonfinite=spec.skip_nonfinite,
         )
         return state._replace(key=jax.random.key_data(state.key)), info
 
@@ -169,7 +170,7 @@ def _functions(config: MetaTrainConfig, held_out: Bank, mesh: Mesh) -> tuple[Cal
         meta_params, numbers = run
         key = jax.random.wrap_key_data(numbers.key_valid)
         episode = sample(key, sources, **valid_shape, query_bank=held_out)
-        losses = validation_loss(make_learner(config, loss_fn, numbers.inner_lr), loss_fn, meta_params, episode)
+        losses = validation_loss(make_learner(spec, loss_fn, numbers.inner_lr), loss_fn, meta_params, episode)
         return jnp.mean(jax.lax.all_gather(losses, parallel.AXIS, tiled=True)[:VALIDATION_TASKS])
 
     return interval, validate
@@ -186,9 +187,9 @@ def _on_axis(learner: Learner) -> Learner:
     return learner._replace(value_and_grad=value_and_grad)
 
 
-def _numbers(config: MetaTrainConfig) -> Numbers:
-    rates = (np.asarray(rate, config.dtype) for rate in (config.meta_lr, config.inner_lr, config.weight_decay))
-    return Numbers(*rates, key_valid=np.asarray(jax.random.key_data(run_keys(config)[2])))
+def _numbers(spec: MetaTrainSpec) -> Numbers:
+    rates = (np.asarray(rate, spec.dtype) for rate in (spec.meta_lr, spec.inner_lr, spec.weight_decay))
+    return Numbers(*rates, key_valid=np.asarray(jax.random.key_data(run_keys(spec)[2])))
 
 
 def _check_memory(program: jax.stages.Compiled, runs: int, mesh: Mesh) -> None:

@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-from metaser_jax.config import MetaTrainConfig
 from metaser_jax.loops.meta_training import MOST_SKIPPED, IntervalInfo, TrainState
 from metaser_jax.training.diagnosis import Diagnosis
 
@@ -16,11 +15,12 @@ def to_floats(info: IntervalInfo) -> dict[str, float]:
 
 
 def failure(
-    config: MetaTrainConfig,
     measured: dict[str, float],
     state: TrainState,
     loss: float,
     diagnosis: Diagnosis,
+    *,
+    skip_nonfinite: bool,
 ) -> str | None:
     """Why the run cannot go on after an interval; None if it can.
 
@@ -29,9 +29,10 @@ def failure(
       state: after the interval.
       loss: on validation.
       diagnosis: what is not finite.
+      skip_nonfinite: whether such updates are left out and counted.
     """
     after = int(state.episode)
-    if not measured["finite"] and not config.skip_nonfinite:
+    if not measured["finite"] and not skip_nonfinite:
         tasks = diagnosis.update(state) or ["each of its tasks is, alone"]
         return (
             f"The update of episode {after + 1} is not finite: {'; '.join(tasks)}. --skip_nonfinite leaves such "
@@ -50,12 +51,12 @@ def failure(
 
 
 def line_of(
-    config: MetaTrainConfig, measured: dict[str, float], state: TrainState, loss: float, speed: float
+    measured: dict[str, float], state: TrainState, loss: float, speed: float, *, skip_nonfinite: bool
 ) -> dict[str, Any]:
     """A line of metrics.jsonl; arguments as `failure`'s, and the episodes per second."""
     # JSON has no NaN; with --skip_nonfinite the last episode may be one that was left out.
     losses = {name: value if math.isfinite(value) else None for name, value in measured.items() if name != "finite"}
     line = {"episode": int(state.episode), **losses, "valid_query_loss": loss, "episodes_per_second": speed}
-    if config.skip_nonfinite:
+    if skip_nonfinite:
         line["skipped"] = int(state.skipped)
     return line

@@ -1,5 +1,6 @@
 """Meta-training on prepared source corpora: sources -> bank -> episodes -> learner -> checkpoint."""
 
+import dataclasses
 import json
 import math
 import time
@@ -15,20 +16,24 @@ from tqdm import tqdm
 
 from metaser_jax import cluster
 from metaser_jax.config import MetaTrainConfig
-from metaser_jax.datasets.ready import Ready
+from metaser_jax.data.target import Target
+from metaser_jax.datasets.loading import load as load_corpus
+from metaser_jax.datasets.targets import Load
 from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import IntervalInfo, TrainState, run_interval, validation_loss
+from metaser_jax.models.classifier import make_network
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.run_dir import write_text
 from metaser_jax.sampling import bank, episodes
 from metaser_jax.sampling.bank import Bank
+from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.training import intervals
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.cost import MEASURED, measured_of
 from metaser_jax.training.diagnosis import Diagnosis, diagnose, diagnose_validation
-from metaser_jax.training.sources import load, training_utterances
-from metaser_jax.training.trainer import Trainer, make_learner, make_model, make_trainer, run_keys
+from metaser_jax.training.sources import load_sources, training_utterances
+from metaser_jax.training.trainer import Trainer, make_learner, make_trainer, run_keys
 from metaser_jax.training.training_run import TrainingRun, training_run
 from metaser_jax.types import Episode
 
@@ -36,24 +41,13 @@ from metaser_jax.types import Episode
 VALIDATION_TASKS = 16
 
 
-def load_sources(config: MetaTrainConfig) -> list[Ready]:
-    """Loads the source corpora and checks that episodes can be drawn from them.
-
-    Raises:
-      InputError: a corpus that is not prepared, or too small for the shots and queries.
-    """
-    ready = load(config)
-    check_sources(config, ready)
-    return ready
-
-
-def check_sources(config: MetaTrainConfig, ready: Sequence[Ready]) -> None:
+def check_sources(spec: MetaTrainSpec, ready: Sequence[Target]) -> None:
     """Raises an InputError unless episodes can be drawn from the sources."""
     train = [r.corpus.take(r.split.train) for r in ready]
-    bank.check_enough(train, config.shots, config.queries, pool=config.pool_sources, part="training part")
+    bank.check_enough(train, spec.shots, spec.queries, pool=spec.pool_sources, part="training part")
 
 
-def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> Path:
+def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print, *, load: Load = load_corpus) -> Path:
     """Runs, or goes on with, the meta-training that config.run_dir names; in every process of a cluster job.
 
     Where jax has not been used yet and there is no accelerator, it runs on one device per core of the CPU.
@@ -61,6 +55,7 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
     Args:
       config: the run.
       log: prints a line.
+      load: reads a prepared corpus.
 
     Returns:
       The run directory.
@@ -70,25 +65,33 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print) -> P
         finite, a checkpoint that cannot be written.
       cluster.Preempted: the scheduler wants the machine back; the checkpoint is written.
     """
-    with training_run(config, method_of(config), lambda: load_sources(config), step="episode", log=log) as run:
-        trainer = make_trainer(config, training_utterances(run.ready))
+    spec = MetaTrainSpec.of(config)
+
+    def load_all() -> list[Target]:
+        ready = load_sources(spec, config.data_dir, load)
+        check_sources(spec, ready)
+        return ready
+
+    job, settings = JobSpec.of(config), dataclasses.asdict(config)
+    with training_run(job, settings, method_of(spec), load_all, step="episode", log=log) as run:
+        trainer = make_trainer(spec, training_utterances(run.ready))
         # Also of a run that is done: its last checkpoint may be damaged.
         latest, state = run.restore(trainer.state)
-        if latest == config.episodes:
+        if latest == spec.episodes:
             run.log(f"{run.folder} has all its {latest} episodes already.")
             return run.folder
         if latest is not None:
-            run.log(f"Going on from the checkpoint at episode {latest} of {config.episodes}.")
+            run.log(f"Going on from the checkpoint at episode {latest} of {spec.episodes}.")
         # Attempted, for the first step waits 30 s for all processes, and one may compile longer than another.
-        program = cluster.attempt(lambda: _compile(config, trainer, state, run))
-        _loop(config, program, run)
-        run.log(f"Finished: {config.episodes} episodes, best validation at episode {run.best()}. Run: {run.folder}")
+        program = cluster.attempt(lambda: _compile(spec, trainer, state, run))
+        _loop(spec, program, run)
+        run.log(f"Finished: {spec.episodes} episodes, best validation at episode {run.best()}. Run: {run.folder}")
     return run.folder
 
 
-def method_of(config: MetaTrainConfig) -> str:
+def method_of(spec: MetaTrainSpec) -> str:
     """What config.json and results call the algorithm."""
-    return "metaser" if config.algorithm == "maml" else config.algorithm
+    return "metaser" if spec.algorithm == "maml" else spec.algorithm
 
 
 class Program(NamedTuple):
@@ -107,67 +110,67 @@ class Program(NamedTuple):
     state: TrainState
 
 
-def banks(config: MetaTrainConfig, ready: Sequence[Ready]) -> tuple[Bank, Bank]:
+def banks(spec: MetaTrainSpec, ready: Sequence[Target]) -> tuple[Bank, Bank]:
     """The sources' training and validation parts."""
 
     def build(part: str) -> Bank:
         corpora = [r.corpus.take(getattr(r.split, part)) for r in ready]
-        built = bank.build(corpora, pool=config.pool_sources)
-        return built._replace(x=built.x.astype(config.dtype))
+        built = bank.build(corpora, pool=spec.pool_sources)
+        return built._replace(x=built.x.astype(spec.dtype))
 
     return build("train"), build("valid")
 
 
-def episode_shape(config: MetaTrainConfig, devices: int = 1) -> dict[str, int]:
+def episode_shape(spec: MetaTrainSpec, devices: int = 1) -> dict[str, int]:
     """Of an episode, or of the part of it that is one of so many devices'."""
-    return {"tasks": config.tasks_per_episode // devices, "shots": config.shots, "queries": config.queries}
+    return {"tasks": spec.tasks_per_episode // devices, "shots": spec.shots, "queries": spec.queries}
 
 
-def validation_shape(config: MetaTrainConfig, held_out: Bank) -> dict[str, int]:
+def validation_shape(spec: MetaTrainSpec, held_out: Bank) -> dict[str, int]:
     """Of a validation task: its supports are from the training part, its queries from the validation part."""
     # As many queries as its smallest class has.
-    return {"shots": config.shots, "queries": min(config.queries, int(held_out.count.min()))}
+    return {"shots": spec.shots, "queries": min(spec.queries, int(held_out.count.min()))}
 
 
-def diagnosis_of(config: MetaTrainConfig, sources: Bank, held_out: Bank) -> Diagnosis:
+def diagnosis_of(spec: MetaTrainSpec, sources: Bank, held_out: Bank) -> Diagnosis:
     """How to find out what is not finite, by this process alone; sources and held_out as of `banks`."""
-    loss_fn = cross_entropy(make_model(config).apply)
-    learner = make_learner(config, loss_fn)
-    corpora = ["all sources pooled"] if config.pool_sources else config.sources
+    loss_fn = cross_entropy(make_network(spec, spec.recurrence).apply)
+    learner = make_learner(spec, loss_fn)
+    corpora = ["all sources pooled"] if spec.pool_sources else spec.sources
 
     def on_host(state: TrainState) -> TrainState:
         return to_host(state)._replace(key=state.key)
 
     def update(state: TrainState) -> list[str]:
-        return diagnose(learner, sources, episode_shape(config), on_host(state), corpora)
+        return diagnose(learner, sources, episode_shape(spec), on_host(state), corpora)
 
     def validation(state: TrainState) -> list[str]:
-        shape, key = {"tasks": VALIDATION_TASKS} | validation_shape(config, held_out), run_keys(config)[2]
+        shape, key = {"tasks": VALIDATION_TASKS} | validation_shape(spec, held_out), run_keys(spec)[2]
         return diagnose_validation(learner, loss_fn, sources, held_out, shape, key, on_host(state), corpora)
 
     return Diagnosis(update, validation)
 
 
-def sampler(config: MetaTrainConfig, mesh: Mesh) -> Callable[[Bank, jax.Array], Episode]:
+def sampler(spec: MetaTrainSpec, mesh: Mesh) -> Callable[[Bank, jax.Array], Episode]:
     """(sources, key) -> Episode, each of whose tasks is drawn on the device that it belongs to."""
 
     def of_device(first: jax.Array, sources: Bank, key: jax.Array) -> Episode:
-        return episodes.sample(key, sources, **episode_shape(config, mesh.size), first=first)
+        return episodes.sample(key, sources, **episode_shape(spec, mesh.size), first=first)
 
-    return parallel.tasks_of_devices(of_device, config.tasks_per_episode, mesh)
+    return parallel.tasks_of_devices(of_device, spec.tasks_per_episode, mesh)
 
 
-def _compile(config: MetaTrainConfig, trainer: Trainer, state: TrainState, run: TrainingRun) -> Program:
+def _compile(spec: MetaTrainSpec, trainer: Trainer, state: TrainState, run: TrainingRun) -> Program:
     """Compiles the interval and the validation once, and puts the data on the devices."""
-    mesh = parallel.task_mesh(config.tasks_per_episode, config.devices)
-    local_banks = sources, held_out = banks(config, run.ready)
-    valid_shape = validation_shape(config, held_out)
-    state, sources, held_out, key_valid = parallel.replicate((state, sources, held_out, run_keys(config)[2]), mesh)
+    mesh = parallel.task_mesh(spec.tasks_per_episode, spec.devices)
+    local_banks = sources, held_out = banks(spec, run.ready)
+    valid_shape = validation_shape(spec, held_out)
+    state, sources, held_out, key_valid = parallel.replicate((state, sources, held_out, run_keys(spec)[2]), mesh)
     mean_query_loss = parallel.mean_over_devices(
         lambda episode, params: (jnp.mean(jax.vmap(trainer.loss_fn, (None, 0))(params, episode.query)), ()), mesh
     )
 
-    sample = sampler(config, mesh)
+    sample = sampler(spec, mesh)
 
     def interval(state, n, sources):
         return run_interval(
@@ -177,7 +180,7 @@ def _compile(config: MetaTrainConfig, trainer: Trainer, state: TrainState, run: 
             lambda key: sample(sources, key),
             state,
             n,
-            skip_nonfinite=config.skip_nonfinite,
+            skip_nonfinite=spec.skip_nonfinite,
         )
 
     def validate(meta_params, sources, held_out, key):
@@ -200,19 +203,19 @@ def _compile(config: MetaTrainConfig, trainer: Trainer, state: TrainState, run: 
     run.log(f"Compiled in {seconds:.1f} s for {parallel.describe(mesh)}.")
     if cluster.is_primary():
         measured = measured_of(compiled_interval, seconds, parallel.describe(mesh))
-        write_text(Path(config.run_dir) / MEASURED, json.dumps(measured, indent=2) + "\n")
+        write_text(run.folder / MEASURED, json.dumps(measured, indent=2) + "\n")
     return Program(
         lambda state, n: compiled_interval(state, parallel.replicate(np.int32(n), mesh), sources),
         lambda state: compiled_validate(state.meta_params, sources, held_out, key_valid),
-        diagnosis_of(config, *local_banks),
+        diagnosis_of(spec, *local_banks),
         state,
     )
 
 
-def _loop(config: MetaTrainConfig, program: Program, run: TrainingRun) -> None:
+def _loop(spec: MetaTrainSpec, program: Program, run: TrainingRun) -> None:
     state, done = program.state, int(program.state.episode)
     bar = tqdm(
-        total=config.episodes,
+        total=spec.episodes,
         initial=done,
         desc="meta-train",
         unit="episode",
@@ -220,20 +223,20 @@ def _loop(config: MetaTrainConfig, program: Program, run: TrainingRun) -> None:
         disable=not cluster.is_primary(),
     )
     with run.monitored(done) as monitor, bar:
-        while done < config.episodes:
-            n = min(config.log_every - done % config.log_every, config.episodes - done)
+        while done < spec.episodes:
+            n = min(spec.log_every - done % spec.log_every, spec.episodes - done)
             start = time.perf_counter()
             with monitor.interval():
                 state, info = program.interval(state, n)
                 measured = intervals.to_floats(info)
             seconds = time.perf_counter() - start
             loss = float(program.validate(state))
-            failed = intervals.failure(config, measured, state, loss, program.diagnosis)
+            failed = intervals.failure(measured, state, loss, program.diagnosis, skip_nonfinite=spec.skip_nonfinite)
             if failed:
-                raise InputError(f"{failed} {intervals.ADVICE} {config.run_dir} keeps the checkpoints so far.")
+                raise InputError(f"{failed} {intervals.ADVICE} {run.folder} keeps the checkpoints so far.")
             done += n
-            line = intervals.line_of(config, measured, state, loss, n / seconds)
+            line = intervals.line_of(measured, state, loss, n / seconds, skip_nonfinite=spec.skip_nonfinite)
             bar.update(n)
             bar.set_postfix(valid_query_loss=f"{loss:.3f}")
-            due, last = done % config.checkpoint_every == 0, done == config.episodes
+            due, last = done % spec.checkpoint_every == 0, done == spec.episodes
             run.finish_interval(line, state, loss, due=due, last=last)

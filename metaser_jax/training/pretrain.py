@@ -1,5 +1,6 @@
 """Pre-training of TransSER and MultiSER on prepared source corpora: sources -> bank -> minibatches -> checkpoint."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -10,17 +11,27 @@ from tqdm import tqdm
 
 from metaser_jax import cluster
 from metaser_jax.config import PretrainConfig
+from metaser_jax.data.target import Target
+from metaser_jax.datasets.loading import load as load_corpus
+from metaser_jax.datasets.targets import Load
 from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
 from metaser_jax.loops.pretraining import PretrainState, stopped
 from metaser_jax.sampling import bank
+from metaser_jax.specs import JobSpec, PretrainSpec
 from metaser_jax.training.pretrainer import Program, compile_program, make_state, mesh_of, stages
-from metaser_jax.training.sources import load, training_utterances
+from metaser_jax.training.sources import load_sources, training_utterances
 from metaser_jax.training.training_run import TrainingRun, training_run
 from metaser_jax.types import Augment
 
 
-def pretrain(config: PretrainConfig, log: Callable[[str], None] = print, *, augment: Augment | None = None) -> Path:
+def pretrain(
+    config: PretrainConfig,
+    log: Callable[[str], None] = print,
+    *,
+    augment: Augment | None = None,
+    load: Load = load_corpus,
+) -> Path:
     """Runs, or goes on with, the pre-training that config.run_dir names.
 
     Where jax has not been used yet and there is no accelerator, it runs on one device per core of the CPU.
@@ -30,6 +41,7 @@ def pretrain(config: PretrainConfig, log: Callable[[str], None] = print, *, augm
       log: prints a line.
       augment: applied to each training minibatch; no flag has it, and config.json does not know of it, so give such
         a run a folder of its own.
+      load: reads a prepared corpus.
 
     Returns:
       The run directory.
@@ -37,21 +49,27 @@ def pretrain(config: PretrainConfig, log: Callable[[str], None] = print, *, augm
     Raises:
       InputError: sources that do not allow it, a run_dir of another configuration, a loss that is not finite.
     """
-    with training_run(config, config.method, lambda: load(config), step="total_epoch", log=log) as run:
-        mesh = mesh_of(config)
-        latest, state = run.restore(make_state(config, training_utterances(run.ready)))
+    spec = PretrainSpec.of(config)
+
+    def load_all() -> list[Target]:
+        return load_sources(spec, config.data_dir, load)
+
+    job, settings = JobSpec.of(config), dataclasses.asdict(config)
+    with training_run(job, settings, spec.method, load_all, step="total_epoch", log=log) as run:
+        mesh = mesh_of(spec)
+        latest, state = run.restore(make_state(spec, training_utterances(run.ready)))
         if latest is not None:
-            if progress(config, state).finished:
-                run.log(f"{run.folder} has finished already: {_said(config, state)}.")
+            if progress(spec, state).finished:
+                run.log(f"{run.folder} has finished already: {_said(spec, state)}.")
                 return run.folder
             run.log(f"Going on from the checkpoint at epoch {latest}.")
         parts = [[getattr(r.split, part) for r in run.ready] for part in ("train", "valid")]
         train, valid = (
             bank.build([r.corpus.take(rows) for r, rows in zip(run.ready, part, strict=True)]) for part in parts
         )
-        program = cluster.attempt(lambda: compile_program(config, train, valid, run.log, augment))
-        state = _loop(config, parallel.replicate(state, mesh), program, run)
-        run.log(f"Finished: {_said(config, state)}. Run: {run.folder}")
+        program = cluster.attempt(lambda: compile_program(spec, train, valid, run.log, augment))
+        state = _loop(spec, parallel.replicate(state, mesh), program, run)
+        run.log(f"Finished: {_said(spec, state)}. Run: {run.folder}")
     return run.folder
 
 
@@ -72,30 +90,30 @@ class Progress(NamedTuple):
         return self.total_epoch - self.epoch + self.best_epoch
 
 
-def progress(config: PretrainConfig, state: PretrainState) -> Progress:
+def progress(spec: PretrainSpec, state: PretrainState) -> Progress:
     """Where the state of a run stands."""
     fields = ("stage", "epoch", "best_epoch", "total_epoch")
     at = {name: int(getattr(state, name)) for name in fields}
-    of_stage = stages(config)
-    over = stopped(at["epoch"], at["best_epoch"], config.max_epochs, config.patience)
-    names = tuple(config.sources[source] for source in of_stage[at["stage"]])
+    of_stage = stages(spec)
+    over = stopped(at["epoch"], at["best_epoch"], spec.max_epochs, spec.patience)
+    names = tuple(spec.sources[source] for source in of_stage[at["stage"]])
     return Progress(**at, sources=names, stage_over=over, finished=over and at["stage"] == len(of_stage) - 1)
 
 
-def _said(config: PretrainConfig, state: PretrainState) -> str:
-    at = progress(config, state)
+def _said(spec: PretrainSpec, state: PretrainState) -> str:
+    at = progress(spec, state)
     lowest = f"lowest validation loss of {' and '.join(at.sources)} {float(state.best_loss):.3f}"
     return f"{at.total_epoch} epochs, {lowest} at epoch {at.total_best_epoch}"
 
 
-def _loop(config: PretrainConfig, state: PretrainState, program: Program, run: TrainingRun) -> PretrainState:
+def _loop(spec: PretrainSpec, state: PretrainState, program: Program, run: TrainingRun) -> PretrainState:
     """Trains until the last stage is over."""
-    at = progress(config, state)
-    left = (len(stages(config)) - at.stage) * config.max_epochs - at.epoch
+    at = progress(spec, state)
+    left = (len(stages(spec)) - at.stage) * spec.max_epochs - at.epoch
     bar = tqdm(
         total=at.total_epoch + left,
         initial=at.total_epoch,
-        desc=config.method,
+        desc=spec.method,
         unit="epoch",
         dynamic_ncols=True,
         disable=not cluster.is_primary(),
@@ -103,19 +121,19 @@ def _loop(config: PretrainConfig, state: PretrainState, program: Program, run: T
     with run.monitored(at.total_epoch) as monitor, bar:
         while not at.finished:
             if at.stage_over:
-                bar.total -= config.max_epochs - at.epoch  # what early stopping saves
+                bar.total -= spec.max_epochs - at.epoch  # what early stopping saves
                 state = program.next_stage(state)
-                at = progress(config, state)
+                at = progress(spec, state)
             start = time.perf_counter()
             with monitor.interval():
-                state, info, learning_rate = program.epochs(state, config.log_every - at.epoch % config.log_every)
+                state, info, learning_rate = program.epochs(state, spec.log_every - at.epoch % spec.log_every)
                 losses = {name: float(value) for name, value in info._asdict().items()}
-            before, at = at.epoch, progress(config, state)
+            before, at = at.epoch, progress(spec, state)
             seconds = time.perf_counter() - start
             if not all(math.isfinite(loss) for loss in losses.values()):
                 raise InputError(
                     f"The loss is no longer finite in epoch {at.epoch} of {' and '.join(at.sources)}: {losses}. Try a "
-                    f"lower --lr in another --run_dir; {config.run_dir} keeps the checkpoints so far."
+                    f"lower --lr in another --run_dir; {run.folder} keeps the checkpoints so far."
                 )
             line = {
                 "stage": at.stage,
@@ -129,6 +147,6 @@ def _loop(config: PretrainConfig, state: PretrainState, program: Program, run: T
             }
             bar.update(at.epoch - before)
             bar.set_postfix(sources=" ".join(at.sources), valid_loss=f"{losses['valid_loss']:.3f}")
-            due = at.stage_over or at.epoch % config.checkpoint_every == 0
+            due = at.stage_over or at.epoch % spec.checkpoint_every == 0
             run.finish_interval(line, state, losses["valid_loss"], due=due, last=at.finished)
     return state

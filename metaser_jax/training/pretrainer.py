@@ -9,20 +9,20 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh
 
-from metaser_jax.config import PretrainConfig
 from metaser_jax.devices import parallel
 from metaser_jax.loops.pretraining import EpochInfo, PretrainState, init_state, next_stage, run_epochs, validation_loss
 from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.supervised import supervised
+from metaser_jax.models.classifier import make_network
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.sampling import minibatches as batches
 from metaser_jax.sampling.bank import Bank
 from metaser_jax.sampling.minibatches import Whole
-from metaser_jax.training.optimizers import learning_rate, optimizer_of
-from metaser_jax.training.trainer import init_params, make_model, no_utterances
+from metaser_jax.specs import PretrainSpec
+from metaser_jax.training.optimizers import learning_rate, make_optimizer
+from metaser_jax.training.trainer import init_params, no_utterances
 from metaser_jax.types import Augment
 
 # The sources of each stage.
@@ -31,33 +31,28 @@ _STAGES = {
     "multiser": lambda number: [list(range(number))],
 }
 # What a program does not depend on: runs that differ in these alone share one.
-_NOT_COMPILED = {"data_dir": "", "sources": ("",), "run_dir": "", "method": "multiser", "seed": 0, "split_seed": 0}
+_NOT_COMPILED = {"sources": ("",), "method": "multiser", "seed": 0, "split_seed": 0}
 _NOT_COMPILED |= {"log_every": 1, "checkpoint_every": 1, "max_epochs": 1, "patience": 1}
 
 
-def stages(config: PretrainConfig) -> list[list[int]]:
-    """The sources of each stage, in turn, by their number in config.sources."""
-    return _STAGES[config.method](len(config.sources))
+def stages(spec: PretrainSpec) -> list[list[int]]:
+    """The sources of each stage, in turn, by their number in spec.sources."""
+    return _STAGES[spec.method](len(spec.sources))
 
 
-def rate(config: PretrainConfig) -> optax.Schedule:
-    """The learning rate by the step of a stage."""
-    return learning_rate(config.lr, schedule=config.schedule, base_lr=config.base_lr, half_cycle=config.half_cycle)
-
-
-def make_state(config: PretrainConfig, x: jax.Array) -> PretrainState:
+def make_state(spec: PretrainSpec, x: jax.Array) -> PretrainState:
     """The initial state; its parameters are those of a meta-training run with the same seed, network and sources.
 
     Args:
       x: see init_params.
     """
-    params = init_params(make_model(config), _keys(config)[0], x)
-    return init_state(supervised(lambda params, batch: jnp.float32(0)), params, _optimizer(config))
+    params = init_params(make_network(spec, spec.recurrence), _keys(spec)[0], x)
+    return init_state(supervised(lambda params, batch: jnp.float32(0)), params, make_optimizer(spec))
 
 
-def mesh_of(config: PretrainConfig) -> Mesh:
+def mesh_of(spec: PretrainSpec) -> Mesh:
     """The devices that share a minibatch, each with a task of its own."""
-    return parallel.task_mesh(config.batch_size // 2, config.devices)
+    return parallel.task_mesh(spec.batch_size // 2, spec.devices)
 
 
 class Program(NamedTuple):
@@ -73,7 +68,7 @@ class Program(NamedTuple):
 
 
 def compile_program(
-    config: PretrainConfig, train: Bank, valid: Bank, log: Callable[[str], None], augment: Augment | None = None
+    spec: PretrainSpec, train: Bank, valid: Bank, log: Callable[[str], None], augment: Augment | None = None
 ) -> Program:
     """Compiles once for all stages, and for all runs with the same settings and sizes; puts the data on the devices.
 
@@ -81,19 +76,19 @@ def compile_program(
       train, valid: the sources' training and validation parts.
       augment: see run_epochs.
     """
-    mesh = mesh_of(config)
-    chunk = _execution(config).resolve(1, 0).chunk
+    mesh = mesh_of(spec)
+    chunk = _execution(spec).resolve(1, 0).chunk
     data = parallel.replicate((train, batches.whole(valid, parts=mesh.size, chunk=chunk)), mesh)
     start = time.perf_counter()
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), data)
-    epochs, following = _compiled(dataclasses.replace(config, **_NOT_COMPILED), shapes, mesh, augment)
+    epochs, following = _compiled(dataclasses.replace(spec, **_NOT_COMPILED), shapes, mesh, augment)
     log(f"Compiled in {time.perf_counter() - start:.1f} s for {parallel.describe(mesh)}.")
-    key = parallel.replicate(_keys(config)[1], mesh)
+    key = parallel.replicate(_keys(spec)[1], mesh)
     arguments = []
-    for sources in stages(config):
-        padded = np.resize(np.asarray(sources, np.int32), len(config.sources))
-        steps = batches.epoch_steps(train, sources, config.batch_size)
-        limits = {"steps": steps, "max_epochs": config.max_epochs, "patience": config.patience}
+    for sources in stages(spec):
+        padded = np.resize(np.asarray(sources, np.int32), len(spec.sources))
+        steps = batches.epoch_steps(train, sources, spec.batch_size)
+        limits = {"steps": steps, "max_epochs": spec.max_epochs, "patience": spec.patience}
         stage = (padded, np.int32(len(sources)), {name: np.int32(value) for name, value in limits.items()})
         arguments.append(parallel.replicate(stage, mesh))
 
@@ -104,21 +99,21 @@ def compile_program(
 
 
 @functools.cache
-def _compiled(config: PretrainConfig, data: tuple[Bank, Whole], mesh: Mesh, augment: Augment | None):
+def _compiled(spec: PretrainSpec, data: tuple[Bank, Whole], mesh: Mesh, augment: Augment | None):
     everywhere = parallel.everywhere(mesh)
 
     def abstract(tree):
         return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=everywhere), tree)
 
-    loss_fn = cross_entropy(make_model(config).apply)
-    learner = parallel.shard_over_devices(supervised(loss_fn, execution=_execution(config)), mesh)
-    optimizer = _optimizer(config)
+    loss_fn = cross_entropy(make_network(spec, spec.recurrence).apply)
+    learner = parallel.shard_over_devices(supervised(loss_fn, execution=_execution(spec)), mesh)
+    optimizer = make_optimizer(spec)
 
     def epochs(key, state, n, sources, number, limits, data):
         train, valid = data
 
         def minibatch(key, step):
-            shape = {"batch_size": config.batch_size, "tasks": mesh.size}
+            shape = {"batch_size": spec.batch_size, "tasks": mesh.size}
             return batches.round_robin(key, train, sources, number, step, **shape)
 
         def validate(params):
@@ -129,9 +124,9 @@ def _compiled(config: PretrainConfig, data: tuple[Bank, Whole], mesh: Mesh, augm
             return parallel.mean_over_devices(of_parts, mesh)(valid, params, sources, number)[0]
 
         state, info = run_epochs(learner, optimizer, minibatch, validate, key, state, n, **limits, augment=augment)
-        return state, info, jnp.float32(rate(config)(state.epoch * limits["steps"] - 1))
+        return state, info, jnp.float32(learning_rate(spec)(state.epoch * limits["steps"] - 1))
 
-    state, key = abstract(jax.eval_shape(lambda: (make_state(config, no_utterances(config)), _keys(config)[1])))
+    state, key = abstract(jax.eval_shape(lambda: (make_state(spec, no_utterances(spec)), _keys(spec)[1])))
     scalar = abstract(jnp.int32(0))
     sources = abstract(np.zeros(data[0].table.shape[0], np.int32))
     limits = dict.fromkeys(("steps", "max_epochs", "patience"), scalar)
@@ -142,14 +137,10 @@ def _compiled(config: PretrainConfig, data: tuple[Bank, Whole], mesh: Mesh, augm
     )
 
 
-def _optimizer(config: PretrainConfig) -> optax.GradientTransformation:
-    return optimizer_of(config)
+def _execution(spec: PretrainSpec) -> Execution:
+    return Execution(chunk=None if spec.chunk < 0 else spec.chunk)
 
 
-def _execution(config: PretrainConfig) -> Execution:
-    return Execution(chunk=None if config.chunk < 0 else config.chunk)
-
-
-def _keys(config: PretrainConfig) -> jax.Array:
+def _keys(spec: PretrainSpec) -> jax.Array:
     """A run's keys: of its initial parameters (as meta-training's), of its minibatches."""
-    return jax.random.split(jax.random.key(config.seed), 3)[:2]
+    return jax.random.split(jax.random.key(spec.seed), 3)[:2]

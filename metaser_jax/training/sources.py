@@ -1,46 +1,43 @@
 """The source corpora of a run, and what says which run it is."""
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from metaser_jax.config import HOW, MetaTrainConfig, PretrainConfig
-from metaser_jax.datasets.ready import Ready, load_ready
+from metaser_jax.data.target import Target
+from metaser_jax.datasets.loading import load as load_corpus
+from metaser_jax.datasets.targets import Load, load_targets
+from metaser_jax.specs import JobSpec, MetaTrainSpec, PretrainSpec, how_fields
+from metaser_jax.specs.sources import SourcesSpec
 
 # What a run may be continued with in another way: where things are, and how, not what, is computed.
-FREE = ("data_dir", "run_dir", *HOW)
+FREE = ("data_dir", "run_dir", *how_fields(MetaTrainSpec), *how_fields(PretrainSpec), *how_fields(JobSpec))
 
 
-def load(config: MetaTrainConfig | PretrainConfig) -> list[Ready]:
-    """Loads the source corpora, each with its random split.
+def load_sources(spec: SourcesSpec, data_dir: str, load: Load = load_corpus) -> list[Target]:
+    """Load the source corpora, each with its random split and as the network is given it.
 
     Raises:
       InputError: a corpus that is not prepared, or too small for a split.
     """
+    of_each = {"emotions": spec.emotions, "split_seed": spec.split_seed, "load": load}
     return [
-        load_ready(
-            name,
-            config.data_dir,
-            emotions=config.emotions,
-            split_kind="random",
-            split_seed=config.split_seed,
-            how=config.input,
-        )
-        for name in config.sources
+        target.as_input(spec.front_end) for name in spec.sources for target in load_targets(name, data_dir, **of_each)
     ]
 
 
-def training_utterances(sources: Sequence[Ready]) -> np.ndarray:
-    """[n, time, coef], the training parts of all sources: what initial parameters may look at."""
-    return np.concatenate([r.corpus.mfcc[r.split.train] for r in sources])
+def training_utterances(sources: Sequence[Target]) -> np.ndarray:
+    """Return [n, time, coef], the training parts of all sources: what initial parameters may look at."""
+    return np.concatenate([source.corpus.mfcc[source.split.train] for source in sources])
 
 
-def identity(config: MetaTrainConfig | PretrainConfig, method: str, sources: Sequence[Ready]) -> dict[str, Any]:
-    """What config.json holds: the configuration, the method, and digests of what it learns from."""
-    return dataclasses.asdict(config) | {
+def identity(
+    settings: Mapping[str, Any], method: str, names: Sequence[str], sources: Sequence[Target]
+) -> dict[str, Any]:
+    """Return what config.json holds: the settings, the method, and digests of what the run learns from."""
+    return dict(settings) | {
         "method": method,
-        "corpus_digests": {name: r.raw_digest for name, r in zip(config.sources, sources, strict=True)},
-        "split_digests": {name: r.split.digest for name, r in zip(config.sources, sources, strict=True)},
+        "corpus_digests": {name: source.digest for name, source in zip(names, sources, strict=True)},
+        "split_digests": {name: source.split.digest for name, source in zip(names, sources, strict=True)},
     }

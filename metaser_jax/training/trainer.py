@@ -1,4 +1,4 @@
-"""A configuration's network, learner, optimizers and initial state."""
+"""A specification's network, learner, optimizers and initial state."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaser_jax.config import MetaTrainConfig, ModelConfig
 from metaser_jax.devices import parallel
 from metaser_jax.loops.meta_training import TrainState, init_state
 from metaser_jax.meta.anil import anil
@@ -16,8 +15,9 @@ from metaser_jax.meta.learner import Learner
 from metaser_jax.meta.maml import maml
 from metaser_jax.meta.meta_sgd import meta_sgd
 from metaser_jax.meta.reptile import reptile
-from metaser_jax.models.classifier import EmotionLSTM
+from metaser_jax.models.classifier import EmotionLSTM, make_network
 from metaser_jax.models.losses import LossFn, cross_entropy
+from metaser_jax.specs import FrontEnd, MetaTrainSpec, OptimizerSpec
 from metaser_jax.training.optimizers import make_optimizer
 from metaser_jax.types import Params
 
@@ -27,7 +27,7 @@ _INNER = {"sgd": optax.sgd, "momentum": lambda rate: optax.sgd(rate, momentum=0.
 
 
 class Trainer(NamedTuple):
-    """What a configuration makes: the loss, the learner, the outer optimizer, and the initial state."""
+    """What a specification makes: the loss, the learner, the outer optimizer, and the initial state."""
 
     loss_fn: LossFn
     learner: Learner
@@ -35,65 +35,53 @@ class Trainer(NamedTuple):
     state: TrainState
 
 
-def make_model(config: ModelConfig) -> EmotionLSTM:
-    """The network of a configuration."""
-    return EmotionLSTM(
-        config.hidden_dim,
-        len(config.emotions),
-        config.pooling,
-        config.activation,
-        config.input_statistics,
-        recurrence=config.recurrence,
-    )
-
-
-def make_learner(config: MetaTrainConfig, loss_fn: LossFn, inner_lr: float | jax.Array | None = None) -> Learner:
-    """The algorithm of a configuration, its tasks not yet divided among devices.
+def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Array | None = None) -> Learner:
+    """The algorithm of a specification, its tasks not yet divided among devices.
 
     Args:
-      inner_lr: in the place of config.inner_lr; may be traced.
+      inner_lr: in the place of spec.inner_lr; may be traced.
     """
-    inner_lr = config.inner_lr if inner_lr is None else inner_lr
+    inner_lr = spec.inner_lr if inner_lr is None else inner_lr
     common = {
         # Learned rates multiply the optimizer's updates, and start at inner_lr themselves.
-        "inner_optimizer": _INNER[config.inner_optimizer](1.0 if config.algorithm in _LEARNED_RATES else inner_lr),
-        "inner_batch_size": config.inner_batch_size or None,
-        "execution": _execution(config),
+        "inner_optimizer": _INNER[spec.inner_optimizer](1.0 if spec.algorithm in _LEARNED_RATES else inner_lr),
+        "inner_batch_size": spec.inner_batch_size or None,
+        "execution": _execution(spec),
     }
-    if config.algorithm == "reptile":
-        return reptile(loss_fn, inner_lr, config.inner_steps, **common)
-    return _BILEVEL[config.algorithm](
+    if spec.algorithm == "reptile":
+        return reptile(loss_fn, inner_lr, spec.inner_steps, **common)
+    return _BILEVEL[spec.algorithm](
         loss_fn,
         inner_lr,
-        config.inner_steps,
-        config.order,
-        anneal_episodes=config.anneal_episodes,
-        multi_step_episodes=config.multi_step_episodes,
+        spec.inner_steps,
+        spec.order,
+        anneal_episodes=spec.anneal_episodes,
+        multi_step_episodes=spec.multi_step_episodes,
         **common,
     )
 
 
-def _execution(config: MetaTrainConfig) -> Execution:
+def _execution(spec: MetaTrainSpec) -> Execution:
     def named(option: str) -> str | None:
         return None if option == "auto" else option
 
-    chunk = None if config.chunk < 0 else config.chunk
-    return Execution(named(config.over_tasks), chunk, named(config.hvp), named(config.residuals))
+    chunk = None if spec.chunk < 0 else spec.chunk
+    return Execution(named(spec.over_tasks), chunk, named(spec.hvp), named(spec.residuals))
 
 
-def make_trainer(config: MetaTrainConfig, x: jax.Array) -> Trainer:
+def make_trainer(spec: MetaTrainSpec, x: jax.Array) -> Trainer:
     """Builds the trainer.
 
     Args:
-      x: [n, time, coef], what init_params says; config.seed decides the rest of the initial parameters.
+      x: [n, time, coef], what init_params says; spec.seed decides the rest of the initial parameters.
     """
-    model = make_model(config)
+    model = make_network(spec, spec.recurrence)
     loss_fn = cross_entropy(model.apply)
-    learner = parallel.shard_over_devices(make_learner(config, loss_fn), config.devices)
-    name = config.meta_optimizer
-    optimizer = make_optimizer(name, config.meta_lr, weight_decay=config.weight_decay)
-    key_params, key_train, _ = run_keys(config)
-    params = jax.tree.map(lambda p: p.astype(config.dtype), init_params(model, key_params, x))
+    learner = parallel.shard_over_devices(make_learner(spec, loss_fn), spec.devices)
+    outer = OptimizerSpec(optimizer=spec.meta_optimizer, lr=spec.meta_lr, weight_decay=spec.weight_decay)
+    optimizer = make_optimizer(outer)
+    key_params, key_train, _ = run_keys(spec)
+    params = jax.tree.map(lambda p: p.astype(spec.dtype), init_params(model, key_params, x))
     return Trainer(loss_fn, learner, optimizer, init_state(learner, params, optimizer, key_train))
 
 
@@ -106,11 +94,11 @@ def init_params(model: EmotionLSTM, key: jax.Array, x: jax.Array) -> Params:
     return model.init(key, x if model.input_statistics else x[:1])
 
 
-def no_utterances(config: ModelConfig) -> jax.Array:
+def no_utterances(front_end: FrontEnd) -> jax.Array:
     """x for initial parameters of which only the shapes count."""
-    return jnp.zeros((2, 120, config.input.coefs))
+    return jnp.zeros((2, 120, front_end.coefs))
 
 
-def run_keys(config: MetaTrainConfig) -> jax.Array:
+def run_keys(spec: MetaTrainSpec) -> jax.Array:
     """A run's keys: of its initial parameters, its training episodes, its validation episode."""
-    return jax.random.split(jax.random.key(config.seed), 3)
+    return jax.random.split(jax.random.key(spec.seed), 3)

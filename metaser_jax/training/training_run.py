@@ -11,11 +11,11 @@ from typing import Any
 import jax
 
 from metaser_jax import cluster
-from metaser_jax.config import JobConfig, TrainingConfig
-from metaser_jax.datasets.ready import Ready
+from metaser_jax.data.target import Target
 from metaser_jax.devices import parallel
 from metaser_jax.results.environment import versions
 from metaser_jax.results.run_dir import METRICS, claim, hold, read_lines
+from metaser_jax.specs import JobSpec
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.monitor import Monitor
 from metaser_jax.training.sources import FREE, identity
@@ -37,15 +37,16 @@ class TrainingRun:
 
     def __init__(
         self,
-        config: TrainingConfig,
-        ready: Sequence[Ready],
+        folder: Path,
+        profile: int,
+        ready: Sequence[Target],
         step: str,
         checkpoints: Checkpoints | None,
         preemption: cluster.Preemption,
         log: Log,
     ):
-        self.folder, self.ready, self.log, self.step = Path(config.run_dir), ready, log, step
-        self._config, self._checkpoints, self._preemption = config, checkpoints, preemption
+        self.folder, self.ready, self.log, self.step = folder, ready, log, step
+        self._profile, self._checkpoints, self._preemption = profile, checkpoints, preemption
         self._monitor: Monitor | None = None
 
     def best(self) -> int:
@@ -83,7 +84,7 @@ class TrainingRun:
             def open_monitor() -> Monitor:
                 lines = read_lines(self.folder / METRICS, self.step) if primary else []
                 kept = [line for line in lines if line[self.step] <= done]
-                options = {"kept": kept, "profile": self._config.profile, "primary": primary}
+                options = {"kept": kept, "profile": self._profile, "primary": primary}
                 return stack.enter_context(Monitor(self.folder, key=self.step, **options))
 
             self._monitor = cluster.attempt(open_monitor)
@@ -149,19 +150,21 @@ class TrainingRun:
 
 @contextlib.contextmanager
 def training_run(
-    config: TrainingConfig,
+    job: JobSpec,
+    settings: Mapping[str, Any],
     method: str,
-    load: Callable[[], list[Ready]],
+    load: Callable[[], list[Target]],
     *,
     step: str,
     log: Log,
 ) -> Iterator[TrainingRun]:
-    """Begins, or comes back to, the run that config.run_dir names.
+    """Begin, or come back to, a run.
 
     Where jax has not been used yet and there is no accelerator, it runs on one device per core of the CPU.
 
     Args:
-      config: the run.
+      job: how its processes come together, what it keeps and traces.
+      settings: what the run is, JSON-able, with its run_dir and sources: config.json's.
       method: what config.json calls it.
       load: loads the sources.
       step: see TrainingRun.
@@ -170,38 +173,40 @@ def training_run(
     Raises:
       InputError: of `load`, a run_dir of another configuration, processes that were given different ones.
     """
-    with job(config, log) as (preemption, log), precision(config):
+    with in_job(job, log) as (preemption, log), precision(settings.get("dtype", "float32")):
         ready = cluster.attempt(load)
-        with open_run(config, method, ready, preemption, step=step, log=log) as run:
+        with open_run(job, settings, method, ready, preemption, step=step, log=log) as run:
             yield run
 
 
 @contextlib.contextmanager
-def job(config: JobConfig, log: Log) -> Iterator[tuple[cluster.Preemption, Log]]:
+def in_job(job: JobSpec, log: Log) -> Iterator[tuple[cluster.Preemption, Log]]:
     """Around everything that a process of a job does; gives how it hears of preemption, and process 0's log."""
-    cluster.start(config)
+    cluster.start(job)
     with cluster.guard(), cluster.Preemption() as preemption:
         parallel.one_device_per_core()
         yield preemption, log if cluster.is_primary() else lambda line: None
 
 
-def precision(config: JobConfig) -> contextlib.AbstractContextManager:
-    """Around what is computed with the configuration's dtype."""
-    return jax.enable_x64(getattr(config, "dtype", "float32") == "float64")
+def precision(dtype: str) -> contextlib.AbstractContextManager:
+    """Surround what is computed with a dtype."""
+    return jax.enable_x64(dtype == "float64")
 
 
 @contextlib.contextmanager
 def open_run(
-    config: TrainingConfig,
+    job: JobSpec,
+    settings: Mapping[str, Any],
     method: str,
-    ready: Sequence[Ready],
+    ready: Sequence[Target],
     preemption: cluster.Preemption,
     *,
     step: str,
     log: Log,
 ) -> Iterator[TrainingRun]:
-    """The run, inside `job`; arguments and errors as training_run's, with the sources loaded."""
-    run = identity(config, method, ready)
+    """The run, inside `in_job`; arguments and errors as training_run's, with the sources loaded."""
+    run = identity(settings, method, settings["sources"], ready)
+    folder = Path(settings["run_dir"])
     of_all = {k: v for k, v in run.items() if k not in _OF_A_PROCESS}
     cluster.agree("the run", of_all | {f"version of {name}": version for name, version in versions().items()})
 
@@ -210,9 +215,9 @@ def open_run(
         def open_folder() -> Checkpoints | None:
             if not cluster.is_primary():
                 return None
-            claim(Path(config.run_dir), run, free=FREE)
-            stack.enter_context(hold(config.run_dir, config.start_timeout, log))
-            return stack.enter_context(Checkpoints(config.run_dir, keep=config.keep_checkpoints, run=run))
+            claim(folder, run, free=FREE)
+            stack.enter_context(hold(folder, job.start_timeout, log))
+            return stack.enter_context(Checkpoints(folder, keep=job.keep_checkpoints, run=run))
 
         checkpoints = cluster.attempt(open_folder)
-        yield TrainingRun(config, ready, step, checkpoints, preemption, log)
+        yield TrainingRun(folder, job.profile, ready, step, checkpoints, preemption, log)

@@ -1,16 +1,15 @@
-"""Meta-training."""
+"""How a network is meta-trained."""
 
 import dataclasses
 
-from metaser_jax.config.base import option, require
-from metaser_jax.config.training import JobConfig, TrainingConfig
+from metaser_jax.specs.base import option, require
+from metaser_jax.specs.sources import SourcesSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MetaLearningConfig(JobConfig):
+class MetaLearningSpec(SourcesSpec):
     """How meta-training is done: all but its seed and its folder."""
 
-    sources: tuple[str, ...] = option("Corpora to learn from, separated by commas.")
     algorithm: str = option(
         "Meta-learner: maml; anil (adapts the dense layers alone); meta_sgd (learns each parameter's inner rate); "
         "layer_rates (learns each layer's and step's inner rate); reptile.",
@@ -47,43 +46,44 @@ class MetaLearningConfig(JobConfig):
         "What is computed with: float32, or float64, to compare machines by.", "float32", choices=("float32", "float64")
     )
     skip_nonfinite: bool = option(
-        "Leave updates out whose loss or gradient is not finite, and count them, instead of ending the run.", False
+        "Leave updates out whose loss or gradient is not finite, and count them, instead of ending the run.",
+        False,
+        how=True,
     )
-    split_seed: int = option("Seed of the sources' train, validation and test parts.", 0)
     log_every: int = option("Episodes per line of metrics.jsonl, and per dispatch to the device.", 20)
     checkpoint_every: int = option("Episodes between checkpoints; a multiple of --log_every.", 100)
     devices: int = option(
-        "Devices that share an episode's tasks: on a CPU one per core at most; 0 takes as many as divide the tasks.", 0
+        "Devices that share an episode's tasks: on a CPU one per core at most; 0 takes as many as divide the tasks.",
+        0,
+        how=True,
     )
     over_tasks: str = option(
         "How a device goes through its tasks: scan (one by one) or vmap (at once). auto: scan on a CPU.",
         "auto",
         choices=("auto", "scan", "vmap"),
+        how=True,
     )
-    chunk: int = option("Utterances whose gradient is computed at once; 0 is all. -1: 20 on a CPU, else all.", -1)
     hvp: str = option(
         "Hessian-vector product of second order; reverse_over_reverse is the textbook's. auto: forward_over_reverse.",
         "auto",
         choices=("auto", "forward_over_reverse", "reverse_over_reverse"),
+        how=True,
     )
     residuals: str = option(
         "Whether the Hessian-vector product keeps or recomputes the inner gradient's intermediates. auto: keep for one "
         "inner step on one chunk, recompute for more.",
         "auto",
         choices=("auto", "keep", "recompute"),
+        how=True,
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(bool(self.sources), "sources", self.sources, "at least one corpus")
-        require(len(set(self.sources)) == len(self.sources), "sources", self.sources, "each corpus once")
         self._require_one_or_more("inner_steps", "tasks_per_episode", "shots", "queries", "episodes")
-        self._require_one_or_more("log_every", "checkpoint_every")
         for flag in ("inner_lr", "meta_lr"):
             require(getattr(self, flag) > 0, flag, getattr(self, flag), "a number above 0")
-        for flag in ("anneal_episodes", "inner_batch_size", "multi_step_episodes", "devices"):
+        for flag in ("anneal_episodes", "inner_batch_size", "multi_step_episodes"):
             require(getattr(self, flag) >= 0, flag, getattr(self, flag), "0 or more")
-        require(self.chunk >= -1, "chunk", self.chunk, "-1 (the default), 0 (all at once) or a number of utterances")
         require(
             (self.weight_decay > 0) == (self.meta_optimizer == "adamw") and self.weight_decay >= 0,
             "weight_decay",
@@ -107,16 +107,10 @@ class MetaLearningConfig(JobConfig):
         require(
             batch == 0 or size % batch == 0, "inner_batch_size", batch, f"a divisor of the {size} support utterances"
         )
-        require(
-            self.checkpoint_every % self.log_every == 0,
-            "checkpoint_every",
-            self.checkpoint_every,
-            f"a multiple of --log_every={self.log_every}",
-        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MetaTrainConfig(MetaLearningConfig, TrainingConfig):
-    """experiments/meta_train.py."""
+class MetaTrainSpec(MetaLearningSpec):
+    """One meta-training run."""
 
     seed: int = option("Seed of the initial parameters and of the episodes.", 0)

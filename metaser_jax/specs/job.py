@@ -2,14 +2,14 @@
 
 import dataclasses
 
-from metaser_jax.config.base import Config, option, require
+from metaser_jax.specs.base import Spec, option, require
 
 _EXPLICIT = ("coordinator_address", "num_processes", "process_id")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClusterConfig(Config):
-    """How a run is computed and not what it is: HOW names every field."""
+class ClusterSpec(Spec):
+    """How the processes of a job come together."""
 
     cluster: str = option(
         "How a job's processes find each other: slurm, ompi (Open MPI 4), tpu (Cloud TPU, also on GKE), k8s (an "
@@ -17,16 +17,22 @@ class ClusterConfig(Config):
         "--coordinator_address.",
         "none",
         choices=("none", "auto", "slurm", "ompi", "tpu", "k8s"),
+        how=True,
     )
     coordinator_address: str = option(
         "host:port of process 0, as every process reaches it; with --num_processes and --process_id.",
         "",
+        how=True,
     )
-    num_processes: int = option("With --coordinator_address: the job's number of processes.", 0)
-    process_id: int = option("With --coordinator_address: this process's number, from 0.", -1)
-    heartbeat_timeout: int = option("Seconds of silence after which a process counts as lost, and the job ends.", 30)
+    num_processes: int = option("With --coordinator_address: the job's number of processes.", 0, how=True)
+    process_id: int = option("With --coordinator_address: this process's number, from 0.", -1, how=True)
+    heartbeat_timeout: int = option(
+        "Seconds of silence after which a process counts as lost, and the job ends.", 30, how=True
+    )
     start_timeout: int = option(
-        "Seconds to wait at the start for the other processes, and for another run that still writes --run_dir.", 300
+        "Seconds to wait at the start for the other processes, and for another run that still writes --run_dir.",
+        300,
+        how=True,
     )
 
     def __post_init__(self) -> None:
@@ -62,3 +68,18 @@ class ClusterConfig(Config):
             self.process_id,
             f"a number from 0 to {self.num_processes - 1}",
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JobSpec(ClusterSpec):
+    """What a training keeps and traces, besides how its processes come together."""
+
+    keep_checkpoints: int = option("Newest checkpoints of a run to keep, besides the best.", 3, how=True)
+    profile: int = option(
+        "Intervals, after the first, to trace with jax.profiler into the run's profile/.", 0, how=True
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_one_or_more("keep_checkpoints")
+        require(self.profile >= 0, "profile", self.profile, "0 or more")
