@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from metaser_jax.audio import mfcc as features
+from metaser_jax.audio.decoding import Source
 from metaser_jax.audio.mfcc import Extraction, RecordingError
-from metaser_jax.datasets.files import CorpusFile
 from metaser_jax.errors import InputError
 from metaser_jax.processes import cores, spawn_pool
 
@@ -19,7 +19,7 @@ _CHUNK = 8
 Result = TypeVar("Result")
 
 
-def extract_all(paths: Sequence[Path | CorpusFile], workers: int = 0) -> Iterator[Extraction | RecordingError]:
+def extract_all(paths: Sequence[Path | Source], workers: int = 0) -> Iterator[Extraction | RecordingError]:
     """Extracts each file: read_each of features.extract."""
     return read_each(_extract, paths, workers)
 
@@ -69,7 +69,7 @@ def processes_for(number: int, workers: int) -> int:
     return 1 if number < MIN_FILES_FOR_PROCESSES else min(workers or cores(), -(-number // _CHUNK))
 
 
-def _extract(path: Path | CorpusFile) -> Extraction:
+def _extract(path: Path | Source) -> Extraction:
     return features.extract(path)
 
 
