@@ -1,0 +1,186 @@
+"""Who may import whom: WORKSPACE.md's table, held by the code's own imports."""
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import metaser_jax
+
+ROOT = Path(metaser_jax.__file__).parent
+GROUND = {"types", "errors", "emotions", "versions", "processes", "specs"}
+ALGORITHMS = {"meta.algorithms"}
+CORE = {"models", "meta", "sampling", "loops"}
+SOUND = {"audio", "data", "datasets", "demo_voices"}
+SUPPORT = {"scores", "devices", "cluster", "results"}
+WORK = {"training", "adaptation", "few_clips", "studies"}
+RECOGNISER = {"recogniser", "interop"}
+TOP = {"serve", "commands"}
+# Modules that every room may import: the package itself, for its version, and its public names.
+PUBLIC = {"", "parallel"}
+# A room, and the rooms that it may import besides itself, lower rooms of its own floor, and the ground.
+MAY = {
+    "models": set(),
+    "meta": {"models"},
+    "sampling": set(),
+    "loops": {"models", "meta", "sampling"},
+    "audio": set(),
+    "data": set(),
+    "datasets": {"audio", "data"},
+    "demo_voices": {"audio", "data"},
+    "scores": CORE | {"data"},
+    "devices": CORE | {"data"},
+    "cluster": CORE | {"data", "devices"},
+    "results": CORE | ALGORITHMS | {"data", "scores"},
+    "report": {"results", "scores"},
+    "config": ALGORITHMS,
+    "recogniser": {"audio", "data", "models", "scores", "report"},
+    "interop": {"audio", "data", "models", "scores", "recogniser"},
+    "training": CORE | SOUND | SUPPORT | {"report"},
+    "adaptation": CORE | SOUND | SUPPORT | {"report", "training"},
+    "few_clips": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training", "adaptation"},
+    "studies": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training", "adaptation", "few_clips"},
+    "serve": CORE | SOUND | SUPPORT | RECOGNISER | WORK | {"report", "config"},
+    "commands": CORE | SOUND | SUPPORT | RECOGNISER | WORK | {"report", "config", "serve"},
+}
+# Where a program starts, which is where its configuration is taken apart.
+ENTRIES = {
+    "training.meta_train",
+    "training.pretrain",
+    "adaptation.finetune",
+    "few_clips.adapt",
+    "studies.ablation_order",
+    "studies.corpora_table",
+    "studies.demo",
+    "studies.figure2",
+    "studies.sweep",
+    "studies.table2",
+}
+NEVER_JAX = GROUND | SOUND | {"config"}
+CORE_PACKAGES = {"jax", "flax", "optax", "numpy"}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name without "metaser_jax."."""
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path, lazy: bool = True) -> Iterator[str]:
+    """The modules that a file imports; without lazy those alone that are imported with it."""
+
+    def below(node: ast.AST) -> Iterator[ast.AST]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                continue
+            if lazy or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield child
+                yield from below(child)
+
+    for node in below(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from (
+                f"{node.module}.{alias.name}" if f"{node.module}.{alias.name}" in absolute() else node.module
+                for alias in node.names
+            )
+
+
+@functools.cache
+def absolute() -> frozenset[str]:
+    return frozenset(f"metaser_jax.{name}" if name else "metaser_jax" for name in modules())
+
+
+def own(name: str) -> str | None:
+    """A module's name without "metaser_jax."; None if it is another package's."""
+    return name.removeprefix("metaser_jax").lstrip(".") if name.partition(".")[0] == "metaser_jax" else None
+
+
+def room(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def test_every_room_is_in_the_table():
+    assert {room(name) for name in modules()} == GROUND | set(MAY) | PUBLIC
+
+
+@pytest.mark.parametrize("of", sorted(MAY))
+def test_a_room_imports_what_the_table_allows(of):
+    may = MAY[of] | GROUND | PUBLIC | {of}
+    wrong = []
+    for name, path in modules().items():
+        if room(name) != of:
+            continue
+        allowed = may | ({"config"} if name in ENTRIES else set())
+        for target in filter(None, map(own, imports(path))):
+            if room(target) not in allowed and target not in allowed:
+                wrong.append(f"{name} imports {target}")
+    assert wrong == []
+
+
+def test_the_ground_stands_on_itself():
+    for name, path in modules().items():
+        if room(name) in GROUND:
+            allowed = GROUND | ALGORITHMS
+            wrong = [t for t in filter(None, map(own, imports(path))) if room(t) not in allowed and t not in allowed]
+            assert wrong == [], name
+
+
+def test_no_room_stands_on_what_stands_on_it():
+    """The rooms have no circle; nor have the modules."""
+    for graph in (
+        {of: {room(t) for t in targets if room(t) != of} for of, targets in by_room().items()},
+        {name: set(filter(None, map(own, imports(path, lazy=False)))) for name, path in modules().items()},
+    ):
+        left = {name: {t for t in targets if t in graph and t != name} for name, targets in graph.items()}
+        while ready := [name for name, targets in left.items() if not targets & left.keys()]:
+            for name in ready:
+                del left[name]
+        assert left == {}
+
+
+def by_room() -> dict[str, set[str]]:
+    # What the registry imports, it imports to make a learner: it is the core's.
+    found: dict[str, set[str]] = {}
+    for name, path in modules().items():
+        if name and name not in ALGORITHMS | PUBLIC:
+            targets = {t for t in filter(None, map(own, imports(path))) if t not in ALGORITHMS | PUBLIC}
+            found.setdefault(room(name), set()).update(targets)
+    return found
+
+
+def reached(name: str) -> set[str]:
+    """Every module that importing one imports, packages on the way included."""
+    known, found, todo = modules(), set(), [name]
+    while todo:
+        one = todo.pop()
+        if one in found:
+            continue
+        found.add(one)
+        if one in known:
+            todo += [own(t) if own(t) is not None else f"!{t}" for t in imports(known[one], lazy=False)]
+            todo += [one.rpartition(".")[0]] if "." in one else []
+    return found
+
+
+@pytest.mark.parametrize("of", sorted(NEVER_JAX))
+def test_what_needs_no_jax_never_imports_it(of):
+    for name in modules():
+        if room(name) == of:
+            packages = {one.removeprefix("!").partition(".")[0] for one in reached(name) if one.startswith("!")}
+            assert not packages & {"jax", "jaxlib", "flax", "optax", "orbax"}, name
+
+
+def test_the_core_imports_jax_flax_and_optax_alone():
+    import sys
+
+    for name, path in modules().items():
+        if room(name) in CORE:
+            others = {t.partition(".")[0] for t in imports(path) if own(t) is None} - set(sys.stdlib_module_names)
+            assert others <= CORE_PACKAGES, name
