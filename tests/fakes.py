@@ -8,7 +8,8 @@ from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.normalise import Scale
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.arrays import has_scale, nested, params_specs
-from metaser_jax.recogniser.model import Model, Settings, Start, Support
+from metaser_jax.recogniser.model import Model, Start, Support
+from metaser_jax.specs import ModelSpec
 
 
 def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, noise=0.5) -> Corpus:
@@ -41,7 +42,7 @@ def fake_model(
       clips: of the support set; 0 leaves it out. start, rates: whether the model has them.
       **settings: other fields of Settings than these; the recommended ones by default.
     """
-    how = Settings(
+    how = ModelSpec(
         emotions=emotions,
         hidden_dim=hidden_dim,
         **{
@@ -58,7 +59,7 @@ def fake_model(
         flat = {name: np.abs(a) + 0.5 if name == "p/standardise/scale" else a for name, a in flat.items()}
         return nested({name: a.astype(np.float32) for name, a in flat.items()}, "p")
 
-    coefs = how.input.coefs
+    coefs = how.coefs
     scale = Scale(rng.normal(size=coefs), rng.uniform(1, 2, coefs)) if has_scale(how) else None
     corpus = fake_corpus(per_emotion=-(-clips // 4), speakers=2, frames=120, seed=seed)
     corpus = corpus.take(np.arange(len(corpus)).reshape(4, -1).T.ravel()[:clips])  # all emotions from the first four on

@@ -1,10 +1,19 @@
-"""Fake prepared corpora in the place of those on disk."""
+"""Small runs on fake corpora: the programs' entries, which are given the corpora, and their configurations."""
+
+import functools
 
 import pytest
 from fakes import fake_corpus
 
-from metaser_jax import datasets
+from metaser_jax.adaptation import engine, starts, svm
+from metaser_jax.adaptation.finetune import run_finetune as real_run_finetune
 from metaser_jax.config import FinetuneConfig, MetaTrainConfig, PretrainConfig
+from metaser_jax.data.target import Target
+from metaser_jax.datasets.targets import load_targets
+from metaser_jax.results.outcomes import Outcome
+from metaser_jax.specs import FinetuneSpec
+from metaser_jax.training.meta_train import meta_train as real_meta_train
+from metaser_jax.training.pretrain import pretrain as real_pretrain
 
 CORPORA = {
     "a": fake_corpus("a", per_emotion=20, noise=1.0),
@@ -13,9 +22,55 @@ CORPORA = {
 }
 
 
-@pytest.fixture
-def prepared(monkeypatch):
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: CORPORA[name])
+def load(name, data_dir):
+    """Return a fake corpus, as datasets.load reads a prepared one."""
+    return CORPORA[name]
+
+
+class Killed(Exception):
+    """Ends a run as if it had been killed."""
+
+
+def killed_at(step: str, number: int):
+    """Return an on_interval that ends a run after the interval that ends at `number` episodes or epochs."""
+
+    def on_interval(line):
+        if line[step] == number:
+            raise Killed
+
+    return on_interval
+
+
+meta_train = functools.partial(real_meta_train, load=load)
+pretrain = functools.partial(real_pretrain, load=load)
+run_finetune = functools.partial(real_run_finetune, load=load)
+
+
+def load_target(config: FinetuneConfig, load=load) -> tuple[Target, ...]:
+    """Return the target of a configuration, with its split or each of its folds."""
+    of_split = {"split_kind": config.split, "split_seed": config.split_seed, "folds": config.folds}
+    return load_targets(config.target, config.data_dir, emotions=config.emotions, **of_split, load=load)
+
+
+def load_sources(config: FinetuneConfig, load=load) -> tuple[Target, ...]:
+    """Return the corpora that a support vector machine learns from."""
+    return svm.load_sources(config.sources, config.data_dir, config.emotions, load)
+
+
+def resolve(config: FinetuneConfig, given=()) -> tuple[FinetuneConfig, starts.Init]:
+    """Resolve a configuration's start."""
+    spec, init = starts.resolve(config.init, FinetuneSpec.of(config), config.target, given)
+    return FinetuneConfig.of(config, **vars(spec)), init
+
+
+def adapt(config: FinetuneConfig, inits, folds, amounts, log=None) -> list[Outcome]:
+    """Adapt as a configuration says."""
+    return engine.adapt(FinetuneSpec.of(config), inits, folds, amounts, config.seeds, log)
+
+
+def adapt_svm(config: FinetuneConfig, folds, amounts, sources=()) -> list[Outcome]:
+    """Fit support vector machines as a configuration says."""
+    return svm.adapt_svm(FinetuneSpec.of(config), folds, amounts, config.seeds, sources)
 
 
 @pytest.fixture

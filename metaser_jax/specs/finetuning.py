@@ -40,8 +40,8 @@ class FinetuneSpec(OptimizerSpec, TrainSpec):
     devices: int = option("Devices that share the runs: on a CPU one per core at most; 0 takes all.", 0, how=True)
 
     def __post_init__(self) -> None:
+        constant = self.optimizer != INNER or self.schedule == "constant"
+        require(constant, "schedule", self.schedule, f"constant with --optimizer={INNER}")
         super().__post_init__()
         self._require_one_or_more("batch_size", "max_epochs", "patience")
         require(self.devices >= 0, "devices", self.devices, "0 or more")
-        constant = self.optimizer != INNER or self.schedule == "constant"
-        require(constant, "schedule", self.schedule, f"constant with --optimizer={INNER}")

@@ -34,9 +34,6 @@ class OptimizerSpec(Spec):
         else:
             for flag in ("base_lr", "half_cycle"):
                 require(getattr(self, flag) == 0, flag, getattr(self, flag), "0 without --schedule=cyclical")
-        require(
-            self.weight_decay >= 0 if self.optimizer == "adamw" else self.weight_decay == 0,
-            "weight_decay",
-            self.weight_decay,
-            "0 or more with --optimizer=adamw, and 0 without",
-        )
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        decays = self.weight_decay == 0 or self.optimizer == "adamw"
+        require(decays, "weight_decay", self.weight_decay, "0 without --optimizer=adamw")

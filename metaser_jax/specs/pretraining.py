@@ -32,6 +32,8 @@ class PretrainSpec(OptimizerSpec, SourcesSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_one_or_more("max_epochs", "patience")
+        decays = self.optimizer != "adamw" or self.weight_decay > 0
+        require(decays, "weight_decay", self.weight_decay, "a number above 0 with --optimizer=adamw")
         require(
             self.batch_size >= 2 and self.batch_size % 2 == 0, "batch_size", self.batch_size, "an even number from 2 on"
         )

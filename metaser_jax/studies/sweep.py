@@ -14,7 +14,8 @@ from metaser_jax.adaptation.engine import adapt
 from metaser_jax.adaptation.starts import resolve
 from metaser_jax.config import SweepConfig, presets
 from metaser_jax.data.target import Target
-from metaser_jax.datasets.targets import load_targets
+from metaser_jax.datasets.loading import load as load_corpus
+from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, Outcome, write_predictions
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
@@ -52,7 +53,9 @@ class Setting(NamedTuple):
         return mean_and_deviation([one.valid_query_loss for one in self.trained if one.stopped is None])
 
 
-def run_sweep(config: SweepConfig, command: str, log: Callable[[str], None] = print) -> Path:
+def run_sweep(
+    config: SweepConfig, command: str, log: Callable[[str], None] = print, *, load: Load = load_corpus
+) -> Path:
     """Trains and adapts what is missing, and writes sweep.json, sweep.csv, the report, and with a target its results.
 
     results.jsonl has a line per setting, amount, fold and draw, as finetune.py's with two fields more: swept, the
@@ -71,8 +74,8 @@ def run_sweep(config: SweepConfig, command: str, log: Callable[[str], None] = pr
       cluster.Preempted: as train_groups.
     """
     members = [Member(*one[:2], MetaTrainSpec.of(one.config), one.config.run_dir) for one in config.members]
-    groups = load_groups(members, config.data_dir)
-    folds = _load_target(config)
+    groups = load_groups(members, config.data_dir, load)
+    folds = _load_target(config, load)
     out = Path(config.out)
     claim(out, dataclasses.asdict(config) | _digests(groups, folds), free=FREE)
     by_name = train_groups(groups, JobSpec.of(config), config.data_dir, log)
@@ -115,13 +118,13 @@ def _finetune_spec(config: SweepConfig) -> FinetuneSpec:
     return FinetuneSpec(**preset | {"emotions": config.emotions, "devices": config.devices})
 
 
-def _load_target(config: SweepConfig) -> tuple[Target, ...]:
+def _load_target(config: SweepConfig, load: Load) -> tuple[Target, ...]:
     """The target's folds, none without a target; raises InputError where its draws are not possible."""
     if config.target is None:
         return ()
     spec = _finetune_spec(config)
     of_split = {"split_kind": config.split, "split_seed": config.target_split_seed, "folds": config.folds}
-    folds = load_targets(config.target, config.data_dir, emotions=config.emotions, **of_split)
+    folds = load_targets(config.target, config.data_dir, emotions=config.emotions, **of_split, load=load)
     for ready in folds:
         for amount in _amounts(config):
             for seed in range(config.draws):

@@ -28,13 +28,13 @@ def lines_of(settings: Sequence[Setting], chosen: Setting | None) -> list[dict[s
     """JSON-able: each setting and amount of target data, or each setting where there is no target."""
     lines = []
     for one in settings:
-        finished = [run.member.config.seed for run in one.trained if run.stopped is None]
+        finished = [run.member.spec.seed for run in one.trained if run.stopped is None]
         loss, deviation = one.valid_query_loss() if finished else (None, None)
         line = {
             "setting": one.values,
             "chosen": one is chosen,
             "train_seeds": finished,
-            "stopped_seeds": [run.member.config.seed for run in one.trained if run.stopped is not None],
+            "stopped_seeds": [run.member.spec.seed for run in one.trained if run.stopped is not None],
             "valid_query_loss": loss,
             "valid_query_loss_deviation": deviation,
         }
@@ -55,7 +55,7 @@ def run_line(one: Trained) -> dict[str, Any]:
     """JSON-able: one run."""
     known = {"episodes": one.episodes, "best_episode": one.best, "valid_query_loss": one.valid_query_loss}
     return (
-        {"run": one.member.name, "setting": one.member.setting, "seed": one.member.config.seed}
+        {"run": one.member.name, "setting": one.member.setting, "seed": one.member.spec.seed}
         | known
         | {"stopped": one.stopped}
     )

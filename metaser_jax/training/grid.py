@@ -32,7 +32,7 @@ from metaser_jax.training.grid_program import compile_sweep, program_of, state_o
 from metaser_jax.training.meta_train import banks, check_sources, diagnosis_of, method_of
 from metaser_jax.training.sources import load_sources, training_utterances
 from metaser_jax.training.trainer import make_trainer
-from metaser_jax.training.training_run import Log, TrainingRun, in_job, open_run, precision
+from metaser_jax.training.training_run import Log, OnInterval, TrainingRun, in_job, open_run, precision
 
 
 class Member(NamedTuple):
@@ -96,10 +96,23 @@ def load_groups(members: Sequence[Member], data_dir: str, load: Load = load_corp
     return groups
 
 
-def train_groups(groups: Sequence[Group], job: JobSpec, data_dir: str, log: Log = print) -> dict[str, Trained]:
+def train_groups(
+    groups: Sequence[Group],
+    job: JobSpec,
+    data_dir: str,
+    log: Log = print,
+    on_interval: OnInterval | None = None,
+) -> dict[str, Trained]:
     """Runs, or goes on with, every meta-training of the sweep.
 
     A run that cannot go on, its update being not finite, stops at its last checkpoint; the others go on.
+
+    Args:
+      groups: of load_groups.
+      job: how the process runs, what the runs keep and trace.
+      data_dir: for config.json.
+      log: prints a line.
+      on_interval: is told each run's lines of metrics.jsonl, before its checkpoint is begun.
 
     Returns:
       The runs by their names.
@@ -114,13 +127,15 @@ def train_groups(groups: Sequence[Group], job: JobSpec, data_dir: str, log: Log 
             if len(groups) > 1:
                 log(f"Program {number} of {len(groups)}: {len(group.members)} runs, from {group.members[0].name} on.")
             with precision(group.members[0].spec.dtype):
-                found |= {one.member.name: one for one in _train(group, job, data_dir, preemption, log)}
+                found |= {one.member.name: one for one in _train(group, job, data_dir, preemption, log, on_interval)}
         if preemption.reached():
             _end_preempted(groups[-1].members[-1])
     return found
 
 
-def _train(group: Group, job: JobSpec, data_dir: str, preemption: cluster.Preemption, log: Log) -> list[Trained]:
+def _train(
+    group: Group, job: JobSpec, data_dir: str, preemption: cluster.Preemption, log: Log, on_interval: OnInterval | None
+) -> list[Trained]:
     with contextlib.ExitStack() as stack_of_runs:
         runs = []
         for member in group.members:
@@ -135,7 +150,7 @@ def _train(group: Group, job: JobSpec, data_dir: str, preemption: cluster.Preemp
         restored = [run.restore(make_trainer(m.spec, x).state) for run, m in zip(runs, group.members, strict=True)]
         saved, stopped = [latest or 0 for latest, _ in restored], {}
         if any(episode < m.spec.episodes for episode, m in zip(saved, group.members, strict=True)):
-            stopped = _go_on(group, runs, [state for _, state in restored], saved, preemption, log)
+            stopped = _go_on(group, runs, [state for _, state in restored], saved, preemption, log, on_interval)
         return [_trained(*one, stopped.get(i)) for i, one in enumerate(zip(group.members, runs, saved, strict=True))]
 
 
@@ -158,6 +173,7 @@ def _go_on(
     saved: list[int],
     preemption: cluster.Preemption,
     log: Log,
+    on_interval: OnInterval | None,
 ) -> dict[int, str]:
     """Trains the group from its states on; saved becomes the episodes of the newest checkpoints.
 
@@ -201,6 +217,8 @@ def _go_on(
                 lines[i] = intervals.line_of(
                     measured, state, loss, n[i] / seconds, skip_nonfinite=specs[i].skip_nonfinite
                 )
+            for line in lines.values() if on_interval else ():
+                on_interval(line)
             stop = _episodes_of(specs, done, stopped).any() and preemption.reached()
             for i, line in lines.items():
                 due = done[i] % specs[i].checkpoint_every == 0 or done[i] == specs[i].episodes

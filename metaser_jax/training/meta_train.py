@@ -34,7 +34,7 @@ from metaser_jax.training.cost import MEASURED, measured_of
 from metaser_jax.training.diagnosis import Diagnosis, diagnose, diagnose_validation
 from metaser_jax.training.sources import load_sources, training_utterances
 from metaser_jax.training.trainer import Trainer, make_learner, make_trainer, run_keys
-from metaser_jax.training.training_run import TrainingRun, training_run
+from metaser_jax.training.training_run import OnInterval, TrainingRun, training_run
 from metaser_jax.types import Episode
 
 # Tasks of the fixed episode whose query loss after adaptation chooses the checkpoint.
@@ -47,7 +47,13 @@ def check_sources(spec: MetaTrainSpec, ready: Sequence[Target]) -> None:
     bank.check_enough(train, spec.shots, spec.queries, pool=spec.pool_sources, part="training part")
 
 
-def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print, *, load: Load = load_corpus) -> Path:
+def meta_train(
+    config: MetaTrainConfig,
+    log: Callable[[str], None] = print,
+    *,
+    load: Load = load_corpus,
+    on_interval: OnInterval | None = None,
+) -> Path:
     """Runs, or goes on with, the meta-training that config.run_dir names; in every process of a cluster job.
 
     Where jax has not been used yet and there is no accelerator, it runs on one device per core of the CPU.
@@ -56,6 +62,7 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print, *, l
       config: the run.
       log: prints a line.
       load: reads a prepared corpus.
+      on_interval: is told each line of metrics.jsonl; what it raises ends the run, which the same call resumes.
 
     Returns:
       The run directory.
@@ -84,7 +91,7 @@ def meta_train(config: MetaTrainConfig, log: Callable[[str], None] = print, *, l
             run.log(f"Going on from the checkpoint at episode {latest} of {spec.episodes}.")
         # Attempted, for the first step waits 30 s for all processes, and one may compile longer than another.
         program = cluster.attempt(lambda: _compile(spec, trainer, state, run))
-        _loop(spec, program, run)
+        _loop(spec, program, run, on_interval)
         run.log(f"Finished: {spec.episodes} episodes, best validation at episode {run.best()}. Run: {run.folder}")
     return run.folder
 
@@ -212,7 +219,7 @@ def _compile(spec: MetaTrainSpec, trainer: Trainer, state: TrainState, run: Trai
     )
 
 
-def _loop(spec: MetaTrainSpec, program: Program, run: TrainingRun) -> None:
+def _loop(spec: MetaTrainSpec, program: Program, run: TrainingRun, on_interval: OnInterval | None) -> None:
     state, done = program.state, int(program.state.episode)
     bar = tqdm(
         total=spec.episodes,
@@ -240,3 +247,5 @@ def _loop(spec: MetaTrainSpec, program: Program, run: TrainingRun) -> None:
             bar.set_postfix(valid_query_loss=f"{loss:.3f}")
             due, last = done % spec.checkpoint_every == 0, done == spec.episodes
             run.finish_interval(line, state, loss, due=due, last=last)
+            if on_interval:
+                on_interval(line)

@@ -21,7 +21,7 @@ from metaser_jax.sampling import bank
 from metaser_jax.specs import JobSpec, PretrainSpec
 from metaser_jax.training.pretrainer import Program, compile_program, make_state, mesh_of, stages
 from metaser_jax.training.sources import load_sources, training_utterances
-from metaser_jax.training.training_run import TrainingRun, training_run
+from metaser_jax.training.training_run import OnInterval, TrainingRun, training_run
 from metaser_jax.types import Augment
 
 
@@ -31,6 +31,7 @@ def pretrain(
     *,
     augment: Augment | None = None,
     load: Load = load_corpus,
+    on_interval: OnInterval | None = None,
 ) -> Path:
     """Runs, or goes on with, the pre-training that config.run_dir names.
 
@@ -42,6 +43,7 @@ def pretrain(
       augment: applied to each training minibatch; no flag has it, and config.json does not know of it, so give such
         a run a folder of its own.
       load: reads a prepared corpus.
+      on_interval: as meta_train's.
 
     Returns:
       The run directory.
@@ -68,7 +70,7 @@ def pretrain(
             bank.build([r.corpus.take(rows) for r, rows in zip(run.ready, part, strict=True)]) for part in parts
         )
         program = cluster.attempt(lambda: compile_program(spec, train, valid, run.log, augment))
-        state = _loop(spec, parallel.replicate(state, mesh), program, run)
+        state = _loop(spec, parallel.replicate(state, mesh), program, run, on_interval)
         run.log(f"Finished: {_said(spec, state)}. Run: {run.folder}")
     return run.folder
 
@@ -106,7 +108,9 @@ def _said(spec: PretrainSpec, state: PretrainState) -> str:
     return f"{at.total_epoch} epochs, {lowest} at epoch {at.total_best_epoch}"
 
 
-def _loop(spec: PretrainSpec, state: PretrainState, program: Program, run: TrainingRun) -> PretrainState:
+def _loop(
+    spec: PretrainSpec, state: PretrainState, program: Program, run: TrainingRun, on_interval: OnInterval | None
+) -> PretrainState:
     """Trains until the last stage is over."""
     at = progress(spec, state)
     left = (len(stages(spec)) - at.stage) * spec.max_epochs - at.epoch
@@ -149,4 +153,6 @@ def _loop(spec: PretrainSpec, state: PretrainState, program: Program, run: Train
             bar.set_postfix(sources=" ".join(at.sources), valid_loss=f"{losses['valid_loss']:.3f}")
             due = at.stage_over or at.epoch % spec.checkpoint_every == 0
             run.finish_interval(line, state, losses["valid_loss"], due=due, last=at.finished)
+            if on_interval:
+                on_interval(line)
     return state

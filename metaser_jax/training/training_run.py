@@ -21,6 +21,8 @@ from metaser_jax.training.monitor import Monitor
 from metaser_jax.training.sources import FREE, identity
 
 Log = Callable[[str], None]
+OnInterval = Callable[[Mapping[str, Any]], None]
+"""Is told each line of metrics.jsonl when it is written, and its checkpoint begun."""
 # May differ between the processes of a run.
 _OF_A_PROCESS = ("data_dir", "process_id")
 

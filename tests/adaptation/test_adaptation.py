@@ -5,19 +5,16 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from small_runs import adapt, load_target
 
 from metaser_jax import InputError
 from metaser_jax.adaptation import engine as adaptation
 from metaser_jax.adaptation import program as adaptation_program
-from metaser_jax.adaptation.draw import draw_amount
-from metaser_jax.adaptation.engine import adapt
-from metaser_jax.adaptation.finetune import load_target
+from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.program import seed_keys
 from metaser_jax.adaptation.starts import Init
+from metaser_jax.models.classifier import make_network
 from metaser_jax.results.outcomes import Amount
-from metaser_jax.training.trainer import make_model
-
-pytestmark = pytest.mark.usefixtures("prepared")
 
 SCRATCH = Init(None, {"method": "scratch"})
 AMOUNTS = (Amount("shots", 2), Amount("fraction", 0.5), Amount("fraction", 1.0))
@@ -29,7 +26,7 @@ def config(finetune_config):
 
 
 def trained(config, seed) -> Init:
-    params = make_model(config).init(jax.random.key(seed), np.zeros((1, 10, 20), np.float32))
+    params = make_network(config).init(jax.random.key(seed), np.zeros((1, 10, 20), np.float32))
     return Init(params, {"method": "metaser", "init_seed": seed})
 
 
@@ -48,7 +45,7 @@ def test_order_and_draws(config):
     for (fold, amount, seed), got in zip(cases, outcomes, strict=True):
         row = got.row
         assert (row["fold"], row["seed"], row[amount.kind]) == (fold, seed, amount.value)
-        assert row["n_train"] == len(draw_amount(config, folds[fold], amount, seed)[0])
+        assert row["n_train"] == len(draw(folds[fold], amount, config.validation, seed)[0])
         np.testing.assert_array_equal(got.test, folds[fold].split.test)
         assert len(got.predicted) == row["n_test"]
     assert lines == ["Adapted to c: 12 of 12 runs."]
@@ -73,9 +70,9 @@ def test_pre_training_seeds_take_turns(config):
     (ready,) = load_target(config)
     outcomes = adapt(config, inits, [ready], AMOUNTS[:1])
     assert [o.row["init_seed"] for o in outcomes] == [5, 6, 5]
-    data = ready.as_input(config.input)
+    data = ready.as_input(config.front_end)
     for outcome, init in zip(outcomes, [*inits, inits[0]], strict=True):
-        logits = make_model(config).apply(init.params, data.corpus.mfcc[data.split.test])
+        logits = make_network(config).apply(init.params, data.corpus.mfcc[data.split.test])
         np.testing.assert_array_equal(outcome.predicted, np.argmax(logits, axis=-1))
     with_scratch = adapt(config, [inits[0], SCRATCH], [ready], AMOUNTS[:1])
     same([o for o in with_scratch if o.row["seed"] == 2], [outcomes[2]])
@@ -86,7 +83,7 @@ def test_the_head_on_features_as_through_the_lstm(config):
     config = dataclasses.replace(config, adapt="head")
     folds = load_target(config)
     cases = [
-        adaptation.Case(fold, AMOUNTS[0], seed, draw_amount(config, ready, AMOUNTS[0], seed))
+        adaptation.Case(fold, AMOUNTS[0], seed, draw(ready, AMOUNTS[0], config.validation, seed))
         for fold, ready in enumerate(folds)
         for seed in range(2)
     ]
@@ -103,12 +100,14 @@ def test_the_head_on_features_as_through_the_lstm(config):
 def test_random_parameters_have_the_statistics_of_their_folds_training_part(config):
     config = dataclasses.replace(config, input_statistics=True, seeds=1)
     folds = load_target(config)
-    cases = [adaptation.Case(fold, AMOUNTS[0], 0, draw_amount(config, folds[fold], AMOUNTS[0], 0)) for fold in (0, 1)]
+    cases = [
+        adaptation.Case(fold, AMOUNTS[0], 0, draw(folds[fold], AMOUNTS[0], config.validation, 0)) for fold in (0, 1)
+    ]
     runs, x, y = adaptation._runs(config, [SCRATCH], folds, cases, False)
     assert len(x) == len(y) == 2 * len(folds[0].corpus)
     for ready, run in zip(folds, runs, strict=True):
-        training = ready.as_input(config.input).corpus.mfcc[ready.split.train]
-        expected = make_model(config).init(seed_keys(0)[0], training)
+        training = ready.as_input(config.front_end).corpus.mfcc[ready.split.train]
+        expected = make_network(config).init(seed_keys(0)[0], training)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), run.params, expected)
     shifts = [run.params["params"]["standardise"]["shift"] for run in runs]
     assert not np.allclose(*shifts)

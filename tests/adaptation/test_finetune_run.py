@@ -7,17 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import fake_corpus
+from small_runs import load, load_target, meta_train, resolve, run_finetune
 
-from metaser_jax import InputError, datasets
-from metaser_jax.adaptation.finetune import draw, load_target, run_finetune
-from metaser_jax.adaptation.starts import resolve
+from metaser_jax import InputError
+from metaser_jax.adaptation.draw import draw
 from metaser_jax.data import splits
-from metaser_jax.datasets.ready import load_splits
+from metaser_jax.datasets.targets import load_targets
 from metaser_jax.report import summarise, table
+from metaser_jax.results.outcomes import Amount
 from metaser_jax.training.checkpoints import Checkpoints
-from metaser_jax.training.meta_train import meta_train
-
-pytestmark = pytest.mark.usefixtures("prepared")
 
 CONTRACT = {
     *("method", "sources", "target", "split", "split_digest", "shots", "fraction", "adapt", "seed", "macro_f1", "uar"),
@@ -69,9 +67,9 @@ def test_from_a_run(train_config, finetune_config):
 @pytest.mark.parametrize("validation", ["split", "draw", "none"])
 def test_draws_never_touch_the_test_part(finetune_config, validation):
     config = finetune_config(validation=validation)
-    data = load_target(config)[0].as_input(config.input)
+    data = load_target(config)[0].as_input(config.front_end)
     for seed in range(5):
-        train, valid = draw(config, data, seed)
+        train, valid = draw(data, Amount("shots", 4), validation, seed)
         assert not set(train) & set(valid)
         assert not (set(train) | set(valid)) & set(data.split.test)
         assert set(train) <= set(data.split.train)
@@ -86,11 +84,10 @@ def test_head_only_and_without_validation(finetune_config):
     assert not {"fold", "folds", "valid_by"} & rows[0].keys()
 
 
-def test_folds(finetune_config, monkeypatch):
+def test_folds(finetune_config):
     config = finetune_config(split="speaker", folds=3, max_epochs=3)
-    loaded, load = [], datasets.load
-    monkeypatch.setattr(datasets, "load", lambda *args: loaded.append(args) or load(*args))
-    rows = run_finetune(config)
+    loaded = []
+    rows = run_finetune(config, load=lambda *args: loaded.append(args) or load(*args))
     assert len(loaded) == 1
     assert [json.loads(line) for line in (Path(config.out) / "results.jsonl").read_text().splitlines()] == rows
     assert [(row["fold"], row["seed"]) for row in rows] == [(fold, seed) for fold in range(3) for seed in range(2)]
@@ -116,10 +113,10 @@ def test_folds(finetune_config, monkeypatch):
 def test_draws_of_a_fold_are_of_its_training_part(finetune_config, validation):
     config = finetune_config(split="speaker", folds=6, validation=validation)
     for fold, ready in enumerate(load_target(config)):
-        data = ready.as_input(config.input)
+        data = ready.as_input(config.front_end)
         assert data.split.fold == (fold, 6)
         for seed in range(3):
-            train, valid = draw(config, data, seed)
+            train, valid = draw(data, Amount("shots", 4), validation, seed)
             assert set(train) <= set(data.split.train)
             assert not set(train) & (set(data.split.valid) | set(data.split.test))
             assert not set(valid) & (set(data.split.test) | set(train))
@@ -130,27 +127,29 @@ def test_draws_of_a_fold_are_of_its_training_part(finetune_config, validation):
 def test_normalisation_is_fitted_on_the_folds_training_part(finetune_config):
     config = finetune_config(split="speaker", folds=3)
     for ready in load_target(config):
-        data = ready.as_input(config.input)
+        data = ready.as_input(config.front_end)
         real = np.arange(10) < data.corpus.n_frames[:, None]
         for part, mean_is_zero in ((data.split.train, True), (data.split.valid, False), (data.split.test, False)):
             mean = data.corpus.mfcc[part][real[part]].mean(0)
             assert (np.abs(mean).max() < 1e-5) == mean_is_zero
 
 
-def test_what_a_later_fold_does_not_allow_is_an_error_before_anything_is_written(finetune_config, monkeypatch):
+def test_what_a_later_fold_does_not_allow_is_an_error_before_anything_is_written(finetune_config):
     base = fake_corpus("c", per_emotion=14)
     speaker = np.where(np.arange(56) % 14 < 10, "much", "little")
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: dataclasses.replace(base, speaker=speaker))
+    uneven = dataclasses.replace(base, speaker=speaker)
     config = finetune_config(split="speaker", folds=2, shots=5, split_seed=1)
-    draw(config, load_target(config)[0], 0)  # the first fold tests the one who says little
+    draw(
+        load_target(config, lambda *_: uneven)[0], Amount("shots", 5), config.validation, 0
+    )  # the first fold tests the one who says little
     with pytest.raises(InputError, match=r"--shots=5: the training part of c has 3 angry"):
-        run_finetune(config)
+        run_finetune(config, load=lambda *_: uneven)
     assert not Path(config.out).exists()
 
 
 def test_folds_are_of_a_speaker_split():
     with pytest.raises(InputError, match="got a random split, expected a speaker split"):
-        load_splits("c", "d", emotions=(), split_kind="random", split_seed=0, folds=3)
+        load_targets("c", "d", emotions=(), split_kind="random", split_seed=0, folds=3)
 
 
 def test_out_may_not_hold_something_else(train_config, finetune_config, tmp_path):
@@ -174,7 +173,7 @@ def test_a_fine_tuning_that_diverges_is_an_error(finetune_config):
 
 def test_normalisation_is_fitted_on_the_training_part(finetune_config):
     config = finetune_config()
-    data = load_target(config)[0].as_input(config.input)
+    data = load_target(config)[0].as_input(config.front_end)
     real = np.arange(10) < data.corpus.n_frames[:, None]
     for part, mean_is_zero in ((data.split.train, True), (data.split.test, False)):
         mean = data.corpus.mfcc[part][real[part]].mean(0)

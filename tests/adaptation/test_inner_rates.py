@@ -5,20 +5,15 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from small_runs import adapt, load_target, meta_train, resolve
 
 from metaser_jax import Batch, InputError, cross_entropy
 from metaser_jax.adaptation import engine as adaptation
-from metaser_jax.adaptation.draw import draw_amount
-from metaser_jax.adaptation.engine import adapt
-from metaser_jax.adaptation.finetune import load_target
-from metaser_jax.adaptation.starts import resolve
-from metaser_jax.models.classifier import HEAD_LAYERS
+from metaser_jax.adaptation.draw import draw
+from metaser_jax.models.classifier import HEAD_LAYERS, make_network
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.results.run_dir import read_lines
-from metaser_jax.training.meta_train import meta_train
-from metaser_jax.training.trainer import make_model
 
-pytestmark = pytest.mark.usefixtures("prepared")
 AMOUNT = Amount("shots", 2)
 TRAIN = {"episodes": 4, "devices": 1}
 
@@ -35,11 +30,11 @@ def test_each_parameter_moves_by_its_rate(train_config, inner):
     for adapted in ("all", "head"):
         config, init = resolve(inner(init=run, adapt=adapted))
         (ready,) = load_target(config)
-        drawn = draw_amount(config, ready, AMOUNT, 0)
+        drawn = draw(ready, AMOUNT, config.validation, 0)
         case = adaptation.Case(0, AMOUNT, 0, drawn)
         ((logits, info, _),) = adaptation.train_and_predict(config, [init], [ready], [case], print)
 
-        model, corpus = make_model(config), ready.as_input(config.input).corpus
+        model, corpus = make_network(config), ready.as_input(config.front_end).corpus
         train = Batch(corpus.mfcc[drawn[0]], corpus.label[drawn[0]])
         grads = jax.jit(jax.grad(cross_entropy(model.apply)))(init.params, train)
 

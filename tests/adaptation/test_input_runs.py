@@ -8,28 +8,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_runs import adapt, load, load_target, meta_train, pretrain, resolve, run_finetune
 
 from metaser_jax import InputError
 from metaser_jax.adaptation import engine as adaptation
-from metaser_jax.adaptation.draw import draw_amount
-from metaser_jax.adaptation.finetune import load_target, run_finetune
-from metaser_jax.adaptation.starts import Init, resolve
+from metaser_jax.adaptation.draw import draw
+from metaser_jax.adaptation.starts import Init
 from metaser_jax.loops.finetuning import finetune
 from metaser_jax.loops.indexed_rows import Rows
+from metaser_jax.models.classifier import make_network
 from metaser_jax.models.frames import frame_mask
 from metaser_jax.models.input_statistics import input_statistics
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount
+from metaser_jax.specs import OptimizerSpec
 from metaser_jax.training import sources
 from metaser_jax.training.checkpoints import Checkpoints
-from metaser_jax.training.meta_train import meta_train
 from metaser_jax.training.optimizers import make_optimizer
-from metaser_jax.training.pretrain import pretrain
 from metaser_jax.training.pretrainer import make_state
-from metaser_jax.training.trainer import init_params, make_model, make_trainer, no_utterances
+from metaser_jax.training.trainer import init_params, make_trainer, no_utterances
 from metaser_jax.types import Batch
-
-pytestmark = pytest.mark.usefixtures("prepared")
 
 # The fakes' levels differ by little.
 INPUT = {"trim_db": 0.05, "deltas": True, "normalise": "auto", "input_statistics": True, "hidden_dim": 3}
@@ -65,7 +63,7 @@ def last(config, like):
 
 def training_parts(config):
     """[n, time, coef] of all sources, which load in their order."""
-    parts = [ready.corpus.mfcc[ready.split.train] for ready in sources.load(config)]
+    parts = [ready.corpus.mfcc[ready.split.train] for ready in sources.load_sources(config, "data", load)]
     assert len(parts) == len(config.sources) == 2
     return np.concatenate(parts)
 
@@ -99,8 +97,8 @@ def test_pre_training_leaves_the_constants_alone(pretrain_config):
 def test_fine_tuning_leaves_the_constants_alone(finetune_config):
     config = finetune_config(**INPUT)
     (ready,) = load_target(config)
-    data = ready.as_input(config.input)
-    model, x = make_model(config), data.corpus.mfcc[data.split.train]
+    data = ready.as_input(config.front_end)
+    model, x = make_network(config), data.corpus.mfcc[data.split.train]
     before = init_params(model, jax.random.key(0), x)
     rows = Rows(jnp.arange(64, dtype=jnp.int32), jnp.int32(len(x)))
     tune = jax.jit(
@@ -111,7 +109,7 @@ def test_fine_tuning_leaves_the_constants_alone(finetune_config):
             Batch(jnp.asarray(x), jnp.asarray(data.corpus.label[data.split.train])),
             rows,
             None,
-            optimizer=make_optimizer("adamw", 0.05, weight_decay=0.5),
+            optimizer=make_optimizer(OptimizerSpec(optimizer="adamw", lr=0.05, weight_decay=0.5)),
             max_epochs=3,
         )
     )
@@ -137,7 +135,7 @@ def test_from_sources_to_scores(train_config, finetune_config):
     assert_meta_training_left_them_alone(trained)
     config = finetune_config(init=trained.run_dir, split="speaker", folds=2, seeds=1, max_epochs=5)
     resolved, init = resolve(config)
-    assert resolved.input == trained.input
+    assert resolved.front_end == trained.front_end
     assert resolved.input_statistics
     assert_standardises(init.params, training_parts(trained))
     for flag, value in (("trim_db", 20.0), ("deltas", False), ("input_statistics", False), ("normalise", "corpus")):
@@ -154,7 +152,7 @@ def test_from_sources_to_scores(train_config, finetune_config):
 def cases_of(config, folds):
     amount = Amount("shots", 2)
     return [
-        adaptation.Case(fold, amount, seed, draw_amount(config, ready, amount, seed))
+        adaptation.Case(fold, amount, seed, draw(ready, amount, config.validation, seed))
         for fold, ready in enumerate(folds)
         for seed in range(config.seeds)
     ]
@@ -167,7 +165,7 @@ def test_scratch_has_statistics_of_its_folds_training_part(finetune_config):
     runs, x, _ = adaptation._runs(config, [SCRATCH], folds, cases, False)
     assert x.shape == (3 * len(folds[0].corpus), 10, 40)
     for case, run in zip(cases, runs, strict=True):
-        ready = folds[case.fold].as_input(config.input)
+        ready = folds[case.fold].as_input(config.front_end)
         assert_standardises(run.params, ready.corpus.mfcc[ready.split.train])
         of_first = runs[case.seed].params["params"]
         for layer in ("lstm_1", "lstm_2", "hidden", "output"):
@@ -177,8 +175,8 @@ def test_scratch_has_statistics_of_its_folds_training_part(finetune_config):
 def test_the_head_on_features_as_through_the_lstm(finetune_config):
     config = finetune_config(**INPUT, adapt="head", split="speaker", folds=2, max_epochs=4, lr=0.02)
     folds = load_target(config)
-    x = folds[0].as_input(config.input).corpus.mfcc
-    trained = Init(init_params(make_model(config), jax.random.key(5), x), {"method": "metaser"})
+    x = folds[0].as_input(config.front_end).corpus.mfcc
+    trained = Init(init_params(make_network(config), jax.random.key(5), x), {"method": "metaser"})
     fast, slow = (
         adaptation.train_and_predict(config, [trained, SCRATCH], folds, cases_of(config, folds), print, augment=augment)
         for augment in (None, lambda key, x: x)
@@ -201,7 +199,7 @@ def test_normalised_by_the_draw_the_rest_of_the_training_part_does_not_matter(fi
     changed = ready._replace(corpus=dataclasses.replace(ready.corpus, mfcc=louder))
     for by, same in (("drawn", True), ("train", False)):
         one = dataclasses.replace(config, normalise_by=by)
-        outcomes = [adaptation.adapt(one, [SCRATCH], [folds], [Amount("shots", 2)]) for folds in (ready, changed)]
+        outcomes = [adapt(one, [SCRATCH], [folds], [Amount("shots", 2)]) for folds in (ready, changed)]
         equal = [np.array_equal(a.predicted, b.predicted) for a, b in zip(*outcomes, strict=True)]
         assert all(equal) if same else not all(equal)
         names = {"drawn": "corpus of the draw", "train": "corpus"}

@@ -7,16 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import fake_corpus
+from small_runs import CORPORA, adapt_svm, load_sources, load_target, run_finetune
 
-from metaser_jax import InputError, datasets
-from metaser_jax.adaptation.draw import draw_amount
-from metaser_jax.adaptation.finetune import load_target, run_finetune
-from metaser_jax.adaptation.svm import adapt_svm, fit_svm, load_sources
+from metaser_jax import InputError
+from metaser_jax.adaptation.draw import draw
+from metaser_jax.adaptation.svm import fit_svm
 from metaser_jax.data.normalise import normalise
 from metaser_jax.data.utterance_statistics import utterance_statistics
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, read_predictions
-
-pytestmark = pytest.mark.usefixtures("prepared")
 
 AMOUNTS = [Amount("shots", 2), Amount("shots", 4), Amount("fraction", 0.5)]
 
@@ -54,14 +52,13 @@ def training_parts(sources, mode="corpus"):
 
 @pytest.mark.parametrize("names", [(), ("a", "b")])
 @pytest.mark.parametrize("mode", ["corpus", "speaker"])
-def test_it_is_fitted_on_the_draw_and_the_sources_alone(svm_config, monkeypatch, mode, names):
+def test_it_is_fitted_on_the_draw_and_the_sources_alone(svm_config, mode, names):
     """Predictions are those of a machine fitted on what draw_amount draws; so they are of no other labels."""
-    base, load = datasets.load("c", "data"), datasets.load
+    base = CORPORA["c"]
     loud = np.where(base.speaker == "s1", 5, 1)[:, None, None]  # the folds' statistics differ
     louder = dataclasses.replace(base, mfcc=base.mfcc * loud.astype(np.float32))
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: louder if name == "c" else load(name, data_dir))
     config = svm_config(split="speaker", folds=3, normalise=mode, sources=names)
-    folds, sources = load_target(config), load_sources(config)
+    folds, sources = load_target(config, lambda *_: louder), load_sources(config)
     joined = training_parts(sources, mode)
     outcomes = iter(adapt_svm(config, folds, AMOUNTS, sources))
     for ready in folds:
@@ -71,7 +68,7 @@ def test_it_is_fitted_on_the_draw_and_the_sources_alone(svm_config, monkeypatch,
                 found = next(outcomes)
                 row = found.row
                 assert (row["fold"], row["seed"], row[amount.kind]) == (ready.split.fold[0], seed, amount.value)
-                drawn, _ = draw_amount(config, ready, amount, seed)  # as the networks draw
+                drawn, _ = draw(ready, amount, config.validation, seed)  # as the networks draw
                 assert row["n_train"] == len(drawn)
                 machine = fit_svm(x[drawn], y[drawn], joined)
                 np.testing.assert_array_equal(found.predicted, machine.predict(x[ready.split.test]))
@@ -93,7 +90,7 @@ def test_sources_join(svm_config):
     (row,) = run_finetune(config)
     assert (row["sources"], row["n_train"]) == (["a", "b"], 4)
     (target,) = load_target(config)
-    drawn, _ = draw_amount(config, target, Amount("shots", 1), 0)
+    drawn, _ = draw(target, Amount("shots", 1), config.validation, 0)
     machine = fit_svm(features(target)[drawn], target.corpus.label[drawn], training_parts(load_sources(config)))
     assert len(machine["svc"].support_) > 4, "sources are learned from"
 
@@ -129,7 +126,7 @@ def test_bad_input(svm_config, finetune_config, monkeypatch):
             adapt_svm(config, *empty)
     with pytest.raises(InputError, match="got c, which is the target"):
         adapt_svm(config, folds, AMOUNTS, folds)
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: fake_corpus(name))
-    fewer = load_sources(dataclasses.replace(config, sources=("a",), emotions=("angry", "sad")))
+    two = dataclasses.replace(config, sources=("a",), emotions=("angry", "sad"))
+    fewer = load_sources(two, lambda name, data_dir: fake_corpus(name))
     with pytest.raises(InputError, match="got a with angry, sad, expected the target's angry, happy"):
         adapt_svm(config, folds, AMOUNTS, fewer)

@@ -7,8 +7,9 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import InputError
-from metaser_jax.data.inputs import Input, add_deltas, make_input, trim
+from metaser_jax.data.inputs import add_deltas, make_input, trim
 from metaser_jax.data.normalise import normalise
+from metaser_jax.specs import FrontEnd
 
 DB = np.sqrt(128)  # of MFCC 0, per dB of the mean over 128 mel bands
 
@@ -72,7 +73,7 @@ def test_deltas_by_hand():
 @pytest.mark.parametrize("mode", ["none", "corpus", "speaker", "utterance", "auto"])
 def test_trimmed_then_changes_added_then_normalised(mode):
     corpus, train = fake_corpus(), np.arange(0, 48, 3)
-    result = make_input(corpus, Input(0.05, True, mode), train)
+    result = make_input(corpus, FrontEnd(trim_db=0.05, deltas=True, normalise=mode), train)
     expected = normalise(add_deltas(trim(corpus, 0.05)), mode, train)
     np.testing.assert_array_equal(result.mfcc, expected.mfcc)
     assert result.mfcc.shape == (48, 10, 40)
@@ -86,15 +87,17 @@ def test_trimmed_then_changes_added_then_normalised(mode):
 
 def test_the_papers_input_is_untouched():
     corpus = fake_corpus()
-    assert make_input(corpus, Input(), np.arange(3)) is corpus
+    assert make_input(corpus, FrontEnd(), np.arange(3)) is corpus
 
 
 def test_how():
-    assert (Input().coefs, Input(deltas=True).coefs) == (20, 40)
-    of_split = {mode for mode in ("none", "corpus", "speaker", "utterance", "auto") if Input(normalise=mode).of_split}
+    assert (FrontEnd().coefs, FrontEnd(deltas=True).coefs) == (20, 40)
+    of_split = {
+        mode for mode in ("none", "corpus", "speaker", "utterance", "auto") if FrontEnd(normalise=mode).of_split
+    }
     assert of_split == {"corpus", "auto"}
 
 
 def test_unknown_normalisation():
     with pytest.raises(InputError, match=r"normalise: got 'auo'.*Did you mean 'auto'"):
-        make_input(fake_corpus(), Input(normalise="auo"), np.arange(3))
+        make_input(fake_corpus(), FrontEnd(normalise="auo"), np.arange(3))

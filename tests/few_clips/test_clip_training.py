@@ -12,12 +12,13 @@ from metaser_jax.adaptation.engine import Case, train_and_predict
 from metaser_jax.adaptation.starts import Init
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.data.splits import split
-from metaser_jax.datasets.ready import Ready
+from metaser_jax.data.target import Target
 from metaser_jax.few_clips.training import Adaptation, Unlabelled, adapt_again, adapt_model
 from metaser_jax.models.classifier import take_head
 from metaser_jax.recogniser.forward import make_forward
-from metaser_jax.recogniser.model import Settings, Start, Support
+from metaser_jax.recogniser.model import Start, Support
 from metaser_jax.results.outcomes import Amount
+from metaser_jax.specs import FinetuneSpec
 
 HOW = Adaptation(max_epochs=3, repeats=2, folds=3)
 CORPUS = fake_corpus(per_emotion=14, speakers=7, frames=12, noise=1.5, seed=3)
@@ -47,23 +48,23 @@ def predict(model, corpus=CORPUS):
     return np.asarray(forward(model.params, model.scale, corpus.mfcc, corpus.n_frames))
 
 
-def finetuned(start, settings, finetune_config, ready, drawn, **changes):
+def finetuned(start, settings, ready, drawn, **changes):
     """What experiments/finetune.py predicts of the test part."""
-    network = {field.name: getattr(settings, field.name) for field in dataclasses.fields(Settings)}
-    config = finetune_config(**network, optimizer="inner", max_epochs=3, validation="none", seeds=1, **changes)
+    how = {"optimizer": "inner", "lr": 0.05, "max_epochs": 3, "validation": "none", **changes}
+    spec = FinetuneSpec(**dataclasses.asdict(settings), **how)
     case = Case(0, Amount("shots", 2), 0, (drawn, drawn[:0]))
-    ((logits, _, _),) = train_and_predict(config, [Init(start.params, {}, start.rates)], [ready], [case])
+    ((logits, _, _),) = train_and_predict(spec, [Init(start.params, {}, start.rates)], [ready], [case])
     return logits
 
 
 @pytest.mark.parametrize("normalise", ["corpus", "none", "utterance"])
 @pytest.mark.parametrize("by", ["drawn", "train"])
-def test_the_model_is_finetunes(start, finetune_config, normalise, by):
+def test_the_model_is_finetunes(start, normalise, by):
     start, settings = start
     settings = dataclasses.replace(settings, normalise=normalise)
-    ready, drawn = Ready(CORPUS, split(CORPUS, "random"), ""), some(2)
+    ready, drawn = Target(CORPUS, split(CORPUS, "random"), ""), some(2)
     drawn = np.concatenate([ready.split.train[CORPUS.label[ready.split.train] == e][:2] for e in range(4)])
-    expected = finetuned(start, settings, finetune_config, ready, drawn, normalise_by=by)
+    expected = finetuned(start, settings, ready, drawn, normalise_by=by)
     unlabelled = None
     if by == "train" and normalise == "corpus":
         rest = CORPUS.take(np.setdiff1d(ready.split.train, drawn))

@@ -1,21 +1,24 @@
 """A new language on real recordings: `metaser adapt` is experiments/finetune.py for the same draw, to the last clip."""
 
+import dataclasses
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from small_runs import load_target
 
 from metaser_jax import datasets
 from metaser_jax.adaptation.draw import draw
-from metaser_jax.adaptation.finetune import load_target, run_finetune
+from metaser_jax.adaptation.finetune import run_finetune
 from metaser_jax.config import FinetuneConfig, MetaTrainConfig
 from metaser_jax.config.presets import FINETUNE, META_TRAIN
 from metaser_jax.data.splits import split
-from metaser_jax.datasets.ready import Ready
-from metaser_jax.results.outcomes import PREDICTIONS, read_predictions
+from metaser_jax.data.target import Target
+from metaser_jax.results.outcomes import PREDICTIONS, Amount, read_predictions
 from metaser_jax.results.run_dir import claim
+from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.sources import identity, training_utterances
 from metaser_jax.training.trainer import make_trainer
@@ -43,9 +46,9 @@ def run_dir(data_dir, tmp_path_factory) -> str:
     config = MetaTrainConfig(data_dir=str(data_dir), sources=("emodb",), run_dir=run, **META_TRAIN["recommended"])
     corpus = datasets.load("emodb", data_dir).select(config.emotions)
     parts = split(corpus, "random")
-    sources = [Ready(corpus, parts, corpus.digest()).as_input(config.input)]
-    state = make_trainer(config, training_utterances(sources)).state
-    claim(run, identity(config, "meta_sgd", sources))
+    sources = [Target(corpus, parts, corpus.digest()).as_input(config.front_end)]
+    state = make_trainer(MetaTrainSpec.of(config), training_utterances(sources)).state
+    claim(run, identity(dataclasses.asdict(config), "meta_sgd", config.sources, sources))
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, state, 0.5)
     return run
@@ -78,8 +81,8 @@ def test_adapted_to_five_clips_of_urdu_it_scores_as_finetune(kind, by, data_dir,
     choice = {"split": kind, "normalise_by": by, "shots": SHOTS, "seeds": 1}
     config = FinetuneConfig(**FINETUNE["recommended"] | names | choice)
     (row,) = run_finetune(config)
-    (ready,) = load_target(config)
-    corpus, (drawn, _) = ready.corpus, draw(config, ready, 0)
+    (ready,) = load_target(config, load=datasets.load)
+    corpus, (drawn, _) = ready.corpus, draw(ready, Amount("shots", SHOTS), config.validation, 0)
     if kind == "speaker":
         assert not set(corpus.speaker[drawn]) & set(corpus.speaker[ready.split.test])
     support, test, train = (

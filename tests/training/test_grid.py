@@ -11,31 +11,28 @@ import numpy as np
 import pytest
 from fakes import fake_corpus
 
-from metaser_jax import InputError, cluster, datasets
+from metaser_jax import InputError, cluster
 from metaser_jax.adaptation.finetune import run_finetune
 from metaser_jax.config import FinetuneConfig, SweepConfig
 from metaser_jax.config.presets import FINETUNE
 from metaser_jax.devices import parallel
 from metaser_jax.results.scored import read_scored
+from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.studies import sweep as study
-from metaser_jax.training import grid as sweep
 from metaser_jax.training import grid_program as sweep_program
-from metaser_jax.training import intervals
 from metaser_jax.training.checkpoints import Checkpoints, to_host
-from metaser_jax.training.diagnosis import Diagnosis
-from metaser_jax.training.grid import load_groups, train_groups
+from metaser_jax.training.grid import Member, load_groups, train_groups
 from metaser_jax.training.grid_program import compile_sweep
-from metaser_jax.training.meta_train import banks, load_sources, meta_train
-from metaser_jax.training.sources import training_utterances
+from metaser_jax.training.meta_train import banks, meta_train
+from metaser_jax.training.sources import load_sources, training_utterances
 from metaser_jax.training.trainer import make_trainer, no_utterances
 
 CORPORA = {name: fake_corpus(name, per_emotion=20 + 4 * seed, seed=seed, noise=1.0) for seed, name in enumerate("abc")}
 COSTS = {"episodes_per_second", "host_peak_bytes", "device_peak_bytes"}
 
 
-@pytest.fixture(autouse=True)
-def prepared(monkeypatch):
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: CORPORA[name])
+def load(name, data_dir):
+    return CORPORA[name]
 
 
 # Two settings, two seeds: four runs of 12 episodes in intervals of 4, on one device; all tests share its program.
@@ -70,13 +67,17 @@ def sweep_config(tmp_path):
 def whole(tmp_path_factory):
     """SWEEP and its runs, never interrupted."""
     config = SweepConfig(**SWEEP, out=str(tmp_path_factory.mktemp("sweep")))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets, "load", lambda name, data_dir: CORPORA[name])
-        return config, train(config)
+    return config, train(config)
 
 
-def train(config):
-    return train_groups(config, load_groups(config), log=lambda line: None)
+def members_of(config):
+    return [Member(one.name, one.setting, MetaTrainSpec.of(one.config), one.config.run_dir) for one in config.members]
+
+
+def train(config, log=lambda line: None, **options):
+    groups = load_groups(members_of(config), config.data_dir, load)
+    trained = train_groups(groups, JobSpec.of(config), config.data_dir, log, **options)
+    return [trained[member.name] for member in config.members]
 
 
 def state_at(episode, config):
@@ -101,16 +102,16 @@ def test_a_member_is_what_meta_train_makes_of_its_flags(whole, tmp_path):
     names = ["meta_lr=0.01,seed=0", "meta_lr=0.01,seed=1", "meta_lr=0.003,seed=0", "meta_lr=0.003,seed=1"]
     assert [one.member.name for one in trained] == [path.name for path in map(Path, folders(config))] == names
     assert len({one.valid_query_loss for one in trained}) == 4
-    member = trained[3].member.config
+    member = config.members[3].config
     assert (member.meta_lr, member.seed) == (0.003, 1)
     alone = dataclasses.replace(member, run_dir=str(tmp_path / "alone"))
-    meta_train(alone)
+    meta_train(alone, load=load)
     assert_same_run(member, alone)
     ours, theirs = (json.loads(Path(one.run_dir, "config.json").read_text()) for one in (member, alone))
     assert ours | {"run_dir": ""} == theirs | {"run_dir": ""}
     assert json.loads(Path(member.run_dir, "measured.json").read_text())["runs"] == 4
     said = []
-    meta_train(member, log=said.append)
+    meta_train(member, log=said.append, load=load)
     assert "has all its 12 episodes already" in said[-1]
     assert train(config) == trained  # nothing is left to do
 
@@ -119,45 +120,36 @@ def folders(config):
     return [one.config.run_dir for one in config.members]
 
 
-def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(whole, sweep_config, monkeypatch):
-    stopped = sweep_config()
-    real, calls = intervals.line_of, []
+def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(whole, sweep_config):
+    stopped, calls = sweep_config(), []
 
-    def line_of(*arguments):
-        calls.append(arguments)
+    def on_interval(line):
+        calls.append(line)
         if len(calls) == 6:  # in the second interval
             os.kill(os.getpid(), signal.SIGTERM)
-        return real(*arguments)
 
-    monkeypatch.setattr(intervals, "line_of", line_of)
     with pytest.raises(cluster.Preempted, match="The same command goes on"):
-        train(stopped)
+        train(stopped, on_interval=on_interval)
     for one in stopped.members:
         assert [line["episode"] for line in lines(one.config)] == [4, 8]
     # As if killed between two members' checkpoints: each goes on from its own newest.
     with Checkpoints(folders(stopped)[1]) as checkpoints:
         checkpoints._put_aside(checkpoints.latest())
     said = []
-    resumed = train_groups(stopped, load_groups(stopped), log=said.append)
+    resumed = train(stopped, log=said.append)
     assert "Going on from the checkpoints at episodes 4, 8." in said
     assert [one[1:] for one in resumed] == [one[1:] for one in whole[1]]
-    for one, other in zip(resumed, whole[1], strict=True):
-        assert_same_run(one.member.config, other.member.config)
+    for one, other in zip(stopped.members, whole[0].members, strict=True):
+        assert_same_run(one.config, other.config)
 
 
-def test_a_run_that_diverges_stops_alone_and_is_named(whole, sweep_config, monkeypatch):
-    def diagnosis_of(config, *banks):
-        return Diagnosis(lambda state: [f"task 0 at {config.meta_lr:g}"], lambda state: [])
-
-    monkeypatch.setattr(sweep, "diagnosis_of", diagnosis_of)
+def test_a_run_that_diverges_stops_alone_and_is_named(whole, sweep_config):
     config = sweep_config(grid=("meta_lr=0.01,1e38",), **ADAPTED)
     with pytest.raises(InputError) as raised:
-        study.run_sweep(config, "command", log=lambda line: None)
+        study.run_sweep(config, "command", log=lambda line: None, load=load)
     assert "2 of 4 runs could not go on" in str(raised.value)
     for name in ("meta_lr=1e+38,seed=0", "meta_lr=1e+38,seed=1"):
-        assert f"{name}, kept up to episode 0: The update of episode 2 is not finite: task 0 at 1e+38. " in str(
-            raised.value
-        )
+        assert f"{name}, kept up to episode 0: The update of episode 2 is not finite: " in str(raised.value)
     for one, other in zip(config.members[:2], whole[0].members[:2], strict=True):
         assert_same_run(one.config, other.config)
     found = json.loads(Path(config.out, "sweep.json").read_text())
@@ -169,12 +161,12 @@ def test_a_run_that_diverges_stops_alone_and_is_named(whole, sweep_config, monke
 
 def test_results_have_the_swept_values_and_the_sources_choose(whole, sweep_config, tmp_path):
     config = sweep_config(runs=str(whole[0].folder_of_runs), **ADAPTED)
-    report = study.run_sweep(config, "the command", log=lambda line: None)
+    report = study.run_sweep(config, "the command", log=lambda line: None, load=load)
     rows = [one.row for one in read_scored(config.out)]
     assert len(rows) == 2 * 2 * 2 * 3  # settings, shots, folds, draws
     assert {row["swept"]["meta_lr"] for row in rows} == {0.01, 0.003}
     assert all(row["init_seed"] == row["seed"] % 2 for row in rows)
-    losses = {(one.member.setting["meta_lr"], one.member.config.seed): one.valid_query_loss for one in whole[1]}
+    losses = {(one.member.setting["meta_lr"], one.member.spec.seed): one.valid_query_loss for one in whole[1]}
     assert all(row["init_valid_query_loss"] == losses[row["swept"]["meta_lr"], row["init_seed"]] for row in rows)
     settings = json.loads(Path(config.out, "sweep.json").read_text())["settings"]
     means = {line["setting"]["meta_lr"]: line["valid_query_loss"] for line in settings}
@@ -188,16 +180,16 @@ def test_results_have_the_swept_values_and_the_sources_choose(whole, sweep_confi
     place = {"data_dir": "data", "target": "c", "split": "speaker", "folds": 2, "shots": 4, "seeds": 1, "devices": 1}
     by_hand = FinetuneConfig(**FINETUNE["recommended"] | place, init=folders(config)[2], out=str(tmp_path / "by_hand"))
     first = [r for r in rows if (r["swept"], r["shots"], r["seed"]) == ({"meta_lr": 0.003}, 4, 0)]
-    assert [row["macro_f1"] for row in run_finetune(by_hand)] == [row["macro_f1"] for row in first]
+    assert [row["macro_f1"] for row in run_finetune(by_hand, load=load)] == [row["macro_f1"] for row in first]
 
     with pytest.raises(InputError, match=r"another configuration: draws \(was 3, now 4\)"):
-        study.run_sweep(dataclasses.replace(config, draws=4), "command")
+        study.run_sweep(dataclasses.replace(config, draws=4), "command", load=load)
 
 
 @pytest.mark.parametrize(("runs", "at_once"), [(3, 2), (1, 1)], ids=["at once, one to fill up", "tasks of one run"])
 def test_two_devices_make_the_same_runs(runs, at_once, whole):
     configs = [dataclasses.replace(one.config, devices=2) for one in whole[0].members[:runs]]
-    ready = load_sources(configs[0])
+    ready = load_sources(configs[0], "data", load)
     states = [make_trainer(one, training_utterances(ready)).state for one in configs]
     program = compile_sweep(configs, states, *banks(configs[0], ready), at_once=at_once)
     n = np.pad(np.full(runs, 4, np.int32), (0, len(program.states.episode) - runs))
@@ -215,9 +207,9 @@ def test_two_devices_make_the_same_runs(runs, at_once, whole):
 
 def test_what_a_program_cannot_be_given_makes_another(sweep_config):
     config = sweep_config(grid=("inner_lr=0.1,0.2", "meta_lr=0.01,0.1", "split_seed=0,1", "deltas=false,true"))
-    groups = load_groups(config)
+    groups = load_groups(members_of(config), "data", load)
     assert [len(group.members) for group in groups] == [8, 8, 8, 8]
-    assert [(g.members[0].config.split_seed, g.members[0].config.deltas) for g in groups] == [
+    assert [(g.members[0].spec.split_seed, g.members[0].spec.deltas) for g in groups] == [
         (0, False),
         (0, True),
         (1, False),
@@ -225,7 +217,7 @@ def test_what_a_program_cannot_be_given_makes_another(sweep_config):
     ]
     assert len({group.ready[0].split.digest for group in groups}) == 2
     with pytest.raises(InputError, match="of each emotion"):
-        load_groups(sweep_config(grid=("queries=3,30",)))
+        load_groups(members_of(sweep_config(grid=("queries=3,30",))), "data", load)
 
 
 def test_too_many_runs_for_the_memory_are_an_error(monkeypatch):
@@ -272,7 +264,7 @@ def test_bad_flags(changes, message, sweep_config):
 def test_a_target_that_cannot_be_drawn_from_is_an_error_before_anything(sweep_config):
     config = sweep_config(target="c", adapt_shots=(4, 400))
     with pytest.raises(InputError, match="400"):
-        study.run_sweep(config, "command")
+        study.run_sweep(config, "command", load=load)
     assert not Path(config.out).exists()
 
 

@@ -5,18 +5,16 @@ import json
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_runs import CORPORA, Killed, killed_at, meta_train
 
-from metaser_jax import InputError, datasets
-from metaser_jax.training import meta_train as module
+from metaser_jax import InputError
+from metaser_jax.data.splits import split
 from metaser_jax.training.checkpoints import Checkpoints, to_host
-from metaser_jax.training.meta_train import meta_train
 from metaser_jax.training.trainer import make_trainer, no_utterances
 
 COSTS = {"episodes_per_second", "host_peak_bytes", "device_peak_bytes"}
-pytestmark = pytest.mark.usefixtures("prepared")
 
 
 def final_state(config):
@@ -28,17 +26,14 @@ def metrics(config):
     return [json.loads(line) for line in (Path(config.run_dir) / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_repeats_and_goes_on_bit_for_bit(train_config, tmp_path, monkeypatch):
+def test_a_run_repeats_and_goes_on_bit_for_bit(train_config, tmp_path):
     once, twice, stopped = (train_config(run_dir=str(tmp_path / name)) for name in ("once", "twice", "stopped"))
     meta_train(once)
     meta_train(twice)
 
-    real_loop = module._loop
-    shorter = train_config(run_dir=stopped.run_dir, episodes=8)
-    monkeypatch.setattr(module, "_loop", lambda config, *rest: real_loop(shorter, *rest))
-    meta_train(stopped)
+    with pytest.raises(Killed):
+        meta_train(stopped, on_interval=killed_at("episode", 8))
     assert int(final_state(stopped).episode) == 8
-    monkeypatch.setattr(module, "_loop", real_loop)
     with (Path(stopped.run_dir) / "metrics.jsonl").open("a") as file:
         file.write('{"episode": 12, "supp')  # what a kill may leave
     said = []
@@ -98,65 +93,54 @@ def test_every_algorithm_by_its_flags(flags, train_config):
     assert all(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True))
 
 
-def test_nothing_is_compiled_after_the_start(train_config, monkeypatch):
-    compiled, during = [], []
+def test_nothing_is_compiled_after_the_start(train_config):
+    compiled, after = [], []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
     )
-    real_loop = module._loop
-
-    def watched(*arguments):
-        before = len(compiled)
-        real_loop(*arguments)
-        during.extend(compiled[before:])
-
-    monkeypatch.setattr(module, "_loop", watched)
-    meta_train(train_config(episodes=10))  # intervals of 4, 4 and 2 episodes
+    # Intervals of 4, 4 and 2 episodes.
+    meta_train(train_config(episodes=10), on_interval=lambda line: after.append(len(compiled)))
     assert compiled
-    assert not during
+    assert len(set(after)) == 1
+    assert len(after) == 3
 
 
-def test_a_run_may_go_on_with_another_execution(train_config, monkeypatch):
+def test_a_run_may_go_on_with_another_execution(train_config):
     config = train_config(episodes=8)
-    real_loop = module._loop
-    shorter = train_config(episodes=4)
-    monkeypatch.setattr(module, "_loop", lambda config, *rest: real_loop(shorter, *rest))
-    meta_train(config)
-    monkeypatch.setattr(module, "_loop", real_loop)
+    with pytest.raises(Killed):
+        meta_train(config, on_interval=killed_at("episode", 4))
     said = []
     meta_train(train_config(episodes=8, devices=1, chunk=2, over_tasks="vmap"), log=said.append)
     assert any("for 1 of 2 devices, cpu" in line for line in said)
     assert [line["episode"] for line in metrics(config)] == [4, 8]
 
 
-def test_too_few_utterances_are_an_error_before_anything_is_compiled(train_config, monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "_compile", lambda *_: pytest.fail("compiled"))
+def test_too_few_utterances_are_an_error_before_anything_is_compiled(train_config, tmp_path):
+    said = []
     with pytest.raises(InputError, match=r"a has 11 angry.*b has 13 angry.*14 of each emotion"):
-        meta_train(train_config(shots=9, queries=5))
+        meta_train(train_config(shots=9, queries=5), log=said.append)
+    assert said == []
     assert not (tmp_path / "run").exists()
 
 
-def test_a_validation_that_is_not_finite_stops_the_run_and_is_named(train_config, monkeypatch):
-    def failed(*arguments):
-        *rest, loss, diagnosis = arguments
-        assert np.isfinite(loss)
-        assert diagnosis.validation(rest[-1]) == []  # of a state that is well
-        broken = rest[-1]._replace(meta_params=jax.tree.map(lambda p: p * jnp.nan, rest[-1].meta_params))
-        return real(*rest[:-1], broken, jnp.nan, diagnosis)
+def broken(name, part):
+    """A corpus some of whose utterances have a loss that is not finite, on every processor."""
+    corpus = CORPORA[name]
+    is_broken = np.isin(np.arange(len(corpus)), part)[:, None, None]
+    return dataclasses.replace(corpus, mfcc=np.where(is_broken, np.float32(np.inf), corpus.mfcc))
 
-    real = module.intervals.failure
-    monkeypatch.setattr(module.intervals, "failure", failed)
+
+def test_a_validation_that_is_not_finite_stops_the_run_and_is_named(train_config):
+    held_out = {name: split(CORPORA[name], "random").valid for name in "ab"}
     message = r"validation loss is not finite after episode 4: task 0 \([ab]\): query loss.* nan.*and 11 tasks more"
     with pytest.raises(InputError, match=message):
-        meta_train(train_config())
+        meta_train(train_config(normalise="none"), load=lambda name, _: broken(name, held_out[name]))
 
 
-def test_an_update_that_is_not_finite_stops_the_run_and_is_named(train_config, monkeypatch):
-    a, b = (datasets.load(name, "data") for name in "ab")
-    loud = dataclasses.replace(b, mfcc=np.where(np.arange(len(b))[:, None, None] % 3, b.mfcc, np.float32(3e38)))
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: {"a": a, "b": loud}[name])
+def test_an_update_that_is_not_finite_stops_the_run_and_is_named(train_config):
+    some = np.flatnonzero(np.arange(len(CORPORA["b"])) % 3 == 0)
     config = train_config(normalise="none", inner_lr=1e-3)
     message = r"episode [1-4] is not finite: task [01] \(b\): .*--skip_nonfinite.*lower --meta_lr"
     with pytest.raises(InputError, match=message):
-        meta_train(config)
+        meta_train(config, load=lambda name, _: broken("b", some) if name == "b" else CORPORA[name])
     assert metrics(config) == []

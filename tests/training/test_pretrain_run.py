@@ -7,18 +7,15 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from small_runs import Killed, killed_at, pretrain, resolve, run_finetune
 
 from metaser_jax import InputError
-from metaser_jax.adaptation.finetune import run_finetune
-from metaser_jax.adaptation.starts import resolve
 from metaser_jax.training import pretrain as module
 from metaser_jax.training import pretrainer
 from metaser_jax.training.checkpoints import Checkpoints
-from metaser_jax.training.pretrain import pretrain
 from metaser_jax.training.pretrainer import make_state
 from metaser_jax.training.trainer import make_trainer, no_utterances
 
-pytestmark = pytest.mark.usefixtures("prepared")
 COSTS = {"epochs_per_second", "host_peak_bytes", "device_peak_bytes"}
 LINE = COSTS | {
     *("stage", "sources", "epoch", "total_epoch", "train_loss", "valid_loss", "best_epoch", "learning_rate"),
@@ -36,29 +33,16 @@ def metrics(config):
     return [{k: v for k, v in line.items() if k not in COSTS} for line in lines]
 
 
-class Killed(Exception):
-    pass
-
-
-def run_until(config, total_epoch, monkeypatch):
+def run_until(config, total_epoch):
     """Runs until the checkpoint of an epoch is written, and the line after it is begun."""
-    save = Checkpoints.save
-
-    def save_and_die(self, epoch, *rest):
-        save(self, epoch, *rest)
-        if epoch == total_epoch:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save", save_and_die)
-        with pytest.raises(Killed):
-            pretrain(config)
+    with pytest.raises(Killed):
+        pretrain(config, on_interval=killed_at("total_epoch", total_epoch))
     with (Path(config.run_dir) / "metrics.jsonl").open("a") as file:
         file.write('{"stage": 0, "tr')
 
 
 @pytest.mark.parametrize(("method", "stops"), [("transser", (4, 6, 8)), ("multiser", (2,))])
-def test_a_run_goes_on_bit_for_bit(method, stops, pretrain_config, tmp_path, monkeypatch):
+def test_a_run_goes_on_bit_for_bit(method, stops, pretrain_config, tmp_path):
     once = pretrain_config(method=method, run_dir=str(tmp_path / "once"))
     said = []
     assert pretrain(once, log=said.append) == Path(once.run_dir)
@@ -70,7 +54,7 @@ def test_a_run_goes_on_bit_for_bit(method, stops, pretrain_config, tmp_path, mon
     assert metrics(once)[-1]["train_loss"] < metrics(once)[0]["train_loss"]
     for stop in stops:  # within a stage, and between two
         stopped = pretrain_config(method=method, run_dir=str(tmp_path / f"stopped_{stop}"))
-        run_until(stopped, stop, monkeypatch)
+        run_until(stopped, stop)
         pretrain(stopped, log=said.append)
         assert any(f"Going on from the checkpoint at epoch {stop}" in line for line in said)
         assert metrics(stopped) == metrics(once)
@@ -208,9 +192,9 @@ def test_fine_tuning_from_it(pretrain_config, finetune_config):
         resolve(finetune_config(init=config.run_dir, target="a"))
 
 
-def test_an_unfinished_run_is_not_fine_tuned_from(pretrain_config, finetune_config, monkeypatch):
+def test_an_unfinished_run_is_not_fine_tuned_from(pretrain_config, finetune_config):
     config = pretrain_config(method="transser")
-    run_until(config, 4, monkeypatch)
+    run_until(config, 4)
     with pytest.raises(InputError, match=r"has not finished: its last checkpoint is at epoch 4 of a\. Run exp"):
         resolve(finetune_config(init=config.run_dir))
     shutil.rmtree(Path(config.run_dir) / "checkpoints" / "4")
