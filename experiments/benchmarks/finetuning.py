@@ -23,6 +23,7 @@ from race import Variant, race, timed
 from metaser_jax.config import FinetuneConfig
 from metaser_jax.config import flags as program_flags
 from metaser_jax.config.presets import FINETUNE
+from metaser_jax.specs import FinetuneSpec
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared corpora.", required=True)
 TARGET = flags.DEFINE_string("target", "urdu", "Corpus to adapt to.")
@@ -67,27 +68,30 @@ def build(config: FinetuneConfig) -> tuple[list[Variant], Callable[[np.ndarray],
     import jax.numpy as jnp
     from finetuning_peers import Problem, Schedule, program_per_amount, python_loop, restrict
 
-    from metaser_jax.adaptation.draw import draw_amount
+    from metaser_jax.adaptation.draw import draw
     from metaser_jax.adaptation.engine import adapt
-    from metaser_jax.adaptation.finetune import load_target
     from metaser_jax.adaptation.starts import Init
+    from metaser_jax.datasets.targets import load_targets
+    from metaser_jax.models.classifier import make_network
     from metaser_jax.results.outcomes import Amount
     from metaser_jax.scores.metrics import scores
     from metaser_jax.training.optimizers import make_optimizer
-    from metaser_jax.training.trainer import make_model
 
-    (ready,) = load_target(config)
+    spec = FinetuneSpec.of(config)
+    (ready,) = load_targets(config.target, config.data_dir, emotions=config.emotions, split_seed=config.split_seed)
     amounts = [Amount("fraction", fraction) for fraction in FRACTIONS]
-    data, model = ready.as_input(config.input), make_model(config)
+    data, model = ready.as_input(config.front_end), make_network(config)
     params = jax.jit(model.init)(jax.random.key(0), data.corpus.mfcc[:1])
-    draws = [[draw_amount(config, ready, amount, seed) for seed in range(config.seeds)] for amount in amounts]
+    draws = [[draw(ready, amount, config.validation, seed) for seed in range(config.seeds)] for amount in amounts]
     x, label, test = jnp.asarray(data.corpus.mfcc), data.corpus.label, data.split.test
     problem = Problem(model, params, x, jnp.asarray(label), test, draws)
-    optimizer = restrict(make_optimizer(config.optimizer, config.lr), config.adapt)
+    optimizer = restrict(make_optimizer(spec), config.adapt)
     schedule = Schedule(optimizer, config.batch_size, config.max_epochs)
 
     def ours() -> np.ndarray:
-        return np.stack([outcome.predicted for outcome in adapt(config, [Init(params, {})], [ready], amounts)])
+        return np.stack(
+            [outcome.predicted for outcome in adapt(spec, [Init(params, {})], [ready], amounts, config.seeds)]
+        )
 
     def score(result: np.ndarray) -> float:
         predicted = result if result.ndim == 2 else result.argmax(-1)

@@ -17,15 +17,16 @@ from absl import app, flags
 from matplotlib.lines import Line2D
 
 from metaser_jax.adaptation.engine import adapt
-from metaser_jax.adaptation.finetune import load_target
 from metaser_jax.adaptation.starts import resolve
 from metaser_jax.adaptation.svm import adapt_svm
-from metaser_jax.config import FinetuneConfig, MetaTrainConfig
+from metaser_jax.config import MetaTrainConfig
 from metaser_jax.config.presets import FINETUNE, META_TRAIN
+from metaser_jax.datasets.targets import load_targets
 from metaser_jax.devices import parallel
 from metaser_jax.report import style
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.scores.significance import seed_interval
+from metaser_jax.specs import FinetuneSpec
 from metaser_jax.training.meta_train import meta_train
 
 FLAGS = flags.FLAGS
@@ -49,8 +50,8 @@ NAMES = {"urdu": "Urdu (URDU)", "emodb": "German (EMO-DB)", "ravdess": "English 
 
 def voices(target: str) -> dict[str, dict]:
     """Which splits stand for which voices."""
-    unheard = {"split": "speaker"} | ({} if target == "urdu" else {"folds": FLAGS.folds})
-    return {HEARD: {"split": "random"}, UNHEARD: unheard}
+    unheard = {"split_kind": "speaker"} | ({} if target == "urdu" else {"folds": FLAGS.folds})
+    return {HEARD: {"split_kind": "random"}, UNHEARD: unheard}
 
 
 def rows_of(target: str) -> list[dict]:
@@ -62,16 +63,13 @@ def rows_of(target: str) -> list[dict]:
     rows = []
     for heard, split in voices(target).items():
         for method, normalise, by in LINES:
-            names = {"data_dir": FLAGS.data_dir, "target": target, "out": "", "init": run, "normalise_by": by}
-            preset = FINETUNE["recommended"]
-            config = FinetuneConfig(**preset, **names, **split, seeds=FLAGS.seeds, shots=amounts[0].value)
-            config, init = resolve(config)
-            config = dataclasses.replace(config, normalise=normalise)
-            folds = load_target(config)
+            spec, init = resolve(run, FinetuneSpec(**FINETUNE["recommended"], normalise_by=by), target)
+            spec = dataclasses.replace(spec, normalise=normalise)
+            folds = load_targets(target, FLAGS.data_dir, emotions=spec.emotions, **split)
             if method == "svm":
-                outcomes = adapt_svm(dataclasses.replace(config, init="svm"), folds, amounts)
+                outcomes = adapt_svm(spec, folds, amounts, FLAGS.seeds)
             else:
-                outcomes = adapt(config, [init], folds, amounts)
+                outcomes = adapt(spec, [init], folds, amounts, FLAGS.seeds)
             rows += [outcome.row | {"voices": heard, "line": [method, normalise, by]} for outcome in outcomes]
     return rows
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaser_jax.config import Config, option, require
 from metaser_jax.errors import check_choice
+from metaser_jax.specs import Spec, option, require
 
 FRAMES, COEFFICIENTS, CLASSES = 120, 20, 4
 INNER_LR = 0.1
@@ -25,7 +25,7 @@ Weights = Any
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MetaStepConfig(Config):
+class MetaStepConfig(Spec):
     """experiments/benchmarks/meta_step.py."""
 
     out: str = option("Folder for results.json and results.md.")

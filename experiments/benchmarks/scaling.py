@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 from scaling_report import Case, draw, markdown
 
-from metaser_jax.config import Config, MetaTrainConfig, flags, option, require
+from metaser_jax.config import flags
 from metaser_jax.config.presets import META_TRAIN
 from metaser_jax.errors import check_choice
+from metaser_jax.specs import MetaTrainSpec, Spec, option, require
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScalingConfig(Config):
+class ScalingConfig(Spec):
     """experiments/benchmarks/scaling.py."""
 
     out: str = option("Folder for scaling.md and scaling.png.")
@@ -46,18 +47,18 @@ class ScalingConfig(Config):
         require(all(s > 0 for s in self.step_seconds), "step_seconds", self.step_seconds, "numbers above 0")
 
 
-def of_one_task(preset: str, shots: int) -> MetaTrainConfig:
+def of_one_task(preset: str, shots: int) -> MetaTrainSpec:
     """The preset with one task on one device."""
     ours = {"shots": shots, "tasks_per_episode": 1, "devices": 1}
-    return MetaTrainConfig(**META_TRAIN[preset] | ours, data_dir="", sources=("none",), run_dir="")
+    return MetaTrainSpec(**META_TRAIN[preset] | ours, sources=("none",))
 
 
-def measure(config: MetaTrainConfig, rounds: int) -> list[float]:
+def measure(spec: MetaTrainSpec, rounds: int) -> list[float]:
     """Seconds of each of so many meta-steps, after one that is not counted."""
     from episode_step import make_step
     from race import timed
 
-    step = make_step(config)
+    step = make_step(spec)
     return [timed(step)[1] for _ in range(rounds + 1)][1:]
 
 

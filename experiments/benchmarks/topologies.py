@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-from metaser_jax.config import HOW, MetaTrainConfig
+from metaser_jax.config import MetaTrainConfig
 from metaser_jax.config import flags as program_flags
 from metaser_jax.config.presets import META_TRAIN
 from metaser_jax.errors import InputError
+from metaser_jax.specs import MetaTrainSpec, how_fields
 
 DTYPES = ("float32", "float64")
 SEED = 5  # of the episode whose gradient is compared
@@ -79,12 +80,12 @@ def work(config: MetaTrainConfig, out: Path) -> None:
     from metaser_jax.devices import parallel
     from metaser_jax.training import meta_train
     from metaser_jax.training.checkpoints import to_host
-    from metaser_jax.training.sources import training_utterances
+    from metaser_jax.training.sources import load_sources, training_utterances
     from metaser_jax.training.trainer import make_trainer
 
     cluster.start(config)
     with cluster.guard(), jax.enable_x64(config.dtype == "float64"):
-        ready = meta_train.load_sources(config)
+        ready = load_sources(config, config.data_dir)
         trainer = make_trainer(config, training_utterances(ready))
         mesh = parallel.task_mesh(config.tasks_per_episode, config.devices)
         sources = meta_train.banks(config, ready)[0]
@@ -110,9 +111,11 @@ def parameters(run_dir: Path) -> dict[str, np.ndarray]:
     from metaser_jax.training.trainer import make_trainer, no_utterances
 
     saved = json.loads((run_dir / "config.json").read_text())
-    names = {field.name for field in dataclasses.fields(MetaTrainConfig)} & saved.keys()
-    values = {n: tuple(saved[n]) if isinstance(saved[n], list) else saved[n] for n in names - set(HOW)}
-    config = MetaTrainConfig(**values)
+    names = {field.name for field in dataclasses.fields(MetaTrainSpec)} & saved.keys()
+    values = {
+        n: tuple(saved[n]) if isinstance(saved[n], list) else saved[n] for n in names - set(how_fields(MetaTrainSpec))
+    }
+    config = MetaTrainSpec(**values)
     with jax.enable_x64(config.dtype == "float64"), Checkpoints(run_dir, read_only=True) as checkpoints:
         like = jax.eval_shape(lambda: make_trainer(config, no_utterances(config)).state)
         leaves = jax.tree.leaves(checkpoints.restore(config.episodes, like).meta_params)

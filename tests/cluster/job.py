@@ -1,4 +1,4 @@
-"""A process of a job, for the tests: `python job.py --scene=NAME --out=FOLDER` and the flags of ClusterConfig."""
+"""A process of a job, for the tests: `python job.py --scene=NAME --out=FOLDER` and the flags of ClusterSpec."""
 
 import dataclasses
 import json
@@ -14,8 +14,9 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from metaser_jax import InputError, cluster
-from metaser_jax.config import ClusterConfig, flags, option
+from metaser_jax.config import flags
 from metaser_jax.devices import parallel
+from metaser_jax.specs import ClusterSpec, option
 
 # The bits that sums, 32 bits and number types could lose.
 BITS = {
@@ -29,7 +30,7 @@ BITS = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class JobConfig(ClusterConfig):
+class JobConfig(ClusterSpec):
     scene: str = option("What happens.")
     out: str = option("Where each process writes what it saw.")
 

@@ -10,11 +10,11 @@ import pytest
 from jax._src import clusters
 
 from metaser_jax import InputError, cluster
-from metaser_jax.config import ClusterConfig
+from metaser_jax.specs import ClusterSpec
 
 
 def test_start_without_a_cluster_does_nothing():
-    cluster.start(ClusterConfig())
+    cluster.start(ClusterSpec())
     assert not jax.distributed.is_initialized()
     assert cluster.is_primary()
 
@@ -22,7 +22,7 @@ def test_start_without_a_cluster_does_nothing():
 def test_start_after_jax_was_used():
     jax.devices()
     with pytest.raises(InputError, match="jax has been used in this process already"):
-        cluster.start(ClusterConfig(coordinator_address="localhost:1", num_processes=1, process_id=0))
+        cluster.start(ClusterSpec(coordinator_address="localhost:1", num_processes=1, process_id=0))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_start_after_jax_was_used():
 def test_a_cluster_that_is_not_there(monkeypatch, name, sign):
     monkeypatch.delenv(sign, raising=False)
     with pytest.raises(InputError, match=f"--cluster={name}: this process was not started by it: .*{sign}.* not set"):
-        cluster.start(ClusterConfig(cluster=name))
+        cluster.start(ClusterSpec(cluster=name))
 
 
 @pytest.mark.parametrize(("name", "package"), [("tpu", "libtpu"), ("k8s", "kubernetes")])
@@ -39,7 +39,7 @@ def test_a_cluster_whose_package_is_not_installed(monkeypatch, name, package):
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: None if wanted == package else wanted)
     with pytest.raises(InputError, match=rf"--cluster={name}: {package} is not installed: pip install 'jax\[{name}\]'"):
-        cluster.start(ClusterConfig(cluster=name))
+        cluster.start(ClusterSpec(cluster=name))
 
 
 @pytest.mark.parametrize("name", ["slurm", "ompi", "tpu", "k8s"])
@@ -63,7 +63,7 @@ def test_jax_knows_what_it_is_asked_for(monkeypatch, name):
     monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: wanted)
     asked = {}
     monkeypatch.setattr(jax.distributed, "initialize", lambda **values: asked.update(values))
-    cluster.start(ClusterConfig(cluster=name))
+    cluster.start(ClusterSpec(cluster=name))
     unset = (None, None, None, [0], asked["cluster_detection_method"], 1)
     assert clusters.ClusterEnv.auto_detect_unset_distributed_params(*unset)[:3] == found
 

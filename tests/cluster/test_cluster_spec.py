@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from metaser_jax import InputError
-from metaser_jax.config import HOW, ClusterConfig
+from metaser_jax.specs import ClusterSpec, how_fields
 
 EXPLICIT = {"coordinator_address": "host:1234", "num_processes": 2, "process_id": 0}
 
@@ -33,14 +33,14 @@ EXPLICIT = {"coordinator_address": "host:1234", "num_processes": 2, "process_id"
 )
 def test_bad_values(values, message):
     with pytest.raises(InputError, match=message):
-        ClusterConfig(**values)
+        ClusterSpec(**values)
 
 
 def test_good_values():
-    assert ClusterConfig().cluster == "none"
-    ClusterConfig(**EXPLICIT)
-    ClusterConfig(**EXPLICIT | {"coordinator_address": "[::1]:1234", "process_id": 1})
+    assert ClusterSpec().cluster == "none"
+    ClusterSpec(**EXPLICIT)
+    ClusterSpec(**EXPLICIT | {"coordinator_address": "[::1]:1234", "process_id": 1})
 
 
 def test_no_field_is_part_of_a_run():
-    assert {field.name for field in dataclasses.fields(ClusterConfig)} <= set(HOW)
+    assert {field.name for field in dataclasses.fields(ClusterSpec)} == set(how_fields(ClusterSpec))
