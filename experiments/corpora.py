@@ -9,8 +9,9 @@ from metaser_jax.studies import corpora_table as corpora
 
 def main() -> None:
     config = flags.config(CorporaConfig)
-    table = corpora.rows(config)
-    print(corpora.comma_separated(table) if config.format == "csv" else corpora.markdown(table, config))
+    table = corpora.rows(config.data_dir, config.corpora, config.split_seed)
+    as_text = corpora.markdown(table, config.data_dir, config.split_seed)
+    print(corpora.comma_separated(table) if config.format == "csv" else as_text)
 
 
 if __name__ == "__main__":

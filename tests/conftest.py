@@ -8,7 +8,7 @@ import jax
 import pytest
 
 # Fixtures that several folders use.
-pytest_plugins = ["small_runs"]
+pytest_plugins = ["made_up_rows", "small_runs"]
 
 # Most of the suite's time is compilation, and what is compiled here computes little: code as it comes, without
 # optimisation. Where rounding or the compiler itself is looked at, textbook.optimised compiles as for users; XLA_FLAGS=

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from metaser_jax.errors import InputError, check_choice
+from metaser_jax.meta.algorithms import ALGORITHMS, methods
 from metaser_jax.models.classifier import make_network
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.run_dir import CONFIG, read_config
@@ -57,10 +58,11 @@ def _restore_meta_trained(spec: MetaTrainSpec, run_dir: str, checkpoints: Checkp
         state = checkpoints.restore(best, jax.eval_shape(lambda: make_trainer(spec, no_utterances(spec)).state))
     meta_params = jax.tree.map(lambda p: p.astype(np.float32), state.meta_params)
     learner = make_learner(spec, cross_entropy(make_network(spec).apply))
-    order = None if spec.algorithm == "reptile" else spec.order
+    algorithm = ALGORITHMS[spec.algorithm]
     # Rates per layer and step stay behind: fine-tuning has other steps.
-    rates = meta_params.rates if spec.algorithm == "meta_sgd" else None
-    known = {"order": order, "inner_steps": spec.inner_steps, "init_episode": best}
+    rates = meta_params.rates if algorithm.learned_rates == "parameter" else None
+    known = {"algorithm": spec.algorithm, "order": spec.order if algorithm.has_order else None}
+    known |= {"inner_steps": spec.inner_steps, "init_episode": best}
     return Init(learner.params(meta_params), known, rates)
 
 
@@ -84,11 +86,11 @@ def _restore_pretrained(spec: PretrainSpec, run_dir: str, checkpoints: Checkpoin
 
 _META_TRAINED = _Kind(MetaTrainSpec, "meta_train.py", _restore_meta_trained)
 _PRETRAINED = _Kind(PretrainSpec, "pretrain.py", _restore_pretrained)
-# By the method in config.json.
-_KINDS = {
-    **dict.fromkeys(("metaser", "anil", "meta_sgd", "layer_rates", "reptile"), _META_TRAINED),
-    **dict.fromkeys(("transser", "multiser"), _PRETRAINED),
-}
+
+
+def _kinds() -> dict[str, _Kind]:
+    """By the method in config.json."""
+    return dict.fromkeys(methods(), _META_TRAINED) | dict.fromkeys(("transser", "multiser"), _PRETRAINED)
 
 
 def resolve(
@@ -121,7 +123,8 @@ def resolve(
             f"--target={target} is one of the sources of {start} ({', '.join(trained.sources)}): "
             "its test part would be scored by a model that has learned from it. Give a corpus that is not among them."
         )
-    if spec.optimizer == INNER and getattr(trained, "algorithm", None) == "meta_sgd":
+    rates = isinstance(trained, MetaTrainSpec) and ALGORITHMS[trained.algorithm].learned_rates
+    if spec.optimizer == INNER and rates == "parameter":
         # Rates of Adam's updates, say, are of another size than those of gradients.
         got = trained.inner_optimizer
         if got != "sgd":
@@ -145,7 +148,8 @@ def _read(run_dir: str) -> tuple[_Kind, MetaTrainSpec | PretrainSpec, str]:
             raise InputError(f"{run_dir}: {CONFIG} lacks {', '.join(missing)}, expected what {program} wrote.")
 
     check({"method", "sources"}, "meta_train.py or pretrain.py")
-    kind = _KINDS[check_choice(f"{run_dir}: method in {CONFIG}", str(saved["method"]), _KINDS)]
+    kinds = _kinds()
+    kind = kinds[check_choice(f"{run_dir}: method in {CONFIG}", str(saved["method"]), kinds)]
     names = {field.name for field in dataclasses.fields(kind.spec)} - set(how_fields(kind.spec))
     check(names, kind.program)
     values = {name: tuple(saved[name]) if isinstance(saved[name], list) else saved[name] for name in names}

@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from metaser_jax.config.base import require_folds
-from metaser_jax.specs import FinetuneSpec, option, require
+from metaser_jax.specs import FinetuneSpec, option, require, require_folds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

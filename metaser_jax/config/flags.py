@@ -54,7 +54,7 @@ def _define_one(name: str, hint: Any, default: Any, text: str, metadata: Mapping
     elif typing.get_origin(hint) is tuple:
         flags.DEFINE_list(name, None if default is None else [str(v) for v in default], text)
     elif metadata["choices"]:
-        flags.DEFINE_enum(name, default, metadata["choices"], text)
+        flags.DEFINE_enum(name, default, list(metadata["choices"]), text)
     else:
         by_type = {
             bool: flags.DEFINE_bool,

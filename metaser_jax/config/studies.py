@@ -2,24 +2,13 @@
 
 import dataclasses
 
-from metaser_jax.errors import InputError, check_choice
-from metaser_jax.specs.base import Spec, option, require
-
-METHODS = ("metaser", "transser", "multiser", "scratch", "svm")
-VARIANTS = ("second", "first", "annealed", "anil", "meta_sgd", "layer_rates", "reptile")
-# The paper's Table 2 has five source sets, of which four are known; the fifth is taken to be all of them.
-PAPER_SOURCE_SETS = (
-    ("tess", "emodb", "ravdess"),
-    ("tess", "ravdess", "savee", "iemocap"),
-    ("emodb", "ravdess", "savee", "iemocap"),
-    ("tess", "emodb", "ravdess", "iemocap"),
-    ("tess", "emodb", "ravdess", "savee", "iemocap"),
-)
+from metaser_jax.specs.base import option
+from metaser_jax.specs.studies import Figure2Spec, OrderSpec, StudySpec, Table2Spec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StudyConfig(Spec):
-    """What the studies share: where, how often, and how each method is trained."""
+class StudyConfig(StudySpec):
+    """Where a study is, and by which presets its methods are trained."""
 
     data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
     out: str = option("Folder for the cells, the tables, the pictures and the report.")
@@ -33,143 +22,18 @@ class StudyConfig(Spec):
         "recommended",
         choices=("paper", "recommended"),
     )
-    splits: tuple[str, ...] = option("Splits of the targets: random, speaker.", ("random", "speaker"))
-    folds: int = option("The speaker split as K folds over speakers, each the test part once; 0 is one split.", 0)
-    split_seed: int = option("Seed of the targets' train, validation and test parts.", 0)
-    seeds: int = option("Draws of the target's clips, the same for every method: seeds 0, 1, ...", 10)
-    pretrain_seeds: int = option("Pre-training runs P of each kind; draw i starts from run i mod P.", 2)
-    episodes: int | None = option("Episodes of meta-training; without it the preset's.", None)
-    meta_shots: int | None = option("Support utterances per emotion in meta-training; without it the preset's.", None)
-    pretrain_epochs: int | None = option("Most epochs of TransSER and MultiSER; without it the preset's.", None)
-    max_epochs: int | None = option("Most epochs of each adaptation; without it the preset's.", None)
-    hidden_dim: int | None = option("Hidden units of the network; without it the preset's.", None)
-    resamples: int = option("Bootstrap resamples behind an interval.", 2000)
-    confidence: float = option("Coverage of the intervals.", 0.95)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require_distinct(self, "splits")
-        for split in self.splits:
-            check_choice("--splits", split, ("random", "speaker"))
-        require(self.folds == 0 or self.folds >= 2, "folds", self.folds, "0 (one split) or 2 or more")
-        require(self.folds == 0 or "speaker" in self.splits, "folds", self.folds, "0 without the split speaker")
-        require(0 < self.confidence < 1, "confidence", self.confidence, "a number between 0 and 1")
-        self._require_one_or_more("seeds", "pretrain_seeds", "resamples")
-        for flag in ("episodes", "meta_shots", "pretrain_epochs", "max_epochs", "hidden_dim"):
-            require(getattr(self, flag) is None or getattr(self, flag) >= 1, flag, getattr(self, flag), "1 or more")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ComparisonConfig(StudyConfig):
-    """A study that compares methods."""
-
-    methods: tuple[str, ...] = option(f"Methods to compare: {', '.join(METHODS)}.", METHODS)
-    adapt: tuple[str, ...] = option(
-        "Layers that each network may adapt: head (the dense layers, as the paper's baselines), all (the fair "
-        "comparison).",
-        ("head", "all"),
-    )
-    targets: tuple[str, ...] = option("Corpora to adapt to, separated by commas.", ("emovo", "shemo", "urdu"))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for flag, valid in (("methods", METHODS), ("adapt", ("head", "all"))):
-            _require_distinct(self, flag)
-            for value in getattr(self, flag):
-                check_choice(f"--{flag}", value, valid)
-        _require_distinct(self, "targets")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Table2Config(ComparisonConfig):
+class Table2Config(Table2Spec, StudyConfig):
     """experiments/table2.py."""
 
-    source_sets: tuple[str, ...] = option(
-        "Source sets, separated by commas, the corpora of a set by +: ravdess+emodb,ravdess. 'paper' is the paper's "
-        "known four and all five sources.",
-        ("paper",),
-    )
-    shots: tuple[int, ...] = option("Amounts of target data, in clips per emotion.", (5, 10))
-    fractions: tuple[float, ...] = option("Amounts of target data, as fractions of the training part.", (1.0,))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require_amounts(self)
-        _require_distinct(self, "source_sets")
-        sets = [tuple(sorted(s)) for s in self.sets]
-        require(len(set(sets)) == len(sets), "source_sets", self.source_sets, "each set once")
-
-    @property
-    def sets(self) -> tuple[tuple[str, ...], ...]:
-        """The source sets, each as its corpora."""
-        found: list[tuple[str, ...]] = []
-        for text in self.source_sets:
-            found += PAPER_SOURCE_SETS if text == "paper" else [_source_set(text)]
-        return tuple(found)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Figure2Config(ComparisonConfig):
+class Figure2Config(Figure2Spec, StudyConfig):
     """experiments/figure2.py."""
 
-    sources: tuple[str, ...] = option(
-        "Corpora to learn from, separated by commas; the default is the paper's.", ("tess", "emodb", "ravdess")
-    )
-    shots: tuple[int, ...] = option("Amounts of target data, in clips per emotion.", (1, 5, 10, 20))
-    fractions: tuple[float, ...] = option(
-        "Amounts of target data, as fractions of the training part.",
-        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require_amounts(self)
-        _require_distinct(self, "sources")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OrderConfig(StudyConfig):
+class OrderConfig(OrderSpec, StudyConfig):
     """experiments/ablation_order.py."""
-
-    sources: tuple[str, ...] = option(
-        "Corpora to learn from, separated by commas; the default is the paper's.", ("tess", "emodb", "ravdess")
-    )
-    targets: tuple[str, ...] = option("Corpora to adapt to, separated by commas.", ("emovo", "shemo", "urdu"))
-    variants: tuple[str, ...] = option(
-        f"What is compared with second order, which is always there: {', '.join(VARIANTS)}.", VARIANTS
-    )
-    anneal_share: float = option("Of annealed: the share of its episodes that is first order.", 0.5)
-    shots: tuple[int, ...] = option("Amounts of target data, in clips per emotion.", (5, 10))
-    fractions: tuple[float, ...] = option("Amounts of target data, as fractions of the training part.", ())
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require_amounts(self)
-        for flag in ("sources", "targets", "variants"):
-            _require_distinct(self, flag)
-        for variant in self.variants:
-            check_choice("--variants", variant, VARIANTS)
-        require("second" in self.variants, "variants", self.variants, "second among them, which sets the time")
-        require(0 < self.anneal_share < 1, "anneal_share", self.anneal_share, "a number between 0 and 1")
-
-
-def _source_set(text: str) -> tuple[str, ...]:
-    names = tuple(text.split("+"))
-    if not all(names) or len(set(names)) < len(names):
-        raise InputError(f"--source_sets: got {text!r}, expected corpora joined by +, each once: ravdess+emodb.")
-    return names
-
-
-def _require_distinct(config: Spec, flag: str) -> None:
-    values = getattr(config, flag)
-    require(bool(values) and len(set(values)) == len(values), flag, values, "at least one, each once")
-
-
-def _require_amounts(config: Spec) -> None:
-    amounts = (*config.shots, *config.fractions)
-    require(bool(amounts), "shots", amounts, "at least one amount, of --shots or --fractions")
-    for flag in ("shots", "fractions"):
-        values = getattr(config, flag)
-        require(len(set(values)) == len(values), flag, values, "each amount once")
-    require(all(n >= 1 for n in config.shots), "shots", config.shots, "numbers from 1 on")
-    require(all(0 < f <= 1 for f in config.fractions), "fractions", config.fractions, "above 0 and at most 1")

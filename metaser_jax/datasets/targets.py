@@ -1,6 +1,7 @@
 """Prepared corpora with their splits."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.splits import speaker_folds, split
@@ -10,6 +11,21 @@ from metaser_jax.errors import InputError
 
 Load = Callable[[str, str], Corpus]
 """(name, data_dir) -> Corpus, as datasets.load."""
+
+
+class Corpora(NamedTuple):
+    """Where prepared corpora come from.
+
+    Attributes:
+      load: as datasets.load.
+      is_prepared: (name, data_dir) -> whether load would find it.
+    """
+
+    load: Load
+    is_prepared: Callable[[str, str], bool]
+
+
+ON_DISK = Corpora(loading.load, loading.is_prepared)
 
 
 def load_targets(

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from metaser_jax.errors import InputError, check_choice
+from metaser_jax.meta.algorithms import ORDERS
 from metaser_jax.meta.derivatives import Derivatives, derivatives
 from metaser_jax.meta.execution import AUTO, Execution
 from metaser_jax.meta.inner_loop import InnerResult, inner_loop
@@ -30,7 +31,6 @@ from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Episode, Params
 
 Order = Literal["first", "second", "annealed"]
-ORDERS = ("first", "second", "annealed")
 
 
 class Options(TypedDict, total=False):

@@ -6,10 +6,9 @@ from metaser_jax.report.page import write_report
 from metaser_jax.report.tables import table
 from metaser_jax.report.training import plot_training
 from metaser_jax.results.rows import read_metrics, read_results
-from metaser_jax.results.summaries import Spread, Summary, summarise
+from metaser_jax.results.summaries import Summary, summarise
 
 __all__ = [
-    "Spread",
     "Summary",
     "plot_adaptation",
     "plot_confusion",

@@ -17,10 +17,10 @@ import numpy as np
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
+from metaser_jax.results.draws import distinct, draw_scores
 from metaser_jax.results.rows import Row
 from metaser_jax.results.series import Series, amount, series, series_names
-from metaser_jax.results.summaries import distinct
-from metaser_jax.scores.metrics import mean_and_deviation
+from metaser_jax.scores.significance import seed_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,8 +50,8 @@ class Band(NamedTuple):
 
 
 def _deviation(rows: Sequence[Row]) -> tuple[float, float] | None:
-    mean, deviation = mean_and_deviation([row["macro_f1"] for row in rows])
-    return (mean - deviation, mean + deviation) if deviation else None
+    over = seed_interval(draw_scores(rows, "macro_f1"))
+    return (over.mean - over.deviation, over.mean + over.deviation) if over.deviation else None
 
 
 DEVIATION = Band("± sample standard deviation", _deviation)
@@ -135,7 +135,7 @@ def _draw_series(axes: Axes, rows: dict[float, list[Row]], look: style.Look, shi
     at = np.array(list(rows), float)
     if shift:
         at = at * 1.15**shift if amount(next(iter(rows.values()))[0])[0] == "shots" else at + 0.02 * shift
-    scores = [[row["macro_f1"] for row in group] for group in rows.values()]
+    scores = [draw_scores(group, "macro_f1") for group in rows.values()]
     mean = np.array([np.mean(group) for group in scores])
     around = [band.of(group) for group in rows.values()]
     for x, group in zip(at, scores, strict=True):
@@ -197,9 +197,8 @@ def _title(panels: dict[tuple, list[Row]], rows: list[Row], band: Band) -> str:
     # A panel of a single amount has bars.
     single = [len({amount(row)[1] for row in panel}) == 1 for panel in panels.values()]
     around = "bar" if all(single) else "band or bar" if any(single) else "band"
-    folds = any(row["folds"] for row in rows)
-    dots = f", dots: {'folds and seeds' if folds else 'seeds'}" if band.dots else ""
-    spread = "" if seeds == "one seed" and not folds else f"\n{around}: {band.name}{dots}"
+    dots = ", dots: draws" if band.dots else ""
+    spread = "" if seeds == "one seed" else f"\n{around}: {band.name}{dots}"
     plural = "split" if len(splits) == 1 else "splits"
     return f"Macro F1 against {data}: {' and '.join(splits)} {plural}, {seeds}{spread}"
 

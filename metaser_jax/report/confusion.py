@@ -11,9 +11,9 @@ import numpy as np
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
+from metaser_jax.results.draws import distinct
 from metaser_jax.results.rows import Row
-from metaser_jax.results.series import ADAPT_NAMES, amount, amount_name, method_name, series, series_order
-from metaser_jax.results.summaries import distinct
+from metaser_jax.results.series import amount, amount_name, series, series_label, series_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,6 +82,5 @@ def _draw_panel(axes: Axes, rows: list[Row]) -> None:
 
 
 def _title(rows: list[Row]) -> str:
-    key = series(rows[0])
-    method = ", ".join(filter(None, (method_name(key), ADAPT_NAMES.get(key.adapt, key.adapt))))
-    return f"{style.place_name(rows)}\n{method}\n{amount_name(*amount(rows[0]))}, {style.seeds_name(rows)}"
+    data = f"{amount_name(*amount(rows[0]))}, {style.seeds_name(rows)}"
+    return f"{style.place_name(rows)}\n{series_label(series(rows[0]))}\n{data}"

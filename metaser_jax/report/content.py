@@ -12,9 +12,10 @@ from metaser_jax.results.summaries import Summary
 
 OTHER_SCORES = ("accuracy", "weighted_f1")
 EXPLANATIONS = (
-    "Each score is the mean ± the sample standard deviation over seeds. One seed has no spread: a difference from it "
-    "says little. Where a split has folds, each is the test part once with each seed, and mean and deviation are over "
-    "all of these: the deviation is then between speakers as well as between seeds.",
+    "Each score is the mean ± the sample standard deviation over draws: a draw is one seed, and where a split has "
+    "folds, each of which is the test part once, the draw's score is the mean over them. One draw has no spread: a "
+    "difference from it says little. The deviation says what other draws would give on the same speakers, and not what "
+    "other speakers would.",
     "The speaker oracle guesses each speaker's most frequent training emotion and hears nothing. What it scores is "
     "what the split gives away by its speakers: on a random split, a score that does not exceed it is no evidence that "
     "emotion was recognised. On a speaker-disjoint split it can only guess the most frequent emotion.",

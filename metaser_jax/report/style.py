@@ -11,7 +11,7 @@ import numpy as np
 
 from metaser_jax.errors import InputError
 from metaser_jax.results.rows import Row
-from metaser_jax.results.series import METHOD_NAMES, Series, series, series_order
+from metaser_jax.results.series import Series, series, series_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,9 +23,19 @@ SMALL, NORMAL, LARGE = 9.5, 11, 13
 COLUMNS = 3
 PANEL_WIDTH = 3.7  # inches, beside others
 GREY = "#555555"
-# Okabe & Ito (2008). A method has its colour in every picture, whatever else is in it.
-_COLOURS = dict(zip(METHOD_NAMES, ("#0072B2", "#CC79A7", "#009E73", "#E69F00", "#D55E00"), strict=True))
-_OTHER_COLOURS = ("#8C6D31", "#5D3A9B", "#56B4E9", "#7F7F7F")
+# Okabe & Ito (2008) and, for what they lack, Tol's muted scheme. A method has its colour in every picture, whatever
+# else is in it; algorithms by their order, too.
+_COLOURS = {"metaser": "#0072B2", "multiser": "#CC79A7", "transser": "#009E73", "svm": "#E69F00", "scratch": "#D55E00"}
+_ALGORITHM_COLOURS = {
+    ("maml", "second"): "#0072B2",
+    ("maml", "first"): "#56B4E9",
+    ("maml", "annealed"): "#332288",
+    ("anil", "second"): "#999933",
+    ("meta_sgd", "second"): "#882255",
+    ("layer_rates", "second"): "#661100",
+    ("reptile", None): "#7F7F7F",
+}
+_OTHER_COLOURS = ("#44AA99", "#DDCC77", "#8C6D31", "#5D3A9B")
 # All layers solid, the head alone dashed; further variants of a method, from other sources say, by finer patterns.
 _LINES = ("-", (0, (6, 2, 1.5, 2)), (0, (1, 1)))
 _HEAD_LINES = ((0, (6, 2)), (0, (3, 1.5)), (0, (3, 1.5, 1, 1.5)))
@@ -49,16 +59,24 @@ def looks(keys: Iterable[Series]) -> dict[Series, Look]:
     A marker is open where the head alone is adapted, and on every variant after the first.
     """
     keys = sorted(set(keys), key=series_order)
-    others = [m for m in dict.fromkeys(k.method for k in keys) if m not in _COLOURS]
-    colours = _COLOURS | {m: _OTHER_COLOURS[i % len(_OTHER_COLOURS)] for i, m in enumerate(others)}
+    others = [m for m in dict.fromkeys(map(_method, keys)) if m not in _KNOWN_COLOURS]
+    colours = _KNOWN_COLOURS | {m: _OTHER_COLOURS[i % len(_OTHER_COLOURS)] for i, m in enumerate(others)}
     result: dict[Series, Look] = {}
     for key in keys:
-        variant = sum((k.method, k.adapt) == (key.method, key.adapt) for k in result)
+        variant = sum((_method(k), k.adapt) == (_method(key), key.adapt) for k in result)
         lines = _HEAD_LINES if key.adapt == "head" else _LINES
-        colour, marker = colours[key.method], _MARKERS.get(key.method, "P")
+        colour, marker = colours[_method(key)], "o" if key.algorithm else _MARKERS.get(key.method, "P")
         is_open = variant > 0 or key.adapt == "head"
         result[key] = Look(colour, lines[variant % len(lines)], marker, "white" if is_open else colour)
     return result
+
+
+_KNOWN_COLOURS = {(method, None): colour for method, colour in _COLOURS.items()} | _ALGORITHM_COLOURS
+
+
+def _method(key: Series) -> tuple[str, str | None]:
+    """What has a colour of its own: an algorithm of an order, or another method."""
+    return (key.algorithm, key.order) if key.algorithm else (key.method, None)
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -1,4 +1,4 @@
-"""Tables of summaries. No number is shown without its spread and the count of its seeds, and folds if there are."""
+"""Tables of summaries. No number is shown without its spread and what that is over."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -17,7 +17,8 @@ SCORE_NAMES = {
 MAIN_SCORES = ("macro_f1", "uar", "speaker_oracle_macro_f1")
 STYLES = ("text", "markdown")
 ABSENT = "not recorded"
-RIGHT_ALIGNED = ("shots", "fraction", "seeds")
+OVER = "± over"
+RIGHT_ALIGNED = ("shots", "fraction", OVER)
 
 
 def table(
@@ -82,7 +83,7 @@ def cells(summaries: Sequence[Summary], scores: Sequence[str] = MAIN_SCORES) -> 
         columns["normalise"] = lambda s: s.series.normalise or ABSENT
     for score in scores:
         columns[SCORE_NAMES[score]] = lambda s, score=score: str(getattr(s, score) or ABSENT)
-    columns["seeds"] = lambda s: str(len(s.seeds))
+    columns[OVER] = lambda s: s.over
     return list(columns), [[cell(s) for cell in columns.values()] for s in summaries]
 
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaser_jax.errors import InputError
-from metaser_jax.results.pairing import Setting, by_setting, check_same_draws, draws_of, order, per_draw, pooled
+from metaser_jax.results.draws import Setting, order
+from metaser_jax.results.pairing import by_setting, check_same_draws, draws_of, per_draw, pooled
 from metaser_jax.results.scored import Scored
 from metaser_jax.results.series import Series
 from metaser_jax.scores.bootstrap import RESAMPLES, SCORES, Bootstrap, intervals_of
@@ -80,7 +81,7 @@ def results(
     """
     found = []
     for key, group in by_setting(runs).items():
-        draws = draws_of(key, group)
+        draws = draws_of(group)
         rows = [run.row for fold_runs in draws.values() for run in fold_runs]
         units, tensors = pooled(list(draws.values()))
         by_speakers = intervals_of(tensors, units, resamples=resamples, confidence=confidence, seed=seed)
@@ -123,7 +124,7 @@ def compare(
     Raises:
       InputError: no run of the reference; draws or test parts that are not the same for both: it names what is not.
     """
-    settings = {key: draws_of(key, group) for key, group in by_setting(runs).items()}
+    settings = {key: draws_of(group) for key, group in by_setting(runs).items()}
     if not any(key.series == reference for key in settings):
         names = ", ".join(dict.fromkeys(str(tuple(key.series)) for key in settings)) or "none"
         raise InputError(f"compare: got no run of {tuple(reference)}, expected one of these in the results: {names}.")

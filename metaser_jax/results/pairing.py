@@ -1,85 +1,39 @@
-"""Which adaptations are one setting and one draw of it, whether two methods had the same, and their confusions by unit.
-
-A draw is one seed on one split. With folds it has a run for each fold, whose predictions are pooled here.
-"""
+"""Whether two methods had the same draws, and their confusions by what the bootstrap resamples."""
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from metaser_jax.errors import InputError
+from metaser_jax.results import draws
+from metaser_jax.results.draws import Setting, setting_name
 from metaser_jax.results.scored import Scored
-from metaser_jax.results.series import Series, amount, amount_name, method_name, series, series_order
 from metaser_jax.scores.bootstrap import Units, choose_units, confusions
 
 Draws = dict[tuple[int, int], list[Scored]]
 """(split_seed, seed) -> the runs of this draw, one for each fold, in the order of folds."""
 
 
-class Setting(NamedTuple):
-    """What rows of one table cell, or of one point of a curve, share; shots or fraction, or neither for all."""
-
-    series: Series
-    target: str
-    split: str | None
-    folds: int | None
-    shots: int | None
-    fraction: float | None
-
-
-def setting(row: dict[str, Any]) -> Setting:
-    """The setting of a completed row."""
-    return Setting(series(row), row["target"], row["split"], row["folds"], row["shots"], row["fraction"])
-
-
-def setting_name(s: Setting) -> str:
-    """For messages: method, adapted layers, sources, target, split, amount."""
-    key = s.series
-    source = f" from {' + '.join(key.sources)}" if key.sources else ""
-    adapt = f", adapt {key.adapt}" if key.adapt else ""
-    split = f"{s.split} split" + (f", {s.folds} folds" if s.folds else "")
-    data = amount_name(*amount({"shots": s.shots, "fraction": s.fraction}))
-    return f"{method_name(key)}{source}{adapt} on {s.target} ({split}, {data}, normalise {key.normalise})"
-
-
 def by_setting(runs: Iterable[Scored]) -> dict[Setting, list[Scored]]:
-    """The runs of each setting, in the order in which they come."""
-    groups = defaultdict(list)
-    for run in runs:
-        groups[setting(run.row)].append(run)
-    return dict(groups)
+    """Return the runs of each setting, in the order in which they come."""
+    runs = list(runs)
+    groups = draws.by_setting(run.row for run in runs)
+    return {key: [runs[number] for number in numbers] for key, numbers in groups.items()}
 
 
-def draws_of(key: Setting, runs: Sequence[Scored]) -> Draws:
-    """The draws of one setting, sorted; a run that is there twice with the same result counts once.
+def draws_of(runs: Sequence[Scored]) -> Draws:
+    """Return the draws of one setting; raises InputError as results.draws.draws_of."""
+    of_rows = draws.draws_of([run.row for run in runs])
+    return {draw: [runs[number] for number in numbers] for draw, numbers in of_rows.items()}
 
-    Raises:
-      InputError: two results of one draw, or a draw that lacks a fold.
-    """
-    kept: dict[tuple, Scored] = {}
-    for run in runs:
-        row = run.row
-        where = (row.get("split_seed") or 0, row["seed"], row["fold"])
-        other = kept.setdefault(where, run)
-        if row["split_digest"] != other.row["split_digest"] or not np.array_equal(run.predicted, other.predicted):
-            raise InputError(
-                f"{setting_name(key)}: seed {row['seed']} is there twice, with different results. Report two runs "
-                "apart, or leave one out."
-            )
-    draws: Draws = defaultdict(list)
-    for (split_seed, seed, _), run in sorted(kept.items(), key=lambda item: tuple(v or 0 for v in item[0])):
-        draws[split_seed, seed].append(run)
-    for (_, seed), group in draws.items():
-        if key.folds and len(group) != key.folds:
-            missing = sorted(set(range(key.folds)) - {run.row["fold"] for run in group})
-            raise InputError(
-                f"{setting_name(key)}: seed {seed} lacks fold {', '.join(map(str, missing))}, expected all. Run it "
-                "again, or leave that seed out."
-            )
-    return dict(draws)
+
+def per_draw(of: Draws, score: str) -> list[float]:
+    """Return a score of each draw: the mean over its folds."""
+    rows = [run.row for runs in of.values() for run in runs]
+    values = draws.draw_scores(rows, score)
+    return [value for value in values if value is not None]
 
 
 def check_same_draws(key_a: Setting, a: Draws, key_b: Setting, b: Draws) -> None:
@@ -135,17 +89,6 @@ def pooled(*methods: Sequence[Sequence[Scored]]) -> tuple[Units, list[np.ndarray
         return total
 
     return units, [np.stack([of_draw(fold_runs) for fold_runs in draws]) for draws in methods]
-
-
-def per_draw(draws: Draws, score: str) -> list[float]:
-    """A score of each draw: the mean over its folds."""
-    return [float(np.mean([run.row[score] for run in runs])) for runs in draws.values()]
-
-
-def order(s: Setting) -> tuple:
-    """Sort key: target, split, amount of data, method."""
-    kind, value = amount({"shots": s.shots, "fraction": s.fraction})
-    return s.target, s.split or "", s.folds or 0, kind != "shots", value, series_order(s.series)
 
 
 def _digest(files: np.ndarray, labels: np.ndarray) -> str:

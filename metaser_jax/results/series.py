@@ -1,57 +1,80 @@
-"""How methods and amounts of data are told apart, called and ordered, in tables and pictures alike."""
+"""How methods and amounts of data are told apart, called and ordered, in tables and pictures alike.
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+A method that was meta-trained is called by the algorithm that ran (ALGORITHMS), which its rows say.
+"""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS, methods
 from metaser_jax.results.rows import Row
 
-# The order in tables, legends and in the choice of what a confusion matrix shows; other methods follow by name.
+# The order in tables, legends and in the choice of what a confusion matrix shows: meta-learners come first.
 METHOD_NAMES = {
+    # Of rows from before they said the algorithm; a study then called every one of its meta-learners so.
     "metaser": "MetaSER",
     "multiser": "MultiSER",
     "transser": "TransSER",
     "svm": "SVM",
     "scratch": "from scratch",
 }
-OTHER_METHOD_NAMES = {
-    "anil": "ANIL",
-    "meta_sgd": "MetaSER, learned rates",
-    "layer_rates": "learned layer rates",
-    "reptile": "Reptile",
-}
 ADAPT_NAMES = {"all": "all layers", "head": "head only"}
 
 
 class Series(NamedTuple):
-    """What is run: rows that differ only in target, split, amount of data and seed are one line of a plot."""
+    """What is run: rows that differ only in target, split, amount of data and seed are one line of a plot.
+
+    Attributes:
+      algorithm: of ALGORITHMS, of a method that was meta-trained; None of the others.
+    """
 
     method: str
     order: str | None
     adapt: str | None
     sources: tuple[str, ...]
     normalise: str | None
+    algorithm: str | None = None
 
 
 def series(row: Row) -> Series:
+    """Return what a completed row is of."""
     normalise = None if row["normalise"] is None else str(row["normalise"])
-    return Series(row["method"], row["order"], row["adapt"], tuple(row["sources"] or ()), normalise)
+    sources = tuple(row["sources"] or ())
+    return Series(row["method"], row["order"], row["adapt"], sources, normalise, algorithm_of(row))
+
+
+def algorithm_of(row: Mapping[str, Any]) -> str | None:
+    """Return the algorithm of a row; of one from before it was recorded by its method, unless that is metaser."""
+    method = row["method"]
+    return row.get("algorithm") or (methods().get(method) if method != "metaser" else None)
 
 
 def series_order(key: Series) -> tuple:
-    """Sort key: METHOD_NAMES' order, second order before first, all layers before the head."""
-    methods = list(METHOD_NAMES)
-    rank = methods.index(key.method) if key.method in methods else len(methods)
-    order, adapt = (key.order != "second", key.order or ""), (key.adapt != "all", key.adapt or "")
-    return rank, key.method, *order, *adapt, key.sources, key.normalise or ""
+    """Return a sort key: by method, second order before first, all layers before the head."""
+    names, algorithms = list(METHOD_NAMES), list(ALGORITHMS)
+    if key.algorithm in algorithms:
+        rank = (0, algorithms.index(key.algorithm))
+    else:
+        rank = (1, names.index(key.method) if key.method in names else len(names))
+    order = (ORDERS.index(key.order) if key.order in ORDERS else len(ORDERS), key.order or "")
+    return *rank, key.method, *order, key.adapt != "all", key.adapt or "", key.sources, key.normalise or ""
 
 
 def method_name(key: Series) -> str:
-    name = (METHOD_NAMES | OTHER_METHOD_NAMES).get(key.method, key.method)
-    return name if key.order is None else f"{name} ({key.order} order)"
+    """Return what people call a method: of a meta-learner "MAML, second order", "FOMAML", "Meta-SGD"."""
+    if key.algorithm in ALGORITHMS:
+        return ALGORITHMS[key.algorithm].label(key.order)
+    name = METHOD_NAMES.get(key.method, key.method)
+    return f"{name} ({key.order} order)" if key.order else name
+
+
+def series_label(key: Series) -> str:
+    """Return method and adapted layers: "Meta-SGD, all layers"."""
+    return ", ".join(filter(None, (method_name(key), ADAPT_NAMES.get(key.adapt, key.adapt))))
 
 
 def series_names(keys: Sequence[Series]) -> dict[Series, str]:
-    """Names for a legend: the method, and of the rest what is not the same for all."""
+    """Return names for a legend: the method, and of the rest what is not the same for all."""
     several_adapt, several_sources, several_normalise = varying(keys)
     # Of a method that has learned from sources in one line and from none in another.
     with_sources, alone = ({key.method for key in keys if bool(key.sources) == any_} for any_ in (True, False))
@@ -71,24 +94,28 @@ def series_names(keys: Sequence[Series]) -> dict[Series, str]:
 
 
 def varying(keys: Iterable[Series]) -> tuple[bool, bool, bool]:
-    """Whether adapt, sources, normalise differ among those that have them at all."""
+    """Return whether adapt, sources, normalise differ among those that have them at all."""
     keys = list(keys)
-    return tuple(len({getattr(k, f) for k in keys} - {None, ()}) > 1 for f in ("adapt", "sources", "normalise"))
+    adapt, sources, normalise = (
+        len({getattr(key, field) for key in keys} - {None, ()}) > 1 for field in ("adapt", "sources", "normalise")
+    )
+    return adapt, sources, normalise
 
 
 def split_name(split: str | None, folds: int | None) -> str | None:
-    """ "random", "speaker", "speaker, 3 folds"; None was not recorded."""
+    """Return "random", "speaker", "speaker, 3 folds"; None was not recorded."""
     return f"{split}, {folds} folds" if split and folds else split
 
 
-def amount(row: Row) -> tuple[str, float]:
-    """("shots", per class) or ("fraction", of the training part); a row with neither had the whole training part."""
+def amount(row: Mapping[str, Any]) -> tuple[str, float]:
+    """Return ("shots", per class) or ("fraction", of the training part), which is all of it where a row has neither."""
     if row["shots"] is not None:
         return "shots", row["shots"]
     return "fraction", 1.0 if row["fraction"] is None else row["fraction"]
 
 
 def amount_name(kind: str, value: float) -> str:
+    """Return the amount in words: "5 shots", "fraction 0.5 of the training part"."""
     if kind == "fraction":
         return "the whole training part" if value == 1 else f"fraction {value:g} of the training part"
     return f"{value:g} shot" if value == 1 else f"{value:g} shots"

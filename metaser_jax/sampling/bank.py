@@ -1,14 +1,18 @@
 """The bank: source corpora as arrays that live on the device, from which episodes are drawn without the host."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaser_jax.data.corpus import Corpus
 from metaser_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from metaser_jax.data.corpus import Corpus
 
 
 class Bank(NamedTuple):

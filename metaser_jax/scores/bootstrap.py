@@ -147,30 +147,6 @@ def bootstrap(
     )[score]
 
 
-def bootstrap_difference(
-    label: ArrayLike,
-    predicted_a: ArrayLike,
-    predicted_b: ArrayLike,
-    speaker: ArrayLike,
-    *,
-    score: str = "macro_f1",
-    classes: int | None = None,
-    resamples: int = RESAMPLES,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Bootstrap:
-    """As `bootstrap`, for the mean score of a minus that of b; each resample is scored for both.
-
-    Speakers that are hard for both cancel out, so it tells more than two intervals beside each other.
-    """
-    highest = 1 + max(int(np.max(label)), int(np.max(predicted_a)), int(np.max(predicted_b)))
-    label, a, speaker, classes = _checked(label, predicted_a, speaker, classes or highest)
-    _, b, _, _ = _checked(label, predicted_b, speaker, classes)
-    units = choose_units(label, speaker)
-    tensors = [_of_runs(label, runs, units, classes) for runs in (a, b)]
-    return intervals_of(tensors, units, (score,), resamples=resamples, confidence=confidence, seed=seed)[score]
-
-
 def intervals_of(
     tensors: Sequence[np.ndarray],
     units: Units,

@@ -1,7 +1,5 @@
 """Scores of a set of predictions, by scikit-learn."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from sklearn import metrics
 
@@ -52,9 +50,3 @@ def speaker_oracle(
     of_speaker = {s: most_frequent(train_label[train_speaker == s]) for s in np.unique(train_speaker)}
     unseen = most_frequent(train_label)
     return np.array([of_speaker.get(s, unseen) for s in test_speaker])
-
-
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation (0 for a single value)."""
-    values = np.asarray(values, float)
-    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0

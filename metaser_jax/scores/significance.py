@@ -43,6 +43,9 @@ class Seeds(NamedTuple):
     n: int
     interval: Interval | None
 
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} (one draw)" if self.deviation is None else f"{self.mean:.3f} ± {self.deviation:.3f}"
+
 
 class Paired(NamedTuple):
     """One method's scores minus another's on the same draws.

@@ -3,7 +3,7 @@
 A field is declared once, with the help text and the valid values of its flag. config/ adds where things are.
 """
 
-from metaser_jax.specs.base import Spec, how_fields, option, require
+from metaser_jax.specs.base import Spec, how_fields, option, require, require_folds
 from metaser_jax.specs.finetuning import INNER, FinetuneSpec
 from metaser_jax.specs.job import ClusterSpec, JobSpec
 from metaser_jax.specs.meta_training import MetaLearningSpec, MetaTrainSpec
@@ -28,4 +28,5 @@ __all__ = [
     "how_fields",
     "option",
     "require",
+    "require_folds",
 ]

@@ -1,6 +1,7 @@
 """Fields with their help text and valid values, and the checks that every specification shares."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any, Self
 
 from metaser_jax.errors import InputError, check_choice
@@ -10,7 +11,7 @@ def option(
     help: str,
     default: Any = dataclasses.MISSING,
     *,
-    choices: tuple[str, ...] = (),
+    choices: Collection[str] = (),
     repeated: bool = False,
     how: bool = False,
 ) -> Any:
@@ -19,7 +20,7 @@ def option(
     Args:
       help: text of the flag.
       default: value of the field.
-      choices: valid values.
+      choices: valid values; a registry that grows is looked at again by every check.
       repeated: a tuple whose items each have a flag of their own; otherwise they are separated by commas.
       how: the field says how a run is computed, not what it is: a run may be continued, and started from, with another.
     """
@@ -31,6 +32,12 @@ def require(condition: bool, flag: str, got: Any, expected: str) -> None:
     """Raise an InputError that names the flag unless the condition holds."""
     if not condition:
         raise InputError(f"--{flag}: got {got!r}, expected {expected}.")
+
+
+def require_folds(folds: int, by_speaker: bool) -> None:
+    """Raise an InputError unless folds are 0, or 2 or more of a split by speaker."""
+    require(folds == 0 or folds >= 2, "folds", folds, "0 (one split) or 2 or more")
+    require(folds == 0 or by_speaker, "folds", folds, "0 without --split=speaker")
 
 
 def how_fields(spec: type) -> tuple[str, ...]:

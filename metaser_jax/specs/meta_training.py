@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS
 from metaser_jax.specs.base import option, require
 from metaser_jax.specs.sources import SourcesSpec
 
@@ -11,16 +12,15 @@ class MetaLearningSpec(SourcesSpec):
     """How meta-training is done: all but its seed and its folder."""
 
     algorithm: str = option(
-        "Meta-learner: maml; anil (adapts the dense layers alone); meta_sgd (learns each parameter's inner rate); "
-        "layer_rates (learns each layer's and step's inner rate); reptile.",
+        f"Meta-learner: {'; '.join(f'{k} ({a.about})' if a.about else k for k, a in ALGORITHMS.items())}.",
         "maml",
-        choices=("maml", "anil", "meta_sgd", "layer_rates", "reptile"),
+        choices=ALGORITHMS,
     )
     order: str = option(
         "Derivative of the inner steps: second (exact), first (FOMAML), or annealed (first for --anneal_episodes, then "
         "second). reptile has none.",
         "second",
-        choices=("first", "second", "annealed"),
+        choices=ORDERS,
     )
     anneal_episodes: int = option("With --order=annealed: episodes of first order.", 0)
     inner_steps: int = option("Gradient steps on a task's support set.", 1)
@@ -90,7 +90,8 @@ class MetaLearningSpec(SourcesSpec):
             self.weight_decay,
             "a number above 0 with --meta_optimizer=adamw, and 0 without",
         )
-        annealed = self.algorithm != "reptile" and self.order == "annealed"
+        has_order = ALGORITHMS[self.algorithm].has_order
+        annealed = has_order and self.order == "annealed"
         require(
             annealed == (self.anneal_episodes > 0),
             "anneal_episodes",
@@ -98,10 +99,10 @@ class MetaLearningSpec(SourcesSpec):
             "1 or more with --order=annealed, and 0 without",
         )
         require(
-            self.algorithm != "reptile" or self.multi_step_episodes == 0,
+            has_order or self.multi_step_episodes == 0,
             "multi_step_episodes",
             self.multi_step_episodes,
-            "0 with --algorithm=reptile, which learns nothing from the query sets",
+            f"0 with --algorithm={self.algorithm}, which learns nothing from the query sets",
         )
         size, batch = self.shots * len(self.emotions), self.inner_batch_size
         require(

@@ -9,49 +9,50 @@ the median over a run's intervals, without compilation and validation.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metaser_jax.config import MetaTrainConfig, OrderConfig
+from metaser_jax.config import OrderConfig
+from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
+from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS
 from metaser_jax.report.content import Content, run_section
 from metaser_jax.report.page import write_page
 from metaser_jax.results.run_dir import claim
 from metaser_jax.results.scored import Scored
 from metaser_jax.results.series import Series
+from metaser_jax.specs import MetaTrainSpec
+from metaser_jax.specs.studies import OrderSpec
 from metaser_jax.studies import order_report, writing
-from metaser_jax.studies.cells import run_cells
-from metaser_jax.studies.methods import meta_config, meta_run
+from metaser_jax.studies.cells import Run, run_cells
+from metaser_jax.studies.entry import study_of
+from metaser_jax.studies.methods import meta_run, meta_spec
 from metaser_jax.studies.numbers import Line, comparisons_of, lines_of
 from metaser_jax.studies.plan import Place, cell, places, require_prepared
+from metaser_jax.studies.study import Study
 from metaser_jax.training.cost import Cost, read_cost
 
 NAME = "ablation_order"
-BUDGETS = ("episodes", "time")
-# What a variant changes of the preset.
-_CHANGES: dict[str, dict[str, Any]] = {
-    "second": {"algorithm": "maml", "order": "second"},
-    "first": {"algorithm": "maml", "order": "first"},
-    "annealed": {"algorithm": "maml", "order": "annealed"},
-    "anil": {"algorithm": "anil", "order": "second"},
-    "meta_sgd": {"algorithm": "meta_sgd", "order": "second"},
-    "layer_rates": {"algorithm": "layer_rates", "order": "second"},
-    "reptile": {"algorithm": "reptile", "multi_step_episodes": 0},
-}
-# Reptile learns from where several steps lead; with one it is joint training.
-_REPTILE_STEPS = 5
-
-Runs = dict[str, tuple[MetaTrainConfig, ...]]
+Runs = dict[str, tuple[Run, ...]]
 """variant -> its pre-training runs, one per seed."""
 
 
-def run_ablation_order(config: OrderConfig, command: str, log: Callable[[str], None] = print) -> Path:
-    """Computes what is missing and writes ablation_order.{json,csv,png,svg} and the report.
+def run_ablation_order(
+    config: OrderConfig,
+    command: str,
+    log: Callable[[str], None] = print,
+    *,
+    corpora: Corpora = ON_DISK,
+    cost_of_run: Callable[[Path, Sequence[int]], Cost] = read_cost,
+) -> Path:
+    """Compute what is missing and write ablation_order.{json,csv,png,svg} and the report.
 
     Args:
       command: what the user ran, for the report.
       log: prints a line.
+      corpora: where prepared corpora come from.
+      cost_of_run: as read_cost.
 
     Returns:
       Path of report.html.
@@ -59,35 +60,44 @@ def run_ablation_order(config: OrderConfig, command: str, log: Callable[[str], N
     Raises:
       InputError: a source is not prepared, or no target is; config.out holds another study; what the runs raise.
     """
-    require_prepared(config, config.sources)
-    both = sorted({*config.sources} & {*config.targets})
+    study = study_of(config, OrderSpec, corpora)
+    spec, out = study.spec, study.out
+    require_prepared(study, spec.sources)
+    both = sorted({*spec.sources} & {*spec.targets})
     if both:
         raise InputError(f"--targets: got {', '.join(both)}, which is among --sources, expected other corpora.")
-    at, left = places(config, config.targets)
-    out = Path(config.out)
+    at, left = places(study, spec.targets)
     claim(out, dataclasses.asdict(config), free=writing.FREE)
 
-    same = _episodes(config)
-    equal = {variant: _configs(config, variant, same) for variant in config.variants}
+    same = meta_spec(study, spec.sources, 0).episodes
+    equal = {variant: _runs(study, variant, same) for variant in spec.variants}
     log(f"At equal episodes, {same}:")
-    done = {"episodes": _run(config, at, equal, "", log)}
-    costs = {variant: cost_of(runs) for variant, runs in equal.items()}
-    timed = {v: _configs(config, v, fitting(costs["second"], costs[v])) for v in costs}
+    done = {"episodes": _run(study, at, equal, "", log)}
+
+    def costs_of(runs: Runs) -> dict[str, Cost]:
+        return {
+            variant: mean_cost([cost_of_run(study.runs / run.key, phases(run.spec)) for run in of])
+            for variant, of in runs.items()
+        }
+
+    costs = costs_of(equal)
+    timed = {v: _runs(study, v, fitting(costs["second"], costs[v])) for v in costs}
     log(f"At equal wall time, {costs['second'].seconds * same:.0f} s of second order:")
     others = {variant: runs for variant, runs in timed.items() if variant != "second"}
-    done["time"] = {"second": done["episodes"]["second"]} | _run(config, at, others, "equal-time", log)
+    done["time"] = {"second": done["episodes"]["second"]} | _run(study, at, others, "equal-time", log)
 
     lines, compared = [], []
-    for budget, runs in (("episodes", equal), ("time", timed)):
+    for budget, budget_costs in (("episodes", costs), ("time", costs_of(timed))):
         scored = [run for of_variant in done[budget].values() for run in of_variant]
-        lines += [_with_cost(line, budget, runs) for line in lines_of(scored, config)]
-        compared += [line | {"budget": budget} for line in comparisons_of(scored, config, _is_second)]
+        lines += [_with_cost(line, budget, budget_costs) for line in lines_of(scored, spec)]
+        compared += [line | {"budget": budget} for line in comparisons_of(scored, spec, _is_second)]
     content = {"command": command, "config": dataclasses.asdict(config), "lines": lines, "comparisons": compared}
     writing.write_json(out / f"{NAME}.json", content | {"left_out": [one._asdict() for one in left]})
     writing.write_csv(out / f"{NAME}.csv", lines)
     rows = [run.row for of_variant in done["episodes"].values() for run in of_variant]
-    sections = (*order_report.sections(config, out, lines, compared, rows, left), run_section(command))
-    return write_page(out, Content(order_report.TITLE, order_report.intro(config, same), sections))
+    trained = [run.spec for runs in equal.values() for run in runs]
+    sections = (*order_report.sections(study, trained, lines, compared, rows, left), run_section(command))
+    return write_page(out, Content(order_report.TITLE, order_report.intro(study, same), sections))
 
 
 def fitting(second: Cost, variant: Cost) -> int:
@@ -95,12 +105,16 @@ def fitting(second: Cost, variant: Cost) -> int:
     return max(1, int(second.seconds * second.episodes / variant.seconds))
 
 
-def cost_of(runs: tuple[MetaTrainConfig, ...]) -> Cost:
-    """The cost of finished runs that differ in their seeds: mean seconds per episode, most memory.
+def phases(spec: MetaTrainSpec) -> list[int]:
+    """Return the episodes before which a run's episodes cost something else than after."""
+    return [spec.anneal_episodes] if spec.anneal_episodes else []
+
+
+def mean_cost(costs: Sequence[Cost]) -> Cost:
+    """Return the cost of runs that differ in their seeds: mean seconds per episode, most memory.
 
     Compilation is that of the run that compiled: others found its program, as may a run of another study.
     """
-    costs = [read_cost(run.run_dir, [run.anneal_episodes] if run.anneal_episodes else []) for run in runs]
     memory = [cost.temp_bytes for cost in costs]
     return costs[0]._replace(
         seconds=sum(cost.seconds for cost in costs) / len(costs),
@@ -109,48 +123,50 @@ def cost_of(runs: tuple[MetaTrainConfig, ...]) -> Cost:
     )
 
 
-def _episodes(config: OrderConfig) -> int:
-    return meta_config(config, config.sources, 0).episodes
+def _runs(study: Study[OrderSpec], variant: str, episodes: int) -> tuple[Run, ...]:
+    return tuple(_run_of(study, variant, episodes, seed) for seed in range(study.spec.pretrain_seeds))
 
 
-def _configs(config: OrderConfig, variant: str, episodes: int) -> tuple[MetaTrainConfig, ...]:
-    return tuple(_config(config, variant, episodes, seed) for seed in range(config.pretrain_seeds))
-
-
-def _config(config: OrderConfig, variant: str, episodes: int, seed: int) -> MetaTrainConfig:
-    plain = meta_config(config, config.sources, seed, episodes=episodes, anneal_episodes=0, order="second")
-    changes = _CHANGES[variant] | {"episodes": episodes, "anneal_episodes": 0}
+def _run_of(study: Study[OrderSpec], variant: str, episodes: int, seed: int) -> Run:
+    sources = study.spec.sources
+    name = variant if variant in ALGORITHMS else "maml"
+    algorithm = ALGORITHMS[name]
+    changes: dict[str, Any] = {"algorithm": name, "order": variant if variant in ORDERS else "second"}
+    changes |= {"episodes": episodes, "anneal_episodes": 0}
     if variant == "annealed":
-        changes["anneal_episodes"] = max(1, round(config.anneal_share * episodes))
-    if variant == "reptile":
-        changes["inner_steps"] = max(_REPTILE_STEPS, plain.inner_steps)
-    mine = meta_config(config, config.sources, seed, variant, **changes)
-    preset = meta_config(config, config.sources, seed)
-    # Where the preset is this variant, the run is the one that the other studies start from.
-    return preset if dataclasses.replace(mine, run_dir=preset.run_dir) == preset else mine
+        changes["anneal_episodes"] = max(1, round(study.spec.anneal_share * episodes))
+    plain = meta_spec(study, sources, seed)
+    if not algorithm.has_order:
+        # It learns nothing from the query sets, and its order is not looked at.
+        changes |= {"order": plain.order if plain.order != "annealed" else "second", "multi_step_episodes": 0}
+    if algorithm.least_steps > plain.inner_steps:
+        changes["inner_steps"] = algorithm.least_steps
+    mine = meta_spec(study, sources, seed, **changes)
+    kind = f"{variant} {episodes}"
+    # Where the study's own settings are this variant, the run is the one that the other studies start from.
+    return meta_run(study, mine, kind) if mine == plain else meta_run(study, mine, kind, variant)
 
 
 def _run(
-    config: OrderConfig, at: list[Place], variants: Runs, mark: str, log: Callable[[str], None]
+    study: Study[OrderSpec], at: list[Place], variants: Runs, mark: str, log: Callable[[str], None]
 ) -> dict[str, list[Scored]]:
     """Trains and adapts each variant; its adaptations at all places."""
     cells, owner = [], []
     for variant, runs in variants.items():
-        needed = tuple(meta_run(run, f"{variant} {run.episodes}") for run in runs)
         for place in at:
-            cells.append(cell(config, place, "-".join(filter(None, (variant, mark))), None, config.sources, needed))
+            cells.append(cell(study, place, "-".join(filter(None, (variant, mark))), None, study.spec.sources, runs))
             owner.append(variant)
-    finished = run_cells(Path(config.out), cells, log)
+    finished = run_cells(study.out, cells, log)
     return {v: [run for o, one in zip(owner, finished, strict=True) if o == v for run in one.runs] for v in variants}
 
 
 def _is_second(key: Series) -> bool:
-    return (key.method, key.order) == ("metaser", "second")
+    return (key.algorithm, key.order) == ("maml", "second")
 
 
-def _with_cost(line: Line, budget: str, runs: Runs) -> Line:
-    variant = line["order"] if line["method"] == "metaser" else line["method"]
-    cost = cost_of(runs[variant])
+def _with_cost(line: Line, budget: str, costs: Mapping[str, Cost]) -> Line:
+    variant = line["order"] if line["algorithm"] == "maml" else line["algorithm"]
+    cost = costs[variant]
     return (
         {"variant": variant, "budget": budget}
         | line

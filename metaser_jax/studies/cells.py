@@ -39,12 +39,14 @@ class Run(NamedTuple):
       kind: runs and cells of one kind take about as long as each other.
       train: does it, or goes on with it.
       identity: its settings, JSON-able.
+      spec: what it is.
     """
 
     key: str
     kind: str
     train: Callable[[], Any]
     identity: dict[str, Any]
+    spec: Any = None
 
 
 class Cell(NamedTuple):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from metaser_jax import datasets
-from metaser_jax.config import CorporaConfig
 from metaser_jax.data.splits import Split, split
 from metaser_jax.datasets import Statistics
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
@@ -42,29 +41,29 @@ class Row(NamedTuple):
         return pairs
 
 
-def rows(config: CorporaConfig) -> list[Row]:
-    """A row per corpus, in the order of --corpora, or of all that are prepared, the paper's first.
+def rows(data_dir: str, corpora: Sequence[str] = (), split_seed: int = 0) -> list[Row]:
+    """Return a row per corpus, in the order given, or of all that are prepared, the paper's first.
 
     Raises:
       InputError: nothing is prepared, or not a corpus that was asked for.
     """
-    names = config.corpora or datasets.prepared_names(config.data_dir)
+    names = corpora or datasets.prepared_names(data_dir)
     if not names:
         raise InputError(
-            f"--data_dir={config.data_dir} has no prepared corpus. Prepare some first: python experiments/prepare.py "
-            f"--corpora=urdu --data_dir={config.data_dir}"
+            f"--data_dir={data_dir} has no prepared corpus. Prepare some first: python experiments/prepare.py "
+            f"--corpora=urdu --data_dir={data_dir}"
         )
-    return [_row(datasets.check_name(name, "--corpora"), config) for name in names]
+    return [_row(datasets.check_name(name, "--corpora"), data_dir, split_seed) for name in names]
 
 
-def _row(name: str, config: CorporaConfig) -> Row:
-    statistics = datasets.load_statistics(name, config.data_dir)
-    corpus = datasets.load(name, config.data_dir)
+def _row(name: str, data_dir: str, split_seed: int) -> Row:
+    statistics = datasets.load_statistics(name, data_dir)
+    corpus = datasets.load(name, data_dir)
     why_not: list[str] = []
 
     def parts(kind: str) -> Split | None:
         try:
-            return split(corpus.select(FOUR_EMOTIONS), kind, config.split_seed)
+            return split(corpus.select(FOUR_EMOTIONS), kind, split_seed)
         except InputError as error:
             why_not.append(f"{kind}: {error}")
             return None
@@ -72,8 +71,8 @@ def _row(name: str, config: CorporaConfig) -> Row:
     return Row(statistics, parts("random"), parts("speaker"), tuple(why_not))
 
 
-def markdown(table: Sequence[Row], config: CorporaConfig) -> str:
-    """The table for people, with what it means below."""
+def markdown(table: Sequence[Row], data_dir: str, split_seed: int = 0) -> str:
+    """Return the table for people, with what it means below."""
     head = ["corpus", "language", "utterances", "speakers", *FOUR_EMOTIONS, "other emotions", "hours", "sampling rates"]
     head += ["random split", "split by speaker"]
     lines = [head, ["---"] * len(head)]
@@ -94,8 +93,8 @@ def markdown(table: Sequence[Row], config: CorporaConfig) -> str:
     text += [
         "",
         f"Counts: prepared / as the corpus's documentation states; {DIFFERS} where they differ. Splits: utterances of "
-        f"the four emotions in training / validation / test (split seed {config.split_seed}).",
-        *([f"Of the paper's eight not prepared in {config.data_dir}: {', '.join(missing)}."] if missing else []),
+        f"the four emotions in training / validation / test (split seed {split_seed}).",
+        *([f"Of the paper's eight not prepared in {data_dir}: {', '.join(missing)}."] if missing else []),
         *(["", *notes] if notes else []),
     ]
     return "\n".join(text)

@@ -5,6 +5,7 @@ Every step is the one that real recordings go through; only the recordings are m
 
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -32,12 +33,20 @@ def _newest(folder: Path) -> float:
     return max(path.stat().st_mtime for path in folder.rglob("*"))
 
 
-def run_demo(config: DemoConfig, command: str) -> Path:
-    """Runs the demo and prints its table.
+def run_demo(
+    config: DemoConfig,
+    command: str,
+    *,
+    synthesise: Callable[[Path], list[str]] = demo_voices.synthesise,
+    languages: Sequence[str] = demo_voices.SOURCES,
+) -> Path:
+    """Run the demo and print its table.
 
     Args:
       config: where to, and how much.
       command: what the user ran, for the report.
+      synthesise: writes the recordings into a folder and returns the names of the corpora.
+      languages: to learn from.
 
     Returns:
       Path of the report.
@@ -50,14 +59,14 @@ def run_demo(config: DemoConfig, command: str) -> Path:
     recordings, data = out / "recordings", out / "data"
 
     print("1/5  Speaking small corpora in five languages (eSpeak NG)")
-    names = demo_voices.synthesise(recordings)
+    names = synthesise(recordings)
     print("2/5  Preparing them: MFCC and labels")
     for name in names:
         # Recordings that were made anew since are prepared anew.
         stale = datasets.is_prepared(name, data) and _newest(recordings / name) > _newest(data / name)
         statistics = datasets.prepare(name, recordings, data, overwrite=stale)
         print(f"     {name}: {statistics.utterances} utterances of {statistics.speakers} speakers")
-    sources = tuple(demo_voices.corpus_name(language) for language in demo_voices.SOURCES)
+    sources = tuple(demo_voices.corpus_name(language) for language in languages)
     targets = [name for name in names if name not in sources]
 
     for folder in ("metaser", "adapted"):  # a demo that is run again shows all of it again

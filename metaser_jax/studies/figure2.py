@@ -4,20 +4,24 @@ Chopra et al., ICASSP 2021, Figure 2. NOTE: fractions as the paper's, and shots 
 layers adapted (as the paper's baselines) and with all.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from pathlib import Path
 
 from metaser_jax.config import Figure2Config
+from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.report import style
 from metaser_jax.report.adaptation import Band, adaptation_figure
 from metaser_jax.report.content import Content, Picture, Section, Table, run_section
 from metaser_jax.report.page import picture, write_page
+from metaser_jax.results.draws import draw_scores
 from metaser_jax.results.rows import Row
-from metaser_jax.results.series import Series, amount
+from metaser_jax.results.series import Series, amount, series_label
 from metaser_jax.scores.significance import crossovers, seed_interval
+from metaser_jax.specs.studies import Figure2Spec
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.comparison import compare_methods, to_json
+from metaser_jax.studies.entry import study_of
 from metaser_jax.studies.numbers import Line, series_of
 from metaser_jax.studies.plan import require_prepared
 
@@ -34,12 +38,15 @@ adapt. One method's head against another's whole network says who may adapt more
 KINDS = ("fraction", "shots")
 
 
-def run_figure2(config: Figure2Config, command: str, log: Callable[[str], None] = print) -> Path:
-    """Computes what is missing and writes figure2_{fractions,shots}.{png,svg}, figure2.{json,csv} and the report.
+def run_figure2(
+    config: Figure2Config, command: str, log: Callable[[str], None] = print, *, corpora: Corpora = ON_DISK
+) -> Path:
+    """Compute what is missing and write figure2_{fractions,shots}.{png,svg}, figure2.{json,csv} and the report.
 
     Args:
       command: what the user ran, for the report.
       log: prints a line.
+      corpora: where prepared corpora come from.
 
     Returns:
       Path of report.html.
@@ -47,18 +54,19 @@ def run_figure2(config: Figure2Config, command: str, log: Callable[[str], None] 
     Raises:
       InputError: a source is not prepared, or no target is; config.out holds another study; what the runs raise.
     """
-    require_prepared(config, config.sources)
-    out = Path(config.out)
-    compared = compare_methods(config, [config.sources], log)
+    study, identity = study_of(config, Figure2Spec, corpora), dataclasses.asdict(config)
+    require_prepared(study, config.sources)
+    out = study.out
+    compared = compare_methods(study, identity, [config.sources], log)
     crossings = crossings_of(compared.lines)
-    writing.write_json(out / f"{NAME}.json", to_json(config, command, compared) | {"crossovers": crossings})
+    writing.write_json(out / f"{NAME}.json", to_json(identity, command, compared) | {"crossovers": crossings})
     writing.write_csv(out / f"{NAME}.csv", compared.lines)
-    pictures = [one for kind in KINDS if (one := _picture(config, out, compared.rows, kind))]
+    pictures = [one for kind in KINDS if (one := _picture(config.confidence, out, compared.rows, kind))]
     sections = (
         Section("Macro F1 against the amount of target data", (*pictures, *_points(compared.lines))),
         *_crossover_section(crossings),
         *writing.comparison_section(compared.comparisons),
-        *writing.closing_sections(config, out, compared.rows, compared.lines, compared.comparisons, compared.left),
+        *writing.closing_sections(study, config.methods, compared.trained, *compared[:4]),
         writing.times_section(compared.seconds),
         run_section(command),
     )
@@ -91,6 +99,7 @@ def crossings_of(lines: Sequence[Line]) -> list[Line]:
                     {"target": target, "split": split, "folds": folds, "along": kind, "adapt": one.adapt}
                     | {f"other_{name}": value for name, value in other._asdict().items() if name != "normalise"}
                     | {"order": one.order, "sources": list(one.sources), "method": one.method}
+                    | {"algorithm": one.algorithm}
                     | {"normalise": one.normalise, "other_sources": list(other.sources)}
                     | {"crossovers": [m._asdict() for m in met], "above": above}
                 )
@@ -108,7 +117,7 @@ def _crossover_section(crossings: Sequence[Line]) -> tuple[Section, ...]:
         [
             one["target"],
             tables.place_name(one).removeprefix(f"{one['target']}, "),
-            tables.label(series_of(one)),
+            series_label(series_of(one)),
             tables.other_label(one),
             one["along"],
             _crossing_text(one),
@@ -130,28 +139,23 @@ def _crossing_text(one: Line) -> str:
     return "; ".join(parts)
 
 
-def _picture(config: Figure2Config, out: Path, rows: Sequence[Row], kind: str) -> Picture | None:
+def _picture(confidence: float, out: Path, rows: Sequence[Row], kind: str) -> Picture | None:
     """The curves along one kind of amount, as PNG and SVG; None if no such amount was possible."""
     shown = [row for row in rows if amount(row)[0] == kind]
     if not shown:
         return None
 
     def interval(at_point: Sequence[Row]) -> tuple[float, float] | None:
-        by_seed = [[row["macro_f1"] for row in group] for _, group in groupby(sorted(at_point, key=_seed), _seed)]
-        found = seed_interval([sum(scores) / len(scores) for scores in by_seed], config.confidence).interval
+        found = seed_interval(draw_scores(at_point, "macro_f1"), confidence).interval
         return found and (found.low, found.high)
 
-    band = Band(f"{config.confidence:.0%} interval for the mean over draws", interval, dots=False)
+    band = Band(f"{confidence:.0%} interval for the mean over draws", interval, dots=False)
     figure = adaptation_figure(shown, band)
     name = f"{NAME}_{'fractions' if kind == 'fraction' else 'shots'}"
     style.save(figure, out / f"{name}.svg")
     against = "the fraction of the training part" if kind == "fraction" else "clips per emotion"
     caption = f"Macro F1 on the test part against {against}. Scales differ between panels."
     return picture(out, f"{name}.png", caption, figure)
-
-
-def _seed(row: Row) -> int:
-    return row["seed"]
 
 
 def _points(lines: Sequence[Line]) -> list[Table | str]:

@@ -10,23 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from metaser_jax.config import StudyConfig
 from metaser_jax.results.comparison import compare, results
-from metaser_jax.results.pairing import Setting, by_setting
+from metaser_jax.results.draws import Setting
+from metaser_jax.results.pairing import by_setting
 from metaser_jax.results.scored import Scored
 from metaser_jax.results.series import Series
 from metaser_jax.scores.bootstrap import Bootstrap
 from metaser_jax.scores.significance import Seeds
+from metaser_jax.specs.studies import StudySpec
 
 Line = dict[str, Any]
 INTERVALS = ("draws", "test", "difference_draws", "difference_test")
 
 
-def lines_of(runs: Sequence[Scored], study: StudyConfig) -> list[Line]:
+def lines_of(runs: Sequence[Scored], spec: StudySpec) -> list[Line]:
     """A line for each setting, sorted by target, split, amount and method."""
     rows = {key: [run.row for run in group] for key, group in by_setting(runs).items()}
     found = []
-    for result in results(runs, confidence=study.confidence, resamples=study.resamples):
+    for result in results(runs, confidence=spec.confidence, resamples=spec.resamples):
         of_setting, macro = rows[result.setting], result.scores["macro_f1"]
         line = _setting(result.setting) | {"validation": of_setting[0].get("validation")}
         line |= {"macro_f1": macro.draws.mean, "macro_f1_deviation": macro.draws.deviation}
@@ -40,7 +41,7 @@ def lines_of(runs: Sequence[Scored], study: StudyConfig) -> list[Line]:
         line |= {"seeds": list(result.seeds), "split_digests": list(result.digests)}
         line["init_seeds"] = sorted({row["init_seed"] for row in of_setting if row.get("init_seed") is not None})
         line["seconds"] = _mean([row["seconds"] for row in of_setting])
-        line |= {"confidence": study.confidence, "emotions": of_setting[0]["emotions"]}
+        line |= {"confidence": spec.confidence, "emotions": of_setting[0]["emotions"]}
         line["confusion"] = np.sum([row["confusion"] for row in of_setting], axis=0).tolist()
         found.append(line)
     return found
@@ -51,7 +52,7 @@ def is_metaser(key: Series) -> bool:
 
 
 def comparisons_of(
-    runs: Sequence[Scored], study: StudyConfig, is_reference: Callable[[Series], bool] = is_metaser
+    runs: Sequence[Scored], spec: StudySpec, is_reference: Callable[[Series], bool] = is_metaser
 ) -> list[Line]:
     """Each reference (MetaSER, from each of its source sets and with each part adapted) minus every other method.
 
@@ -67,9 +68,9 @@ def comparisons_of(
         for one in filter(is_reference, methods):
             others = [key for key in methods if not is_reference(key) and key.sources in ((), one.sources)]
             if others:
-                options = {"confidence": study.confidence, "resamples": study.resamples}
+                options = {"confidence": spec.confidence, "resamples": spec.resamples}
                 found += [
-                    _comparison(c) | {"confidence": study.confidence} for c in compare(at_place, one, others, **options)
+                    _comparison(c) | {"confidence": spec.confidence} for c in compare(at_place, one, others, **options)
                 ]
     return found
 
@@ -96,7 +97,8 @@ def _comparison(comparison) -> Line:
 def series_of(line: Mapping[str, Any], prefix: str = "") -> Series:
     """The method of a line; with prefix "other_" the other of a comparison."""
     sources = tuple(line[f"{prefix}sources"])
-    return Series(line[f"{prefix}method"], line[f"{prefix}order"], line[f"{prefix}adapt"], sources, line["normalise"])
+    own = (line[f"{prefix}{name}"] for name in ("method", "order", "adapt"))
+    return Series(*own, sources, line["normalise"], line[f"{prefix}algorithm"])
 
 
 def flat(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +120,8 @@ def _setting(setting: Setting) -> Line:
 
 
 def _series(series: Series) -> Line:
-    return {"method": series.method, "order": series.order, "adapt": series.adapt, "sources": list(series.sources)}
+    known = {"method": series.method, "algorithm": series.algorithm, "order": series.order, "adapt": series.adapt}
+    return known | {"sources": list(series.sources)}
 
 
 def _ends(found: Seeds | Bootstrap) -> list[float] | None:

@@ -4,45 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metaser_jax.config import OrderConfig, presets
+from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.report import style
 from metaser_jax.report.content import Section, Table
 from metaser_jax.report.page import picture
 from metaser_jax.results.rows import Row
-from metaser_jax.specs import INNER
+from metaser_jax.specs import INNER, MetaTrainSpec
+from metaser_jax.specs.studies import OrderSpec, variants
 from metaser_jax.studies import tables, writing
-from metaser_jax.studies.numbers import Line
+from metaser_jax.studies.methods import METASER
+from metaser_jax.studies.numbers import Line, series_of
 from metaser_jax.studies.plan import Left
+from metaser_jax.studies.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TITLE = "Which meta-gradient: second order against first, annealed, ANIL, Meta-SGD, learned rates and Reptile"
-NAMES = {
-    "second": "second order",
-    "first": "first order (FOMAML)",
-    "annealed": "annealed, first then second",
-    "anil": "ANIL",
-    "meta_sgd": "Meta-SGD",
-    "layer_rates": "learned layer rates",
-    "reptile": "Reptile",
-}
+TITLE = "Which meta-gradient: second order MAML against cheaper and other meta-learners"
 _BUDGETS = {"episodes": "equal episodes", "time": "equal time"}
-# Okabe & Ito (2008).
-_COLOURS = ("#0072B2", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#555555")
 
 
-def intro(config: OrderConfig, episodes: int) -> str:
+def variant_name(variant: str) -> str:
+    """Return the label of a variant: an order of MAML, or another algorithm."""
+    return ALGORITHMS[variant].label("second") if variant in ALGORITHMS else ALGORITHMS["maml"].label(variant)
+
+
+def intro(study: Study[OrderSpec], episodes: int) -> str:
+    """Return what was done, in two paragraphs."""
+    inner = study.settings.finetune["optimizer"] == INNER
     return (
-        f"Each variant was meta-trained on {' and '.join(config.sources)} for {episodes} episodes, and then anew for "
-        "as many episodes as fit into the time that second order took (equal time). From both it was fine-tuned on "
+        f"Each variant was meta-trained on {' and '.join(study.spec.sources)} for {episodes} episodes, and then anew "
+        "for as many episodes as fit into the time that second order took (equal time). From both it was fine-tuned on "
         "the target's clips, all in the same way and with the same clips draw by draw, and scored on the whole test "
         "part.\n\n"
         "Inner and outer learning rates are the preset's for all of them: another rate may suit another variant "
-        f"better. {_LEARNED[presets.FINETUNE[config.preset]['optimizer'] == INNER]}"
+        f"better. {_LEARNED[inner]}"
     )
 
 
@@ -55,8 +53,8 @@ _LEARNED = {
 
 
 def sections(
-    config: OrderConfig,
-    out: Path,
+    study: Study[OrderSpec],
+    trained: Sequence[MetaTrainSpec],
     lines: Sequence[Line],
     comparisons: Sequence[Line],
     rows: Sequence[Row],
@@ -65,9 +63,14 @@ def sections(
     """Everything between the introduction and what was run; saves the pictures.
 
     Args:
+      study: the study.
+      trained: what the runs at equal episodes are.
+      lines, comparisons: its numbers.
       rows: those of equal episodes.
+      left: what was left out.
     """
-    figure = time_figure(lines, config.confidence)
+    out = study.out
+    figure = time_figure(lines, study.spec.confidence)
     style.save(figure, out / "ablation_order.svg")
     caption = "Macro F1 on the test part against the seconds of meta-training, without compilation."
     shown = picture(out, "ablation_order.png", caption, figure)
@@ -77,8 +80,8 @@ def sections(
     return (
         Section("Score against training time", (shown, _COSTS)),
         *tabled,
-        *writing.comparison_section(comparisons, "Second order against each other variant"),
-        *writing.closing_sections(config, out, rows, lines, comparisons, left),
+        *writing.comparison_section(comparisons, "MAML, second order, against each other variant"),
+        *writing.closing_sections(study, (METASER,), trained, rows, lines, comparisons, left),
     )
 
 
@@ -107,8 +110,9 @@ def table_of(lines: Sequence[Line]) -> Table:
         cost = [str(one["episodes"]), f"{one['seconds_per_episode']:.3f}", f"{one['training_seconds']:.0f} s"]
         cost += [f"{one['compile_seconds']:.1f} s", memory]
         scores = [tables.scored(by_amount[data]) if data in by_amount else tables.NONE for data in amounts]
-        body.append([NAMES[variant], _BUDGETS[budget], *cost, *scores])
-    body.sort(key=lambda row: (list(NAMES.values()).index(row[0]), row[1]))
+        body.append([variant_name(variant), _BUDGETS[budget], *cost, *scores])
+    names = [variant_name(variant) for variant in variants()]
+    body.sort(key=lambda row: (names.index(row[0]), row[1]))
     oracles = [next(line["speaker_oracle_macro_f1"] for line in lines if tables.data_name(line) == d) for d in amounts]
     empty = [""] * 6
     body.append(["speaker oracle (hears nothing)", *empty, *(f"{oracle:.3f}" for oracle in oracles)])
@@ -123,9 +127,11 @@ def time_figure(lines: Sequence[Line], confidence: float) -> Figure:
     for line in lines:
         panels.setdefault((tables.place_name(line), tables.data_name(line)), []).append(line)
     figure, grid = style.panel_grid(len(panels), "macro F1 on the test part", alone=(6.8, 4.0), height=3.4, frame=1.6)
-    colours = dict(zip(NAMES, _COLOURS, strict=True))
+    # A run that was meta-trained is drawn as in every other picture.
+    looks = style.looks(map(series_of, lines))
+    colours = {line["variant"]: looks[series_of(line)].color for line in lines}
     for axes, ((place, data), panel) in zip(grid, panels.items(), strict=True):
-        for variant in NAMES:
+        for variant in colours:
             points = [line for line in panel if line["variant"] == variant]
             at, scores = ([line[name] for line in points] for name in ("training_seconds", "macro_f1"))
             axes.plot(at, scores, color=colours[variant], linewidth=1, zorder=2)
@@ -142,11 +148,10 @@ def time_figure(lines: Sequence[Line], confidence: float) -> Figure:
         axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
         axes.set_axisbelow(True)
         style.despine(axes)
-    there = {line["variant"] for line in lines}
     handles = [
-        Line2D([], [], color=colours[variant], marker="o", label=NAMES[variant])
-        for variant in NAMES
-        if variant in there
+        Line2D([], [], color=colours[variant], marker="o", label=variant_name(variant))
+        for variant in variants()
+        if variant in colours
     ]
     for name, face in (("equal episodes", style.GREY), ("equal time", "white")):
         handles.append(Line2D([], [], color=style.GREY, marker="o", markerfacecolor=face, linestyle="", label=name))

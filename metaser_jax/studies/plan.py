@@ -2,21 +2,22 @@
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from metaser_jax import datasets
 from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.engine import adapt
 from metaser_jax.adaptation.starts import SCRATCH, resolve
 from metaser_jax.adaptation.svm import adapt_svm
-from metaser_jax.config import FinetuneConfig, StudyConfig
 from metaser_jax.data.target import Target
-from metaser_jax.datasets.targets import load_targets
+from metaser_jax.datasets.registry import check_name
+from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError
 from metaser_jax.results.outcomes import Amount, Outcome
 from metaser_jax.specs import FinetuneSpec
+from metaser_jax.specs.studies import StudySpec
 from metaser_jax.studies.cells import Cell, Run, safe
-from metaser_jax.studies.methods import METASER, SVM, finetune_config, init_of, settings
+from metaser_jax.studies.methods import METASER, SVM, finetune_spec, init_of, settings
+from metaser_jax.studies.study import Study
 
 NOT_PREPARED = "not prepared"
 IS_SOURCE = "is a source"
@@ -51,13 +52,13 @@ class Place(NamedTuple):
     amounts: tuple[Amount, ...]
 
 
-def unprepared(study: StudyConfig, names: Sequence[str], what: str) -> Left | None:
+def unprepared(study: Study, names: Sequence[str], what: str) -> Left | None:
     """The corpora that are missing, as what is left out because of them; None if none is.
 
     Raises:
       InputError: unknown name.
     """
-    missing = [name for name in names if not datasets.is_prepared(datasets.check_name(name), study.data_dir)]
+    missing = [name for name in names if not study.corpora.is_prepared(check_name(name), study.data_dir)]
     if not missing:
         return None
     command = (
@@ -68,14 +69,14 @@ def unprepared(study: StudyConfig, names: Sequence[str], what: str) -> Left | No
     return Left(what, short, f"not prepared in {study.data_dir}: {', '.join(missing)}. To prepare: {command}")
 
 
-def require_prepared(study: StudyConfig, sources: Sequence[str]) -> None:
+def require_prepared(study: Study, sources: Sequence[str]) -> None:
     """Raises an InputError, with what to do, unless the sources that a study cannot do without are prepared."""
     missing = unprepared(study, sources, "+".join(sources))
     if missing:
         raise InputError(f"--sources={','.join(sources)}: {missing.why}")
 
 
-def places(study: StudyConfig, targets: Sequence[str]) -> tuple[list[Place], list[Left]]:
+def places(study: Study, targets: Sequence[str]) -> tuple[list[Place], list[Left]]:
     """Loads the targets, each once, and finds out which splits and amounts they allow.
 
     Raises:
@@ -87,7 +88,7 @@ def places(study: StudyConfig, targets: Sequence[str]) -> tuple[list[Place], lis
         if missing:
             left.append(missing)
             continue
-        for split in study.splits:
+        for split in study.spec.splits:
             place, reasons = _place(study, target, split)
             left += reasons
             found += [place] if place else []
@@ -97,19 +98,20 @@ def places(study: StudyConfig, targets: Sequence[str]) -> tuple[list[Place], lis
     return found, left
 
 
-def _place(study: StudyConfig, target: str, split: str) -> tuple[Place | None, list[Left]]:
-    spec = FinetuneSpec.of(finetune_config(study, SCRATCH, SCRATCH, target, split, None))
-    of_split = {"split_kind": split, "split_seed": study.split_seed, "folds": study.folds if split == "speaker" else 0}
+def _place(study: Study, target: str, split: str) -> tuple[Place | None, list[Left]]:
+    own = study.spec
+    spec = finetune_spec(study, SCRATCH)
+    of_split = {"split_kind": split, "split_seed": own.split_seed, "folds": own.folds if split == "speaker" else 0}
     name = f"{target}, {split} split"
     try:
-        folds = load_targets(target, study.data_dir, emotions=spec.emotions, **of_split)
+        folds = load_targets(target, study.data_dir, emotions=spec.emotions, **of_split, load=study.corpora.load)
     except InputError as error:
         return None, [Left(name, "no such split", str(error))]
     amounts, left = [], []
-    for amount in (*(Amount("shots", n) for n in study.shots), *(Amount("fraction", f) for f in study.fractions)):
+    for amount in (*(Amount("shots", n) for n in own.shots), *(Amount("fraction", f) for f in own.fractions)):
         try:
             for ready in folds:
-                for seed in range(study.seeds):
+                for seed in range(own.seeds):
                     draw(ready, amount, spec.validation, seed)
             amounts.append(amount)
         except InputError as error:
@@ -118,7 +120,7 @@ def _place(study: StudyConfig, target: str, split: str) -> tuple[Place | None, l
 
 
 def cell(
-    study: StudyConfig, place: Place, method: str, adapted: str | None, sources: tuple[str, ...], runs: tuple[Run, ...]
+    study: Study, place: Place, method: str, adapted: str | None, sources: tuple[str, ...], runs: tuple[Run, ...]
 ) -> Cell:
     """One method at one place, all amounts and draws of it.
 
@@ -128,19 +130,20 @@ def cell(
       runs: what it starts from, one per pre-training seed.
     """
     inits = init_of(study, runs, method)
-    config = finetune_config(study, method, inits[0], place.target, place.split, adapted)
-    folds = f"{study.folds}-fold" if config.folds else ""
+    spec, own = finetune_spec(study, method, adapted), study.spec
+    with_folds = own.folds if place.split == "speaker" else 0
+    folds = f"{with_folds}-fold" if with_folds else ""
     parts = [place.target, f"{folds}{place.split}", "+".join(sources) or "no-sources", method, adapted or ""]
     identity = {
-        "settings": settings(config),
+        "settings": settings(spec) | _at(own, place, with_folds),
         "amounts": [list(amount) for amount in place.amounts],
-        "sources": {name: source(name, study.data_dir, config.emotions).digest for name in sources},
+        "sources": {name: source(study, name, spec.emotions).digest for name in sources},
         "digests": [place.folds[0].digest, *(ready.split.digest for ready in place.folds)],
         "runs": {run.key: run.identity for run in runs},
     }
 
     def compute() -> tuple:
-        outcomes = _adapt(study, method, config, inits, place, sources)
+        outcomes = _adapt(study, method, spec, inits, place, sources)
         return place.folds[0].corpus, outcomes
 
     key = "_".join(safe(part) for part in parts if part)
@@ -149,22 +152,34 @@ def cell(
     return Cell(key, kind, method, identity, compute, runs)
 
 
+def _at(own: StudySpec, place: Place, folds: int) -> dict[str, Any]:
+    """What finetune.py's flags would say of the place; its amount is one of the study's, and is not looked at."""
+    amount = {"shots": own.shots[0]} if own.shots else {"fraction": own.fractions[0]}
+    at = {"target": place.target, "split": place.split, "split_seed": own.split_seed, "folds": folds}
+    return at | {"shots": None, "fraction": None} | amount | {"seeds": own.seeds, "sources": ()}
+
+
 def _adapt(
-    study: StudyConfig, method: str, config: FinetuneConfig, inits: list[str], place: Place, sources: tuple[str, ...]
+    study: Study, method: str, spec: FinetuneSpec, inits: list[str], place: Place, sources: tuple[str, ...]
 ) -> list[Outcome]:
-    if config.init == SVM:
-        joined = [source(name, study.data_dir, config.emotions) for name in sources]
-        return adapt_svm(FinetuneSpec.of(config), place.folds, place.amounts, study.seeds, joined)
-    resolved = [resolve(init, FinetuneSpec.of(config), place.target) for init in inits]
+    seeds = study.spec.seeds
+    if method == SVM:
+        joined = [source(study, name, spec.emotions) for name in sources]
+        return adapt_svm(spec, place.folds, place.amounts, seeds, joined)
+    resolved = [resolve(init, spec, place.target) for init in inits]
     starts = [init for _, init in resolved]
     if method == METASER:
-        # Whatever algorithm the preset has for it.
+        # Whatever algorithm its settings have; the row says which it was.
         starts = [init._replace(source=init.source | {"method": METASER}) for init in starts]
-    return adapt(resolved[0][0], starts, place.folds, place.amounts, study.seeds)
+    return adapt(resolved[0][0], starts, place.folds, place.amounts, seeds)
 
 
 @functools.cache
-def source(name: str, data_dir: str, emotions: tuple[str, ...]) -> Target:
-    """A source corpus, not normalised, split as pre-training splits it."""
-    (ready,) = load_targets(name, data_dir, emotions=emotions)
-    return ready
+def _source(load: Load, name: str, data_dir: str, emotions: tuple[str, ...]) -> Target:
+    (target,) = load_targets(name, data_dir, emotions=emotions, load=load)
+    return target
+
+
+def source(study: Study, name: str, emotions: tuple[str, ...]) -> Target:
+    """Return a source corpus, not normalised, split as pre-training splits it."""
+    return _source(study.corpora.load, name, study.data_dir, emotions)

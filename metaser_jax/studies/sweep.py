@@ -7,7 +7,7 @@ What the target says of it is shown beside, and chooses nothing.
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.engine import adapt
@@ -19,38 +19,16 @@ from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, Outcome, write_predictions
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
-from metaser_jax.scores.metrics import mean_and_deviation
+from metaser_jax.results.series import split_name
 from metaser_jax.specs import FinetuneSpec, JobSpec, MetaTrainSpec, how_fields
 from metaser_jax.studies import sweep_report, writing
+from metaser_jax.studies.sweep_report import Described, Setting
 from metaser_jax.training.grid import Group, Member, Trained, load_groups, train_groups
 from metaser_jax.training.intervals import ADVICE
 
 NAME = "sweep"
 # What a sweep that is there may be gone on with in another way.
 FREE = ("data_dir", "out", "runs", *how_fields(SweepConfig))
-
-
-class Setting(NamedTuple):
-    """A combination of the grid.
-
-    Attributes:
-      values: of the swept fields.
-      trained: its runs, one per seed.
-      rows: of its adaptations, which have its values as `swept`.
-    """
-
-    values: dict[str, Any]
-    trained: tuple[Trained, ...]
-    rows: list[dict[str, Any]]
-
-    @property
-    def whole(self) -> bool:
-        """Whether all of its runs have finished."""
-        return all(one.stopped is None for one in self.trained)
-
-    def valid_query_loss(self) -> tuple[float, float]:
-        """Mean and sample standard deviation over its runs, of those that have finished."""
-        return mean_and_deviation([one.valid_query_loss for one in self.trained if one.stopped is None])
 
 
 def run_sweep(
@@ -75,7 +53,17 @@ def run_sweep(
     """
     members = [Member(*one[:2], MetaTrainSpec.of(one.config), one.config.run_dir) for one in config.members]
     groups = load_groups(members, config.data_dir, load)
-    folds = _load_target(config, load)
+    preset = presets.FINETUNE[config.adapt_preset]
+    spec = FinetuneSpec(**preset | {"emotions": config.emotions, "devices": config.devices})
+    amounts = [Amount("shots", shots) for shots in config.adapt_shots]
+    of_split = {"split_kind": config.split, "split_seed": config.target_split_seed, "folds": config.folds}
+    folds: tuple[Target, ...] = ()
+    if config.target is not None:
+        folds = load_targets(config.target, config.data_dir, emotions=config.emotions, **of_split, load=load)
+    for target in folds:
+        for amount in amounts:
+            for seed in range(config.draws):
+                draw(target, amount, spec.validation, seed)
     out = Path(config.out)
     claim(out, dataclasses.asdict(config) | _digests(groups, folds), free=FREE)
     by_name = train_groups(groups, JobSpec.of(config), config.data_dir, log)
@@ -84,7 +72,7 @@ def run_sweep(
     outcomes: list[Outcome] = []
     for values in config.settings:
         of_setting = tuple(one for one in trained if one.member.setting == values)
-        adapted = _adapt(config, of_setting, folds, log)
+        adapted = _adapt(spec, of_setting, folds, amounts, config.draws, log)
         settings.append(Setting(values, of_setting, [one.row for one in adapted]))
         outcomes += adapted
     if outcomes:
@@ -95,7 +83,9 @@ def run_sweep(
     content = {"command": command, "config": dataclasses.asdict(config), "settings": lines}
     writing.write_json(out / f"{NAME}.json", content | {"runs": [sweep_report.run_line(one) for one in trained]})
     writing.write_csv(out / f"{NAME}.csv", map(sweep_report.flat, lines))
-    report = sweep_report.write(config, command, settings, chosen, lines)
+    place = f"{config.target}, {split_name(config.split, config.folds or None)} split" if config.target else None
+    sweep = Described(out, command, config.sources, config.seeds, tuple(config.swept), place)
+    report = sweep_report.write(sweep, settings, chosen, lines)
     stopped = [one for one in trained if one.stopped]
     if stopped:
         each = "\n".join(f"  {one.member.name}, kept up to episode {one.episodes}: {one.stopped}" for one in stopped)
@@ -109,31 +99,7 @@ def run_sweep(
 def choose(settings: Sequence[Setting]) -> Setting | None:
     """The setting with the lowest mean validation loss on the sources, of those whose runs have all finished."""
     whole = [one for one in settings if one.whole]
-    return min(whole, key=lambda one: one.valid_query_loss()[0]) if whole else None
-
-
-def _finetune_spec(config: SweepConfig) -> FinetuneSpec:
-    """The adaptation of a run."""
-    preset = presets.FINETUNE[config.adapt_preset]
-    return FinetuneSpec(**preset | {"emotions": config.emotions, "devices": config.devices})
-
-
-def _load_target(config: SweepConfig, load: Load) -> tuple[Target, ...]:
-    """The target's folds, none without a target; raises InputError where its draws are not possible."""
-    if config.target is None:
-        return ()
-    spec = _finetune_spec(config)
-    of_split = {"split_kind": config.split, "split_seed": config.target_split_seed, "folds": config.folds}
-    folds = load_targets(config.target, config.data_dir, emotions=config.emotions, **of_split, load=load)
-    for ready in folds:
-        for amount in _amounts(config):
-            for seed in range(config.draws):
-                draw(ready, amount, spec.validation, seed)
-    return folds
-
-
-def _amounts(config: SweepConfig) -> list[Amount]:
-    return [Amount("shots", shots) for shots in config.adapt_shots]
+    return min(whole, key=lambda one: one.valid_query_loss().mean) if whole else None
 
 
 def _digests(groups: Sequence[Group], folds: Sequence[Target]) -> dict[str, Any]:
@@ -146,14 +112,19 @@ def _digests(groups: Sequence[Group], folds: Sequence[Target]) -> dict[str, Any]
 
 
 def _adapt(
-    config: SweepConfig, trained: Sequence[Trained], folds: Sequence[Target], log: Callable[[str], None]
+    spec: FinetuneSpec,
+    trained: Sequence[Trained],
+    folds: Sequence[Target],
+    amounts: Sequence[Amount],
+    draws: int,
+    log: Callable[[str], None],
 ) -> list[Outcome]:
     """The adaptations of a setting: draw i from the i-th of its finished runs, and from the first after the last."""
     finished = [one for one in trained if one.stopped is None]
     if not (folds and finished):
         return []
-    resolved = [resolve(one.member.run_dir, _finetune_spec(config), config.target) for one in finished]
-    outcomes = adapt(resolved[0][0], [init for _, init in resolved], folds, _amounts(config), config.draws, log)
+    resolved = [resolve(one.member.run_dir, spec, folds[0].corpus.name) for one in finished]
+    outcomes = adapt(resolved[0][0], [init for _, init in resolved], folds, amounts, draws, log)
 
     def with_setting(one: Outcome) -> Outcome:
         start = finished[one.row["seed"] % len(finished)]

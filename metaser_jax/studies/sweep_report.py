@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from metaser_jax.config import SweepConfig
 from metaser_jax.report.content import Block, Bullets, Content, Section, Table, run_section, score_tables, split_table
 from metaser_jax.report.page import write_page
 from metaser_jax.report.tables import markdown_table
 from metaser_jax.results.rows import completed
-from metaser_jax.results.series import split_name
 from metaser_jax.results.summaries import Summary, summarise
-
-if TYPE_CHECKING:
-    from metaser_jax.studies.sweep import Setting
-    from metaser_jax.training.grid import Trained
+from metaser_jax.scores.significance import Seeds, seed_interval
+from metaser_jax.training.grid import Trained
 
 # Settings that differ in one of these are validated on other episodes.
 _OTHER_EPISODES = ("shots", "queries", "split_seed", "pool_sources", "normalise", "trim_db", "deltas")
@@ -24,12 +20,35 @@ _SCORES = ("macro_f1", "uar", "accuracy", "weighted_f1", "speaker_oracle_macro_f
 NONE = "-"
 
 
+class Setting(NamedTuple):
+    """A combination of the grid.
+
+    Attributes:
+      values: of the swept fields.
+      trained: its runs, one per seed.
+      rows: of its adaptations, which have its values as `swept`.
+    """
+
+    values: dict[str, Any]
+    trained: tuple[Trained, ...]
+    rows: list[dict[str, Any]]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of its runs have finished."""
+        return all(one.stopped is None for one in self.trained)
+
+    def valid_query_loss(self) -> Seeds:
+        """Return it over the training seeds of the runs that have finished."""
+        return seed_interval([one.valid_query_loss for one in self.trained if one.stopped is None])
+
+
 def lines_of(settings: Sequence[Setting], chosen: Setting | None) -> list[dict[str, Any]]:
     """JSON-able: each setting and amount of target data, or each setting where there is no target."""
     lines = []
     for one in settings:
         finished = [run.member.spec.seed for run in one.trained if run.stopped is None]
-        loss, deviation = one.valid_query_loss() if finished else (None, None)
+        loss, deviation = one.valid_query_loss()[:2] if finished else (None, None)
         line = {
             "setting": one.values,
             "chosen": one is chosen,
@@ -83,7 +102,7 @@ def settings_table(lines: Sequence[Mapping[str, Any]]) -> Table:
         cells += [str(line.get("shots", NONE))] if several_amounts else []
         if with_target:
             draws = line.get("n_draws", 0)
-            cells += [_spread(line, "macro_f1", draws * (line.get("folds") or 1)), str(draws)]
+            cells += [_spread(line, "macro_f1", draws), str(draws)]
         body.append(cells)
     return Table(header, body)
 
@@ -103,36 +122,46 @@ def text_of(lines: Sequence[Mapping[str, Any]]) -> str:
     return markdown_table(*settings_table(lines))
 
 
+class Described(NamedTuple):
+    """What a report says of its sweep.
+
+    Attributes:
+      out: its folder. command: what the user ran.
+      sources: corpora; seeds: runs of each setting; swept: names of the fields.
+      place: of the adaptations, "urdu, random split"; None without a target.
+    """
+
+    out: Path
+    command: str
+    sources: tuple[str, ...]
+    seeds: int
+    swept: tuple[str, ...]
+    place: str | None
+
+
 def write(
-    config: SweepConfig,
-    command: str,
-    settings: Sequence[Setting],
-    chosen: Setting | None,
-    lines: Sequence[Mapping[str, Any]],
+    sweep: Described, settings: Sequence[Setting], chosen: Setting | None, lines: Sequence[Mapping[str, Any]]
 ) -> Path:
-    """Writes report.html and report.md into config.out, and returns the path of the first."""
+    """Write report.html and report.md into the sweep's folder, and return the path of the first."""
     trained = [run for one in settings for run in one.trained]
     rows = completed(row for one in settings for row in one.rows)
     content = Content(
-        f"Sweep: {', '.join(config.swept) or 'seeds'}",
-        f"Meta-training on {' and '.join(config.sources)}, {config.seeds} seeds of each of {len(settings)} settings."
-        + (
-            f" Each was adapted to {config.target}, {split_name(config.split, config.folds or None)} split."
-            * bool(rows)
-        ),
+        f"Sweep: {', '.join(sweep.swept) or 'seeds'}",
+        f"Meta-training on {' and '.join(sweep.sources)}, {sweep.seeds} seeds of each of {len(settings)} settings."
+        + (f" Each was adapted to {sweep.place}." if rows else ""),
         (
-            Section("Settings", (settings_table(lines), *_explained(config, bool(rows)))),
+            Section("Settings", (settings_table(lines), *_explained(sweep.swept, bool(rows)))),
             *_chosen_section(chosen),
             *_stopped_section(trained),
             Section("Runs", (_runs_table(trained),)),
             *((Section("Splits of the target", (split_table(rows),)),) if rows else ()),
-            run_section(command),
+            run_section(sweep.command),
         ),
     )
-    return write_page(Path(config.out), content)
+    return write_page(sweep.out, content)
 
 
-def _explained(config: SweepConfig, with_target: bool) -> tuple[Block, ...]:
+def _explained(swept: Sequence[str], with_target: bool) -> tuple[Block, ...]:
     texts = [
         "Validation loss: the query loss after adaptation on the sources' validation parts, of each run's best "
         "checkpoint, mean ± sample standard deviation over training seeds. The setting with the lowest mean is chosen, "
@@ -140,11 +169,12 @@ def _explained(config: SweepConfig, with_target: bool) -> tuple[Block, ...]:
     ]
     if with_target:
         texts.append(
-            "Macro F1: of the target's test part, mean ± sample standard deviation over draws of its clips (and folds, "
-            "if there are); draw i starts from the run of training seed i modulo their number, so the deviation is of "
-            "both. The best macro F1 of the table, were it chosen by, would be too high for other clips."
+            "Macro F1: of the target's test part, mean ± sample standard deviation over draws of its clips (a draw's "
+            "score is the mean over its folds, if there are); draw i starts from the run of training seed i modulo "
+            "their number, so the deviation is of both. The best macro F1 of the table, were it chosen by, would be "
+            "too high for other clips."
         )
-    other = [name for name in config.swept if name in _OTHER_EPISODES]
+    other = [name for name in swept if name in _OTHER_EPISODES]
     if other:
         texts.append(
             f"Settings that differ in {', '.join(other)} are validated on other episodes or other input: their "

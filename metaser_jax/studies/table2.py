@@ -4,17 +4,21 @@ Chopra et al., ICASSP 2021, Table 2. NOTE: the paper's methods differ in what th
 and MultiSER the dense layers); here each network does both.
 """
 
+import dataclasses
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
 from metaser_jax.config import Table2Config
+from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.report.content import Content, Section, run_section
 from metaser_jax.report.markdown_page import markdown_page
 from metaser_jax.report.page import write_page
 from metaser_jax.results.run_dir import write_text
+from metaser_jax.specs.studies import Table2Spec
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.comparison import Compared, compare_methods, to_json
+from metaser_jax.studies.entry import study_of
 from metaser_jax.studies.numbers import Line
 
 NAME = "table2"
@@ -29,12 +33,15 @@ statistics of the same MFCC, which stands in the other columns with the sources'
 adapt. One method's head against another's whole network says who may adapt more, and not which learned better."""
 
 
-def run_table2(config: Table2Config, command: str, log: Callable[[str], None] = print) -> Path:
-    """Computes what is missing of the matrix and writes table2.md, .csv, .json, report.html and report.md.
+def run_table2(
+    config: Table2Config, command: str, log: Callable[[str], None] = print, *, corpora: Corpora = ON_DISK
+) -> Path:
+    """Compute what is missing of the matrix and write table2.md, .csv, .json, report.html and report.md.
 
     Args:
       command: what the user ran, for the report.
       log: prints a line.
+      corpora: where prepared corpora come from.
 
     Returns:
       Path of report.html.
@@ -42,12 +49,13 @@ def run_table2(config: Table2Config, command: str, log: Callable[[str], None] = 
     Raises:
       InputError: nothing of the matrix is possible; config.out holds another study; what the runs raise.
     """
-    out = Path(config.out)
-    compared = compare_methods(config, config.sets, log)
-    main = _sections(config, compared)
-    writing.write_json(out / f"{NAME}.json", to_json(config, command, compared))
+    study, identity = study_of(config, Table2Spec, corpora), dataclasses.asdict(config)
+    out, spec = study.out, study.spec
+    compared = compare_methods(study, identity, spec.sets, log)
+    main = _sections(spec, compared)
+    writing.write_json(out / f"{NAME}.json", to_json(identity, command, compared))
     writing.write_csv(out / f"{NAME}.csv", [*compared.lines, *_skipped(compared)])
-    splits = writing.split_sections(config, compared.rows, compared.lines)
+    splits = writing.split_sections(spec, compared.rows, compared.lines)
     beside = (*writing.left_section(compared.left), *splits)
     write_text(
         out / f"{NAME}.md",
@@ -56,24 +64,24 @@ def run_table2(config: Table2Config, command: str, log: Callable[[str], None] = 
     sections = (
         *main,
         *writing.comparison_section(compared.comparisons),
-        *writing.closing_sections(config, out, compared.rows, compared.lines, compared.comparisons, compared.left),
+        *writing.closing_sections(study, spec.methods, compared.trained, *compared[:4]),
         writing.times_section(compared.seconds),
         run_section(command),
     )
     return write_page(out, Content(TITLE, INTRO, sections))
 
 
-def _sections(config: Table2Config, compared: Compared) -> tuple[Section, ...]:
+def _sections(spec: Table2Spec, compared: Compared) -> tuple[Section, ...]:
     """A table for each target, split and amount; a target of which there is nothing has a sentence."""
     found = []
     for (place, data), group in groupby(compared.lines, lambda line: (tables.place_name(line), tables.data_name(line))):
         lines = list(group)
         target = lines[0]["target"]
         left = {sources: why for (sources, of), why in compared.skipped.items() if of == target}
-        text = f"Macro F1, mean ± sample standard deviation over {config.seeds} draws."
-        found.append(Section(f"{place}: {data}", (text, tables.by_sources(lines, config.sets, left))))
+        text = f"Macro F1, mean ± sample standard deviation over {spec.seeds} draws."
+        found.append(Section(f"{place}: {data}", (text, tables.by_sources(lines, spec.sets, left))))
     shown = {line["target"] for line in compared.lines}
-    for target in config.targets:
+    for target in spec.targets:
         if target not in shown:
             why = " ".join(one.why for one in compared.left if one.what.split(",")[0] == target)
             found.append(Section(f"{target}: {compared.skipped.get(((), target), 'left out')}", (why,)))

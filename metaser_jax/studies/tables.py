@@ -7,11 +7,10 @@ from metaser_jax.adaptation.svm import SVM
 from metaser_jax.report.content import Table
 from metaser_jax.report.tables import ABSENT, SCORE_NAMES
 from metaser_jax.results.series import (
-    ADAPT_NAMES,
     Series,
     amount,
     amount_name,
-    method_name,
+    series_label,
     series_names,
     series_order,
     split_name,
@@ -46,16 +45,11 @@ def place_name(line: Mapping[str, Any]) -> str:
     return f"{line['target']}, {split_name(line['split'], line['folds']) or ABSENT} split"
 
 
-def label(key: Series) -> str:
-    """ "MetaSER (second order), all layers"."""
-    return ", ".join(filter(None, (method_name(key), ADAPT_NAMES.get(key.adapt, key.adapt))))
-
-
 def other_label(line: Mapping[str, Any]) -> str:
     """The other method of a comparison, whose sources are the first one's or none."""
     other = series_of(line, "other_")
     of_svm = f", {'with the sources' if other.sources else ALONE}"
-    return label(other) + (of_svm if other.method == SVM else "")
+    return series_label(other) + (of_svm if other.method == SVM else "")
 
 
 def sources_name(sources: Iterable[str]) -> str:
@@ -79,7 +73,7 @@ def by_sources(lines: Sequence[Line], sets: Sequence[tuple[str, ...]], left: Map
         return scored(cells[key, sources]) if (key, sources) in cells else NONE
 
     body = [
-        [label(key), *(cell(key, sources) for sources in columns)]
+        [series_label(key), *(cell(key, sources) for sources in columns)]
         for key in sorted({key for key, _ in cells}, key=series_order)
     ]
     oracle = f"{lines[0]['speaker_oracle_macro_f1']:.3f}" if lines else ABSENT
@@ -105,7 +99,7 @@ def all_scores(lines: Sequence[Line]) -> Table:
         "target": lambda line: line["target"],
         "split": lambda line: split_name(line["split"], line["folds"]) or ABSENT,
         "data": data_name,
-        "method": lambda line: label(series_of(line)),
+        "method": lambda line: series_label(series_of(line)),
         "sources": lambda line: sources_name(line["sources"]),
         "macro F1": scored,
         "interval over draws": lambda line: interval(line["draws"]),
@@ -146,7 +140,7 @@ def comparisons(lines: Sequence[Line]) -> Table:
         "split": lambda line: split_name(line["split"], line["folds"]) or ABSENT,
         "data": data_name,
         "sources": lambda line: sources_name(line["sources"]),
-        "method": lambda line: label(series_of(line)),
+        "method": lambda line: series_label(series_of(line)),
         "minus": other_label,
         "difference": _difference,
         "interval over draws": lambda line: interval(line["difference_draws"], "+"),

@@ -7,16 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metaser_jax.config import StudyConfig
 from metaser_jax.report.confusion import confusion_figure
 from metaser_jax.report.content import Block, Bullets, Section, Table, split_table
 from metaser_jax.report.page import picture
 from metaser_jax.results.rows import Row
 from metaser_jax.results.run_dir import write_text
+from metaser_jax.results.series import series_label
+from metaser_jax.specs.sources import SourcesSpec
+from metaser_jax.specs.studies import StudySpec
 from metaser_jax.studies import tables
 from metaser_jax.studies.method_descriptions import described
 from metaser_jax.studies.numbers import Line, flat, series_of
 from metaser_jax.studies.plan import Left
+from metaser_jax.studies.study import Study
 
 # What a study that is there may be gone on with in another way.
 FREE = ("data_dir", "out", "runs", "resamples", "confidence")
@@ -45,7 +48,7 @@ def comparison_section(
     groups: dict[str, list[Line]] = {}
     for line in comparisons:
         budget = f", equal {line['budget']}" if "budget" in line else ""
-        name = f"{tables.place_name(line)}{budget}: {tables.label(series_of(line))}, from "
+        name = f"{tables.place_name(line)}{budget}: {series_label(series_of(line))}, from "
         groups.setdefault(f"{name}{tables.sources_name(line['sources'])}, minus", []).append(line)
     confidence = comparisons[0]["confidence"]
     explained = (
@@ -78,8 +81,9 @@ def every_comparison(comparisons: Sequence[Line]) -> tuple[Section, ...]:
 
 
 def closing_sections(
-    study: StudyConfig,
-    out: Path,
+    study: Study,
+    methods: Sequence[str],
+    trained: Sequence[SourcesSpec],
     rows: Sequence[Row],
     lines: Sequence[Line],
     comparisons: Sequence[Line],
@@ -88,38 +92,34 @@ def closing_sections(
     """Confusion, all scores, splits, what is left out, and what the numbers do not say."""
     rows = list(rows)
     confusion = picture(
-        out,
+        study.out,
         "confusion_matrix.png",
         "Confusion of the first method with the most target data, summed over draws.",
         confusion_figure(rows),
     )
     return (
         Section("Confusion", (confusion,)),
-        Section("All scores", (_about_scores(study), tables.all_scores(lines))),
+        Section("All scores", (_about_scores(study.spec), tables.all_scores(lines))),
         *every_comparison(comparisons),
         *left_section(left),
-        *split_sections(study, rows, lines),
-        _settings_section(study),
+        *split_sections(study.spec, rows, lines),
+        Section("How the methods were trained", (Table(["what", "settings"], described(study, methods, trained)),)),
     )
 
 
-def split_sections(study: StudyConfig, rows: Sequence[Row], lines: Sequence[Line]) -> tuple[Section, ...]:
+def split_sections(spec: StudySpec, rows: Sequence[Row], lines: Sequence[Line]) -> tuple[Section, ...]:
     """What the scores were measured on, and what they do not say: no table goes without."""
     return (
         Section("Splits", (split_table(list(rows)),)),
-        Section("What these numbers do not say", (Bullets(_unknown(study, lines)),)),
+        Section("What these numbers do not say", (Bullets(_unknown(spec, lines)),)),
     )
 
 
-def _settings_section(study: StudyConfig) -> Section:
-    return Section("How the methods were trained", (Table(["what", "settings"], described(study)),))
-
-
-def _about_scores(study: StudyConfig) -> str:
+def _about_scores(spec: StudySpec) -> str:
     return (
-        f"Mean ± sample standard deviation over {study.seeds} draws"
-        + (" (a draw's score is its mean over the folds)" if study.folds else "")
-        + f"; intervals of {study.confidence:.0%}. Over draws: Student's t, what other draws of clips would give on "
+        f"Mean ± sample standard deviation over {spec.seeds} draws"
+        + (" (a draw's score is its mean over the folds)" if spec.folds else "")
+        + f"; intervals of {spec.confidence:.0%}. Over draws: Student's t, what other draws of clips would give on "
         "the same test part. Over the test part: bootstrap over its speakers, what other speakers would give; over "
         "utterances where too few speakers say each emotion, which says so, and is too narrow for other speakers. The "
         "speaker oracle guesses each speaker's most frequent training emotion and hears nothing: on a random split a "
@@ -127,11 +127,11 @@ def _about_scores(study: StudyConfig) -> str:
     )
 
 
-def _unknown(study: StudyConfig, lines: Sequence[Line]) -> tuple[str, ...]:
+def _unknown(spec: StudySpec, lines: Sequence[Line]) -> tuple[str, ...]:
     points = [
-        f"Other pre-training: each method that learns from sources was trained {study.pretrain_seeds} times, and draw "
-        f"i started from run i mod {study.pretrain_seeds}; the intervals over draws mix the two.",
-        f"Other splits: each target was split once (split seed {study.split_seed}).",
+        f"Other pre-training: each method that learns from sources was trained {spec.pretrain_seeds} times, and draw "
+        f"i started from run i mod {spec.pretrain_seeds}; the intervals over draws mix the two.",
+        f"Other splits: each target was split once (split seed {spec.split_seed}).",
         "The paper's own numbers: they are not known to us, and nothing here stands for them.",
     ]
     validations = {line["validation"] for line in lines}

@@ -23,16 +23,17 @@ from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
 from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import TrainState
+from metaser_jax.meta.algorithms import method_of
 from metaser_jax.results.run_dir import METRICS, read_lines, write_text
 from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.training import intervals
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.cost import MEASURED, measured_of
 from metaser_jax.training.grid_program import compile_sweep, program_of, state_of
-from metaser_jax.training.meta_train import banks, check_sources, diagnosis_of, method_of
+from metaser_jax.training.meta_train import banks, check_sources, diagnosis_of
 from metaser_jax.training.sources import load_sources, training_utterances
 from metaser_jax.training.trainer import make_trainer
-from metaser_jax.training.training_run import Log, OnInterval, TrainingRun, in_job, open_run, precision
+from metaser_jax.training.training_run import Log, OnInterval, TrainingRun, in_job, open_run, precision, run_settings
 
 
 class Member(NamedTuple):
@@ -141,10 +142,9 @@ def _train(
         for member in group.members:
             # A process has one profiler.
             own = job if not runs else dataclasses.replace(job, profile=0)
-            settings = dataclasses.asdict(member.spec) | dataclasses.asdict(own)
-            settings |= {"data_dir": data_dir, "run_dir": member.run_dir}
+            settings = run_settings(member.spec, own, data_dir, member.run_dir)
             options = {"step": "episode", "log": lambda line, name=member.name: log(f"{name}: {line}")}
-            opened = open_run(own, settings, method_of(member.spec), group.ready, preemption, **options)
+            opened = open_run(own, settings, method_of(member.spec.algorithm), group.ready, preemption, **options)
             runs.append(stack_of_runs.enter_context(opened))
         x = training_utterances(group.ready)
         restored = [run.restore(make_trainer(m.spec, x).state) for run, m in zip(runs, group.members, strict=True)]

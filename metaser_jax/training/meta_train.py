@@ -1,6 +1,5 @@
 """Meta-training on prepared source corpora: sources -> bank -> episodes -> learner -> checkpoint."""
 
-import dataclasses
 import json
 import math
 import time
@@ -22,6 +21,7 @@ from metaser_jax.datasets.targets import Load
 from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import IntervalInfo, TrainState, run_interval, validation_loss
+from metaser_jax.meta.algorithms import method_of
 from metaser_jax.models.classifier import make_network
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.run_dir import write_text
@@ -34,7 +34,7 @@ from metaser_jax.training.cost import MEASURED, measured_of
 from metaser_jax.training.diagnosis import Diagnosis, diagnose, diagnose_validation
 from metaser_jax.training.sources import load_sources, training_utterances
 from metaser_jax.training.trainer import Trainer, make_learner, make_trainer, run_keys
-from metaser_jax.training.training_run import OnInterval, TrainingRun, training_run
+from metaser_jax.training.training_run import ALONE, OnInterval, TrainingRun, run_settings, training_run
 from metaser_jax.types import Episode
 
 # Tasks of the fixed episode whose query loss after adaptation chooses the checkpoint.
@@ -54,12 +54,31 @@ def meta_train(
     load: Load = load_corpus,
     on_interval: OnInterval | None = None,
 ) -> Path:
-    """Runs, or goes on with, the meta-training that config.run_dir names; in every process of a cluster job.
+    """Meta-train as a program's configuration says; arguments and errors as `run_meta_training`'s."""
+    spec, job = MetaTrainSpec.of(config), JobSpec.of(config)
+    places = {"data_dir": config.data_dir, "run_dir": config.run_dir}
+    return run_meta_training(spec, **places, job=job, log=log, load=load, on_interval=on_interval)
+
+
+def run_meta_training(
+    spec: MetaTrainSpec,
+    data_dir: str,
+    run_dir: str,
+    *,
+    job: JobSpec = ALONE,
+    log: Callable[[str], None] = print,
+    load: Load = load_corpus,
+    on_interval: OnInterval | None = None,
+) -> Path:
+    """Run, or go on with, a meta-training; in every process of a cluster job.
 
     Where jax has not been used yet and there is no accelerator, it runs on one device per core of the CPU.
 
     Args:
-      config: the run.
+      spec: what the run is.
+      data_dir: folder of prepared corpora.
+      run_dir: the run's folder.
+      job: how its processes come together, what it keeps and traces.
       log: prints a line.
       load: reads a prepared corpus.
       on_interval: is told each line of metrics.jsonl; what it raises ends the run, which the same call resumes.
@@ -72,15 +91,14 @@ def meta_train(
         finite, a checkpoint that cannot be written.
       cluster.Preempted: the scheduler wants the machine back; the checkpoint is written.
     """
-    spec = MetaTrainSpec.of(config)
 
     def load_all() -> list[Target]:
-        ready = load_sources(spec, config.data_dir, load)
+        ready = load_sources(spec, data_dir, load)
         check_sources(spec, ready)
         return ready
 
-    job, settings = JobSpec.of(config), dataclasses.asdict(config)
-    with training_run(job, settings, method_of(spec), load_all, step="episode", log=log) as run:
+    settings = run_settings(spec, job, data_dir, run_dir)
+    with training_run(job, settings, method_of(spec.algorithm), load_all, step="episode", log=log) as run:
         trainer = make_trainer(spec, training_utterances(run.ready))
         # Also of a run that is done: its last checkpoint may be damaged.
         latest, state = run.restore(trainer.state)
@@ -94,11 +112,6 @@ def meta_train(
         _loop(spec, program, run, on_interval)
         run.log(f"Finished: {spec.episodes} episodes, best validation at episode {run.best()}. Run: {run.folder}")
     return run.folder
-
-
-def method_of(spec: MetaTrainSpec) -> str:
-    """What config.json and results call the algorithm."""
-    return "metaser" if spec.algorithm == "maml" else spec.algorithm
 
 
 class Program(NamedTuple):

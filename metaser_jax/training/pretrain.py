@@ -1,6 +1,5 @@
 """Pre-training of TransSER and MultiSER on prepared source corpora: sources -> bank -> minibatches -> checkpoint."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from metaser_jax.sampling import bank
 from metaser_jax.specs import JobSpec, PretrainSpec
 from metaser_jax.training.pretrainer import Program, compile_program, make_state, mesh_of, stages
 from metaser_jax.training.sources import load_sources, training_utterances
-from metaser_jax.training.training_run import OnInterval, TrainingRun, training_run
+from metaser_jax.training.training_run import ALONE, OnInterval, TrainingRun, run_settings, training_run
 from metaser_jax.types import Augment
 
 
@@ -33,17 +32,32 @@ def pretrain(
     load: Load = load_corpus,
     on_interval: OnInterval | None = None,
 ) -> Path:
-    """Runs, or goes on with, the pre-training that config.run_dir names.
+    """Pre-train as a program's configuration says; arguments and errors as `run_pretraining`'s."""
+    spec, job = PretrainSpec.of(config), JobSpec.of(config)
+    options = {"job": job, "log": log, "augment": augment, "load": load, "on_interval": on_interval}
+    return run_pretraining(spec, config.data_dir, config.run_dir, **options)
+
+
+def run_pretraining(
+    spec: PretrainSpec,
+    data_dir: str,
+    run_dir: str,
+    *,
+    job: JobSpec = ALONE,
+    log: Callable[[str], None] = print,
+    augment: Augment | None = None,
+    load: Load = load_corpus,
+    on_interval: OnInterval | None = None,
+) -> Path:
+    """Run, or go on with, a pre-training.
 
     Where jax has not been used yet and there is no accelerator, it runs on one device per core of the CPU.
 
     Args:
-      config: the run.
-      log: prints a line.
+      spec: what the run is.
+      data_dir, run_dir, job, log, load, on_interval: as meta_train.run_meta_training's.
       augment: applied to each training minibatch; no flag has it, and config.json does not know of it, so give such
         a run a folder of its own.
-      load: reads a prepared corpus.
-      on_interval: as meta_train's.
 
     Returns:
       The run directory.
@@ -51,12 +65,11 @@ def pretrain(
     Raises:
       InputError: sources that do not allow it, a run_dir of another configuration, a loss that is not finite.
     """
-    spec = PretrainSpec.of(config)
 
     def load_all() -> list[Target]:
-        return load_sources(spec, config.data_dir, load)
+        return load_sources(spec, data_dir, load)
 
-    job, settings = JobSpec.of(config), dataclasses.asdict(config)
+    settings = run_settings(spec, job, data_dir, run_dir)
     with training_run(job, settings, spec.method, load_all, step="total_epoch", log=log) as run:
         mesh = mesh_of(spec)
         latest, state = run.restore(make_state(spec, training_utterances(run.ready)))

@@ -8,21 +8,15 @@ import optax
 
 from metaser_jax.devices import parallel
 from metaser_jax.loops.meta_training import TrainState, init_state
-from metaser_jax.meta.anil import anil
+from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.meta.execution import Execution
-from metaser_jax.meta.layer_rates import layer_rates
 from metaser_jax.meta.learner import Learner
-from metaser_jax.meta.maml import maml
-from metaser_jax.meta.meta_sgd import meta_sgd
-from metaser_jax.meta.reptile import reptile
 from metaser_jax.models.classifier import EmotionLSTM, make_network
 from metaser_jax.models.losses import LossFn, cross_entropy
 from metaser_jax.specs import FrontEnd, MetaTrainSpec, OptimizerSpec
 from metaser_jax.training.optimizers import make_optimizer
 from metaser_jax.types import Params
 
-_BILEVEL = {"maml": maml, "anil": anil, "meta_sgd": meta_sgd, "layer_rates": layer_rates}
-_LEARNED_RATES = ("meta_sgd", "layer_rates")
 _INNER = {"sgd": optax.sgd, "momentum": lambda rate: optax.sgd(rate, momentum=0.9), "adam": optax.adam}
 
 
@@ -42,23 +36,17 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
       inner_lr: in the place of spec.inner_lr; may be traced.
     """
     inner_lr = spec.inner_lr if inner_lr is None else inner_lr
-    common = {
+    algorithm = ALGORITHMS[spec.algorithm]
+    options = {
         # Learned rates multiply the optimizer's updates, and start at inner_lr themselves.
-        "inner_optimizer": _INNER[spec.inner_optimizer](1.0 if spec.algorithm in _LEARNED_RATES else inner_lr),
+        "inner_optimizer": _INNER[spec.inner_optimizer](1.0 if algorithm.learned_rates else inner_lr),
         "inner_batch_size": spec.inner_batch_size or None,
         "execution": _execution(spec),
     }
-    if spec.algorithm == "reptile":
-        return reptile(loss_fn, inner_lr, spec.inner_steps, **common)
-    return _BILEVEL[spec.algorithm](
-        loss_fn,
-        inner_lr,
-        spec.inner_steps,
-        spec.order,
-        anneal_episodes=spec.anneal_episodes,
-        multi_step_episodes=spec.multi_step_episodes,
-        **common,
-    )
+    if algorithm.has_order:
+        options |= {"order": spec.order, "anneal_episodes": spec.anneal_episodes}
+        options |= {"multi_step_episodes": spec.multi_step_episodes}
+    return algorithm.make(loss_fn, inner_lr, spec.inner_steps, **options)
 
 
 def _execution(spec: MetaTrainSpec) -> Execution:

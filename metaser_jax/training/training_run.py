@@ -4,6 +4,7 @@ Process 0 alone writes. What can fail in one process alone is attempted in all, 
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from metaser_jax.devices import parallel
 from metaser_jax.results.environment import versions
 from metaser_jax.results.run_dir import METRICS, claim, hold, read_lines
 from metaser_jax.specs import JobSpec
+from metaser_jax.specs.sources import SourcesSpec
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.monitor import Monitor
 from metaser_jax.training.sources import FREE, identity
@@ -23,6 +25,8 @@ from metaser_jax.training.sources import FREE, identity
 Log = Callable[[str], None]
 OnInterval = Callable[[Mapping[str, Any]], None]
 """Is told each line of metrics.jsonl when it is written, and its checkpoint begun."""
+# One process, and what is usual.
+ALONE = JobSpec()
 # May differ between the processes of a run.
 _OF_A_PROCESS = ("data_dir", "process_id")
 
@@ -148,6 +152,12 @@ class TrainingRun:
     def _end_preempted(self, done: int) -> None:
         where = f"the checkpoint is in {self.folder}" if done else "there is nothing to save yet"
         raise cluster.Preempted(f"Stopped by SIGTERM at {self.step} {done}; {where}. The same command goes on.")
+
+
+def run_settings(spec: SourcesSpec, job: JobSpec, data_dir: str, run_dir: str) -> dict[str, Any]:
+    """Return what config.json says of a run, besides what it learns from."""
+    places = {"data_dir": data_dir, "run_dir": run_dir}
+    return dataclasses.asdict(spec) | dataclasses.asdict(job) | places
 
 
 @contextlib.contextmanager

@@ -103,8 +103,10 @@ def test_folds(finetune_config):
     (summary,) = summarise(rows)
     assert (summary.split, summary.folds, summary.seeds) == ("speaker", 3, (0, 1))
     assert summary.macro_f1.mean == pytest.approx(np.mean([row["macro_f1"] for row in rows]))
-    assert summary.macro_f1.deviation == pytest.approx(np.std([row["macro_f1"] for row in rows], ddof=1))
+    draws = [np.mean([row["macro_f1"] for row in rows if row["seed"] == seed]) for seed in range(2)]
+    assert summary.macro_f1.deviation == pytest.approx(np.std(draws, ddof=1))
     assert "speaker, 3 folds" in table([summary])
+    assert "2 draws of 3 folds" in table([summary])
     again = run_finetune(config)
     assert [row | {"seconds": 0} for row in again] == [row | {"seconds": 0} for row in rows]
 

@@ -71,7 +71,7 @@ def test_every_number_is_in_both(report, many_rows):
 def test_what_a_reader_needs_is_in_both(report):
     page, markdown = Page(report).text, report.with_name("report.md").read_text()
     for text in (
-        "sample standard deviation over seeds",
+        "sample standard deviation over draws",
         "guesses each speaker's most frequent training emotion and hears nothing",
         "0123456789abcdef",
         'run --x="<1>"',
@@ -110,7 +110,7 @@ def test_strings_are_escaped(report):
 def test_one_seed_without_training(tmp_path, make_row):
     path = write_report(tmp_path, [make_row()], title="t", intro="i", command="c", device="cpu")
     page = Page(path).text
-    assert "(one seed)" in page
+    assert "(one draw)" in page
     assert re.search(r"\d ± \d", page) is None
     assert "Notes" not in page
     assert not (tmp_path / "training.png").exists()
@@ -121,8 +121,8 @@ def test_folds_are_named_one_by_one(tmp_path, make_row):
     page = Page(write_report(tmp_path, rows, title="t", intro="i", command="c", device="cpu")).text
     for text in ("speaker, 2 folds: fold 0", "speaker, 2 folds: fold 1", "digest0", "digest1"):
         assert text in page
-    assert "between speakers as well as between seeds" in page
-    assert "(one seed)" not in page
+    assert "the draw's score is the mean over them" in page
+    assert "(one draw)" not in page
 
 
 def test_device_is_jaxs_by_default():

@@ -8,31 +8,28 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import InputError
-from metaser_jax.config import FinetuneConfig
 from metaser_jax.data.splits import speaker_folds, split
-from metaser_jax.datasets.ready import Ready
+from metaser_jax.data.target import Target
 from metaser_jax.results.comparison import compare, results, to_json
 from metaser_jax.results.outcomes import Amount, outcome, write_predictions
 from metaser_jax.results.run_dir import to_lines
 from metaser_jax.results.scored import read_scored, scored
 from metaser_jax.results.series import Series
-from metaser_jax.scores.bootstrap import bootstrap, bootstrap_difference
+from metaser_jax.scores.bootstrap import bootstrap
 from metaser_jax.scores.metrics import scores
 from metaser_jax.scores.significance import holm, paired_test, seed_interval
+from metaser_jax.specs import FinetuneSpec
 
 CORPUS = fake_corpus("c", per_emotion=15)
 SHOTS = Amount("shots", 2)
-METASER, SVM = Series("metaser", "second", "all", ("a",), "none"), Series("svm", None, None, (), "none")
+METASER, SVM = Series("metaser", "second", "all", ("a",), "none", "maml"), Series("svm", None, None, (), "none")
 
 
 def run(method="metaser", right=0.7, folds=0, seeds=3, amount=SHOTS, split_seed=0, corpus=CORPUS, split_kind="speaker"):
     """Outcomes of a method that is right as often as `right`."""
-    config = FinetuneConfig(
-        data_dir="d", init="i", target="c", out="o", split=split_kind, split_seed=split_seed, folds=folds, shots=1
-    )
     parts = speaker_folds(corpus, folds, split_seed) if folds else (split(corpus, split_kind, split_seed),)
     of = METASER if method == "metaser" else SVM
-    source = {"method": method, "order": of.order, "sources": list(of.sources)}
+    source = {"method": method, "algorithm": of.algorithm, "order": of.order, "sources": list(of.sources)}
     outcomes = []
     for part in parts:
         for seed in range(seeds):
@@ -40,8 +37,8 @@ def run(method="metaser", right=0.7, folds=0, seeds=3, amount=SHOTS, split_seed=
             label = corpus.label[part.test]
             predicted = np.where(rng.random(len(label)) < right, label, rng.integers(0, 4, len(label)))
             drawn = part.train[:8], part.valid
-            ready = Ready(corpus, part, "digest")
-            outcomes.append(outcome(config, ready, source, amount, seed, drawn, predicted, adapt=of.adapt))
+            target = Target(corpus, part, "digest")
+            outcomes.append(outcome(FinetuneSpec(), target, source, amount, seed, drawn, predicted, adapt=of.adapt))
     return outcomes
 
 
@@ -99,10 +96,19 @@ def test_compare(folds):
     assert found[0].speakers.interval.low > 0
     if not folds:
         test = a[0].test
-        expected = bootstrap_difference(
-            CORPUS.label[test], [o.predicted for o in a], [o.predicted for o in b], CORPUS.speaker[test], classes=4
-        )
-        assert found[0].speakers.value == pytest.approx(expected.value)
+        label = CORPUS.label[test]
+        means = [np.mean([scores(label, o.predicted, 4)["macro_f1"] for o in of]) for of in (a, b)]
+        assert found[0].speakers.value == pytest.approx(means[0] - means[1])
+        # The plain bootstrap, in numpy: the same utterances are drawn for both.
+        rng, differences = np.random.default_rng(0), []
+        for _ in range(2000):
+            again = rng.integers(0, len(label), len(label))
+            of_method = [
+                np.mean([scores(label[again], o.predicted[again], 4)["macro_f1"] for o in of]) for of in (a, b)
+            ]
+            differences.append(of_method[0] - of_method[1])
+        low, high, _ = found[0].speakers.interval
+        assert (high - low) / (2 * 1.96 * np.std(differences)) == pytest.approx(1, abs=0.1)
     else:
         assert (found[0].speakers.by, found[0].speakers.units) == ("speakers", 6)
     back = compare(scored([*a, *b], CORPUS), SVM)[0]

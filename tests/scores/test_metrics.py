@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metaser_jax.scores.metrics import mean_and_deviation, scores, speaker_oracle
+from metaser_jax.scores.metrics import scores, speaker_oracle
 
 
 def test_scores_by_hand():
@@ -21,8 +21,3 @@ def test_speaker_oracle():
     label, speaker = np.array([3, 3, 1, 2, 3]), np.array(["a", "a", "a", "b", "c"])
     test = np.array(["b", "a", "unseen"])
     assert speaker_oracle(label, speaker, test, classes=4).tolist() == [2, 3, 3]
-
-
-def test_mean_and_deviation():
-    assert mean_and_deviation([1.0, 3.0]) == (2.0, pytest.approx(np.sqrt(2)))
-    assert mean_and_deviation([0.5]) == (0.5, 0.0)

@@ -3,8 +3,9 @@
 import pytest
 from fakes import fake_corpus
 
-from metaser_jax import InputError, datasets
+from metaser_jax import InputError
 from metaser_jax.config import presets
+from metaser_jax.datasets.targets import Corpora
 
 CORPORA = {
     "ravdess": fake_corpus("ravdess", per_emotion=20, noise=1.0),
@@ -22,9 +23,7 @@ def load(name, data_dir):
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """ravdess, emodb and urdu are prepared, and the recommended presets are for networks of four hidden units."""
-    monkeypatch.setattr(datasets, "load", load)
-    monkeypatch.setattr(datasets, "is_prepared", lambda name, data_dir: name in CORPORA)
+    """The recommended presets are for networks of four hidden units; gives ravdess, emodb and urdu as prepared."""
     changes = {
         "META_TRAIN": {
             "shots": 2,
@@ -43,3 +42,4 @@ def tiny(monkeypatch):
         if name == "META_TRAIN":
             preset |= {"log_every": 2, "checkpoint_every": 2}
         monkeypatch.setitem(getattr(presets, name), "recommended", preset)
+    return Corpora(load, lambda name, data_dir: name in CORPORA)

@@ -7,14 +7,13 @@ import re
 import pytest
 from fakes import fake_corpus
 
-from metaser_jax import InputError, datasets
+from metaser_jax import InputError
 from metaser_jax.config import Figure2Config, Table2Config
-from metaser_jax.studies import comparison, plan, writing
+from metaser_jax.studies import writing
 from metaser_jax.studies.figure2 import crossings_of, run_figure2
 from metaser_jax.studies.table2 import run_table2
 from metaser_jax.studies.tables import interval
 
-pytestmark = pytest.mark.usefixtures("tiny")
 COMMON = {"data_dir": "data", "seeds": 2, "resamples": 50, "pretrain_seeds": 1, "splits": ("random",)}
 
 
@@ -37,7 +36,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def table2(folder, tiny):
     """The folder of the table, computed by the first test that wants it."""
-    run_table2(table2_config(folder / "table2"), "python experiments/table2.py --x='<1>'")
+    run_table2(table2_config(folder / "table2"), "python experiments/table2.py --x='<1>'", corpora=tiny)
     return folder / "table2"
 
 
@@ -87,7 +86,7 @@ def test_a_report_has_each_number(table2):
         assert f"{line['macro_f1']:.3f} ± {line['macro_f1_deviation']:.3f}" in short
         assert line["split_digests"][0] in short
     assert "## What these numbers do not say" in short
-    for text in ("hidden_dim 4", "MetaSER learns from sources", "episodes 4", "transser is adapted", "kernel rbf"):
+    for text in ("hidden_dim 4", "FOMAML: learning from sources", "episodes 4", "TransSER: adaptation", "kernel rbf"):
         assert text in page
 
 
@@ -116,15 +115,12 @@ def test_what_is_left_out_is_named_with_what_to_do(table2):
         assert "emovo: not prepared" in text
 
 
-def test_nothing_is_computed_again(table2, monkeypatch):
+def test_nothing_is_computed_again(table2, tiny):
     before = {name: (table2 / name).read_text() for name in ("table2.csv", "table2.json")}
-    monkeypatch.setattr(comparison, "cell", never_computed(comparison.cell))
-    run_table2(table2_config(table2), "python experiments/table2.py --x='<1>'")
+    cells = {path: path.stat().st_mtime_ns for path in (table2 / "cells").rglob("*")}
+    run_table2(table2_config(table2), "python experiments/table2.py --x='<1>'", corpora=tiny)
     assert {name: (table2 / name).read_text() for name in before} == before
-
-
-def never_computed(real):
-    return lambda *arguments: real(*arguments)._replace(compute=lambda: pytest.fail("computed again"))
+    assert {path: path.stat().st_mtime_ns for path in (table2 / "cells").rglob("*")} == cells
 
 
 @pytest.mark.parametrize(
@@ -132,37 +128,34 @@ def never_computed(real):
     [("auto", "half of the emotions or more"), ("speaker", "per speaker, by their own"), ("none", None)],
 )
 def test_what_the_input_knew_is_said(normalise, says):
-    config = table2_config("out")
-    points = writing._unknown(config, [{"validation": "none", "normalise": normalise}])
+    points = writing._unknown(table2_config("out"), [{"validation": "none", "normalise": normalise}])
     assert (says is None) == (len(points) == 3)
     assert says is None or says in points[-1]
 
 
-def test_other_settings_are_refused(table2):
+def test_other_settings_are_refused(table2, tiny):
     with pytest.raises(InputError, match=r"another configuration: max_epochs \(was None, now 2\)"):
-        run_table2(table2_config(table2, max_epochs=2), "c")
+        run_table2(table2_config(table2, max_epochs=2), "c", corpora=tiny)
 
 
-def test_sources_that_were_prepared_anew_are_refused(table2, monkeypatch):
-    load, other = datasets.load, fake_corpus("emodb", per_emotion=24, seed=9, noise=1.0)
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: other if name == "emodb" else load(name, data_dir))
-    plan.source.cache_clear()
+def test_sources_that_were_prepared_anew_are_refused(table2, tiny):
+    other = fake_corpus("emodb", per_emotion=24, seed=9, noise=1.0)
+    anew = tiny._replace(load=lambda name, data_dir: other if name == "emodb" else tiny.load(name, data_dir))
     with pytest.raises(InputError, match=r"is of other settings or recordings: sources.emodb \(was "):
-        run_table2(table2_config(table2), "c")
-    plan.source.cache_clear()
+        run_table2(table2_config(table2), "c", corpora=anew)
 
 
-def test_nothing_possible_is_an_error(tmp_path):
+def test_nothing_possible_is_an_error(tmp_path, tiny):
     with pytest.raises(InputError, match=r"No target can be adapted to(.|\n)*--corpora=emovo"):
-        run_table2(table2_config(tmp_path / "x", targets=("emovo",)), "c")
+        run_table2(table2_config(tmp_path / "x", targets=("emovo",)), "c", corpora=tiny)
     with pytest.raises(InputError, match=r"No source set can be used with any target(.|\n)*--corpora=tess"):
-        run_table2(table2_config(tmp_path / "x", source_sets=("tess", "urdu")), "c")
+        run_table2(table2_config(tmp_path / "x", source_sets=("tess", "urdu")), "c", corpora=tiny)
     with pytest.raises(InputError, match="urdoo"):
-        run_table2(table2_config(tmp_path / "x", targets=("urdoo",)), "c")
+        run_table2(table2_config(tmp_path / "x", targets=("urdoo",)), "c", corpora=tiny)
     assert not (tmp_path / "x").exists()
 
 
-def test_figure2(folder, table2):
+def test_figure2(folder, table2, tiny):
     config = Figure2Config(
         **COMMON,
         out=str(folder / "figure2"),
@@ -173,7 +166,7 @@ def test_figure2(folder, table2):
         fractions=(0.5, 1.0),
     )
     runs = {path: path.stat().st_mtime_ns for path in (table2 / "runs").rglob("metrics.jsonl")}
-    assert run_figure2(config, "c") == folder / "figure2" / "report.html"
+    assert run_figure2(config, "c", corpora=tiny) == folder / "figure2" / "report.html"
     assert {path: path.stat().st_mtime_ns for path in runs} == runs, "runs are shared, and not trained again"
     for kind in ("fractions", "shots"):
         assert (folder / "figure2" / f"figure2_{kind}.png").read_bytes()[:4] == b"\x89PNG"
@@ -192,13 +185,14 @@ def test_figure2(folder, table2):
     for number in numbers_in(found["lines"], found["comparisons"]):
         assert number in page
     with pytest.raises(InputError, match="--sources=tess: not prepared"):
-        run_figure2(Figure2Config(**COMMON, out="x", sources=("tess",)), "c")
+        run_figure2(Figure2Config(**COMMON, out="x", sources=("tess",)), "c", corpora=tiny)
 
 
 def test_crossings():
     def line(method, fraction, score):
         place = {"target": "t", "split": "random", "folds": None, "shots": None, "fraction": fraction}
         of = {"method": method, "order": None, "adapt": "all", "sources": [], "normalise": None}
+        of["algorithm"] = "maml" if method == "metaser" else None
         return place | of | {"macro_f1": score}
 
     lines = [line("metaser", x, y) for x, y in ((0.2, 0.3), (0.4, 0.5), (1.0, 0.6))]

@@ -11,7 +11,6 @@ import pytest
 import soundfile
 
 from metaser_jax import InputError, datasets
-from metaser_jax.config import CorporaConfig
 from metaser_jax.studies import corpora_table as corpora
 
 PROGRAM = Path(__file__).resolve().parents[2] / "experiments" / "corpora.py"
@@ -45,8 +44,7 @@ def table_of(text):
 
 
 def test_markdown(data_dir):
-    config = CorporaConfig(data_dir=data_dir)
-    text = corpora.markdown(corpora.rows(config), config)
+    text = corpora.markdown(corpora.rows(data_dir), data_dir)
     emodb, mine = table_of(text)
     assert (emodb["corpus"], emodb["language"]) == ("emodb", "German")
     assert emodb["hours"] == f"{(25 * 200 * 1600 / 22050 + 48 * 1600 / 16000) / 3600:.2f}" == "0.10"
@@ -76,7 +74,7 @@ def test_equal_counts_have_no_mark():
 
 
 def test_csv(data_dir):
-    text = corpora.comma_separated(corpora.rows(CorporaConfig(data_dir=data_dir, corpora=("folder/mine", "emodb"))))
+    text = corpora.comma_separated(corpora.rows(data_dir, ("folder/mine", "emodb")))
     mine, emodb = csv.DictReader(io.StringIO(text))
     assert (emodb["utterances"], emodb["utterances_published"], emodb["happy_published"]) == ("73", "535", "71")
     assert emodb["differs"] == "utterances speakers angry happy neutral sad"
@@ -91,25 +89,24 @@ def test_csv(data_dir):
 def test_the_seed_of_the_splits(data_dir):
     digests = set()
     for seed in (0, 1):
-        row = corpora.rows(CorporaConfig(data_dir=data_dir, corpora=("emodb",), split_seed=seed))[0]
+        row = corpora.rows(data_dir, ("emodb",), seed)[0]
         digests |= {row.random.digest, row.by_speaker.digest}
     assert len(digests) == 4
 
 
 def test_a_bar_in_a_name(data_dir):
-    config = CorporaConfig(data_dir=data_dir, corpora=("folder/mine",))
-    (row,) = corpora.rows(config)
+    (row,) = corpora.rows(data_dir, ("folder/mine",))
     row = row._replace(statistics=dataclasses.replace(row.statistics, language="a|b"))
-    assert table_of(corpora.markdown([row], config))[0]["language"] == "a/b"
+    assert table_of(corpora.markdown([row], data_dir))[0]["language"] == "a/b"
 
 
 def test_errors(data_dir, tmp_path):
     with pytest.raises(InputError, match="has no prepared corpus"):
-        corpora.rows(CorporaConfig(data_dir=str(tmp_path)))
+        corpora.rows(str(tmp_path))
     with pytest.raises(InputError, match=r"urdu 1\.1\.0 is not prepared"):
-        corpora.rows(CorporaConfig(data_dir=data_dir, corpora=("urdu",)))
+        corpora.rows(data_dir, ("urdu",))
     with pytest.raises(InputError, match="--corpora: got 'udru'"):
-        corpora.rows(CorporaConfig(data_dir=data_dir, corpora=("udru",)))
+        corpora.rows(data_dir, ("udru",))
 
 
 @pytest.mark.parametrize("format", ["markdown", "csv"])

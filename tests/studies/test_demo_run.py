@@ -1,5 +1,7 @@
 """The demo, whole but tiny: what it leaves behind, and that it may be run again."""
 
+import functools
+
 import pytest
 
 from metaser_jax import demo_voices
@@ -15,16 +17,14 @@ TUNE = {"max_epochs": 1}
 def test_demo(tmp_path, monkeypatch, capsys):
     pytest.importorskip("espeakng_loader", reason="the extra 'demo' is not installed")
     small = {"languages": ["english", "urdu"], "speakers": 4, "per_speaker": 4, "workers": 1, "progress": False}
-    real = demo_voices.synthesise
-    monkeypatch.setattr(demo_voices, "synthesise", lambda folder: real(folder, **small))
-    monkeypatch.setattr(demo_voices, "SOURCES", ("english",))
+    options = {"synthesise": functools.partial(demo_voices.synthesise, **small), "languages": ("english",)}
     monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 1000)  # to start processes takes longer than the rest
     for preset, changes in ((presets.DEMO_META_TRAIN, TRAIN), (presets.DEMO_FINETUNE, TUNE)):
         for name, value in changes.items():
             monkeypatch.setitem(preset, name, value)
     config = DemoConfig(out=str(tmp_path / "demo"), shots=(1,), seeds=2)
     for _ in range(2):
-        report = demo.run_demo(config, command="python experiments/demo.py")
+        report = demo.run_demo(config, "python experiments/demo.py", **options)
         said = capsys.readouterr().out
         assert "no claim of accuracy" in said
         assert str(report) in said

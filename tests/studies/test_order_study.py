@@ -6,7 +6,6 @@ import pytest
 
 from metaser_jax import InputError
 from metaser_jax.config import OrderConfig
-from metaser_jax.studies import ablation_order
 from metaser_jax.studies.ablation_order import fitting, run_ablation_order
 from metaser_jax.training.cost import Cost, read_cost
 
@@ -17,18 +16,17 @@ def order_config(out, **changes):
     return OrderConfig(**values | {"variants": ("second", "first", "reptile")} | changes)
 
 
-@pytest.mark.usefixtures("tiny")
-def test_ablation(tmp_path, monkeypatch):
+def test_ablation(tmp_path, tiny):
     # Second order's four episodes take 12 s, of the others seven and two fit.
     seconds = {"second": 3.0, "first": 1.7, "reptile": 6.0}
-    real = ablation_order.read_cost
 
     def cost(run_dir, phases):
-        name = run_dir.rpartition("/")[2].partition("_")[0].replace("metaser", "first")
-        return real(run_dir, phases)._replace(seconds=seconds[name])
+        name = run_dir.name.partition("_")[0].replace("metaser", "first")
+        return read_cost(run_dir, phases)._replace(seconds=seconds[name])
 
-    monkeypatch.setattr(ablation_order, "read_cost", cost)
-    page = run_ablation_order(order_config(tmp_path / "o"), "python experiments/ablation_order.py").read_text()
+    options = {"corpora": tiny, "cost_of_run": cost}
+    command = "python experiments/ablation_order.py"
+    page = run_ablation_order(order_config(tmp_path / "o"), command, **options).read_text()
     found = json.loads((tmp_path / "o" / "ablation_order.json").read_text())
     episodes = {(line["variant"], line["budget"]): line["episodes"] for line in found["lines"]}
     assert episodes == {
@@ -53,16 +51,15 @@ def test_ablation(tmp_path, monkeypatch):
     # The preset's own variant is the run that other studies start from.
     assert (tmp_path / "o" / "runs" / "metaser_ravdess_4_s0").is_dir()
     said = []
-    run_ablation_order(order_config(tmp_path / "o"), "c", log=said.append)
+    run_ablation_order(order_config(tmp_path / "o"), "c", log=said.append, **options)
     assert sum("cells in" in line and "finished already" in line for line in said) == 2
 
 
-@pytest.mark.usefixtures("tiny")
-def test_refuses(tmp_path):
+def test_refuses(tmp_path, tiny):
     with pytest.raises(InputError, match="--sources=tess: not prepared"):
-        run_ablation_order(order_config(tmp_path / "o", sources=("tess",)), "c")
+        run_ablation_order(order_config(tmp_path / "o", sources=("tess",)), "c", corpora=tiny)
     with pytest.raises(InputError, match="--targets: got ravdess, which is among --sources"):
-        run_ablation_order(order_config(tmp_path / "o", targets=("ravdess",)), "c")
+        run_ablation_order(order_config(tmp_path / "o", targets=("ravdess",)), "c", corpora=tiny)
     with pytest.raises(InputError, match=r"--variants.*second among them"):
         order_config(tmp_path, variants=("first",))
 
