@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench install test-lowest clean
+.PHONY: demo test lint docs coverage bench install test-lowest clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -23,6 +23,19 @@ test: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+
+# The site, in site/: prose from docs/, reference from docstrings. Needs no network once it is installed.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@
+
+# Every test, and which lines of the package they reached; processes that tests start count as well.
+coverage: install
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --cov=metaser_jax --cov-report=term:skip-covered
 
 # Installs PyTorch, then times a meta-step against it: about ten minutes; wants a machine with nothing else to do.
 bench: install

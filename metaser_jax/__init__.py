@@ -1,6 +1,48 @@
 """MetaSER in JAX: model-agnostic meta-learning for low-resource speech emotion recognition."""
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from metaser_jax import parallel
+    from metaser_jax.errors import InputError
+    from metaser_jax.interop.torch_checkpoint import load_torch_checkpoint
+    from metaser_jax.meta.anil import anil
+    from metaser_jax.meta.execution import Execution
+    from metaser_jax.meta.layer_rates import layer_rates
+    from metaser_jax.meta.learner import Info, Learner
+    from metaser_jax.meta.maml import maml
+    from metaser_jax.meta.meta_sgd import meta_sgd
+    from metaser_jax.meta.reptile import reptile
+    from metaser_jax.meta.supervised import supervised
+    from metaser_jax.models.classifier import EmotionLSTM
+    from metaser_jax.models.frames import frame_mask
+    from metaser_jax.models.losses import cross_entropy
+    from metaser_jax.recogniser.predictor import Predictor
+    from metaser_jax.types import Batch, Episode
+
+__version__ = "0.2.0"
+
+__all__ = [
+    "Batch",
+    "EmotionLSTM",
+    "Episode",
+    "Execution",
+    "Info",
+    "InputError",
+    "Learner",
+    "Predictor",
+    "anil",
+    "cross_entropy",
+    "frame_mask",
+    "layer_rates",
+    "load_torch_checkpoint",
+    "maml",
+    "meta_sgd",
+    "parallel",
+    "reptile",
+    "supervised",
+]
 
 # Imported on first use: preparing recordings, and each of its worker processes, needs no jax.
 _MODULE_OF = {
@@ -23,14 +65,14 @@ _MODULE_OF = {
     "supervised": "meta.supervised",
 }
 
-__all__ = sorted(_MODULE_OF)
 
-
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
+    if name == "parallel":
+        return importlib.import_module(f"{__name__}.parallel")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
+    return sorted({*globals(), *__all__})

@@ -152,7 +152,9 @@ def _read(run_dir: str) -> tuple[_Kind, MetaTrainSpec | PretrainSpec, str]:
     kind = kinds[check_choice(f"{run_dir}: method in {CONFIG}", str(saved["method"]), kinds)]
     names = {field.name for field in dataclasses.fields(kind.spec)} - set(how_fields(kind.spec))
     check(names, kind.program)
-    values = {name: tuple(saved[name]) if isinstance(saved[name], list) else saved[name] for name in names}
+    values: dict[str, Any] = {
+        name: tuple(saved[name]) if isinstance(saved[name], list) else saved[name] for name in names
+    }
     try:
         return kind, kind.spec(**values), saved["method"]
     except TypeError as error:

@@ -1,0 +1,1 @@
+"""Recordings: bytes to samples to MFCC, by worker processes; knows no jax."""

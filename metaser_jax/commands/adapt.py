@@ -19,6 +19,7 @@ CONFIG, ARGUMENTS = AdaptConfig, NO_ARGUMENTS
 
 
 def main(config: AdaptConfig, arguments: list[str]) -> None:
+    """Adapt to labelled clips and write the model folder."""
     parallel.one_device_per_core()
     check_out(config.out)
     model = run_adapt(config, log=_say)

@@ -109,7 +109,7 @@ def _json(emotions: Sequence[str], names: Sequence[str], track: bool) -> Rows:
 
 
 def _lines(emotions: Sequence[str], prediction: Prediction, track: bool) -> Iterator[tuple]:
-    """label ("" of a silent window), probabilities, start, end, silent: of the recording, or of each window."""
+    """Label ("" of a silent window), probabilities, start, end, silent: of the recording, or of each window."""
     if not track:
         yield prediction.label, prediction.probabilities, prediction.start, prediction.end, False
         return

@@ -23,6 +23,7 @@ _READERS = 2
 
 
 def main(config: ServeConfig, arguments: list[str]) -> None:
+    """Serve the page until Ctrl-C or SIGTERM."""
     try:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401

@@ -76,6 +76,7 @@ class SweepConfig(MetaLearningSpec, JobConfig):
 
     @property
     def folder_of_runs(self) -> Path:
+        """Where the runs are."""
         return Path(self.out, "runs") if self.runs is None else Path(self.runs)
 
     @property

@@ -1,0 +1,1 @@
+"""A handful of labelled clips: reading, warnings, training, cross-validation."""

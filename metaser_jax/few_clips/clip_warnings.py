@@ -59,7 +59,7 @@ def named(files: Sequence[str]) -> str:
 
 
 def count(n: int, one: str = "clip") -> str:
-    """ "1 clip", "2 clips"."""
+    """Return a number of things: "1 clip", "2 clips"."""
     return f"{n:,} {one}{'s' * (n != 1)}"
 
 

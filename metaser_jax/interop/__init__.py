@@ -1,0 +1,1 @@
+"""Other programs: PyTorch checkpoints, StableHLO, NumPy."""

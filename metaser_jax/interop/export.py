@@ -99,8 +99,9 @@ def export_stablehlo(model: Model, out: str | os.PathLike[str], platforms: Seque
 
 
 def export_npz(model: Model, out: str | os.PathLike[str]) -> None:
-    """Writes the model's arrays to `out`, as numpy.savez does: lstm_1/kernel_input ..., scale/mean, scale/std,
-    temperature, and settings, which is JSON.
+    """Write the model's arrays to `out`, as numpy.savez does.
+
+    They are lstm_1/kernel_input ..., scale/mean, scale/std, temperature, and settings, which is JSON.
 
     Raises:
       InputError: a file that is there or cannot be written.

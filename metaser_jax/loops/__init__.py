@@ -1,0 +1,1 @@
+"""Loops over episodes and epochs, as pure functions to jit."""

@@ -113,7 +113,7 @@ def run_interval(
         done = (finite | skip_nonfinite).astype(jnp.int32)
         left_out = done * ~finite
         in_a_row = (state.skipped_in_a_row + left_out) * left_out
-        state = TrainState(*kept, state.key, state.episode + done, state.skipped + left_out, in_a_row)
+        state = TrainState(*kept, state.key, state.episode + done, state.skipped + left_out, in_a_row)  # pyright: ignore[reportCallIssue]
         return (
             i + 1,
             state,

@@ -151,7 +151,7 @@ def run_epochs(
     def unfinished(carry):
         i, state, info = carry
         finite = jnp.isfinite(info.train_loss) & jnp.isfinite(info.valid_loss)
-        return (i < epochs) & finite & ~stopped(state.epoch, state.best_epoch, max_epochs, patience)
+        return (i < epochs) & finite & ~stopped(state.epoch, state.best_epoch, max_epochs, patience)  # pyright: ignore[reportDeprecated]
 
     zero = jnp.zeros_like(state.best_loss)
     _, state, info = jax.lax.while_loop(unfinished, run_epoch, (jnp.int32(0), state, EpochInfo(zero, zero)))

@@ -32,4 +32,4 @@ def cyclical(base: float, maximum: float, half_cycle: int) -> optax.Schedule:
         step = jnp.asarray(step) % (2 * half_cycle)
         return base + (maximum - base) * (1 - jnp.abs(step / half_cycle - 1))
 
-    return rate
+    return rate  # pyright: ignore[reportReturnType]

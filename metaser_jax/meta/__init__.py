@@ -1,0 +1,1 @@
+"""Meta-learners: their equations, and how they are computed."""

@@ -5,12 +5,14 @@ MAML", ICLR 2020.
 """
 
 from collections.abc import Callable
-from typing import Unpack
+from typing import Any
 
 import jax
+import optax
 
 from metaser_jax.errors import InputError
-from metaser_jax.meta.bilevel import Options, Order, Rule, Split, bilevel
+from metaser_jax.meta.bilevel import Order, Rule, Split, bilevel
+from metaser_jax.meta.execution import AUTO, Execution
 from metaser_jax.meta.learner import Learner
 from metaser_jax.models.classifier import in_head
 from metaser_jax.models.losses import LossFn
@@ -23,14 +25,19 @@ def anil(
     inner_steps: int = 1,
     order: Order = "second",
     *,
-    is_adapted: Callable[[tuple], bool] = in_head,
-    **options: Unpack[Options],
+    is_adapted: Callable[[tuple[Any, ...]], bool] = in_head,
+    inner_optimizer: optax.GradientTransformation | None = None,
+    inner_batch_size: int | None = None,
+    anneal_episodes: int = 0,
+    multi_step_episodes: int = 0,
+    execution: Execution = AUTO,
 ) -> Learner:
-    """ANIL; its meta-parameters are the model's parameters.
+    """Make an ANIL learner; its meta-parameters are the model's parameters.
 
     Args:
-      loss_fn, inner_lr, inner_steps, order, **options: as maml.
+      loss_fn, inner_lr, inner_steps, order: as maml.
       is_adapted: whether the inner loop changes the parameter at a path (jax.tree_util's); the dense layers by default.
+      inner_optimizer, inner_batch_size, anneal_episodes, multi_step_episodes, execution: as maml.
 
     Returns:
       Learner. An inner step needs no backward pass through the LSTM layers; each runs their forward pass again.
@@ -56,4 +63,15 @@ def anil(
             join,
         )
 
-    return bilevel(loss_fn, Rule(split=split), inner_lr, inner_steps, order, **options)
+    return bilevel(
+        loss_fn,
+        Rule(split=split),
+        inner_lr,
+        inner_steps,
+        order,
+        inner_optimizer=inner_optimizer,
+        inner_batch_size=inner_batch_size,
+        anneal_episodes=anneal_episodes,
+        multi_step_episodes=multi_step_episodes,
+        execution=execution,
+    )

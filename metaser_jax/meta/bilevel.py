@@ -14,7 +14,7 @@ NOTE: the mean over tasks, not the papers' sum: the meta learning rate then does
 
 import functools
 from collections.abc import Callable
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,26 +31,6 @@ from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Episode, Params
 
 Order = Literal["first", "second", "annealed"]
-
-
-class Options(TypedDict, total=False):
-    """Options of every gradient-based learner.
-
-    Attributes:
-      inner_optimizer: any optax transformation, instead of SGD at inner_lr. Where rates are learned its updates are
-        multiplied by them, so give it a learning rate of 1.
-      inner_batch_size: utterances of an inner step; a divisor of the support set. None: the whole set.
-      anneal_episodes: for order "annealed": episodes of first order before second order begins.
-      multi_step_episodes: MAML++'s multi-step loss: the query loss after every inner step counts, with weights that go
-        from equal ones in the first episode to the last step alone after this many. 0: the last step alone.
-      execution: how it is computed; the value does not depend on it.
-    """
-
-    inner_optimizer: optax.GradientTransformation | None
-    inner_batch_size: int | None
-    anneal_episodes: int
-    multi_step_episodes: int
-    execution: Execution
 
 
 class Split(NamedTuple):
@@ -108,7 +88,7 @@ def bilevel(
     multi_step_episodes: int = 0,
     execution: Execution = AUTO,
 ) -> Learner:
-    """A learner by differentiating through the inner loop.
+    """Make a learner by differentiating through the inner loop.
 
     Args:
       loss_fn: (params, batch) -> scalar mean loss.
@@ -117,7 +97,12 @@ def bilevel(
       inner_steps: number of inner steps.
       order: "second" differentiates through the inner steps; "first" treats the inner gradients as constants;
         "annealed" is first for anneal_episodes episodes, then second.
-      inner_optimizer, inner_batch_size, anneal_episodes, multi_step_episodes, execution: see Options.
+      inner_optimizer: any optax transformation, instead of SGD at inner_lr.
+      inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
+      anneal_episodes: of order "annealed": episodes of first order before second order begins.
+      multi_step_episodes: MAML++'s multi-step loss: the query loss after every inner step counts, with weights that go
+        from equal ones in the first episode to the last step alone after this many; 0 takes the last step alone.
+      execution: how it is computed; the value does not depend on it.
 
     Raises:
       InputError: an unknown or impossible value.

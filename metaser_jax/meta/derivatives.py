@@ -51,7 +51,7 @@ def derivatives(loss_fn: PartLossFn, execution: Execution) -> Derivatives:
     """
 
     def over_chunks(function, batch: Batch):
-        return mean_over_chunks(function, batch, execution.chunk)
+        return mean_over_chunks(function, batch, execution.chunk or 0)
 
     def gradient(adapted: Params, fixed: Params, batch: Batch) -> tuple[jax.Array, Params]:
         loss, grads = over_chunks(lambda chunk: jax.value_and_grad(loss_fn)(adapted, fixed, chunk), batch)

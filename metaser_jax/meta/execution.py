@@ -59,7 +59,7 @@ class Execution(NamedTuple):
             hvp="forward_over_reverse",
             residuals="keep" if inner_steps == 1 and (chunk == 0 or utterances <= chunk) else "recompute",
         )
-        return Execution(*(d if given is None else given for given, d in zip(self, default, strict=True)))
+        return Execution(*(d if given is None else given for given, d in zip(self, default, strict=True)))  # pyright: ignore[reportArgumentType]
 
 
 AUTO = Execution()

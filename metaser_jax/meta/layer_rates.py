@@ -6,12 +6,14 @@ Reference: Antoniou, Edwards, Storkey, "How to train your MAML", ICLR 2019, sect
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from metaser_jax.meta.bilevel import Options, Order, Rule, bilevel
+from metaser_jax.meta.bilevel import Order, Rule, bilevel
+from metaser_jax.meta.execution import AUTO, Execution
 from metaser_jax.meta.learner import Learner
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Params
@@ -34,13 +36,20 @@ def layer_rates(
     inner_lr: float = 2e-4,
     inner_steps: int = 1,
     order: Order = "second",
-    **options: Unpack[Options],
+    *,
+    inner_optimizer: optax.GradientTransformation | None = None,
+    inner_batch_size: int | None = None,
+    anneal_episodes: int = 0,
+    multi_step_episodes: int = 0,
+    execution: Execution = AUTO,
 ) -> Learner:
-    """Learned per-layer per-step rates; the meta-parameters are LayerRatesParams.
+    """Make a learner of per-layer, per-step rates; its meta-parameters are LayerRatesParams.
 
     Args:
-      loss_fn, inner_steps, order, **options: as maml.
+      loss_fn, inner_steps, order: as maml.
       inner_lr: of every layer and step, at the start.
+      inner_optimizer: as maml; its updates are multiplied by the learned rates, so give it a learning rate of 1.
+      inner_batch_size, anneal_episodes, multi_step_episodes, execution: as maml.
 
     Returns:
       Learner.
@@ -63,4 +72,15 @@ def layer_rates(
         )
 
     rule = Rule(init=init, params=lambda meta_params: meta_params.params, scale=scale)
-    return bilevel(loss_fn, rule, inner_lr, inner_steps, order, **options)
+    return bilevel(
+        loss_fn,
+        rule,
+        inner_lr,
+        inner_steps,
+        order,
+        inner_optimizer=inner_optimizer,
+        inner_batch_size=inner_batch_size,
+        anneal_episodes=anneal_episodes,
+        multi_step_episodes=multi_step_episodes,
+        execution=execution,
+    )

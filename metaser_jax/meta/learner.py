@@ -40,6 +40,7 @@ class ValueAndGrad(Protocol):
           The mean over tasks of the query loss after adaptation (of every step, where a multi-step loss is on); its
           gradient with respect to meta_params (first-order algorithms: their estimate of it); Info.
         """
+        ...
 
 
 class Learner(NamedTuple):

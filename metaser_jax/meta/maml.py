@@ -6,9 +6,10 @@ References: Finn, Abbeel, Levine, "Model-agnostic meta-learning for fast adaptat
 Chopra et al., ICASSP 2021, for its use on speech emotion.
 """
 
-from typing import Unpack
+import optax
 
-from metaser_jax.meta.bilevel import Options, Order, Rule, bilevel
+from metaser_jax.meta.bilevel import Order, Rule, bilevel
+from metaser_jax.meta.execution import AUTO, Execution
 from metaser_jax.meta.learner import Learner
 from metaser_jax.models.losses import LossFn
 
@@ -18,9 +19,14 @@ def maml(
     inner_lr: float = 2e-4,
     inner_steps: int = 1,
     order: Order = "second",
-    **options: Unpack[Options],
+    *,
+    inner_optimizer: optax.GradientTransformation | None = None,
+    inner_batch_size: int | None = None,
+    anneal_episodes: int = 0,
+    multi_step_episodes: int = 0,
+    execution: Execution = AUTO,
 ) -> Learner:
-    """MAML; its meta-parameters are the model's parameters.
+    """Make a MAML learner; its meta-parameters are the model's parameters.
 
     Args:
       loss_fn: (params, batch) -> scalar mean loss.
@@ -28,7 +34,12 @@ def maml(
       inner_steps: number of inner steps.
       order: "second" differentiates through the inner steps; "first" (FOMAML) takes the query gradient at the adapted
         parameters; "annealed" is first for anneal_episodes episodes, then second.
-      **options: see bilevel.Options: inner optimizer, minibatches, annealing, MAML++'s multi-step loss, execution.
+      inner_optimizer: any optax transformation, instead of SGD at inner_lr.
+      inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
+      anneal_episodes: of order "annealed": episodes of first order before second order begins.
+      multi_step_episodes: MAML++'s multi-step loss: the query loss after every inner step counts, with weights that go
+        from equal ones in the first episode to the last step alone after this many; 0 takes the last step alone.
+      execution: how it is computed; the value does not depend on it.
 
     Returns:
       Learner; its value_and_grad is exact for "second".
@@ -36,4 +47,15 @@ def maml(
     Raises:
       InputError: an unknown or impossible value.
     """
-    return bilevel(loss_fn, Rule(), inner_lr, inner_steps, order, **options)
+    return bilevel(
+        loss_fn,
+        Rule(),
+        inner_lr,
+        inner_steps,
+        order,
+        inner_optimizer=inner_optimizer,
+        inner_batch_size=inner_batch_size,
+        anneal_episodes=anneal_episodes,
+        multi_step_episodes=multi_step_episodes,
+        execution=execution,
+    )

@@ -7,12 +7,14 @@ Reference: Li, Zhou, Chen, Li, "Meta-SGD: learning to learn quickly for few-shot
 NOTE: all rates start at inner_lr, where the paper draws them at random.
 """
 
-from typing import NamedTuple, Unpack
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from metaser_jax.meta.bilevel import Options, Order, Rule, bilevel
+from metaser_jax.meta.bilevel import Order, Rule, bilevel
+from metaser_jax.meta.execution import AUTO, Execution
 from metaser_jax.meta.learner import Learner
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Params
@@ -30,13 +32,20 @@ def meta_sgd(
     inner_lr: float = 2e-4,
     inner_steps: int = 1,
     order: Order = "second",
-    **options: Unpack[Options],
+    *,
+    inner_optimizer: optax.GradientTransformation | None = None,
+    inner_batch_size: int | None = None,
+    anneal_episodes: int = 0,
+    multi_step_episodes: int = 0,
+    execution: Execution = AUTO,
 ) -> Learner:
-    """Meta-SGD; its meta-parameters are MetaSGDParams.
+    """Make a Meta-SGD learner; its meta-parameters are MetaSGDParams.
 
     Args:
-      loss_fn, inner_steps, order, **options: as maml.
+      loss_fn, inner_steps, order: as maml.
       inner_lr: of every parameter, at the start.
+      inner_optimizer: as maml; its updates are multiplied by the learned rates, so give it a learning rate of 1.
+      inner_batch_size, anneal_episodes, multi_step_episodes, execution: as maml.
 
     Returns:
       Learner.
@@ -49,4 +58,15 @@ def meta_sgd(
         params=lambda meta_params: meta_params.params,
         scale=lambda meta_params, updates, step: jax.tree.map(jnp.multiply, meta_params.rates, updates),
     )
-    return bilevel(loss_fn, rule, inner_lr, inner_steps, order, **options)
+    return bilevel(
+        loss_fn,
+        rule,
+        inner_lr,
+        inner_steps,
+        order,
+        inner_optimizer=inner_optimizer,
+        inner_batch_size=inner_batch_size,
+        anneal_episodes=anneal_episodes,
+        multi_step_episodes=multi_step_episodes,
+        execution=execution,
+    )

@@ -10,13 +10,15 @@ from metaser_jax.meta.accumulate import scan_sum
 from metaser_jax.types import Episode
 
 
-def mean_over_tasks(function: Callable[[Episode], tuple[Any, Any]], episode: Episode, how: str) -> tuple[Any, Any]:
+def mean_over_tasks(
+    function: Callable[[Episode], tuple[Any, Any]], episode: Episode, how: str | None
+) -> tuple[Any, Any]:
     """Averages over tasks.
 
     Args:
       function: one task -> (values, info), pytrees of arrays.
       episode: x [task, n, time, coef], y [task, n].
-      how: "vmap" or "scan".
+      how: "vmap" or "scan", as Execution.resolve gives it.
 
     Returns:
       The mean of values over the tasks; info stacked, [task, ...].

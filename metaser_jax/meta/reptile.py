@@ -32,7 +32,7 @@ def reptile(
     inner_batch_size: int | None = None,
     execution: Execution = AUTO,
 ) -> Learner:
-    """Reptile; its meta-parameters are the model's parameters.
+    """Make a Reptile learner; its meta-parameters are the model's parameters.
 
     Args:
       loss_fn: (params, batch) -> scalar mean loss.
@@ -63,7 +63,8 @@ def reptile(
             batch_size=inner_batch_size,
         )
 
-    def value_and_grad(params: Params, episode: Episode, step: jax.Array | int = 0):
+    def value_and_grad(meta_params: Params, episode: Episode, step: jax.Array | int = 0):
+        params = meta_params
         del step  # nothing is annealed
 
         def of_task(task: Episode):

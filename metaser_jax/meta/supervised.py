@@ -18,7 +18,7 @@ from metaser_jax.types import Batch, Episode, Params
 
 
 def supervised(loss_fn: LossFn, *, execution: Execution = AUTO) -> Learner:
-    """Supervised learning; its meta-parameters are the model's parameters, and `adapt` changes nothing.
+    """Make a learner without inner steps; its meta-parameters are the model's parameters, and `adapt` changes nothing.
 
     Args:
       loss_fn: (params, batch) -> scalar mean loss.
@@ -36,7 +36,8 @@ def supervised(loss_fn: LossFn, *, execution: Execution = AUTO) -> Learner:
     execution = execution.resolve(inner_steps=1, utterances=0)  # which residuals alone depend on: of no effect here
     functions = derivatives(lambda params, fixed, batch: loss_fn(params, batch), execution)
 
-    def value_and_grad(params: Params, episode: Episode, step: jax.Array | int = 0):
+    def value_and_grad(meta_params: Params, episode: Episode, step: jax.Array | int = 0):
+        params = meta_params
         del step  # nothing is annealed
 
         def of_task(task: Episode):

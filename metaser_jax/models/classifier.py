@@ -5,6 +5,7 @@ pools by the last of the 120 states, padding included. `pooling`, `activation` a
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,16 +47,19 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {"none": lambda x: x,
 HEAD_LAYERS = ("hidden", "output")
 
 
-def in_head(path: tuple) -> bool:
+def in_head(path: tuple[Any, ...]) -> bool:
     """Whether the parameter at this path (jax.tree_util's) is one of the dense layers'."""
     return any(getattr(key, "key", None) in HEAD_LAYERS for key in path)
 
 
 def decays(params: Params) -> Params:
-    """Which parameters weight decay is for: not the constants that input statistics are standardised with, and no
-    learned rates, where there are some beside the parameters."""
+    """Return which parameters weight decay is for.
 
-    def decay(path: tuple, _) -> bool:
+    Not the constants that input statistics are standardised with, and no learned rates, where there are some beside the
+    parameters.
+    """
+
+    def decay(path: tuple[Any, ...], _: Any) -> bool:
         names = {getattr(key, "key", getattr(key, "name", None)) for key in path}
         return names.isdisjoint(("standardise", "rates"))
 
@@ -80,6 +84,7 @@ class LSTM(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Return the states: [time, n, F] -> [time, n, hidden_dim]."""
         gates = 4 * self.hidden_dim
         # As PyTorch initialises its LSTM, and so the authors: uniform within 1 / sqrt(hidden_dim).
         bound = self.hidden_dim**-0.5
@@ -139,6 +144,7 @@ class EmotionLSTM(nn.Module):
         super().__post_init__()
 
     def setup(self):
+        """Make the layers."""
         self.lstm_1 = LSTM(self.hidden_dim, self.recurrence)
         self.lstm_2 = LSTM(self.hidden_dim, self.recurrence)
         self.hidden = nn.Dense(self.hidden_dim)
@@ -149,6 +155,7 @@ class EmotionLSTM(nn.Module):
             self.output = nn.Dense(self.num_classes)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Return logits [n, class] of x [n, time, coef]."""
         return self.head(self.features(x))
 
     def features(self, x: jax.Array) -> jax.Array:

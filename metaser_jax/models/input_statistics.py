@@ -47,6 +47,7 @@ class Standardise(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Return the statistics, shifted and scaled."""
         # Asked where it matters only: a number of utterances that is a symbol (jax.export) cannot be compared.
         alone = not self.is_initializing() or x.shape[0] < 2
         shift = self.param("shift", lambda _: jnp.zeros_like(x[0]) if alone else jnp.mean(x, axis=0))

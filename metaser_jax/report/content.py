@@ -33,15 +33,21 @@ class Picture(NamedTuple):
 
 
 class Table(NamedTuple):
+    """A table: its header, and rows of as many cells."""
+
     header: list[str]
     body: list[list[str]]
 
 
 class Bullets(NamedTuple):
+    """A list of items."""
+
     items: tuple[str, ...]
 
 
 class Code(NamedTuple):
+    """Text in a fixed width."""
+
     text: str
 
 
@@ -64,6 +70,7 @@ class Content(NamedTuple):
 
     @property
     def paragraphs(self) -> list[str]:
+        """The introduction, paragraph by paragraph."""
         return [p.strip() for p in self.intro.split("\n\n") if p.strip()]
 
 
@@ -85,6 +92,7 @@ def run_section(command: str, device: str | None = None) -> Section:
 
 
 def score_tables(summaries: list[Summary]) -> tuple[Table, Table]:
+    """Return the table of the main scores, and that of the others."""
     return Table(*cells(summaries, MAIN_SCORES)), Table(*cells(summaries, OTHER_SCORES))
 
 

@@ -37,6 +37,7 @@ pre { background: #f5f5f5; padding: 0.7rem; white-space: pre-wrap; overflow-wrap
 
 
 def html_page(content: Content) -> str:
+    """Return a self-contained page: pictures are in it, and nothing is fetched."""
     parts = [_element("h1", content.title), *(_element("p", paragraph) for paragraph in content.paragraphs)]
     for section in content.sections:
         parts += [_element("h2", section.heading), *map(_block, section.blocks)]

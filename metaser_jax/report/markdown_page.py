@@ -8,6 +8,7 @@ _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*[]<>#|"})
 
 
 def markdown_page(content: Content) -> str:
+    """Return the page as Markdown; pictures are files beside it."""
     blocks = [f"# {_plain(content.title)}", *map(_plain, content.paragraphs)]
     for section in content.sections:
         blocks += [f"## {_plain(section.heading)}", *map(_block, section.blocks)]

@@ -24,16 +24,20 @@ COLUMNS = 3
 PANEL_WIDTH = 3.7  # inches, beside others
 GREY = "#555555"
 # Okabe & Ito (2008) and, for what they lack, Tol's muted scheme. A method has its colour in every picture, whatever
-# else is in it; algorithms by their order, too.
-_COLOURS = {"metaser": "#0072B2", "multiser": "#CC79A7", "transser": "#009E73", "svm": "#E69F00", "scratch": "#D55E00"}
-_ALGORITHM_COLOURS = {
-    ("maml", "second"): "#0072B2",
+# else is in it; algorithms by their order too, where people compare orders.
+_COLOURS = {
+    "metaser": "#0072B2",
+    "multiser": "#CC79A7",
+    "transser": "#009E73",
+    "svm": "#E69F00",
+    "scratch": "#D55E00",
+    "maml": "#0072B2",
     ("maml", "first"): "#56B4E9",
     ("maml", "annealed"): "#332288",
-    ("anil", "second"): "#999933",
-    ("meta_sgd", "second"): "#882255",
-    ("layer_rates", "second"): "#661100",
-    ("reptile", None): "#7F7F7F",
+    "anil": "#999933",
+    "meta_sgd": "#882255",
+    "layer_rates": "#661100",
+    "reptile": "#7F7F7F",
 }
 _OTHER_COLOURS = ("#44AA99", "#DDCC77", "#8C6D31", "#5D3A9B")
 # All layers solid, the head alone dashed; further variants of a method, from other sources say, by finer patterns.
@@ -59,24 +63,22 @@ def looks(keys: Iterable[Series]) -> dict[Series, Look]:
     A marker is open where the head alone is adapted, and on every variant after the first.
     """
     keys = sorted(set(keys), key=series_order)
-    others = [m for m in dict.fromkeys(map(_method, keys)) if m not in _KNOWN_COLOURS]
-    colours = _KNOWN_COLOURS | {m: _OTHER_COLOURS[i % len(_OTHER_COLOURS)] for i, m in enumerate(others)}
     result: dict[Series, Look] = {}
     for key in keys:
-        variant = sum((_method(k), k.adapt) == (_method(key), key.adapt) for k in result)
+        colour = _colour(key)
+        variant = sum((look.color, k.adapt) == (colour, key.adapt) for k, look in result.items())
         lines = _HEAD_LINES if key.adapt == "head" else _LINES
-        colour, marker = colours[_method(key)], "o" if key.algorithm else _MARKERS.get(key.method, "P")
+        marker = "o" if key.algorithm else _MARKERS.get(key.method, "P")
         is_open = variant > 0 or key.adapt == "head"
         result[key] = Look(colour, lines[variant % len(lines)], marker, "white" if is_open else colour)
     return result
 
 
-_KNOWN_COLOURS = {(method, None): colour for method, colour in _COLOURS.items()} | _ALGORITHM_COLOURS
-
-
-def _method(key: Series) -> tuple[str, str | None]:
-    """What has a colour of its own: an algorithm of an order, or another method."""
-    return (key.algorithm, key.order) if key.algorithm else (key.method, None)
+def _colour(key: Series) -> str:
+    method = key.algorithm or key.method
+    # Of what has none, always the same one: by the letters of its name.
+    other = _OTHER_COLOURS[sum(method.encode()) % len(_OTHER_COLOURS)]
+    return _COLOURS.get((method, key.order)) or _COLOURS.get(method, other)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -172,6 +174,7 @@ def seeds_name(rows: Iterable[Row]) -> str:
 
 
 def despine(axes) -> None:
+    """Take the frame away above and on the right."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=SMALL)
 

@@ -42,6 +42,7 @@ def table(
 
 
 def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Return an aligned Markdown table; bars and tags in cells are escaped."""
     body = [[cell.replace("|", "\\|").replace("<", "&lt;") for cell in line] for line in body]
     rule, *lines = _aligned(header, body)
     rule = [r[:-1] + ":" if name in RIGHT_ALIGNED else r for r, name in zip(rule, header, strict=True)]
@@ -49,6 +50,7 @@ def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def text_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Return an aligned table for a terminal."""
     rule, *lines = _aligned(header, body)
     return "\n".join("  ".join(line).rstrip() for line in (lines[0], rule, *lines[1:]))
 

@@ -1,0 +1,1 @@
+"""Result rows: their schema, draws, summaries and comparisons."""

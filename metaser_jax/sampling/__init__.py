@@ -1,0 +1,1 @@
+"""Corpora on the device: episodes and minibatches drawn inside jit."""

@@ -42,6 +42,7 @@ class Guard:
         self._names = {"localhost", host.lower(), socket.gethostname().lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it before it reaches the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -34,7 +34,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(listening: socket.socket) -> str:
-    """http://127.0.0.1:8000/"""
+    """http://127.0.0.1:8000/."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
@@ -59,8 +59,10 @@ def server_of(app: ASGIApp) -> uvicorn.Server:
 
 
 def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Answers until Ctrl-C or SIGTERM, and then ends the process at once: an adaptation may be under way in a thread,
-    which cannot be stopped and would crash in the interpreter's end."""
+    """Answer until Ctrl-C or SIGTERM, and then end the process at once.
+
+    An adaptation may be under way in a thread, which cannot be stopped and would crash in the interpreter's end.
+    """
     with contextlib.suppress(KeyboardInterrupt):
         server_of(app).run(sockets=[listening])
     print("Ended.", file=sys.stderr)

@@ -55,8 +55,11 @@ class Adaptation:
 
 
 class Page:
-    """One page in one browser. Attributes: predictor, of the model as it is now; heard; adaptation; n_learned: clips
-    of this page that the model was adapted with."""
+    """One page in one browser.
+
+    Attributes: predictor, of the model as it is now; heard; adaptation; n_learned: clips of this page that the model
+    was adapted with.
+    """
 
     def __init__(self, predictor: Predictor, max_clips: int):
         self.loaded = predictor
@@ -140,8 +143,10 @@ class Pages:
 
 
 def support_with(support: Support | None, labelled: list[Heard]) -> Support:
-    """The clips that a model has learned from, and the page's labelled ones; the person at the page has the last word
-    on a recording that is in both."""
+    """Return the clips that a model has learned from, and the page's labelled ones.
+
+    The person at the page has the last word on a recording that is in both.
+    """
     taken = set() if support is None else set(support.file.tolist())
     files = []
     for heard in labelled:

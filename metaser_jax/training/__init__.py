@@ -1,0 +1,1 @@
+"""Runs of meta-training and pre-training: checkpoints, monitoring, grids of runs."""

@@ -83,7 +83,7 @@ def init_params(model: EmotionLSTM, key: jax.Array, x: jax.Array) -> Params:
 
 
 def no_utterances(front_end: FrontEnd) -> jax.Array:
-    """x for initial parameters of which only the shapes count."""
+    """X for initial parameters of which only the shapes count."""
     return jnp.zeros((2, 120, front_end.coefs))
 
 

@@ -122,7 +122,7 @@ def test_folds_are_named_one_by_one(tmp_path, make_row):
     for text in ("speaker, 2 folds: fold 0", "speaker, 2 folds: fold 1", "digest0", "digest1"):
         assert text in page
     assert "the draw's score is the mean over them" in page
-    assert "(one draw)" not in page
+    assert "one draw of 2 folds" in page
 
 
 def test_device_is_jaxs_by_default():

@@ -45,16 +45,20 @@ class Builder(CorpusBuilder):
 
     @property
     def language(self) -> str:
+        """As an option says it, or that it is not known."""
         return self.options.language or UNKNOWN_LANGUAGE
 
     @property
     def place(self) -> str:
+        """The folder or CSV of the recordings, below MANUAL_DIR."""
         return self.builder_config.name
 
     def key(self, path: PurePath, parsed: Parsed) -> str:
+        """Return what tells a recording apart from others."""
         return listing.key(path, parsed)
 
     def listing(self, manual_dir: Path) -> Listing:
+        """List the recordings, from a CSV beside the folder where there is one."""
         wanted = f"{self.place}.csv".lower()
         tables = [path for path in manual_dir.glob("*") if path.name.lower() == wanted and path.is_file()]
         if not tables:
@@ -79,8 +83,10 @@ class Builder(CorpusBuilder):
         return found._replace(language=table.language)
 
     def find(self, found: Sequence[CorpusFile]) -> Iterator[tuple[CorpusFile, Said]]:
+        """Yield each recording with what is said of it: by a table, or by its folders."""
         table = self._rules.table(found)
         return super().find(found) if table is None else self._rules.said_by_table(table, found)
 
     def parse(self, path: PurePath, code_of_stem: Mapping[str, str] | None = None) -> Said:
+        """Return what the folders of a path say."""
         return self._rules.said_by_folders(path)

@@ -57,21 +57,26 @@ class Builder(CorpusBuilder):
 
     @property
     def published(self) -> Published:
+        """Counts of the documentation, for the labels of this configuration."""
         happy = {"happy": 595 + 1041} if self.builder_config.name == "excited_as_happy" else {}
         return self.PUBLISHED._replace(emotions=self.PUBLISHED.emotions | happy)
 
     @property
     def emotion_of_code(self) -> dict[str, tuple[str, str]]:
+        """The emotion of each code, excited merged into happy where the configuration says so."""
         merged = {"exc": ("excited", "happy")} if self.builder_config.name == "excited_as_happy" else {}
         return self.EMOTION_OF_CODE | merged
 
     def labels(self, found: Sequence[CorpusFile]) -> dict[str, str]:
+        """Read the label of each turn from the evaluation files."""
         return evaluations.read(found)
 
     def speaker(self, match: re.Match[str], path: PurePath) -> str:
+        """Return the session and the last field's letter."""
         return match["session"] + match["letter"]
 
     def parsed(self, speaker: str, code: str) -> Said:
+        """Return what is said of a turn; one without agreement is left out."""
         if code == evaluations.NO_AGREEMENT:
             return Excluded(f"the listeners did not agree ({code})")
         return super().parsed(speaker, code)

@@ -41,9 +41,11 @@ class Builder(CorpusBuilder):
     }
 
     def key(self, path: PurePath, parsed: Parsed) -> str:
+        """Return the speaker and the stem without its prefix."""
         return f"{parsed.speaker}/{path.stem.rpartition('_')[2]}"  # with and without the prefix it is the same
 
     def speaker(self, match: re.Match[str], path: PurePath) -> str | None:
+        """Return the speaker of the file name's prefix, or of its folder."""
         folders = [name.upper() for name in path.parts[:-1] if name.upper() in ("DC", "JE", "JK", "KL")]
         said = {*folders[-1:], match["speaker"]} - {None}
         return said.pop() if len(said) == 1 else None

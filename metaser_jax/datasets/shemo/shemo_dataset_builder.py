@@ -49,10 +49,12 @@ class Builder(CorpusBuilder):
 
     @property
     def downloads(self) -> tuple[Download, ...]:
+        """The archives; the corrected labels are not among them."""
         # The label list is not among them.
         return self.DOWNLOADS if self.builder_config.name == "file_names" else ()
 
     def labels(self, found: Sequence[CorpusFile]) -> dict[str, str] | None:
+        """Read the corrected labels, for the configuration that wants them."""
         if self.builder_config.name == "file_names":
             return None
         return corrected.read(found, self.instructions)

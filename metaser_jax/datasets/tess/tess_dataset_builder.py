@@ -45,8 +45,10 @@ class Builder(CorpusBuilder):
     }
 
     def key(self, path: PurePath, parsed: Parsed) -> str:
+        """Return the speaker and the stem without its prefix."""
         return f"{parsed.speaker}/{path.stem.partition('_')[2]}"
 
     def speaker(self, match: re.Match[str], path: PurePath) -> str:
+        """Return the actress; OA is OAF."""
         # One file of the older actress lacks the F.
         return "OAF" if match["speaker"] == "OA" else match["speaker"]

@@ -25,11 +25,11 @@ def act_tangent(gates: Gates, z_dot: Gates) -> Gates:
     """The gates' tangents, of the gates themselves."""
     i, f, g, o = gates
     slopes = (i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o))
-    return tuple(slope * z for slope, z in zip(slopes, z_dot, strict=True))
+    return tuple(slope * z for slope, z in zip(slopes, z_dot, strict=True))  # pyright: ignore[reportReturnType]
 
 
 def cell(gates: Gates, c_before: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """h and c."""
+    """H and c."""
     i, f, g, o = gates
     c = f * c_before + i * g
     return o * jnp.tanh(c), c
@@ -59,7 +59,7 @@ def split(joined: jax.Array) -> Gates:
     # NOTE: slices, because the gradient of a vmapped scan with jnp.split is wrong in float64 on CPU as compiled by jax
     # 0.10.2 (tests/test_lstm.py compares).
     hidden = joined.shape[-1] // 4
-    return tuple(joined[..., k * hidden : (k + 1) * hidden] for k in range(4))
+    return tuple(joined[..., k * hidden : (k + 1) * hidden] for k in range(4))  # pyright: ignore[reportReturnType]
 
 
 def join(parts: Gates) -> jax.Array:

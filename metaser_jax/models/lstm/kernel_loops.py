@@ -76,7 +76,7 @@ def _backward(
 
     xs = (d_states, gates, cells)
     dz, kept = _in_one_kernel(step, xs, kernel_recurrent.T, reverse=True, interpret=interpret)
-    return join(dz), Steps(*kept, gates, cells) if keep else None
+    return join(dz), Steps(*kept, gates, cells) if keep else None  # pyright: ignore[reportCallIssue]
 
 
 def _backward_tangent(
@@ -101,7 +101,7 @@ def _backward_tangent(
 
 def _to_before(dz: Gates, transposed: Any) -> jax.Array:
     """The gradient that the step before receives of dz."""
-    return sum(d @ transposed[gate] for d, gate in zip(dz, _of_gates(dz[0]), strict=True))
+    return sum(d @ transposed[gate] for d, gate in zip(dz, _of_gates(dz[0]), strict=True))  # pyright: ignore[reportReturnType]
 
 
 def _of_gates(h: jax.Array) -> list[slice]:
@@ -161,7 +161,7 @@ def _in_one_kernel(step: Step, xs: Any, matrix: jax.Array, *, interpret: bool, r
     return y_tree.unflatten(ys)
 
 
-def _checked(loop: Callable, loop_of_scan: Callable, interpret: bool) -> Callable:
+def _checked(loop: Callable[..., Any], loop_of_scan: Callable[..., Any], interpret: bool) -> Callable[..., Any]:
     """The loop on CUDA, or in the interpreter anywhere; its errors, and what is called elsewhere."""
 
     def checked(weights, *arrays, **options):

@@ -53,7 +53,7 @@ class Loops(NamedTuple):
         the tangent of what in dh is not recurrent.
     """
 
-    forward: Callable[[LSTMParams, jax.Array], Trace]
-    forward_tangent: Callable[[jax.Array, jax.Array, Gates, Gates, jax.Array], Trace]
+    forward: Callable[..., Trace]
+    forward_tangent: Callable[..., Trace]
     backward: Callable[..., tuple[jax.Array, Steps | None]]
-    backward_tangent: Callable[[jax.Array, jax.Array, Steps, Gates, jax.Array], jax.Array]
+    backward_tangent: Callable[..., jax.Array]

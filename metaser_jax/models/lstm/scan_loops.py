@@ -74,12 +74,12 @@ def _forwards(
         t, of_xs = at
         gates = gates_of(_read(kept.inputs, t), of_xs)
         stored = _stored(tuple(_write(array, gate, t) for array, gate in zip(kept.gates, gates, strict=True)))
-        h, c = state_of(tuple(_read(array, t) for array in stored), c_before, of_xs)
+        h, c = state_of(tuple(_read(array, t) for array in stored), c_before, of_xs)  # pyright: ignore[reportArgumentType]
         inputs = jax.lax.dynamic_update_slice(kept.inputs, h[None], (t + 1, 0, features))
         return (c, _Kept(inputs, _write(kept.cells, c_before, t), stored)), None
 
     zeros = jnp.zeros((time, n, hidden), x.dtype)
-    kept = _Kept(jnp.pad(x, ((0, 1), (0, 0), (0, hidden))), zeros, (zeros,) * 4)
+    kept = _Kept(jnp.pad(x, ((0, 1), (0, 0), (0, hidden))), zeros, (zeros,) * 4)  # pyright: ignore[reportArgumentType]
     (_, kept), _ = jax.lax.scan(_saves_its_arguments(step), (zeros[0], kept), (jnp.arange(time), xs))
     return Trace(kept.inputs[1:, :, features:], kept.inputs[:-1], kept.cells, kept.gates)
 
@@ -93,7 +93,7 @@ def _backward(
         return *cell_backward(dh, dc_after, gates, c_before), (dh, dc_after) if keep else ()
 
     dz, kept = _backwards(step, kernel_recurrent, (d_states, gates, cells))
-    return dz, Steps(*kept, gates, cells) if keep else None
+    return dz, Steps(*kept, gates, cells) if keep else None  # pyright: ignore[reportCallIssue]
 
 
 def _backward_tangent(
@@ -107,7 +107,7 @@ def _backward_tangent(
     return _backwards(step, kernel_recurrent, (d_states_dot, steps, (gates_dot, cells_dot)))[0]
 
 
-def _backwards(step: Callable, kernel_recurrent: jax.Array, xs: Any) -> tuple[jax.Array, Any]:
+def _backwards(step: Callable[..., Any], kernel_recurrent: jax.Array, xs: Any) -> tuple[jax.Array, Any]:
     """From the last frame to the first.
 
     Args:
