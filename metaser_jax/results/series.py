@@ -6,7 +6,7 @@ A method that was meta-trained is called by the algorithm that ran (ALGORITHMS),
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS, methods
+from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS, method_of, methods
 from metaser_jax.results.rows import Row
 
 # The order in tables, legends and in the choice of what a confusion matrix shows: meta-learners come first.
@@ -25,6 +25,7 @@ class Series(NamedTuple):
     """What is run: rows that differ only in target, split, amount of data and seed are one line of a plot.
 
     Attributes:
+      method: of a meta-learner what its own runs have, whatever a study calls it: the same algorithm is one series.
       algorithm: of ALGORITHMS, of a method that was meta-trained; None of the others.
     """
 
@@ -39,8 +40,9 @@ class Series(NamedTuple):
 def series(row: Row) -> Series:
     """Return what a completed row is of."""
     normalise = None if row["normalise"] is None else str(row["normalise"])
-    sources = tuple(row["sources"] or ())
-    return Series(row["method"], row["order"], row["adapt"], sources, normalise, algorithm_of(row))
+    algorithm = algorithm_of(row)
+    method = method_of(algorithm) if algorithm in ALGORITHMS else row["method"]
+    return Series(method, row["order"], row["adapt"], tuple(row["sources"] or ()), normalise, algorithm)
 
 
 def algorithm_of(row: Mapping[str, Any]) -> str | None:

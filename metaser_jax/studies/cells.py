@@ -202,7 +202,12 @@ def _write(folder: Path, cell: Cell, corpus: Corpus, outcomes: Sequence[Outcome]
 
 
 def _read(folder: Path, cell: Cell) -> Finished:
-    return Finished(cell.key, read_scored(folder / cell.key), _seconds(folder, cell))
+    runs = read_scored(folder / cell.key)
+    # Cells from before rows had their algorithm: it is in what they started from.
+    algorithm = next((run.identity.get("algorithm") for run in cell.needs), None)
+    if algorithm:
+        runs = [run._replace(row=run.row | {"algorithm": algorithm}) for run in runs]
+    return Finished(cell.key, runs, _seconds(folder, cell))
 
 
 def _seconds(folder: Path, cell: Cell) -> float:

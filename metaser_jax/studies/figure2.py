@@ -16,13 +16,14 @@ from metaser_jax.report.content import Content, Picture, Section, Table, run_sec
 from metaser_jax.report.page import picture, write_page
 from metaser_jax.results.draws import draw_scores
 from metaser_jax.results.rows import Row
-from metaser_jax.results.series import Series, amount, series_label
+from metaser_jax.results.series import Series, amount, method_name, series_label
 from metaser_jax.scores.significance import crossovers, seed_interval
 from metaser_jax.specs.studies import Figure2Spec
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.comparison import compare_methods, to_json
 from metaser_jax.studies.entry import study_of
-from metaser_jax.studies.numbers import Line, series_of
+from metaser_jax.studies.methods import METASER
+from metaser_jax.studies.numbers import Line, is_metaser, series_of
 from metaser_jax.studies.plan import require_prepared
 
 NAME = "figure2"
@@ -87,8 +88,8 @@ def crossings_of(lines: Sequence[Line]) -> list[Line]:
         at.setdefault(series_of(line), {})[value] = line["macro_f1"]
     found = []
     for (target, split, folds, kind), methods in curves.items():
-        for one in [key for key in methods if key.method == "metaser"]:
-            for other in [key for key in methods if key.method != "metaser"]:
+        for one in filter(is_metaser, methods):
+            for other in [key for key in methods if not is_metaser(key)]:
                 x = sorted(methods[one].keys() & methods[other].keys())
                 if len(x) < 2:
                     continue
@@ -98,7 +99,7 @@ def crossings_of(lines: Sequence[Line]) -> list[Line]:
                 found.append(
                     {"target": target, "split": split, "folds": folds, "along": kind, "adapt": one.adapt}
                     | {f"other_{name}": value for name, value in other._asdict().items() if name != "normalise"}
-                    | {"order": one.order, "sources": list(one.sources), "method": one.method}
+                    | {"order": one.order, "sources": list(one.sources), "method": METASER}
                     | {"algorithm": one.algorithm}
                     | {"normalise": one.normalise, "other_sources": list(other.sources)}
                     | {"crossovers": [m._asdict() for m in met], "above": above}
@@ -129,12 +130,13 @@ def _crossover_section(crossings: Sequence[Line]) -> tuple[Section, ...]:
 
 
 def _crossing_text(one: Line) -> str:
+    name = method_name(series_of(one))
     if not one["crossovers"]:
-        return f"{'MetaSER' if one['above'] == 'metaser' else 'the other'} is above all along"
+        return f"{name if one['above'] == METASER else 'the other'} is above all along"
     parts = []
     for met in one["crossovers"]:
         where = f"at {met['x']:.3g}" if met["x"] == met["until"] else f"from {met['x']:.3g} to {met['until']:.3g}"
-        ahead = {"a": "MetaSER is above after it", "b": "the other is above after it", None: "they touch"}[met["ahead"]]
+        ahead = {"a": f"{name} is above after it", "b": "the other is above after it", None: "they touch"}[met["ahead"]]
         parts.append(f"{where} (macro F1 {met['y']:.3f}): {ahead}")
     return "; ".join(parts)
 

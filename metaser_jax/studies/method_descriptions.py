@@ -7,14 +7,15 @@ from metaser_jax.adaptation import svm
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.adaptation.svm import SVM
 from metaser_jax.meta.algorithms import ALGORITHMS
+from metaser_jax.results.series import METHOD_NAMES
 from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.specs.sources import SourcesSpec
 from metaser_jax.studies.methods import METASER, PRETRAINED, finetune_spec, settings
 from metaser_jax.studies.study import Study
 
+_OF_ORDER = ("order", "anneal_episodes", "multi_step_episodes")
 # The layers that are adapted are in each table; the seeds are the study's own; where checkpoints are changes nothing.
 _LEFT_OUT = {"adapt", "checkpoint_every", "log_every", "seed", "split_seed", "sources", "method"}
-NAMES = {"transser": "TransSER", "multiser": "MultiSER", "scratch": "from scratch"}
 
 
 def described(study: Study, methods: Sequence[str], trained: Sequence[SourcesSpec]) -> list[list[str]]:
@@ -31,7 +32,7 @@ def described(study: Study, methods: Sequence[str], trained: Sequence[SourcesSpe
     names = [trained_name(one) for one in trained if isinstance(one, MetaTrainSpec)]
     for method in (*PRETRAINED, SCRATCH):
         if method in methods:
-            name = NAMES.get(method) or " and ".join(dict.fromkeys(names)) or "MetaSER"
+            name = " and ".join(dict.fromkeys(names)) if method == METASER and names else METHOD_NAMES[method]
             rows.append([f"{name}: adaptation", _listed(_without(settings(finetune_spec(study, method)), network))])
     if SVM in methods:
         of_svm = {"kernel": svm.KERNEL, "C": svm.C, "gamma": f"{svm.GAMMA:g} / features"}
@@ -44,23 +45,25 @@ def trained_name(spec: SourcesSpec) -> str:
     """Return what people call the method of a run: "Meta-SGD", "MultiSER"."""
     if isinstance(spec, MetaTrainSpec):
         return ALGORITHMS[spec.algorithm].label(spec.order)
-    return NAMES[getattr(spec, "method", "")]
+    return METHOD_NAMES[getattr(spec, "method", "")]
 
 
 def _of_runs(trained: Sequence[SourcesSpec], network: dict[str, Any]) -> list[list[str]]:
     """A row of what all meta-training runs share, then one of each method with what is its own."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    meta: dict[tuple[str, str], dict[str, Any]] = {}
+    others: dict[tuple[str, str], dict[str, Any]] = {}
     for spec in trained:
-        values = _without(settings(spec), network)
+        values, found = _without(settings(spec), network), others
+        if isinstance(spec, MetaTrainSpec):
+            found = meta
+            if not ALGORITHMS[spec.algorithm].has_order:
+                values = {name: value for name, value in values.items() if name not in _OF_ORDER}
         found.setdefault((trained_name(spec), _listed(values)), values)
-    meta = [values for (name, _), values in found.items() if name not in NAMES.values()]
-    first = meta[0] if len(meta) > 1 else {}
-    shared = {name: value for name, value in first.items() if all(one.get(name) == value for one in meta)}
+    first = next(iter(meta.values())) if len(meta) > 1 else {}
+    shared = {name: value for name, value in first.items() if all(one.get(name) == value for one in meta.values())}
     rows = [["learning from sources, all that is meta-trained", _listed(shared)]] if shared else []
-    for (name, _), values in found.items():
-        own = values if name in NAMES.values() else {k: v for k, v in values.items() if k not in shared}
-        rows.append([f"{name}: learning from sources", _listed(own)])
-    return rows
+    own = {key: {k: v for k, v in values.items() if k not in shared} for key, values in meta.items()}
+    return rows + [[f"{name}: learning from sources", _listed(values)] for (name, _), values in (own | others).items()]
 
 
 def _fields(spec: Any) -> dict[str, Any]:

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from metaser_jax.results.comparison import compare, results
+from metaser_jax.results.comparison import Comparison, compare, results
 from metaser_jax.results.draws import Setting
 from metaser_jax.results.pairing import by_setting
 from metaser_jax.results.scored import Scored
-from metaser_jax.results.series import Series
+from metaser_jax.results.series import Series, series
 from metaser_jax.scores.bootstrap import Bootstrap
 from metaser_jax.scores.significance import Seeds
 from metaser_jax.specs.studies import StudySpec
+from metaser_jax.studies.methods import METASER
 
 Line = dict[str, Any]
 INTERVALS = ("draws", "test", "difference_draws", "difference_test")
@@ -29,7 +30,7 @@ def lines_of(runs: Sequence[Scored], spec: StudySpec) -> list[Line]:
     found = []
     for result in results(runs, confidence=spec.confidence, resamples=spec.resamples):
         of_setting, macro = rows[result.setting], result.scores["macro_f1"]
-        line = _setting(result.setting) | {"validation": of_setting[0].get("validation")}
+        line = _setting(result.setting) | {name: of_setting[0].get(name) for name in ("method", "validation")}
         line |= {"macro_f1": macro.draws.mean, "macro_f1_deviation": macro.draws.deviation}
         line |= {"draws": _ends(macro.draws), "test": _ends(macro.speakers)}
         line |= {"resampled": macro.speakers.by, "resampled_units": macro.speakers.units}
@@ -48,7 +49,8 @@ def lines_of(runs: Sequence[Scored], spec: StudySpec) -> list[Line]:
 
 
 def is_metaser(key: Series) -> bool:
-    return key.method == "metaser"
+    """Return whether a method is the study's meta-learner, whatever its algorithm."""
+    return key.method == METASER or key.algorithm is not None
 
 
 def comparisons_of(
@@ -63,6 +65,7 @@ def comparisons_of(
     for key, group in by_setting(runs).items():
         places[key.target, key.split].extend(group)
     found = []
+    on_disk = {series(run.row): run.row["method"] for run in runs}
     for at_place in places.values():
         methods = list(dict.fromkeys(key.series for key in by_setting(at_place)))
         for one in filter(is_reference, methods):
@@ -70,17 +73,20 @@ def comparisons_of(
             if others:
                 options = {"confidence": spec.confidence, "resamples": spec.resamples}
                 found += [
-                    _comparison(c) | {"confidence": spec.confidence} for c in compare(at_place, one, others, **options)
+                    _comparison(c, on_disk) | {"confidence": spec.confidence}
+                    for c in compare(at_place, one, others, **options)
                 ]
     return found
 
 
-def _comparison(comparison) -> Line:
-    """A Comparison as a line; the fields of the other method are called other_*."""
-    other = comparison.other.series
+def _comparison(comparison: Comparison, on_disk: Mapping[Series, str]) -> Line:
+    """A Comparison as a line; the fields of the other method are called other_*; on_disk: what rows call a method."""
+    one, other = comparison.reference.series, comparison.other.series
     over = comparison.draws.difference
     line = _setting(comparison.reference) | {f"other_{name}": value for name, value in _series(other).items()}
     return line | {
+        "method": on_disk[one],
+        "other_method": on_disk[other],
         "difference": over.mean,
         "difference_deviation": over.deviation,
         "difference_draws": _ends(over),
@@ -96,9 +102,8 @@ def _comparison(comparison) -> Line:
 
 def series_of(line: Mapping[str, Any], prefix: str = "") -> Series:
     """The method of a line; with prefix "other_" the other of a comparison."""
-    sources = tuple(line[f"{prefix}sources"])
-    own = (line[f"{prefix}{name}"] for name in ("method", "order", "adapt"))
-    return Series(*own, sources, line["normalise"], line[f"{prefix}algorithm"])
+    own = {name: line[f"{prefix}{name}"] for name in ("method", "algorithm", "order", "adapt", "sources")}
+    return series(own | {"normalise": line["normalise"]})
 
 
 def flat(line: Mapping[str, Any]) -> dict[str, Any]:

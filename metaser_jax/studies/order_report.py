@@ -33,23 +33,26 @@ def variant_name(variant: str) -> str:
 
 def intro(study: Study[OrderSpec], episodes: int) -> str:
     """Return what was done, in two paragraphs."""
-    inner = study.settings.finetune["optimizer"] == INNER
     return (
         f"Each variant was meta-trained on {' and '.join(study.spec.sources)} for {episodes} episodes, and then anew "
         "for as many episodes as fit into the time that second order took (equal time). From both it was fine-tuned on "
         "the target's clips, all in the same way and with the same clips draw by draw, and scored on the whole test "
         "part.\n\n"
         "Inner and outer learning rates are the preset's for all of them: another rate may suit another variant "
-        f"better. {_LEARNED[inner]}"
+        f"better. {_on_learned_rates(study)}"
     )
 
 
-# Whether fine-tuning takes over what rates were learned.
-_LEARNED = {
-    True: "Fine-tuning is SGD with the preset's rate, from Meta-SGD with the rates that it has learned; those per "
-    "layer and step stay behind, since fine-tuning has other steps.",
-    False: "Learned inner rates stay behind, since fine-tuning has an optimizer of its own.",
-}
+def _on_learned_rates(study: Study[OrderSpec]) -> str:
+    """Whether fine-tuning takes over what rates were learned."""
+    if study.settings.finetune["optimizer"] != INNER:
+        return "Learned inner rates stay behind, since fine-tuning has an optimizer of its own."
+    learned = [v for v in study.spec.variants if v in ALGORITHMS and ALGORITHMS[v].learned_rates == "parameter"]
+    after = f", from {' and '.join(map(variant_name, learned))} with the rates that were learned" if learned else ""
+    return (
+        f"Fine-tuning is SGD with the preset's rate{after}; rates per layer and step stay behind, since fine-tuning "
+        "has other steps."
+    )
 
 
 def sections(
@@ -93,6 +96,7 @@ _COSTS = (
 
 
 def sorted_by_place(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines sorted by target and split."""
     return sorted(lines, key=tables.place_name)
 
 

@@ -78,7 +78,8 @@ def _sections(spec: Table2Spec, compared: Compared) -> tuple[Section, ...]:
         lines = list(group)
         target = lines[0]["target"]
         left = {sources: why for (sources, of), why in compared.skipped.items() if of == target}
-        text = f"Macro F1, mean ± sample standard deviation over {spec.seeds} draws."
+        folds = f", each the mean of {lines[0]['folds']} folds" if lines[0]["folds"] else ""
+        text = f"Macro F1, mean ± sample standard deviation over {spec.seeds} draws{folds}."
         found.append(Section(f"{place}: {data}", (text, tables.by_sources(lines, spec.sets, left))))
     shown = {line["target"] for line in compared.lines}
     for target in spec.targets:

@@ -23,25 +23,28 @@ ALONE = "target alone"
 
 
 def scored(line: Mapping[str, Any], score: str = "macro_f1") -> str:
-    """ "0.663 ± 0.089", or "0.663 (one draw)"."""
+    """Return a score with its spread: "0.663 ± 0.089", or "0.663 (one draw)"."""
     value, deviation = line[score], line[f"{score}_deviation"]
     return f"{value:.3f} (one draw)" if deviation is None else f"{value:.3f} ± {deviation:.3f}"
 
 
 def interval(ends: Sequence[float] | None, sign: str = "") -> str:
-    """ "0.610 to 0.716"; sign "+" shows the sign of both."""
+    """Return an interval: "0.610 to 0.716"; sign "+" shows the sign of both."""
     return NONE if ends is None else f"{ends[0]:{sign}.3f} to {ends[1]:{sign}.3f}"
 
 
 def p_value(p: float | None) -> str:
+    """Return a p value as text, "< 0.001" below that."""
     return NONE if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def data_name(line: Mapping[str, Any]) -> str:
+    """Return the amount of data of a line in words."""
     return amount_name(*amount(line))
 
 
 def place_name(line: Mapping[str, Any]) -> str:
+    """Return target and split of a line: "urdu, random split"."""
     return f"{line['target']}, {split_name(line['split'], line['folds']) or ABSENT} split"
 
 
@@ -53,6 +56,7 @@ def other_label(line: Mapping[str, Any]) -> str:
 
 
 def sources_name(sources: Iterable[str]) -> str:
+    """Return a source set: "ravdess + emodb", or that there is none."""
     return " + ".join(sources) or ALONE
 
 
@@ -153,6 +157,7 @@ def comparisons(lines: Sequence[Line]) -> Table:
 
 
 def left_out(left: Iterable[Left]) -> tuple[str, ...]:
+    """Return what is left out, and why, item by item."""
     return tuple(f"{one.what}: {one.why}" for one in left)
 
 

@@ -26,6 +26,7 @@ FREE = ("data_dir", "out", "runs", "resamples", "confidence")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON, as a whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
