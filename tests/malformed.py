@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 import soundfile
+import sounds
+from sounds import noise
 
 RATE = 16000
 # (suffix, libsndfile's format, subtype)
@@ -56,15 +58,13 @@ def cases(folder: Path) -> list[Case]:
 
 
 def sound(seconds: float = 0.5, channels: int = 1, rate: int = RATE) -> np.ndarray:
-    """Noise, [n, channels] float32."""
-    return 0.1 * np.random.default_rng(0).standard_normal((int(seconds * rate), channels)).astype(np.float32)
+    """Return noise, [n, channels] float32."""
+    return noise(seconds, channels, rate)
 
 
 def encoded(samples: np.ndarray, rate: int = RATE, kind: str = "WAV", subtype: str | None = None) -> bytes:
-    """The bytes of a sound file."""
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format=kind, subtype=subtype)
-    return file.getvalue()
+    """Return the bytes of a sound file."""
+    return sounds.encoded(samples, rate, kind, subtype)
 
 
 def _write(path: Path, data: bytes) -> Path:
@@ -120,10 +120,10 @@ def _no_sound(folder):
     # A folder of zeros beyond what is read, and one that says that it is small.
     packed = zlib.compressobj(9, zlib.DEFLATED, -15)
     body = b"".join(packed.compress(bytes(2**20)) for _ in range(_BOMB >> 20)) + packed.compress(b"\0") + packed.flush()
-    bomb = _zip(body, _BOMB)
+    bomb = zip_of(body, _BOMB)
     for name in ("bomb.wav", "bomb.zip", "bomb.mp3"):
         yield f"zip bomb named {name}", _write(folder / name, bomb), "error"
-    yield "zip bomb that says 44 bytes", _write(folder / "lying_bomb.zip", _zip(body, 44)), "error"
+    yield "zip bomb that says 44 bytes", _write(folder / "lying_bomb.zip", zip_of(body, 44)), "error"
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w") as file:
         file.writestr("a.wav", encoded(sound()))
@@ -131,8 +131,8 @@ def _no_sound(folder):
     yield "text named zip", _write(folder / "text.zip", b"no archive" * 20), "error"
 
 
-def _zip(deflated: bytes, size: int) -> bytes:
-    """An archive with one member a.wav."""
+def zip_of(deflated: bytes, size: int) -> bytes:
+    """Return an archive with one member a.wav, which it says has so many bytes."""
     name = b"a.wav"
     common = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 33, 0, len(deflated), size, len(name), 0)
     local = b"PK\x03\x04" + common + name + deflated

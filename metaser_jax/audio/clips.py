@@ -8,8 +8,8 @@ Nothing here needs jax or TFDS.
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from metaser_jax.audio.decoding import MAX_RATE, MIN_RATE, Limits, Sound, Source
 from metaser_jax.audio.mfcc import HOP_LENGTH, MAX_FRAMES, N_MFCC, SAMPLE_RATE
 from metaser_jax.audio.worker_pool import read_each
 from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.processes import spawn_pool
 
 HOP_SECONDS = HOP_LENGTH / SAMPLE_RATE
 # Frames of a window, and from one window to the next.
@@ -107,20 +108,24 @@ class Windows(NamedTuple):
     silent: np.ndarray
 
 
-def read_clip(source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS) -> Clip:
+def read_clip(
+    source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS, max_samples: int = features.MAX_SAMPLES
+) -> Clip:
     """Reads one recording of any format of libsndfile; channels are mixed to mono.
 
     Raises:
       RecordingError: it is missing, empty, not audio, truncated or damaged, without samples, too long, or has samples
         that are not finite.
     """
-    return read_with_sound(source, max_seconds)[0]
+    return read_with_sound(source, max_seconds, max_samples)[0]
 
 
-def read_with_sound(source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS) -> tuple[Clip, Sound]:
+def read_with_sound(
+    source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS, max_samples: int = features.MAX_SAMPLES
+) -> tuple[Clip, Sound]:
     """As read_clip, and the samples that it was made of, mono, at the file's rate."""
     data = read_source(source)
-    sound, sha256 = decode(data, str(source), _limits(max_seconds)), hashlib.sha256(data).hexdigest()
+    sound, sha256 = decode(data, str(source), _limits(max_seconds, max_samples)), hashlib.sha256(data).hexdigest()
     del data  # of a long recording hundreds of megabytes
     return _clip(sound, sha256), sound
 
@@ -174,13 +179,19 @@ def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SE
 
 
 def read_all(
-    sources: Sequence[str | os.PathLike[str] | Source], workers: int = 0, max_seconds: float = MAX_SECONDS
+    sources: Sequence[str | os.PathLike[str] | Source],
+    workers: int = 0,
+    max_seconds: float = MAX_SECONDS,
+    pool: Callable[[int], Any] = spawn_pool,
 ) -> Iterator[Clip | RecordingError]:
     """read_audible of each, in their order, by several processes where there are many and in bounded memory.
 
-    Args: workers: processes; 0 takes one per core, 1 works in this process. Raises InputError: a worker process died.
+    Args: workers: processes; 0 takes one per core, 1 works in this process. pool: see read_each.
+
+    Raises:
+      InputError: a worker process died.
     """
-    return read_each(functools.partial(read_audible, max_seconds=max_seconds), sources, workers)
+    return read_each(functools.partial(read_audible, max_seconds=max_seconds), sources, workers, pool=pool)
 
 
 def check_audible(clip: Clip, path: str) -> None:
@@ -222,8 +233,8 @@ def span(of: Windows, k: int, seconds: float) -> tuple[float, float]:
     return start * HOP_SECONDS, min((start + int(of.n_frames[k])) * HOP_SECONDS, seconds)
 
 
-def _limits(max_seconds: float) -> Limits:
-    return Limits(features.MAX_SAMPLES, max_seconds, "expected at most that")
+def _limits(max_seconds: float, max_samples: int = features.MAX_SAMPLES) -> Limits:
+    return Limits(max_samples, max_seconds, "expected at most that")
 
 
 def _clip(sound: Sound, sha256: str) -> Clip:

@@ -86,8 +86,14 @@ def read_source(source: str | os.PathLike[str] | Source) -> bytes:
     return data
 
 
-def decode(data: bytes, path: str, limits: Limits) -> Sound:
+def decode(data: bytes, path: str, limits: Limits, block: int = _BLOCK) -> Sound:
     """Decodes a whole recording.
+
+    Args:
+      data: of the file.
+      path: for messages.
+      limits: of its length.
+      block: samples of all channels together that are decoded at once.
 
     Raises:
       RecordingError: it is not audio, truncated or damaged, has no samples, is longer than the limits, or has samples
@@ -101,7 +107,7 @@ def decode(data: bytes, path: str, limits: Limits) -> Sound:
                 raise RecordingError(path, f"{sample_rate:,} Hz, expected {MIN_RATE:,} to {MAX_RATE:,}")
             # What can be sought in is never read beyond what was promised.
             at_most = promised if file.seekable() else None
-            sound = sound_of(_blocks(file), file.channels, sample_rate, path, limits, at_most)
+            sound = sound_of(_blocks(file, block), file.channels, sample_rate, path, limits, at_most)
     except soundfile.SoundFileError as error:
         # The whole text of the error has the address of a buffer in it.
         said = getattr(error, "error_string", str(error))
@@ -158,8 +164,8 @@ def sound_of(
     return Sound(mono[:n], sample_rate, channels, peak, n_flat / max(1, n * channels))
 
 
-def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    frames = max(1, _BLOCK // file.channels)
+def _blocks(file: soundfile.SoundFile, size: int) -> Iterator[np.ndarray]:
+    frames = max(1, size // file.channels)
     while len(block := file.read(frames, dtype="float32", always_2d=True)):
         yield block
 

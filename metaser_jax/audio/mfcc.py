@@ -25,6 +25,7 @@ MAX_FRAMES = 120
 MAX_SAMPLES = 600 * 2 * 48000
 # Of one channel at 48 kHz; at a low rate the limit above would be hours, which resampling makes large.
 MAX_SECONDS = 1200
+UTTERANCE = Limits(MAX_SAMPLES, MAX_SECONDS, "expected an utterance of some seconds")
 
 __all__ = [
     "Extraction",
@@ -127,10 +128,10 @@ def mfcc(samples: np.ndarray) -> tuple[np.ndarray, int]:
     return features, len(first)
 
 
-def extract(path: str | os.PathLike[str] | Source) -> Extraction:
+def extract(path: str | os.PathLike[str] | Source, limits: Limits = UTTERANCE) -> Extraction:
     """Reads one recording and computes all that is kept of it. Raises RecordingError as load_waveform does."""
     data = read_source(path)
-    waveform = _waveform(data, str(path))
+    waveform = _waveform(data, str(path), limits)
     features, n_frames = mfcc(waveform.samples)
     return Extraction(features, n_frames, waveform.seconds, waveform.sample_rate, hashlib.sha256(data).hexdigest())
 
@@ -141,8 +142,8 @@ def resampled(sound: Sound) -> np.ndarray:
     return librosa.resample(sound.mono, orig_sr=sound.sample_rate, target_sr=SAMPLE_RATE)
 
 
-def _waveform(data: bytes, path: str) -> Waveform:
-    sound = decode(data, path, Limits(MAX_SAMPLES, MAX_SECONDS, "expected an utterance of some seconds"))
+def _waveform(data: bytes, path: str, limits: Limits = UTTERANCE) -> Waveform:
+    sound = decode(data, path, limits)
     return Waveform(resampled(sound), sound.seconds, sound.sample_rate)
 
 
@@ -155,7 +156,7 @@ def _mel_filters() -> np.ndarray:
 
 @functools.cache
 def _librosa():
-    """librosa with its lazy submodules, and the controller of the BLAS threads of all that was loaded by then."""
+    """Librosa with its lazy submodules, and the controller of the BLAS threads of all that was loaded by then."""
     import librosa
     from threadpoolctl import ThreadpoolController
 

@@ -14,18 +14,32 @@ from metaser_jax.processes import cores, spawn_pool
 
 # Starting processes takes seconds (each imports librosa), which a small corpus does not pay back.
 MIN_FILES_FOR_PROCESSES = 64
-_CHUNK = 8
+# Files that a process is given at once.
+CHUNK = 8
 
 Result = TypeVar("Result")
 
 
-def extract_all(paths: Sequence[Path | Source], workers: int = 0) -> Iterator[Extraction | RecordingError]:
+def extract_all(
+    paths: Sequence[Path | Source],
+    workers: int = 0,
+    *,
+    min_files: int = MIN_FILES_FOR_PROCESSES,
+    chunk: int = CHUNK,
+    pool: Callable[[int], Any] = spawn_pool,
+) -> Iterator[Extraction | RecordingError]:
     """Extracts each file: read_each of features.extract."""
-    return read_each(_extract, paths, workers)
+    return read_each(features.extract, paths, workers, min_files=min_files, chunk=chunk, pool=pool)
 
 
 def read_each(
-    read: Callable[[Any], Result], sources: Sequence[Any], workers: int = 0
+    read: Callable[[Any], Result],
+    sources: Sequence[Any],
+    workers: int = 0,
+    *,
+    min_files: int = MIN_FILES_FOR_PROCESSES,
+    chunk: int = CHUNK,
+    pool: Callable[[int], Any] = spawn_pool,
 ) -> Iterator[Result | RecordingError]:
     """Reads each recording; the results are the same, to the bit, for any number of workers.
 
@@ -33,6 +47,9 @@ def read_each(
       read: source -> result, or RecordingError; a function of a module, or a partial one, since it is pickled.
       sources: the files, on disk or in archives.
       workers: number of processes; 0 takes one per core, 1 works in this process.
+      min_files: fewer are read in this process.
+      chunk: files that a process is given at once.
+      pool: number of processes -> something to submit to.
 
     Yields:
       One result per source, in their order; for a file that cannot be used, the error.
@@ -40,17 +57,17 @@ def read_each(
     Raises:
       InputError: a worker process died.
     """
-    workers = processes_for(len(sources), workers)
+    workers = processes_for(len(sources), workers, min_files, chunk)
     if workers <= 1:
         for source in sources:
             yield _attempt(read, source)
         return
-    chunks = (sources[i : i + _CHUNK] for i in range(0, len(sources), _CHUNK))
+    chunks = (sources[i : i + chunk] for i in range(0, len(sources), chunk))
     pending = deque()
-    pool = spawn_pool(workers)
+    processes = pool(workers)
     try:
-        for chunk in chunks:
-            pending.append(pool.submit(_read_chunk, read, chunk))
+        for part in chunks:
+            pending.append(processes.submit(_read_chunk, read, part))
             if len(pending) > 2 * workers:
                 yield from pending.popleft().result()
         while pending:
@@ -61,16 +78,12 @@ def read_each(
             '`if __name__ == "__main__":`. Try --workers=1.'
         ) from error
     finally:
-        pool.shutdown(cancel_futures=True)
+        processes.shutdown(cancel_futures=True)
 
 
-def processes_for(number: int, workers: int) -> int:
+def processes_for(number: int, workers: int, min_files: int = MIN_FILES_FOR_PROCESSES, chunk: int = CHUNK) -> int:
     """How many processes read_each starts for so many sources; 1: none, it works in this one."""
-    return 1 if number < MIN_FILES_FOR_PROCESSES else min(workers or cores(), -(-number // _CHUNK))
-
-
-def _extract(path: Path | Source) -> Extraction:
-    return features.extract(path)
+    return 1 if number < min_files else min(workers or cores(), -(-number // chunk))
 
 
 def _attempt(read: Callable[[Any], Result], source: Any) -> Result | RecordingError:

@@ -7,7 +7,7 @@ data_dir/NAME/VERSION/, or data_dir/NAME/CONFIG/VERSION/, in array_record files,
 import contextlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from metaser_jax.audio.mfcc import MAX_FRAMES, N_MFCC, RecordingError
+from metaser_jax.audio.mfcc import MAX_FRAMES, N_MFCC, Extraction, RecordingError
 from metaser_jax.audio.worker_pool import extract_all
 from metaser_jax.datasets import files, recordings
 from metaser_jax.datasets.downloads import Download, fetch
@@ -28,6 +28,8 @@ from metaser_jax.emotions import EMOTIONS
 from metaser_jax.errors import InputError
 
 Said = Parsed | Excluded | Unknown
+# (files, worker processes) -> the features of each, or why it has none.
+Extract = Callable[[Sequence[CorpusFile], int], Iterator[Extraction | RecordingError]]
 
 
 class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -71,16 +73,24 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     ARCHIVES: ClassVar[tuple[str, ...]] = ()
     LABELLED_BY_USER: ClassVar[bool] = False
 
-    def __init__(self, *, options: Options | None = None, file_format: Any = None, **kwargs: Any):
-        """Args: options: see Options; others: TFDS's."""
+    def __init__(
+        self,
+        *,
+        options: Options | None = None,
+        extract: Extract | None = None,
+        file_format: Any = None,
+        **kwargs: Any,
+    ):
+        """Args: options: see Options; extract: instead of extract_all; others: TFDS's."""
         options = options or Options()
         for option in OF_FOLDER:
             if getattr(options, option) is not None and not self.LABELLED_BY_USER:
                 raise InputError(f"--{option} is for folder/NAME; {self.name} says it itself. Leave it out.")
         super().__init__(file_format=file_format or "array_record", **kwargs)
         # TFDS makes a pickled builder anew from these arguments.
-        self._original_state |= {"options": options}
+        self._original_state |= {"options": options, "extract": extract}
         self.options = options
+        self._extract = extract or extract_all
 
     @property
     def corpus_name(self) -> str:
@@ -260,7 +270,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         files_of_hash: dict[str, list[str]] = {}
         sources = [recording.source for recording in listing.recordings]
         with (
-            contextlib.closing(extract_all(sources, self.options.workers)) as results,
+            contextlib.closing(self._extract(sources, self.options.workers)) as results,
             tqdm(desc=self.corpus_name, total=len(sources), unit="file") as progress,
         ):
             for recording, result in zip(listing.recordings, results, strict=True):

@@ -15,7 +15,6 @@ from tensorflow_datasets.core.download import downloader
 from metaser_jax.errors import InputError
 
 CONNECT_SECONDS = 5
-# Without a byte for as long, a download has failed.
 READ_SECONDS = 20
 _RETRIES = 1
 
@@ -27,11 +26,13 @@ class Download(NamedTuple):
       url: of the file.
       size: in bytes, where it is published.
       md5: hexadecimal, where it is published. A sha256 stands in the builder's checksums.tsv, which TFDS verifies.
+      read_seconds: without a byte for as long, it has failed.
     """
 
     url: str
     size: int | None = None
     md5: str | None = None
+    read_seconds: float = READ_SECONDS
 
 
 def fetch(
@@ -52,7 +53,7 @@ def fetch(
     for download in downloads:
         unfinished = _unfinished(dl_manager)
         try:
-            with _impatient():
+            with _impatient(download.read_seconds):
                 path = Path(dl_manager.download(download.url))
             _verify(path, download)
         except BaseException as error:
@@ -75,14 +76,14 @@ def _unfinished(dl_manager: tfds.download.DownloadManager) -> set[Path]:
 
 
 @contextlib.contextmanager
-def _impatient() -> Iterator[None]:
+def _impatient(read_seconds: float) -> Iterator[None]:
     """TFDS's downloader sets no time-outs, retries for minutes, and goes on when the program is interrupted."""
     kept = downloader.MAX_RETRIES, downloader._open_url
     over = threading.Event()
 
     @contextlib.contextmanager
     def open_url(url: str, **kwargs: Any) -> Iterator[tuple[Any, Iterable[bytes]]]:
-        with kept[1](url, timeout=(CONNECT_SECONDS, READ_SECONDS), **kwargs) as (response, blocks):
+        with kept[1](url, timeout=(CONNECT_SECONDS, read_seconds), **kwargs) as (response, blocks):
             yield response, _until(over, blocks)
 
     downloader.MAX_RETRIES, downloader._open_url = _RETRIES, open_url

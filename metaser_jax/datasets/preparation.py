@@ -3,15 +3,18 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metaser_jax.datasets.loading import folder_of, is_prepared, load_statistics
 from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.registry import builder, check, quiet
 from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from metaser_jax.datasets.base import CorpusBuilder
 
 
 def prepare(
@@ -20,6 +23,7 @@ def prepare(
     data_dir: str | os.PathLike[str],
     *,
     overwrite: bool = False,
+    make: "Callable[..., CorpusBuilder]" = builder,
     **options: Any,
 ) -> Statistics:
     """Extracts the features of one corpus, unless it is prepared already; shows a progress bar.
@@ -32,6 +36,7 @@ def prepare(
       manual_dir: folder with the corpus's folder or its zip archives; None downloads it into data_dir/downloads.
       data_dir: folder of all prepared corpora; made if it is missing.
       overwrite: prepare it again.
+      make: (name, data_dir, **options) -> what prepares the corpus, as registry.builder.
       **options: those of Options; they must be those of a corpus that is prepared already.
 
     Raises:
@@ -41,10 +46,10 @@ def prepare(
     wanted = Options(**options).of_content()
     put_back(name, data_dir)
     if overwrite or not is_prepared(name, data_dir):
-        check(name, manual_dir, **options)
+        check(name, manual_dir, make=make, **options)
         try:
             with _replacing(folder_of(name, data_dir)):
-                _run(name, manual_dir, data_dir, options)
+                _run(name, manual_dir, data_dir, make, options)
         except OSError as error:
             raise InputError(f"{name} could not be prepared in --data_dir={data_dir}: {error}") from error
     statistics = load_statistics(name, data_dir)
@@ -57,14 +62,20 @@ def prepare(
     return statistics
 
 
-def _run(name: str, manual_dir: str | os.PathLike[str] | None, data_dir: str, options: dict[str, Any]) -> None:
+def _run(
+    name: str,
+    manual_dir: str | os.PathLike[str] | None,
+    data_dir: str | os.PathLike[str],
+    make: "Callable[..., CorpusBuilder]",
+    options: dict[str, Any],
+) -> None:
     import tensorflow_datasets as tfds
 
     folder = folder_of(name, data_dir)
     for left in folder.parent.glob(f"incomplete.*_{folder.name}"):  # of runs that were killed
         shutil.rmtree(left, ignore_errors=True)
     with quiet():
-        builder(name, data_dir, **options).download_and_prepare(
+        make(name, data_dir, **options).download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=manual_dir and os.path.abspath(manual_dir))
         )
 

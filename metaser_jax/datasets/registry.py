@@ -5,7 +5,7 @@ import importlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +15,7 @@ from metaser_jax.datasets.options import Options
 from metaser_jax.errors import InputError, check_choice
 
 if TYPE_CHECKING:
-    from metaser_jax.datasets.base import CorpusBuilder
+    from metaser_jax.datasets.base import CorpusBuilder, Extract
 
 # The eight of the paper, sources first, in the order of its Table 1.
 PAPER = ("tess", "ravdess", "savee", "iemocap", "emodb", "emovo", "shemo", "urdu")
@@ -81,30 +81,45 @@ def config_of(name: str) -> str | None:
     return config or _CONFIGS.get(base, (None,))[0]
 
 
-def builder(name: str, data_dir: str | os.PathLike[str], **options: Any) -> "CorpusBuilder":
+def builder(
+    name: str, data_dir: str | os.PathLike[str], *, extract: "Extract | None" = None, **options: Any
+) -> "CorpusBuilder":
     """The TFDS builder of one corpus.
 
     Args:
       name: one of NAMES, or folder/ANYTHING.
       data_dir: folder of all prepared corpora.
+      extract: how features are extracted; by worker_pool.extract_all, unless it is given.
       **options: those of Options.
 
     Raises:
       InputError: unknown name; an option that the corpus does not have, or that cannot be understood.
     """
-    make = builder_class(name)
+    made = builder_class(name)
     with quiet():
-        return make(data_dir=os.fspath(data_dir), config=config_of(name), options=Options(**options))
+        return made(data_dir=os.fspath(data_dir), config=config_of(name), options=Options(**options), extract=extract)
 
 
-def check(name: str, manual_dir: str | os.PathLike[str] | None, **options: Any) -> None:
+def check(
+    name: str,
+    manual_dir: str | os.PathLike[str] | None,
+    *,
+    make: "Callable[..., CorpusBuilder]" = builder,
+    **options: Any,
+) -> None:
     """Looks at the recordings of a corpus, without opening them; without manual_dir, whether it can be downloaded.
+
+    Args:
+      name: one of NAMES, or folder/ANYTHING.
+      manual_dir: folder with the corpus's folder or its zip archives.
+      make: as builder.
+      **options: those of Options.
 
     Raises:
       InputError: unknown name, or what CorpusBuilder.listing says.
     """
     with tempfile.TemporaryDirectory() as nothing:  # a builder wants a data_dir, and reads what is there
-        corpus = builder(name, nothing, **options)
+        corpus = make(name, nothing, **options)
     if manual_dir is not None:
         corpus.listing(Path(manual_dir))
     elif not corpus.downloads:

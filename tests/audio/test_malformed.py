@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
 import malformed
 import pytest
 from memory import MOST_MEMORY
+from subprograms import python
 
 from metaser_jax.audio.clips import Upload, read_clip
 from metaser_jax.datasets import labelled_files as labelled
@@ -20,7 +19,7 @@ READER = (
     MOST_MEMORY
     + """
 import json, os, sys
-from metaser_jax import clips
+from metaser_jax.audio import clips
 from metaser_jax.errors import RecordingError
 
 def outcome(source):
@@ -52,7 +51,7 @@ def cases(tmp_path_factory) -> list[malformed.Case]:
 @pytest.fixture(scope="module")
 def read(cases) -> tuple[dict[str, list[str]], int]:
     paths = [str(case.path) for case in cases]
-    run = subprocess.run([sys.executable, "-c", READER, *paths], capture_output=True, text=True, timeout=120)
+    run = python("-c", READER, *paths)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 

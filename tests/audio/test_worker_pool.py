@@ -1,11 +1,11 @@
+import multiprocessing
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from sounds import write_sound
+from subprograms import python
 
-from metaser_jax import processes
 from metaser_jax.audio import mfcc as features
 from metaser_jax.audio import worker_pool as extraction
 from metaser_jax.audio.mfcc import RecordingError
@@ -13,7 +13,7 @@ from metaser_jax.errors import InputError
 
 
 @pytest.fixture
-def paths(tmp_path, write_sound):
+def paths(tmp_path):
     """20 files of different lengths and rates, of which the 6th is damaged."""
     paths = [
         write_sound(tmp_path / f"{i:02d}.wav", seconds=0.05 * (i + 1), rate=(16000, 48000)[i % 2], channels=1 + i % 3)
@@ -34,9 +34,8 @@ def test_results_are_in_order(paths):
             np.testing.assert_array_equal(result.mfcc, features.extract(path).mfcc)
 
 
-def test_few_files_start_no_process(paths, monkeypatch):
-    monkeypatch.setattr(extraction, "spawn_pool", None)
-    assert len(list(extraction.extract_all(paths, workers=2))) == 20
+def test_few_files_start_no_process(paths):
+    assert len(list(extraction.extract_all(paths, workers=2, pool=None))) == 20
 
 
 class FakePool:
@@ -64,9 +63,8 @@ class FakePool:
         FakePool.closed = cancel_futures
 
 
-def test_memory_is_bounded_and_the_pool_is_closed(tmp_path, monkeypatch):
-    monkeypatch.setattr(extraction, "spawn_pool", FakePool)
-    results = extraction.extract_all([tmp_path / f"{i}.wav" for i in range(800)], workers=2)
+def test_memory_is_bounded_and_the_pool_is_closed(tmp_path):
+    results = extraction.extract_all([tmp_path / f"{i}.wav" for i in range(800)], workers=2, pool=FakePool)
     for _ in range(500):
         next(results)
     assert FakePool.most <= 5
@@ -78,15 +76,14 @@ def test_no_files():
     assert list(extraction.extract_all([])) == []
 
 
-def _die() -> None:
+def _die(source) -> None:
+    assert multiprocessing.parent_process(), "a worker's, not this one"
     os._exit(1)
 
 
-def test_dead_worker(paths, monkeypatch):
-    monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 1)
-    monkeypatch.setattr(processes, "_start_worker", _die)
+def test_dead_worker():
     with pytest.raises(InputError, match="A worker process died"):
-        list(extraction.extract_all(paths, workers=2))
+        list(extraction.read_each(_die, range(20), workers=2, min_files=1))
 
 
 def test_a_worker_starts_without_the_heavy_modules():
@@ -94,5 +91,4 @@ def test_a_worker_starts_without_the_heavy_modules():
         "import sys; import metaser_jax.audio.worker_pool; "
         "print(sorted({'librosa', 'numba', 'tensorflow_datasets'} & set(sys.modules)))"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "[]\n"
+    assert python("-c", code).stdout == "[]\n"

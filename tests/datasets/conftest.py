@@ -2,13 +2,11 @@
 
 import shutil
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
+from sounds import write_sound
 
 # Each corpus as its archive lays it out, with folders in a case of their own; every emotion is there.
 FILES = {
@@ -86,20 +84,6 @@ LABEL_FILES = {
 }
 
 
-def _write_sound(path: Path, *, seconds: float = 0.1, rate: int = 16000, channels: int = 1) -> Path:
-    """Writes noise that depends on the file's name, so that no two files are alike."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(zlib.crc32(path.name.encode()))
-    soundfile.write(path, 0.1 * rng.standard_normal((round(seconds * rate), channels)), rate)
-    return path
-
-
-@pytest.fixture
-def write_sound() -> Callable[..., Path]:
-    """write_sound(path, seconds=, rate=, channels=)."""
-    return _write_sound
-
-
 @pytest.fixture
 def evaluation() -> Callable[[str, dict[str, str]], str]:
     """evaluation(dialog, {turn: code}): the text of a label file of IEMOCAP."""
@@ -143,7 +127,7 @@ def make_corpus(recordings_dir: Path) -> Callable[[str], Path]:
         folder = recordings_dir / name.removeprefix("folder/")
         rate, channels = SOUND.get(name, (16000, 1))
         for file in FILES[name]:
-            _write_sound(folder / file, rate=rate, channels=channels)
+            write_sound(folder / file, rate=rate, channels=channels)
         for file, text in LABEL_FILES.get(name, {}).items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_text(text)

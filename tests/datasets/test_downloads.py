@@ -7,13 +7,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from metaser_jax import datasets
-from metaser_jax.datasets import downloads
 from metaser_jax.datasets.demo.demo_dataset_builder import DemoUrdu
 from metaser_jax.datasets.downloads import Download
+from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.statistics import Published
 from metaser_jax.errors import InputError
 
@@ -26,6 +29,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         Handler.requests += 1
         if "silent" in self.path:
             time.sleep(1.0)
+        if "broken" in self.path:  # promises more than it sends
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"PK" * 100)
+            return
         if "endless" in self.path:
             self.send_response(200)
             self.end_headers()
@@ -48,7 +57,7 @@ def served(tmp_path):
     folder = tmp_path / "served"
     folder.mkdir()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Handler(*args, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     Handler.requests = 0
     yield folder, f"http://127.0.0.1:{server.server_port}"
@@ -64,13 +73,48 @@ def archive(served, make_corpus, zipped):
     return packed.rename(served[0] / packed.name)
 
 
-@pytest.fixture
-def offer(served, monkeypatch):
-    """offer(file, ...) makes demo_urdu a corpus that is downloaded from there."""
+class Offer(NamedTuple):
+    """A corpus demo_urdu that is downloaded. Attributes: url; data, --data_dir; make, makes its builder."""
 
-    def make(file="demo_urdu.zip", **kwargs):
-        monkeypatch.setattr(DemoUrdu, "DOWNLOADS", (Download(f"{served[1]}/{file}", **kwargs),))
-        return DemoUrdu.DOWNLOADS[0].url
+    url: str
+    data: Path
+    make: Callable[..., DemoUrdu]
+
+    def prepare(self, **options: Any) -> datasets.Statistics:
+        return datasets.prepare("demo_urdu", None, self.data, make=self.make, **options)
+
+    def failure(self) -> str:
+        with pytest.raises(InputError) as caught:
+            self.prepare()
+        message = str(caught.value)
+        assert "MANUAL_DIR/demo_LANGUAGE/" in message
+        assert "--manual_dir=MANUAL_DIR" in message
+        assert not [path for path in self.data.rglob("*") if path.is_file() or ".tmp." in path.name]
+        return message
+
+
+def offered(download: Download, data: Path, **constants: Any) -> Offer:
+    """Args: constants: others of the corpus's class."""
+
+    class Offered(DemoUrdu, skip_registration=True):
+        name = "demo_urdu"
+        DOWNLOADS = (download,)
+
+    for constant, value in constants.items():
+        setattr(Offered, constant, value)
+
+    def make(name, data_dir, **options):
+        return Offered(data_dir=data_dir, options=Options(**options))
+
+    return Offer(download.url, data, make)
+
+
+@pytest.fixture
+def offer(served, tmp_path):
+    """offer(file, constants={}, **fields of Download) offers a file that is served."""
+
+    def make(file="demo_urdu.zip", constants=None, **fields):
+        return offered(Download(f"{served[1]}/{file}", **fields), tmp_path / "data", **(constants or {}))
 
     return make
 
@@ -83,19 +127,19 @@ from metaser_jax import datasets
 from metaser_jax.datasets.demo.demo_dataset_builder import DemoUrdu
 from metaser_jax.datasets.downloads import Download
 
-DemoUrdu.DOWNLOADS = (Download({url!r}),)
-datasets.prepare("demo_urdu", None, "{data}")
+class Offered(DemoUrdu, skip_registration=True):
+    __module__ = DemoUrdu.__module__  # TFDS looks for the class's file
+    name = "demo_urdu"
+    DOWNLOADS = (Download({url!r}),)
+
+datasets.prepare("demo_urdu", None, "{data}", make=lambda name, data_dir: Offered(data_dir=data_dir))
 """
 
 
-def prepare(tmp_path):
-    return datasets.prepare("demo_urdu", None, tmp_path / "data")
-
-
 def test_downloaded_once(offer, archive, tmp_path):
-    offer(size=archive.stat().st_size, md5=hashlib.md5(archive.read_bytes()).hexdigest())
-    assert prepare(tmp_path).utterances == 4
-    datasets.prepare("demo_urdu", None, tmp_path / "data", overwrite=True)
+    offered = offer(size=archive.stat().st_size, md5=hashlib.md5(archive.read_bytes()).hexdigest())
+    assert offered.prepare().utterances == 4
+    offered.prepare(overwrite=True)
     assert Handler.requests == 1
     corpus = datasets.load("demo_urdu", tmp_path / "data")
     assert corpus.file.tolist() == ["f1_angry_03.wav", "f1_happy_00.wav", "m2_neutral_01.wav", "m2_sad_10.wav"]
@@ -106,23 +150,23 @@ def test_downloaded_once(offer, archive, tmp_path):
     [({"size": 3}, r"bytes, expected 3"), ({"md5": "0" * 32}, r"its md5 is [0-9a-f]{32}, expected 0000")],
 )
 def test_another_file_than_the_published_one(offer, archive, tmp_path, published, reason):
-    url = offer(**published)
+    offered = offer(**published)
+    wrong = f"the download of {offered.url} failed: the file is not the published.*{reason}"
     for attempt in (1, 2):  # what was wrong is not kept
-        with pytest.raises(InputError, match=f"the download of {url} failed: the file is not the published.*{reason}"):
-            prepare(tmp_path)
+        with pytest.raises(InputError, match=wrong):
+            offered.prepare()
         assert Handler.requests == attempt
     assert not datasets.is_prepared("demo_urdu", tmp_path / "data")
 
 
-def test_sha256_of_checksums_tsv(offer, archive, tmp_path, monkeypatch):
+def test_sha256_of_checksums_tsv(served, offer, archive):
     from tensorflow_datasets.core import utils
     from tensorflow_datasets.core.download.checksums import UrlInfo
 
-    url = offer()
     info = UrlInfo(size=utils.Size(archive.stat().st_size), checksum="0" * 64, filename="x.zip")
-    monkeypatch.setattr(DemoUrdu, "url_infos", {url: info})
+    offered = offer(constants={"url_infos": {f"{served[1]}/demo_urdu.zip": info}})
     with pytest.raises(InputError, match=r"the file is not the published one: Expected: .*0000.* Got: "):
-        prepare(tmp_path)
+        offered.prepare()
 
 
 def test_sha256_of_shemo_is_read():
@@ -135,49 +179,25 @@ def test_sha256_of_shemo_is_read():
     assert {download.url for download in Builder.DOWNLOADS} == set(Builder.url_infos)
 
 
-def failure(tmp_path):
-    with pytest.raises(InputError) as caught:
-        prepare(tmp_path)
-    message = str(caught.value)
-    assert "MANUAL_DIR/demo_LANGUAGE/" in message
-    assert "--manual_dir=MANUAL_DIR" in message
-    assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file() or ".tmp." in path.name]
-    return message
+def test_missing(offer):
+    missing = offer("nothing.zip")
+    url = missing.url
+    assert f"the download of {url} failed: Failed to get url {url}. HTTP code: 404" in missing.failure()
 
 
-def test_missing(offer, tmp_path):
-    url = offer("nothing.zip")
-    assert f"the download of {url} failed: Failed to get url {url}. HTTP code: 404" in failure(tmp_path)
-
-
-def test_refused(monkeypatch, tmp_path):
+def test_refused(tmp_path):
     url = "http://127.0.0.1:9/a.zip"
-    monkeypatch.setattr(DemoUrdu, "DOWNLOADS", (Download(url),))
-    message = failure(tmp_path)
+    message = offered(Download(url), tmp_path / "data").failure()
     assert f"the download of {url} failed: ConnectionError: " in message
     assert "refused" in message
 
 
-def test_silent(offer, monkeypatch, tmp_path):
-    monkeypatch.setattr(downloads, "READ_SECONDS", 0.2)
-    offer("silent.zip")
-    assert "timed out" in failure(tmp_path).lower()
+def test_silent(offer):
+    assert "timed out" in offer("silent.zip", read_seconds=0.2).failure().lower()
 
 
-class Breaking(Handler):
-    """Promises more than it sends."""
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "1000")
-        self.end_headers()
-        self.wfile.write(b"PK" * 100)
-
-
-def test_broken_off(served, offer, monkeypatch, tmp_path):
-    monkeypatch.setattr(Handler, "do_GET", Breaking.do_GET)
-    offer("a.zip")
-    assert "IncompleteRead(200 bytes read, 800 more expected)" in failure(tmp_path)
+def test_broken_off(offer):
+    assert "IncompleteRead(200 bytes read, 800 more expected)" in offer("broken.zip").failure()
 
 
 def test_ctrl_c_ends_a_download(served, tmp_path):
@@ -196,20 +216,19 @@ def test_ctrl_c_ends_a_download(served, tmp_path):
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
 
 
-def test_not_a_zip_archive(served, offer, tmp_path):
+def test_not_a_zip_archive(served, offer):
     (served[0] / "page.zip").write_text("<html>Please log in</html>")
-    offer("page.zip")
+    page = offer("page.zip")
     for attempt in (1, 2):  # it is not kept
-        message = failure(tmp_path)
+        message = page.failure()
         assert "it is no zip archive, it begins with b'<html>Please log in</html>'" in message
         assert Handler.requests == attempt
 
 
-def test_incomplete(offer, archive, monkeypatch, tmp_path):
-    monkeypatch.setattr(DemoUrdu, "PUBLISHED", Published(5, 2, {}))
-    offer()
+def test_incomplete(offer, archive):
+    incomplete = offer(constants={"PUBLISHED": Published(5, 2, {})})
     with pytest.raises(InputError, match=r"the download has 4 recordings, the corpus has 5\. Remove .*downloads"):
-        prepare(tmp_path)
+        incomplete.prepare()
 
 
 @pytest.mark.parametrize("name", ["savee", "iemocap", "folder/mine", "shemo/corrected"])
@@ -230,7 +249,7 @@ def test_a_folder_that_lacks_the_corpus_says_how_to_get_it(recordings_dir):
 
 def test_where_the_corpora_are_downloaded_from(tmp_path):
     found = {
-        name: [tuple(one) for one in datasets.builder(name, tmp_path).downloads]
+        name: [one[:3] for one in datasets.builder(name, tmp_path).downloads]
         for name in (*datasets.PAPER, "shemo/corrected")
     }
     urdu = "https://github.com/siddiquelatif/URDU-Dataset/archive/4b546d4e0fa36d1c86c53a281631b2ab7ce2fdec.zip"

@@ -1,5 +1,6 @@
 """Files on disk and in zip archives: the same corpus either way, and nothing that leads out of the folder."""
 
+import functools
 import os
 import shutil
 import stat
@@ -8,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from malformed import zip_of
+from pickling_pool import PicklingPool
 
 from metaser_jax import datasets
 from metaser_jax.audio import mfcc as features
+from metaser_jax.audio.worker_pool import extract_all
 from metaser_jax.datasets import files
 from metaser_jax.errors import InputError
 
@@ -84,11 +88,15 @@ def test_links_in_an_archive(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["in an archive", "on disk"])
-def test_a_file_of_impossible_size_is_not_read(tmp_path, monkeypatch, place):
-    monkeypatch.setattr(files, "MAX_BYTES", 3)
-    touch(tmp_path, "a.wav") if place == "on disk" else make_zip(tmp_path / "bomb.zip", {"a.wav": b"RIFF"})
+def test_a_file_of_impossible_size_is_not_read(tmp_path, place):
+    if place == "on disk":
+        touch(tmp_path, "a.wav")
+        os.truncate(tmp_path / "a.wav", files.MAX_BYTES + 1)
+    else:
+        (tmp_path / "bomb.zip").write_bytes(zip_of(b"RIFF", files.MAX_BYTES + 1))
     (one,) = files.files_below(tmp_path)
-    with pytest.raises(features.RecordingError, match=r"a\.wav: cannot be read \(4 bytes, expected at most 3\)"):
+    sizes = r"268,435,457 bytes, expected at most 268,435,456"
+    with pytest.raises(features.RecordingError, match=rf"a\.wav: cannot be read \({sizes}\)"):
         features.extract(one)
 
 
@@ -148,13 +156,12 @@ def test_another_archive_under_the_same_name_is_read_anew(tmp_path):
         assert member.read_bytes() == content
 
 
-def test_an_archive_is_opened_once(tmp_path, monkeypatch):
+def test_an_archive_is_opened_once(tmp_path):
     make_zip(tmp_path / "a.zip", {f"{i}.wav": b"RIFF" for i in range(5)})
-    opened, real = [], zipfile.ZipFile
-    monkeypatch.setattr(files.zipfile, "ZipFile", lambda path: opened.append(path) or real(path))
+    files._open_archive.cache_clear()
     for member in files.files_below(tmp_path):
         member.read_bytes()
-    assert len(opened) == 1
+    assert files._open_archive.cache_info().misses == 1
 
 
 def test_an_archive_beside_the_folder_is_read_too(make_corpus, recordings_dir, tmp_path):
@@ -175,15 +182,15 @@ def test_not_an_archive(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_damaged_member_is_named(recordings_dir, tmp_path, make_corpus, zipped, workers, monkeypatch):
-    monkeypatch.setattr("metaser_jax.audio.worker_pool.MIN_FILES_FOR_PROCESSES", 1)
-    monkeypatch.setattr("metaser_jax.audio.worker_pool._CHUNK", 2)
+def test_a_damaged_member_is_named(recordings_dir, tmp_path, make_corpus, zipped, workers):
+    extract = functools.partial(extract_all, min_files=1, chunk=2, pool=PicklingPool)
+    make = functools.partial(datasets.builder, extract=extract)
     archive = zipped(make_corpus("demo_urdu"))
     data = bytearray(archive.read_bytes())
     data[200:220] = bytes(20)  # within the first member
     archive.write_bytes(data)
     with pytest.raises(InputError, match=r"demo_urdu\.zip: f1_angry_03\.wav: cannot be read \(cannot be read from .*:"):
-        datasets.prepare("demo_urdu", recordings_dir, tmp_path / "data", workers=workers)
+        datasets.prepare("demo_urdu", recordings_dir, tmp_path / "data", workers=workers, make=make)
 
 
 def test_an_encrypted_member(tmp_path):

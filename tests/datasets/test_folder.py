@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import soundfile
+from sounds import write_sound
 
 from metaser_jax import datasets
 from metaser_jax.data import splits
@@ -63,21 +64,21 @@ def test_formats(mine, recordings_dir, tmp_path):
     np.testing.assert_allclose(loudness, loudness[-1], atol=30)
 
 
-def test_same_names_in_each_emotion(mine, recordings_dir, tmp_path, write_sound):
+def test_same_names_in_each_emotion(mine, recordings_dir, tmp_path):
     for emotion in ("angry", "happy", "neutral", "sad"):
         write_sound(mine / emotion / "001.wav")
     assert datasets.prepare(NAME, recordings_dir, tmp_path).utterances == 4
     assert set(speakers(tmp_path).values()) == {"unknown"}
 
 
-def test_the_same_recording_in_two_formats(mine, recordings_dir, write_sound):
+def test_the_same_recording_in_two_formats(mine, recordings_dir):
     write_sound(mine / "angry" / "001.wav")
     write_sound(mine / "angry" / "001.flac")
     with pytest.raises(InputError, match=r"angry/001\.flac and angry/001\.wav"):
         datasets.check(NAME, recordings_dir)
 
 
-def test_speakers_from_folders(mine, recordings_dir, tmp_path, write_sound):
+def test_speakers_from_folders(mine, recordings_dir, tmp_path):
     for file in ("angry/anna/1.wav", "anna/happy/1.wav", "north/bilal/Sadness/1.wav", "neutral/1.wav"):
         write_sound(mine / file)
     datasets.prepare(NAME, recordings_dir, tmp_path)
@@ -90,14 +91,14 @@ def test_speakers_from_folders(mine, recordings_dir, tmp_path, write_sound):
 
 
 @pytest.mark.parametrize("pattern", [r"(?P<speaker>spk\d+)_", r"(spk\d+)_(x)", r"(x)?(?P<speaker>spk\d+)", r"spk\d+"])
-def test_speakers_from_a_pattern(mine, recordings_dir, tmp_path, write_sound, pattern):
+def test_speakers_from_a_pattern(mine, recordings_dir, tmp_path, pattern):
     write_sound(mine / "angry" / "spk7_x001.wav")
     write_sound(mine / "happy" / "day2" / "spk12_x1.wav")
     datasets.prepare(NAME, recordings_dir, tmp_path, speaker_pattern=pattern)
     assert list(speakers(tmp_path).values()) == ["spk7", "spk12"]
 
 
-def test_a_pattern_that_finds_nothing(mine, recordings_dir, write_sound):
+def test_a_pattern_that_finds_nothing(mine, recordings_dir):
     write_sound(mine / "angry" / "1.wav")
     with pytest.raises(InputError, match=r"angry/1\.wav: --speaker_pattern='\(spk\)' finds no speaker in the path"):
         datasets.check(NAME, recordings_dir, speaker_pattern="(spk)")
@@ -108,7 +109,7 @@ def test_a_pattern_that_finds_nothing(mine, recordings_dir, write_sound):
             datasets.check(NAME, recordings_dir, speaker_pattern=pattern)
 
 
-def test_all_unknown_emotions_are_in_one_error(mine, recordings_dir, write_sound):
+def test_all_unknown_emotions_are_in_one_error(mine, recordings_dir):
     for i in range(30):
         write_sound(mine / "furious" / f"{i}.wav")
     for file in ("weird/anna/1.wav", "top.wav", "angry/sad/1.wav", "angry/fine.wav", "angry/1.m4a"):
@@ -124,7 +125,7 @@ def test_all_unknown_emotions_are_in_one_error(mine, recordings_dir, write_sound
     assert "angry/1.m4a: .m4a is not read, expected .wav or .flac or .mp3 or .ogg; convert it" in message
 
 
-def test_language(mine, recordings_dir, tmp_path, write_sound):
+def test_language(mine, recordings_dir, tmp_path):
     write_sound(mine / "angry" / "1.wav")
     assert datasets.prepare(NAME, recordings_dir, tmp_path / "a").language == "unknown language"
     assert datasets.prepare(NAME, recordings_dir, tmp_path / "b", language="Saraiki").language == "Saraiki"
@@ -134,7 +135,7 @@ def test_language(mine, recordings_dir, tmp_path, write_sound):
 
 
 @pytest.mark.parametrize("wrapper", ["", "Mine"])
-def test_in_an_archive(wrapper, mine, recordings_dir, tmp_path, write_sound, zipped):
+def test_in_an_archive(wrapper, mine, recordings_dir, tmp_path, zipped):
     """Made of the folder's content, or of the folder."""
     write_sound(mine / wrapper / "angry" / "anna" / "1.wav")
     write_sound(mine / wrapper / "sad" / "1.wav")
@@ -148,7 +149,7 @@ def test_a_folder_that_is_missing(recordings_dir):
         datasets.check(NAME, recordings_dir)
 
 
-def test_recordings_without_a_speaker_are_not_split_by_speaker(mine, recordings_dir, tmp_path, write_sound):
+def test_recordings_without_a_speaker_are_not_split_by_speaker(mine, recordings_dir, tmp_path):
     for emotion in ("angry", "sad"):
         for i in range(12):
             write_sound(mine / emotion / ("anna" if i % 2 else "") / f"{i}.wav")
@@ -168,7 +169,7 @@ CSV = "path,emotion,speaker,language\nclips/1.wav,Anger,anna,Saraiki\nclips/2.wa
 
 
 @pytest.fixture
-def clips(mine, write_sound):
+def clips(mine):
     for i in (1, 2):
         write_sound(mine / "clips" / f"{i}.wav")
     return mine
@@ -206,7 +207,7 @@ def test_csv_beside_the_recordings(clips, recordings_dir, tmp_path):
     assert sorted(speakers(tmp_path).values()) == ["1", "2"]
 
 
-def test_csv_beside_a_folder_of_its_name(mine, recordings_dir, tmp_path, write_sound):
+def test_csv_beside_a_folder_of_its_name(mine, recordings_dir, tmp_path):
     """The CSV says what the recordings are, and not the folders."""
     for i in (1, 2, 3):
         write_sound(mine / "angry" / f"{i}.wav")
@@ -235,7 +236,7 @@ def test_csv_in_an_archive(clips, recordings_dir, tmp_path, zipped):
     assert datasets.prepare(NAME, recordings_dir, tmp_path).utterances == 2
 
 
-def test_what_a_csv_does_not_list_is_listed(clips, recordings_dir, tmp_path, write_sound):
+def test_what_a_csv_does_not_list_is_listed(clips, recordings_dir, tmp_path):
     write_sound(clips / "clips" / "3.wav")
     (clips / "labels.csv").write_text(CSV)
     statistics = datasets.prepare(NAME, recordings_dir, tmp_path)

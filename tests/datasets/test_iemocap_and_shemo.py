@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from sounds import write_sound
 
 from metaser_jax import datasets
 from metaser_jax.datasets.recordings import Left
@@ -40,9 +41,7 @@ def test_excited_is_apart_or_happy(iemocap, recordings_dir, tmp_path):
     assert datasets.prepared_names(tmp_path) == ["iemocap", "iemocap/excited_as_happy"]
 
 
-def test_turns_without_agreement_and_whole_dialogs_are_listed(
-    iemocap, recordings_dir, tmp_path, write_sound, evaluation
-):
+def test_turns_without_agreement_and_whole_dialogs_are_listed(iemocap, recordings_dir, tmp_path, evaluation):
     write_sound(iemocap / "Session2/sentences/wav/Ses02F_impro03/Ses02F_impro03_F003.wav")
     write_sound(iemocap / "Session2/dialog/wav/Ses02F_impro03.wav")
     labels = iemocap / "Session2/dialog/EmoEvaluation/Ses02F_impro03.txt"
@@ -56,7 +55,7 @@ def test_turns_without_agreement_and_whole_dialogs_are_listed(
     assert statistics.utterances == 12
 
 
-def test_a_turn_without_a_label_is_an_error(iemocap, recordings_dir, write_sound):
+def test_a_turn_without_a_label_is_an_error(iemocap, recordings_dir):
     write_sound(iemocap / TURN.format("F777"))
     with pytest.raises(
         InputError, match=r"F777\.wav: the corpus's label files have no label of it; they have 12 others"

@@ -1,13 +1,15 @@
+import functools
 import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import soundfile
+from pickling_pool import PicklingPool
+from sounds import write_sound
+from subprograms import python
 
 from metaser_jax import datasets
 from metaser_jax.audio import mfcc as features
@@ -48,7 +50,7 @@ def test_every_file_is_prepared(name, make_corpus, recordings_dir, data_dir, cor
         np.testing.assert_array_equal(corpus.mfcc[i], features.extract(folder / (shared + file)).mfcc)
 
 
-def test_formats_rates_and_channels(recordings_dir, data_dir, write_sound):
+def test_formats_rates_and_channels(recordings_dir, data_dir):
     folder = recordings_dir / "Demo_German"
     write_sound(folder / "x" / "f1_angry_00.wav", seconds=0.5, rate=48000, channels=2)
     write_sound(folder / "f1_happy_00.flac", seconds=0.25, rate=16000)
@@ -84,11 +86,18 @@ def test_all_bad_recordings_are_named_at_once(make_corpus, recordings_dir, data_
     assert not list((data_dir / "demo_urdu").iterdir())
 
 
-def test_unknown_names_are_an_error_before_any_work(make_corpus, recordings_dir, data_dir, monkeypatch):
+def extracting(extract):
+    """Builders that extract features so."""
+    return functools.partial(datasets.builder, extract=extract)
+
+
+def test_unknown_names_are_an_error_before_any_work(make_corpus, recordings_dir, data_dir):
+    def never(files, workers):
+        raise AssertionError("before any work")
+
     damage(make_corpus("demo_urdu"))
-    monkeypatch.setattr(features, "extract", None)
     with pytest.raises(InputError, match=r"1 of 7 recordings.*\n  f1_bored_00\.wav: unknown emotion 'bored'"):
-        datasets.prepare("demo_urdu", recordings_dir, data_dir)
+        datasets.prepare("demo_urdu", recordings_dir, data_dir, make=extracting(never))
     assert not data_dir.exists()
 
 
@@ -112,7 +121,7 @@ def test_all_bad_is_an_error_even_if_bad_ones_are_skipped(recordings_dir, data_d
         datasets.prepare("demo_urdu", recordings_dir, data_dir, skip_bad=True)
 
 
-def test_songs_are_listed(make_corpus, recordings_dir, data_dir, corpus_files, write_sound):
+def test_songs_are_listed(make_corpus, recordings_dir, data_dir, corpus_files):
     folder = make_corpus("ravdess")
     write_sound(folder / "03-02-01-01-01-01-01.wav")
     statistics = datasets.prepare("ravdess", recordings_dir, data_dir)
@@ -130,7 +139,7 @@ def test_identical_recordings_are_reported_and_kept(make_corpus, recordings_dir,
     assert "m2_sad_10.wav = m2_sad_11.wav" in statistics.report()
 
 
-def test_dropping_duplicates_keeps_the_first(make_corpus, recordings_dir, data_dir, monkeypatch):
+def test_dropping_duplicates_keeps_the_first(make_corpus, recordings_dir, data_dir):
     """The pair of RAVDESS, and a copy that says another emotion."""
     folder = make_corpus("ravdess") / "Actor_07"
     first = folder / "03-01-03-01-02-01-07.wav"
@@ -138,10 +147,13 @@ def test_dropping_duplicates_keeps_the_first(make_corpus, recordings_dir, data_d
     first.write_bytes((folder.parent / "Actor_01/03-01-01-01-01-01-01.wav").read_bytes() + b"LIST")
     for other in ("03-01-03-01-02-02-07.wav", "03-01-04-01-02-02-07.wav"):
         (folder / other).write_bytes(first.read_bytes())
-    monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 1)
+    options = {
+        "drop_duplicates": True,
+        "make": extracting(functools.partial(extraction.extract_all, min_files=1, pool=PicklingPool)),
+    }
     for workers in (1, 2):
         data = data_dir / str(workers)
-        statistics = datasets.prepare("ravdess", recordings_dir, data, drop_duplicates=True, workers=workers)
+        statistics = datasets.prepare("ravdess", recordings_dir, data, workers=workers, **options)
         names = [f"Actor_07/03-01-0{code}-07.wav" for code in ("3-01-02-01", "3-01-02-02", "4-01-02-02")]
         assert statistics.duplicates == (tuple(names),)
         assert statistics.dropped == tuple(Left(name, f"byte-identical to {names[0]}") for name in names[1:])
@@ -163,7 +175,7 @@ def test_dropping_duplicates_keeps_the_first(make_corpus, recordings_dir, data_d
     ],
 )
 def test_strays_in_rate_and_channels(
-    name, file, rate, channels, rates, make_corpus, recordings_dir, data_dir, tmp_path, write_sound
+    name, file, rate, channels, rates, make_corpus, recordings_dir, data_dir, tmp_path
 ):
     """The known files that are not like the others of their corpus."""
     stray = write_sound(make_corpus(name) / file, rate=rate, channels=channels, seconds=0.5)
@@ -198,7 +210,7 @@ def test_strays_in_rate_and_channels(
         ("urdu", [f"{code}/SF3_F1_{code[0]}7.wav" for code in ("Angry", "Happy", "Neutral", "Sad")], "SF3"),
     ],
 )
-def test_other_layouts(name, files, speakers, recordings_dir, data_dir, write_sound):
+def test_other_layouts(name, files, speakers, recordings_dir, data_dir):
     """As in copies that are in circulation: flat, deeper, folders in another case."""
     for file in files:
         write_sound(recordings_dir / name.upper() / file)
@@ -222,21 +234,7 @@ def test_data_dir_that_cannot_be_written(make_corpus, recordings_dir, tmp_path):
         datasets.prepare("demo_urdu", recordings_dir, tmp_path / "file")
 
 
-def test_any_number_of_workers_writes_the_same_bytes(recordings_dir, tmp_path, write_sound, monkeypatch):
-    """Files of different lengths, rates and channels, one of them bad."""
-    for i in range(30):
-        path = recordings_dir / "demo_urdu" / f"f1_{FOUR_EMOTIONS[i % 4]}_{i:02d}.wav"
-        write_sound(path, seconds=0.1 * (i + 1), rate=(16000, 48000)[i % 2], channels=1 + i % 3)
-    path.write_bytes(b"")
-    monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 1)
-    for workers in (1, 2):
-        datasets.prepare("demo_urdu", recordings_dir, tmp_path / str(workers), workers=workers, skip_bad=True)
-    one, two = (digest(tmp_path / str(workers) / "demo_urdu" / "1.1.0") for workers in (1, 2))
-    assert "demo_urdu-train.array_record-00000-of-00001" in one
-    assert one == two
-
-
-def test_prepared_is_not_prepared_again(make_corpus, recordings_dir, data_dir, write_sound):
+def test_prepared_is_not_prepared_again(make_corpus, recordings_dir, data_dir):
     folder = make_corpus("demo_urdu")
     first = datasets.prepare("demo_urdu", recordings_dir, data_dir)
     write_sound(folder / "f1_sad_00.wav")
@@ -266,24 +264,27 @@ import sys
 from metaser_jax import datasets
 
 if __name__ == "__main__":
-    datasets.prepare("demo_urdu", *sys.argv[1:3], workers=int(sys.argv[3]))
+    datasets.prepare("demo_urdu", *sys.argv[1:3], workers=int(sys.argv[3]), skip_bad=True)
 """
 
 
-def test_other_processes_write_the_same_bytes(recordings_dir, tmp_path, write_sound):
-    """More recordings than are extracted in one process; each run has processes of its own."""
+def test_any_number_of_processes_writes_the_same_bytes(recordings_dir, tmp_path):
+    """Files of different lengths, rates and channels, one of them bad, and more than one process extracts alone."""
     number = extraction.MIN_FILES_FOR_PROCESSES + 10
     for i in range(number):
-        write_sound(recordings_dir / "demo_urdu" / f"f{i % 3}_{FOUR_EMOTIONS[i % 4]}_{i:02d}.wav")
+        path = recordings_dir / "demo_urdu" / f"f{i % 3}_{FOUR_EMOTIONS[i % 4]}_{i:02d}.wav"
+        write_sound(path, seconds=0.1 * (i % 30 + 1), rate=(16000, 48000)[i % 2], channels=1 + i % 3)
+    path.write_bytes(b"")
     program = tmp_path / "program.py"
     program.write_text(OTHER_PROCESS)
     digests = []
     for workers in (1, 2):
-        data = tmp_path / f"data{workers}"
-        subprocess.run([sys.executable, program, recordings_dir, data, str(workers)], check=True, capture_output=True)
-        digests.append(digest(data / "demo_urdu" / "1.1.0"))
+        run = python(program, recordings_dir, tmp_path / f"data{workers}", workers)
+        assert run.returncode == 0, run.stderr
+        digests.append(digest(tmp_path / f"data{workers}" / "demo_urdu" / "1.1.0"))
+    assert "demo_urdu-train.array_record-00000-of-00001" in digests[0]
     assert digests[0] == digests[1]
-    assert len(datasets.load("demo_urdu", tmp_path / "data1")) == number
+    assert len(datasets.load("demo_urdu", tmp_path / "data1")) == number - 1
 
 
 def test_a_full_disk_is_an_error_of_the_data_dir(make_corpus, recordings_dir, data_dir, monkeypatch):
@@ -302,39 +303,33 @@ def test_a_full_disk_is_an_error_of_the_data_dir(make_corpus, recordings_dir, da
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_interrupted_run_leaves_nothing(make_corpus, recordings_dir, data_dir, monkeypatch, error):
+def test_interrupted_run_leaves_nothing(make_corpus, recordings_dir, data_dir, error):
+    def interrupted(files, workers):
+        yield from extraction.extract_all(files[:2], workers)
+        raise error
+
     make_corpus("demo_urdu")
-    extract, calls = features.extract, []
-
-    def interrupted(path):
-        calls.append(path)
-        if len(calls) == 3:
-            raise error
-        return extract(path)
-
-    monkeypatch.setattr(features, "extract", interrupted)
     with pytest.raises(error):
-        datasets.prepare("demo_urdu", recordings_dir, data_dir)
+        datasets.prepare("demo_urdu", recordings_dir, data_dir, make=extracting(interrupted))
     assert not list((data_dir / "demo_urdu").iterdir())
-    monkeypatch.undo()
     assert datasets.prepare("demo_urdu", recordings_dir, data_dir).utterances == 4
 
 
 KILLED = """
-import os, signal, sys
-from metaser_jax import datasets, features
+import functools, os, signal, sys
+from metaser_jax import datasets
 
-def kill(path):
+def kill(files, workers):
     os.kill(os.getpid(), signal.SIGKILL)
 
-features.extract = kill
-datasets.prepare("demo_urdu", *sys.argv[1:])
+make = functools.partial(datasets.builder, extract=kill)
+datasets.prepare("demo_urdu", *sys.argv[1:3], make=make, overwrite=len(sys.argv) > 3)
 """
 
 
 def test_killed_run_does_not_count(make_corpus, recordings_dir, data_dir):
     make_corpus("demo_urdu")
-    run = subprocess.run([sys.executable, "-c", KILLED, recordings_dir, data_dir], capture_output=True, text=True)
+    run = python("-c", KILLED, recordings_dir, data_dir)
     assert run.returncode == -signal.SIGKILL, run.stderr
     left = os.listdir(data_dir / "demo_urdu")
     assert left
@@ -349,8 +344,7 @@ def test_killed_run_does_not_count(make_corpus, recordings_dir, data_dir):
 def test_killed_overwrite_loses_nothing(make_corpus, recordings_dir, data_dir):
     make_corpus("demo_urdu")
     first = datasets.prepare("demo_urdu", recordings_dir, data_dir)
-    code = KILLED.replace("*sys.argv[1:])", "*sys.argv[1:], overwrite=True)")
-    run = subprocess.run([sys.executable, "-c", code, recordings_dir, data_dir], capture_output=True, text=True)
+    run = python("-c", KILLED, recordings_dir, data_dir, "overwrite")
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert not datasets.is_prepared("demo_urdu", data_dir)
     assert datasets.prepare("demo_urdu", "/nowhere", data_dir) == first
