@@ -97,6 +97,7 @@ def offered(download: Download, data: Path, **constants: Any) -> Offer:
     """Args: constants: others of the corpus's class."""
 
     class Offered(DemoUrdu, skip_registration=True):
+        __module__ = DemoUrdu.__module__  # TFDS looks for the class's file
         name = "demo_urdu"
         DOWNLOADS = (download,)
 
