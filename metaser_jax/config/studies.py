@@ -18,7 +18,7 @@ class StudyConfig(StudySpec):
         None,
     )
     preset: str = option(
-        "Settings of every method: paper or recommended (metaser_jax/presets.py).",
+        "Settings of every method: paper or recommended (metaser_jax/config/presets.py).",
         "recommended",
         choices=("paper", "recommended"),
     )

@@ -35,9 +35,16 @@ def anil(
     """Make an ANIL learner; its meta-parameters are the model's parameters.
 
     Args:
-      loss_fn, inner_lr, inner_steps, order: as maml.
+      loss_fn: (params, batch) -> scalar mean loss.
+      inner_lr: step size of the inner SGD.
+      inner_steps: number of inner steps.
+      order: "second", "first" or "annealed", as maml's.
       is_adapted: whether the inner loop changes the parameter at a path (jax.tree_util's); the dense layers by default.
-      inner_optimizer, inner_batch_size, anneal_episodes, multi_step_episodes, execution: as maml.
+      inner_optimizer: any optax transformation, instead of SGD at inner_lr.
+      inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
+      anneal_episodes: of order "annealed": episodes of first order before second order begins.
+      multi_step_episodes: episodes of MAML++'s multi-step loss, as maml's; 0 is off.
+      execution: how it is computed; the value does not depend on it.
 
     Returns:
       Learner. An inner step needs no backward pass through the LSTM layers; each runs their forward pass again.

@@ -42,10 +42,16 @@ def meta_sgd(
     """Make a Meta-SGD learner; its meta-parameters are MetaSGDParams.
 
     Args:
-      loss_fn, inner_steps, order: as maml.
+      loss_fn: (params, batch) -> scalar mean loss.
       inner_lr: of every parameter, at the start.
-      inner_optimizer: as maml; its updates are multiplied by the learned rates, so give it a learning rate of 1.
-      inner_batch_size, anneal_episodes, multi_step_episodes, execution: as maml.
+      inner_steps: number of inner steps.
+      order: "second", "first" or "annealed", as maml's.
+      inner_optimizer: any optax transformation, instead of SGD; its updates are multiplied by the learned rates, so give
+        it a learning rate of 1.
+      inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
+      anneal_episodes: of order "annealed": episodes of first order before second order begins.
+      multi_step_episodes: episodes of MAML++'s multi-step loss, as maml's; 0 is off.
+      execution: how it is computed; the value does not depend on it.
 
     Returns:
       Learner.

@@ -36,7 +36,10 @@ def reptile(
 
     Args:
       loss_fn: (params, batch) -> scalar mean loss.
-      inner_lr, inner_steps, inner_optimizer, inner_batch_size: as maml.
+      inner_lr: step size of the inner SGD.
+      inner_steps: number of inner steps.
+      inner_optimizer: any optax transformation, instead of SGD at inner_lr.
+      inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
       execution: over_tasks and chunk matter here.
 
     Returns:

@@ -5,42 +5,9 @@ import re
 
 import pytest
 import yaml
+from program_flags import CALL, wrong
 
 from metaser_jax import config as configurations
-from metaser_jax.config import presets
-
-PRESETS = {"META_TRAIN": presets.META_TRAIN, "PRETRAIN": presets.PRETRAIN, "FINETUNE": presets.FINETUNE}
-
-CALL = re.compile(r"experiments/(\w+)\.py((?:\s+--\w+(?:=[^\s;|&]*)?)*)")
-FLAG = re.compile(r"--(\w+)(?:=([^\s\"']*|\"[^\"]*\"))?")
-
-
-def flags_of(launch, program: str) -> tuple[dict[str, tuple[str, ...]], set[str]]:
-    """(flag -> its choices, required flags), as the program defines them."""
-    source = (launch.parent / f"{program}.py").read_text()
-    name, preset = re.search(r"flags\.define\((\w+)(?:, (\w+))?\)", source).groups()
-    fields = dataclasses.fields(getattr(configurations, name))
-    flags = {field.name: field.metadata["choices"] for field in fields}
-    if preset:
-        flags["preset"] = tuple(PRESETS[preset])
-    return flags, {field.name for field in fields if field.default is dataclasses.MISSING}
-
-
-def wrong(launch, command: str) -> list[str]:
-    """What is wrong with the flags of the programs that a command calls."""
-    found = []
-    for program, given in CALL.findall(command):
-        flags, required = flags_of(launch, program)
-        values = dict(FLAG.findall(given))
-        if set(values) == {"help"} or not values:  # a name in a sentence
-            continue
-        found += [f"{program}.py has no --{name}" for name in values if name not in flags]
-        found += [f"{program}.py needs --{name}" for name in sorted(required - set(values))]
-        for name, value in values.items():
-            choices = flags.get(name, ())
-            if choices and "$" not in value and value not in choices:
-                found.append(f"--{name}={value} is none of {choices}")
-    return found
 
 
 def commands(text: str, suffix: str, joined) -> list[str]:
@@ -66,7 +33,7 @@ def test_flags_exist_and_take_such_values(launch, joined):
     calls = {}
     for path in launchers(launch):
         lines = commands(path.read_text(), path.suffix, joined)
-        assert [problem for line in lines for problem in wrong(launch, line)] == [], path.name
+        assert [problem for line in lines for problem in wrong(line)] == [], path.name
         calls[path.name] = sum(bool(given) for line in lines for _, given in CALL.findall(line))
     has_calls = {"slurm.sbatch", "tpu_vm.sh", "gke_jobset_gpu.yaml", "gke_jobset_tpu.yaml", "local.sh", "README.md"}
     assert {name for name, n in calls.items() if n and name != "Dockerfile"} == has_calls
@@ -93,9 +60,9 @@ def test_names_with_an_underscore_are_flags_of_ours(launch):
     ],
 )
 def test_the_check_can_fail(command, problem, launch):
-    assert problem in " ".join(wrong(launch, f"python experiments/meta_train.py {command}"))
+    assert problem in " ".join(wrong(f"python experiments/meta_train.py {command}"))
 
 
 def test_continued_lines_are_seen(launch, joined):
     text = '"$VENV/bin/python" experiments/meta_train.py \\\n  --data_dir="$D" \\\n  --no_such=1\n'
-    assert "meta_train.py has no --no_such" in wrong(launch, joined(text)[0])
+    assert "meta_train.py has no --no_such" in wrong(joined(text)[0])
