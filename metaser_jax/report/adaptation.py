@@ -1,8 +1,7 @@
 """Macro F1 against the amount of target data: one panel for each target and split, one line for each method.
 
-The line is the mean over seeds, and folds if there are, the band the sample standard deviation or what the caller
-gives, the faint dots what the mean is of. Dashed grey: chance, a uniform guess. Dotted, where the split is random: the
-speaker oracle.
+The line is the mean over draws, the band the sample standard deviation or what the caller gives, the faint dots the
+draws. Dashed grey: chance, a uniform guess. Dotted, where the split is random: the speaker oracle.
 """
 
 from __future__ import annotations
@@ -193,14 +192,14 @@ def _title(panels: dict[tuple, list[Row]], rows: list[Row], band: Band) -> str:
     kinds = {amount(row)[0] for row in rows}
     data = " and ".join(name for name in ("shots", "fraction") if name in kinds)
     splits = sorted({split or "unrecorded" for _, split, _ in panels})
-    seeds = style.seeds_name(rows)
+    draws = style.draws_name(rows)
     # A panel of a single amount has bars.
     single = [len({amount(row)[1] for row in panel}) == 1 for panel in panels.values()]
     around = "bar" if all(single) else "band or bar" if any(single) else "band"
     dots = ", dots: draws" if band.dots else ""
-    spread = "" if seeds == "one seed" else f"\n{around}: {band.name}{dots}"
+    spread = "" if draws == "one draw" else f"\n{around}: {band.name}{dots}"
     plural = "split" if len(splits) == 1 else "splits"
-    return f"Macro F1 against {data}: {' and '.join(splits)} {plural}, {seeds}{spread}"
+    return f"Macro F1 against {data}: {' and '.join(splits)} {plural}, {draws}{spread}"
 
 
 def _handles(looks: dict[Series, style.Look], rows: list[Row]) -> list:

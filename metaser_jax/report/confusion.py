@@ -1,4 +1,4 @@
-"""Confusion matrices: one panel for each target and split, summed over seeds and folds, each row as percentages."""
+"""Confusion matrices: one panel for each target and split, summed over draws and folds, each row as percentages."""
 
 from __future__ import annotations
 
@@ -82,5 +82,5 @@ def _draw_panel(axes: Axes, rows: list[Row]) -> None:
 
 
 def _title(rows: list[Row]) -> str:
-    data = f"{amount_name(*amount(rows[0]))}, {style.seeds_name(rows)}"
+    data = f"{amount_name(*amount(rows[0]))}, {style.draws_name(rows)}"
     return f"{style.place_name(rows)}\n{series_label(series(rows[0]))}\n{data}"

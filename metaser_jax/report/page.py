@@ -60,7 +60,7 @@ def write_report(
     if not rows:
         raise InputError("write_report: got no rows, expected results. Run the evaluation first.")
     scores, other_scores = score_tables(summarise(rows))
-    summed = "seeds and folds" if any(row["folds"] for row in rows) else "seeds"
+    summed = "draws and folds" if any(row["folds"] for row in rows) else "draws"
     figures = [
         ("adaptation_curve.png", "Macro F1 against the amount of target data.", adaptation_figure(rows)),
         ("confusion_matrix.png", f"Confusion with the most target data, summed over {summed}.", confusion_figure(rows)),

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from metaser_jax.errors import InputError
+from metaser_jax.results.draws import by_setting, draws_of
 from metaser_jax.results.rows import Row
-from metaser_jax.results.series import Series, series, series_order
+from metaser_jax.results.series import Series, series_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +37,7 @@ _COLOURS = {
     ("maml", "annealed"): "#332288",
     "anil": "#999933",
     "meta_sgd": "#882255",
-    "layer_rates": "#661100",
+    "layer_rates": "#117733",
     "reptile": "#7F7F7F",
 }
 _OTHER_COLOURS = ("#44AA99", "#DDCC77", "#8C6D31", "#5D3A9B")
@@ -162,15 +163,13 @@ def place_name(rows: Sequence[Row], with_split: bool = True) -> str:
     return f"{named}, {split} split" if split else f"{named}, split not recorded"
 
 
-def seeds_name(rows: Iterable[Row]) -> str:
-    """How many seeds each setting has: "5 seeds", "3 to 5 seeds", "one seed"."""
-    seeds: dict[tuple, set] = {}
-    for row in rows:
-        seeds.setdefault((series(row), place(row), row["shots"], row["fraction"]), set()).add(row["seed"])
-    fewest, most = min(map(len, seeds.values())), max(map(len, seeds.values()))
+def draws_name(rows: Sequence[Row]) -> str:
+    """Return how many draws each setting has: "5 draws", "3 to 5 draws", "one draw"."""
+    numbers = [len(draws_of([rows[i] for i in one])) for one in by_setting(rows).values()]
+    fewest, most = min(numbers), max(numbers)
     if most == 1:
-        return "one seed"
-    return f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds"
+        return "one draw"
+    return f"{most} draws" if fewest == most else f"{fewest} to {most} draws"
 
 
 def despine(axes) -> None:

@@ -14,8 +14,10 @@ from metaser_jax import datasets, demo_voices
 from metaser_jax.adaptation.finetune import run_finetune
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.config import DemoConfig, FinetuneConfig, MetaTrainConfig, presets
+from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.report import read_metrics, summarise, table, write_report
 from metaser_jax.results.run_dir import METRICS, RESULTS, to_lines, write_text
+from metaser_jax.results.series import method_name
 from metaser_jax.training.meta_train import meta_train
 
 INTRO = """\
@@ -24,9 +26,9 @@ after rules. What is scored is how well the rules of one language are recovered 
 about people's voices, and is no claim of accuracy.
 
 MetaSER learned from English and German how to adapt; it then adapted to a few clips per emotion of Italian, Persian \
-and Urdu, and was scored on the whole test part of each, whose speakers it had not heard. Beside it stands the same \
-network trained on the same clips from scratch. Besides the shots, both use the labels of the target's validation part \
-to decide when to stop, and the training part, unlabelled, to normalise the input."""
+and Urdu, and was scored on the whole test part of each, whose speakers it had not heard. It stands under the \
+name of its meta-learner, {learner}. Beside it stands the same network trained on the same clips from scratch. Both \
+use the labels of those clips alone, and other recordings of the target, unlabelled, to normalise the input."""
 
 
 def _newest(folder: Path) -> float:
@@ -39,6 +41,7 @@ def run_demo(
     *,
     synthesise: Callable[[Path], list[str]] = demo_voices.synthesise,
     languages: Sequence[str] = demo_voices.SOURCES,
+    prepare: Callable[..., Statistics] = datasets.prepare,
 ) -> Path:
     """Run the demo and print its table.
 
@@ -47,6 +50,7 @@ def run_demo(
       command: what the user ran, for the report.
       synthesise: writes the recordings into a folder and returns the names of the corpora.
       languages: to learn from.
+      prepare: as datasets.prepare.
 
     Returns:
       Path of the report.
@@ -64,7 +68,7 @@ def run_demo(
     for name in names:
         # Recordings that were made anew since are prepared anew.
         stale = datasets.is_prepared(name, data) and _newest(recordings / name) > _newest(data / name)
-        statistics = datasets.prepare(name, recordings, data, overwrite=stale)
+        statistics = prepare(name, recordings, data, overwrite=stale)
         print(f"     {name}: {statistics.utterances} utterances of {statistics.speakers} speakers")
     sources = tuple(demo_voices.corpus_name(language) for language in languages)
     targets = [name for name in names if name not in sources]
@@ -95,15 +99,17 @@ def run_demo(
     write_text(out / RESULTS, to_lines(rows))
 
     print("5/5  Writing the report\n")
+    summaries = summarise(rows)
+    learner = next(method_name(one.series) for one in summaries if one.series.algorithm)
     report = write_report(
         out,
         rows,
         title="MetaSER demo on synthetic voices",
-        intro=INTRO,
+        intro=INTRO.format(learner=learner),
         command=command,
         training=read_metrics(run / METRICS),
     )
-    print(table(summarise(rows)))
+    print(table(summaries))
     print("\nSynthetic voices: a check of the pipeline, no claim of accuracy.")
     print(f"Report with pictures: {report}   ({time.perf_counter() - start:.0f} s in all)")
     return report

@@ -22,6 +22,7 @@ from metaser_jax.specs.studies import Figure2Spec
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.comparison import compare_methods, to_json
 from metaser_jax.studies.entry import study_of
+from metaser_jax.studies.method_descriptions import metaser_is
 from metaser_jax.studies.methods import METASER
 from metaser_jax.studies.numbers import Line, is_metaser, series_of
 from metaser_jax.studies.plan import require_prepared
@@ -32,7 +33,7 @@ INTRO = """\
 Each method learned from {sources}, adapted to more and more clips of a target language, and was scored on the \
 target's whole test part, the same everywhere; draw by draw, all methods had the same clips. Beside those that learned \
 from sources stand the network from scratch, and a support vector machine on utterance statistics of the same MFCC, \
-with the target's clips alone and with the sources' recordings joined to them.
+with the target's clips alone and with the sources' recordings joined to them.{metaser}
 
 "Head only" adapts the dense layers, as the paper lets TransSER and MultiSER; "all layers" is what it lets MetaSER \
 adapt. One method's head against another's whole network says who may adapt more, and not which learned better."""
@@ -71,7 +72,8 @@ def run_figure2(
         writing.times_section(compared.seconds),
         run_section(command),
     )
-    return write_page(out, Content(TITLE, INTRO.format(sources=" and ".join(config.sources)), sections))
+    intro = INTRO.format(sources=" and ".join(config.sources), metaser=metaser_is(compared.trained))
+    return write_page(out, Content(TITLE, intro, sections))
 
 
 def crossings_of(lines: Sequence[Line]) -> list[Line]:

@@ -14,6 +14,7 @@ from metaser_jax.studies.methods import METASER, PRETRAINED, finetune_spec, sett
 from metaser_jax.studies.study import Study
 
 _OF_ORDER = ("order", "anneal_episodes", "multi_step_episodes")
+ALL = "all that is meta-trained"
 # The layers that are adapted are in each table; the seeds are the study's own; where checkpoints are changes nothing.
 _LEFT_OUT = {"adapt", "checkpoint_every", "log_every", "seed", "split_seed", "sources", "method"}
 
@@ -29,16 +30,24 @@ def described(study: Study, methods: Sequence[str], trained: Sequence[SourcesSpe
     network = _fields(finetune_spec(study, METASER).network) | _fields(finetune_spec(study, METASER).front_end)
     rows = [["network, and input of every method", _listed(network)]]
     rows += _of_runs(trained, network)
-    names = [trained_name(one) for one in trained if isinstance(one, MetaTrainSpec)]
+    names = dict.fromkeys(trained_name(one) for one in trained if isinstance(one, MetaTrainSpec))
     for method in (*PRETRAINED, SCRATCH):
         if method in methods:
-            name = " and ".join(dict.fromkeys(names)) if method == METASER and names else METHOD_NAMES[method]
+            name = METHOD_NAMES[method]
+            if method == METASER and names:
+                name = ALL if len(names) > 1 else next(iter(names))
             rows.append([f"{name}: adaptation", _listed(_without(settings(finetune_spec(study, method)), network))])
     if SVM in methods:
         of_svm = {"kernel": svm.KERNEL, "C": svm.C, "gamma": f"{svm.GAMMA:g} / features"}
         weight = f"sources together weigh {svm.SOURCES_WEIGHT} of the drawn clips"
         rows.append(["SVM", f"{_listed(of_svm)}, {weight}"])
     return rows
+
+
+def metaser_is(trained: Sequence[SourcesSpec]) -> str:
+    """Return a sentence on what stands for MetaSER in a study's tables; "" where nothing does."""
+    names = dict.fromkeys(trained_name(one) for one in trained if isinstance(one, MetaTrainSpec))
+    return f" MetaSER stands under the name of its meta-learner, {' and '.join(names)}." if names else ""
 
 
 def trained_name(spec: SourcesSpec) -> str:
@@ -61,7 +70,7 @@ def _of_runs(trained: Sequence[SourcesSpec], network: dict[str, Any]) -> list[li
         found.setdefault((trained_name(spec), _listed(values)), values)
     first = next(iter(meta.values())) if len(meta) > 1 else {}
     shared = {name: value for name, value in first.items() if all(one.get(name) == value for one in meta.values())}
-    rows = [["learning from sources, all that is meta-trained", _listed(shared)]] if shared else []
+    rows = [[f"{ALL}: learning from sources", _listed(shared)]] if shared else []
     own = {key: {k: v for k, v in values.items() if k not in shared} for key, values in meta.items()}
     return rows + [[f"{name}: learning from sources", _listed(values)] for (name, _), values in (own | others).items()]
 

@@ -19,6 +19,7 @@ from metaser_jax.specs.studies import Table2Spec
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.comparison import Compared, compare_methods, to_json
 from metaser_jax.studies.entry import study_of
+from metaser_jax.studies.method_descriptions import metaser_is
 from metaser_jax.studies.numbers import Line
 
 NAME = "table2"
@@ -27,7 +28,8 @@ INTRO = """\
 Each method learned from a set of source corpora, adapted to clips of a target language, and was scored on the \
 target's whole test part; draw by draw, all methods had the same clips. A column is a source set. In the last one are \
 the methods that have the target's clips alone: the network from scratch, and a support vector machine on utterance \
-statistics of the same MFCC, which stands in the other columns with the sources' recordings joined to the clips.
+statistics of the same MFCC, which stands in the other columns with the sources' recordings joined to the \
+clips.{metaser}
 
 "Head only" adapts the dense layers, as the paper lets TransSER and MultiSER; "all layers" is what it lets MetaSER \
 adapt. One method's head against another's whole network says who may adapt more, and not which learned better."""
@@ -52,14 +54,14 @@ def run_table2(
     study, identity = study_of(config, Table2Spec, corpora), dataclasses.asdict(config)
     out, spec = study.out, study.spec
     compared = compare_methods(study, identity, spec.sets, log)
-    main = _sections(spec, compared)
+    main, intro = _sections(spec, compared), INTRO.format(metaser=metaser_is(compared.trained))
     writing.write_json(out / f"{NAME}.json", to_json(identity, command, compared))
     writing.write_csv(out / f"{NAME}.csv", [*compared.lines, *_skipped(compared)])
     splits = writing.split_sections(spec, compared.rows, compared.lines)
     beside = (*writing.left_section(compared.left), *splits)
     write_text(
         out / f"{NAME}.md",
-        markdown_page(Content(TITLE, INTRO, (*main, *beside, run_section(command)))),
+        markdown_page(Content(TITLE, intro, (*main, *beside, run_section(command)))),
     )
     sections = (
         *main,
@@ -68,7 +70,7 @@ def run_table2(
         writing.times_section(compared.seconds),
         run_section(command),
     )
-    return write_page(out, Content(TITLE, INTRO, sections))
+    return write_page(out, Content(TITLE, intro, sections))
 
 
 def _sections(spec: Table2Spec, compared: Compared) -> tuple[Section, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from metaser_jax.adaptation.svm import SVM
+from metaser_jax.report import style
 from metaser_jax.report.content import Table
 from metaser_jax.report.tables import ABSENT, SCORE_NAMES
 from metaser_jax.results.series import (
@@ -45,7 +46,8 @@ def data_name(line: Mapping[str, Any]) -> str:
 
 def place_name(line: Mapping[str, Any]) -> str:
     """Return target and split of a line: "urdu, random split"."""
-    return f"{line['target']}, {split_name(line['split'], line['folds']) or ABSENT} split"
+    target, split = style.place(line)
+    return f"{target}, {split or ABSENT} split"
 
 
 def other_label(line: Mapping[str, Any]) -> str:

@@ -40,7 +40,7 @@ def test_curve_of_each_target_and_method(many_rows):
         assert max(level_lines(axes)) == pytest.approx(0.94)
     title = figure.get_suptitle()
     assert "random split" in title
-    assert "3 seeds" in title
+    assert "3 draws" in title
 
 
 def test_a_method_has_one_colour_in_all_panels(many_rows):
@@ -107,7 +107,7 @@ def test_folds_have_their_own_panel_and_are_named(make_row):
     assert several.get_title() == "urdu, 3-fold speaker split"
     assert alone.get_title() == "urdu, speaker split"
     np.testing.assert_allclose(curves(several)[0].get_ydata()[0], np.mean([row["macro_f1"] for row in folds[:3]]))
-    assert figure.get_suptitle().endswith("3-fold speaker and speaker splits, one seed"), "one draw has no spread"
+    assert figure.get_suptitle().endswith("3-fold speaker and speaker splits, one draw"), "one draw has no spread"
     (matrix,) = confusion_figure(folds).axes
     assert matrix.get_title().startswith("urdu, 3-fold speaker split")
     counts = np.sum([row["confusion"] for row in folds[3:]], axis=0)
@@ -130,7 +130,7 @@ def test_zero_shots_and_crowded_amounts(make_row):
 def test_one_seed_has_no_band(make_row):
     figure = adaptation_figure([make_row(shots=k) for k in (1, 5)])
     assert len(figure.axes[0].collections) == 0
-    assert "one seed" in figure.get_suptitle()
+    assert "one draw" in figure.get_suptitle()
     assert "±" not in figure.get_suptitle()
 
 
@@ -154,7 +154,7 @@ def test_confusion_sums_seeds_of_the_first_method_with_most_data(many_rows):
     counts = np.sum([row["confusion"] for row in rows], axis=0)
     expected = [f"{n / true.sum():.0%}\n({n})" for true in counts for n in true]
     assert [text.get_text() for text in axes["urdu"].texts] == expected
-    assert "MetaSER (first order), all layers\n20 shots, 3 seeds" in axes["urdu"].get_title()
+    assert "MetaSER (first order), all layers\n20 shots, 3 draws" in axes["urdu"].get_title()
     assert tick_names(axes["urdu"].xaxis) == ["angry", "happy", "neutral", "sad"]
 
 

@@ -4,8 +4,7 @@ import functools
 
 import pytest
 
-from metaser_jax import demo_voices
-from metaser_jax.audio import worker_pool as extraction
+from metaser_jax import datasets, demo_voices
 from metaser_jax.config import DemoConfig, presets
 from metaser_jax.report import read_results
 from metaser_jax.studies import demo
@@ -18,7 +17,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
     pytest.importorskip("espeakng_loader", reason="the extra 'demo' is not installed")
     small = {"languages": ["english", "urdu"], "speakers": 4, "per_speaker": 4, "workers": 1, "progress": False}
     options = {"synthesise": functools.partial(demo_voices.synthesise, **small), "languages": ("english",)}
-    monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 1000)  # to start processes takes longer than the rest
+    options["prepare"] = functools.partial(datasets.prepare, workers=1)  # to start processes takes longer than the rest
     for preset, changes in ((presets.DEMO_META_TRAIN, TRAIN), (presets.DEMO_FINETUNE, TUNE)):
         for name, value in changes.items():
             monkeypatch.setitem(preset, name, value)
