@@ -39,5 +39,5 @@ _EMOTION_OF_NAME = {name: emotion for emotion, names in _SYNONYMS.items() for na
 
 
 def emotion_named(text: str) -> str | None:
-    """The one of EMOTIONS that a person's word stands for, e.g. " Anger" or "SAD"; None if it is not known."""
+    """Return the one of EMOTIONS that a person's word stands for, e.g. " Anger" or "SAD"; None if it is not known."""
     return _EMOTION_OF_NAME.get(" ".join(text.lower().replace("_", " ").replace("-", " ").split()))

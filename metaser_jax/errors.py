@@ -39,7 +39,7 @@ class RecordingError(InputError):
 
 
 def check_choice(what: str, got: str, valid: Iterable[str]) -> str:
-    """Returns `got` if it is one of `valid`; otherwise raises an InputError that lists them all."""
+    """Return `got` if it is one of `valid`; otherwise raises an InputError that lists them all."""
     valid = sorted(valid)
     if got in valid:
         return got

@@ -10,12 +10,12 @@ from concurrent.futures import ProcessPoolExecutor
 
 
 def cores() -> int:
-    """Number of cores that this process may use."""
+    """Return number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def spawn_pool(workers: int) -> ProcessPoolExecutor:
-    """A pool whose processes leave Ctrl-C to the parent and end with it.
+    """Return a pool whose processes leave Ctrl-C to the parent and end with it.
 
     They are spawned: a script must use it below `if __name__ == "__main__":`.
     """

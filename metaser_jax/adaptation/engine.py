@@ -119,7 +119,7 @@ def train_and_predict(
     augment: Augment | None = None,
     keep_params: bool = False,
 ) -> list[Trained]:
-    """Trains every case and predicts its fold's test part; arguments as `adapt`.
+    """Train every case and predicts its fold's test part; arguments as `adapt`.
 
     Raises:
       InputError: a training that diverged.
@@ -189,7 +189,10 @@ def _runs(
 
 
 def _start_of(spec: FinetuneSpec, inits: Sequence[Init], case: Case, number: int) -> tuple[int, ...]:
-    """Which of inits the case starts from, and whatever else its parameters depend on: those of scratch on the seed."""
+    """Return which of inits the case starts from, and whatever else its parameters depend on.
+
+    Those of scratch on the seed.
+    """
     which = case.seed % len(inits)
     if inits[which].params is not None:
         return (which,)
@@ -199,7 +202,7 @@ def _start_of(spec: FinetuneSpec, inits: Sequence[Init], case: Case, number: int
 
 
 def _start(spec: FinetuneSpec, init: Init, seed: int, training: np.ndarray) -> Params:
-    """The parameters; training [n, time, coef] is what the input is normalised by."""
+    """Return the parameters; training [n, time, coef] is what the input is normalised by."""
     params = init.params
     if params is None:
         # One utterance where only its shape counts, so that folds share the program.
@@ -209,7 +212,7 @@ def _start(spec: FinetuneSpec, init: Init, seed: int, training: np.ndarray) -> P
 
 
 def _rates(spec: FinetuneSpec, init: Init, params: Params) -> Params:
-    """The inner rate of each parameter: learned, or spec.lr."""
+    """Return the inner rate of each parameter: learned, or spec.lr."""
     if init.rates is None:
         return jax.tree.map(lambda p: np.full_like(p, spec.lr), params)
     return jax.tree.map(np.asarray, init.rates)

@@ -49,7 +49,7 @@ def on_features(spec: FinetuneSpec, augment: Augment | None) -> bool:
 
 
 def make_program(spec: FinetuneSpec, plan: Plan, augment: Augment | None = None, keep_params: bool = False) -> Program:
-    """The program of a configuration; its params are None unless they are kept.
+    """Return the program of a configuration; its params are None unless they are kept.
 
     Methods, amounts, folds and seeds share its compiled form, where their arrays are of the same sizes. `on_features`
     its x are features and the runs' params those of the dense layers.
@@ -97,7 +97,7 @@ def _program(
 
 
 def _adapted(model: EmotionLSTM, part: str, params: Params) -> tuple[Params, Callable[[Params, jax.Array], jax.Array]]:
-    """The parameters that training changes, and the model as a function of them."""
+    """Return the parameters that training changes, and the model as a function of them."""
     if part == "all":
         return params, model.apply
     if part == "features":
@@ -106,19 +106,19 @@ def _adapted(model: EmotionLSTM, part: str, params: Params) -> tuple[Params, Cal
 
 
 def seed_keys(seed: jax.Array) -> jax.Array:
-    """A seed's keys: of its initial parameters, and of its training."""
+    """Return a seed's keys: of its initial parameters, and of its training."""
     return jax.random.split(jax.random.key(seed))
 
 
 @functools.cache
 def make_random_params(model: EmotionLSTM) -> Callable[[int, np.ndarray], Params]:
-    """The program (seed, x [n, time, coef]) -> a seed's initial parameters, as trainer.init_params."""
+    """Return the program (seed, x [n, time, coef]) -> a seed's initial parameters, as trainer.init_params."""
     return jax.jit(lambda seed, x: init_params(model, seed_keys(seed)[0], x))
 
 
 @functools.cache
 def make_features(model: EmotionLSTM) -> Callable[[Params, np.ndarray], jax.Array]:
-    """The program (params, x [n, time, coef]) -> what the LSTM layers make of the utterances, [n, pooled]."""
+    """Return the program (params, x [n, time, coef]) -> what the LSTM layers make of the utterances, [n, pooled]."""
 
     def features(params: Params, x: jax.Array) -> jax.Array:
         everything = Rows(jnp.arange(len(x), dtype=jnp.int32), jnp.int32(len(x)))

@@ -89,7 +89,7 @@ _PRETRAINED = _Kind(PretrainSpec, "pretrain.py", _restore_pretrained)
 
 
 def _kinds() -> dict[str, _Kind]:
-    """By the method in config.json."""
+    """Return by the method in config.json."""
     return dict.fromkeys(methods(), _META_TRAINED) | dict.fromkeys(("transser", "multiser"), _PRETRAINED)
 
 

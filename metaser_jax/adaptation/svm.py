@@ -39,7 +39,10 @@ APPLIES = {
 
 
 def make_svm(features: int) -> Pipeline:
-    """Not fitted yet; its input is [n, features], utterance_statistics, 140 of 20 MFCC and 280 with their changes."""
+    """Return not fitted yet.
+
+    Its input is [n, features], utterance_statistics, 140 of 20 MFCC and 280 with their changes.
+    """
     return Pipeline([("scale", StandardScaler()), ("svc", SVC(kernel=KERNEL, C=C, gamma=GAMMA / features))])
 
 
@@ -101,7 +104,7 @@ def adapt_svm(
 
 
 def fit_svm(x: np.ndarray, y: np.ndarray, sources: Sequence[tuple[np.ndarray, np.ndarray]] = ()) -> Pipeline:
-    """The machine, fitted.
+    """Return the machine, fitted.
 
     Args:
       x: [n, feature], the target's drawn utterances. y: [n] int.
@@ -125,7 +128,7 @@ def load_sources(
 
 
 def check_applies(given: Collection[str]) -> None:
-    """Raises an InputError if a flag that was given is about networks."""
+    """Raise an InputError if a flag that was given is about networks."""
     useless = sorted(set(given) - APPLIES)
     if useless:
         raise InputError(
@@ -145,6 +148,6 @@ def _training_part(ready: Target, front_end: FrontEnd) -> tuple[np.ndarray, np.n
 
 
 def _balanced(y: np.ndarray) -> np.ndarray:
-    """[n], 1 on average: every class weighs the same."""
+    """Return [n], 1 on average: every class weighs the same."""
     _, of, counts = np.unique(y, return_inverse=True, return_counts=True)
     return len(y) / (len(counts) * counts[of])

@@ -9,7 +9,7 @@ MAX_BYTES = 2**28
 
 
 def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> bytes:
-    """The content of a regular file.
+    """Return the content of a regular file.
 
     Raises:
       OSError: it is not there, is no regular file or larger; strerror says what is wrong.
@@ -29,5 +29,5 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
 
 
 def too_large(size: int, max_bytes: int, path: str) -> OSError:
-    """The error for a file of `size` bytes."""
+    """Return the error for a file of `size` bytes."""
     return OSError(errno.EFBIG, f"{size:,} bytes, expected at most {max_bytes:,}", path)

@@ -86,7 +86,7 @@ class Upload(NamedTuple):
         return self.name
 
     def read_bytes(self) -> bytes:
-        """The data."""
+        """Return the data."""
         return self.data
 
 
@@ -111,7 +111,7 @@ class Windows(NamedTuple):
 def read_clip(
     source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS, max_samples: int = features.MAX_SAMPLES
 ) -> Clip:
-    """Reads one recording of any format of libsndfile; channels are mixed to mono.
+    """Read one recording of any format of libsndfile; channels are mixed to mono.
 
     Raises:
       RecordingError: it is missing, empty, not audio, truncated or damaged, without samples, too long, or has samples
@@ -123,7 +123,7 @@ def read_clip(
 def read_with_sound(
     source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS, max_samples: int = features.MAX_SAMPLES
 ) -> tuple[Clip, Sound]:
-    """As read_clip, and the samples that it was made of, mono, at the file's rate."""
+    """Read as read_clip, and return the samples that it was made of, mono, at the file's rate."""
     data = read_source(source)
     sound, sha256 = decode(data, str(source), _limits(max_seconds, max_samples)), hashlib.sha256(data).hexdigest()
     del data  # of a long recording hundreds of megabytes
@@ -131,14 +131,14 @@ def read_with_sound(
 
 
 def read_audible(source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS) -> Clip:
-    """As read_clip; a recording in which nothing can be heard is a RecordingError, too (check_audible)."""
+    """Read as read_clip; a recording in which nothing can be heard is a RecordingError, too (check_audible)."""
     clip = read_clip(source, max_seconds)
     check_audible(clip, str(source))
     return clip
 
 
 def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SECONDS) -> Clip:
-    """The same of samples in memory.
+    """Return the same of samples in memory.
 
     Args:
       samples: [n] or [n, channels], n > 0: floating-point numbers in [-1, 1], or 16- or 32-bit integers of their range.
@@ -184,7 +184,7 @@ def read_all(
     max_seconds: float = MAX_SECONDS,
     pool: Callable[[int], Any] = spawn_pool,
 ) -> Iterator[Clip | RecordingError]:
-    """read_audible of each, in their order, by several processes where there are many and in bounded memory.
+    """Return read_audible of each, in their order, by several processes where there are many and in bounded memory.
 
     Args: workers: processes; 0 takes one per core, 1 works in this process. pool: see read_each.
 
@@ -195,7 +195,7 @@ def read_all(
 
 
 def check_audible(clip: Clip, path: str) -> None:
-    """Raises RecordingError for a recording in which nothing can be heard, which says nothing of an emotion."""
+    """Raise RecordingError for a recording in which nothing can be heard, which says nothing of an emotion."""
     loudness = clip.quality.loudness_db
     if loudness < SILENCE_DBFS:
         found = "digital silence" if loudness == -np.inf else f"silence: its loudest part has {loudness:.0f} dBFS"
@@ -203,7 +203,10 @@ def check_audible(clip: Clip, path: str) -> None:
 
 
 def first_window(clip: Clip) -> tuple[np.ndarray, int]:
-    """What training sees of a recording: mfcc [120, 20] float32, as features.mfcc, and its number of real frames."""
+    """Return what training sees of a recording.
+
+    Mfcc [120, 20] float32, as features.mfcc, and its number of real frames.
+    """
     first = clip.frames[:WINDOW]
     mfcc = np.zeros((WINDOW, N_MFCC), np.float32)
     mfcc[: len(first)] = first
@@ -228,7 +231,7 @@ def windows(clip: Clip, which: str = "all") -> Windows:
 
 
 def span(of: Windows, k: int, seconds: float) -> tuple[float, float]:
-    """(start, end) of window k in seconds; `seconds` is the recording's duration."""
+    """Return (start, end) of window k in seconds; `seconds` is the recording's duration."""
     start = int(of.start[k])
     return start * HOP_SECONDS, min((start + int(of.n_frames[k])) * HOP_SECONDS, seconds)
 

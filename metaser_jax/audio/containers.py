@@ -69,7 +69,7 @@ _CHUNKS = {
 
 
 def completed(data: bytes, path: str) -> bytes:
-    """The bytes of a recording whose container is complete.
+    """Return the bytes of a recording whose container is complete.
 
     If the header of a .wav file was never completed (its lengths are 0), the audio reaches to the end of the file, and
     the bytes that are returned say so.
@@ -89,7 +89,7 @@ def completed(data: bytes, path: str) -> bytes:
 
 
 def described(data: bytes, path: str) -> tuple[str, str | None]:
-    """What is found in place of sound that is read, and what to do, where converting it helps."""
+    """Return what is found in place of sound that is read, and what to do, where converting it helps."""
     convertible = os.path.splitext(path)[1].lower() in CONVERTED
     for start, magic, what in _SOUND_TO_CONVERT:
         if data[start : start + len(magic)] == magic:
@@ -101,7 +101,7 @@ def described(data: bytes, path: str) -> tuple[str, str | None]:
 
 
 def conversion(path: str) -> str:
-    """How to make a .wav file of a recording that is not read."""
+    """Return how to make a .wav file of a recording that is not read."""
     name = os.path.basename(path)
     stem, suffix = os.path.splitext(name)
     # A name that begins with a hyphen would be an option.
@@ -139,7 +139,7 @@ def _check_size(size: int, start: int, data: bytes, path: str) -> None:
 
 
 def _check_ogg(data: bytes, path: str) -> None:
-    """Raises RecordingError unless the last page is whole and ends its stream (RFC 3533, section 6)."""
+    """Raise RecordingError unless the last page is whole and ends its stream (RFC 3533, section 6)."""
     page = data[data.rfind(b"OggS") :]
     segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
     if not segments or not page[5] & 4 or len(page) < 27 + page[26] + sum(segments):

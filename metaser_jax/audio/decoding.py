@@ -32,7 +32,7 @@ class Source(Protocol):
     """Something that has a recording's bytes and whose str names it, e.g. a member of an archive."""
 
     def read_bytes(self) -> bytes:
-        """Raises OSError, whose strerror says what is wrong."""
+        """Raise OSError, whose strerror says what is wrong."""
 
 
 class Limits(NamedTuple):
@@ -43,7 +43,7 @@ class Limits(NamedTuple):
     expected: str
 
     def frames(self, channels: int, sample_rate: int) -> int:
-        """The same in samples per channel."""
+        """Return the same in samples per channel."""
         return int(min(self.samples // channels, self.seconds * sample_rate))
 
 
@@ -71,7 +71,7 @@ class Sound(NamedTuple):
 
 
 def read_source(source: str | os.PathLike[str] | Source) -> bytes:
-    """A recording's bytes. Raises RecordingError: they cannot be read, or there are none."""
+    """Return a recording's bytes. Raises RecordingError: they cannot be read, or there are none."""
     try:
         on_disk = isinstance(source, str | os.PathLike)
         data = regular_files.read_bytes(source) if on_disk else source.read_bytes()
@@ -87,7 +87,7 @@ def read_source(source: str | os.PathLike[str] | Source) -> bytes:
 
 
 def decode(data: bytes, path: str, limits: Limits, block: int = _BLOCK) -> Sound:
-    """Decodes a whole recording.
+    """Decode a whole recording.
 
     Args:
       data: of the file.
@@ -135,7 +135,7 @@ def decode(data: bytes, path: str, limits: Limits, block: int = _BLOCK) -> Sound
 def sound_of(
     blocks: Iterable[np.ndarray], channels: int, sample_rate: int, path: str, limits: Limits, at_most: int | None = None
 ) -> Sound:
-    """Mixes blocks of samples, [m, channels] float32 each, to mono; `at_most`: how many samples there can be, if known.
+    """Mix blocks of samples, [m, channels] float32 each, to mono; `at_most`: how many samples there can be, if known.
 
     Raises:
       RecordingError: longer than the limits, or samples that are not finite.
@@ -171,7 +171,7 @@ def _blocks(file: soundfile.SoundFile, size: int) -> Iterator[np.ndarray]:
 
 
 def _flat(block: np.ndarray, loudest: float) -> int:
-    """How many of the samples [m, channels] lie in a row of three or more at full scale."""
+    """Return how many of the samples [m, channels] lie in a row of three or more at full scale."""
     if loudest < _FULL_SCALE:
         return 0
     # A lossy format overshoots by a little; what is far above 1 has another scale.

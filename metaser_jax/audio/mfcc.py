@@ -73,7 +73,7 @@ class Extraction(NamedTuple):
 
 
 def load_waveform(path: str | os.PathLike[str]) -> Waveform:
-    """Reads a .wav, .flac, .mp3 or .ogg file; the samples are those of librosa.load(path).
+    """Read a .wav, .flac, .mp3 or .ogg file; the samples are those of librosa.load(path).
 
     Raises:
       RecordingError: the file is missing, empty, not audio, truncated or damaged, without samples, or has samples that
@@ -83,7 +83,7 @@ def load_waveform(path: str | os.PathLike[str]) -> Waveform:
 
 
 def frames(samples: np.ndarray) -> np.ndarray:
-    """librosa.feature.mfcc(y=samples, sr=22050, n_mfcc=20), transposed; the same to the bit.
+    """Return librosa.feature.mfcc(y=samples, sr=22050, n_mfcc=20), transposed; the same to the bit.
 
     In its steps, because librosa.feature takes half a second more to import, and makes its mel filters anew for each
     recording, which is an eighth of the time. One thread computes them, since their number changes the last bits.
@@ -111,7 +111,7 @@ def frames(samples: np.ndarray) -> np.ndarray:
 
 
 def mfcc(samples: np.ndarray) -> tuple[np.ndarray, int]:
-    """The first 120 of `frames`, padded with zeros.
+    """Return the first 120 of `frames`, padded with zeros.
 
     Args:
       samples: [n] float32 at 22,050 Hz, n > 0.
@@ -129,7 +129,7 @@ def mfcc(samples: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def extract(path: str | os.PathLike[str] | Source, limits: Limits = UTTERANCE) -> Extraction:
-    """Reads one recording and computes all that is kept of it. Raises RecordingError as load_waveform does."""
+    """Read one recording and computes all that is kept of it. Raises RecordingError as load_waveform does."""
     data = read_source(path)
     waveform = _waveform(data, str(path), limits)
     features, n_frames = mfcc(waveform.samples)
@@ -137,7 +137,7 @@ def extract(path: str | os.PathLike[str] | Source, limits: Limits = UTTERANCE) -
 
 
 def resampled(sound: Sound) -> np.ndarray:
-    """A recording's samples at 22,050 Hz, [n] float32."""
+    """Return a recording's samples at 22,050 Hz, [n] float32."""
     librosa, _ = _librosa()
     return librosa.resample(sound.mono, orig_sr=sound.sample_rate, target_sr=SAMPLE_RATE)
 
@@ -149,14 +149,14 @@ def _waveform(data: bytes, path: str, limits: Limits = UTTERANCE) -> Waveform:
 
 @functools.cache
 def _mel_filters() -> np.ndarray:
-    """[128, 1025] float32."""
+    """Return [128, 1025] float32."""
     librosa, _ = _librosa()
     return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT)
 
 
 @functools.cache
 def _librosa():
-    """Librosa with its lazy submodules, and the controller of the BLAS threads of all that was loaded by then."""
+    """Return librosa with its lazy submodules, and the controller of the BLAS threads of all that is loaded."""
     import librosa
     from threadpoolctl import ThreadpoolController
 

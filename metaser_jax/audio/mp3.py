@@ -22,7 +22,10 @@ _HEADER = re.compile(
 
 
 def seconds(data: bytes) -> float:
-    """Duration of all complete frames from the first on, as far as they follow each other; 0 if there is none."""
+    """Return duration of all complete frames from the first on, as far as they follow each other.
+
+    0 if there is none.
+    """
     position = _after_id3(data)
     total = 0.0
     while position + 4 <= len(data):
@@ -55,7 +58,7 @@ def _after_id3(data: bytes) -> int:
 
 
 def _frame(header: bytes) -> tuple[int, float] | None:
-    """(bytes, seconds) of a frame, or None if this is no header of one."""
+    """Return (bytes, seconds) of a frame, or None if this is no header of one."""
     version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
     bit_rate, sample_rate, padding = header[2] >> 4, header[2] >> 2 & 3, header[2] >> 1 & 1
     if header[0] != 0xFF or header[1] < 0xE0 or version == 1 or layer != _LAYER_III:

@@ -28,7 +28,7 @@ def extract_all(
     chunk: int = CHUNK,
     pool: Callable[[int], Any] = spawn_pool,
 ) -> Iterator[Extraction | RecordingError]:
-    """Extracts each file: read_each of features.extract."""
+    """Extract each file: read_each of features.extract."""
     return read_each(features.extract, paths, workers, min_files=min_files, chunk=chunk, pool=pool)
 
 
@@ -41,7 +41,7 @@ def read_each(
     chunk: int = CHUNK,
     pool: Callable[[int], Any] = spawn_pool,
 ) -> Iterator[Result | RecordingError]:
-    """Reads each recording; the results are the same, to the bit, for any number of workers.
+    """Read each recording; the results are the same, to the bit, for any number of workers.
 
     Args:
       read: source -> result, or RecordingError; a function of a module, or a partial one, since it is pickled.
@@ -82,7 +82,7 @@ def read_each(
 
 
 def processes_for(number: int, workers: int, min_files: int = MIN_FILES_FOR_PROCESSES, chunk: int = CHUNK) -> int:
-    """How many processes read_each starts for so many sources; 1: none, it works in this one."""
+    """Return how many processes read_each starts for so many sources; 1: none, it works in this one."""
     return 1 if number < min_files else min(workers or cores(), -(-number // chunk))
 
 

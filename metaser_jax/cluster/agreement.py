@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 def is_primary() -> bool:
-    """Whether this is process 0, which alone writes logs, checkpoints and reports."""
+    """Return whether this is process 0, which alone writes logs, checkpoints and reports."""
     return runtime.process_id() == 0
 
 
 def attempt(action: Callable[[], T]) -> T:
-    """Does in every process what may fail in some: reading data, writing files, compiling.
+    """Do in every process what may fail in some: reading data, writing files, compiling.
 
     All processes wait for one another here, however long one takes.
 
@@ -47,7 +47,7 @@ def attempt(action: Callable[[], T]) -> T:
 
 
 def agree(what: str, value: Mapping[str, Any]) -> None:
-    """Checks that all processes have the same of something.
+    """Check that all processes have the same of something.
 
     Args:
       what: it, for the message ("The configuration").
@@ -68,7 +68,7 @@ def _shown(value: Mapping[str, Any], key: str) -> str:
 
 
 def broadcast(tree: Any) -> Any:
-    """The arrays of process 0, in all processes, to the bit.
+    """Return the arrays of process 0, in all processes, to the bit.
 
     Args:
       tree: pytree of numbers, host arrays, and arrays that are whole on a device of each process, typed PRNG keys among

@@ -27,7 +27,7 @@ _FOR_OTHERS = 5.0
 
 @contextlib.contextmanager
 def guard() -> Iterator[None]:
-    """Around what a job does after `start`: leaves the job at the end, and ends it if a process is lost.
+    """Surround what a job does after `start`: leaves the job at the end, and ends it if a process is lost.
 
     Nothing with one process. An InputError and Preempted are raised in all processes (`attempt`), and leave in order;
     any other error ends this process here, and by that the others.
@@ -62,14 +62,14 @@ def guard() -> Iterator[None]:
 
 
 def _leave(watch: "_Watch") -> None:
-    """Closes the connection; all processes do, at the same time."""
+    """Close the connection; all processes do, at the same time."""
     with no_more_preemption():
         watch.stop()
         jax.distributed.shutdown()
 
 
 def _exit(message: str, code: int) -> NoReturn:
-    """Ends the process without its exit handlers, which would wait for the other processes."""
+    """End the process without its exit handlers, which would wait for the other processes."""
     sys.stdout.flush()
     print(message, file=sys.stderr, flush=True)
     os._exit(code)
@@ -91,7 +91,7 @@ class _Watch:
             thread.start()
 
     def stop(self) -> None:
-        """Ends the threads, when all processes stop theirs.
+        """End the threads, when all processes stop theirs.
 
         A round waits for all, so all do the same number of rounds. None may be open when the connection closes, or when
         the interpreter ends: a thread inside XLA at that moment aborts the process.
@@ -103,7 +103,7 @@ class _Watch:
             thread.join()
 
     def wait_for_all(self) -> None:
-        """Returns once every process is known to have lived after this call; else this process ends."""
+        """Return once every process is known to have lived after this call; else this process ends."""
         with self._round:
             target = self._begun + 1
             self._round.wait_for(lambda: self._answered >= target)

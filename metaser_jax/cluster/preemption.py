@@ -46,7 +46,7 @@ class Preemption:
         self._asked = True
 
     def reached(self) -> bool:
-        """Whether to write the checkpoint now and raise Preempted; all processes ask equally often."""
+        """Return whether to write the checkpoint now and raise Preempted; all processes ask equally often."""
         if not self._in_job:
             return self._asked
         # The service chooses the highest number so far plus one, and says so at that very number: a count without gaps
@@ -57,7 +57,7 @@ class Preemption:
 
 @contextlib.contextmanager
 def no_more_preemption() -> Iterator[None]:
-    """While a job's connection closes: a SIGTERM is ignored, and one caught just before is known to all.
+    """Surround the close of a job's connection: a SIGTERM is ignored, and one caught just before is known to all.
 
     Otherwise the service would wait for the processes that have closed theirs already, for three minutes.
     """

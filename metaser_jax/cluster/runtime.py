@@ -19,17 +19,17 @@ _calls = itertools.count()
 
 
 def process_id() -> int:
-    """This process's number, from 0; also after the job's end."""
+    """Return this process's number, from 0; also after the job's end."""
     return distributed.global_state.process_id
 
 
 def num_processes() -> int:
-    """The number of processes that this one is in a job with."""
+    """Return the number of processes that this one is in a job with."""
     return distributed.global_state.num_processes if jax.distributed.is_initialized() else 1
 
 
 def live_processes() -> set[int]:
-    """Waits until all processes ask this, or are known to be lost by their heartbeat; returns those that are not.
+    """Wait until all processes ask this, or are known to be lost by their heartbeat; returns those that are not.
 
     Raises:
       RuntimeError: the coordinator cannot be asked any more.
@@ -38,7 +38,7 @@ def live_processes() -> set[int]:
 
 
 def ask_coordinator() -> None:
-    """Returns once the coordinator has answered.
+    """Return once the coordinator has answered.
 
     Raises:
       RuntimeError: it cannot be asked any more.
@@ -47,7 +47,7 @@ def ask_coordinator() -> None:
 
 
 def hold_coordinator(seconds: float) -> None:
-    """Waits with a question open, so that the coordinator's end is known at once.
+    """Wait with a question open, so that the coordinator's end is known at once.
 
     Raises:
       RuntimeError: it cannot be asked any more.
@@ -60,7 +60,7 @@ def hold_coordinator(seconds: float) -> None:
 
 
 def all_leave(within: float | None = None) -> bool:
-    """Says that this process leaves, and waits for all to say so; returns whether all did, within so many seconds."""
+    """Say that this process leaves, and waits for all to say so; returns whether all did, within so many seconds."""
     client = distributed.global_state.client
     client.key_value_set(f"metaser_jax/leave/{process_id()}", "")
     end = None if within is None else time.monotonic() + within
@@ -74,7 +74,10 @@ def all_leave(within: float | None = None) -> bool:
 
 
 def gather(text: str) -> list[str]:
-    """The texts of all processes, in all of them; waits for all, however long one takes. All call it equally often."""
+    """Return the texts of all processes, in all of them.
+
+    Waits for all, however long one takes. All call it equally often.
+    """
     if num_processes() == 1:
         return [text]
     client, call = distributed.global_state.client, next(_calls)

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,8 +22,18 @@ _SIGNS = {
 _NEEDED = {"tpu": "libtpu", "k8s": "kubernetes"}
 
 
-def start(job: ClusterSpec) -> None:
-    """Joins the job; of use before jax's first use. Does nothing for one process that no cluster started.
+def start(
+    job: ClusterSpec,
+    *,
+    initialize: Callable[..., None] = jax.distributed.initialize,
+    find_package: Callable[[str], Any] = importlib.util.find_spec,
+) -> None:
+    """Join the job; of use before jax's first use. Does nothing for one process that no cluster started.
+
+    Args:
+      job: which, and how it is found.
+      initialize: joins it.
+      find_package: name -> None if the package is not installed.
 
     Raises:
       InputError: jax has been used already, or --cluster finds nothing.
@@ -40,16 +51,16 @@ def start(job: ClusterSpec) -> None:
             "cluster_detection_method": "deactivate",
         }
     else:
-        found = {"cluster_detection_method": _method(job.cluster)}
-    _initialize(job, found)
+        found = {"cluster_detection_method": _method(job.cluster, find_package)}
+    _initialize(job, found, initialize)
 
 
-def _initialize(job: ClusterSpec, found: dict[str, Any]) -> None:
+def _initialize(job: ClusterSpec, found: dict[str, Any], initialize: Callable[..., None]) -> None:
     failed: list[Exception] = []
 
     def join() -> None:
         try:
-            jax.distributed.initialize(
+            initialize(
                 **found,
                 # Later than the wait below: JAX does not raise then, it aborts.
                 initialization_timeout=job.start_timeout + 60,
@@ -94,8 +105,8 @@ _LOOKED_FOR = (
 )
 
 
-def _method(cluster: str) -> str | None:
-    """jax's name of a detection method; None takes what is there.
+def _method(cluster: str, find_package: Callable[[str], Any]) -> str | None:
+    """Return jax's name of a detection method; None takes what is there.
 
     Raises:
       InputError: its signs are not there; jax would log that, and go on to a KeyError.
@@ -109,7 +120,7 @@ def _method(cluster: str) -> str | None:
             " Otherwise say --coordinator_address=HOST:PORT --num_processes=N --process_id=I."
         )
     package = _NEEDED.get(cluster)
-    if package and importlib.util.find_spec(package) is None:
+    if package and find_package(package) is None:
         raise InputError(f"--cluster={cluster}: {package} is not installed: pip install 'jax[{cluster}]'.")
     if cluster == "k8s":
         return None  # jax 0.10 has no name for it, and finds it by itself

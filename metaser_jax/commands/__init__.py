@@ -8,6 +8,8 @@ sub-command is typed, so that `metaser predict` starts quickly.
 import importlib
 import os
 import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import NamedTuple
 
 
@@ -35,17 +37,22 @@ COMMANDS = {
 }
 
 
-def main() -> None:
-    """The entry point of setup.py."""
+def main(arguments: Sequence[str] | None = None, load: Callable[[str], ModuleType] = importlib.import_module) -> None:
+    """Run what was typed: the entry point of setup.py.
+
+    Args:
+      arguments: after the command's name; sys.argv's by default.
+      load: imports a sub-command's module by its name.
+    """
     try:
-        _main()
+        _main(sys.argv[1:] if arguments is None else arguments, load)
     except KeyboardInterrupt:  # while modules are imported; later flags.run says so
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
 
 
-def _main() -> None:
-    command, *rest = sys.argv[1:] or ["--help"]
+def _main(arguments: Sequence[str], load: Callable[[str], ModuleType]) -> None:
+    command, *rest = arguments or ["--help"]
     if command in ("--help", "-h", "help", "--version"):
         print(_version() if command == "--version" else _usage())
         sys.exit(0)
@@ -54,7 +61,7 @@ def _main() -> None:
         sys.exit(2)
     from metaser_jax.config import flags
 
-    module = importlib.import_module(f"metaser_jax.commands.{command.replace('-', '_')}")
+    module = load(f"metaser_jax.commands.{command.replace('-', '_')}")
     # absl names the program by it, and shows the module's text above the flags.
     sys.argv = [f"metaser {command}", *rest]
     sys.modules["__main__"].__doc__ = f"\n{module.__doc__}"

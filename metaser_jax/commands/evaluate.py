@@ -39,7 +39,7 @@ class _Clips(NamedTuple):
 
 
 def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
-    """Prints the scores. Raises InputError: clips or a model that cannot be used, or no clip to score."""
+    """Print the scores. Raises InputError: clips or a model that cannot be used, or no clip to score."""
     keep_compiled()
     predictor = Predictor.load(config.model)
     model = predictor.model

@@ -16,7 +16,7 @@ ARGUMENTS = NO_ARGUMENTS
 
 
 def main(config: ExportConfig, arguments: Sequence[str]) -> int:
-    """Writes it. Raises InputError: no model folder, or what the exports say."""
+    """Write it. Raises InputError: no model folder, or what the exports say."""
     model = load_model(config.model)
     if config.to == "npz":
         export_npz(model, config.out)

@@ -24,7 +24,7 @@ ARGUMENTS = Arguments("one checkpoint of PyTorch, FILE.pt", 1, 1)
 
 
 def main(config: ImportTorchConfig, arguments: Sequence[str]) -> int:
-    """Writes the folder. Raises InputError as read_checkpoint and save_model."""
+    """Write the folder. Raises InputError as read_checkpoint and save_model."""
     (path,) = arguments
     imported = read_checkpoint(path, config.classes)
     save_model(config.out, _model(imported, Path(path).name, Path(config.out).resolve().name))
@@ -39,7 +39,7 @@ def main(config: ImportTorchConfig, arguments: Sequence[str]) -> int:
 
 
 def _model(imported: Imported, file: str, name: str) -> Model:
-    """With the input of the paper: 120 frames of 20 MFCC as they are."""
+    """Return the settings, with the input of the paper: 120 frames of 20 MFCC as they are."""
     settings = ModelSpec(
         emotions=imported.emotions,
         hidden_dim=imported.hidden_dim,

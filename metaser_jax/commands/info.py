@@ -17,7 +17,7 @@ ARGUMENTS = Arguments("one model folder", 1, 1)
 
 
 def main(config: InfoConfig, arguments: Sequence[str]) -> int:
-    """Prints it. Raises InputError: no model folder."""
+    """Print it. Raises InputError: no model folder."""
     (folder,) = arguments
     facts = read_facts(folder)
     if config.format == "json":

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from metaser_jax.audio.clips import Clip, Upload, read_all
 from metaser_jax.audio.mfcc import Source
@@ -30,25 +30,31 @@ class Nothing(NamedTuple):
         return self.name
 
     def read_bytes(self) -> bytes:
-        """Raises OSError."""
+        """Raise OSError."""
         raise OSError(errno.ENOENT, self.reason, self.name)
 
 
-def sources_of(arguments: Sequence[str]) -> list[Source]:
+def sources_of(arguments: Sequence[str], stdin: TextIO | None = None, max_bytes: int = MAX_BYTES) -> list[Source]:
     """What is to be read: files and folders as typed, or one recording from stdin for "-" or, from a pipe, no argument.
 
     Folders in which there is nothing come first, as Nothing.
+
+    Args:
+      arguments: as typed.
+      stdin: instead of sys.stdin.
+      max_bytes: of one recording from stdin.
 
     Raises:
       InputError: nothing was named, or nothing that has a recording; "-" beside something else.
     """
     if STDIN in arguments and len(arguments) > 1:
         raise InputError(f"Got {STDIN} (one recording from stdin) and other recordings, expected one or the others.")
-    if list(arguments) == [STDIN] or (not arguments and sys.stdin is not None and not sys.stdin.isatty()):
+    stdin = sys.stdin if stdin is None else stdin
+    if list(arguments) == [STDIN] or (not arguments and stdin is not None and not stdin.isatty()):
         # One byte more than may be: what is larger is an error of its own, and never fills the memory.
-        data = sys.stdin.buffer.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise InputError(f"stdin: got more than {MAX_BYTES:,} bytes, expected one recording. Give files instead.")
+        data = stdin.buffer.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise InputError(f"stdin: got more than {max_bytes:,} bytes, expected one recording. Give files instead.")
         return [Upload("stdin", data)]
     if not arguments:
         raise InputError("No recording was named, expected files or folders, or one recording from a pipe.")
@@ -64,7 +70,7 @@ def sources_of(arguments: Sequence[str]) -> list[Source]:
 
 @contextmanager
 def read(sources: Sequence[Source], workers: int) -> Iterator[Iterator[Read]]:
-    """Each source with what was read of it, in order; for one that cannot be used, or is silent, the error.
+    """Yield each source with what was read of it, in order; for one that cannot be used, or is silent, the error.
 
     Worker processes, where there are some, start at once and not at the first item: they import librosa while this
     process imports jax and loads a model.
@@ -83,7 +89,7 @@ def read(sources: Sequence[Source], workers: int) -> Iterator[Iterator[Read]]:
 
 
 def _why_nothing(argument: str) -> str | None:
-    """What is wrong with an argument; None: it names recordings."""
+    """Return what is wrong with an argument; None: it names recordings."""
     try:
         audio_files([argument])
     except InputError as error:
@@ -92,7 +98,7 @@ def _why_nothing(argument: str) -> str | None:
 
 
 def progress(recordings: Iterable[Read], number: int, shown: bool) -> Iterable[Read]:
-    """The same, with a bar on a terminal if there are many and it is to be shown."""
+    """Return the same, with a bar on a terminal if there are many and it is to be shown."""
     if not shown or number < _MIN_FILES_FOR_BAR or not sys.stderr.isatty():
         return recordings
     from tqdm import tqdm
@@ -101,7 +107,7 @@ def progress(recordings: Iterable[Read], number: int, shown: bool) -> Iterable[R
 
 
 def say(text: str) -> None:
-    """Prints a line to stderr, above the bar if there is one."""
+    """Print a line to stderr, above the bar if there is one."""
     if tqdm := sys.modules.get("tqdm"):
         tqdm.tqdm.write(text, file=sys.stderr)
     else:

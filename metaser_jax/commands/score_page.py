@@ -12,7 +12,7 @@ _FEW = 10
 
 
 def score_page(facts: Mapping[str, Any]) -> Content:
-    """The page. facts: as evaluation.evaluate and the command say them."""
+    """Return the page. facts: as evaluation.evaluate and the command say them."""
     emotions, per_emotion = facts["emotions"], facts["per_emotion"]
     of_emotion = [
         [emotion, str(one["n"]), _number(one["recall"]), _number(one["precision"])]
@@ -63,7 +63,7 @@ def _scores(facts: Mapping[str, Any]) -> Table:
 
 
 def _cautions(facts: Mapping[str, Any]) -> tuple[Block, ...]:
-    """What a reader of the scores must know."""
+    """Return what a reader of the scores must know."""
     said, kinds = [], set(facts["by_speakers"])
     missing = [emotion for emotion, one in facts["per_emotion"].items() if not one["n"]]
     if missing:

@@ -22,7 +22,7 @@ Presets = Mapping[str, Mapping[str, Any]]
 
 
 def define(config_class: type, presets: Presets | None = None) -> None:
-    """Defines one flag per field of the dataclass, and --preset; all are shown in the main program's --help.
+    """Define one flag per field of the dataclass, and --preset; all are shown in the main program's --help.
 
     A flag that a preset sets has no default of its own there: its help names the presets' values.
     """
@@ -66,7 +66,7 @@ def _define_one(name: str, hint: Any, default: Any, text: str, metadata: Mapping
 
 
 def config(config_class: type[ConfigT], presets: Presets | None = None) -> ConfigT:
-    """The configuration that the parsed flags say; the same `presets` as in `define`.
+    """Return the configuration that the parsed flags say; the same `presets` as in `define`.
 
     Raises:
       InputError: a value is out of its range (from the dataclass's own checks).
@@ -81,7 +81,7 @@ def config(config_class: type[ConfigT], presets: Presets | None = None) -> Confi
 
 
 def given(config_class: type) -> set[str]:
-    """Names of the configuration's flags that were given, rather than left to a preset or a default."""
+    """Return names of the configuration's flags that were given, rather than left to a preset or a default."""
     return {field.name for field in dataclasses.fields(config_class) if FLAGS[field.name].present}
 
 
@@ -109,7 +109,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
-    """Parses the flags, runs `main`, and prints an InputError as one message, without a traceback (exit status 2).
+    """Parse the flags, runs `main`, and prints an InputError as one message, without a traceback (exit status 2).
 
     With arguments, main is given what was typed besides flags; otherwise that is an error.
 

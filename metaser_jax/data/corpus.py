@@ -42,7 +42,7 @@ class Corpus:
         return len(self.label)
 
     def take(self, index: np.ndarray) -> "Corpus":
-        """The utterances at `index` ([m] integers or [n] booleans), in that order."""
+        """Return the utterances at `index` ([m] integers or [n] booleans), in that order."""
         arrays = {
             field.name: getattr(self, field.name)[index]
             for field in dataclasses.fields(self)
@@ -51,7 +51,7 @@ class Corpus:
         return dataclasses.replace(self, **arrays)
 
     def select(self, emotions: tuple[str, ...]) -> "Corpus":
-        """The utterances of these emotions, relabelled 0, 1, ... in the order given.
+        """Return the utterances of these emotions, relabelled 0, 1, ... in the order given.
 
         Raises:
           InputError: an unknown emotion, or one of which the corpus has no utterance.
@@ -66,12 +66,12 @@ class Corpus:
         return relabelled.take(relabelled.label >= 0)
 
     def counts(self) -> dict[str, int]:
-        """Utterances of each emotion that occurs, in the order of `emotions`."""
+        """Return utterances of each emotion that occurs, in the order of `emotions`."""
         number = np.bincount(self.label, minlength=len(self.emotions))
         return {emotion: int(n) for emotion, n in zip(self.emotions, number, strict=True) if n}
 
     def digest(self) -> str:
-        """16 hexadecimal digits that depend on files, labels, speakers and features."""
+        """Return 16 hexadecimal digits that depend on files, labels, speakers and features."""
         sha = hashlib.sha256(self.name.encode())
         for text in (self.file, self.speaker):
             sha.update("\0".join(text.tolist()).encode())

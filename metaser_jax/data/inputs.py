@@ -20,7 +20,7 @@ DB = 128**0.5
 
 
 def make_input(corpus: Corpus, how: FrontEnd, train: np.ndarray) -> Corpus:
-    """The corpus as a network sees it: mfcc [n, 120, how.coefs], zero after the real frames.
+    """Return the corpus as a network sees it: mfcc [n, 120, how.coefs], zero after the real frames.
 
     Args:
       corpus: as prepared, emotions selected.
@@ -37,18 +37,18 @@ def make_input(corpus: Corpus, how: FrontEnd, train: np.ndarray) -> Corpus:
 
 
 def trim(corpus: Corpus, db: float) -> Corpus:
-    """Drops leading and trailing frames whose mean level over mel bands is more than `db` below the loudest frame's."""
+    """Drop leading and trailing frames whose mean level over mel bands is more than `db` below the loudest frame's."""
     mfcc, n_frames = trim_frames(corpus.mfcc, corpus.n_frames, db)
     return dataclasses.replace(corpus, mfcc=mfcc, n_frames=n_frames)
 
 
 def add_deltas(corpus: Corpus) -> Corpus:
-    """Appends |x_t - x_(t-1)| to the coefficients of each frame; the first frame has the second's."""
+    """Append |x_t - x_(t-1)| to the coefficients of each frame; the first frame has the second's."""
     return dataclasses.replace(corpus, mfcc=append_deltas(corpus.mfcc, corpus.n_frames))
 
 
 def trim_frames(mfcc: Array, n_frames: Array, db: float) -> tuple[Array, Array]:
-    """`trim` of arrays, NumPy's or jax's: mfcc [n, time, coef], n_frames [n] -> the same of what is left."""
+    """Return `trim` of arrays, NumPy's or jax's: mfcc [n, time, coef], n_frames [n] -> the same of what is left."""
     xp = mfcc.__array_namespace__()
     time = xp.arange(mfcc.shape[1])
     level = xp.where(time < n_frames[:, None], mfcc[:, :, 0], -xp.inf)
@@ -61,7 +61,7 @@ def trim_frames(mfcc: Array, n_frames: Array, db: float) -> tuple[Array, Array]:
 
 
 def append_deltas(mfcc: Array, n_frames: Array) -> Array:
-    """`add_deltas` of arrays, NumPy's or jax's: [n, time, coef] -> [n, time, 2 * coef]."""
+    """Return `add_deltas` of arrays, NumPy's or jax's: [n, time, coef] -> [n, time, 2 * coef]."""
     xp = mfcc.__array_namespace__()
     change = xp.abs(xp.diff(mfcc, axis=1))
     first = xp.where((n_frames > 1)[:, None, None], change[:, :1], 0)

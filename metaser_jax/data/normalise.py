@@ -31,7 +31,7 @@ class Scale(NamedTuple):
 
 
 def normalise(corpus: Corpus, mode: str, train: np.ndarray) -> Corpus:
-    """The corpus with its mfcc normalised.
+    """Return the corpus with its mfcc normalised.
 
     Args:
       corpus: utterances.
@@ -56,7 +56,7 @@ def normalise(corpus: Corpus, mode: str, train: np.ndarray) -> Corpus:
 
 
 def scales(mfcc: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray) -> Scale:
-    """Mean and deviation of each coefficient over the real frames of each group of utterances.
+    """Return mean and deviation of each coefficient over the real frames of each group of utterances.
 
     Args:
       mfcc: [n, time, coef]. n_frames: [n] int.
@@ -81,7 +81,7 @@ def scales(mfcc: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.nd
 
 
 def rescale(mfcc: Array, n_frames: Array, scale: Scale) -> Array:
-    """To mean 0 and deviation 1: NumPy's arrays or jax's.
+    """Scale to mean 0 and deviation 1: NumPy's arrays or jax's.
 
     Args:
       mfcc: [n, time, coef]. n_frames: [n] int.
@@ -96,13 +96,16 @@ def rescale(mfcc: Array, n_frames: Array, scale: Scale) -> Array:
 
 
 def real_frames(mfcc: Array, n_frames: Array) -> Array:
-    """[n, time, 1] bool, which frames are no padding: of mfcc [n, time, coef] and n_frames [n], NumPy's or jax's."""
+    """Return [n, time, 1] bool, which frames are no padding.
+
+    Of mfcc [n, time, coef] and n_frames [n], NumPy's or jax's.
+    """
     xp = mfcc.__array_namespace__()
     return (xp.arange(mfcc.shape[1]) < n_frames[:, None])[..., None]
 
 
 def resolve(corpus: Corpus, mode: str, train: np.ndarray) -> str:
-    """What "auto" is for a corpus; other modes are themselves.
+    """Return what "auto" is for a corpus; other modes are themselves.
 
     Normalising by speaker takes away what a speaker's recordings have in common. Where each speaker says one emotion,
     that is the emotion. So it is "speaker" where the training part's utterances are of speakers who say, on average, at

@@ -56,7 +56,7 @@ class Split(Parts):
 
 
 def split(corpus: Corpus, kind: str, seed: int = 0) -> Split:
-    """Splits a corpus whose emotions are those of the run (Corpus.select).
+    """Split a corpus whose emotions are those of the run (Corpus.select).
 
     Args:
       kind: "random" stratifies by emotion; "speaker" keeps speakers apart and balances emotions as far as they allow.
@@ -76,7 +76,7 @@ def split(corpus: Corpus, kind: str, seed: int = 0) -> Split:
 
 
 def speaker_folds(corpus: Corpus, folds: int, seed: int = 0) -> tuple[Split, ...]:
-    """Divides the speakers into folds, each of which is the test part of one split; emotions as in `split`.
+    """Divide the speakers into folds, each of which is the test part of one split; emotions as in `split`.
 
     The folds are those of scikit-learn's StratifiedGroupKFold where each then has every emotion; otherwise the best
     balanced of random divisions into equally many speakers. Valid is a fifth of the rest by speaker or, where the
@@ -151,7 +151,7 @@ def _divide(corpus: Corpus, pool: np.ndarray, kind: str, share: float, seed: int
 
 
 def _stratified(corpus: Corpus, pool: np.ndarray, size: int, seed: int, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """(the rest, `size` utterances), stratified by emotion, with every emotion in both, or an InputError."""
+    """Return (the rest, `size` utterances), stratified by emotion, with every emotion in both, or an InputError."""
     classes = len(corpus.emotions)
     size = max(size, classes)
     counts = np.bincount(corpus.label[pool], minlength=classes)
@@ -166,7 +166,10 @@ def _stratified(corpus: Corpus, pool: np.ndarray, size: int, seed: int, what: st
 
 
 def _divide_speakers(corpus: Corpus, pool: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """(the rest, about `share` of the pool), no speaker in both, every emotion in both; None if no candidate is so."""
+    """Return (the rest, about `share` of the pool), no speaker in both, every emotion in both.
+
+    None if no candidate is so.
+    """
     speaker, counts = _per_speaker(corpus, pool)
     total = counts.sum(0)
     best, best_error = None, np.inf
@@ -184,7 +187,7 @@ def _divide_speakers(corpus: Corpus, pool: np.ndarray, share: float, seed: int) 
 
 
 def _per_speaker(corpus: Corpus, pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """([n_pool] int number of each utterance's speaker, [speaker, emotion] utterances)."""
+    """Return ([n_pool] int number of each utterance's speaker, [speaker, emotion] utterances)."""
     names, speaker = np.unique(corpus.speaker[pool], return_inverse=True)
     counts = np.zeros((len(names), len(corpus.emotions)), int)
     np.add.at(counts, (speaker, corpus.label[pool]), 1)
@@ -192,7 +195,10 @@ def _per_speaker(corpus: Corpus, pool: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _assign_folds(corpus: Corpus, speaker: np.ndarray, counts: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """[speaker] int: the fold of each; of the candidates the one that lacks least, and of those the best balanced."""
+    """Return [speaker] int: the fold of each.
+
+    Of the candidates the one that lacks least, and of those the best balanced.
+    """
     total = counts.sum(0)
 
     def error(fold: np.ndarray) -> tuple[int, float]:
@@ -239,7 +245,7 @@ def _check_folds(corpus: Corpus, counts: np.ndarray, fold: np.ndarray, folds: in
 
 
 def _per_fold(counts: np.ndarray, fold: np.ndarray, folds: int) -> np.ndarray:
-    """[speaker, emotion] counts -> [fold, emotion]."""
+    """Return [speaker, emotion] counts -> [fold, emotion]."""
     return (fold == np.arange(folds)[:, None]).astype(int) @ counts
 
 
@@ -262,7 +268,7 @@ def _digest(corpus: Corpus, parts: list[np.ndarray]) -> str:
 
 
 def draw_shots(corpus: Corpus, pool: np.ndarray, shots: int, seed: int) -> np.ndarray:
-    """Draws `shots` utterances of each emotion from `pool`; sorted indices, [class * shots].
+    """Draw `shots` utterances of each emotion from `pool`; sorted indices, [class * shots].
 
     Raises:
       InputError: fewer than `shots` of an emotion in the pool.
@@ -279,7 +285,7 @@ def draw_shots(corpus: Corpus, pool: np.ndarray, shots: int, seed: int) -> np.nd
 
 
 def draw_fraction(corpus: Corpus, pool: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Draws a fraction of `pool`, stratified by emotion, at least one of each; sorted indices.
+    """Draw a fraction of `pool`, stratified by emotion, at least one of each; sorted indices.
 
     Raises:
       InputError: fraction not in (0, 1], or a draw that would lack an emotion or take all of one.
@@ -294,7 +300,7 @@ def draw_fraction(corpus: Corpus, pool: np.ndarray, fraction: float, seed: int) 
 
 
 def hold_out(corpus: Corpus, drawn: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Divides drawn utterances into a training and a validation part: a fifth, at least one of each emotion.
+    """Divide drawn utterances into a training and a validation part: a fifth, at least one of each emotion.
 
     Raises:
       InputError: too few of an emotion for both parts.

@@ -9,7 +9,7 @@ NAMES = ("mean", "deviation", *(f"percentile {p}" for p in PERCENTILES))
 
 
 def utterance_statistics(x: np.ndarray, n_frames: np.ndarray) -> np.ndarray:
-    """Mean, deviation and percentiles of each coefficient over the real frames.
+    """Return mean, deviation and percentiles of each coefficient over the real frames.
 
     Args:
       x: [n, time, coef] float, MFCC (normalised or not); what follows the real frames is not looked at.

@@ -136,7 +136,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return self.EMOTION_OF_CODE
 
     def parse(self, path: PurePath, code_of_stem: Mapping[str, str] | None = None) -> Said:
-        """What is known of one audio file.
+        """Return what is known of one audio file.
 
         Args:
           path: below the corpus's folder.
@@ -156,31 +156,31 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return self.parsed(speaker, code_of_stem[path.stem])
 
     def speaker(self, match: re.Match[str], path: PurePath) -> str | None:
-        """The speaker, from the match of STEM; None if it cannot be told."""
+        """Return the speaker, from the match of STEM; None if it cannot be told."""
         return match["speaker"]
 
     def parsed(self, speaker: str, code: str) -> Said:
-        """The recording of a speaker with an emotion's code."""
+        """Return the recording of a speaker with an emotion's code."""
         if code not in self.emotion_of_code:
             known = ", ".join(f"{code} {emotion}" for code, (emotion, _) in self.emotion_of_code.items())
             return Unknown(f"unknown emotion {code!r}, expected one of: {known}")
         return Parsed(speaker, *self.emotion_of_code[code])
 
     def key(self, path: PurePath, parsed: Parsed) -> str:
-        """What no two recordings of the corpus have in common."""
+        """Return what no two recordings of the corpus have in common."""
         return f"{parsed.speaker}/{path.stem}"
 
     def labels(self, found: Sequence[CorpusFile]) -> Mapping[str, str] | None:
-        """The emotion's code of each recording by its stem, where the corpus keeps it in other files."""
+        """Return the emotion's code of each recording by its stem, where the corpus keeps it in other files."""
         return None
 
     def find(self, found: Sequence[CorpusFile]) -> Iterator[tuple[CorpusFile, Said]]:
-        """Every audio file, and what is known of it; `found` is all that is there."""
+        """Return every audio file, and what is known of it; `found` is all that is there."""
         code_of_stem = self.labels(found)
         return recordings.by_suffix(found, self.FORMATS, lambda path: self.parse(path, code_of_stem))
 
     def listing(self, manual_dir: Path) -> Listing:
-        """All recordings below manual_dir, without opening them.
+        """Return all recordings below manual_dir, without opening them.
 
         Raises:
           InputError: the corpus is missing or has no recording, a recording is there twice, there are more than were
@@ -207,13 +207,16 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return found
 
     def not_downloadable(self) -> InputError:
-        """The error where there are no recordings, and nothing to download."""
+        """Return the error where there are no recordings, and nothing to download."""
         return InputError(
             f"{self.corpus_name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR.\n{self.instructions}"
         )
 
     def _downloaded(self, dl_manager: tfds.download.DownloadManager) -> Listing:
-        """All recordings of the archives that the corpus is published in. Raises InputError: not all are there."""
+        """Return all recordings of the archives that the corpus is published in.
+
+        Raises InputError: not all are there.
+        """
         archives = fetch(self.corpus_name, dl_manager, self.downloads, self.instructions)
         found = self._listing(files.files_in(archives), f"{self.corpus_name}: the download")
         if self.published and len(found.recordings) < self.published.utterances:
@@ -265,7 +268,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         ]
 
     def _generate_examples(self, listing: Listing) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yields (key, example). All bad recordings are found before the first is an error."""
+        """Yield (key, example). All bad recordings are found before the first is an error."""
         bad, dropped = list(listing.unknown), []
         files_of_hash: dict[str, list[str]] = {}
         sources = [recording.source for recording in listing.recordings]

@@ -38,7 +38,7 @@ class Download(NamedTuple):
 def fetch(
     name: str, dl_manager: tfds.download.DownloadManager, downloads: Sequence[Download], instructions: str
 ) -> list[Path]:
-    """The downloaded files, from an earlier run if they are there.
+    """Return the downloaded files, from an earlier run if they are there.
 
     Args:
       name: the corpus's name.
@@ -71,13 +71,13 @@ def fetch(
 
 
 def _unfinished(dl_manager: tfds.download.DownloadManager) -> set[Path]:
-    """The folders that TFDS downloads into, and leaves behind when that fails."""
+    """Return the folders that TFDS downloads into, and leaves behind when that fails."""
     return set(Path(dl_manager.download_dir).glob("*/*.tmp.*"))
 
 
 @contextlib.contextmanager
 def _impatient(read_seconds: float) -> Iterator[None]:
-    """TFDS's downloader sets no time-outs, retries for minutes, and goes on when the program is interrupted."""
+    """Limit TFDS's downloader, which has no time-outs, retries for minutes, and goes on when interrupted."""
     kept = downloader.MAX_RETRIES, downloader._open_url
     over = threading.Event()
 
@@ -102,7 +102,7 @@ def _until(over: threading.Event, blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _verify(path: Path, download: Download) -> None:
-    """Raises ValueError, and removes the file lest it be taken for a good one, unless it is the published one."""
+    """Raise ValueError, and removes the file lest it be taken for a good one, unless it is the published one."""
     size = path.stat().st_size
     wrong = None
     if download.size is not None and size != download.size:
@@ -122,7 +122,7 @@ def _verify(path: Path, download: Download) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong; requests wraps urllib3's errors, and these wrap each other."""
+    """Return what went wrong; requests wraps urllib3's errors, and these wrap each other."""
     if isinstance(error, tfds.download.DownloadError) or type(error) is ValueError:
         return str(error)
     if "wrong checksum" in str(error):

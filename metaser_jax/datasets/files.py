@@ -51,7 +51,7 @@ class CorpusFile(NamedTuple):
         return f"{self.path.name}: {self.member}" if self.member else self.file
 
     def read_bytes(self) -> bytes:
-        """The content. Raises OSError, whose strerror says what is wrong."""
+        """Return the content. Raises OSError, whose strerror says what is wrong."""
         if self.member is None:
             return regular_files.read_bytes(self.path, MAX_BYTES)
         if self.size > MAX_BYTES:
@@ -64,7 +64,7 @@ class CorpusFile(NamedTuple):
 
 
 def files_below(folder: Path, archives: Sequence[Path] = (), strict: bool = True) -> list[CorpusFile]:
-    """All files that are not hidden (macOS's ._ copies are), those of zip archives included, sorted by `file`.
+    """Return all files that are not hidden (macOS's ._ copies are), those of zip archives included, sorted by `file`.
 
     Links to folders are followed, each folder is entered once. A member of an archive that is on disk as well, unpacked
     beside the archive, is listed once.
@@ -101,13 +101,13 @@ def files_below(folder: Path, archives: Sequence[Path] = (), strict: bool = True
 
 
 def files_in(archives: Iterable[Path]) -> list[CorpusFile]:
-    """All files of zip archives, sorted by `file`. Raises InputError as files_below."""
+    """Return all files of zip archives, sorted by `file`. Raises InputError as files_below."""
     found = (member for path in archives for member in members(path))
     return sorted(found, key=lambda one: (one.file, one.path.as_posix()))
 
 
 def members(archive: Path, beside: PurePosixPath | None = None) -> list[CorpusFile]:
-    """The files of one zip archive that are not hidden; `beside` is where it would be unpacked.
+    """Return the files of one zip archive that are not hidden; `beside` is where it would be unpacked.
 
     Raises:
       InputError: it is no zip archive, or would write outside of the folder that it is unpacked into.
@@ -135,7 +135,7 @@ def members(archive: Path, beside: PurePosixPath | None = None) -> list[CorpusFi
 
 
 def named(files: Sequence[CorpusFile], file_name: str) -> list[CorpusFile]:
-    """The files of that name, in any folder and in any case."""
+    """Return the files of that name, in any folder and in any case."""
     return [one for one in files if one.relative.name.lower() == file_name.lower()]
 
 

@@ -62,7 +62,7 @@ class AudioFile(NamedTuple):
         return self.name
 
     def read_bytes(self) -> bytes:
-        """The content. Raises OSError, whose strerror says what is wrong."""
+        """Return the content. Raises OSError, whose strerror says what is wrong."""
         if isinstance(self.source, CorpusFile):
             return self.source.read_bytes()
         return regular_files.read_bytes(self.source)
@@ -74,7 +74,7 @@ def labelled_files(
     speaker_pattern: str | None = None,
     skip_bad: bool = False,
 ) -> Listed:
-    """The clips of a folder, of a zip archive of it, or of a CSV, without opening them.
+    """Return the clips of a folder, of a zip archive of it, or of a CSV, without opening them.
 
     Args:
       place: the folder, with a folder per emotion or a labels.csv; or the CSV itself.
@@ -111,7 +111,7 @@ def labelled_files(
 
 
 def audio_files(arguments: Sequence[str | os.PathLike[str]]) -> list[AudioFile]:
-    """The recordings that files and folders name, each once, in their order; within a folder sorted.
+    """Return the recordings that files and folders name, each once, in their order; within a folder sorted.
 
     A file is taken whatever it is called, also if it is not there: reading it says so. Folders are searched for what is
     called as audio, zip archives like folders; one that cannot be read or has no audio is taken for a file.
@@ -131,7 +131,7 @@ def audio_files(arguments: Sequence[str | os.PathLike[str]]) -> list[AudioFile]:
 
 
 def _found(place: Path) -> tuple[list[CorpusFile], str, Table | None]:
-    """All files of a place, its name, and the CSV if it is one."""
+    """Return all files of a place, its name, and the CSV if it is one."""
     name = place.resolve().name
     if place.is_dir():
         return files_below(place), name, None

@@ -21,17 +21,23 @@ _BATCH = 1000
 
 
 def folder_of(name: str, data_dir: str | os.PathLike[str]) -> Path:
-    """Where TFDS puts a corpus: data_dir/NAME/VERSION or data_dir/NAME/CONFIG/VERSION. Raises InputError: its name."""
+    """Return where TFDS puts a corpus.
+
+    Data_dir/NAME/VERSION or data_dir/NAME/CONFIG/VERSION. Raises InputError: its name.
+    """
     return Path(data_dir, name.partition("/")[0], config_of(name) or "", str(builder_class(name).VERSION))
 
 
 def is_prepared(name: str, data_dir: str | os.PathLike[str]) -> bool:
-    """Whether data_dir has the corpus, complete and in the version of this code. Raises InputError: unknown name."""
+    """Return whether data_dir has the corpus, complete and in the version of this code.
+
+    Raises InputError: unknown name.
+    """
     return _is_complete(folder_of(name, data_dir))
 
 
 def prepared_names(data_dir: str | os.PathLike[str]) -> list[str]:
-    """The corpora that data_dir has, as is_prepared says; those of the paper first, in its order."""
+    """Return the corpora that data_dir has, as is_prepared says; those of the paper first, in its order."""
     paper = [name for first in PAPER for name in NAMES if name.partition("/")[0] == first]
     others = [name for name in NAMES if name not in paper]
     own = [f"{FOLDER}/{path.name}" for path in sorted(Path(data_dir, FOLDER).glob("*")) if is_folder_name(path.name)]
@@ -39,7 +45,7 @@ def prepared_names(data_dir: str | os.PathLike[str]) -> list[str]:
 
 
 def load(name: str, data_dir: str | os.PathLike[str]) -> Corpus:
-    """Reads a prepared corpus into memory, sorted by file.
+    """Read a prepared corpus into memory, sorted by file.
 
     Args:
       name: one of NAMES, or folder/ANYTHING.
@@ -54,7 +60,7 @@ def load(name: str, data_dir: str | os.PathLike[str]) -> Corpus:
 
 
 def load_statistics(name: str, data_dir: str | os.PathLike[str]) -> Statistics:
-    """What a prepared corpus consists of. Arguments and errors are those of load."""
+    """Return what a prepared corpus consists of. Arguments and errors are those of load."""
     fields = ("label", "emotion", "speaker", "seconds", "sample_rate")
     prepared, columns, metadata = _read(name, data_dir, fields)
     return Statistics.of(name, metadata["language"], prepared.published, columns, metadata)
@@ -63,7 +69,7 @@ def load_statistics(name: str, data_dir: str | os.PathLike[str]) -> Statistics:
 def _read(
     name: str, data_dir: str | os.PathLike[str], fields: Sequence[str]
 ) -> tuple["CorpusBuilder", dict[str, np.ndarray], dict[str, Any]]:
-    """The builder; some features of all examples, each as one array, sorted by file; and the metadata."""
+    """Return the builder; some features of all examples, each as one array, sorted by file; and the metadata."""
     folder = folder_of(name, data_dir)
     command = f"python experiments/prepare.py --corpora={name} --manual_dir=RECORDINGS --data_dir={data_dir}"
     if not _is_complete(folder):

@@ -26,7 +26,7 @@ class Options:
     workers: int = 0
 
     def of_content(self) -> dict[str, Any]:
-        """The options that what is prepared depends on."""
+        """Return the options that what is prepared depends on."""
         values = dataclasses.asdict(self)
         del values["workers"]
         return values

@@ -26,7 +26,7 @@ def prepare(
     make: "Callable[..., CorpusBuilder]" = builder,
     **options: Any,
 ) -> Statistics:
-    """Extracts the features of one corpus, unless it is prepared already; shows a progress bar.
+    """Extract the features of one corpus, unless it is prepared already; shows a progress bar.
 
     A run that fails or is interrupted leaves nothing that counts as prepared. With `overwrite`, what was there before
     is put back if the run fails.
@@ -85,7 +85,7 @@ def _aside(folder: Path) -> Path:
 
 
 def put_back(name: str, data_dir: str | os.PathLike[str]) -> None:
-    """Undoes what a run with overwrite did that was killed; `prepare` does that first. Not while one is running."""
+    """Undo what a run with overwrite did that was killed; `prepare` does that first. Not while one is running."""
     folder = folder_of(name, data_dir)
     if not folder.exists() and _aside(folder).exists():
         _aside(folder).rename(folder)
@@ -93,7 +93,7 @@ def put_back(name: str, data_dir: str | os.PathLike[str]) -> None:
 
 @contextlib.contextmanager
 def _replacing(folder: Path) -> Iterator[None]:
-    """Puts `folder` aside, and back if the body fails; TFDS would delete it before the new one is there."""
+    """Put `folder` aside, and back if the body fails; TFDS would delete it before the new one is there."""
     if not folder.exists():
         yield
         return

@@ -80,7 +80,7 @@ class Listing(NamedTuple):
 def corpus_place(
     manual_dir: str | os.PathLike[str], name: str, layout: str, patterns: Sequence[str] = ()
 ) -> tuple[Path | None, list[Path]]:
-    """Where a corpus is below manual_dir: its folder, and its zip archives that lie directly in manual_dir.
+    """Return where a corpus is below manual_dir: its folder, and its zip archives that lie directly in manual_dir.
 
     Args:
       manual_dir: the folder that the user names.
@@ -122,7 +122,7 @@ def listing(
     pairs: Iterable[tuple[CorpusFile, Parsed | Excluded | Unknown]],
     key: Callable[[PurePath, Parsed], str],
 ) -> Listing:
-    """Sorts what a corpus says of its files.
+    """Sort what a corpus says of its files.
 
     Args:
       place: where they are, for messages.
@@ -156,7 +156,7 @@ def by_suffix(
     parse: Callable[[PurePath], Parsed | Excluded | Unknown],
     other_audio: Sequence[str] = AUDIO_SUFFIXES,
 ) -> Iterator[tuple[CorpusFile, Parsed | Excluded | Unknown]]:
-    """Every audio file, and what `parse` knows of it by its path.
+    """Return every audio file, and what `parse` knows of it by its path.
 
     Args: found: all that is there. formats: suffixes that are read. other_audio: those that are named as not read.
     """
@@ -171,7 +171,7 @@ def by_suffix(
 
 
 def not_read(one: CorpusFile, formats: Sequence[str]) -> Unknown:
-    """What is said of audio in another format."""
+    """Return what is said of audio in another format."""
     return Unknown(f"{one.relative.suffix} is not read, expected {' or '.join(formats)}; convert it")
 
 
@@ -183,7 +183,7 @@ def no_recordings(
     what: str = "recording of this corpus",
     excluded_is: str = "not part of this corpus",
 ) -> InputError:
-    """The error for a place without any recording of the corpus; `files` is all that is there."""
+    """Return the error for a place without any recording of the corpus; `files` is all that is there."""
     suffixes = Counter(one.relative.suffix.lower() or one.relative.name for one in files)
     found = ", ".join(f"{n} {suffix}" for suffix, n in suffixes.most_common(5)) or "no files"
     reasons = sorted({left.reason for left in excluded})
@@ -192,12 +192,12 @@ def no_recordings(
 
 
 def too_many(place: str, n_found: int, n_published: int, meaning: str) -> InputError:
-    """The error for more recordings than the corpus has."""
+    """Return the error for more recordings than the corpus has."""
     return InputError(f"{place} has {n_found} recordings, the corpus has {n_published}. {meaning}")
 
 
 def bad_recordings(name: str, bad: Sequence[Left], n_files: int) -> InputError:
-    """The one error for all recordings of a corpus that cannot be used."""
+    """Return the one error for all recordings of a corpus that cannot be used."""
     lines = [f"{name}: {len(bad)} of {n_files} recordings cannot be used:"]
     lines += _shortened([f"  {line}" for line in by_reason(bad)])
     lines.append("Replace or remove them, or leave them out with --skip_bad (they are then counted and listed).")
@@ -205,7 +205,7 @@ def bad_recordings(name: str, bad: Sequence[Left], n_files: int) -> InputError:
 
 
 def by_reason(left: Iterable[Left]) -> list[str]:
-    """One line per reason: "FILE, FILE and N more: REASON"."""
+    """Return one line per reason: "FILE, FILE and N more: REASON"."""
     lines = []
     for reason, group in groupby(sorted(left, key=lambda one: (one.reason, one.file)), key=lambda one: one.reason):
         files = [one.file for one in group]
@@ -215,7 +215,7 @@ def by_reason(left: Iterable[Left]) -> list[str]:
 
 
 def _shared_folder(sources: Sequence[CorpusFile]) -> str:
-    """The folder that all are in, as "a/b/", or ""."""
+    """Return the folder that all are in, as "a/b/", or ""."""
     folders = {source.relative.parent.as_posix() for source in sources}
     try:
         shared = posixpath.commonpath(folders)

@@ -40,7 +40,7 @@ NAMES = tuple(sorted([*(name for name in _CLASSES if name != FOLDER), *_WITH_CON
 
 
 def check_name(name: str, what: str = "corpus") -> str:
-    """Returns the name if it is one of NAMES, or folder/ANYTHING. Raises InputError otherwise."""
+    """Return the name if it is one of NAMES, or folder/ANYTHING. Raises InputError otherwise."""
     if name.partition("/")[0] != FOLDER:
         return check_choice(what, name, [*NAMES, f"{FOLDER}/NAME"])
     if not is_folder_name(name.partition("/")[2]):
@@ -52,12 +52,12 @@ def check_name(name: str, what: str = "corpus") -> str:
 
 
 def is_folder_name(name: str) -> bool:
-    """Whether folder/NAME can be a corpus."""
+    """Return whether folder/NAME can be a corpus."""
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) is not None
 
 
 def builder_class(name: str) -> type["CorpusBuilder"]:
-    """The class of one corpus. Raises InputError: unknown name."""
+    """Return the class of one corpus. Raises InputError: unknown name."""
     module, _, class_name = _CLASSES[check_name(name).partition("/")[0]].partition(":")
     return getattr(importlib.import_module(f"metaser_jax.datasets.{module}"), class_name)
 
@@ -70,13 +70,16 @@ class Terms(NamedTuple):
 
 
 def terms(name: str) -> Terms:
-    """What a corpus's builder says of its language and licence; TFDS is imported. Raises InputError: unknown name."""
+    """Return what a corpus's builder says of its language and licence.
+
+    TFDS is imported. Raises InputError: unknown name.
+    """
     corpus = builder_class(name)
     return Terms(getattr(corpus, "LANGUAGE", None), corpus.LICENSE)
 
 
 def config_of(name: str) -> str | None:
-    """The name of the TFDS configuration that a corpus's name says or implies; None if it has none."""
+    """Return the name of the TFDS configuration that a corpus's name says or implies; None if it has none."""
     base, _, config = name.partition("/")
     return config or _CONFIGS.get(base, (None,))[0]
 
@@ -84,7 +87,7 @@ def config_of(name: str) -> str | None:
 def builder(
     name: str, data_dir: str | os.PathLike[str], *, extract: "Extract | None" = None, **options: Any
 ) -> "CorpusBuilder":
-    """The TFDS builder of one corpus.
+    """Return the TFDS builder of one corpus.
 
     Args:
       name: one of NAMES, or folder/ANYTHING.
@@ -107,7 +110,7 @@ def check(
     make: "Callable[..., CorpusBuilder]" = builder,
     **options: Any,
 ) -> None:
-    """Looks at the recordings of a corpus, without opening them; without manual_dir, whether it can be downloaded.
+    """Look at the recordings of a corpus, without opening them; without manual_dir, whether it can be downloaded.
 
     Args:
       name: one of NAMES, or folder/ANYTHING.
@@ -128,7 +131,7 @@ def check(
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without TFDS's log of its steps, which absl programs show by default; --verbosity=1 has it."""
+    """Leave out TFDS's log of its steps, which absl programs show by default; --verbosity=1 has it."""
     verbosity = logging.get_verbosity()
     if verbosity == logging.INFO:
         logging.set_verbosity(logging.WARNING)

@@ -68,7 +68,7 @@ class Statistics:
         columns: Mapping[str, np.ndarray],
         metadata: Mapping[str, Sequence[Any]],
     ) -> "Statistics":
-        """Computes them from what is on disk: the columns of the examples and the dataset's metadata."""
+        """Compute them from what is on disk: the columns of the examples and the dataset's metadata."""
         counts = Counter(zip(columns["label"].tolist(), columns["emotion"].tolist(), strict=True))
         return cls(
             name=name,
@@ -87,14 +87,14 @@ class Statistics:
         )
 
     def counts(self) -> dict[str, int]:
-        """Utterances of each of our emotions that occurs, in the order of labels.EMOTIONS."""
+        """Return utterances of each of our emotions that occurs, in the order of labels.EMOTIONS."""
         counts: Counter[str] = Counter()
         for (label, _), n in self.emotions.items():
             counts[label] += n
         return dict(counts)
 
     def report(self) -> str:
-        """Several lines of text."""
+        """Return several lines of text."""
         complete = ""
         if self.published is not None and self.utterances != self.published.utterances:
             complete = f" of {self.published.utterances} published"
@@ -115,5 +115,5 @@ class Statistics:
 
 
 def _lines(title: str, left: Sequence[Left]) -> list[str]:
-    """The files that were left out, grouped by reason."""
+    """Return the files that were left out, grouped by reason."""
     return [f"  {title}: {len(left) or 'none'}", *(f"    {line}" for line in by_reason(left))]

@@ -14,7 +14,7 @@ def write_split(
     writer: ExampleWriter,
     template: Any,
 ) -> tfds.core.SplitInfo:
-    """Writes one split in the order of its examples.
+    """Write one split in the order of its examples.
 
     Args:
       examples: (key, example); the keys must be unique.

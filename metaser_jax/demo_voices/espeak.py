@@ -96,7 +96,7 @@ class Engine:
             raise InputError(f"eSpeak NG: {function}{arguments} returned code {code}, expected 0.")
 
     def say(self, text: str, voice: Voice) -> np.ndarray:
-        """Speaks `text`.
+        """Speak `text`.
 
         Returns:
           [n] int16 samples at `sample_rate`, with the silence that eSpeak leaves before and after.

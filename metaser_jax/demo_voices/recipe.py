@@ -101,12 +101,12 @@ class Utterance:
 
 
 def speaker_names(n: int) -> list[str]:
-    """f1, m1, f2, m2, ...: `n` names, women and men in turn."""
+    """Return f1, m1, f2, m2, ...: `n` names, women and men in turn."""
     return [f"{'fm'[i % 2]}{i // 2 + 1}" for i in range(n)]
 
 
 def draw_language(language: str) -> np.ndarray:
-    """[4, 7] means of the emotions, in the order of FOUR_EMOTIONS, in `language`: the same for every seed."""
+    """Return [4, 7] means of the emotions, in the order of FOUR_EMOTIONS, in `language`: the same for every seed."""
     rng = np.random.default_rng([VERSION, list(LANGUAGES).index(language)])
     strength = rng.uniform(*LANGUAGE_STRENGTH, size=len(QUANTITIES))
     offsets = LANGUAGE_SPREAD * rng.standard_normal((len(FOUR_EMOTIONS), len(QUANTITIES)))
@@ -117,7 +117,7 @@ def draw_language(language: str) -> np.ndarray:
 
 
 def draw_speaker(language: str, speaker: int, per_emotion: int, rng: np.random.Generator) -> list[Utterance]:
-    """Draws all that one speaker says: `per_emotion` utterances of each emotion.
+    """Draw all that one speaker says: `per_emotion` utterances of each emotion.
 
     Every emotion has the same sentences, as often, so that words do not give the label away.
 

@@ -12,7 +12,7 @@ _HUM = -25.0  # dB of tilt: rooms hum rather than hiss
 
 
 def record(engine: Engine, utterance: Utterance, rng: np.random.Generator) -> np.ndarray:
-    """Makes one recording.
+    """Make one recording.
 
     Args:
       engine: the eSpeak engine; what it has said before matters (see espeak.py).
@@ -50,7 +50,7 @@ def _trim(voice: np.ndarray) -> np.ndarray:
 
 
 def _tilt(samples: np.ndarray, db: float, rate: int) -> np.ndarray:
-    """Turns the spectrum about 1 kHz: `db` is the gain of high frequencies over low ones (a first-order shelf)."""
+    """Turn the spectrum about 1 kHz: `db` is the gain of high frequencies over low ones (a first-order shelf)."""
     # scipy.signal has such filters, and takes longer to import than a process here has to work.
     n = -(-len(samples) // 2048) * 2048  # a transform of prime length would take longer than the speech
     kilohertz = np.fft.rfftfreq(n, 1000 / rate)

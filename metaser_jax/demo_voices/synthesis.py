@@ -32,7 +32,7 @@ def synthesise(
     speakers: int = 6,
     per_speaker: int | None = None,
 ) -> list[str]:
-    """Writes the corpora demo_english, demo_german, ... below `folder`, as {speaker}_{emotion}_{number}.wav.
+    """Write the corpora demo_english, demo_german, ... below `folder`, as {speaker}_{emotion}_{number}.wav.
 
     Files are mono 16-bit PCM at 22,050 Hz, 1.2 to 2.5 s. Their bytes depend on the arguments (not on `workers`) and on
     the version of eSpeak NG. A corpus appears under its name when it is complete; one that is already there with the
@@ -102,7 +102,7 @@ def synthesise(
 
 
 def corpus_name(language: str) -> str:
-    """The name of a corpus and of its folder."""
+    """Return the name of a corpus and of its folder."""
     return f"demo_{language}"
 
 
@@ -156,7 +156,7 @@ def _finished(jobs: list[tuple], workers: int) -> Iterator[tuple[str, int]]:
 
 
 def _speak(folder: str, language: str, speaker: int, per_emotion: int, seed: int) -> tuple[str, int]:
-    """Writes all utterances of one speaker, with an engine and a random generator of its own."""
+    """Write all utterances of one speaker, with an engine and a random generator of its own."""
     rng = np.random.default_rng([seed, recipe.VERSION, list(recipe.LANGUAGES).index(language), speaker])
     utterances = recipe.draw_speaker(language, speaker, per_emotion, rng)
     engine = Engine()

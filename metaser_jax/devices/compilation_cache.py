@@ -1,13 +1,18 @@
 """Compiled programs are kept on disk, so that a command that was run before starts without compiling."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
-def keep_compiled() -> None:
-    """Sets JAX's persistent compilation cache: a folder of the user's, unless METASER_CACHE=off.
+def keep_compiled(update: Callable[[str, Any], None] | None = None) -> None:
+    """Set JAX's persistent compilation cache: a folder of the user's, unless METASER_CACHE=off.
 
     It is $XDG_CACHE_HOME/metaser_jax/jax, or ~/.cache/metaser_jax/jax. Where it cannot be written, nothing is kept.
+
+    Args:
+      update: (name, value); jax.config.update by default.
     """
     if os.environ.get("METASER_CACHE") == "off":
         return
@@ -20,8 +25,10 @@ def keep_compiled() -> None:
         return
     if not os.access(folder, os.W_OK):
         return
-    import jax
+    if update is None:
+        import jax
 
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+        update = jax.config.update
+    update("jax_compilation_cache_dir", str(folder))
     # Our programs compile in less than a second, below what JAX keeps by default.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -6,5 +6,5 @@ import jax
 
 
 def is_key(leaf: Any) -> bool:
-    """Whether a leaf of a pytree, or what jax.eval_shape says of it, is a typed PRNG key."""
+    """Return whether a leaf of a pytree, or what jax.eval_shape says of it, is a typed PRNG key."""
     return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -33,27 +33,28 @@ class Plan(NamedTuple):
     at_once: int
 
 
-def plan(runs: int, devices: int = 0, at_once: int = 0) -> Plan:
-    """The backend's way through so many runs.
+def plan(runs: int, devices: int = 0, at_once: int = 0, backend: str | None = None) -> Plan:
+    """Return the backend's way through so many runs.
 
     Args:
       runs: how many there are.
       devices: how many share them; 0 takes all.
       at_once: runs that a device computes at once; 0 takes 1 on a CPU, and elsewhere as many as there are, up to
         RUNS_ELSEWHERE.
+      backend: jax's name of it; the default one by default.
 
     Raises:
       InputError: more devices than there are.
     """
     have = jax.local_device_count()
     parallel.check_devices(devices, have)
-    devices, cpu = devices or have, jax.default_backend() == "cpu"
+    devices, cpu = devices or have, (backend or jax.default_backend()) == "cpu"
     at_once = at_once or (1 if cpu else min(RUNS_ELSEWHERE, math.ceil(runs / devices)))
     return Plan(devices, at_once * math.ceil(CPU_RUNS / at_once) if cpu else at_once, at_once)
 
 
 def over_runs(function: Callable[..., Any], plan: Plan) -> Callable[..., Any]:
-    """A function of one run as a function of a call's.
+    """Return a function of one run as a function of a call's.
 
     Args:
       function: (run, *shared) -> result, pytrees of arrays.
@@ -62,12 +63,11 @@ def over_runs(function: Callable[..., Any], plan: Plan) -> Callable[..., Any]:
     Returns:
       (runs, *shared) -> results, whose arrays have one more axis: [devices * per_device, ...]. To be jitted.
     """
-
     return parallel.divide_over_devices(on_one_device(function, plan.at_once), plan.devices)
 
 
 def on_one_device(function: Callable[..., Any], at_once: int) -> Callable[..., Any]:
-    """A function of one run as a function of a device's, [run, ...], of which so many are computed at once."""
+    """Return a function of one run as a function of a device's, [run, ...], of which so many are computed at once."""
 
     def of_device(runs: Any, *shared: Any) -> Any:
         # jax.lax.map's batch_size of 1 would be a vmap over one, whose loops run all their branches.
@@ -78,7 +78,7 @@ def on_one_device(function: Callable[..., Any], at_once: int) -> Callable[..., A
 
 
 def deal(load: Sequence[float], plan: Plan) -> np.ndarray:
-    """Which run goes where.
+    """Return which run goes where.
 
     Args:
       load: [run], how much each has to do, in any unit.

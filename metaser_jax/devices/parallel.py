@@ -26,7 +26,7 @@ RUNS = "run"
 
 
 def one_device_per_core(devices: int = 0) -> int:
-    """Makes the CPU as many XLA devices as it has cores; of use before jax's first use.
+    """Make the CPU as many XLA devices as it has cores; of use before jax's first use.
 
     Args:
       devices: another number than that of this process's cores; 0 takes theirs, unless JAX_NUM_CPU_DEVICES or a use of
@@ -52,12 +52,15 @@ def one_device_per_core(devices: int = 0) -> int:
 
 
 def compiler_options() -> dict[str, bool | int]:
-    """What jax.jit(..., compiler_options=) is given for a meta-step: 512-bit vectors on a CPU, nothing elsewhere."""
+    """Return what jax.jit(..., compiler_options=) is given for a meta-step.
+
+    512-bit vectors on a CPU, nothing elsewhere.
+    """
     return {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else {}
 
 
 def shard_over_devices(learner: Learner, devices: int | Mesh = 0) -> Learner:
-    """The same learner, with the tasks of an episode divided among devices.
+    """Return the same learner, with the tasks of an episode divided among devices.
 
     Args:
       learner: any.
@@ -86,7 +89,7 @@ def shard_over_devices(learner: Learner, devices: int | Mesh = 0) -> Learner:
 def mean_over_devices(
     function: Callable[..., tuple[Any, Any]], devices: int | Mesh = 0
 ) -> Callable[..., tuple[Any, Any]]:
-    """A function of some tasks, as a function of more of them that devices share.
+    """Return a function of some tasks, as a function of more of them that devices share.
 
     Args:
       function: (episode, *others) -> (means over its tasks, info [task, ...]); the episode may be any pytree of arrays
@@ -112,7 +115,7 @@ def mean_over_devices(
 
 
 def divide_over_devices(function: Callable[..., Any], devices: int) -> Callable[..., Any]:
-    """A function of some tasks or runs, as a function of more of them that devices share.
+    """Return a function of some tasks or runs, as a function of more of them that devices share.
 
     Args:
       function: (tasks, *others) -> results; pytrees of arrays, of which tasks and results are [task, ...].
@@ -125,7 +128,7 @@ def divide_over_devices(function: Callable[..., Any], devices: int) -> Callable[
 
 
 def tasks_of_devices(function: Callable[..., Any], tasks: int, mesh: Mesh) -> Callable[..., Any]:
-    """A function that makes some tasks, as one of which every device makes its own.
+    """Return a function that makes some tasks, as one of which every device makes its own.
 
     Args:
       function: (first, *others) -> pytree of arrays [tasks / mesh.size, ...]: the tasks from number `first` on.
@@ -149,18 +152,18 @@ def tasks_of_devices(function: Callable[..., Any], tasks: int, mesh: Mesh) -> Ca
 
 
 def everywhere(mesh: Mesh) -> NamedSharding:
-    """The sharding of what every device of the mesh has whole."""
+    """Return the sharding of what every device of the mesh has whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def check_devices(devices: int, have: int) -> None:
-    """Raises an InputError for more devices than there are."""
+    """Raise an InputError for more devices than there are."""
     if devices > have:
         raise InputError(f"devices: got {devices}, expected at most the {have} that there are.")
 
 
 def task_mesh(tasks: int, devices: int = 0) -> Mesh:
-    """The devices that share so many tasks.
+    """Return the devices that share so many tasks.
 
     Args:
       tasks: how many.
@@ -183,7 +186,7 @@ def task_mesh(tasks: int, devices: int = 0) -> Mesh:
 
 
 def run_mesh(runs: int, tasks: int, devices: int = 0) -> Mesh:
-    """The devices that share some runs and, where they are more than the runs, each run's tasks.
+    """Return the devices that share some runs and, where they are more than the runs, each run's tasks.
 
     Args:
       runs: how many.
@@ -205,7 +208,7 @@ def run_mesh(runs: int, tasks: int, devices: int = 0) -> Mesh:
 
 
 def divide_runs(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
-    """A function of some runs, as a function of more of them that devices share.
+    """Return a function of some runs, as a function of more of them that devices share.
 
     Args:
       function: (runs, *others) -> results, pytrees of arrays, of which runs and results are [run, ...]; called on every
@@ -216,7 +219,7 @@ def divide_runs(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
 
 
 def _divided(function: Callable[..., Any], mesh: Mesh, axis: str) -> Callable[..., Any]:
-    """(first, *others) -> results, of which `first` and the results are divided over an axis of the mesh."""
+    """Return (first, *others) -> results, of which `first` and the results are divided over an axis of the mesh."""
 
     def divided(first: Any, *others: Any) -> Any:
         over, everywhere = PartitionSpec(axis), PartitionSpec()
@@ -227,7 +230,7 @@ def _divided(function: Callable[..., Any], mesh: Mesh, axis: str) -> Callable[..
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Arrays, on every device of the mesh.
+    """Return arrays, on every device of the mesh.
 
     Args:
       tree: host arrays or this process's own, the same in every process (that is not checked); or of such a mesh.
@@ -252,7 +255,7 @@ def _globally(leaf: Any, sharding: NamedSharding) -> jax.Array:
 
 
 def describe(mesh: Mesh) -> str:
-    """The devices, for people: "2 devices, cpu (cpu)", "4 of 8 devices in 2 processes, cpu (cpu)"."""
+    """Return the devices, for people: "2 devices, cpu (cpu)", "4 of 8 devices in 2 processes, cpu (cpu)"."""
     device, all_of_them = mesh.devices.flat[0], jax.device_count()
     size = str(mesh.size) if mesh.size == all_of_them else f"{mesh.size} of {all_of_them}"
     processes = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""

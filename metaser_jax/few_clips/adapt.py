@@ -24,14 +24,14 @@ Log = Callable[[str], None]
 
 
 def check_out(out: str) -> None:
-    """Raises an InputError unless a model may be written there: before the work, not after it."""
+    """Raise an InputError unless a model may be written there: before the work, not after it."""
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--out={out} is there already, expected a new or an empty folder. Give another one.")
 
 
 def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
-    """Reads the clips, says what is wrong with them, and adapts.
+    """Read the clips, says what is wrong with them, and adapts.
 
     Args:
       log: is told of progress, and of clips that are left out.
@@ -91,7 +91,7 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
 
 
 def _read_unlabelled(folder: str, support: Support, skip_bad: bool, workers: int, log: Log) -> Unlabelled | None:
-    """The recordings of a folder that are no clips of the support set, whose speakers are not known."""
+    """Return the recordings of a folder that are no clips of the support set, whose speakers are not known."""
     files = audio_files([folder])
     # Whose they are is not asked: they count for voices that the clips do not have.
     clips, _, bad = _read("--unlabelled", [(one, str(one), UNKNOWN_SPEAKER) for one in files], skip_bad, workers)
@@ -105,7 +105,10 @@ def _read_unlabelled(folder: str, support: Support, skip_bad: bool, workers: int
 def _read(
     flag: str, files: Sequence[tuple[Any, str, str]], skip_bad: bool, workers: int
 ) -> tuple[list[Clip], list[int], list[Left]]:
-    """The clips that can be used, which those are, and the others; raises an InputError for those unless skip_bad."""
+    """Return the clips that can be used, which those are, and the others.
+
+    Raises an InputError for those unless skip_bad.
+    """
     clips, kept, bad = [], [], []
     for i, one in enumerate(read_all([source for source, _, _ in files], workers)):
         if isinstance(one, RecordingError):

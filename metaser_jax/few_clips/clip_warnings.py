@@ -32,7 +32,7 @@ def warnings_of(
     files: Sequence[str] | np.ndarray,
     emotions: Sequence[str],
 ) -> list[str]:
-    """Warnings about n labelled clips, the gravest first; none where nothing is wrong.
+    """Return warnings about n labelled clips, the gravest first; none where nothing is wrong.
 
     Args:
       clips: [n].
@@ -53,7 +53,7 @@ def warnings_of(
 
 
 def named(files: Sequence[str]) -> str:
-    """The first files and how many more there are."""
+    """Return the first files and how many more there are."""
     more = f" and {len(files) - _LISTED} more" if len(files) > _LISTED else ""
     return ", ".join(files[:_LISTED]) + more
 
@@ -187,6 +187,6 @@ def _durations(clips: Sequence[Clip], files: np.ndarray) -> list[str]:
 
 
 def _cut_off(clip: Clip) -> float:
-    """Seconds of speech behind the first window."""
+    """Return seconds of speech behind the first window."""
     late = clip.frames[MAX_FRAMES:, 0]
     return HOP_SECONDS * int((late > clip.frames[:, 0].max() - _CUT_DB).sum())

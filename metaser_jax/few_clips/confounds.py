@@ -51,7 +51,7 @@ def one_emotion_speakers(labels: np.ndarray, speakers: np.ndarray, n_emotions: i
 
 
 def conditions(clips: Sequence[Clip], labels: np.ndarray, emotions: Sequence[str]) -> list[str]:
-    """Warnings where sample rate, channels or loudness tell the emotion.
+    """Return warnings where sample rate, channels or loudness tell the emotion.
 
     Args: labels: [n] int, index into `emotions`.
     """
@@ -80,7 +80,7 @@ def conditions(clips: Sequence[Clip], labels: np.ndarray, emotions: Sequence[str
 
 
 def tells(values: np.ndarray, labels: np.ndarray) -> bool:
-    """Whether a property [n] tells labels [n] int: better than guessing, and than of shuffled labels."""
+    """Return whether a property [n] tells labels [n] int: better than guessing, and than of shuffled labels."""
     if len(set(values.tolist())) < 2:
         return False
     table = _table(values, labels)
@@ -95,19 +95,19 @@ def tells(values: np.ndarray, labels: np.ndarray) -> bool:
 
 
 def _table(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How often each value has each label, [value, class]."""
+    """Return how often each value has each label, [value, class]."""
     code = np.unique(values, return_inverse=True)[1]
     width = int(labels.max()) + 1
     return np.bincount(code * width + labels, minlength=(int(code.max()) + 1) * width).reshape(-1, width)
 
 
 def _information(table: np.ndarray) -> float:
-    """The mutual information of rows and columns, up to what shuffling does not change."""
+    """Return the mutual information of rows and columns, up to what shuffling does not change."""
     return float(np.sum(table * np.log(np.maximum(table, 1))))
 
 
 def _louder(loudness: np.ndarray, labels: np.ndarray, emotions: Sequence[str]) -> list[tuple[int, int, float]]:
-    """(louder class, quieter class, dB) of classes that loudness keeps apart, more than emotions do."""
+    """Return (louder class, quieter class, dB) of classes that loudness keeps apart, more than emotions do."""
     of = {label: loudness[(labels == label) & np.isfinite(loudness)] for label in np.unique(labels).tolist()}
     of = {label: own for label, own in of.items() if len(own) >= _MIN_CLIPS}
     found = []

@@ -31,7 +31,7 @@ class Parts(NamedTuple):
 
 
 def divide(support: Support, folds: int, repeats: int, seed: int) -> Parts | None:
-    """The parts of a cross-validation.
+    """Return the parts of a cross-validation.
 
     By speaker where they are known and can be divided so that each emotion is left to learn from; otherwise by clip,
     and copies of a recording are one clip: what was learned from is not predicted.
@@ -55,7 +55,7 @@ def divide(support: Support, folds: int, repeats: int, seed: int) -> Parts | Non
 
 
 def _recordings(support: Support) -> tuple[np.ndarray, np.ndarray]:
-    """[n] int, which recording each clip is of, by its features; and the first clip of each."""
+    """Return [n] int, which recording each clip is of, by its features; and the first clip of each."""
     numbers: dict[bytes, int] = {}
     recording = np.array([numbers.setdefault(mfcc.tobytes(), len(numbers)) for mfcc in support.mfcc])
     return recording, np.unique(recording, return_index=True)[1]
@@ -77,14 +77,14 @@ def _by_speaker(support: Support, folds: int, seed: int) -> tuple[np.ndarray, ..
 
 
 def _tests(kind: StratifiedKFold, label: np.ndarray, recording: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Clips by the part that their recording is in; label is of recordings."""
+    """Return clips by the part that their recording is in; label is of recordings."""
     return tuple(np.flatnonzero(np.isin(recording, test)) for _, test in kind.split(label, label))
 
 
 def validated(
     support: Support, emotions: Sequence[str], parts: Parts, logits: np.ndarray, told_apart: bool = False
 ) -> dict[str, Any]:
-    """The scores of a cross-validation, JSON-able, and a sentence on what they prove.
+    """Return the scores of a cross-validation, JSON-able, and a sentence on what they prove.
 
     Args:
       emotions: that the labels stand for.
@@ -123,7 +123,7 @@ def validated(
 
 
 def verdict(result: dict[str, Any]) -> str:
-    """What a cross-validation's score proves, in plain words."""
+    """Return what a cross-validation's score proves, in plain words."""
     score, chance, n = result["macro_f1"], result["chance"], result["n"]
     said = [f"Macro F1 {score:.2f}"]
     interval = result["interval"]

@@ -34,7 +34,7 @@ class ClipStart(NamedTuple):
 
 
 def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> ClipStart:
-    """Reads a start.
+    """Read a start.
 
     Args:
       init: the folder.

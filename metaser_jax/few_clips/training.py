@@ -54,7 +54,7 @@ class Unlabelled(NamedTuple):
 
 
 def support_of(clips: Sequence[Clip], label: Sequence[int], speaker: Sequence[str], file: Sequence[str]) -> Support:
-    """The support set that recordings make: the first 2.79 s of each."""
+    """Return the support set that recordings make: the first 2.79 s of each."""
     mfcc, n_frames = zip(*map(first_window, clips), strict=True)
     return Support(
         np.stack(mfcc),
@@ -68,13 +68,13 @@ def support_of(clips: Sequence[Clip], label: Sequence[int], speaker: Sequence[st
 
 
 def unlabelled_of(clips: Sequence[Clip], speaker: Sequence[str]) -> Unlabelled:
-    """As support_of."""
+    """Return what recordings without labels make, as support_of."""
     mfcc, n_frames = zip(*map(first_window, clips), strict=True)
     return Unlabelled(np.stack(mfcc), np.array(n_frames, np.int32), np.array(speaker, str))
 
 
 def resolved(normalise: str, support: Support, emotions: Sequence[str]) -> str:
-    """What normalise "auto" is for these clips; see normalise.resolve."""
+    """Return what normalise "auto" is for these clips; see normalise.resolve."""
     return resolve(_corpus(support, emotions), normalise, np.arange(len(support)))
 
 
@@ -89,7 +89,7 @@ def adapt_model(
     about: Mapping[str, Any] | None = None,
     log: Callable[[str], None] | None = None,
 ) -> Model:
-    """Adapts a network to labelled clips.
+    """Adapt a network to labelled clips.
 
     Args:
       start: where from.
@@ -165,7 +165,7 @@ def adapt_model(
 
 
 def adapt_again(model: Model, support: Support, log: Callable[[str], None] | None = None) -> Model:
-    """Adapts with other clips, from where `model` started and in the same way; its own clips only if they are given.
+    """Adapt with other clips, from where `model` started and in the same way; its own clips only if they are given.
 
     A model that was normalised by further recordings without labels is still normalised as it was: all voices, or, of
     one that normalises by speaker, those of which there is too little.
@@ -204,7 +204,7 @@ _AS_IS = {"trim_db": 0.0, "deltas": False, "normalise": "none"}
 
 
 def _corpus(support: Support, emotions: Sequence[str], unlabelled: Unlabelled | None = None) -> Corpus:
-    """The clips, and after them what has no labels; nothing looks at the label 0 that those are given."""
+    """Return the clips, and after them what has no labels; nothing looks at the label 0 that those are given."""
     extra = unlabelled or Unlabelled(support.mfcc[:0], support.n_frames[:0], support.speaker[:0])
     m = len(extra.n_frames)
     return Corpus(
@@ -221,7 +221,7 @@ def _corpus(support: Support, emotions: Sequence[str], unlabelled: Unlabelled | 
 
 
 def _rescaled(settings: ModelSpec, corpus: Corpus, scale: Scale) -> Corpus:
-    """What the network is given, normalised as before."""
+    """Return what the network is given, normalised as before."""
     x, n_frames = make_x(settings, corpus.mfcc, corpus.n_frames)
     return dataclasses.replace(corpus, mfcc=rescale(x, n_frames, scale), n_frames=n_frames)
 
@@ -235,7 +235,7 @@ def _scale(settings: ModelSpec, corpus: Corpus) -> Scale | None:
 
 
 def _by_repeat(parts: Parts, logits: Sequence[np.ndarray], n: int, classes: int) -> np.ndarray:
-    """[repeat, n, class], from the parts' one after another."""
+    """Return [repeat, n, class], from the parts' one after another."""
     whole = np.zeros((len(parts.tests), n, classes), np.float32)
     of_parts = iter(logits)
     for repeat, tests in enumerate(parts.tests):

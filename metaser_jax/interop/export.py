@@ -42,7 +42,7 @@ _READABLE = (
 
 
 def make_function(model: Model) -> Function:
-    """(mfcc [n, 120, 20] float32, n_frames [n] int32) -> {"logits", "probabilities"}, to jit; parameters inside.
+    """Return (mfcc [n, 120, 20] float32, n_frames [n] int32) -> {"logits", "probabilities"}, to jit; parameters inside.
 
     Probabilities are calibrated: softmax(logits / temperature).
     """
@@ -57,7 +57,7 @@ def make_function(model: Model) -> Function:
 
 
 def export_stablehlo(model: Model, out: str | os.PathLike[str], platforms: Sequence[str] = ("cpu",)) -> None:
-    """Writes the model as one function to `out`, and OUT.json.
+    """Write the model as one function to `out`, and OUT.json.
 
     Args:
       model: its normalisation is inside; of a model that normalises by speaker, model.scale.
@@ -117,7 +117,7 @@ def export_npz(model: Model, out: str | os.PathLike[str]) -> None:
 
 
 def load_npz(path: str | os.PathLike[str]) -> Model:
-    """What export_npz wrote; start and support are None, about is empty.
+    """Return what export_npz wrote; start and support are None, about is empty.
 
     Raises:
       InputError: it is something else, of a newer version, or damaged.
@@ -171,7 +171,7 @@ def _check_new(*files: Path) -> None:
 
 
 def _write(contents: dict[Path, bytes]) -> None:
-    """All of the files, or none."""
+    """Write all of the files, or none."""
     temporary = {file: file.with_name(f".{file.name}.tmp") for file in contents}
     try:
         for file, content in contents.items():

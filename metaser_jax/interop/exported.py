@@ -27,12 +27,12 @@ class Exported(NamedTuple):
 
 
 def beside(file: Path) -> Path:
-    """FILE.json."""
+    """Return FILE.json."""
     return file.with_name(file.name + ".json")
 
 
 def load_exported(path: str | os.PathLike[str]) -> Exported:
-    """The function in a file that export_stablehlo wrote.
+    """Return the function in a file that export_stablehlo wrote.
 
     Raises:
       InputError: a file that is missing or damaged, of a newer version, or that this jax cannot read.

@@ -49,7 +49,7 @@ class Imported(NamedTuple):
 
 
 def load_torch_checkpoint(path: str | os.PathLike[str], classes: Sequence[str] = FOUR_EMOTIONS) -> Params:
-    """The parameters in a PyTorch checkpoint of the authors' network; nothing of the file is executed.
+    """Return the parameters in a PyTorch checkpoint of the authors' network; nothing of the file is executed.
 
     NOTE: one bias here is the sum of PyTorch's two. The logits are the same, but gradient descent changes the sum of
     two twice as fast: fine-tuned further at the same learning rate, the LSTM's biases here adapt half as fast.
@@ -73,7 +73,7 @@ def load_torch_checkpoint(path: str | os.PathLike[str], classes: Sequence[str] =
 
 
 def read_checkpoint(path: str | os.PathLike[str], classes: Sequence[str]) -> Imported:
-    """load_torch_checkpoint with what else is to be known of it. Raises InputError as that does."""
+    """Return load_torch_checkpoint with what else is to be known of it. Raises InputError as that does."""
     classes = _checked(classes)
     order = FOUR_EMOTIONS if sorted(classes) == sorted(FOUR_EMOTIONS) else classes
     file = read_torch_file(path)
@@ -103,7 +103,7 @@ def _checked(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _state_dict(file: TorchFile) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The tensors by their names, and what else the checkpoint holds."""
+    """Return the tensors by their names, and what else the checkpoint holds."""
     content, left = file.value, ()
     if type(content) is not dict:
         raise InputError(f"{file.path} holds a {type(content).__name__}, expected a state_dict. {ADVICE}")
@@ -125,7 +125,7 @@ def _state_dict(file: TorchFile) -> tuple[dict[str, Tensor], tuple[str, ...]]:
 
 
 def _check_layout(file: TorchFile, tensors: Mapping[str, Tensor], n_classes: int) -> int:
-    """The number of hidden units."""
+    """Return the number of hidden units."""
     missing = [name for name in _shapes(0, 0) if name not in tensors]
     unknown = [name for name in tensors if name not in _shapes(0, 0)]
     if missing or unknown:
@@ -200,7 +200,7 @@ def _dense(file: TorchFile, arrays: Mapping[str, np.ndarray], layer: str) -> dic
 
 
 def _ours(file: TorchFile, name: str, array: np.ndarray) -> np.ndarray:
-    """Transposed, and float32, which may not hold what float64 did."""
+    """Return transposed, and float32, which may not hold what float64 did."""
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(array.T, np.float32)
     _check_finite(file, name, array)
@@ -217,7 +217,7 @@ def _check_finite(file: TorchFile, name: str, array: np.ndarray) -> None:
 
 
 def _names(keys: Any) -> list[str]:
-    """Keys for a message; text as it is where it is a name, and not too many."""
+    """Return keys for a message; text as it is where it is a name, and not too many."""
     keys = list(keys)
     names = [key if key.isprintable() and len(key) <= 60 else shown(key) for key in map(str, keys[:_MOST_NAMES])]
     return names + ([f"and {len(keys) - _MOST_NAMES} more"] if len(keys) > _MOST_NAMES else [])

@@ -49,7 +49,7 @@ class TorchFile(NamedTuple):
     order: str
 
     def array(self, tensor: Tensor) -> np.ndarray:
-        """The numbers of a tensor of `value`, float64, float32 or float16 (bfloat16 as float32).
+        """Return the numbers of a tensor of `value`, float64, float32 or float16 (bfloat16 as float32).
 
         Raises:
           ValueError: numbers that are no floats, or lie outside of the tensor's storage.
@@ -58,7 +58,7 @@ class TorchFile(NamedTuple):
 
 
 def read_torch_file(path: str | os.PathLike[str]) -> TorchFile:
-    """Reads a file of torch.save; executes nothing of it.
+    """Read a file of torch.save; executes nothing of it.
 
     Raises:
       InputError: it cannot be read, is of another format, damaged, larger than MAX_BYTES, or holds more than tensors,
@@ -97,7 +97,7 @@ def _read(path: Path) -> bytes:
 
 
 def _other_format(path: Path, data: bytes) -> str | None:
-    """What else it is, by its first bytes."""
+    """Return what else it is, by its first bytes."""
     header = int.from_bytes(data[:8], "little")
     known = {
         "empty": not data,
@@ -140,7 +140,7 @@ def _zip(data: bytes) -> tuple[Any, dict[str, memoryview], str]:
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
-    """Path below the one folder that all are in -> member."""
+    """Return path below the one folder that all are in -> member."""
     names = [info.orig_filename for info in archive.infolist()]
     if any(name.endswith(".npy") for name in names):
         raise PickleError("it is NumPy's .npz")

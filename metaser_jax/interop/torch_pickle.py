@@ -64,7 +64,7 @@ class Loaded:
 
 
 def load(data: bytes, start: int = 0) -> Loaded:
-    """Reads the pickle at `start`.
+    """Read the pickle at `start`.
 
     Raises:
       PickleError: it is damaged, too large, or has more than tensors, containers, text and numbers.
@@ -232,7 +232,7 @@ class _Machine:
 
 
 def shown(text: str) -> str:
-    """Text from the file, for a message: quoted, and not longer than a line."""
+    """Return text from the file, for a message: quoted, and not longer than a line."""
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 

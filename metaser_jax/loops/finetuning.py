@@ -54,7 +54,7 @@ def finetune(
     augment: Augment | None = None,
     chunk: int | None = None,
 ) -> tuple[Params, FinetuneInfo]:
-    """Trains from `params` until the validation loss stops falling.
+    """Train from `params` until the validation loss stops falling.
 
     Args:
       loss_fn: (params, batch) -> scalar mean loss; must honour weights.
@@ -132,7 +132,10 @@ def finetune(
 
 
 def _shuffled(key: jax.Array, rows: Rows) -> Rows:
-    """The real rows in random order, before the padding; the order depends on the key and on their number alone."""
+    """Return the real rows in random order, before the padding.
+
+    The order depends on the key and on their number alone.
+    """
     position = jnp.arange(rows.index.shape[0], dtype=jnp.int32)
     number = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i), dtype=jnp.uint32))(position)
     # A position's number is the same whatever comes after it; those of the padding are the largest.
@@ -141,6 +144,6 @@ def _shuffled(key: jax.Array, rows: Rows) -> Rows:
 
 
 def _augmented(augment: Augment, key: jax.Array, position: jax.Array, x: jax.Array) -> jax.Array:
-    """Each utterance with a key of its own, by its position in the epoch: neither chunks nor padding matter."""
+    """Return each utterance with a key of its own, by its position in the epoch: neither chunks nor padding matter."""
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(position)
     return jax.vmap(lambda key, one: augment(key, one[None])[0])(keys, x)

@@ -38,7 +38,7 @@ def mean_over_rows(
     at_most: int,
     chunk: int | None = None,
 ) -> Any:
-    """The mean of a function over data[index[start:stop]], weighted where the data are; of none it is zero.
+    """Return the mean of a function over data[index[start:stop]], weighted where the data are; of none it is zero.
 
     Args:
       function: (batch, position [chunk] int32 in index) -> pytree of arrays, each a weighted mean over the batch (or
@@ -74,7 +74,7 @@ def mean_over_rows(
 def apply_to_rows(
     apply: Callable[[Params, jax.Array], jax.Array], params: Params, x: jax.Array, rows: Rows, chunk: int | None = None
 ) -> jax.Array:
-    """What a model makes of some utterances, such as logits.
+    """Return what a model makes of some utterances, such as logits.
 
     Args:
       apply: (params, x [n, ...]) -> [n, out].

@@ -61,7 +61,7 @@ class IntervalInfo(NamedTuple):
 
 
 def init_state(learner: Learner, params: Params, optimizer: optax.GradientTransformation, key: jax.Array) -> TrainState:
-    """The state before the first episode."""
+    """Return the state before the first episode."""
     meta_params = learner.init(params)
     zero = jnp.zeros((), jnp.int32)
     return TrainState(meta_params, optimizer.init(meta_params), key, zero, zero, zero)
@@ -77,7 +77,7 @@ def run_interval(
     *,
     skip_nonfinite: bool = False,
 ) -> tuple[TrainState, IntervalInfo]:
-    """Trains for `episodes` episodes. To be jitted; the number is traced, so intervals of any length share a program.
+    """Train for `episodes` episodes. To be jitted; the number is traced, so intervals of any length share a program.
 
     Args:
       learner: the algorithm.
@@ -130,7 +130,7 @@ def run_interval(
 
 
 def validation_loss(learner: Learner, loss_fn: LossFn, meta_params: MetaParams, episode: Episode) -> jax.Array:
-    """Query loss after adaptation of each of the episode's tasks, [task]. To be jitted."""
+    """Return query loss after adaptation of each of the episode's tasks, [task]. To be jitted."""
 
     def task(support, query):
         return loss_fn(learner.adapt(meta_params, support), query)

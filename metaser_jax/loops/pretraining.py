@@ -62,14 +62,14 @@ class EpochInfo(NamedTuple):
 
 
 def init_state(learner: Learner, params: Params, optimizer: optax.GradientTransformation) -> PretrainState:
-    """The state before the first epoch of the first stage."""
+    """Return the state before the first epoch of the first stage."""
     meta_params = learner.init(params)
     none, zero = jnp.float32(jnp.inf), jnp.int32(0)
     return PretrainState(meta_params, optimizer.init(meta_params), meta_params, none, zero, zero, zero, zero)
 
 
 def next_stage(state: PretrainState, optimizer: optax.GradientTransformation) -> PretrainState:
-    """The state before the first epoch of the next stage: the best parameters so far, a fresh optimizer."""
+    """Return the state before the first epoch of the next stage: the best parameters so far, a fresh optimizer."""
     return state._replace(
         params=state.best_params,
         opt_state=optimizer.init(state.best_params),
@@ -83,7 +83,7 @@ def next_stage(state: PretrainState, optimizer: optax.GradientTransformation) ->
 def stopped(
     epoch: jax.Array | int, best_epoch: jax.Array | int, max_epochs: jax.Array | int, patience: jax.Array | int
 ) -> jax.Array | bool:
-    """Whether a stage is over after `epoch` of its epochs."""
+    """Return whether a stage is over after `epoch` of its epochs."""
     return (epoch >= max_epochs) | (epoch - best_epoch >= patience)
 
 
@@ -101,7 +101,7 @@ def run_epochs(
     patience: jax.Array | int,
     augment: Augment | None = None,
 ) -> tuple[PretrainState, EpochInfo]:
-    """Trains for `epochs` epochs, or until the stage is over. To be jitted; the number is traced.
+    """Train for `epochs` epochs, or until the stage is over. To be jitted; the number is traced.
 
     It also stops after an epoch whose losses are not finite.
 
@@ -159,7 +159,7 @@ def run_epochs(
 
 
 def validation_loss(loss_fn: LossFn, params: Params, part: Whole, sources: jax.Array, number: jax.Array) -> jax.Array:
-    """A part's contribution to the mean over sources of each one's mean loss; those of all parts add up to it.
+    """Return a part's contribution to the mean over sources of each one's mean loss; those of all parts add up to it.
 
     Args:
       loss_fn: must honour weights.
@@ -181,7 +181,7 @@ def validation_loss(loss_fn: LossFn, params: Params, part: Whole, sources: jax.A
 
 
 def _augmented(augment: Augment, key: jax.Array, episode: Episode) -> Episode:
-    """The episode with its utterances, in the order they were drawn in, augmented as one array."""
+    """Return the episode with its utterances, in the order they were drawn in, augmented as one array."""
     half = episode.support.y.shape[1]
     x = jnp.concatenate([episode.support.x, episode.query.x], axis=1)
     x = augment(key, x.reshape(-1, *x.shape[2:])).reshape(x.shape)

@@ -11,7 +11,7 @@ from metaser_jax.errors import InputError
 
 
 def cyclical(base: float, maximum: float, half_cycle: int) -> optax.Schedule:
-    """The triangular policy: from base up to maximum in half_cycle steps, down again in as many, and so on.
+    """Return the triangular policy: from base up to maximum in half_cycle steps, down again in as many, and so on.
 
       rate(t) = base + (maximum - base) * (1 - |u / half_cycle - 1|),      u = t mod (2 half_cycle)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 
 def scan_sum(function: Callable[[Any], tuple[Any, Any]], xs: Any) -> tuple[Any, Any]:
-    """Adds up values as they come; stacked first, gradients would take the parameters' size times the steps.
+    """Add up values as they come; stacked first, gradients would take the parameters' size times the steps.
 
     Args:
       function: x -> (value, info), pytrees of arrays.

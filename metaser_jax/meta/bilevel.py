@@ -68,7 +68,7 @@ class Rule(NamedTuple):
 
 
 def check_steps(inner_steps: int, inner_batch_size: int | None) -> None:
-    """Raises an InputError unless there is at least one inner step, of at least one utterance."""
+    """Raise an InputError unless there is at least one inner step, of at least one utterance."""
     if inner_steps < 1:
         raise InputError(f"inner_steps: got {inner_steps}, expected 1 or more.")
     if inner_batch_size is not None and inner_batch_size < 1:
@@ -191,7 +191,7 @@ def bilevel(
 
 
 def multi_step_weights(steps: int, episodes: int, step: jax.Array | int) -> jax.Array:
-    """MAML++'s weights of the query losses after each inner step, [steps] float32, which sum to one.
+    """Return MAML++'s weights of the query losses after each inner step, [steps] float32, which sum to one.
 
     Args:
       steps: inner steps.

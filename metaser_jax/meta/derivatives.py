@@ -43,7 +43,7 @@ class Derivatives(NamedTuple):
 
 
 def derivatives(loss_fn: PartLossFn, execution: Execution) -> Derivatives:
-    """The loss and its derivatives as the options say.
+    """Return the loss and its derivatives as the options say.
 
     Args:
       loss_fn: a mean over the batch's utterances, weighted where the batch has weights.
@@ -152,7 +152,7 @@ def mean_over_chunks(function: Callable[[Batch], Any], batch: Batch, size: int) 
 
 
 def _zeros(batch: Batch) -> Batch:
-    """Cotangents of a batch; whoever would use them is stopped by the guard."""
+    """Return cotangent of a batch; whoever would use them is stopped by the guard."""
 
     def zero(array):
         floating = jnp.issubdtype(array.dtype, jnp.floating)

@@ -37,7 +37,7 @@ class Execution(NamedTuple):
     residuals: Literal["keep", "recompute"] | None = None
 
     def check(self) -> None:
-        """Raises an InputError for an unknown value."""
+        """Raise an InputError for an unknown value."""
         for name, choices in (("over_tasks", OVER_TASKS), ("hvp", HVP), ("residuals", RESIDUALS)):
             if getattr(self, name) is not None:
                 check_choice(name, getattr(self, name), choices)
@@ -45,7 +45,7 @@ class Execution(NamedTuple):
             raise InputError(f"chunk: got {self.chunk}, expected 0 (all at once) or a number of utterances.")
 
     def resolve(self, inner_steps: int, utterances: int) -> "Execution":
-        """These options with the defaults filled in.
+        """Return these options with the defaults filled in.
 
         Args:
           inner_steps: of the learner.

@@ -67,7 +67,7 @@ def inner_loop(
     scale: Callable[[Params, jax.Array], Params] | None = None,
     keep_path: bool = False,
 ) -> InnerResult:
-    """Takes `steps` steps on the support set.
+    """Take `steps` steps on the support set.
 
     Args:
       value_and_grad: (adapted, fixed, batch) -> (loss, gradient with respect to adapted).

@@ -27,7 +27,7 @@ class LayerRatesParams(NamedTuple):
 
 
 def _is_layer(node: Any) -> bool:
-    """A layer is a mapping that holds parameters and no further mapping: lstm_1, hidden, ..."""
+    """Return a layer is a mapping that holds parameters and no further mapping: lstm_1, hidden, ..."""
     return isinstance(node, Mapping) and not any(isinstance(child, Mapping) for child in node.values())
 
 
@@ -50,8 +50,8 @@ def layer_rates(
       inner_lr: of every layer and step, at the start.
       inner_steps: number of inner steps.
       order: "second", "first" or "annealed", as maml's.
-      inner_optimizer: any optax transformation, instead of SGD; its updates are multiplied by the learned rates, so give
-        it a learning rate of 1.
+      inner_optimizer: any optax transformation, instead of SGD; its updates are multiplied by the learned rates, so
+        give it a learning rate of 1.
       inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
       anneal_episodes: of order "annealed": episodes of first order before second order begins.
       multi_step_episodes: episodes of MAML++'s multi-step loss, as maml's; 0 is off.

@@ -29,7 +29,7 @@ class ValueAndGrad(Protocol):
     def __call__(
         self, meta_params: MetaParams, episode: Episode, step: jax.Array | int = 0
     ) -> tuple[jax.Array, MetaParams, Info]:
-        """(meta_params, episode, step) -> (loss, grads, info).
+        """Return (meta_params, episode, step) -> (loss, grads, info).
 
         Args:
           meta_params: from `init`.

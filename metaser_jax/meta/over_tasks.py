@@ -13,7 +13,7 @@ from metaser_jax.types import Episode
 def mean_over_tasks(
     function: Callable[[Episode], tuple[Any, Any]], episode: Episode, how: str | None
 ) -> tuple[Any, Any]:
-    """Averages over tasks.
+    """Average over tasks.
 
     Args:
       function: one task -> (values, info), pytrees of arrays.

@@ -59,7 +59,7 @@ def supervised(loss_fn: LossFn, *, execution: Execution = AUTO) -> Learner:
 
 
 def _support_share(task: Episode) -> jax.Array | float:
-    """The support set's part of a task's utterances, or of their weights."""
+    """Return the support set's part of a task's utterances, or of their weights."""
 
     def size(batch: Batch) -> jax.Array | float:
         return float(batch.y.shape[0]) if batch.weight is None else jnp.sum(batch.weight)

@@ -48,7 +48,7 @@ HEAD_LAYERS = ("hidden", "output")
 
 
 def in_head(path: tuple[Any, ...]) -> bool:
-    """Whether the parameter at this path (jax.tree_util's) is one of the dense layers'."""
+    """Return whether the parameter at this path (jax.tree_util's) is one of the dense layers'."""
     return any(getattr(key, "key", None) in HEAD_LAYERS for key in path)
 
 
@@ -67,12 +67,12 @@ def decays(params: Params) -> Params:
 
 
 def take_head(params: Params) -> Params:
-    """The dense layers' part of EmotionLSTM's parameters; all that its method `head` needs."""
+    """Return the dense layers' part of EmotionLSTM's parameters; all that its method `head` needs."""
     return {"params": {name: params["params"][name] for name in HEAD_LAYERS}}
 
 
 def with_head(params: Params, head: Params) -> Params:
-    """EmotionLSTM's parameters with the dense layers of `head`, which is as take_head returns it."""
+    """Return EmotionLSTM's parameters with the dense layers of `head`, which is as take_head returns it."""
     return {"params": {**params["params"], **head["params"]}}
 
 
@@ -159,7 +159,10 @@ class EmotionLSTM(nn.Module):
         return self.head(self.features(x))
 
     def features(self, x: jax.Array) -> jax.Array:
-        """The pooled states of the second LSTM, [n, hidden_dim], or twice that with their deviation; and statistics."""
+        """Return the pooled states of the second LSTM, [n, hidden_dim], or twice that with their deviation.
+
+        And statistics.
+        """
         mask = frame_mask(x)
         states = self.lstm_2(self.lstm_1(jnp.swapaxes(x, 0, 1)))
         pooled = POOLINGS[self.pooling](states, mask)
@@ -168,7 +171,7 @@ class EmotionLSTM(nn.Module):
         return jnp.concatenate([pooled, self.standardise(input_statistics(x, mask, N_MFCC))], axis=-1)
 
     def head(self, features: jax.Array) -> jax.Array:
-        """What the dense layers make of the features."""
+        """Return what the dense layers make of the features."""
         pooled, statistics = jnp.split(features, [self.hidden_dim * (2 if self.pooling == "mean_std" else 1)], axis=-1)
         hidden = ACTIVATIONS[self.activation](self.hidden(pooled))
         return self.output(jnp.concatenate([hidden, statistics], axis=-1))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 
 def frame_mask(x: jax.Array) -> jax.Array:
-    """True for real frames, False for the zero padding after the last of them.
+    """Return True for real frames, False for the zero padding after the last of them.
 
     Args:
       x: [..., time, coef].

@@ -18,7 +18,7 @@ SLOPE = 4.0
 
 
 def input_statistics(x: jax.Array, mask: jax.Array, mfcc: int) -> jax.Array:
-    """Statistics of each utterance.
+    """Return statistics of each utterance.
 
     Args:
       x: [n, time, coef], normalised, of which the first `mfcc` coefficients are MFCC.

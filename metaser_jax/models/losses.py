@@ -12,7 +12,7 @@ LossFn = Callable[[Params, Batch], jax.Array]
 
 
 def cross_entropy(apply: Callable[[Params, jax.Array], jax.Array]) -> LossFn:
-    """A model's mean loss, loss_fn(params, batch) -> scalar, in nats per utterance.
+    """Return a model's mean loss, loss_fn(params, batch) -> scalar, in nats per utterance.
 
     Args:
       apply: (params, x [n, time, coef]) -> logits [n, class], e.g. EmotionLSTM().apply.

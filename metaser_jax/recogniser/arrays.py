@@ -33,7 +33,7 @@ class Spec(NamedTuple):
     shape: tuple[int, ...]
 
     def fits(self, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
-        """Whether such an array is it."""
+        """Return whether such an array is it."""
         return shape == self.shape and (dtype.kind == "U" if self.dtype is None else dtype == self.dtype)
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Spec(NamedTuple):
 
 
 def params_specs(settings: ModelSpec) -> dict[str, Spec]:
-    """The parameters of the network: "lstm_1/kernel_input" and so on, as models.EmotionLSTM names them."""
+    """Return the parameters of the network: "lstm_1/kernel_input" and so on, as models.EmotionLSTM names them."""
     h, coefs, classes = settings.hidden_dim, settings.coefs, len(settings.emotions)
     pooled = h * (2 if settings.pooling == "mean_std" else 1)
     statistics = coefs + len(THRESHOLDS) * N_MFCC if settings.input_statistics else 0
@@ -63,7 +63,7 @@ def params_specs(settings: ModelSpec) -> dict[str, Spec]:
 
 
 def specs(settings: ModelSpec, start: bool, rates: bool) -> dict[str, Spec]:
-    """What arrays.npz holds: params/*, scale/*, and where there are some start/* and rates/*."""
+    """Return what arrays.npz holds: params/*, scale/*, and where there are some start/* and rates/*."""
     of_params = params_specs(settings)
     prefixes = ["params", *(["start"] if start else []), *(["rates"] if rates else [])]
     found = {f"{prefix}/{name}": spec for prefix in prefixes for name, spec in of_params.items()}
@@ -73,12 +73,12 @@ def specs(settings: ModelSpec, start: bool, rates: bool) -> dict[str, Spec]:
 
 
 def has_scale(settings: ModelSpec) -> bool:
-    """Whether a model of these settings has statistics that features are normalised by."""
+    """Return whether a model of these settings has statistics that features are normalised by."""
     return settings.normalise in ("corpus", "speaker")
 
 
 def support_specs(clips: int) -> dict[str, Spec]:
-    """What support.npz holds."""
+    """Return what support.npz holds."""
     return {
         "mfcc": Spec(FLOAT, (clips, MAX_FRAMES, N_MFCC)),
         "n_frames": Spec(INTEGER, (clips,)),
@@ -91,20 +91,20 @@ def support_specs(clips: int) -> dict[str, Spec]:
 
 
 def flat(params: Params, prefix: str) -> dict[str, np.ndarray]:
-    """Parameters by name: {"params": {"lstm_1": ...}} -> "PREFIX/lstm_1/..."."""
+    """Return parameters by name: {"params": {"lstm_1": ...}} -> "PREFIX/lstm_1/..."."""
     return {
         f"{prefix}/{name}": np.asarray(a) for name, a in traverse_util.flatten_dict(params["params"], sep="/").items()
     }
 
 
 def nested(arrays: Mapping[str, np.ndarray], prefix: str) -> Params:
-    """`flat` undone, for the arrays of this prefix."""
+    """Return `flat` undone, for the arrays of this prefix."""
     own = {name.removeprefix(f"{prefix}/"): a for name, a in arrays.items() if name.startswith(f"{prefix}/")}
     return {"params": traverse_util.unflatten_dict(own, sep="/")}
 
 
 def pack(model: Model) -> dict[str, np.ndarray]:
-    """The content of arrays.npz."""
+    """Return the content of arrays.npz."""
     arrays = flat(model.params, "params")
     if model.scale is not None:
         arrays |= {f"scale/{name}": np.asarray(a) for name, a in model.scale._asdict().items()}
@@ -116,19 +116,19 @@ def pack(model: Model) -> dict[str, np.ndarray]:
 
 
 def unpack(arrays: Mapping[str, np.ndarray], start: bool, rates: bool) -> tuple[Params, Scale | None, Start | None]:
-    """`pack` undone: parameters, scale, start."""
+    """Return `pack` undone: parameters, scale, start."""
     scale = Scale(*(arrays[f"scale/{name}"] for name in Scale._fields)) if "scale/mean" in arrays else None
     begun = Start(nested(arrays, "start"), nested(arrays, "rates") if rates else None) if start else None
     return nested(arrays, "params"), scale, begun
 
 
 def pack_support(support: Support) -> dict[str, np.ndarray]:
-    """The content of support.npz."""
+    """Return the content of support.npz."""
     return {name: np.asarray(getattr(support, name)) for name in support_specs(0)}
 
 
 def check(arrays: Mapping[str, np.ndarray], want: Mapping[str, Spec]) -> None:
-    """Raises ValueError unless these are the arrays that are wanted, all their numbers finite."""
+    """Raise ValueError unless these are the arrays that are wanted, all their numbers finite."""
     check_names(arrays, want)
     for name, array in arrays.items():
         check_one(name, array.dtype, array.shape, want[name])
@@ -137,20 +137,20 @@ def check(arrays: Mapping[str, np.ndarray], want: Mapping[str, Spec]) -> None:
 
 
 def check_names(got: Mapping[str, object], want: Mapping[str, object]) -> None:
-    """Raises ValueError that names arrays that lack, or are too many."""
+    """Raise ValueError that names arrays that lack, or are too many."""
     for names, what in ((want.keys() - got.keys(), "lacks"), (got.keys() - want.keys(), "has, and should not have,")):
         if names:
             raise ValueError(f"it {what} {', '.join(sorted(names))}")
 
 
 def check_one(name: str, dtype: np.dtype, shape: tuple[int, ...], want: Spec) -> None:
-    """Raises ValueError unless an array is as wanted."""
+    """Raise ValueError unless an array is as wanted."""
     if not want.fits(dtype, shape):
         raise ValueError(f"{name} is {_describe(dtype.name if dtype.isnative else dtype.str, shape)}, expected {want}")
 
 
 def write_npz(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
-    """As numpy.savez, but the same bytes each time, never pickled, and with any names ("file" is one)."""
+    """Write as numpy.savez does, but the same bytes each time, never pickled, and with any names ("file" is one)."""
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in sorted(arrays.items()):
             with archive.open(zipfile.ZipInfo(name + _SUFFIX), "w", force_zip64=True) as member:
@@ -158,7 +158,7 @@ def write_npz(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_npz(data: bytes, want: Mapping[str, Spec]) -> dict[str, np.ndarray]:
-    """The arrays of an npz file, if they are those that are wanted.
+    """Return the arrays of an npz file, if they are those that are wanted.
 
     Args:
       data: the file.
@@ -181,7 +181,7 @@ def read_npz(data: bytes, want: Mapping[str, Spec]) -> dict[str, np.ndarray]:
 
 
 def read_one(data: bytes, name: str, want: Spec) -> np.ndarray:
-    """One array of an npz file, which may have others. Raises ValueError as read_npz."""
+    """Return one array of an npz file, which may have others. Raises ValueError as read_npz."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _read_member(archive, archive.getinfo(name + _SUFFIX), name, want)

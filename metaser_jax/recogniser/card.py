@@ -51,7 +51,7 @@ _NAMED = 5
 
 
 def model_card(model: Model, digest: str) -> str:
-    """Markdown with a YAML front matter, as Hugging Face reads it.
+    """Return markdown with a YAML front matter, as Hugging Face reads it.
 
     Args:
       model: any key of its `about` may be missing.
@@ -61,7 +61,7 @@ def model_card(model: Model, digest: str) -> str:
 
 
 def content(model: Model, digest: str) -> Content:
-    """What the card and `metaser info` say; arguments as model_card."""
+    """Return what the card and `metaser info` say; arguments as model_card."""
     about = model.about
     sections = (
         _use(model),
@@ -221,7 +221,7 @@ def _bullets(heading: str, items: Iterable[str] | None) -> list[Section]:
 
 
 def _listed(said: Mapping[str, Any], formats: Mapping[str, str]) -> str:
-    """The values that are known, in words."""
+    """Return the values that are known, in words."""
     return ", ".join(text.format(said[key]) for key, text in formats.items() if said.get(key) is not None)
 
 
@@ -230,5 +230,5 @@ def _table(header: list[str], body: Iterable[Iterable[str]]) -> Table:
 
 
 def _line(text: str) -> str:
-    """One line that a terminal can show: a model may come from a stranger."""
+    """Return one line that a terminal can show: a model may come from a stranger."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

@@ -33,12 +33,12 @@ class Predicted(NamedTuple):
     speaker: np.ndarray
 
     def take(self, index: np.ndarray) -> "Predicted":
-        """The clips at `index`, [m] int or [n] bool."""
+        """Return the clips at `index`, [m] int or [n] bool."""
         return Predicted(*(array[index] for array in self))
 
 
 def learned_from(clips: Sequence[Clip], support: Support | None) -> np.ndarray:
-    """[n] bool: which clips are in the support set, by their file's bytes or by the features of their first window."""
+    """Return which clips are in the support set, [n] bool, by their files' bytes or their first window."""
     if support is None:
         return np.zeros(len(clips), bool)
     files = set(support.sha256)
@@ -54,7 +54,7 @@ def learned_from(clips: Sequence[Clip], support: Support | None) -> np.ndarray:
 
 
 def kinds_of(speaker: np.ndarray, support: Support | None) -> np.ndarray:
-    """[n] str: of each clip's speaker HEARD, NEW or UNKNOWN."""
+    """Return [n] str: of each clip's speaker HEARD, NEW or UNKNOWN."""
     heard = set() if support is None else set(support.speaker)
     # Of a clip of an unknown speaker nobody knows whether he is one of these.
     known = bool(heard) and UNKNOWN_SPEAKER not in heard
@@ -67,7 +67,7 @@ def kinds_of(speaker: np.ndarray, support: Support | None) -> np.ndarray:
 
 
 def evaluate(predicted: Predicted, kinds: np.ndarray, emotions: Sequence[str], seed: int = 0) -> dict[str, Any]:
-    """The scores, JSON-able.
+    """Return the scores, JSON-able.
 
     Args:
       predicted: n clips, n > 0, none of which was learned from.

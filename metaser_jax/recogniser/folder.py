@@ -51,7 +51,7 @@ _AGAIN = "Copy or download it again from where it came, or adapt again (metaser 
 
 
 def save_model(folder: str | os.PathLike[str], model: Model) -> None:
-    """Writes a model folder, which is then there completely or, after an error, not at all.
+    """Write a model folder, which is then there completely or, after an error, not at all.
 
     Args:
       folder: new or empty.
@@ -82,7 +82,7 @@ def save_model(folder: str | os.PathLike[str], model: Model) -> None:
 
 
 def load_model(folder: str | os.PathLike[str]) -> Model:
-    """Reads a model folder.
+    """Read a model folder.
 
     Raises:
       InputError: it is none, of a newer version, damaged, or its arrays do not fit its settings.
@@ -91,7 +91,7 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
 
 
 def digest(model: Model | str | os.PathLike[str]) -> str:
-    """16 hexadecimal digits of what a model predicts with: settings, parameters, scale and temperature.
+    """Return 16 hexadecimal digits of what a model predicts with: settings, parameters, scale and temperature.
 
     Args:
       model: or its folder.
@@ -110,12 +110,12 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
 
 
 def read_facts(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """The content of model.json, after all was checked as load_model does. Raises InputError as load_model."""
+    """Return the content of model.json, after all was checked as load_model does. Raises InputError as load_model."""
     return _load(Path(folder))[1]
 
 
 def zip_model(folder: str | os.PathLike[str]) -> bytes:
-    """A zip archive of a model folder, to download; unpacked, it is the folder.
+    """Return a zip archive of a model folder, to download; unpacked, it is the folder.
 
     Raises:
       InputError: as load_model.
@@ -131,7 +131,7 @@ def zip_model(folder: str | os.PathLike[str]) -> bytes:
 
 
 def _contents(model: Model) -> dict[str, bytes]:
-    """File -> content."""
+    """Return file -> content."""
     rates = model.start is not None and model.start.rates is not None
     checked = {ARRAYS: (npz.pack(model), npz.specs(model.settings, model.start is not None, rates))}
     if model.support is not None:
@@ -188,7 +188,7 @@ def _load(folder: Path) -> tuple[Model, dict[str, Any]]:
 
 
 def _read_json(folder: Path) -> dict[str, Any]:
-    """model.json, of this format and version."""
+    """Return model.json, of this format and version."""
     path = folder / MODEL
     try:
         if not path.is_file():
@@ -221,7 +221,7 @@ def _read_json(folder: Path) -> dict[str, Any]:
 
 
 def _read_model(folder: Path, facts: Mapping[str, Any]) -> Model:
-    """Raises OSError, ValueError, KeyError, TypeError or AttributeError where something is not as written."""
+    """Raise OSError, ValueError, KeyError, TypeError or AttributeError where something is not as written."""
     unknown = sorted(facts.keys() - _KEYS)
     if unknown:
         raise ValueError(f"{MODEL} has {', '.join(unknown)}, which format version {FORMAT_VERSION} has not")

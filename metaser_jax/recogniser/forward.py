@@ -18,7 +18,7 @@ scale: mean and std, [coef] or [n, 1, coef]; None where normalise is "none" or "
 
 
 def make_forward(settings: ModelSpec) -> Forward:
-    """The function of a model's settings; the same as inputs.make_input and the network, up to rounding."""
+    """Return the function of a model's settings; the same as inputs.make_input and the network, up to rounding."""
     network = make_network(settings)
 
     def forward(params: Params, scale: Scale | None, mfcc: jax.Array, n_frames: jax.Array) -> jax.Array:
@@ -33,7 +33,7 @@ def make_forward(settings: ModelSpec) -> Forward:
 
 
 def make_x(settings: ModelSpec, mfcc: jax.Array, n_frames: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """What the network is given before it is normalised: x [n, 120, coef] and its number of real frames [n]."""
+    """Return what the network is given before it is normalised: x [n, 120, coef] and its number of real frames [n]."""
     if settings.trim_db:
         mfcc, n_frames = trim_frames(mfcc, n_frames, settings.trim_db)
     if settings.deltas:
@@ -42,7 +42,7 @@ def make_x(settings: ModelSpec, mfcc: jax.Array, n_frames: jax.Array) -> tuple[j
 
 
 def _own_scale(x: jax.Array, n_frames: jax.Array) -> Scale:
-    """Each utterance's own, [n, 1, coef]."""
+    """Return each utterance's own, [n, 1, coef]."""
     xp = x.__array_namespace__()
     real = real_frames(x, n_frames)
     count = n_frames[:, None, None]

@@ -7,7 +7,7 @@ MODEL = "model.json"
 
 
 def what_is_there(folder: Path) -> str:
-    """A message for the user, of a place that has no MODEL."""
+    """Return a message for the user, of a place that has no MODEL."""
     expected = "expected a model folder, which metaser adapt writes"
     if folder.suffix == ".zip" and folder.is_file():
         return f"{folder} is a zip archive, {expected}. Unpack it and give the folder."

@@ -45,7 +45,7 @@ class Support:
         return len(self.label)
 
     def take(self, index: np.ndarray) -> "Support":
-        """The clips at `index`, [m] integers or [n] booleans, in that order."""
+        """Return the clips at `index`, [m] integers or [n] booleans, in that order."""
         return Support(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
 
 

@@ -86,11 +86,11 @@ class Predictor:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Predictor":
-        """From a model folder; raises InputError as adapted.files.load_model."""
+        """Load a model folder; raises InputError as recogniser.folder.load_model."""
         return cls(load_model(path))
 
     def predict(self, waveform: np.ndarray, sample_rate: int, *, windows: str = "all") -> Prediction:
-        """Of samples.
+        """Predict samples.
 
         Args:
           waveform: [n] or [n, channels] float in [-1, 1].
@@ -105,13 +105,13 @@ class Predictor:
         return self.predict_clips([clip], windows=windows)[0]
 
     def predict_file(self, path: str | os.PathLike[str], *, windows: str = "all") -> Prediction:
-        """Of a file. Raises features.RecordingError: it cannot be used; InputError: an unknown `windows`."""
+        """Predict a file. Raises RecordingError: it cannot be used; InputError: an unknown `windows`."""
         return self.predict_clips([recordings.read_audible(path)], windows=windows)[0]
 
     def predict_clips(
         self, clips: Sequence[Clip], *, windows: str = "all", speakers: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """Of clips that have been read (clips.read_clip, clips.clip_of).
+        """Predict clips that have been read (clips.read_clip, clips.clip_of).
 
         Args:
           clips: the clips.
@@ -139,7 +139,7 @@ class Predictor:
         return [self._prediction(*of) for of in zip(clips, parts, each, strict=True)]
 
     def logits(self, mfcc: np.ndarray, n_frames: np.ndarray, scale: Scale | None = None) -> np.ndarray:
-        """What the network says, before calibration, in calls of one compiled program.
+        """Return what the network says, before calibration, in calls of one compiled program.
 
         Args:
           mfcc: [n, 120, 20] float32, zero after the real frames. n_frames: [n] int, 1 to 120.
@@ -162,7 +162,7 @@ class Predictor:
         return Scale(*(np.broadcast_to(np.float32(a), (n, 1, a.shape[-1])) for a in self.model.scale))
 
     def _scale_of_speakers(self, parts: Sequence[Windows], speakers: Sequence[str], seconds: dict[str, float]) -> Scale:
-        """Of each window the mean and std of his speaker's windows, or the model's: [n, 1, coef]."""
+        """Return of each window the mean and std of his speaker's windows, or the model's: [n, 1, coef]."""
         names = np.repeat(np.asarray(speakers, str), [len(part.start) for part in parts])
         mfcc, n_frames, silent = (
             np.concatenate([getattr(p, k) for p in parts]) for k in ("mfcc", "n_frames", "silent")
@@ -189,7 +189,7 @@ class Predictor:
 
 
 def seconds_of(clips: Sequence[Clip], speakers: Sequence[str], windows: str = "all") -> dict[str, float]:
-    """How much there is of each speaker's voice, in s, of what `windows` looks at."""
+    """Return how much there is of each speaker's voice, in s, of what `windows` looks at."""
     limit = recordings.WINDOW * recordings.HOP_SECONDS if windows == "first" else np.inf
     seconds = dict.fromkeys(speakers, 0.0)
     for clip, speaker in zip(clips, speakers, strict=True):
@@ -198,18 +198,18 @@ def seconds_of(clips: Sequence[Clip], speakers: Sequence[str], windows: str = "a
 
 
 def own_voices(seconds: dict[str, float]) -> list[str]:
-    """The speakers of `seconds_of` who are normalised by their own statistics."""
+    """Return the speakers of `seconds_of` who are normalised by their own statistics."""
     return [name for name, length in seconds.items() if length >= MIN_SPEAKER_SECONDS and name != UNKNOWN_SPEAKER]
 
 
 @functools.cache
 def _compiled(settings: ModelSpec) -> Forward:
-    """One program for all models of the same settings: adapting again compiles nothing."""
+    """Return one program for all models of the same settings: adapting again compiles nothing."""
     return jax.jit(make_forward(settings))
 
 
 def _padded(array: np.ndarray) -> np.ndarray:
-    """To BATCH entries, by repeating the last."""
+    """Pad to BATCH entries, by repeating the last."""
     return np.concatenate([array, np.repeat(array[-1:], BATCH - len(array), axis=0)])
 
 

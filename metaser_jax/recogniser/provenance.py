@@ -77,7 +77,7 @@ ABOUT: dict[str, Any] = {
 
 
 def check_about(about: Any) -> None:
-    """Raises ValueError that names the first key whose value is not as it must be."""
+    """Raise ValueError that names the first key whose value is not as it must be."""
     _check(about, ABOUT, "about")
     scored = about.get("cross_validation") or {}
     confusion, emotions, interval = (scored.get(key) for key in ("confusion", "emotions", "interval"))

@@ -11,13 +11,16 @@ from metaser_jax.specs import ModelSpec
 
 
 def settings_json(settings: ModelSpec) -> dict[str, Any]:
-    """The settings as in model.json."""
+    """Return the settings as in model.json."""
     values = dataclasses.asdict(settings)
     return values | {"emotions": list(settings.emotions), "trim_db": float(settings.trim_db)}
 
 
 def check_settings(said: Mapping[str, Any]) -> ModelSpec:
-    """`settings_json` undone. Raises ValueError or TypeError: keys, types or values that a model does not have."""
+    """Return `settings_json` undone.
+
+    Raises ValueError or TypeError: keys, types or values that a model does not have.
+    """
     check_names(said, {field.name: None for field in dataclasses.fields(ModelSpec)})
     emotions = said["emotions"]
     if not (
@@ -41,6 +44,6 @@ def check_settings(said: Mapping[str, Any]) -> ModelSpec:
 
 
 def check_temperature(temperature: Any) -> None:
-    """Raises ValueError or TypeError unless it is one."""
+    """Raise ValueError or TypeError unless it is one."""
     if isinstance(temperature, bool) or not 0 < float(temperature) < math.inf:
         raise ValueError(f"temperature is {temperature!r}, expected a positive number")

@@ -57,12 +57,12 @@ DEVIATION = Band("± sample standard deviation", _deviation)
 
 
 def plot_adaptation(rows: Iterable[Row], path: str | Path) -> Path:
-    """Writes the picture as PNG or SVG, by the suffix of path, and returns the path."""
+    """Write the picture as PNG or SVG, by the suffix of path, and returns the path."""
     return style.save(adaptation_figure(rows), path)
 
 
 def adaptation_figure(rows: Iterable[Row], band: Band = DEVIATION) -> Figure:
-    """The picture, not yet written.
+    """Return the picture, not yet written.
 
     Raises:
       InputError: no rows; rows that `summaries.distinct` refuses; no matplotlib.
@@ -90,7 +90,7 @@ def adaptation_figure(rows: Iterable[Row], band: Band = DEVIATION) -> Figure:
 
 
 def chance_macro_f1(confusion: Sequence[Sequence[int]]) -> float:
-    """Macro F1 of guessing each class equally often, hearing nothing: mean over classes of 2 p q / (p + q).
+    """Return macro F1 of guessing each class equally often, hearing nothing: mean over classes of 2 p q / (p + q).
 
     p: the class's share of the test part, q = 1 / classes: precision is p and recall q.
     """
@@ -150,14 +150,17 @@ def _draw_series(axes: Axes, rows: dict[float, list[Row]], look: style.Look, shi
 
 
 def _zoom(axes: Axes) -> None:
-    """From the lowest to the highest line, to the next tenths."""
+    """Zoom from the lowest to the highest line, to the next tenths."""
     values = np.concatenate([line.get_ydata() for line in axes.get_lines()])
     low, high = math.floor(10 * values.min() - 0.2) / 10, math.ceil(10 * values.max() + 0.2) / 10
     axes.set_ylim(max(0, low), min(1, high))
 
 
 def _oracle(rows: list[Row]) -> dict[float, float]:
-    """Mean of the speaker oracle at each amount of data. With no speaker in two parts it has nothing to go by."""
+    """Return mean of the speaker oracle at each amount of data.
+
+    With no speaker in two parts it has nothing to go by.
+    """
     by_amount = defaultdict(list)
     for row in rows:
         if row["split"] == "random" and row["speaker_oracle_macro_f1"] is not None:
@@ -166,7 +169,7 @@ def _oracle(rows: list[Row]) -> dict[float, float]:
 
 
 def _scale(axes: Axes, positions: list[float], kind: str) -> None:
-    """Logarithmic for shots (linear below one, for zero shots), linear for fractions; ticks at the amounts."""
+    """Scale the axis: logarithmic for shots (linear below one), linear for fractions; ticks at the amounts."""
     first, last = positions[0], positions[-1]
     if kind == "fraction":
         margin = 0.05 * (last - first) or 0.1

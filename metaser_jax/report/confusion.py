@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def plot_confusion(rows: Iterable[Row], path: str | Path) -> Path:
-    """Writes the picture as PNG or SVG, by the suffix of path, and returns the path."""
+    """Write the picture as PNG or SVG, by the suffix of path, and returns the path."""
     return style.save(confusion_figure(rows), path)
 
 
 def confusion_figure(rows: Iterable[Row]) -> Figure:
-    """The picture, not yet written: of each target and split, the first method with the most training data.
+    """Return the picture, not yet written: of each target and split, the first method with the most training data.
 
     Raises:
       InputError: no rows; rows that `summaries.distinct` refuses; no matplotlib.
@@ -44,7 +44,7 @@ def confusion_figure(rows: Iterable[Row]) -> Figure:
 
 
 def chosen(rows: list[Row]) -> list[Row]:
-    """Seeds and folds of the setting that is shown: first method, all layers, largest fraction, or else most shots."""
+    """Seed and folds of the setting that is shown: first method, all layers, largest fraction, or else most shots."""
 
     def rank(row: Row) -> tuple:
         kind, value = amount(row)

@@ -75,12 +75,12 @@ class Content(NamedTuple):
 
 
 def notes_section(notes: Sequence[str]) -> tuple[Section, ...]:
-    """The section of notes, or no section."""
+    """Return the section of notes, or no section."""
     return (Section("Notes", (Bullets(tuple(notes)),)),) if notes else ()
 
 
 def run_section(command: str, device: str | None = None) -> Section:
-    """What was run, when, with which versions.
+    """Return what was run, when, with which versions.
 
     Args:
       command: what the user ran.
@@ -97,7 +97,7 @@ def score_tables(summaries: list[Summary]) -> tuple[Table, Table]:
 
 
 def split_table(rows: list[Row]) -> Table:
-    """Each split that the rows were scored on, once, with the seeds that it was used for."""
+    """Return each split that the rows were scored on, once, with the seeds that it was used for."""
     seeds: dict[tuple, set[int]] = {}
     for row in rows:
         test = ABSENT if row["n_test"] is None else str(row["n_test"])

@@ -39,7 +39,7 @@ def write_report(
     notes: Sequence[str] = (),
     device: str | None = None,
 ) -> Path:
-    """Writes report.html, report.md, adaptation_curve.png, confusion_matrix.png and, with training, training.png.
+    """Write report.html, report.md, adaptation_curve.png, confusion_matrix.png and, with training, training.png.
 
     Args:
       folder: where to; made if it is not there.
@@ -79,12 +79,12 @@ def write_report(
 
 
 def picture(folder: Path, name: str, caption: str, figure: "Figure") -> Picture:
-    """Saves the figure as folder/name (PNG), to be shown in a report there."""
+    """Save the figure as folder/name (PNG), to be shown in a report there."""
     return Picture(name, style.save(figure, folder / name).read_bytes(), style.screen_width(figure), caption)
 
 
 def write_page(folder: Path, content: Content) -> Path:
-    """Writes report.html and report.md into the folder, which is made, and returns the path of report.html."""
+    """Write report.html and report.md into the folder, which is made, and returns the path of report.html."""
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "report.html"
     page.write_text(html_page(content), encoding="utf-8")

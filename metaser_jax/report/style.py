@@ -59,7 +59,7 @@ class Look(NamedTuple):
 
 
 def looks(keys: Iterable[Series]) -> dict[Series, Look]:
-    """How each series is drawn, in the order of `series_order`: colour and marker by method, line by variant.
+    """Return how each series is drawn, in the order of `series_order`: colour and marker by method, line by variant.
 
     A marker is open where the head alone is adapted, and on every variant after the first.
     """
@@ -83,7 +83,7 @@ def _colour(key: Series) -> str:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches.
+    """Return an empty figure of so many inches.
 
     Raises:
       InputError: matplotlib is not installed.
@@ -100,7 +100,7 @@ def new_figure(width: float, height: float) -> Figure:
 def panel_grid(
     n: int, ylabel: str, alone: tuple[float, float], height: float, frame: float, width: float = PANEL_WIDTH
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of n panels, in rows of at most COLUMNS, with a label on the first of each row.
+    """Return a figure of n panels, in rows of at most COLUMNS, with a label on the first of each row.
 
     Args:
       alone: inches, width of the figure and height of a panel where there is only one in a row.
@@ -123,7 +123,7 @@ def panel_grid(
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Writes the figure as PNG or SVG by the suffix of path, whose folder is made; returns the path.
+    """Write the figure as PNG or SVG by the suffix of path, whose folder is made; returns the path.
 
     Raises:
       InputError: another suffix.
@@ -137,23 +137,26 @@ def save(figure: Figure, path: str | Path) -> Path:
 
 
 def screen_width(figure: Figure) -> int:
-    """CSS pixels, 96 to the inch, at which the figure's text has its nominal size."""
+    """Return CSS pixels, 96 to the inch, at which the figure's text has its nominal size."""
     return round(96 * figure.get_figwidth())
 
 
 def plain(text: str) -> str:
-    """Text in which matplotlib sees no formulas."""
+    """Return text in which matplotlib sees no formulas."""
     return text.replace("$", r"\$")
 
 
 def place(row: Row) -> tuple[str, str]:
-    """Target and split, "3-fold speaker" where it has folds: results on different ones are never in one panel."""
+    """Return target and split, "3-fold speaker" where it has folds.
+
+    Results on different ones are never in one panel.
+    """
     split, folds = row["split"] or "", row["folds"]
     return row["target"], f"{folds}-fold {split}" if folds else split
 
 
 def place_name(rows: Sequence[Row], with_split: bool = True) -> str:
-    """For a panel's title: target, language, split."""
+    """Return a panel's title: target, language, split."""
     target, split = place(rows[0])
     language = rows[0]["language"]
     # A corpus that is called as its language needs no second name.
@@ -179,7 +182,7 @@ def despine(axes) -> None:
 
 
 def legend_below(figure: Figure, handles: Sequence) -> None:
-    """One legend under all panels, in as many columns as fit the figure's width."""
+    """Draw one legend under all panels, in as many columns as fit the figure's width."""
     # Inches: line and gaps, and about so much for each letter.
     widths = [0.95 + 0.082 * len(handle.get_label()) for handle in handles]
 

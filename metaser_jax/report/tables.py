@@ -26,7 +26,7 @@ def table(
     style: Literal["text", "markdown"] = "text",
     scores: Sequence[str] = MAIN_SCORES,
 ) -> str:
-    """An aligned table, one line of it for each summary; the last line has no newline.
+    """Return an aligned table, one line of it for each summary; the last line has no newline.
 
     Args:
       summaries: of `summarise`.
@@ -56,7 +56,7 @@ def text_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def _aligned(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[list[str]]:
-    """A rule, the header and the body, each column padded to its width."""
+    """Return a rule, the header and the body, each column padded to its width."""
     # A Markdown rule needs three dashes.
     widths = [max(3, *map(len, column)) for column in zip(header, *body, strict=True)]
     right = [name in RIGHT_ALIGNED for name in header]
@@ -68,7 +68,10 @@ def _aligned(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[list[
 
 
 def cells(summaries: Sequence[Summary], scores: Sequence[str] = MAIN_SCORES) -> tuple[list[str], list[list[str]]]:
-    """Header and body of `table`, not yet aligned. Sources and normalisation have a column only where they differ."""
+    """Return header and body of `table`, not yet aligned.
+
+    Sources and normalisation have a column only where they differ.
+    """
     with_shots = {s.shots is not None for s in summaries}
     amount_header = "shots" if with_shots == {True} else "fraction" if with_shots == {False} else "training data"
     _, several_sources, several_normalise = varying(s.series for s in summaries)

@@ -34,12 +34,12 @@ _STEPS = {
 
 
 def plot_training(metrics: Iterable[Row], path: str | Path) -> Path:
-    """Writes the picture as PNG or SVG, by the suffix of path, and returns the path."""
+    """Write the picture as PNG or SVG, by the suffix of path, and returns the path."""
     return style.save(training_figure(metrics), path)
 
 
 def training_figure(metrics: Iterable[Row]) -> Figure:
-    """The picture, not yet written.
+    """Return the picture, not yet written.
 
     Args:
       metrics: rows of metrics.jsonl: episode or total_epoch, and losses in nats; a loss that is null or not finite is
@@ -75,7 +75,7 @@ def training_figure(metrics: Iterable[Row]) -> Figure:
 
 
 def _draw(axes: Axes, metrics: list[Row], step: str, name: str) -> Line2D:
-    """Draws a loss, one line for each stage, and returns the first."""
+    """Draw a loss, one line for each stage, and returns the first."""
     label, colour, line, thickness = _LOSSES[name]
     # Validation may be rarer than the rest: its line joins the points it has.
     finite = [row for row in metrics if _finite(row.get(name))]
@@ -89,7 +89,7 @@ def _draw(axes: Axes, metrics: list[Row], step: str, name: str) -> Line2D:
 
 
 def _mark_stages(axes: Axes, metrics: list[Row], step: str) -> None:
-    """Names the sources of each stage above its beginning, where there are several stages."""
+    """Name the sources of each stage above its beginning, where there are several stages."""
     firsts: dict[int, Row] = {}
     for row in metrics:
         if "stage" in row:

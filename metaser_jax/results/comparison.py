@@ -10,7 +10,7 @@ the mean of the folds' (F1 is no mean over utterances), so Bootstrap.value and S
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -71,7 +71,7 @@ class Comparison(NamedTuple):
 def results(
     runs: Iterable[Scored], *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[Result]:
-    """Every setting's scores with both intervals, sorted by target, split, amount and method.
+    """Return every setting's scores with both intervals, sorted by target, split, amount and method.
 
     Args:
       seed: of the resamples.
@@ -114,7 +114,7 @@ def compare(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[Comparison]:
-    """The reference against every other method, at each target, split and amount that both have.
+    """Return the reference against every other method, at each target, split and amount that both have.
 
     Args:
       reference, others: as `series(row)` tells methods apart; others None takes all that are in runs.
@@ -141,15 +141,6 @@ def compare(
         found.append(Comparison(where, key, score, pair, speakers[score], None))
     corrected = holm([comparison.draws.p_t for comparison in found])
     return [comparison._replace(p_holm=p) for comparison, p in zip(found, corrected, strict=True)]
-
-
-def to_json(value: Any) -> Any:
-    """The results above as dictionaries, lists and numbers for json.dumps."""
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: to_json(item) for name, item in value._asdict().items()}
-    if isinstance(value, dict):
-        return {name: to_json(item) for name, item in value.items()}
-    return [to_json(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _mean(rows: Sequence[dict], field: str) -> float | None:

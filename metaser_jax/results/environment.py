@@ -8,7 +8,7 @@ PACKAGES = ("metaser_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "
 
 
 def environment(device: str | None = None) -> dict[str, str]:
-    """Name -> version or description, for a report.
+    """Return name -> version or description, for a report.
 
     Args:
       device: what ran it; by default the devices that jax sees here.
@@ -21,7 +21,7 @@ def environment(device: str | None = None) -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Name -> version, of Python and the packages that matter."""
+    """Return name -> version, of Python and the packages that matter."""
     return {"Python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
 
 

@@ -45,7 +45,7 @@ def outcome(
     predicted: np.ndarray,
     **more: Any,
 ) -> Outcome:
-    """Scores what was predicted of the whole test part.
+    """Score what was predicted of the whole test part.
 
     Args:
       spec: of the adaptation.
@@ -103,7 +103,7 @@ class Predictions(NamedTuple):
 
 
 def write_predictions(path: Path, corpus: Corpus, outcomes: Sequence[Outcome]) -> None:
-    """Writes predictions.npz: the outcomes in the order of the rows, all of the same corpus."""
+    """Write predictions.npz: the outcomes in the order of the rows, all of the same corpus."""
     rows = np.repeat(np.arange(len(outcomes)), [len(o.test) for o in outcomes])
     predictions = Predictions(
         corpus.file,
@@ -120,6 +120,6 @@ def write_predictions(path: Path, corpus: Corpus, outcomes: Sequence[Outcome]) -
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Reads predictions.npz; nothing in it is executed."""
+    """Read predictions.npz; nothing in it is executed."""
     with np.load(path, allow_pickle=False) as arrays:
         return Predictions(**{name: arrays[name] for name in Predictions._fields})

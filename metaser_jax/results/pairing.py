@@ -37,7 +37,7 @@ def per_draw(of: Draws, score: str) -> list[float]:
 
 
 def check_same_draws(key_a: Setting, a: Draws, key_b: Setting, b: Draws) -> None:
-    """Raises an InputError that names what differs unless both had the same seeds, splits and test utterances."""
+    """Raise an InputError that names what differs unless both had the same seeds, splits and test utterances."""
 
     def differ(what: str, got_a: Any, got_b: Any) -> InputError:
         return InputError(
@@ -62,7 +62,7 @@ def check_same_draws(key_a: Setting, a: Draws, key_b: Setting, b: Draws) -> None
 
 
 def pooled(*methods: Sequence[Sequence[Scored]]) -> tuple[Units, list[np.ndarray]]:
-    """Confusions of each draw by what the bootstrap resamples, its folds summed.
+    """Return confusions of each draw by what the bootstrap resamples, its folds summed.
 
     Args:
       methods: of each method its draws, of each draw its runs.

@@ -39,7 +39,7 @@ OPTIONAL = (
 
 
 def read_results(path: str | Path) -> list[Row]:
-    """Reads the lines of results.jsonl, each checked and completed (see `complete`).
+    """Read the lines of results.jsonl, each checked and completed (see `complete`).
 
     Raises:
       InputError: no such file; no rows; a line that is not a JSON object or lacks a field. Names the file and the line.
@@ -51,7 +51,7 @@ def read_results(path: str | Path) -> list[Row]:
 
 
 def read_metrics(path: str | Path) -> list[Row]:
-    """Reads the lines of metrics.jsonl; a value that is null was not recorded.
+    """Read the lines of metrics.jsonl; a value that is null was not recorded.
 
     Raises:
       InputError: no such file; a line that has neither episode nor total_epoch; lines of which some have the other.
@@ -69,12 +69,12 @@ def read_metrics(path: str | Path) -> list[Row]:
 
 
 def step_of(row: Row) -> str:
-    """What a line of metrics.jsonl counts: "total_epoch" in pre-training, "episode" in meta-training."""
+    """Return what a line of metrics.jsonl counts: "total_epoch" in pre-training, "episode" in meta-training."""
     return "total_epoch" if "total_epoch" in row else "episode"
 
 
 def complete(row: Row, where: str) -> Row:
-    """A copy of the row with every field that was not recorded as None, and with emotions named.
+    """Return a copy of the row with every field that was not recorded as None, and with emotions named.
 
     Args:
       row: one result; scores in [0, 1], confusion [classes][classes] counts, rows true, columns predicted.
@@ -104,7 +104,7 @@ def complete(row: Row, where: str) -> Row:
 
 
 def completed(rows: Iterable[Row]) -> list[Row]:
-    """`complete` for rows that did not come from a file."""
+    """Return `complete` for rows that did not come from a file."""
     return [complete(row, f"row {number}") for number, row in enumerate(rows, 1)]
 
 

@@ -20,19 +20,19 @@ _UNFINISHED = ".tmp"
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces a file's content as a whole: a killed program leaves the old or the new one, never a part."""
+    """Replace a file's content as a whole: a killed program leaves the old or the new one, never a part."""
     temporary = path.with_name(path.name + _UNFINISHED)
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 
 def to_lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    """One JSON object per line."""
+    """Return one JSON object per line."""
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def read_config(run_dir: str | Path) -> dict[str, Any]:
-    """config.json of a run.
+    """Return config.json of a run.
 
     Raises:
       InputError: it is missing or is not JSON.
@@ -53,7 +53,7 @@ def read_config(run_dir: str | Path) -> dict[str, Any]:
 
 
 def read_lines(path: Path, step: str | None = None) -> list[dict[str, Any]]:
-    """Rows of a file of `to_lines`; what follows the last whole line, which a killed run may leave, is dropped.
+    """Return rows of a file of `to_lines`; what follows the last whole line, which a killed run may leave, is dropped.
 
     Args:
       path: may be missing: no rows.
@@ -75,7 +75,7 @@ def read_lines(path: Path, step: str | None = None) -> list[dict[str, Any]]:
 
 
 def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = ()) -> None:
-    """Makes run_dir, or recognises it as the same run's.
+    """Make run_dir, or recognises it as the same run's.
 
     Args:
       config: what identifies the run, JSON-able; written to config.json of a new run.
@@ -109,7 +109,7 @@ def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = 
 
 @contextlib.contextmanager
 def hold(run_dir: str | Path, seconds: float, log: Callable[[str], None] = print) -> Iterator[None]:
-    """Keeps the run to this process: two that write it would lose each other's lines and checkpoints.
+    """Keep the run to this process: two that write it would lose each other's lines and checkpoints.
 
     The lock ends with the process, however it ends. A file system without locks is written without.
 

@@ -38,7 +38,7 @@ class Scored(NamedTuple):
 
 
 def read_scored(folder: str | Path) -> list[Scored]:
-    """results.jsonl and predictions.npz of a folder, row by row.
+    """Return results.jsonl and predictions.npz of a folder, row by row.
 
     Raises:
       InputError: one of them is not there or cannot be read, or they are not of the same run.
@@ -59,7 +59,7 @@ def read_scored(folder: str | Path) -> list[Scored]:
 
 
 def scored(outcomes: Iterable[Outcome], corpus: Corpus) -> list[Scored]:
-    """The same from memory; corpus: the target, its emotions selected (of any of its folds)."""
+    """Return the same from memory; corpus: the target, its emotions selected (of any of its folds)."""
     of = Utterances(corpus.file, corpus.speaker, corpus.label)
     runs = [Scored(complete(o.row, f"outcome {i}"), o.test, o.predicted, of) for i, o in enumerate(outcomes, 1)]
     for number, run in enumerate(runs, 1):

@@ -30,7 +30,7 @@ class Bank(NamedTuple):
 
 
 def build(corpora: Sequence[Corpus], *, pool: bool = False) -> Bank:
-    """Puts corpora on the default device.
+    """Put corpora on the default device.
 
     Args:
       corpora: with the same emotions, in the same order.
@@ -61,7 +61,7 @@ def build(corpora: Sequence[Corpus], *, pool: bool = False) -> Bank:
 
 
 def check_enough(corpora: Sequence[Corpus], shots: int, queries: int, *, pool: bool = False, part: str) -> None:
-    """Raises an InputError that names every corpus and class with fewer than shots + queries utterances.
+    """Raise an InputError that names every corpus and class with fewer than shots + queries utterances.
 
     Args:
       part: what the corpora given are a part of, for the message, e.g. "training part".

@@ -12,7 +12,7 @@ from metaser_jax.types import Batch, Episode
 
 
 def draw_without_replacement(key: jax.Array, table: jax.Array, count: jax.Array, n: int) -> jax.Array:
-    """Draws n of the first count[c] entries of each row c, each subset and order equally likely.
+    """Return draws n of the first count[c] entries of each row c, each subset and order equally likely.
 
     Every slot gets a random number, padding the lowest; the n highest win.
 
@@ -32,7 +32,7 @@ def draw_without_replacement(key: jax.Array, table: jax.Array, count: jax.Array,
 
 
 def assign_corpora(key: jax.Array, corpora: int, numbers: jax.Array) -> jax.Array:
-    """The corpus of each task, [task] int32: in turn from a random one, so that all occur equally often.
+    """Return the corpus of each task, [task] int32: in turn from a random one, so that all occur equally often.
 
     Args:
       key: PRNG key.
@@ -43,7 +43,7 @@ def assign_corpora(key: jax.Array, corpora: int, numbers: jax.Array) -> jax.Arra
 
 
 def corpora_of(key: jax.Array, bank: Bank, tasks: int) -> jax.Array:
-    """The corpus that each task of `sample`'s episode is drawn from, [tasks] int32: its number in the bank."""
+    """Return the corpus that each task of `sample`'s episode is drawn from, [tasks] int32: its number in the bank."""
     return assign_corpora(jax.random.split(key)[0], bank.count.shape[0], jnp.arange(tasks))
 
 
@@ -57,7 +57,7 @@ def sample(
     query_bank: Bank | None = None,
     first: int | jax.Array = 0,
 ) -> Episode:
-    """One episode: each task from one corpus, support and query disjoint, balanced over the classes.
+    """Return one episode: each task from one corpus, support and query disjoint, balanced over the classes.
 
     Args:
       key: PRNG key.

@@ -20,7 +20,7 @@ from metaser_jax.types import Batch, Episode
 def sequential(
     key: jax.Array, bank: Bank, source: jax.Array | int, step: jax.Array | int, *, batch_size: int, tasks: int = 1
 ) -> Episode:
-    """A minibatch of one source's stream.
+    """Return a minibatch of one source's stream.
 
     Args:
       key: PRNG key.
@@ -50,7 +50,7 @@ def round_robin(
     batch_size: int,
     tasks: int = 1,
 ) -> Episode:
-    """Minibatches of several sources in turn: step t is the next one of sources[t mod number].
+    """Return minibatch of several sources in turn: step t is the next one of sources[t mod number].
 
     Args:
       sources: [at least number] int32; those from `number` on are padding, so that stages of fewer sources share a
@@ -62,7 +62,7 @@ def round_robin(
 
 
 def epoch_steps(bank: Bank, sources: Sequence[int], batch_size: int) -> int:
-    """Steps of an epoch: the minibatches that the largest of the sources has, ceil(n / batch_size), from each.
+    """Return steps of an epoch: the minibatches that the largest of the sources has, ceil(n / batch_size), from each.
 
     NOTE: the paper does not say what an epoch of alternating minibatches is. Here smaller sources begin again until the
     largest is through, so that all weigh alike.
@@ -72,7 +72,7 @@ def epoch_steps(bank: Bank, sources: Sequence[int], batch_size: int) -> int:
 
 
 def _utterances(key: jax.Array, bank: Bank, source: jax.Array | int, first: jax.Array, number: int):
-    """(rows of bank.x, classes) at `number` positions of a source's stream, from `first` on: [number] int32 each."""
+    """Return (rows of bank.x, classes) at `number` positions of a source's stream from `first` on, [number] int32."""
     table, count = bank.table[source], bank.count[source]
     slots = table.shape[1]
     real = (jnp.arange(slots) < count[:, None]).reshape(-1)
@@ -106,7 +106,7 @@ class Whole(NamedTuple):
 
 
 def whole(bank: Bank, *, parts: int = 1, chunk: int = 0) -> Whole:
-    """The bank's utterances, to take a mean over all of a source's.
+    """Return the bank's utterances, to take a mean over all of a source's.
 
     Args:
       parts: into how many equal parts (up to one utterance) each source is divided.

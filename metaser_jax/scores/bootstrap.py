@@ -64,7 +64,7 @@ class Units(NamedTuple):
 
 
 def score_of(confusion: np.ndarray, score: str) -> np.ndarray:
-    """A score of confusion matrices, as scikit-learn's with labels=all classes and zero_division=0.
+    """Return a score of confusion matrices, as scikit-learn's with labels=all classes and zero_division=0.
 
     Args:
       confusion: [..., class, class] counts or sums of them, rows true, columns predicted.
@@ -86,7 +86,7 @@ def score_of(confusion: np.ndarray, score: str) -> np.ndarray:
 
 
 def choose_units(label: ArrayLike, speaker: ArrayLike) -> Units:
-    """Speakers where they allow it, utterances otherwise: see the module's docstring.
+    """Return speakers where they allow it, utterances otherwise: see the module's docstring.
 
     Args:
       label: [n] int, of the test part. speaker: [n] str.
@@ -104,14 +104,14 @@ def choose_units(label: ArrayLike, speaker: ArrayLike) -> Units:
 
 
 def confusions(label: ArrayLike, predicted: ArrayLike, unit: ArrayLike, classes: int, units: int) -> np.ndarray:
-    """[unit, class, class] counts of one run, rows true, columns predicted; label, predicted, unit: [n] int."""
+    """Return [unit, class, class] counts of one run, rows true, columns predicted; label, predicted, unit: [n] int."""
     counts = np.zeros((units, classes, classes))
     np.add.at(counts, (np.asarray(unit), np.asarray(label), np.asarray(predicted)), 1)
     return counts
 
 
 def _of_runs(label: np.ndarray, predicted: np.ndarray, units: Units, classes: int) -> np.ndarray:
-    """[run, unit, class, class]: `confusions` of each run."""
+    """Return [run, unit, class, class]: `confusions` of each run."""
     return np.stack([confusions(label, run, units.of, classes, units.number) for run in predicted])
 
 
@@ -126,7 +126,7 @@ def bootstrap(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Bootstrap:
-    """Interval for the mean over runs of a score, from what each run predicted of the same test part.
+    """Return interval for the mean over runs of a score, from what each run predicted of the same test part.
 
     Args:
       label: [n_test] int. predicted: [run, n_test] int, or [n_test] of one run. speaker: [n_test] str.
@@ -156,7 +156,7 @@ def intervals_of(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Bootstrap]:
-    """The intervals of several scores from confusions, on the same resamples.
+    """Return the intervals of several scores from confusions, on the same resamples.
 
     Args:
       tensors: one array [run, unit, class, class], or two whose mean scores are subtracted; in number of runs they may
@@ -168,7 +168,7 @@ def intervals_of(
     n = units.number
 
     def statistic(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
-        """drawn: [..., n] int, units -> [score, ...]."""
+        """Return drawn: [..., n] int, units -> [score, ...]."""
         times = _times(drawn, n)
         values = [_mean_scores(times, tensor, scores) for tensor in tensors]
         return values[0] if len(values) == 1 else values[0] - values[1]
@@ -195,7 +195,7 @@ def intervals_of(
 
 
 def _times(drawn: np.ndarray, units: int) -> np.ndarray:
-    """How often each unit was drawn: [..., n] int -> [..., units]."""
+    """Return how often each unit was drawn: [..., n] int -> [..., units]."""
     flat = drawn.reshape(-1, drawn.shape[-1])
     times = np.zeros((len(flat), units))
     np.add.at(times, (np.arange(len(flat))[:, None], flat), 1)
@@ -203,7 +203,7 @@ def _times(drawn: np.ndarray, units: int) -> np.ndarray:
 
 
 def _mean_scores(times: np.ndarray, tensor: np.ndarray, scores: Sequence[str]) -> np.ndarray:
-    """[..., unit], [run, unit, class, class] -> [score, ...]: the means over runs."""
+    """Return [..., unit], [run, unit, class, class] -> [score, ...]: the means over runs."""
     runs, units, classes, _ = tensor.shape
     flat = np.moveaxis(tensor, 1, 0).reshape(units, -1)
     confusion = (times @ flat).reshape(*times.shape[:-1], runs, classes, classes)
@@ -211,7 +211,7 @@ def _mean_scores(times: np.ndarray, tensor: np.ndarray, scores: Sequence[str]) -
 
 
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a / b, and 0 where b is 0."""
+    """Return a / b, and 0 where b is 0."""
     return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
 

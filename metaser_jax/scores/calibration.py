@@ -39,7 +39,7 @@ class Calibration(NamedTuple):
 
 
 def fit_temperature(logits: np.ndarray, label: np.ndarray) -> Calibration:
-    """The temperature of held-out clips.
+    """Return the temperature of held-out clips.
 
     Args:
       logits: [run, n, class], of models that had not learned from the clip; or [n, class] of one.
@@ -81,13 +81,13 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray) -> Calibration:
 
 
 def log_loss(probabilities: np.ndarray, label: np.ndarray) -> float:
-    """Mean negative log-likelihood in nats; probabilities [n, class], label [n] int."""
+    """Return mean negative log-likelihood in nats; probabilities [n, class], label [n] int."""
     of_label = np.asarray(probabilities, np.float64)[np.arange(len(label)), label]
     return float(-np.log(np.maximum(of_label, np.finfo(np.float64).tiny)).mean())
 
 
 def calibration_error(probabilities: np.ndarray, label: np.ndarray, bins: int = BINS) -> float:
-    """Expected calibration error: how far the highest probability is from being right that often, in [0, 1].
+    """Return expected calibration error: how far the highest probability is from being right that often, in [0, 1].
 
     The clips are put into `bins` bins of equal width by their highest probability; the error is the mean over clips of
     |share right - mean probability| in the clip's bin (Guo et al., eq. 3). With few clips chance alone makes it large.

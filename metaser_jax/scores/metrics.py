@@ -5,7 +5,7 @@ from sklearn import metrics
 
 
 def scores(label: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float | list[list[int]]]:
-    """Macro F1, unweighted average recall, accuracy, weighted F1 and the confusion matrix.
+    """Return macro F1, unweighted average recall, accuracy, weighted F1 and the confusion matrix.
 
     Args:
       label: [n] int, true classes.
@@ -32,7 +32,7 @@ def scores(label: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, 
 def speaker_oracle(
     train_label: np.ndarray, train_speaker: np.ndarray, test_speaker: np.ndarray, classes: int
 ) -> np.ndarray:
-    """Guesses each test utterance's emotion from who speaks: the speaker's most frequent one in training.
+    """Guess each test utterance's emotion from who speaks: the speaker's most frequent one in training.
 
     It hears nothing. What it scores is what a split gives away by its speakers. A speaker not in training gets the
     most frequent emotion of all; ties go to the lower class.

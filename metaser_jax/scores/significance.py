@@ -64,7 +64,7 @@ class Paired(NamedTuple):
 
 
 def seed_interval(values: ArrayLike, confidence: float = 0.95) -> Seeds:
-    """Mean, deviation and Student's t interval of scores over draws.
+    """Return mean, deviation and Student's t interval of scores over draws.
 
     Args:
       values: [n], a score of each draw (the mean over its folds where there are folds).
@@ -84,7 +84,7 @@ def seed_interval(values: ArrayLike, confidence: float = 0.95) -> Seeds:
 
 
 def paired_test(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Paired:
-    """Compares two methods on the same draws: a - b.
+    """Compare two methods on the same draws: a - b.
 
     Args:
       a, b: [n], scores of the same draws in the same order.
@@ -107,7 +107,7 @@ def paired_test(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Paired:
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
-    """p-values corrected for there being several (Holm, 1979): all below .05 are right together 95 times in 100.
+    """Return p-values corrected for there being several (Holm, 1979): all below .05 are right together 95 times in 100.
 
     It needs no independence. scipy has none of it: its false_discovery_control (Benjamini-Hochberg) bounds the share of
     wrong ones instead. A None stays None and counts as no comparison.
@@ -143,7 +143,7 @@ class Crossover(NamedTuple):
 
 
 def crossovers(x: ArrayLike, a: ArrayLike, b: ArrayLike) -> list[Crossover]:
-    """Where two curves meet, linear between the measured points; [] if one is above the other all along.
+    """Return where two curves meet, linear between the measured points; [] if one is above the other all along.
 
     Args:
       x: [n], ascending. a, b: [n], the curves at x.
@@ -178,7 +178,7 @@ def crossovers(x: ArrayLike, a: ArrayLike, b: ArrayLike) -> list[Crossover]:
 
 
 def _signed_rank_p(differences: np.ndarray) -> float:
-    """Of all 2^n signs, the share whose sum of positive ranks is at least as far out; [n] float, none of them 0.
+    """Return, of all 2^n signs, the share whose sum of positive ranks is at least as far out; [n] float, none of them 0.
 
     scipy's wilcoxon has this where nothing is tied; with ties it warns, or not, by its version.
     """
@@ -195,7 +195,7 @@ def _ahead(sign: float) -> str:
 
 
 def check_confidence(confidence: float) -> None:
-    """Raises an InputError unless it is between 0 and 1."""
+    """Raise an InputError unless it is between 0 and 1."""
     if not 0 < confidence < 1:
         raise InputError(f"confidence: got {confidence!r}, expected a number between 0 and 1, such as 0.95.")
 

@@ -13,7 +13,7 @@ _SHORT = 1.0
 
 
 def of_model(model: Model, name: str) -> dict[str, Any]:
-    """What the page's head says of a model; any part of its provenance may be missing."""
+    """Return what the page's head says of a model; any part of its provenance may be missing."""
     about = model.about
     return {
         "name": about.get("name") or name,
@@ -47,7 +47,7 @@ def _is_number(value: Any) -> bool:
 
 
 def of_page(page: Page, name: str) -> dict[str, Any]:
-    """The model as it is now, the adaptation, and all clips (without their waveforms, which do not change)."""
+    """Return the model as it is now, the adaptation, and all clips (without their waveforms, which do not change)."""
     return {
         "model": of_model(page.predictor.model, name),
         "adaptation": {"state": page.adaptation.state, "said": page.adaptation.said},
@@ -57,7 +57,7 @@ def of_page(page: Page, name: str) -> dict[str, Any]:
 
 
 def of_clip(heard: Heard, emotions: tuple[str, ...], *, peaks: bool = False) -> dict[str, Any]:
-    """One clip; probabilities are in the order of the model's emotions."""
+    """Return one clip; probabilities are in the order of the model's emotions."""
     before, notes = heard.before, []
     if heard.clip.quality.clipped > CLIPPED:
         notes.append(f"{100 * heard.clip.quality.clipped:.1f} % of the samples are clipped: record with less gain.")

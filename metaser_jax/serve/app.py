@@ -30,11 +30,11 @@ from metaser_jax.recogniser.model import Model, Support
 from metaser_jax.recogniser.predictor import Prediction, Predictor
 from metaser_jax.serve import answers
 from metaser_jax.serve.background import in_thread
-from metaser_jax.serve.body import read_body, read_json
+from metaser_jax.serve.body import IN_ALL, PAUSE, read_body, read_json
 from metaser_jax.serve.guard import FAILED, Guard, refusal
 from metaser_jax.serve.reading import Readers
 from metaser_jax.serve.refused import Refused
-from metaser_jax.serve.sessions import Page, Pages, support_with
+from metaser_jax.serve.sessions import MAX_HOURS, Page, Pages, support_with
 
 # Uploads held in memory at once; others wait, and their senders with them.
 UPLOADS = 4
@@ -47,11 +47,22 @@ Learn = Callable[[Model, Support, Callable[[str], None]], Model]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Attributes: max_upload, bytes; max_seconds; max_clips, of a page."""
+    """What is taken.
+
+    Attributes:
+      max_upload: bytes.
+      max_seconds: of a recording.
+      max_clips: of a page.
+      max_hours: of all clips of a page together.
+      pause, in_all: seconds that an upload may take, see read_body.
+    """
 
     max_upload: int
     max_seconds: float
     max_clips: int
+    max_hours: float = MAX_HOURS
+    pause: float = PAUSE
+    in_all: float = IN_ALL
 
 
 def make_app(
@@ -62,7 +73,7 @@ def make_app(
     host: str = "127.0.0.1",
     learn: Learn = adapt_again,
 ) -> Guard:
-    """The ASGI application.
+    """Return the ASGI application.
 
     Args:
       predictor: of the model as loaded. name: of it, where it does not say its own.
@@ -95,7 +106,7 @@ class _Service:
         self._limits = limits
         self._readers = readers
         self._learn = learn
-        self._pages = Pages(lambda: Page(predictor, limits.max_clips))
+        self._pages = Pages(lambda: Page(predictor, limits.max_clips, limits.max_hours))
         self._uploads = asyncio.Semaphore(UPLOADS)
         self._predicting = asyncio.Lock()
         self._adapting: asyncio.Task | None = None
@@ -134,7 +145,7 @@ class _Service:
         except TimeoutError as error:
             raise Refused(503, "The server is busy with other recordings. Try again.") from error
         try:
-            data = await read_body(request, self._limits.max_upload)
+            data = await read_body(request, self._limits.max_upload, self._limits.pause, self._limits.in_all)
             reading = await self._readers.read(name, data)
         finally:
             self._uploads.release()
@@ -251,7 +262,7 @@ def _zipped(model: Model) -> bytes:
 
 
 def _clean(name: str) -> str:
-    """The last part of a path as people see it: no control characters, no slashes, not endless."""
+    """Return the last part of a path as people see it: no control characters, no slashes, not endless."""
     shown = "".join(c for c in name if unicodedata.category(c)[0] != "C")
     return shown.replace("\\", "/").rstrip("/").rpartition("/")[2].strip()[-120:]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    """function(*args) in a thread of its own; what it raises is raised here.
+    """Return function(*args) in a thread of its own; what it raises is raised here.
 
     A daemon, unlike asyncio's own threads: Ctrl-C does not wait until an adaptation is done.
     """

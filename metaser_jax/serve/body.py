@@ -15,7 +15,7 @@ _JSON_BYTES = 4096
 
 
 async def read_body(request: Request, limit: int, pause: float = PAUSE, in_all: float = IN_ALL) -> bytes:
-    """The body, of at most `limit` bytes; of what is longer no more than that is kept.
+    """Return the body, of at most `limit` bytes; of what is longer no more than that is kept.
 
     Raises:
       Refused: 413 longer than the limit; 408 no piece came for `pause` seconds, or not all within `in_all`; 400 the
@@ -43,7 +43,7 @@ async def read_body(request: Request, limit: int, pause: float = PAUSE, in_all: 
 
 
 async def read_json(request: Request) -> dict[str, Any]:
-    """A small JSON object. Raises Refused as read_body does, and 400 for anything else."""
+    """Return a small JSON object. Raises Refused as read_body does, and 400 for anything else."""
     try:
         value = json.loads(await read_body(request, _JSON_BYTES))
     # Brackets in brackets without end are a RecursionError.

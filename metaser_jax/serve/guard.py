@@ -93,5 +93,5 @@ class Guard:
 
 
 def refusal(error: Refused) -> JSONResponse:
-    """{"error": message}."""
+    """Return {"error": message}."""
     return JSONResponse({"error": error.message}, error.status)

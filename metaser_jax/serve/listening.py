@@ -13,7 +13,7 @@ from metaser_jax.errors import InputError
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens at the address; port 0 takes a free one.
+    """Return a socket that listens at the address; port 0 takes a free one.
 
     Raises:
       InputError: the port is in use or not allowed, or the host is not one of this machine.
@@ -34,18 +34,18 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(listening: socket.socket) -> str:
-    """http://127.0.0.1:8000/."""
+    """Return http://127.0.0.1:8000/."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def is_open_to_others(listening: socket.socket) -> bool:
-    """Whether other machines can reach it."""
+    """Return whether other machines can reach it."""
     return not ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def server_of(app: ASGIApp) -> uvicorn.Server:
-    """A server of the application, that prints nothing."""
+    """Return a server of the application, that prints nothing."""
     config = uvicorn.Config(
         app,
         # What is in Python alone is the same everywhere.

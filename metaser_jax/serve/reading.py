@@ -39,7 +39,7 @@ class Readers:
     """
 
     def __init__(self, count: int, time_limit: float, max_seconds: float, memory: int = MEMORY):
-        """`memory`: bytes, of each process, beyond what it has when it is ready."""
+        """Set it up; `memory`: bytes, of each process, beyond what it has when it is ready."""
         self._time_limit = time_limit
         self._max_seconds = max_seconds
         self._memory = memory
@@ -49,7 +49,7 @@ class Readers:
             self._free.put_nowait(index)
 
     async def read(self, name: str, data: bytes) -> Reading:
-        """Waits for a free process, and has it read the recording.
+        """Wait for a free process, and has it read the recording.
 
         Raises:
           Refused: 422; the message is for the person who chose the file, and does not repeat its name.
@@ -90,11 +90,11 @@ class Readers:
         self._readers[index] = _Reader(self._memory)
 
     def pids(self) -> list[int]:
-        """Of the processes."""
+        """Return the numbers of the processes."""
         return [child.pid for reader in self._readers for child in reader.children]
 
     def close(self) -> None:
-        """Ends all processes, whatever they are doing."""
+        """End all processes, whatever they are doing."""
         for reader in self._readers:
             reader.kill()
         self._readers.clear()
@@ -103,7 +103,7 @@ class Readers:
 
 
 def unreadable(error: RecordingError) -> Refused:
-    """For the person who chose the file; its name stands above it."""
+    """Return the message for the person who chose the file; its name stands above it."""
     return Refused(422, f"{error.reason[:1].upper()}{error.reason[1:]}. {error.advice}")
 
 
@@ -127,7 +127,7 @@ class _Reader:
 
 
 def _warm(memory: int) -> None:
-    """In the process: loads all that reading needs, and then takes no more than so many bytes."""
+    """Run in the process: load all that reading needs, and then take no more than so many bytes."""
     file = io.BytesIO()
     noise = np.random.default_rng(0).normal(scale=0.1, size=(44100, 2))
     soundfile.write(file, noise, 44100, format="WAV")
@@ -153,7 +153,7 @@ def _read(name: str, data: bytes, max_seconds: float) -> Reading:
 
 
 def peaks_of(samples: np.ndarray, count: int = PEAKS) -> np.ndarray:
-    """[n] -> [min(count, n)] float32, the largest |sample| of each of so many parts, over the largest of all."""
+    """Return [n] -> [min(count, n)] float32, the largest |sample| of each of so many parts, over the largest of all."""
     size = np.abs(samples)
     starts = np.linspace(0, len(size), min(count, len(size)), endpoint=False).astype(int)
     peaks = np.maximum.reduceat(size, starts)

@@ -61,26 +61,27 @@ class Page:
     was adapted with.
     """
 
-    def __init__(self, predictor: Predictor, max_clips: int):
+    def __init__(self, predictor: Predictor, max_clips: int, max_hours: float = MAX_HOURS):
         self.loaded = predictor
         self.predictor = predictor
         self.heard: dict[str, Heard] = {}
         self.adaptation = Adaptation()
         self.n_learned = 0
         self._max_clips = max_clips
+        self._max_hours = max_hours
         self._count = 0
 
     def check_room(self, seconds: float = 0.0) -> None:
-        """Raises Refused, 409, unless one more clip of so many seconds can be remembered."""
+        """Raise Refused, 409, unless one more clip of so many seconds can be remembered."""
         if len(self.heard) >= self._max_clips:
             raise Refused(
                 409, f"This page holds {self._max_clips} clips already. Remove some (--max_clips allows more)."
             )
-        if sum(heard.clip.seconds for heard in self.heard.values()) + seconds > MAX_HOURS * 3600:
-            raise Refused(409, f"This page's clips would be more than {MAX_HOURS:g} hours together. Remove some.")
+        if sum(heard.clip.seconds for heard in self.heard.values()) + seconds > self._max_hours * 3600:
+            raise Refused(409, f"This page's clips would be more than {self._max_hours:g} hours together. Remove some.")
 
     def add(self, name: str, speaker: str, reading: Reading, prediction: Prediction) -> Heard:
-        """Raises Refused, see check_room."""
+        """Raise Refused, see check_room."""
         self.check_room(reading.clip.seconds)
         self._count += 1
         number = str(self._count)
@@ -89,18 +90,18 @@ class Page:
         return heard
 
     def find(self, number: str) -> Heard:
-        """Raises Refused, 404."""
+        """Raise Refused, 404."""
         if number not in self.heard:
             raise Refused(404, "This clip is not here any more.")
         return self.heard[number]
 
     def labelled(self) -> list[Heard]:
-        """The clips whose emotion was said; of the same recording, the last one's."""
+        """Return the clips whose emotion was said; of the same recording, the last one's."""
         said = {heard.clip.sha256: heard for heard in self.heard.values() if heard.emotion is not None}
         return list(said.values())
 
     def see_again(self, predictor: Predictor, predictions: dict[str, Prediction], *, keep: bool) -> None:
-        """The model is another one now. `keep`: what was predicted until now is remembered, for comparison."""
+        """Take another model. `keep`: what was predicted until now is remembered, for comparison."""
         self.predictor = predictor
         for number, prediction in predictions.items():
             if number in self.heard:
@@ -118,7 +119,7 @@ class Pages:
         self._dropped: deque[str] = deque(maxlen=100)
 
     def open(self) -> tuple[str, Page]:
-        """A new page and its token."""
+        """Return a new page and its token."""
         token = secrets.token_urlsafe(24)
         self._pages[token] = self._new()
         for other, page in list(self._pages.items())[:-1]:
@@ -130,7 +131,7 @@ class Pages:
         return token, self._pages[token]
 
     def find(self, token: str) -> Page:
-        """Raises Refused, 410: it was dropped, or the server was started anew."""
+        """Raise Refused, 410: it was dropped, or the server was started anew."""
         if token not in self._pages:
             why = (
                 f"{self._max_pages} other pages were opened after this one"

@@ -101,7 +101,7 @@ def run_ablation_order(
 
 
 def fitting(second: Cost, variant: Cost) -> int:
-    """Episodes of a variant that take as long as all of second order's, at least one."""
+    """Return episode of a variant that take as long as all of second order's, at least one."""
     return max(1, int(second.seconds * second.episodes / variant.seconds))
 
 
@@ -150,7 +150,7 @@ def _run_of(study: Study[OrderSpec], variant: str, episodes: int, seed: int) -> 
 def _run(
     study: Study[OrderSpec], at: list[Place], variants: Runs, mark: str, log: Callable[[str], None]
 ) -> dict[str, list[Scored]]:
-    """Trains and adapts each variant; its adaptations at all places."""
+    """Train and adapts each variant; its adaptations at all places."""
     cells, owner = [], []
     for variant, runs in variants.items():
         for place in at:

@@ -78,12 +78,12 @@ class Finished(NamedTuple):
 
 
 def safe(text: str) -> str:
-    """Text as a part of a file's name: "folder/saraiki" -> "folder.saraiki"."""
+    """Return text as a part of a file's name: "folder/saraiki" -> "folder.saraiki"."""
     return re.sub(r"[^A-Za-z0-9._+=-]", ".", text)
 
 
 def run_cells(out: Path, cells: Sequence[Cell], log: Callable[[str], None] = print) -> list[Finished]:
-    """Computes the cells that are not finished yet, one after another, each after the runs that it needs.
+    """Compute the cells that are not finished yet, one after another, each after the runs that it needs.
 
     Args:
       out: folder of the study, claimed by it.
@@ -149,7 +149,7 @@ def _compute(
 
 @contextlib.contextmanager
 def _shared_programs() -> Iterator[None]:
-    """Runs whose programs are the same, those of another seed say, compile them once: by jax's cache on disk."""
+    """Compile the same programs, of runs with another seed say, once: by jax's cache on disk."""
     if jax.config.jax_compilation_cache_dir is not None:
         yield
         return
@@ -226,7 +226,7 @@ class _Clock:
         self._seconds[kind].append(seconds)
 
     def left(self, kinds: Sequence[str]) -> str:
-        """For a progress bar; a kind that was not measured yet counts as the mean of those that were."""
+        """Return the time left, for a progress bar; a kind that was not measured yet counts as the mean of those that were."""
         if not self._seconds:
             return ""
         of_kind = {kind: statistics.median(seconds) for kind, seconds in self._seconds.items()}

@@ -92,7 +92,7 @@ def compare_methods(
 
 
 def _cells_at(study: Study[ComparisonSpec], place: Place, sources: Sources) -> list[Cell]:
-    """The methods that learn from these sources, or with () those that need none."""
+    """Return the methods that learn from these sources, or with () those that need none."""
     found = []
     for method in study.spec.methods:
         if method == SVM:

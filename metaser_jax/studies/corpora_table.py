@@ -29,7 +29,7 @@ class Row(NamedTuple):
     why_not: tuple[str, ...]
 
     def counts(self) -> dict[str, tuple[int, int | None]]:
-        """utterances, speakers and each of the four emotions: (prepared, published or None)."""
+        """Return utterances, speakers and each of the four emotions: (prepared, published or None)."""
         found, published = self.statistics, self.statistics.published
         of_emotion = found.counts()
         pairs = {
@@ -111,7 +111,7 @@ def _sizes(parts: Split | None) -> str:
 
 
 def comma_separated(table: Sequence[Row]) -> str:
-    """The same for programs: a line per corpus; what is not known is empty."""
+    """Return the same for programs: a line per corpus; what is not known is empty."""
     lines = [_flat(row) for row in table]
     out = io.StringIO()
     writer = csv.DictWriter(out, lines[0], lineterminator="\n")

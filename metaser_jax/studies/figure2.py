@@ -77,7 +77,7 @@ def run_figure2(
 
 
 def crossings_of(lines: Sequence[Line]) -> list[Line]:
-    """Where MetaSER's mean meets each other method's, at each target and split, along fractions and along shots.
+    """Return where MetaSER's mean meets each other method's, at each target and split, along fractions and along shots.
 
     Returns:
       A line for each pair of curves: where they are, whose they are, and `crossovers`, as statistics.crossovers has
@@ -144,7 +144,7 @@ def _crossing_text(one: Line) -> str:
 
 
 def _picture(confidence: float, out: Path, rows: Sequence[Row], kind: str) -> Picture | None:
-    """The curves along one kind of amount, as PNG and SVG; None if no such amount was possible."""
+    """Return the curves along one kind of amount, as PNG and SVG; None if no such amount was possible."""
     shown = [row for row in rows if amount(row)[0] == kind]
     if not shown:
         return None
@@ -163,7 +163,7 @@ def _picture(confidence: float, out: Path, rows: Sequence[Row], kind: str) -> Pi
 
 
 def _points(lines: Sequence[Line]) -> list[Table | str]:
-    """The points of the curves: a table for each target, split and kind of amount."""
+    """Return the points of the curves: a table for each target, split and kind of amount."""
     groups: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
         groups.setdefault((tables.place_name(line), amount(line)[0]), []).append(line)

@@ -58,7 +58,7 @@ def trained_name(spec: SourcesSpec) -> str:
 
 
 def _of_runs(trained: Sequence[SourcesSpec], network: dict[str, Any]) -> list[list[str]]:
-    """A row of what all meta-training runs share, then one of each method with what is its own."""
+    """Return a row of what all meta-training runs share, then one of each method with what is its own."""
     meta: dict[tuple[str, str], dict[str, Any]] = {}
     others: dict[tuple[str, str], dict[str, Any]] = {}
     for spec in trained:

@@ -86,4 +86,4 @@ def _chosen(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _quiet(_: str) -> None:
-    """The study's progress bar says what is being done."""
+    """Say nothing: the study's progress bar does."""

@@ -25,7 +25,7 @@ INTERVALS = ("draws", "test", "difference_draws", "difference_test")
 
 
 def lines_of(runs: Sequence[Scored], spec: StudySpec) -> list[Line]:
-    """A line for each setting, sorted by target, split, amount and method."""
+    """Return a line for each setting, sorted by target, split, amount and method."""
     rows = {key: [run.row for run in group] for key, group in by_setting(runs).items()}
     found = []
     for result in results(runs, confidence=spec.confidence, resamples=spec.resamples):
@@ -80,7 +80,10 @@ def comparisons_of(
 
 
 def _comparison(comparison: Comparison, on_disk: Mapping[Series, str]) -> Line:
-    """A Comparison as a line; the fields of the other method are called other_*; on_disk: what rows call a method."""
+    """Return a Comparison as a line.
+
+    The fields of the other method are called other_*; on_disk: what rows call a method.
+    """
     one, other = comparison.reference.series, comparison.other.series
     over = comparison.draws.difference
     line = _setting(comparison.reference) | {f"other_{name}": value for name, value in _series(other).items()}
@@ -101,13 +104,13 @@ def _comparison(comparison: Comparison, on_disk: Mapping[Series, str]) -> Line:
 
 
 def series_of(line: Mapping[str, Any], prefix: str = "") -> Series:
-    """The method of a line; with prefix "other_" the other of a comparison."""
+    """Return the method of a line; with prefix "other_" the other of a comparison."""
     own = {name: line[f"{prefix}{name}"] for name in ("method", "algorithm", "order", "adapt", "sources")}
     return series(own | {"normalise": line["normalise"]})
 
 
 def flat(line: Mapping[str, Any]) -> dict[str, Any]:
-    """The line for a CSV: an interval as two columns, other lists joined, no confusion matrix."""
+    """Return the line for a CSV: an interval as two columns, other lists joined, no confusion matrix."""
     cells: dict[str, Any] = {}
     for name, value in line.items():
         if name in INTERVALS:

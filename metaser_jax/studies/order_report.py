@@ -44,7 +44,7 @@ def intro(study: Study[OrderSpec], episodes: int) -> str:
 
 
 def _on_learned_rates(study: Study[OrderSpec]) -> str:
-    """Whether fine-tuning takes over what rates were learned."""
+    """Return whether fine-tuning takes over what rates were learned."""
     if study.settings.finetune["optimizer"] != INNER:
         return "Learned inner rates stay behind, since fine-tuning has an optimizer of its own."
     learned = [v for v in study.spec.variants if v in ALGORITHMS and ALGORITHMS[v].learned_rates == "parameter"]
@@ -63,7 +63,7 @@ def sections(
     rows: Sequence[Row],
     left: Sequence[Left],
 ) -> tuple[Section, ...]:
-    """Everything between the introduction and what was run; saves the pictures.
+    """Return everything between the introduction and what was run; saves the pictures.
 
     Args:
       study: the study.
@@ -101,7 +101,7 @@ def sorted_by_place(lines: Sequence[Line]) -> list[Line]:
 
 
 def table_of(lines: Sequence[Line]) -> Table:
-    """A row for each variant and budget, a column of scores for each amount of data; lines are of one place."""
+    """Return a row for each variant and budget, a column of scores for each amount of data; lines are of one place."""
     amounts = list(dict.fromkeys(tables.data_name(line) for line in lines))
     header = ["variant", "budget", "episodes", "s per episode", "training", "compilation", "memory", *amounts]
     groups: dict[tuple[str, str], dict[str, Line]] = {}
@@ -124,7 +124,10 @@ def table_of(lines: Sequence[Line]) -> Table:
 
 
 def time_figure(lines: Sequence[Line], confidence: float) -> Figure:
-    """Panels of target, split and amount: filled at equal episodes, open at equal time, bars: interval over draws."""
+    """Return panels of target, split and amount.
+
+    Filled at equal episodes, open at equal time, bars: interval over draws.
+    """
     from matplotlib.lines import Line2D
 
     panels: dict[tuple[str, str], list[Line]] = {}

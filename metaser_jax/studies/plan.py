@@ -53,7 +53,7 @@ class Place(NamedTuple):
 
 
 def unprepared(study: Study, names: Sequence[str], what: str) -> Left | None:
-    """The corpora that are missing, as what is left out because of them; None if none is.
+    """Return the corpora that are missing, as what is left out because of them; None if none is.
 
     Raises:
       InputError: unknown name.
@@ -70,14 +70,14 @@ def unprepared(study: Study, names: Sequence[str], what: str) -> Left | None:
 
 
 def require_prepared(study: Study, sources: Sequence[str]) -> None:
-    """Raises an InputError, with what to do, unless the sources that a study cannot do without are prepared."""
+    """Raise an InputError, with what to do, unless the sources that a study cannot do without are prepared."""
     missing = unprepared(study, sources, "+".join(sources))
     if missing:
         raise InputError(f"--sources={','.join(sources)}: {missing.why}")
 
 
 def places(study: Study, targets: Sequence[str]) -> tuple[list[Place], list[Left]]:
-    """Loads the targets, each once, and finds out which splits and amounts they allow.
+    """Load the targets, each once, and finds out which splits and amounts they allow.
 
     Raises:
       InputError: no target, split and amount is possible; unknown names.
@@ -122,7 +122,7 @@ def _place(study: Study, target: str, split: str) -> tuple[Place | None, list[Le
 def cell(
     study: Study, place: Place, method: str, adapted: str | None, sources: tuple[str, ...], runs: tuple[Run, ...]
 ) -> Cell:
-    """One method at one place, all amounts and draws of it.
+    """Return one method at one place, all amounts and draws of it.
 
     Args:
       adapted: which layers, None of svm.
@@ -153,7 +153,10 @@ def cell(
 
 
 def _at(own: StudySpec, place: Place, folds: int) -> dict[str, Any]:
-    """What finetune.py's flags would say of the place; its amount is one of the study's, and is not looked at."""
+    """Return what finetune.py's flags would say of the place.
+
+    Its amount is one of the study's, and is not looked at.
+    """
     amount = {"shots": own.shots[0]} if own.shots else {"fraction": own.fractions[0]}
     at = {"target": place.target, "split": place.split, "split_seed": own.split_seed, "folds": folds}
     return at | {"shots": None, "fraction": None} | amount | {"seeds": own.seeds, "sources": ()}

@@ -34,7 +34,7 @@ FREE = ("data_dir", "out", "runs", *how_fields(SweepConfig))
 def run_sweep(
     config: SweepConfig, command: str, log: Callable[[str], None] = print, *, load: Load = load_corpus
 ) -> Path:
-    """Trains and adapts what is missing, and writes sweep.json, sweep.csv, the report, and with a target its results.
+    """Train and adapts what is missing, and writes sweep.json, sweep.csv, the report, and with a target its results.
 
     results.jsonl has a line per setting, amount, fold and draw, as finetune.py's with two fields more: swept, the
     setting, and init_valid_query_loss, of the run that the draw starts from.
@@ -97,7 +97,7 @@ def run_sweep(
 
 
 def choose(settings: Sequence[Setting]) -> Setting | None:
-    """The setting with the lowest mean validation loss on the sources, of those whose runs have all finished."""
+    """Return the setting with the lowest mean validation loss on the sources, of those whose runs have all finished."""
     whole = [one for one in settings if one.whole]
     return min(whole, key=lambda one: one.valid_query_loss().mean) if whole else None
 
@@ -119,7 +119,10 @@ def _adapt(
     draws: int,
     log: Callable[[str], None],
 ) -> list[Outcome]:
-    """The adaptations of a setting: draw i from the i-th of its finished runs, and from the first after the last."""
+    """Return the adaptations of a setting.
+
+    Draw i from the i-th of its finished runs, and from the first after the last.
+    """
     finished = [one for one in trained if one.stopped is None]
     if not (folds and finished):
         return []

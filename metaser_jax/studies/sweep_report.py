@@ -44,7 +44,7 @@ class Setting(NamedTuple):
 
 
 def lines_of(settings: Sequence[Setting], chosen: Setting | None) -> list[dict[str, Any]]:
-    """JSON-able: each setting and amount of target data, or each setting where there is no target."""
+    """Return JSON-able: each setting and amount of target data, or each setting where there is no target."""
     lines = []
     for one in settings:
         finished = [run.member.spec.seed for run in one.trained if run.stopped is None]
@@ -71,7 +71,7 @@ def _of_target(summary: Summary) -> dict[str, Any]:
 
 
 def run_line(one: Trained) -> dict[str, Any]:
-    """JSON-able: one run."""
+    """Return JSON-able: one run."""
     known = {"episodes": one.episodes, "best_episode": one.best, "valid_query_loss": one.valid_query_loss}
     return (
         {"run": one.member.name, "setting": one.member.setting, "seed": one.member.spec.seed}
@@ -81,14 +81,14 @@ def run_line(one: Trained) -> dict[str, Any]:
 
 
 def flat(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of lines_of for a CSV: each swept field in a column of its own."""
+    """Return a line of lines_of for a CSV: each swept field in a column of its own."""
     return {f"swept_{name}": value for name, value in line["setting"].items()} | {
         name: value for name, value in line.items() if name != "setting"
     }
 
 
 def settings_table(lines: Sequence[Mapping[str, Any]]) -> Table:
-    """A row per line of lines_of; the chosen setting is marked."""
+    """Return a row per line of lines_of; the chosen setting is marked."""
     names = list(dict.fromkeys(name for line in lines for name in line["setting"]))
     with_target = any("target" in line for line in lines)
     several_amounts = len({line.get("shots") for line in lines if "target" in line}) > 1
@@ -118,7 +118,7 @@ def _spread(line: Mapping[str, Any], name: str, n: int) -> str:
 
 
 def text_of(lines: Sequence[Mapping[str, Any]]) -> str:
-    """The table for a terminal."""
+    """Return the table for a terminal."""
     return markdown_table(*settings_table(lines))
 
 

@@ -74,7 +74,7 @@ def run_table2(
 
 
 def _sections(spec: Table2Spec, compared: Compared) -> tuple[Section, ...]:
-    """A table for each target, split and amount; a target of which there is nothing has a sentence."""
+    """Return a table for each target, split and amount; a target of which there is nothing has a sentence."""
     found = []
     for (place, data), group in groupby(compared.lines, lambda line: (tables.place_name(line), tables.data_name(line))):
         lines = list(group)
@@ -92,7 +92,7 @@ def _sections(spec: Table2Spec, compared: Compared) -> tuple[Section, ...]:
 
 
 def _skipped(compared: Compared) -> list[Line]:
-    """Lines without numbers, so that the CSV names what is left out too."""
+    """Return lines without numbers, so that the CSV names what is left out too."""
     return [
         {"target": target, "sources": list(sources), "left_out": why}
         for (sources, target), why in compared.skipped.items()

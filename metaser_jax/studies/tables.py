@@ -51,7 +51,7 @@ def place_name(line: Mapping[str, Any]) -> str:
 
 
 def other_label(line: Mapping[str, Any]) -> str:
-    """The other method of a comparison, whose sources are the first one's or none."""
+    """Return the other method of a comparison, whose sources are the first one's or none."""
     other = series_of(line, "other_")
     of_svm = f", {'with the sources' if other.sources else ALONE}"
     return series_label(other) + (of_svm if other.method == SVM else "")
@@ -63,7 +63,7 @@ def sources_name(sources: Iterable[str]) -> str:
 
 
 def by_sources(lines: Sequence[Line], sets: Sequence[tuple[str, ...]], left: Mapping[tuple[str, ...], str]) -> Table:
-    """Table 2 of one target, split and amount: a row for each method, a column for each source set.
+    """Return table 2 of one target, split and amount: a row for each method, a column for each source set.
 
     Args:
       lines: of that target, split and amount.
@@ -88,7 +88,7 @@ def by_sources(lines: Sequence[Line], sets: Sequence[tuple[str, ...]], left: Map
 
 
 def by_amount(lines: Sequence[Line]) -> Table:
-    """The points of one picture's panel: a row for each amount, a column for each method."""
+    """Return the points of one picture's panel: a row for each amount, a column for each method."""
     cells = {(series_of(line), data_name(line)): line for line in lines}
     names = series_names(list({key for key, _ in cells}))
     body = []
@@ -99,7 +99,7 @@ def by_amount(lines: Sequence[Line]) -> Table:
 
 
 def all_scores(lines: Sequence[Line]) -> Table:
-    """Every setting with its intervals and its other scores."""
+    """Return every setting with its intervals and its other scores."""
     columns: dict[str, Callable[[Line], str]] = {
         **({"budget": lambda line: f"equal {line['budget']}"} if any("budget" in line for line in lines) else {}),
         "target": lambda line: line["target"],
@@ -139,7 +139,7 @@ def differences(lines: Sequence[Line]) -> Table:
 
 
 def comparisons(lines: Sequence[Line]) -> Table:
-    """MetaSER minus each other method, on the same draws."""
+    """Return MetaSER minus each other method, on the same draws."""
     columns: dict[str, Callable[[Line], str]] = {
         **({"budget": lambda line: f"equal {line['budget']}"} if any("budget" in line for line in lines) else {}),
         "target": lambda line: line["target"],

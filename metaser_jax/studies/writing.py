@@ -31,7 +31,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_csv(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    """A line per setting, flat; where lines have different fields, those that are missing are empty."""
+    """Write a line per setting, flat; where lines have different fields, those that are missing are empty."""
     rows = [flat(line) for line in lines]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
@@ -43,7 +43,7 @@ def write_csv(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
 def comparison_section(
     comparisons: Sequence[Line], heading: str = "MetaSER against each other method"
 ) -> tuple[Section, ...]:
-    """One method against each other, or no section."""
+    """Return one method against each other, or no section."""
     if not comparisons:
         return ()
     groups: dict[str, list[Line]] = {}
@@ -65,12 +65,12 @@ def comparison_section(
 
 
 def left_section(left: Sequence[Left]) -> tuple[Section, ...]:
-    """What was left out and why, or no section."""
+    """Return what was left out and why, or no section."""
     return (Section("Left out", (Bullets(tables.left_out(left)),)),) if left else ()
 
 
 def every_comparison(comparisons: Sequence[Line]) -> tuple[Section, ...]:
-    """All that is known of each comparison, or no section."""
+    """Return all that is known of each comparison, or no section."""
     if not comparisons:
         return ()
     explained = (
@@ -90,7 +90,7 @@ def closing_sections(
     comparisons: Sequence[Line],
     left: Sequence[Left],
 ) -> tuple[Section, ...]:
-    """Confusion, all scores, splits, what is left out, and what the numbers do not say."""
+    """Return confusion, all scores, splits, what is left out, and what the numbers do not say."""
     rows = list(rows)
     confusion = picture(
         study.out,
@@ -109,7 +109,7 @@ def closing_sections(
 
 
 def split_sections(spec: StudySpec, rows: Sequence[Row], lines: Sequence[Line]) -> tuple[Section, ...]:
-    """What the scores were measured on, and what they do not say: no table goes without."""
+    """Return what the scores were measured on, and what they do not say: no table goes without."""
     return (
         Section("Splits", (split_table(list(rows)),)),
         Section("What these numbers do not say", (Bullets(_unknown(spec, lines)),)),
@@ -161,7 +161,7 @@ def _unknown(spec: StudySpec, lines: Sequence[Line]) -> tuple[str, ...]:
 
 
 def times_section(seconds: Mapping[str, float]) -> Section:
-    """How long each method's adaptations took."""
+    """Return how long each method's adaptations took."""
     body = [[name, f"{value:.0f} s"] for name, value in seconds.items()]
     text = "Adaptation and scoring, all cells of a method together; what it takes to learn from sources is not in it."
     total = ["all", f"{sum(seconds.values()):.0f} s"]

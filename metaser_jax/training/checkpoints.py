@@ -40,7 +40,7 @@ class Checkpoints:
     def __init__(
         self, run_dir: str | Path, *, keep: int = 1, run: Mapping[str, Any] | None = None, read_only: bool = False
     ):
-        """Opens them; partial ones that a killed program left are removed.
+        """Open them; partial ones that a killed program left are removed.
 
         Args:
           run_dir: of the run.
@@ -100,7 +100,7 @@ class Checkpoints:
             self._manager.close()
 
     def save(self, episode: int, state: Any, valid_query_loss: float) -> None:
-        """Starts writing; kept afterwards are the newest and the best.
+        """Start writing; kept afterwards are the newest and the best.
 
         Args:
           episode: of the state.
@@ -122,16 +122,16 @@ class Checkpoints:
             self._manager.save(episode, args=ocp.args.Composite(**items), metrics={_METRIC: valid_query_loss})
 
     def wait(self) -> None:
-        """Returns when all is written; raises InputError as `save`."""
+        """Return when all is written; raises InputError as `save`."""
         with self._writing():
             self._manager.wait_until_finished()
 
     def latest(self) -> int | None:
-        """Episode of the newest checkpoint, None if there is none."""
+        """Return episode of the newest checkpoint, None if there is none."""
         return self._manager.latest_step()
 
     def best(self) -> int:
-        """Episode of the checkpoint with the lowest validation loss.
+        """Return episode of the checkpoint with the lowest validation loss.
 
         Raises:
           InputError: there is no checkpoint.
@@ -144,7 +144,7 @@ class Checkpoints:
         return step
 
     def restore(self, episode: int, like: Any) -> Any:
-        """The state saved at an episode, on the host.
+        """Return the state saved at an episode, on the host.
 
         Args:
           episode: of a checkpoint.
@@ -183,7 +183,7 @@ class Checkpoints:
         return jax.tree.map(lambda leaf, array: _as(array, leaf), like, state)
 
     def restore_newest(self, like: Any, log: Callable[[str], None] = print) -> tuple[int, Any] | None:
-        """The newest state that is whole; damaged ones that are newer are put aside, into RUN/damaged.
+        """Return the newest state that is whole; damaged ones that are newer are put aside, into RUN/damaged.
 
         Args:
           like: as in `restore`.
@@ -267,7 +267,7 @@ class Checkpoints:
 
 
 def to_host(tree: Any) -> Any:
-    """NumPy copies of arrays that are the same on all devices; PRNG keys become their data."""
+    """Return NumPy copies of arrays that are the same on all devices; PRNG keys become their data."""
 
     def of(leaf: Any) -> np.ndarray:
         if is_key(leaf):
@@ -279,7 +279,7 @@ def to_host(tree: Any) -> Any:
 
 
 def _plain(leaf: Any) -> Any:
-    """The array, or shape and dtype, that stands for it in a checkpoint."""
+    """Return the array, or shape and dtype, that stands for it in a checkpoint."""
     return jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
 
 
@@ -296,12 +296,12 @@ def _checksum(state: Any) -> str:
 
 
 def _describe(leaf: Any) -> str:
-    """An array, or orbax's metadata of one, as dtype[shape]."""
+    """Return an array, or orbax's metadata of one, as dtype[shape]."""
     return f"{np.dtype(leaf.dtype).name}[{', '.join(map(str, leaf.shape))}]"
 
 
 def _reason(error: Exception) -> str:
-    """What matters of an error: tensorstore's begin with everything that was being done."""
+    """Return what matters of an error: tensorstore's begin with everything that was being done."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     line = (text.strip().splitlines() or [repr(error)])[0]
     return line if len(line) <= _SHORT else line.rsplit(": ", 1)[-1]

@@ -17,7 +17,7 @@ MEASURED = "measured.json"
 
 
 def measured_of(program: jax.stages.Compiled, compile_seconds: float, device: str) -> dict[str, Any]:
-    """What measured.json holds.
+    """Return what measured.json holds.
 
     Returns:
       compile_seconds, of all of the run's programs; temp_bytes, XLA's temporary memory for an interval of episodes, on
@@ -50,7 +50,7 @@ class Cost(NamedTuple):
 
 
 def read_cost(run_dir: str | Path, phases: Sequence[int] = ()) -> Cost:
-    """What a run of meta_train.py cost.
+    """Return what a run of meta_train.py cost.
 
     Args:
       phases: episodes before which an episode costs something else than after: of an annealed run, its first-order

@@ -31,7 +31,7 @@ class Diagnosis(NamedTuple):
 def diagnose(
     learner: Learner, source: Bank, shape: dict[str, int], state: TrainState, corpora: Sequence[str]
 ) -> list[str]:
-    """What is not finite in the episode that comes after the state.
+    """Return what is not finite in the episode that comes after the state.
 
     Args:
       learner: whose tasks are not divided among devices.
@@ -70,7 +70,7 @@ def diagnose_validation(
     state: TrainState,
     corpora: Sequence[str],
 ) -> list[str]:
-    """What is not finite in the state's validation.
+    """Return what is not finite in the state's validation.
 
     Args:
       learner, state, corpora: as of `diagnose`.

@@ -104,7 +104,7 @@ def train_groups(
     log: Log = print,
     on_interval: OnInterval | None = None,
 ) -> dict[str, Trained]:
-    """Runs, or goes on with, every meta-training of the sweep.
+    """Run, or goes on with, every meta-training of the sweep.
 
     A run that cannot go on, its update being not finite, stops at its last checkpoint; the others go on.
 
@@ -175,7 +175,7 @@ def _go_on(
     log: Log,
     on_interval: OnInterval | None,
 ) -> dict[int, str]:
-    """Trains the group from its states on; saved becomes the episodes of the newest checkpoints.
+    """Train the group from its states on; saved becomes the episodes of the newest checkpoints.
 
     Returns:
       By their numbers, why runs could not go on.
@@ -233,7 +233,7 @@ def _go_on(
 
 
 def _episodes_of(specs: Sequence[MetaTrainSpec], done: Sequence[int], stopped: Collection[int]) -> np.ndarray:
-    """[run] int32, the episodes of each run's next interval: to its next line of metrics.jsonl."""
+    """Return [run] int32, the episodes of each run's next interval: to its next line of metrics.jsonl."""
     return np.array(
         [
             0 if i in stopped else min(one.log_every - at % one.log_every, one.episodes - at)

@@ -74,20 +74,23 @@ class SweepProgram(NamedTuple):
 
 
 def program_of(spec: MetaTrainSpec) -> MetaTrainSpec:
-    """What runs that share a program have in common: the configuration without what the program is given."""
+    """Return what runs that share a program have in common: the configuration without what the program is given."""
     decay = float(spec.weight_decay > 0)
     return dataclasses.replace(spec, **_TRACED, weight_decay=decay)
 
 
 def stack(of_runs: Sequence[Any], mesh: Mesh) -> Any:
-    """What runs have, on the host, as the program takes it: [run, ...], copies of the last filling the devices."""
+    """Return what runs have, on the host, as the program takes it.
+
+    [run, ...], copies of the last filling the devices.
+    """
     padded = [to_host(one) for one in of_runs]
     padded += padded[-1:] * (-len(padded) % mesh.shape[parallel.RUNS])
     return jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
 
 
 def state_of(states: TrainState, run: int) -> TrainState:
-    """A run's state, with a PRNG key, of those on the host."""
+    """Return a run's state, with a PRNG key, of those on the host."""
     state = jax.tree.map(lambda leaf: leaf[run], states)
     return state._replace(key=jax.random.wrap_key_data(state.key))
 
@@ -99,7 +102,7 @@ def compile_sweep(
     held_out: Bank,
     at_once: int = 0,
 ) -> SweepProgram:
-    """Compiles the program of runs that share one.
+    """Compile the program of runs that share one.
 
     Args:
       specs: of the runs, equal but for what program_of leaves out.
@@ -139,7 +142,10 @@ def compile_sweep(
 
 
 def _functions(spec: MetaTrainSpec, held_out: Bank, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """One run's interval and validation, on each of the devices that share its tasks; as meta_train.py has them."""
+    """Return one run's interval and validation, on each of the devices that share its tasks.
+
+    As meta_train.py has them.
+    """
     loss_fn = cross_entropy(make_network(spec, spec.recurrence).apply)
     devices = mesh.shape[parallel.AXIS]
     shape = episode_shape(spec, devices)
@@ -177,7 +183,7 @@ def _functions(spec: MetaTrainSpec, held_out: Bank, mesh: Mesh) -> tuple[Callabl
 
 
 def _on_axis(learner: Learner) -> Learner:
-    """The learner of the tasks of all devices of AXIS, each of which has its own."""
+    """Return the learner of the tasks of all devices of AXIS, each of which has its own."""
 
     def value_and_grad(meta_params: MetaParams, episode: Episode, step: jax.Array | int = 0):
         loss, grads, info = learner.value_and_grad(meta_params, episode, step)

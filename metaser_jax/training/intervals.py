@@ -10,7 +10,7 @@ ADVICE = "Try a lower --meta_lr or --inner_lr in another --run_dir;"
 
 
 def to_floats(info: IntervalInfo) -> dict[str, float]:
-    """A run's info as numbers, its fields' names before them."""
+    """Return a run's info as numbers, its fields' names before them."""
     return {name: float(value) for name, value in info._asdict().items()}
 
 
@@ -22,7 +22,7 @@ def failure(
     *,
     skip_nonfinite: bool,
 ) -> str | None:
-    """Why the run cannot go on after an interval; None if it can.
+    """Return why the run cannot go on after an interval; None if it can.
 
     Args:
       measured: of to_floats.
@@ -53,7 +53,7 @@ def failure(
 def line_of(
     measured: dict[str, float], state: TrainState, loss: float, speed: float, *, skip_nonfinite: bool
 ) -> dict[str, Any]:
-    """A line of metrics.jsonl; arguments as `failure`'s, and the episodes per second."""
+    """Return a line of metrics.jsonl; arguments as `failure`'s, and the episodes per second."""
     # JSON has no NaN; with --skip_nonfinite the last episode may be one that was left out.
     losses = {name: value if math.isfinite(value) else None for name, value in measured.items() if name != "finite"}
     line = {"episode": int(state.episode), **losses, "valid_query_loss": loss, "episodes_per_second": speed}

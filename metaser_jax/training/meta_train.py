@@ -42,7 +42,7 @@ VALIDATION_TASKS = 16
 
 
 def check_sources(spec: MetaTrainSpec, ready: Sequence[Target]) -> None:
-    """Raises an InputError unless episodes can be drawn from the sources."""
+    """Raise an InputError unless episodes can be drawn from the sources."""
     train = [r.corpus.take(r.split.train) for r in ready]
     bank.check_enough(train, spec.shots, spec.queries, pool=spec.pool_sources, part="training part")
 
@@ -131,7 +131,7 @@ class Program(NamedTuple):
 
 
 def banks(spec: MetaTrainSpec, ready: Sequence[Target]) -> tuple[Bank, Bank]:
-    """The sources' training and validation parts."""
+    """Return the sources' training and validation parts."""
 
     def build(part: str) -> Bank:
         corpora = [r.corpus.take(getattr(r.split, part)) for r in ready]
@@ -142,18 +142,18 @@ def banks(spec: MetaTrainSpec, ready: Sequence[Target]) -> tuple[Bank, Bank]:
 
 
 def episode_shape(spec: MetaTrainSpec, devices: int = 1) -> dict[str, int]:
-    """Of an episode, or of the part of it that is one of so many devices'."""
+    """Return the shape of an episode, or of the part of it that is one of so many devices'."""
     return {"tasks": spec.tasks_per_episode // devices, "shots": spec.shots, "queries": spec.queries}
 
 
 def validation_shape(spec: MetaTrainSpec, held_out: Bank) -> dict[str, int]:
-    """Of a validation task: its supports are from the training part, its queries from the validation part."""
+    """Return the shape of a validation task: its supports are from the training part, its queries from the validation part."""
     # As many queries as its smallest class has.
     return {"shots": spec.shots, "queries": min(spec.queries, int(held_out.count.min()))}
 
 
 def diagnosis_of(spec: MetaTrainSpec, sources: Bank, held_out: Bank) -> Diagnosis:
-    """How to find out what is not finite, by this process alone; sources and held_out as of `banks`."""
+    """Return how to find out what is not finite, by this process alone; sources and held_out as of `banks`."""
     loss_fn = cross_entropy(make_network(spec, spec.recurrence).apply)
     learner = make_learner(spec, loss_fn)
     corpora = ["all sources pooled"] if spec.pool_sources else spec.sources
@@ -172,7 +172,7 @@ def diagnosis_of(spec: MetaTrainSpec, sources: Bank, held_out: Bank) -> Diagnosi
 
 
 def sampler(spec: MetaTrainSpec, mesh: Mesh) -> Callable[[Bank, jax.Array], Episode]:
-    """(sources, key) -> Episode, each of whose tasks is drawn on the device that it belongs to."""
+    """Return (sources, key) -> Episode, each of whose tasks is drawn on the device that it belongs to."""
 
     def of_device(first: jax.Array, sources: Bank, key: jax.Array) -> Episode:
         return episodes.sample(key, sources, **episode_shape(spec, mesh.size), first=first)
@@ -181,7 +181,7 @@ def sampler(spec: MetaTrainSpec, mesh: Mesh) -> Callable[[Bank, jax.Array], Epis
 
 
 def _compile(spec: MetaTrainSpec, trainer: Trainer, state: TrainState, run: TrainingRun) -> Program:
-    """Compiles the interval and the validation once, and puts the data on the devices."""
+    """Compile the interval and the validation once, and puts the data on the devices."""
     mesh = parallel.task_mesh(spec.tasks_per_episode, spec.devices)
     local_banks = sources, held_out = banks(spec, run.ready)
     valid_shape = validation_shape(spec, held_out)

@@ -43,8 +43,10 @@ class Monitor:
         kept: Sequence[Mapping[str, Any]],
         profile: int = 0,
         primary: bool = True,
+        flush_seconds: float = FLUSH_SECONDS,
+        profiler: Any = jax.profiler,
     ):
-        """Writes nothing yet.
+        """Write nothing yet.
 
         Args:
           run_dir: the run's, which is there already.
@@ -52,10 +54,13 @@ class Monitor:
           kept: lines up to the restored checkpoint; [] for a new run.
           profile: how many intervals to trace. The first of this process warms up and is not traced.
           primary: whether this process writes at all; elsewhere every method does nothing.
+          flush_seconds: how often the event file is flushed.
+          profiler: starts and stops traces.
         """
         self._folder, self._key, self._kept = Path(run_dir), key, kept
         self._traced = range(1, profile + 1) if primary else range(0)
         self._primary = primary
+        self._flush_seconds, self._profiler = flush_seconds, profiler
         self._intervals = 0
         self._tracing = False
         self._metrics: IO[bytes] | None = None
@@ -90,9 +95,9 @@ class Monitor:
 
     @contextlib.contextmanager
     def interval(self) -> Iterator[None]:
-        """Around the computation of an interval, until its results are on the host; traces it if it is its turn."""
+        """Surround the computation of an interval, until its results are on the host; traces it if it is its turn."""
         if self._intervals in self._traced and not self._tracing:
-            jax.profiler.start_trace(self._folder / PROFILE)
+            self._profiler.start_trace(self._folder / PROFILE)
             self._tracing = True
         yield
         self._intervals += 1
@@ -100,7 +105,7 @@ class Monitor:
             self._stop_trace()
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Appends a line, with the peak memory of this process so far; numbers in it go to TensorBoard.
+        """Append a line, with the peak memory of this process so far; numbers in it go to TensorBoard.
 
         Args:
           line: JSON-able; None is null in the file, and nothing in TensorBoard. Gets host_peak_bytes and
@@ -113,11 +118,11 @@ class Monitor:
             _append(self._metrics, to_lines([line]).encode())
         with _writing(self._folder / TENSORBOARD):
             self._events.write(_event(line, self._key))
-            if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            if time.monotonic() - self._flushed > self._flush_seconds:
                 self._flush_events(self._events)
 
     def sync(self) -> None:
-        """Puts on the disk what was written, so that a checkpoint saved hereafter knows of no line that is lost."""
+        """Put on the disk what was written, so that a checkpoint saved hereafter knows of no line that is lost."""
         if self._metrics and self._events:
             with _writing(self._folder / METRICS):
                 os.fsync(self._metrics.fileno())
@@ -136,18 +141,18 @@ class Monitor:
         self._tracing = False
         # What the profiler raises is a RuntimeError.
         with _writing(self._folder / PROFILE, (OSError, RuntimeError)):
-            jax.profiler.stop_trace()
+            self._profiler.stop_trace()
 
 
-def host_peak_bytes() -> int:
-    """The most memory that this process had, resident."""
+def host_peak_bytes(platform: str = sys.platform) -> int:
+    """Return the most memory that this process had, resident."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    return peak if platform == "darwin" else 1024 * peak
 
 
-def device_peak_bytes() -> int | None:
-    """The most memory in use on any of this process's devices; None where the backend does not say."""
-    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+def device_peak_bytes(devices: Sequence[Any] | None = None) -> int | None:
+    """Return the most memory in use on any of this process's devices; None where the backend does not say."""
+    stats = [device.memory_stats() or {} for device in devices or jax.local_devices()]
     return max((s["peak_bytes_in_use"] for s in stats if "peak_bytes_in_use" in s), default=None)
 
 
@@ -164,7 +169,7 @@ def _writing(path: Path, errors: tuple[type[Exception], ...] = (OSError,)) -> It
 
 
 def _append(file: IO[bytes], data: bytes) -> None:
-    """Writes all of the data or none of it; file is unbuffered."""
+    """Write all of the data or none of it; file is unbuffered."""
     end = file.tell()
     try:
         while data:
@@ -176,7 +181,7 @@ def _append(file: IO[bytes], data: bytes) -> None:
 
 
 def _open_events(folder: Path, step: int) -> "RecordWriter":
-    """A new event file that begins with an event to forget those of earlier files from a step on."""
+    """Return a new event file that begins with an event to forget those of earlier files from a step on."""
     # Imported here: processes that write nothing do without. This is the part of tensorboardX that writes in the
     # caller's thread: SummaryWriter's own dies of a full disk, and the training would then wait for it for ever.
     from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -195,7 +200,7 @@ def _open_events(folder: Path, step: int) -> "RecordWriter":
 
 
 def _event(line: Mapping[str, Any], key: str) -> bytes:
-    """The line's numbers as one event."""
+    """Return the line's numbers as one event."""
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.proto.summary_pb2 import Summary
 
@@ -209,6 +214,6 @@ def _event(line: Mapping[str, Any], key: str) -> bytes:
 
 
 def _tag(name: str) -> str:
-    """The name of a scalar in TensorBoard, which groups by what is before the slash."""
+    """Return the name of a scalar in TensorBoard, which groups by what is before the slash."""
     groups = {"loss": "loss" in name, "speed": name.endswith("_per_second"), "memory": name.endswith("_bytes")}
     return f"{next((group for group, fits in groups.items() if fits), 'run')}/{name}"

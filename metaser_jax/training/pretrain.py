@@ -106,7 +106,7 @@ class Progress(NamedTuple):
 
 
 def progress(spec: PretrainSpec, state: PretrainState) -> Progress:
-    """Where the state of a run stands."""
+    """Return where the state of a run stands."""
     fields = ("stage", "epoch", "best_epoch", "total_epoch")
     at = {name: int(getattr(state, name)) for name in fields}
     of_stage = stages(spec)
@@ -124,7 +124,7 @@ def _said(spec: PretrainSpec, state: PretrainState) -> str:
 def _loop(
     spec: PretrainSpec, state: PretrainState, program: Program, run: TrainingRun, on_interval: OnInterval | None
 ) -> PretrainState:
-    """Trains until the last stage is over."""
+    """Train until the last stage is over."""
     at = progress(spec, state)
     left = (len(stages(spec)) - at.stage) * spec.max_epochs - at.epoch
     bar = tqdm(

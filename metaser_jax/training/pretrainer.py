@@ -36,7 +36,7 @@ _NOT_COMPILED |= {"log_every": 1, "checkpoint_every": 1, "max_epochs": 1, "patie
 
 
 def stages(spec: PretrainSpec) -> list[list[int]]:
-    """The sources of each stage, in turn, by their number in spec.sources."""
+    """Return the sources of each stage, in turn, by their number in spec.sources."""
     return _STAGES[spec.method](len(spec.sources))
 
 
@@ -51,7 +51,7 @@ def make_state(spec: PretrainSpec, x: jax.Array) -> PretrainState:
 
 
 def mesh_of(spec: PretrainSpec) -> Mesh:
-    """The devices that share a minibatch, each with a task of its own."""
+    """Return the devices that share a minibatch, each with a task of its own."""
     return parallel.task_mesh(spec.batch_size // 2, spec.devices)
 
 
@@ -70,7 +70,7 @@ class Program(NamedTuple):
 def compile_program(
     spec: PretrainSpec, train: Bank, valid: Bank, log: Callable[[str], None], augment: Augment | None = None
 ) -> Program:
-    """Compiles once for all stages, and for all runs with the same settings and sizes; puts the data on the devices.
+    """Compile once for all stages, and for all runs with the same settings and sizes; puts the data on the devices.
 
     Args:
       train, valid: the sources' training and validation parts.
@@ -142,5 +142,5 @@ def _execution(spec: PretrainSpec) -> Execution:
 
 
 def _keys(spec: PretrainSpec) -> jax.Array:
-    """A run's keys: of its initial parameters (as meta-training's), of its minibatches."""
+    """Return a run's keys: of its initial parameters (as meta-training's), of its minibatches."""
     return jax.random.split(jax.random.key(spec.seed), 3)[:2]

@@ -30,7 +30,7 @@ class Trainer(NamedTuple):
 
 
 def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Array | None = None) -> Learner:
-    """The algorithm of a specification, its tasks not yet divided among devices.
+    """Return the algorithm of a specification, its tasks not yet divided among devices.
 
     Args:
       inner_lr: in the place of spec.inner_lr; may be traced.
@@ -58,7 +58,7 @@ def _execution(spec: MetaTrainSpec) -> Execution:
 
 
 def make_trainer(spec: MetaTrainSpec, x: jax.Array) -> Trainer:
-    """Builds the trainer.
+    """Build the trainer.
 
     Args:
       x: [n, time, coef], what init_params says; spec.seed decides the rest of the initial parameters.
@@ -74,7 +74,7 @@ def make_trainer(spec: MetaTrainSpec, x: jax.Array) -> Trainer:
 
 
 def init_params(model: EmotionLSTM, key: jax.Array, x: jax.Array) -> Params:
-    """Initial parameters, the same with a seed whatever the corpora are, but for the input's statistics.
+    """Return initial parameters, the same with a seed whatever the corpora are, but for the input's statistics.
 
     Args:
       x: [n, time, coef], utterances to learn from; only a model with input_statistics looks at more than their shape.
@@ -83,10 +83,10 @@ def init_params(model: EmotionLSTM, key: jax.Array, x: jax.Array) -> Params:
 
 
 def no_utterances(front_end: FrontEnd) -> jax.Array:
-    """X for initial parameters of which only the shapes count."""
+    """Return x for initial parameters of which only the shapes count."""
     return jnp.zeros((2, 120, front_end.coefs))
 
 
 def run_keys(spec: MetaTrainSpec) -> jax.Array:
-    """A run's keys: of its initial parameters, its training episodes, its validation episode."""
+    """Return a run's keys: of its initial parameters, its training episodes, its validation episode."""
     return jax.random.split(jax.random.key(spec.seed), 3)

@@ -56,11 +56,11 @@ class TrainingRun:
         self._monitor: Monitor | None = None
 
     def best(self) -> int:
-        """Step of the checkpoint with the lowest validation loss; raises InputError if there is none."""
+        """Return step of the checkpoint with the lowest validation loss; raises InputError if there is none."""
         return int(cluster.broadcast(cluster.attempt(lambda: self._checkpoints.best() if self._checkpoints else 0)))
 
     def restore(self, initial: Any) -> tuple[int | None, Any]:
-        """Where to go on from: the newest whole checkpoint, or the beginning.
+        """Return where to go on from: the newest whole checkpoint, or the beginning.
 
         Args:
           initial: the state that a run begins with.
@@ -79,7 +79,7 @@ class TrainingRun:
 
     @contextlib.contextmanager
     def monitored(self, done: int) -> Iterator[Monitor]:
-        """Opens metrics.jsonl and what else is written from interval to interval.
+        """Open metrics.jsonl and what else is written from interval to interval.
 
         Args:
           done: steps done; lines of later ones, which a killed run may have left, are dropped.
@@ -99,7 +99,7 @@ class TrainingRun:
             cluster.attempt(stack.close)
 
     def finish_interval(self, line: Mapping[str, Any], state: Any, loss: float, *, due: bool, last: bool) -> None:
-        """Writes an interval's metrics, and a checkpoint if one is due or the scheduler wants the machine back.
+        """Write an interval's metrics, and a checkpoint if one is due or the scheduler wants the machine back.
 
         Args:
           line: of metrics.jsonl.
@@ -118,7 +118,7 @@ class TrainingRun:
             self._end_preempted(line[self.step])
 
     def record(self, line: Mapping[str, Any], state: Any, loss: float, *, save: bool, wait: bool = False) -> None:
-        """Writes an interval's metrics, and with save begins to write a checkpoint.
+        """Write an interval's metrics, and with save begins to write a checkpoint.
 
         Args:
           line, state, loss: as of finish_interval.
@@ -141,11 +141,11 @@ class TrainingRun:
         cluster.attempt(write)
 
     def wait(self) -> None:
-        """Returns when the checkpoint that was begun is written; raises InputError if it cannot be."""
+        """Return when the checkpoint that was begun is written; raises InputError if it cannot be."""
         cluster.attempt(lambda: self._checkpoints.wait() if self._checkpoints else None)
 
     def stop_if_asked(self, done: int) -> None:
-        """Raises cluster.Preempted if the scheduler wants the machine back; what there is to save has been saved."""
+        """Raise cluster.Preempted if the scheduler wants the machine back; what there is to save has been saved."""
         if self._preemption.reached():
             self._end_preempted(done)
 
@@ -193,7 +193,7 @@ def training_run(
 
 @contextlib.contextmanager
 def in_job(job: JobSpec, log: Log) -> Iterator[tuple[cluster.Preemption, Log]]:
-    """Around everything that a process of a job does; gives how it hears of preemption, and process 0's log."""
+    """Surround everything that a process of a job does; gives how it hears of preemption, and process 0's log."""
     cluster.start(job)
     with cluster.guard(), cluster.Preemption() as preemption:
         parallel.one_device_per_core()
@@ -216,7 +216,7 @@ def open_run(
     step: str,
     log: Log,
 ) -> Iterator[TrainingRun]:
-    """The run, inside `in_job`; arguments and errors as training_run's, with the sources loaded."""
+    """Open the run, inside `in_job`; arguments and errors as training_run's, with the sources loaded."""
     run = identity(settings, method, settings["sources"], ready)
     folder = Path(settings["run_dir"])
     of_all = {k: v for k, v in run.items() if k not in _OF_A_PROCESS}

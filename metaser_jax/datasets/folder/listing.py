@@ -35,14 +35,14 @@ class Rules(NamedTuple):
     other_audio: tuple[str, ...]
 
     def table(self, found: Sequence[CorpusFile]) -> Table | None:
-        """The CSV that lists the recordings, if any. Raises InputError: there are two, or it cannot be read."""
+        """Return the CSV that lists the recordings, if any. Raises InputError: there are two, or it cannot be read."""
         lists = [one for name in ("labels.csv", f"{self.place}.csv") for one in named(found, name)]
         if len(lists) > 1:
             raise InputError(f"{self.place}: {' and '.join(map(str, lists))} both list recordings. Keep one.")
         return read_table(lists[0]) if lists else None
 
     def said_by_table(self, table: Table, found: Sequence[CorpusFile]) -> Iterator[tuple[CorpusFile, Said]]:
-        """Every recording that a CSV lists or that is in the folder, and what the CSV says of it."""
+        """Return every recording that a CSV lists or that is in the folder, and what the CSV says of it."""
         source_of_file = {one.file: one for one in found}
         for row in table.rows:
             source = source_of_file.pop(row.file, None) or row.on_disk
@@ -58,7 +58,7 @@ class Rules(NamedTuple):
                 yield one, Excluded(f"{table.name} does not list it")
 
     def said_by_folders(self, path: PurePath) -> Said:
-        """What the folders of a file say: one is an emotion, the others, or the pattern, are the speaker."""
+        """Return what the folders of a file say: one is an emotion, the others, or the pattern, are the speaker."""
         folders = path.parts[:-1]
         if folders and folders[0].lower() == self.place.lower():
             folders = folders[1:]  # in an archive of the folder
@@ -89,7 +89,7 @@ class Rules(NamedTuple):
 
 
 def compiled(pattern: str | None) -> re.Pattern[str] | None:
-    """--speaker_pattern. Raises InputError: it is no regular expression, or empty."""
+    """Return --speaker_pattern. Raises InputError: it is no regular expression, or empty."""
     try:
         if pattern == "":
             raise re.error("it is empty")
@@ -102,5 +102,8 @@ def compiled(pattern: str | None) -> re.Pattern[str] | None:
 
 
 def key(path: PurePath, parsed: Parsed) -> str:
-    """What no two recordings have in common: angry/1.wav and sad/1.wav are two recordings, angry/1.mp3 is the first."""
+    """Return what no two recordings have in common.
+
+    Angry/1.wav and sad/1.wav are two recordings, angry/1.mp3 is the first.
+    """
     return path.with_suffix("").as_posix()

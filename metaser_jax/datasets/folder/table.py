@@ -37,7 +37,7 @@ class Table(NamedTuple):
 
 
 def read_table(source: CorpusFile) -> Table:
-    """Reads a CSV with a header, separated by commas, semicolons or tabs; paths are relative to its folder.
+    """Read a CSV with a header, separated by commas, semicolons or tabs; paths are relative to its folder.
 
     Raises:
       InputError: it is not readable as such, lacks a column or a value, lists a path twice, or has several languages.
@@ -87,7 +87,7 @@ def _table(source: CorpusFile, reader: csv.DictReader, header: str) -> Table:
 
 
 def _on_disk(file: str, source: CorpusFile) -> CorpusFile | None:
-    """A recording that need not lie in the corpus's folder; `source` is the CSV."""
+    """Return a recording that need not lie in the corpus's folder; `source` is the CSV."""
     if source.member is not None:
         return None
     root = source.path.parents[len(source.relative.parts) - 1]

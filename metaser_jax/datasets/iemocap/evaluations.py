@@ -13,7 +13,7 @@ _TURN = re.compile(r"^\[[\d.]+ - [\d.]+\]\t(?P<turn>\w+)\t(?P<code>\w+)\t\[", re
 
 
 def read(found: Sequence[CorpusFile]) -> dict[str, str]:
-    """The emotion's code of each turn.
+    """Return the emotion's code of each turn.
 
     Args:
       found: all files of the corpus.

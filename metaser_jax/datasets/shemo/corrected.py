@@ -14,7 +14,7 @@ _EXPECTED = 'expected JSON like {"F21N05.wav": {"speech_name": "F21N05", "emotio
 
 
 def read(found: Sequence[CorpusFile], instructions: str) -> dict[str, str]:
-    """The emotion's code of each recording, by the stem of its name.
+    """Return the emotion's code of each recording, by the stem of its name.
 
     Args:
       found: all files of the corpus, of which one is a label list.

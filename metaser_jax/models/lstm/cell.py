@@ -16,27 +16,27 @@ Gates = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 def act(z: Gates) -> Gates:
-    """The gates."""
+    """Return the gates."""
     i, f, g, o = z
     return _sigmoid(i), _sigmoid(f), jnp.tanh(g), _sigmoid(o)
 
 
 def act_tangent(gates: Gates, z_dot: Gates) -> Gates:
-    """The gates' tangents, of the gates themselves."""
+    """Return the gates' tangents, of the gates themselves."""
     i, f, g, o = gates
     slopes = (i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o))
     return tuple(slope * z for slope, z in zip(slopes, z_dot, strict=True))  # pyright: ignore[reportReturnType]
 
 
 def cell(gates: Gates, c_before: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """H and c."""
+    """Return H and c."""
     i, f, g, o = gates
     c = f * c_before + i * g
     return o * jnp.tanh(c), c
 
 
 def cell_backward(dh: jax.Array, dc_after: jax.Array, gates: Gates, c_before: jax.Array) -> tuple[Gates, jax.Array]:
-    """Gradients with respect to z and c_before.
+    """Return gradients with respect to z and c_before.
 
     Args:
       dh: gradient with respect to h.
@@ -55,7 +55,7 @@ def _sigmoid(z: jax.Array) -> jax.Array:
 
 
 def split(joined: jax.Array) -> Gates:
-    """[..., 4H] -> four [..., H]."""
+    """Return [..., 4H] -> four [..., H]."""
     # NOTE: slices, because the gradient of a vmapped scan with jnp.split is wrong in float64 on CPU as compiled by jax
     # 0.10.2 (tests/test_lstm.py compares).
     hidden = joined.shape[-1] // 4
@@ -63,5 +63,5 @@ def split(joined: jax.Array) -> Gates:
 
 
 def join(parts: Gates) -> jax.Array:
-    """Four [..., H] -> [..., 4H]."""
+    """Return four [..., H] -> [..., 4H]."""
     return jnp.concatenate(parts, axis=-1)

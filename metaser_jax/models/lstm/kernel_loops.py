@@ -100,18 +100,18 @@ def _backward_tangent(
 
 
 def _to_before(dz: Gates, transposed: Any) -> jax.Array:
-    """The gradient that the step before receives of dz."""
+    """Return the gradient that the step before receives of dz."""
     return sum(d @ transposed[gate] for d, gate in zip(dz, _of_gates(dz[0]), strict=True))  # pyright: ignore[reportReturnType]
 
 
 def _of_gates(h: jax.Array) -> list[slice]:
-    """Where i, f, g, o are among 4H."""
+    """Return where i, f, g, o are among 4H."""
     hidden = h.shape[-1]
     return [slice(k * hidden, (k + 1) * hidden) for k in range(4)]
 
 
 def _in_one_kernel(step: Step, xs: Any, matrix: jax.Array, *, interpret: bool, reverse: bool = False) -> Any:
-    """jax.lax.scan of a step that does not mix rows, from a zero state; the ys.
+    """Return jax.lax.scan of a step that does not mix rows, from a zero state; the ys.
 
     Args:
       step: on arrays [n, H], which it neither slices nor concatenates; its carry is two of them.
@@ -162,7 +162,7 @@ def _in_one_kernel(step: Step, xs: Any, matrix: jax.Array, *, interpret: bool, r
 
 
 def _checked(loop: Callable[..., Any], loop_of_scan: Callable[..., Any], interpret: bool) -> Callable[..., Any]:
-    """The loop on CUDA, or in the interpreter anywhere; its errors, and what is called elsewhere."""
+    """Return the loop on CUDA, or in the interpreter anywhere; its errors, and what is called elsewhere."""
 
     def checked(weights, *arrays, **options):
         # The recurrent kernel comes first, or the params that hold it.

@@ -33,7 +33,7 @@ RECURRENCES: dict[str, Loops] = {
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def lstm(params: LSTMParams, x: jax.Array, recurrence: Recurrence = "scan") -> jax.Array:
-    """All hidden states of one layer, from a zero state.
+    """Return all hidden states of one layer, from a zero state.
 
     Args:
       params: weights of the layer; F is the size of an input frame, H the number of hidden units.
@@ -98,7 +98,7 @@ def _forward_jvp(loops: Loops, primals, tangents):
 def _backward(
     kernel_recurrent: jax.Array, d_states: jax.Array, gates: Gates, cells: jax.Array, loops: Loops
 ) -> jax.Array:
-    """Gradient with respect to the states, [time, n, H] -> with respect to z, [time, n, 4H]."""
+    """Return gradient with respect to the states, [time, n, H] -> with respect to z, [time, n, 4H]."""
     return loops.backward(kernel_recurrent, d_states, gates, cells, keep=False)[0]
 
 

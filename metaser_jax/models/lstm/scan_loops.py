@@ -58,7 +58,7 @@ def _forwards(
     hidden: int,
     xs: Any = (),
 ) -> Trace:
-    """From the first frame to the last.
+    """Run from the first frame to the last.
 
     Args:
       gates_of: (inputs [n, F + H], of xs) -> gates.
@@ -108,7 +108,7 @@ def _backward_tangent(
 
 
 def _backwards(step: Callable[..., Any], kernel_recurrent: jax.Array, xs: Any) -> tuple[jax.Array, Any]:
-    """From the last frame to the first.
+    """Run from the last frame to the first.
 
     Args:
       step: (dh_after, dc_after, of xs) -> dz, dc, what is to be kept.
@@ -138,12 +138,12 @@ def _write(array: jax.Array, value: jax.Array, t: jax.Array) -> jax.Array:
 
 
 def _stored(arrays: Any) -> Any:
-    """Keeps XLA's CPU code from computing a value aside, for what reads it next, and copying it to where it is kept."""
+    """Keep XLA's CPU code from computing a value aside, for what reads it next, and copying it to where it is kept."""
     return jax.lax.optimization_barrier(arrays) if jax.default_backend() == "cpu" else arrays
 
 
 def _saves_its_arguments(step):
-    """Where a tangent loop is kept for later (jax.linearize), its arguments are, and not products of them."""
+    """Save a step's arguments, and not products of them, where a tangent loop is kept for later (jax.linearize)."""
     return jax.checkpoint(step, prevent_cse=False)
 
 
