@@ -178,7 +178,7 @@ def crossovers(x: ArrayLike, a: ArrayLike, b: ArrayLike) -> list[Crossover]:
 
 
 def _signed_rank_p(differences: np.ndarray) -> float:
-    """Return, of all 2^n signs, the share whose sum of positive ranks is at least as far out; [n] float, none of them 0.
+    """Return, of all 2^n signs, the share whose sum of positive ranks is as far out; [n] float, none of them 0.
 
     scipy's wilcoxon has this where nothing is tied; with ties it warns, or not, by its version.
     """

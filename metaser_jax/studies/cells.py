@@ -226,7 +226,7 @@ class _Clock:
         self._seconds[kind].append(seconds)
 
     def left(self, kinds: Sequence[str]) -> str:
-        """Return the time left, for a progress bar; a kind that was not measured yet counts as the mean of those that were."""
+        """Return the time left, for a progress bar; a kind that was not measured counts as the mean of others."""
         if not self._seconds:
             return ""
         of_kind = {kind: statistics.median(seconds) for kind, seconds in self._seconds.items()}

@@ -147,7 +147,7 @@ def episode_shape(spec: MetaTrainSpec, devices: int = 1) -> dict[str, int]:
 
 
 def validation_shape(spec: MetaTrainSpec, held_out: Bank) -> dict[str, int]:
-    """Return the shape of a validation task: its supports are from the training part, its queries from the validation part."""
+    """Return the shape of a validation task, whose queries are from the validation part."""
     # As many queries as its smallest class has.
     return {"shots": spec.shots, "queries": min(spec.queries, int(held_out.count.min()))}
 
