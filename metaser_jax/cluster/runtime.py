@@ -8,6 +8,7 @@ substitute: gloo gives up if the processes reach their first one more than 30 s 
 import itertools
 import json
 import time
+from typing import Any
 
 import jax
 from jax._src import distributed
@@ -16,6 +17,11 @@ from jax._src import distributed
 _FOR_EVER_MS = 30 * 24 * 3600 * 1000
 
 _calls = itertools.count()
+
+
+def _client() -> Any:
+    """Return what this process talks to the job's coordinator with; there is one once it has joined."""
+    return distributed.global_state.client
 
 
 def process_id() -> int:
@@ -34,7 +40,7 @@ def live_processes() -> set[int]:
     Raises:
       RuntimeError: the coordinator cannot be asked any more.
     """
-    return set(distributed.global_state.client.get_live_nodes(list(range(num_processes()))))
+    return set(_client().get_live_nodes(list(range(num_processes()))))
 
 
 def ask_coordinator() -> None:
@@ -43,7 +49,7 @@ def ask_coordinator() -> None:
     Raises:
       RuntimeError: it cannot be asked any more.
     """
-    distributed.global_state.client.key_value_dir_get("metaser_jax/nothing")
+    _client().key_value_dir_get("metaser_jax/nothing")
 
 
 def hold_coordinator(seconds: float) -> None:
@@ -53,7 +59,7 @@ def hold_coordinator(seconds: float) -> None:
       RuntimeError: it cannot be asked any more.
     """
     try:
-        distributed.global_state.client.blocking_key_value_get("metaser_jax/nothing", int(1000 * seconds))
+        _client().blocking_key_value_get("metaser_jax/nothing", int(1000 * seconds))
     except jax.errors.JaxRuntimeError as error:
         if not str(error).startswith("DEADLINE_EXCEEDED"):
             raise
@@ -61,7 +67,7 @@ def hold_coordinator(seconds: float) -> None:
 
 def all_leave(within: float | None = None) -> bool:
     """Say that this process leaves, and waits for all to say so; returns whether all did, within so many seconds."""
-    client = distributed.global_state.client
+    client = _client()
     client.key_value_set(f"metaser_jax/leave/{process_id()}", "")
     end = None if within is None else time.monotonic() + within
     for process in range(num_processes()):
@@ -80,7 +86,7 @@ def gather(text: str) -> list[str]:
     """
     if num_processes() == 1:
         return [text]
-    client, call = distributed.global_state.client, next(_calls)
+    client, call = _client(), next(_calls)
     mine, joined = f"metaser_jax/{call}/{process_id()}", f"metaser_jax/{call}/all"
     client.key_value_set(mine, text)
     if process_id() == 0:

@@ -52,7 +52,7 @@ def warnings_of(
     ]
 
 
-def named(files: Sequence[str]) -> str:
+def named(files: Sequence[str] | np.ndarray) -> str:
     """Return the first files and how many more there are."""
     more = f" and {len(files) - _LISTED} more" if len(files) > _LISTED else ""
     return ", ".join(files[:_LISTED]) + more

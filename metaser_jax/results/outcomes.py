@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from metaser_jax.data.corpus import Corpus
+from metaser_jax.data.splits import Split
 from metaser_jax.data.target import Target
 from metaser_jax.scores.metrics import scores, speaker_oracle
 from metaser_jax.specs import FinetuneSpec
@@ -55,19 +56,20 @@ def outcome(
       predicted: [n_test] int, classes, in the order of target.split.test.
       more: further fields of the row: best_epoch, epochs, seconds ...
     """
-    corpus, test, train = target.corpus, target.split.test, target.split.train
+    corpus, split = target.corpus, cast(Split, target.split)
+    test, train = split.test, split.train
     classes = len(spec.emotions)
     oracle = speaker_oracle(corpus.label[train], corpus.speaker[train], corpus.speaker[test], classes)
     fold = {}
-    if target.split.fold is not None:
-        index, folds = target.split.fold
-        fold = {"fold": index, "folds": folds, "valid_by": target.split.valid_by}
+    if split.fold is not None:
+        index, folds = split.fold
+        fold = {"fold": index, "folds": folds, "valid_by": split.valid_by}
     row = source | {
         "target": target.corpus.name,
         "language": corpus.language,
-        "split": target.split.kind,
-        "split_seed": target.split.seed,
-        "split_digest": target.split.digest,
+        "split": split.kind,
+        "split_seed": split.seed,
+        "split_digest": split.digest,
         **fold,
         "shots": amount.value if amount.kind == "shots" else None,
         "fraction": amount.value if amount.kind == "fraction" else None,

@@ -49,10 +49,16 @@ def server_of(app: ASGIApp) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         # What is in Python alone is the same everywhere.
-        **{"loop": "asyncio", "http": "h11", "ws": "none"},
+        loop="asyncio",
+        http="h11",
+        ws="none",
         # Errors are printed by guard.py; requests are nobody's business.
-        **{"log_config": None, "log_level": "critical", "access_log": False},
-        **{"server_header": False, "date_header": False, "proxy_headers": False},
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=1,
     )
     return uvicorn.Server(config)
