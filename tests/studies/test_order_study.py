@@ -50,9 +50,15 @@ def test_ablation(tmp_path, tiny):
     assert (tmp_path / "o" / "ablation_order.png").stat().st_size > 1000
     # The preset's own variant is the run that other studies start from.
     assert (tmp_path / "o" / "runs" / "metaser_ravdess_4_s0").is_dir()
+    # Cells of the version before, whose rows did not say the algorithm.
+    for path in (tmp_path / "o" / "cells").glob("*/results.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        assert all(row.pop("algorithm") for row in rows)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     said = []
     run_ablation_order(order_config(tmp_path / "o"), "c", log=said.append, **options)
     assert sum("cells in" in line and "finished already" in line for line in said) == 2
+    assert json.loads((tmp_path / "o" / "ablation_order.json").read_text())["lines"] == found["lines"]
 
 
 def test_refuses(tmp_path, tiny):
