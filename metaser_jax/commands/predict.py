@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from metaser_jax.audio.clips import WINDOW, Clip
 from metaser_jax.audio.mfcc import Source
@@ -38,17 +38,17 @@ _SECONDS = 0.5
 _NAMED = 5
 
 
-def main(config: PredictConfig, arguments: list[str]) -> int:
-    """Prints the rows, and returns the exit status: 1 where a recording failed."""
-    sources = sources_of(arguments)
-    failed = _print_rows(config, sources)
+def main(config: PredictConfig, arguments: list[str], stdin: TextIO | None = None) -> int:
+    """Print the rows, and returns the exit status: 1 where a recording failed."""
+    sources = sources_of(arguments, stdin)
+    failed = print_rows(config, sources)
     if failed and len(sources) > 1:
         print(f"{failed} of {len(sources)} recordings failed.", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _print_rows(config: PredictConfig, sources: Sequence[Source]) -> int:
-    """Returns how many failed."""
+def print_rows(config: PredictConfig, sources: Sequence[Source], frames: int = _FRAMES) -> int:
+    """Return how many failed."""
     with read(sources, config.workers) as recordings:
         # It imports jax: after the worker processes have started.
         from metaser_jax.recogniser.predictor import Predictor
@@ -65,7 +65,7 @@ def _print_rows(config: PredictConfig, sources: Sequence[Source]) -> int:
         failed = 0
         shown = progress(recordings, len(sources), not sys.stdout.isatty())
         # A voice's statistics are those of all its recordings.
-        for group in [list(shown)] if config.speakers != "none" else _groups(shown):
+        for group in [list(shown)] if config.speakers != "none" else _groups(shown, frames):
             for source, result in _predicted(config, predictor, group):
                 if isinstance(result, RecordingError):
                     failed += 1
@@ -77,13 +77,13 @@ def _print_rows(config: PredictConfig, sources: Sequence[Source]) -> int:
     return failed
 
 
-def _groups(recordings: Iterable[Read]) -> Iterator[list[Read]]:
-    """Recordings that are predicted and printed together."""
+def _groups(recordings: Iterable[Read], most: int) -> Iterator[list[Read]]:
+    """Return recordings that are predicted and printed together."""
     group, frames, since = [], 0, time.monotonic()
     for source, result in recordings:
         group.append((source, result))
         frames += len(result.frames) if isinstance(result, Clip) else 0
-        if frames >= _FRAMES or time.monotonic() - since > _SECONDS:
+        if frames >= most or time.monotonic() - since > _SECONDS:
             yield group
             group, frames, since = [], 0, time.monotonic()
     if group:

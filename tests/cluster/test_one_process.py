@@ -1,6 +1,5 @@
 """One process, which needs no others: nothing waits, and SIGTERM is a flag."""
 
-import importlib.util
 import os
 import signal
 
@@ -37,9 +36,8 @@ def test_a_cluster_that_is_not_there(monkeypatch, name, sign):
 @pytest.mark.parametrize(("name", "package"), [("tpu", "libtpu"), ("k8s", "kubernetes")])
 def test_a_cluster_whose_package_is_not_installed(monkeypatch, name, package):
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: None if wanted == package else wanted)
     with pytest.raises(InputError, match=rf"--cluster={name}: {package} is not installed: pip install 'jax\[{name}\]'"):
-        cluster.start(ClusterSpec(cluster=name))
+        cluster.start(ClusterSpec(cluster=name), find_package={package: None}.__getitem__)
 
 
 @pytest.mark.parametrize("name", ["slurm", "ompi", "tpu", "k8s"])
@@ -52,18 +50,17 @@ def test_jax_knows_what_it_is_asked_for(monkeypatch, name):
         "tpu": clusters.GkeTpuCluster,
         "k8s": clusters.K8sCluster,
     }
-    for one in jaxs.values():
-        monkeypatch.setattr(one, "is_env_present", classmethod(lambda cls: cls is jaxs[name]))
-    getters = ("get_coordinator_address", "get_process_count", "get_process_id")
-    for getter, value in zip(getters, found, strict=True):
-        monkeypatch.setattr(jaxs[name], getter, classmethod(lambda cls, *_, value=value, **__: value))
+    getters = zip(("get_coordinator_address", "get_process_count", "get_process_id"), found, strict=True)
+    for one, method, value in [
+        *((one, "is_env_present", one is jaxs[name]) for one in jaxs.values()),
+        *((jaxs[name], getter, value) for getter, value in getters),
+    ]:
+        monkeypatch.setattr(one, method, classmethod(lambda cls, *_, value=value, **__: value))
     slurm = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
     for sign in (*slurm, "OMPI_MCA_orte_hnp_uri", "KUBERNETES_SERVICE_HOST", "TPU_WORKER_HOSTNAMES"):
         monkeypatch.setenv(sign, "1")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: wanted)
     asked = {}
-    monkeypatch.setattr(jax.distributed, "initialize", lambda **values: asked.update(values))
-    cluster.start(ClusterSpec(cluster=name))
+    cluster.start(ClusterSpec(cluster=name), initialize=asked.update, find_package=str)
     unset = (None, None, None, [0], asked["cluster_detection_method"], 1)
     assert clusters.ClusterEnv.auto_detect_unset_distributed_params(*unset)[:3] == found
 

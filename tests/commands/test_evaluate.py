@@ -19,11 +19,6 @@ from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.predictor import Predictor
 
 
-@pytest.fixture(autouse=True)
-def _keep_the_tests_compilation_cache(monkeypatch):
-    monkeypatch.setenv("METASER_CACHE", "off")
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Three speakers with a clip of each emotion; a model that learned from the first one's angry and happy clip."""

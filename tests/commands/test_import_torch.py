@@ -1,13 +1,13 @@
 """metaser import-torch, in this process and as typed."""
 
+import functools
 import hashlib
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from subprograms import metaser
 
 from metaser_jax import InputError, load_torch_checkpoint
 from metaser_jax.commands import import_torch
@@ -71,16 +71,11 @@ def test_nothing_is_written_of_what_cannot_be_imported(tmp_path):
 
 
 def test_as_typed(tmp_path):
-    program = "import sys; from metaser_jax.commands import main; main()"
-
-    def typed(*arguments):
-        command = [sys.executable, "-c", program, "import-torch", *arguments]
-        return subprocess.run(command, capture_output=True, text=True)
-
-    done = typed(str(FILES / "legacy.pt"), "--classes=angry,happy,neutral,sad", f"--out={tmp_path / 'model'}")
+    typed = functools.partial(metaser, "import-torch")
+    done = typed(FILES / "legacy.pt", "--classes=angry,happy,neutral,sad", f"--out={tmp_path / 'model'}")
     assert done.returncode == 0, done.stderr
     assert load_model(tmp_path / "model").settings.hidden_dim == 4
-    wrong = typed(str(FILES / "module.pt"), "--classes=angry,happy,neutral,sad", f"--out={tmp_path / 'other'}")
+    wrong = typed(FILES / "module.pt", "--classes=angry,happy,neutral,sad", f"--out={tmp_path / 'other'}")
     assert wrong.returncode == 2
     assert wrong.stdout == ""
     assert "torch.save(model.state_dict()" in wrong.stderr

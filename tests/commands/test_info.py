@@ -1,11 +1,10 @@
 """metaser info, in this process and as typed."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from fakes import fake_model
+from subprograms import metaser
 
 from metaser_jax import InputError
 from metaser_jax.commands import info
@@ -45,15 +44,10 @@ def test_a_damaged_model_is_not_described(folder):
 
 
 def test_as_typed(folder):
-    program = "import sys; from metaser_jax.commands import main; main()"
-
-    def typed(*arguments):
-        return subprocess.run([sys.executable, "-c", program, "info", *arguments], capture_output=True, text=True)
-
-    done = typed(str(folder), "--format=json")
+    done = metaser("info", folder, "--format=json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["digest"] == digest(folder)
-    failed = typed(str(folder) + "2")
+    failed = metaser("info", f"{folder}2")
     assert failed.returncode == 2
     assert failed.stdout == ""
     assert "is not there, expected a model folder" in failed.stderr

@@ -1,6 +1,8 @@
 """The command as it is typed: what it says of itself, of sub-commands, and of mistyped ones."""
 
+import dataclasses
 import importlib
+import re
 import subprocess
 import sys
 
@@ -8,16 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 from fakes import fake_model
+from subprograms import METASER, metaser
 
 from metaser_jax import commands
 from metaser_jax.commands import CLOSED_PIPE, COMMANDS
 from metaser_jax.recogniser.folder import save_model
-
-METASER = [sys.executable, "-c", "from metaser_jax.commands import main; main()"]
-
-
-def metaser(*args):
-    return subprocess.run([*METASER, *args], capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("args", [(), ("--help",), ("help",)])
@@ -44,7 +41,9 @@ def test_each_explains_its_flags(command):
     done = metaser(command, "--help")
     assert f"metaser {command} " in done.stdout + done.stderr, "an example that can be copied"
     assert "flags:" in done.stdout + done.stderr
-    assert "--[no]" in done.stdout or "--" in done.stdout
+    config = importlib.import_module(f"metaser_jax.commands.{command.replace('-', '_')}").CONFIG
+    for field in dataclasses.fields(config):
+        assert re.search(rf"--(\[no\])?{field.name}\b", done.stdout), field.name
 
 
 def test_a_flag_of_another_command_is_an_error_that_lists_its_own():
@@ -73,20 +72,20 @@ def test_nobody_reads_any_more(command, tmp_path):
     save_model(model, fake_model())
     soundfile.write(clip, np.sin(np.arange(22050) / 20), 22050)
     args = ("info", model) if command == "info" else ("predict", f"--model={model}", clip)
-    with subprocess.Popen([*METASER, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", METASER, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(60) == CLOSED_PIPE
 
 
-def test_interrupted_while_it_starts(monkeypatch, capsys):
+def test_interrupted_while_it_starts(capsys):
     def interrupted(name):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys, "argv", ["metaser", "info"])
-    monkeypatch.setattr(importlib, "import_module", interrupted)
     with pytest.raises(SystemExit) as ended:
-        commands.main()
+        commands.main(["info"], interrupted)
     assert ended.value.code == 130
     assert capsys.readouterr().err == "Interrupted.\n"
 

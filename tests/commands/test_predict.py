@@ -4,31 +4,25 @@ import csv
 import io
 import json
 import os
-import subprocess
-import sys
-from contextlib import contextmanager
 from types import SimpleNamespace
 
-import jax
 import numpy as np
 import pytest
 import soundfile
 from fakes import fake_model
+from subprograms import python
 
 from metaser_jax import InputError
-from metaser_jax.audio import worker_pool as extraction
+from metaser_jax.audio.clips import Upload
+from metaser_jax.audio.worker_pool import MIN_FILES_FOR_PROCESSES
 from metaser_jax.commands import predict
+from metaser_jax.commands.reading import sources_of
 from metaser_jax.config.commands import PredictConfig
 from metaser_jax.devices import compilation_cache
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.predictor import Predictor
 
 HEADER = ["file", "label", "angry", "happy", "neutral", "sad", "start", "end", "error"]
-
-
-@pytest.fixture(autouse=True)
-def _keep_the_tests_compilation_cache(monkeypatch):
-    monkeypatch.setenv("METASER_CACHE", "off")
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +44,16 @@ def run(place, monkeypatch, capsys):
     """run(*arguments, **flags) -> exit status, stdout, stderr; in the folder of the recordings."""
     monkeypatch.chdir(place)
 
-    def run(*arguments, model="model", **flags):
-        status = predict.main(PredictConfig(model=model, **flags), list(arguments))
+    def run(*arguments, model="model", stdin=None, **flags):
+        status = predict.main(PredictConfig(model=model, **flags), list(arguments), stdin)
         return status, *capsys.readouterr()
 
     return run
+
+
+def pipe(data):
+    """A stdin that something was piped into."""
+    return SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False)
 
 
 def table(text):
@@ -127,22 +126,18 @@ def test_what_fails_is_told_and_the_others_are_printed(run, format):
 
 
 @pytest.mark.parametrize("arguments", [["-"], []])
-def test_stdin_is_one_recording(run, place, monkeypatch, arguments):
-    data = io.BytesIO((place / "long.flac").read_bytes())
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=data, isatty=lambda: False))
-    status, out, _ = run(*arguments, format="csv")
+def test_stdin_is_one_recording(run, place, arguments):
+    status, out, _ = run(*arguments, format="csv", stdin=pipe((place / "long.flac").read_bytes()))
     (row,) = table(out)[1:]
     assert (status, row[0], row[7]) == (0, "stdin", "12.000")
 
 
-def test_what_names_no_recording(run, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+def test_what_names_no_recording(run):
     with pytest.raises(InputError, match="No recording was named"):
-        run()
+        run(stdin=SimpleNamespace(isatty=lambda: True))
     with pytest.raises(InputError, match=r"Got - .one recording from stdin. and other recordings"):
         run("-", "long.flac")
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(), isatty=lambda: False))
-    assert run()[0] == 1, "an empty pipe is a recording that cannot be read"
+    assert run(stdin=pipe(b""))[0] == 1, "an empty pipe is a recording that cannot be read"
 
 
 def test_a_folder_without_recordings_stops_no_other(run, tmp_path):
@@ -155,44 +150,36 @@ def test_a_folder_without_recordings_stops_no_other(run, tmp_path):
         run(str(tmp_path))
 
 
-def test_more_from_stdin_than_is_read(run, monkeypatch):
-    monkeypatch.setattr("metaser_jax.commands.reading.MAX_BYTES", 100)
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(bytes(200)), isatty=lambda: False))
+def test_more_from_stdin_than_is_read():
+    stdin = pipe(bytes(200))
     with pytest.raises(InputError, match="stdin: got more than 100 bytes"):
-        run("-")
+        sources_of(["-"], stdin, max_bytes=100)
+    assert stdin.buffer.tell() == 101, "and no more is read of it"
 
 
-def test_worker_processes_change_nothing(run, monkeypatch):
-    files = ["b/short.wav", "bad.wav", "long.flac"]
-    expected = run(*files, format="csv")
-    # So that three files are many.
-    monkeypatch.setattr(extraction, "MIN_FILES_FOR_PROCESSES", 2)
-    monkeypatch.setattr(extraction, "_CHUNK", 1)
-    assert extraction.processes_for(3, 2) == 2
-    assert run(*files, format="csv", workers=2) == expected
+def test_worker_processes_change_nothing(run, place, tmp_path):
+    for i in range(MIN_FILES_FOR_PROCESSES):
+        os.link(place / "b" / "short.wav", tmp_path / f"{i:02d}.wav")
+    given = ["b/short.wav", "bad.wav", "long.flac", str(tmp_path)]
+    status, out, err = run(*given, format="csv", workers=1)
+    assert len(table(out)) == 1 + 3 + MIN_FILES_FOR_PROCESSES
+    assert run(*given, format="csv", workers=2) == (status, out, err)
 
 
-def test_rows_come_before_the_last_recording_is_read(run, monkeypatch, capsys):
+def test_rows_come_before_the_last_recording_is_read(place, capsys):
     printed = []
-    read = predict.read
 
-    def watched(sources, workers):
-        def each(recordings):
-            for one in recordings:
-                printed.append(capsys.readouterr().out.count("short.wav"))
-                yield one
+    class Watched(Upload):
+        """Says what was printed when it is read."""
 
-        @contextmanager
-        def opened():
-            with read(sources, workers) as recordings:
-                yield each(recordings)
+        def read_bytes(self):
+            printed.append(capsys.readouterr().out.count("first"))
+            return super().read_bytes()
 
-        return opened()
-
-    monkeypatch.setattr(predict, "read", watched)
-    monkeypatch.setattr(predict, "_FRAMES", 1)
-    run("b/short.wav", "long.flac", "bad.wav")
-    assert printed[1] == 1
+    data = (place / "b" / "short.wav").read_bytes()
+    config = PredictConfig(model=str(place / "model"))
+    assert predict.print_rows(config, [Watched(name, data) for name in ("first", "second", "third")], frames=1) == 0
+    assert printed == [0, 1, 0]
 
 
 def test_a_model_that_normalises_by_speaker(run, place):
@@ -234,23 +221,22 @@ def test_a_name_with_control_characters_stays_in_its_row(run, place):
 def test_worker_processes_start_before_jax_is_imported():
     # Half a second in which nobody would decode.
     said = "import sys, metaser_jax.config.flags, metaser_jax.commands.predict; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True).stdout.split()
+    loaded = python("-c", said).stdout.split()
     assert "metaser_jax.audio.clips" in loaded
     assert not {"jax", "flax", "librosa", "scipy", "sklearn", "tqdm", "tensorflow_datasets"} & set(loaded)
 
 
 def test_the_compilation_cache_is_the_users(tmp_path, monkeypatch):
     given = {}
-    monkeypatch.setattr(jax.config, "update", given.__setitem__)
-    compilation_cache.keep_compiled()
+    compilation_cache.keep_compiled(given.__setitem__)
     assert given == {}, "METASER_CACHE=off"
     monkeypatch.delenv("METASER_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    compilation_cache.keep_compiled()
+    compilation_cache.keep_compiled(given.__setitem__)
     assert given["jax_compilation_cache_dir"] == str(tmp_path / "metaser_jax" / "jax")
     assert (tmp_path / "metaser_jax" / "jax").is_dir()
     given.clear()
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    compilation_cache.keep_compiled()
+    compilation_cache.keep_compiled(given.__setitem__)
     assert given == {}, "a place that cannot be written"

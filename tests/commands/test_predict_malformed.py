@@ -2,14 +2,12 @@
 
 import csv
 import io
-import os
-import subprocess
-import sys
 
 import malformed
 import pytest
 from fakes import fake_model
 from memory import MOST_MEMORY
+from subprograms import python
 
 from metaser_jax.recogniser.folder import save_model
 
@@ -41,13 +39,7 @@ def test_malformed_files_in_one_call(cases, tmp_path, workers):
     save_model(tmp_path / "model", fake_model())
     (tmp_path / "program.py").write_text(PROGRAM)
     flags = ["predict", f"--model={tmp_path / 'model'}", "--format=csv", f"--workers={workers}", "--"]
-    run = subprocess.run(
-        [sys.executable, str(tmp_path / "program.py"), *flags, *(str(case.path) for case in cases)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
-    )
+    run = python(tmp_path / "program.py", *flags, *(case.path for case in cases))
     assert run.returncode == 1, run.stderr[-2000:]
     rows = list(csv.DictReader(io.StringIO(run.stdout)))
     wrong = []

@@ -44,7 +44,6 @@ def test_plans():
         plan(5, devices=3)
 
 
-def test_elsewhere_than_on_a_cpu(monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert plan(5) == Plan(2, 3, 3)
-    assert plan(1000) == Plan(2, 64, 64)
+def test_elsewhere_than_on_a_cpu():
+    assert plan(5, backend="gpu") == Plan(2, 3, 3)
+    assert plan(1000, backend="gpu") == Plan(2, 64, 64)

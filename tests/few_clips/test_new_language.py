@@ -2,11 +2,10 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import subprograms
 from small_runs import load_target
 
 from metaser_jax import datasets
@@ -55,12 +54,7 @@ def run_dir(data_dir, tmp_path_factory) -> str:
 
 
 def metaser(*args):
-    done = subprocess.run(
-        [sys.executable, "-c", "from metaser_jax.commands import main; main()", *args],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = subprograms.metaser(*args)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

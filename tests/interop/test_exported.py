@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 from fakes import fake_model
+from subprograms import python
 
 from metaser_jax import InputError
 from metaser_jax.interop import export as exporting
@@ -63,7 +63,7 @@ for kind in {[*models]}:
     for n in {sizes}:
         np.savez(f"{{kind}}{{n}}.npz", **function.call(x["mfcc"][:n], x["n_frames"][:n]))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    done = python("-c", program, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for kind, n in itertools.product(models, sizes):
         want = outputs(models[kind], n)

@@ -115,7 +115,7 @@ class Watch:
         return bool(self._since)
 
 
-def live(job: Job, name: str, kill: Kill | None) -> tuple[Life, Watch]:
+def live(job: Job, name: str, kill: Kill | None, longest: float = _LIFE) -> tuple[Life, Watch]:
     """One life of a run.
 
     Raises:
@@ -129,8 +129,8 @@ def live(job: Job, name: str, kill: Kill | None) -> tuple[Life, Watch]:
         while process.poll() is None:
             watch.look()
             at = time.monotonic()
-            if at > start + _LIFE:
-                raise _failed(job, name, f"still runs after {_LIFE:.0f} s, with {kill}")
+            if at > start + longest:
+                raise _failed(job, name, f"still runs after {longest:.0f} s, with {kill}")
             if kill and not sent and at >= _moment(kill, start, watch):
                 trained, writing, sent = bool(watch.begun), watch.writing, True
                 process.send_signal(kill.signal)
@@ -189,13 +189,17 @@ def undisturbed(job: Job) -> tuple[float, float]:
 
 
 def disturbed(
-    job: Job, next_kill: Callable[[list[Life]], Kill | None], report: Callable[[str], None] = print
+    job: Job,
+    next_kill: Callable[[list[Life]], Kill | None],
+    report: Callable[[str], None] = print,
+    longest: float = _LIFE,
 ) -> list[Life]:
     """Runs with kills, one run after the other, until there are no more; the last run then goes on to its end.
 
     Args:
       next_kill: how the next life ends, given those that were killed before; a run may end before its moment comes.
       report: prints a line of the table.
+      longest: seconds after which a life that nothing has ended is an error.
 
     Returns:
       Every life that was killed.
@@ -210,7 +214,7 @@ def disturbed(
         name, kill = f"killed_{runs}", next_kill(lives)
         if kill and stalled >= _PATIENCE:  # its chance: the first write is over when the second begins
             kill = dataclasses.replace(kill, aim="write", passed=1)
-        life, _ = live(job, name, kill)
+        life, _ = live(job, name, kill, longest)
         if life.kill:
             lives.append(life)
         report(row(len(lives), name, life))

@@ -117,6 +117,8 @@ def test_the_driver_sees_what_differs(job):
 class Other(Job):
     """A job whose program is another one."""
 
+    program = ""
+
     def start(self, name):
         return subprocess.Popen([sys.executable, "-c", self.program])
 
@@ -129,14 +131,16 @@ class Other(Job):
         ("import time; time.sleep(60)", 1.0, r"still runs after 1 s, with write 2 \+0 ms"),
     ],
 )
-def test_a_program_that_comes_no_further_is_an_error(program, limit, says, tmp_path, monkeypatch):
-    monkeypatch.setattr(driver, "_LIFE", limit)
-    monkeypatch.setattr(Other, "program", program, raising=False)
+def test_a_program_that_comes_no_further_is_an_error(program, limit, says, tmp_path):
+    class Short(Other):
+        pass
+
+    Short.program = program
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "killed_0.log").write_text("its last words")
     report, delay = [], 0.0 if limit < 60 else limit
     with pytest.raises(Failed, match=rf"{says}(.|\n)*its last words"):
-        driver.disturbed(Other(tmp_path), lambda lives: Kill("life", signal.SIGKILL, delay), report.append)
+        driver.disturbed(Short(tmp_path), lambda lives: Kill("life", signal.SIGKILL, delay), report.append, limit)
     assert len(report) == (4 if limit < 60 else 1), "three lives, of which none comes further, and then time for one"
 
 

@@ -1,19 +1,17 @@
 """experiments/prepare.py as a user runs it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from subprograms import python
 
 PROGRAM = Path(__file__).resolve().parents[2] / "experiments" / "prepare.py"
 
 
-def prepare(corpora: str, folder: Path, *flags: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, PROGRAM, f"--corpora={corpora}", f"--manual_dir={folder}", f"--data_dir={folder}/data"]
-    return subprocess.run([*command, *flags], capture_output=True, text=True)
+def prepare(corpora: str, folder: Path, *flags: str):
+    return python(PROGRAM, f"--corpora={corpora}", f"--manual_dir={folder}", f"--data_dir={folder}/data", *flags)
 
 
 @pytest.fixture

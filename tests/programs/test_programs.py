@@ -1,11 +1,10 @@
 """A whole tiny run through the three programs, as a user types them, on a few synthetic clips; and mistyped ones."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from subprograms import python
 
 from metaser_jax import demo_voices
 
@@ -13,9 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(program, *flags):
-    return subprocess.run(
-        [sys.executable, ROOT / "experiments" / f"{program}.py", *flags], capture_output=True, text=True, timeout=300
-    )
+    return python(ROOT / "experiments" / f"{program}.py", *flags)
 
 
 def succeeds(program, *flags):
@@ -33,7 +30,8 @@ def test_prepare_meta_train_finetune(tmp_path):
     said = succeeds(
         "prepare", "--corpora=demo_english,demo_urdu", f"--manual_dir={tmp_path}/recordings", f"--data_dir={data}"
     )
-    assert "48" in said  # 3 speakers x 4 emotions x 4 clips
+    for corpus in ("demo_english (English)", "demo_urdu (Urdu)"):
+        assert f"{corpus}: 48 utterances, 3 speakers, " in said  # 3 speakers x 4 emotions x 4 clips
     said = succeeds(
         "meta_train",
         *(f"--data_dir={data}", "--sources=demo_english", f"--run_dir={meta}", "--order=first", "--inner_steps=1"),

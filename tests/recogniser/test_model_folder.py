@@ -4,8 +4,6 @@ import dataclasses
 import errno
 import io
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from fakes import fake_model
+from subprograms import python
 
 from metaser_jax import InputError
 from metaser_jax.models.classifier import make_network
@@ -228,7 +227,7 @@ from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.folder import load_model
 load_model({str(tmp_path / "model")!r})
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = python("-c", program)
     assert done.returncode == 0, done.stderr
 
 

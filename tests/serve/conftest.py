@@ -44,5 +44,7 @@ def port(model, learner):
 
 
 @pytest.fixture
-def page(port):
+def page(port, learner):
+    learner.fails = None
+    learner.may.set()
     return Page(port)

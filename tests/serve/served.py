@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import http.client
-import io
 import json
 import threading
 import time
@@ -12,8 +11,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import numpy as np
-import soundfile
 from fakes import fake_model
+from sounds import encoded
 
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Predictor
@@ -103,15 +102,14 @@ def tone(hertz: float = 440.0, seconds: float = 0.5, seed: int = 0) -> np.ndarra
 
 def wav(*args, **keywords) -> bytes:
     """As `tone`."""
-    file = io.BytesIO()
-    soundfile.write(file, tone(*args, **keywords), RATE, format="WAV")
-    return file.getvalue()
+    return encoded(tone(*args, **keywords), RATE)
 
 
 @contextlib.contextmanager
-def serving(model: Model, readers: Any = None, limits: Limits = LIMITS, **keywords: Any) -> Iterator[int]:
+def serving(model: Model | Predictor, readers: Any = None, limits: Limits = LIMITS, **keywords: Any) -> Iterator[int]:
     """A server of the model; yields its port."""
-    app = make_app(Predictor(model), "a model", limits, readers or ReadersHere(), **keywords)
+    predictor = model if isinstance(model, Predictor) else Predictor(model)
+    app = make_app(predictor, "a model", limits, readers or ReadersHere(), **keywords)
     listening = listen("127.0.0.1", 0)
     server = server_of(app)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))

@@ -5,7 +5,6 @@ import io
 import threading
 import time
 import zipfile
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -103,26 +102,41 @@ def test_correct_adapt_look_download_go_back(page, learner, model, tmp_path):
         assert seen["probabilities"] == clip["probabilities"]
 
 
+class Gate(Predictor):
+    """Waits for `open` before it predicts, and says so by `waits`. Attributes: port, of a server with it."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.open, self.waits = threading.Event(), threading.Event()
+        self.port = 0
+
+    def predict_clips(self, clips, **options):
+        self.waits.set()
+        assert self.open.wait(30)
+        return super().predict_clips(clips, **options)
+
+
+@pytest.fixture(scope="module")
+def gated_server(model, learner):
+    gate = Gate(model)
+    with serving(gate, learn=learner) as gate.port:
+        yield gate
+
+
 @pytest.fixture
-def gate(model, monkeypatch):
-    """Predicting with the model as loaded waits for `open`, and says so by `waits`."""
-    gate = SimpleNamespace(open=threading.Event(), waits=threading.Event())
-    predict = Predictor.predict_clips
-
-    def slowly(self, clips):
-        if self.model is model:
-            gate.waits.set()
-            assert gate.open.wait(30)
-        return predict(self, clips)
-
-    monkeypatch.setattr(Predictor, "predict_clips", slowly)
-    gate.open.set()
-    yield gate
-    gate.open.set()
+def gate(gated_server, learner):
+    """The model as loaded waits; those that are learned do not."""
+    gated_server.open.set()
+    learner.fails = None
+    learner.may.set()
+    yield gated_server
+    gated_server.open.set()
+    learner.may.set()
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_a_clip_that_is_predicted_while_the_model_changes_has_the_new_ones_prediction(page, learner, gate, alone):
+def test_a_clip_that_is_predicted_while_the_model_changes_has_the_new_ones_prediction(learner, gate, alone):
+    page = Page(gate.port)
     first = page.add(wav(300)).json
     page.say(first, "sad")
     learner.may.clear()
@@ -148,7 +162,8 @@ def test_a_clip_that_is_predicted_while_the_model_changes_has_the_new_ones_predi
     assert later["probabilities"] != page.ask("DELETE", "/api/adaptation").json["clips"][-1]["probabilities"]
 
 
-def test_an_adaptation_does_not_begin_while_the_page_goes_back(page, learner, gate):
+def test_an_adaptation_does_not_begin_while_the_page_goes_back(learner, gate):
+    page = Page(gate.port)
     page.say(page.add(wav(300)).json, "sad")
     page.adapt()
     gate.open.clear()
@@ -205,20 +220,20 @@ def test_one_adaptation_at_a_time(port, page, learner):
     assert other.adapt()["state"] == "done"
 
 
-def test_an_adaptation_that_cannot_be_says_why(page, learner, monkeypatch, capfd):
+def test_an_adaptation_that_cannot_be_says_why(page, learner, capfd):
     assert "No clip has been corrected" in page.ask("POST", "/api/adaptation").error
     clip = page.add(wav()).json
     page.say(clip, "sad")
-    monkeypatch.setattr(learner, "fails", InputError("Two emotions are needed."))
+    learner.fails = InputError("Two emotions are needed.")
     now = page.adapt()
     assert (now["state"], now["said"]) == ("failed", "Two emotions are needed.")
-    monkeypatch.setattr(learner, "fails", ZeroDivisionError("secret"))
+    learner.fails = ZeroDivisionError("secret")
     now = page.adapt()
     assert now["state"] == "failed"
     assert "secret" not in now["said"]
     assert "secret" in capfd.readouterr().err
     assert now["clips"][0]["probabilities"] == clip["probabilities"], "the model is as before"
-    monkeypatch.setattr(learner, "fails", None)
+    learner.fails = None
     assert page.adapt()["state"] == "done"
 
 
@@ -248,7 +263,7 @@ def test_without_a_token_nothing_is_told(port, token):
         assert "started anew" in refused.error
 
 
-def test_the_page_that_was_not_used_for_longest_is_forgotten_and_told(model, monkeypatch):
+def test_the_page_that_was_not_used_for_longest_is_forgotten_and_told(model):
     with serving(model) as port:
         pages = [Page(port) for _ in range(sessions.MAX_PAGES)]
         assert pages[0].ask("GET", "/api/page").status == 200
@@ -259,16 +274,19 @@ def test_the_page_that_was_not_used_for_longest_is_forgotten_and_told(model, mon
     assert "8 other pages" in refused.error
 
 
-def test_a_page_holds_so_many_clips_and_hours(page, monkeypatch):
+def test_a_page_holds_so_many_clips_and_hours(page, model):
     for _ in range(LIMITS.max_clips):
         assert page.add(wav()).status == 201
     refused = page.add(wav())
     assert refused.status == 409
     assert "5 clips" in refused.error
     page.ask("DELETE", "/api/clips/1")
-    monkeypatch.setattr(sessions, "MAX_HOURS", 1e-4)
-    assert "hours" in page.add(wav()).error
-    assert len(page.ask("GET", "/api/page").json["clips"]) == LIMITS.max_clips - 1
+    assert page.add(wav()).status == 201
+    with serving(model, limits=dataclasses.replace(LIMITS, max_hours=1.2 / 3600)) as port:
+        other = Page(port)
+        assert [other.add(wav(seconds=0.5)).status for _ in range(3)] == [201, 201, 409]
+        assert "hours" in other.add(wav()).error
+        assert len(other.ask("GET", "/api/page").json["clips"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -283,17 +301,17 @@ def test_names_are_the_last_part_of_what_is_sent(page, name, shown):
 
 
 @pytest.mark.parametrize(
-    ("sent", "said"),
+    ("sent", "status", "said"),
     [
-        *((b"", "not JSON"), (b"{", "not JSON"), (b"[]", "not a JSON object"), (b"\xff", "not JSON")),
-        *((b"[" * 4000, "not JSON"), (b"9" * 5000, "Larger than")),
-        *((b'{"emotion": "calm"}', "'calm', expected one of: angry"), (b'{"emotion": 3}', "'3'")),
+        *((b"", 400, "not JSON"), (b"{", 400, "not JSON"), (b"[]", 400, "not a JSON object")),
+        *((b"\xff", 400, "not JSON"), (b"[" * 4000, 400, "not JSON"), (b"9" * 5000, 413, "Larger than")),
+        *((b'{"emotion": "calm"}', 422, "'calm', expected one of: angry"), (b'{"emotion": 3}', 422, "'3'")),
     ],
 )
-def test_a_correction_that_is_none(page, sent, said):
+def test_a_correction_that_is_none(page, sent, status, said):
     clip = page.add(wav()).json
     refused = page.ask("PUT", f"/api/clips/{clip['id']}/emotion", sent)
-    assert refused.status in (400, 413, 422)
+    assert refused.status == status
     assert said in refused.error
     assert page.ask("GET", "/api/page").json["clips"][0]["emotion"] is None
 

@@ -1,24 +1,17 @@
 """The processes that read uploads: what one costs that hangs, dies, or wants too much memory."""
 
 import asyncio
-import io
 import os
 import signal
 
 import numpy as np
 import pytest
-import soundfile
 from served import tone
+from sounds import encoded as wav
 
 from metaser_jax.audio.mfcc import mfcc
 from metaser_jax.serve.reading import Readers, peaks_of
 from metaser_jax.serve.refused import Refused
-
-
-def wav(samples: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, samples, 22050, format="WAV")
-    return file.getvalue()
 
 
 async def refused(reading) -> str:
@@ -82,9 +75,8 @@ def test_memory_is_bounded():
         readers = Readers(1, time_limit=60.0, max_seconds=600.0, memory=96 * 2**20)
         try:
             # Five minutes of nearly nothing are a small file, whose samples are 26 MB.
-            file = io.BytesIO()
-            soundfile.write(file, np.tile(tone(seconds=1.0), 300), 22050, format="FLAC")
-            assert "memory" in await refused(readers.read("a.flac", file.getvalue()))
+            flac = wav(np.tile(tone(seconds=1.0), 300), kind="FLAC")
+            assert "memory" in await refused(readers.read("a.flac", flac))
             assert await readers.read("a.wav", wav(tone(seconds=1.0)))
         finally:
             readers.close()

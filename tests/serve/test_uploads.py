@@ -1,12 +1,11 @@
 """Uploads: their size and speed, and several together."""
 
+import dataclasses
 import socket
 import threading
 
 import pytest
-from served import LIMITS, Page, wav
-
-from metaser_jax.serve import app, body
+from served import LIMITS, Page, serving, wav
 
 
 def send(page: Page, *parts: bytes, headers: str = "", wait: bool = True) -> str:
@@ -43,12 +42,10 @@ def test_an_upload_that_breaks_off_leaves_nothing(page):
     assert len(page.ask("GET", "/api/page").json["clips"]) == 1
 
 
-def test_a_slow_upload_is_ended(page, monkeypatch):
-    monkeypatch.setattr(app, "read_body", lambda request, limit: body.read_body(request, limit, pause=0.1))
-    said = send(page, b"RIFF", headers="Content-Length: 1000\r\n")
-    assert " 408 " in said.splitlines()[0]
-    monkeypatch.setattr(app, "read_body", lambda request, limit: body.read_body(request, limit, in_all=0.1))
-    assert " 408 " in send(page, b"RIFF", headers="Content-Length: 1000\r\n").splitlines()[0]
+@pytest.mark.parametrize("limit", ["pause", "in_all"])
+def test_a_slow_upload_is_ended(model, limit):
+    with serving(model, limits=dataclasses.replace(LIMITS, **{limit: 0.1})) as port:
+        assert " 408 " in send(Page(port), b"RIFF", headers="Content-Length: 1000\r\n").splitlines()[0]
 
 
 def test_uploads_together(page):

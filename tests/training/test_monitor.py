@@ -3,7 +3,6 @@
 import json
 import resource
 import struct
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,6 @@ from tensorboardX.record_writer import masked_crc32c
 
 from metaser_jax import InputError
 from metaser_jax.results.run_dir import read_lines
-from metaser_jax.training import monitor as module
 from metaser_jax.training.monitor import Monitor, device_peak_bytes, host_peak_bytes
 
 
@@ -96,15 +94,15 @@ def test_an_interval_is_nowhere_twice(tmp_path):
     assert (again.step, scalars(again)["loss/support_loss"]) == (30, 2.0)
 
 
-def test_sync_puts_events_on_the_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "FLUSH_SECONDS", float("inf"))
-    with monitor(tmp_path) as m:
+@pytest.mark.parametrize(("flush_seconds", "later"), [(float("inf"), []), (-1.0, [20])], ids=["rarely", "each"])
+def test_when_events_are_on_the_disk(tmp_path, flush_seconds, later):
+    with monitor(tmp_path, flush_seconds=flush_seconds) as m:
         m.write(line(10))
         m.sync()
         assert [event.step for event in attempts(tmp_path)[0][2:]] == [10]
-        monkeypatch.setattr(module, "FLUSH_SECONDS", -1)
         m.write(line(20))
-        assert [event.step for event in attempts(tmp_path)[0][2:]] == [10, 20]
+        assert [event.step for event in attempts(tmp_path)[0][2:]] == [10, *later]
+    assert [event.step for event in attempts(tmp_path)[0][2:]] == [10, 20]
 
 
 def test_of_epochs(tmp_path):
@@ -127,12 +125,19 @@ def test_other_processes_write_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("profile", "intervals"), [(1, 3), (2, 2)], ids=["within", "run_ends_before"])
-def test_trace(tmp_path, profile, intervals, monkeypatch):
+def test_trace(tmp_path, profile, intervals):
     calls = []
-    for name in ("start_trace", "stop_trace"):
-        call = getattr(jax.profiler, name)
-        monkeypatch.setattr(jax.profiler, name, lambda *a, name=name, call=call: (calls.append(name), call(*a)))
-    with monitor(tmp_path, profile=profile) as m:
+
+    class Profiler:
+        def start_trace(self, folder):
+            calls.append("start_trace")
+            jax.profiler.start_trace(folder)
+
+        def stop_trace(self):
+            calls.append("stop_trace")
+            jax.profiler.stop_trace()
+
+    with monitor(tmp_path, profile=profile, profiler=Profiler()) as m:
         for number in range(intervals):
             with m.interval():
                 calls.append(number)
@@ -222,14 +227,11 @@ def test_a_failure_to_close_does_not_hide_what_ended_the_run(tmp_path, largest_f
     largest_file()
 
 
-def test_peaks(monkeypatch):
+def test_peaks():
     class Device:
         def __init__(self, stats):
             self.memory_stats = lambda: stats
 
     for stats, peak in (([None], None), ([{"peak_bytes_in_use": 3}, {"peak_bytes_in_use": 5}], 5), ([{}], None)):
-        monkeypatch.setattr(jax, "local_devices", lambda stats=stats: [Device(of) for of in stats])
-        assert device_peak_bytes() == peak
-    linux = host_peak_bytes()
-    monkeypatch.setattr(sys, "platform", "darwin")  # bytes there, kilobytes here
-    assert linux >= 1000 * host_peak_bytes()
+        assert device_peak_bytes([Device(of) for of in stats]) == peak
+    assert host_peak_bytes("linux") >= 1000 * host_peak_bytes("darwin") > 0  # kilobytes here, bytes there
