@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 from small_runs import adapt, load_target
 
 from metaser_jax import InputError
@@ -48,8 +49,12 @@ def test_order_and_draws(config):
         assert row["n_train"] == len(draw(folds[fold], amount, config.validation, seed)[0])
         np.testing.assert_array_equal(got.test, folds[fold].split.test)
         assert len(got.predicted) == row["n_test"]
+        label = folds[fold].corpus.label[got.test]
+        assert row["macro_f1"] == pytest.approx(f1_score(label, got.predicted, labels=range(4), average="macro"))
+        assert 1 <= row["best_epoch"] <= row["epochs"] <= config.max_epochs
     assert lines == ["Adapted to c: 12 of 12 runs."]
-    assert len({row.row["best_epoch"] for row in outcomes} | {row.row["macro_f1"] for row in outcomes}) > 3
+    for one, other in zip(outcomes[::2], outcomes[1::2], strict=True):
+        assert one.row["macro_f1"] != other.row["macro_f1"], "two seeds are two draws"
 
 
 @pytest.mark.parametrize(("adapted", "init"), [("all", "scratch"), ("head", "trained")])
