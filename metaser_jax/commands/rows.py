@@ -34,7 +34,7 @@ class Rows(NamedTuple):
 
 
 def make_rows(format: str, emotions: Sequence[str], names: Sequence[str], *, track: bool) -> Rows:
-    """The rows of "table", "csv" or "json".
+    """Return the rows of "table", "csv" or "json".
 
     Args:
       emotions: the classes, in the order of the probabilities.
@@ -109,7 +109,7 @@ def _json(emotions: Sequence[str], names: Sequence[str], track: bool) -> Rows:
 
 
 def _lines(emotions: Sequence[str], prediction: Prediction, track: bool) -> Iterator[tuple]:
-    """Label ("" of a silent window), probabilities, start, end, silent: of the recording, or of each window."""
+    """Return label ("" of a silent window), probabilities, start, end, silent: of the recording, or of each window."""
     if not track:
         yield prediction.label, prediction.probabilities, prediction.start, prediction.end, False
         return
@@ -127,5 +127,5 @@ def _object(values: dict[str, Any]) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name in one line: a terminal would obey the control characters in it."""
+    """Return a name in one line: a terminal would obey the control characters in it."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
