@@ -1,6 +1,6 @@
 """Second order against FOMAML, annealed, ANIL, Meta-SGD, learned rates and Reptile, at equal episodes and equal time.
 
-What is finished is kept: a study that was stopped goes on when the same command is given again.
+Interrupted studies resume: repeat the command and it continues with what is missing.
 
 python experiments/ablation_order.py --data_dir=data --sources=ravdess,emodb --targets=urdu --out=runs/order
 """

@@ -1,6 +1,6 @@
 """The paper's Figure 2: macro F1 against the fraction, and the shots, of target data; crossover points; a report.
 
-What is finished is kept: a study that was stopped goes on when the same command is given again.
+Interrupted studies resume: repeat the command and it continues with what is missing.
 
 python experiments/figure2.py --data_dir=data --sources=ravdess,emodb --targets=urdu --out=runs/figure2
 """

@@ -1,10 +1,10 @@
-"""Adapts to a language with a few labelled clips of each emotion, and writes a model folder.
+"""Adapt to a language with a few labelled clips of each emotion, and write a model folder.
 
 metaser adapt --init=runs/meta --support=clips --out=saraiki --language=Saraiki
 
 clips/ holds angry/ happy/ neutral/ sad/ with .wav, .flac, .mp3, .ogg and whatever else libsndfile reads; folders inside
-them are speakers. Or clips.csv with the columns path, emotion, and if known speaker. What is wrong with the clips is
-said first; then how well the model does on clips that it has not learned from, and how little that proves.
+them are speakers. Or clips.csv with the columns path, emotion, and if known speaker. It warns of
+problems with the clips, then cross-validates, and says how much that score can prove.
 """
 
 import sys

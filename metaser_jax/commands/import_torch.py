@@ -1,9 +1,9 @@
-"""Makes a model folder of the authors' PyTorch checkpoint; needs no PyTorch, and executes nothing of the file.
+"""Make a model folder of the authors' PyTorch checkpoint; needs no PyTorch, and runs no code from the file.
 
 metaser import-torch weights.pt --classes=angry,happy,neutral,sad --out=imported
 
 weights.pt is of torch.save(model.state_dict(), ...). --classes says which emotion each output is, in their order: the
-file does not, and a wrong order makes every answer wrong. The model predicts, or is what metaser adapt starts from.
+file does not, and a wrong order makes every answer wrong. The model predicts, and serves as --init of metaser adapt.
 """
 
 import datetime

@@ -4,7 +4,7 @@ metaser predict --model=MODEL clip.wav folder/
 metaser predict --model=MODEL --format=csv --track interview.flac
 ffmpeg -i film.mp4 -f flac - | metaser predict --model=MODEL
 
-What cannot be read is named on stderr, the others are printed all the same, and the exit status is 1.
+Unreadable files are listed on stderr; the rest are still printed, and the exit status is 1.
 """
 
 from __future__ import annotations

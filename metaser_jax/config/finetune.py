@@ -25,14 +25,14 @@ class FinetuneConfig(FinetuneSpec):
     )
     split_seed: int = option("Seed of the target's train, validation and test parts.", 0)
     folds: int = option(
-        "For corpora of few speakers: 0 is one split; K >= 2 with --split=speaker: K folds over speakers, each is the "
-        "test part once, and the results have a line per fold and seed. Where too few speakers are left for a "
+        "For corpora of few speakers: 0 is one split; K >= 2 with --split=speaker: K folds over speakers, each of which is "
+        "the test part once, and the results have a line per fold and seed. Where too few speakers are left for a "
         "validation part of their own, it shares those of the training part.",
         0,
     )
     shots: int | None = option("Training utterances per emotion; or give --fraction.", None)
     fraction: float | None = option("Fraction of the training part, above 0 and at most 1; or give --shots.", None)
-    seeds: int = option("Repetitions, seeds 0, 1, ...: each draws its own utterances.", 5)
+    seeds: int = option("Number of draws (seeds 0, 1, ...), each of its own utterances.", 5)
 
     def __post_init__(self) -> None:
         super().__post_init__()

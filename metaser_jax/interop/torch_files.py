@@ -58,7 +58,7 @@ class TorchFile(NamedTuple):
 
 
 def read_torch_file(path: str | os.PathLike[str]) -> TorchFile:
-    """Read a file of torch.save; executes nothing of it.
+    """Read a file of torch.save; run no code from it.
 
     Raises:
       InputError: it cannot be read, is of another format, damaged, larger than MAX_BYTES, or holds more than tensors,

@@ -35,7 +35,7 @@ class MetaLearningSpec(SourcesSpec):
     meta_lr: float = option("Learning rate of the outer optimizer.", 1e-6)
     meta_optimizer: str = option("Outer optimizer: adam, adamw or sgd.", "adam", choices=("adam", "adamw", "sgd"))
     weight_decay: float = option(
-        "Of --meta_optimizer=adamw: a step takes --meta_lr times so much of a weight away.", 0.0
+        "With --meta_optimizer=adamw: each step shrinks every weight by --meta_lr times this.", 0.0
     )
     tasks_per_episode: int = option("Tasks per episode.", 8)
     shots: int = option("Support utterances per emotion and task.", 5)
@@ -43,7 +43,7 @@ class MetaLearningSpec(SourcesSpec):
     episodes: int = option("Episodes to train for.", 10_000)
     pool_sources: bool = option("Draw each task from all sources together, instead of from one corpus.", False)
     dtype: str = option(
-        "What is computed with: float32, or float64, to compare machines by.", "float32", choices=("float32", "float64")
+        "Precision: float32, or float64 for comparing machines.", "float32", choices=("float32", "float64")
     )
     skip_nonfinite: bool = option(
         "Leave updates out whose loss or gradient is not finite, and count them, instead of ending the run.",
