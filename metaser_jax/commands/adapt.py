@@ -3,8 +3,8 @@
 metaser adapt --init=runs/meta --support=clips --out=saraiki --language=Saraiki
 
 clips/ holds angry/ happy/ neutral/ sad/ with .wav, .flac, .mp3, .ogg and whatever else libsndfile reads; folders inside
-them are speakers. Or clips.csv with the columns path, emotion, and if known speaker. It warns of
-problems with the clips, then cross-validates, and says how much that score can prove.
+them are speakers. Or clips.csv with the columns path, emotion, and if known speaker. It warns of problems with the
+clips, then cross-validates, and says how much that score can prove.
 """
 
 import sys

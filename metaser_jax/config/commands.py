@@ -128,7 +128,9 @@ class ExportConfig(Spec):
         choices=("stablehlo", "npz"),
     )
     out: str = option("File to write.")
-    platforms: tuple[str, ...] = option("With --to=stablehlo: platforms that the function must run on.", ("cpu", "cuda", "tpu"))
+    platforms: tuple[str, ...] = option(
+        "With --to=stablehlo: platforms that the function must run on.", ("cpu", "cuda", "tpu")
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
