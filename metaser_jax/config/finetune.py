@@ -25,8 +25,8 @@ class FinetuneConfig(FinetuneSpec):
     )
     split_seed: int = option("Seed of the target's train, validation and test parts.", 0)
     folds: int = option(
-        "For corpora of few speakers: 0 is one split; K >= 2 with --split=speaker: K folds over speakers, each of which "
-        "is the test part once, and the results have a line per fold and seed. Where too few speakers are left for a "
+        "For corpora of few speakers: 0 is one split; K >= 2 with --split=speaker: K folds over speakers, each of them "
+        "the test part once, and the results have a line per fold and seed. Where too few speakers are left for a "
         "validation part of their own, it shares those of the training part.",
         0,
     )
