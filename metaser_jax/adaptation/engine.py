@@ -119,7 +119,7 @@ def train_and_predict(
     augment: Augment | None = None,
     keep_params: bool = False,
 ) -> list[Trained]:
-    """Train every case and predicts its fold's test part; arguments as `adapt`.
+    """Train every case and predict its fold's test part; arguments as `adapt`.
 
     Raises:
       InputError: a training that diverged.
@@ -149,9 +149,9 @@ def train_and_predict(
 def _runs(
     spec: FinetuneSpec, inits: Sequence[Init], folds: Sequence[Target], cases: Sequence[Case], features: bool
 ) -> tuple[list[Run], np.ndarray, np.ndarray]:
-    """The cases as runs, and the x [m, ...] and y [m] that their rows are of: the corpus as each fold has its input.
+    """Return the cases as runs, and the x [m, ...] and y [m] that their rows are of.
 
-    With features, x is what the LSTM layers make of that from each start.
+    x is the corpus as each fold has its input; with features, what the LSTM layers make of that from each start.
     """
     label = folds[0].corpus.label
     # What its statistics are of: a case's draw, or its fold's training part, or nothing that depends on either.

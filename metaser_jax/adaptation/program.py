@@ -44,7 +44,7 @@ Program = Callable[[Run, jax.Array, jax.Array], tuple[jax.Array, FinetuneInfo, P
 
 
 def on_features(spec: FinetuneSpec, augment: Augment | None) -> bool:
-    """Whether LSTM layers stay as they are and see nothing new, so that their features are computed once for all."""
+    """Return whether LSTM layers stay as they are and see nothing new: their features are computed once for all."""
     return spec.adapt == "head" and augment is None
 
 

@@ -89,7 +89,7 @@ _PRETRAINED = _Kind(PretrainSpec, "pretrain.py", _restore_pretrained)
 
 
 def _kinds() -> dict[str, _Kind]:
-    """Return by the method in config.json."""
+    """Return the kind of a run by the method in its config.json."""
     return dict.fromkeys(methods(), _META_TRAINED) | dict.fromkeys(("transser", "multiser"), _PRETRAINED)
 
 

@@ -39,7 +39,7 @@ APPLIES = {
 
 
 def make_svm(features: int) -> Pipeline:
-    """Return not fitted yet.
+    """Return the machine, not fitted yet.
 
     Its input is [n, features], utterance_statistics, 140 of 20 MFCC and 280 with their changes.
     """
@@ -148,6 +148,6 @@ def _training_part(ready: Target, front_end: FrontEnd) -> tuple[np.ndarray, np.n
 
 
 def _balanced(y: np.ndarray) -> np.ndarray:
-    """Return [n], 1 on average: every class weighs the same."""
+    """Return the weight of each utterance, [n], 1 on average: every class weighs the same."""
     _, of, counts = np.unique(y, return_inverse=True, return_counts=True)
     return len(y) / (len(counts) * counts[of])

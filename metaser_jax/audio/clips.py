@@ -86,7 +86,7 @@ class Upload(NamedTuple):
         return self.name
 
     def read_bytes(self) -> bytes:
-        """Return the data."""
+        """Return the bytes of the recording."""
         return self.data
 
 
@@ -214,7 +214,9 @@ def first_window(clip: Clip) -> tuple[np.ndarray, int]:
 
 
 def windows(clip: Clip, which: str = "all") -> Windows:
-    """The windows of a recording: one of up to 120 frames; of more, one every 60, the last with more than 60 frames.
+    """Return the windows of a recording: one of up to 120 frames; of more, one every 60.
+
+    The last has more than 60 frames.
 
     Args: which: "all", or "first" for the first alone.
     """

@@ -129,7 +129,7 @@ def mfcc(samples: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def extract(path: str | os.PathLike[str] | Source, limits: Limits = UTTERANCE) -> Extraction:
-    """Read one recording and computes all that is kept of it. Raises RecordingError as load_waveform does."""
+    """Read one recording and compute all that is kept of it. Raises RecordingError as load_waveform does."""
     data = read_source(path)
     waveform = _waveform(data, str(path), limits)
     features, n_frames = mfcc(waveform.samples)

@@ -22,7 +22,7 @@ _HEADER = re.compile(
 
 
 def seconds(data: bytes) -> float:
-    """Return duration of all complete frames from the first on, as far as they follow each other.
+    """Return the duration of all complete frames from the first on, as far as they follow each other.
 
     0 if there is none.
     """

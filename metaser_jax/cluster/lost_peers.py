@@ -27,7 +27,7 @@ _FOR_OTHERS = 5.0
 
 @contextlib.contextmanager
 def guard() -> Iterator[None]:
-    """Surround what a job does after `start`: leaves the job at the end, and ends it if a process is lost.
+    """Surround what a job does after `start`: leave the job at the end, and end it if a process is lost.
 
     Nothing with one process. An InputError and Preempted are raised in all processes (`attempt`), and leave in order;
     any other error ends this process here, and by that the others.

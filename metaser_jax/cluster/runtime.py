@@ -35,7 +35,7 @@ def num_processes() -> int:
 
 
 def live_processes() -> set[int]:
-    """Wait until all processes ask this, or are known to be lost by their heartbeat; returns those that are not.
+    """Wait until all processes ask this, or are known to be lost by their heartbeat; return those that are not.
 
     Raises:
       RuntimeError: the coordinator cannot be asked any more.
@@ -66,7 +66,7 @@ def hold_coordinator(seconds: float) -> None:
 
 
 def all_leave(within: float | None = None) -> bool:
-    """Say that this process leaves, and waits for all to say so; returns whether all did, within so many seconds."""
+    """Say that this process leaves, and wait for all to say so; return whether all did, within so many seconds."""
     client = _client()
     client.key_value_set(f"metaser_jax/leave/{process_id()}", "")
     end = None if within is None else time.monotonic() + within

@@ -39,7 +39,7 @@ _NAMED = 5
 
 
 def main(config: PredictConfig, arguments: list[str], stdin: TextIO | None = None) -> int:
-    """Print the rows, and returns the exit status: 1 where a recording failed."""
+    """Print the rows, and return the exit status: 1 where a recording failed."""
     sources = sources_of(arguments, stdin)
     failed = print_rows(config, sources)
     if failed and len(sources) > 1:
@@ -78,7 +78,7 @@ def print_rows(config: PredictConfig, sources: Sequence[Source], frames: int = _
 
 
 def _groups(recordings: Iterable[Read], most: int) -> Iterator[list[Read]]:
-    """Return recordings that are predicted and printed together."""
+    """Yield recordings that are predicted and printed together."""
     group, frames, since = [], 0, time.monotonic()
     for source, result in recordings:
         group.append((source, result))

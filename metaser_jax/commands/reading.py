@@ -35,9 +35,9 @@ class Nothing(NamedTuple):
 
 
 def sources_of(arguments: Sequence[str], stdin: TextIO | None = None, max_bytes: int = MAX_BYTES) -> list[Source]:
-    """What is to be read: files and folders as typed, or one recording from stdin for "-" or, from a pipe, no argument.
+    """Return what is to be read: files and folders as typed, or one recording from stdin.
 
-    Folders in which there is nothing come first, as Nothing.
+    That is for "-" or, from a pipe, no argument. Folders in which there is nothing come first, as Nothing.
 
     Args:
       arguments: as typed.

@@ -109,7 +109,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
-    """Parse the flags, runs `main`, and prints an InputError as one message, without a traceback (exit status 2).
+    """Parse the flags, run `main`, and print an InputError as one message, without a traceback (exit status 2).
 
     With arguments, main is given what was typed besides flags; otherwise that is an error.
 

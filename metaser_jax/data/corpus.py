@@ -25,7 +25,7 @@ class Corpus:
       speaker: [n] str, unique within the corpus; UNKNOWN_SPEAKER if it is not known.
       file: [n] str, path below the folder that all recordings share; unique.
       seconds: [n] float32, duration of the whole recording.
-      emotions: what the labels stand for; all of labels.EMOTIONS until `select` chooses some.
+      emotions: what the labels stand for; all of emotions.EMOTIONS until `select` chooses some.
     """
 
     name: str

@@ -24,7 +24,7 @@ class Target(NamedTuple):
     digest: str = ""
 
     def as_input(self, front_end: FrontEnd, fit: np.ndarray | None = None) -> "Target":
-        """Return the same as a network is given it.
+        """Return the target as a network is given it.
 
         Args:
           front_end: what that is.

@@ -35,8 +35,8 @@ Extract = Callable[[Sequence[CorpusFile], int], Iterator[Extraction | RecordingE
 class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Reads manual_dir/NAME/, or zip archives, or what it downloads, and writes one example per recording.
 
-    Features, all in the split "train": mfcc [120, 20] float32; n_frames; label, an index into labels.EMOTIONS; emotion,
-    the corpus's own name of it; speaker; file, the path below the folder that all recordings share; seconds;
+    Features, all in the split "train": mfcc [120, 20] float32; n_frames; label, an index into emotions.EMOTIONS;
+    emotion, the corpus's own name of it; speaker; file, the path below the folder that all recordings share; seconds;
     sample_rate, the file's in Hz. `info.metadata` has the lists `skipped`, `excluded`, `duplicates` and `dropped` of
     Statistics, the language and the options.
 
@@ -48,7 +48,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       LAYOUT: where a recording is, below manual_dir/NAME.
       STEM: regular expression (ASCII) of a file's whole stem, with the groups `speaker` and `code`.
       STEM_MEANS: the same for people.
-      EMOTION_OF_CODE: code -> (the corpus's own name, one of labels.EMOTIONS).
+      EMOTION_OF_CODE: code -> (the corpus's own name, one of emotions.EMOTIONS).
       NOT_OURS: regular expressions of stems that belong to another part of the corpus -> what they are.
       FORMATS: suffixes of the recordings that are read.
       PUBLISHED: the counts that the corpus's documentation states, if it does.
@@ -81,7 +81,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         file_format: Any = None,
         **kwargs: Any,
     ):
-        """Args: options: see Options; extract: instead of extract_all; others: TFDS's."""
+        """Make the builder. Args: options: see Options; extract: instead of extract_all; others: TFDS's."""
         options = options or Options()
         for option in OF_FOLDER:
             if getattr(options, option) is not None and not self.LABELLED_BY_USER:

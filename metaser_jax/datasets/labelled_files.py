@@ -78,7 +78,7 @@ def labelled_files(
 
     Args:
       place: the folder, with a folder per emotion or a labels.csv; or the CSV itself.
-      emotions: those that are wanted, some of labels.EMOTIONS; clips of others are left out.
+      emotions: those that are wanted, some of emotions.EMOTIONS; clips of others are left out.
       speaker_pattern: regular expression that finds the speaker in a path below `place`.
       skip_bad: leave out clips of which speaker or emotion cannot be told, instead of raising an error.
 

@@ -25,7 +25,7 @@ class Parsed(NamedTuple):
     Attributes:
       speaker: unique within the corpus.
       emotion: the corpus's own name of it.
-      label: ours, one of labels.EMOTIONS.
+      label: ours, one of emotions.EMOTIONS.
     """
 
     speaker: str

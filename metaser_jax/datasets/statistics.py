@@ -35,7 +35,7 @@ class Statistics:
       utterances: number of utterances.
       published: what the corpus's documentation states, if it does.
       speakers: number of speakers.
-      emotions: (label, the corpus's own name of the emotion) -> utterances, in the order of labels.EMOTIONS.
+      emotions: (label, the corpus's own name of the emotion) -> utterances, in the order of emotions.EMOTIONS.
       seconds: sum of the durations.
       sample_rates: rate in Hz of the files -> utterances.
       skipped: recordings that could not be used (skip_bad).
@@ -87,7 +87,7 @@ class Statistics:
         )
 
     def counts(self) -> dict[str, int]:
-        """Return utterances of each of our emotions that occurs, in the order of labels.EMOTIONS."""
+        """Return utterances of each of our emotions that occurs, in the order of emotions.EMOTIONS."""
         counts: Counter[str] = Counter()
         for (label, _), n in self.emotions.items():
             counts[label] += n

@@ -31,7 +31,7 @@ def check_out(out: str) -> None:
 
 
 def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
-    """Read the clips, says what is wrong with them, and adapts.
+    """Read the clips, say what is wrong with them, and adapt.
 
     Args:
       log: is told of progress, and of clips that are left out.

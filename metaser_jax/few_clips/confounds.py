@@ -30,10 +30,11 @@ class OneEmotion(NamedTuple):
 
 
 def one_emotion_speakers(labels: np.ndarray, speakers: np.ndarray, n_emotions: int) -> OneEmotion | None:
-    """Whether a speaker's voice tells the emotion; None if not, or if too few speakers have several clips to know.
+    """Return how a speaker's voice tells the emotion; None if it does not, or if the clips cannot say.
 
-    It does where speakers say, on average, less than half of the emotions (as normalise.resolve counts), and clips of
-    the same speaker mostly share one: a few clips of many speakers are few emotions of each by themselves.
+    Only speakers of several clips let it be known. It does where speakers say, on average, less than half of the
+    emotions (as normalise.resolve counts), and clips of the same speaker mostly share one: a few clips of many speakers
+    are few emotions of each by themselves.
 
     Args: labels: [n] int. speakers: [n] str.
     """

@@ -77,7 +77,7 @@ def _by_speaker(support: Support, folds: int, seed: int) -> tuple[np.ndarray, ..
 
 
 def _tests(kind: StratifiedKFold, label: np.ndarray, recording: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return clips by the part that their recording is in; label is of recordings."""
+    """Divide clips by the part that their recording is in; label is of recordings."""
     return tuple(np.flatnonzero(np.isin(recording, test)) for _, test in kind.split(label, label))
 
 

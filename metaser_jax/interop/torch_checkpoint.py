@@ -34,7 +34,7 @@ class Imported(NamedTuple):
     Attributes:
       params: of EmotionLSTM(hidden_dim, len(emotions)), float32 NumPy arrays; outputs in the order of `emotions`.
       emotions: FOUR_EMOTIONS if the classes are those, else as `classes`.
-      classes: of the checkpoint's outputs, in their order there, as labels.EMOTIONS names them.
+      classes: of the checkpoint's outputs, in their order there, as emotions.EMOTIONS names them.
       hidden_dim: hidden units of each layer.
       sha256: hexadecimal, of the file.
       left: what else the checkpoint holds and is not imported: an optimizer's state, the epoch.
@@ -57,7 +57,7 @@ def load_torch_checkpoint(path: str | os.PathLike[str], classes: Sequence[str] =
     Args:
       path: a file of torch.save (both of its formats) with a state_dict of floats of 64, 32 or 16 bits, or a dictionary
         that has one as state_dict, model_state_dict, model or net; names may begin with "module.", of DataParallel.
-      classes: the emotions of the checkpoint's outputs, in their order; labels.EMOTIONS, or usual other names of them.
+      classes: the emotions of the checkpoint's outputs, in order; emotions.EMOTIONS, or usual other names of them.
 
     Returns:
       The parameters of EmotionLSTM(H, len(classes)), float32 NumPy arrays; H is the checkpoint's. If the classes are

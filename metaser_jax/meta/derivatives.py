@@ -126,7 +126,7 @@ def _mixed_mode(loss_fn: PartLossFn, gradient, over_chunks, *, keep: bool):
 
 
 def mean_over_chunks(function: Callable[[Batch], Any], batch: Batch, size: int) -> Any:
-    """The mean of function over chunks of the batch, weighted by their number of utterances, or by their weights' sum.
+    """Return the mean of function over chunks of the batch, weighted by utterances or their weights.
 
     Args:
       function: batch -> pytree of arrays, each a mean over the batch's utterances (or linear in such means).
@@ -152,7 +152,7 @@ def mean_over_chunks(function: Callable[[Batch], Any], batch: Batch, size: int) 
 
 
 def _zeros(batch: Batch) -> Batch:
-    """Return cotangent of a batch; whoever would use them is stopped by the guard."""
+    """Return zeros as the cotangents of a batch; whoever would use them is stopped by the guard."""
 
     def zero(array):
         floating = jnp.issubdtype(array.dtype, jnp.floating)

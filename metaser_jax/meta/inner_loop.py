@@ -32,10 +32,11 @@ class InnerResult(NamedTuple):
 
 
 def minibatch(support: Batch, size: int | None, step: jax.Array) -> Batch:
-    """The utterances of an inner step: all, or the step-th part of the set, and from the first again after the last.
+    """Return the utterances of an inner step: all, or the step-th part of the set.
 
-    A part takes every (n / size)-th utterance. Support sets are drawn in random order and grouped by class, so this is
-    a random draw, balanced over the classes where n / size divides the shots.
+    After the last part comes the first again. A part takes every (n / size)-th utterance. Support sets are drawn in
+    random order and grouped by class, so this is a random draw, balanced over the classes where n / size divides the
+    shots.
 
     Raises:
       InputError: size does not divide n.

@@ -27,7 +27,7 @@ class LayerRatesParams(NamedTuple):
 
 
 def _is_layer(node: Any) -> bool:
-    """Return a layer is a mapping that holds parameters and no further mapping: lstm_1, hidden, ..."""
+    """Return whether a node holds parameters and no further mapping: lstm_1, hidden, ..."""
     return isinstance(node, Mapping) and not any(isinstance(child, Mapping) for child in node.values())
 
 

@@ -33,7 +33,7 @@ class Spec(NamedTuple):
     shape: tuple[int, ...]
 
     def fits(self, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
-        """Return whether such an array is it."""
+        """Return whether an array of this dtype and shape is what is expected."""
         return shape == self.shape and (dtype.kind == "U" if self.dtype is None else dtype == self.dtype)
 
     def __str__(self) -> str:

@@ -37,7 +37,7 @@ def inside(model: Model) -> list[Inside]:
 
 
 def meaning(recordings: Sequence[Inside]) -> list[str]:
-    """Return paragraph on what their licences mean for who shares the model."""
+    """Return a paragraph on what their licences mean for who shares the model."""
     paragraphs = [GENERAL]
     non_commercial = [r.what for r in recordings if r.licence and _NON_COMMERCIAL.search(r.licence)]
     research = [r.what for r in recordings if r.licence and _RESEARCH.search(r.licence)]
@@ -61,7 +61,7 @@ def meaning(recordings: Sequence[Inside]) -> list[str]:
 
 
 def of_clips(model: Model) -> list[str]:
-    """Return paragraph on the clips inside a model."""
+    """Return a paragraph on the clips inside a model."""
     if model.support is None:
         return ["The clips that it was adapted with are not inside."]
     return [

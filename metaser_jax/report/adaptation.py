@@ -57,7 +57,7 @@ DEVIATION = Band("± sample standard deviation", _deviation)
 
 
 def plot_adaptation(rows: Iterable[Row], path: str | Path) -> Path:
-    """Write the picture as PNG or SVG, by the suffix of path, and returns the path."""
+    """Write the picture as PNG or SVG, by the suffix of path, and return the path."""
     return style.save(adaptation_figure(rows), path)
 
 
@@ -157,7 +157,7 @@ def _zoom(axes: Axes) -> None:
 
 
 def _oracle(rows: list[Row]) -> dict[float, float]:
-    """Return mean of the speaker oracle at each amount of data.
+    """Return the mean of the speaker oracle at each amount of data.
 
     With no speaker in two parts it has nothing to go by.
     """

@@ -84,7 +84,7 @@ def picture(folder: Path, name: str, caption: str, figure: "Figure") -> Picture:
 
 
 def write_page(folder: Path, content: Content) -> Path:
-    """Write report.html and report.md into the folder, which is made, and returns the path of report.html."""
+    """Write report.html and report.md into the folder, which is made, and return the path of report.html."""
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "report.html"
     page.write_text(html_page(content), encoding="utf-8")

@@ -123,7 +123,7 @@ def panel_grid(
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write the figure as PNG or SVG by the suffix of path, whose folder is made; returns the path.
+    """Write the figure as PNG or SVG by the suffix of path, whose folder is made; return the path.
 
     Raises:
       InputError: another suffix.

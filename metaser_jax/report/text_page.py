@@ -10,7 +10,7 @@ _NARROWEST = 20
 
 
 def text_page(content: Content, width: int = 100) -> str:
-    """Return all but code is wrapped at `width`; of a table its widest column."""
+    """Return the page as text; all but code is wrapped at `width`, of a table its widest column."""
     blocks = [content.title, *(textwrap.fill(p, width) for p in content.paragraphs)]
     for section in content.sections:
         blocks += [f"{section.heading}\n{'-' * len(section.heading)}", *(_block(b, width) for b in section.blocks)]

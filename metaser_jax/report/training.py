@@ -34,7 +34,7 @@ _STEPS = {
 
 
 def plot_training(metrics: Iterable[Row], path: str | Path) -> Path:
-    """Write the picture as PNG or SVG, by the suffix of path, and returns the path."""
+    """Write the picture as PNG or SVG, by the suffix of path, and return the path."""
     return style.save(training_figure(metrics), path)
 
 
@@ -75,7 +75,7 @@ def training_figure(metrics: Iterable[Row]) -> Figure:
 
 
 def _draw(axes: Axes, metrics: list[Row], step: str, name: str) -> Line2D:
-    """Draw a loss, one line for each stage, and returns the first."""
+    """Draw a loss, one line for each stage, and return the first."""
     label, colour, line, thickness = _LOSSES[name]
     # Validation may be rarer than the rest: its line joins the points it has.
     finite = [row for row in metrics if _finite(row.get(name))]

@@ -26,7 +26,7 @@ class Scored(NamedTuple):
     """One adaptation: its row, and what was predicted.
 
     Attributes:
-      row: completed (report.rows.complete).
+      row: completed (rows.complete).
       test: [n_test] int, indices into `of`. predicted: [n_test] int.
       of: the target's utterances.
     """

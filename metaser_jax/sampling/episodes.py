@@ -12,7 +12,7 @@ from metaser_jax.types import Batch, Episode
 
 
 def draw_without_replacement(key: jax.Array, table: jax.Array, count: jax.Array, n: int) -> jax.Array:
-    """Return draws n of the first count[c] entries of each row c, each subset and order equally likely.
+    """Draw n of the first count[c] entries of each row c, each subset and order equally likely.
 
     Every slot gets a random number, padding the lowest; the n highest win.
 

@@ -101,7 +101,7 @@ def run_ablation_order(
 
 
 def fitting(second: Cost, variant: Cost) -> int:
-    """Return episode of a variant that take as long as all of second order's, at least one."""
+    """Return how many episodes of a variant take as long as all of second order's, at least one."""
     return max(1, int(second.seconds * second.episodes / variant.seconds))
 
 

@@ -20,7 +20,7 @@ _LEFT_OUT = {"adapt", "checkpoint_every", "log_every", "seed", "split_seed", "so
 
 
 def described(study: Study, methods: Sequence[str], trained: Sequence[SourcesSpec]) -> list[list[str]]:
-    """Return rows of what it is and its settings: network, learning from sources, adaptation, support vector machine.
+    """Return rows of settings: network, learning from sources, adaptation, support vector machine.
 
     Args:
       study: the study.

@@ -56,7 +56,7 @@ def is_metaser(key: Series) -> bool:
 def comparisons_of(
     runs: Sequence[Scored], spec: StudySpec, is_reference: Callable[[Series], bool] = is_metaser
 ) -> list[Line]:
-    """Each reference (MetaSER, from each of its source sets and with each part adapted) minus every other method.
+    """Compare each reference (MetaSER, of each source set and with each part adapted) with every other method.
 
     Others are those from the same sources, and those that have learned from none. The p of Holm is corrected for all
     comparisons of one reference at one target and split.

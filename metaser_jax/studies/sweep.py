@@ -34,7 +34,7 @@ FREE = ("data_dir", "out", "runs", *how_fields(SweepConfig))
 def run_sweep(
     config: SweepConfig, command: str, log: Callable[[str], None] = print, *, load: Load = load_corpus
 ) -> Path:
-    """Train and adapts what is missing, and writes sweep.json, sweep.csv, the report, and with a target its results.
+    """Train and adapt what is missing, and write sweep.json, sweep.csv, the report, and with a target its results.
 
     results.jsonl has a line per setting, amount, fold and draw, as finetune.py's with two fields more: swept, the
     setting, and init_valid_query_loss, of the run that the draw starts from.

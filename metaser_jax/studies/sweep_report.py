@@ -39,7 +39,7 @@ class Setting(NamedTuple):
         return all(one.stopped is None for one in self.trained)
 
     def valid_query_loss(self) -> Seeds:
-        """Return it over the training seeds of the runs that have finished."""
+        """Return the validation query loss over the training seeds of the runs that have finished."""
         return seed_interval([one.valid_query_loss for one in self.trained if one.stopped is None])
 
 

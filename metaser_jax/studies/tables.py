@@ -121,9 +121,10 @@ def all_scores(lines: Sequence[Line]) -> Table:
 
 
 def differences(lines: Sequence[Line]) -> Table:
-    """A row for each amount of data, a column for each other method; lines are of one method at one target and split.
+    """Return a row for each amount of data, a column for each other method.
 
-    A cell: the difference, its interval over draws, and * where Holm's p is below what the interval leaves out.
+    The lines are of one method at one target and split. A cell: the difference, its interval over draws, and * where
+    Holm's p is below what the interval leaves out.
     """
     cells = {(data_name(line), other_label(line)): line for line in lines}
     others = list(dict.fromkeys(other for _, other in cells))

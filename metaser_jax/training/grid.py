@@ -104,7 +104,7 @@ def train_groups(
     log: Log = print,
     on_interval: OnInterval | None = None,
 ) -> dict[str, Trained]:
-    """Run, or goes on with, every meta-training of the sweep.
+    """Run, or go on with, every meta-training of the sweep.
 
     A run that cannot go on, its update being not finite, stops at its last checkpoint; the others go on.
 

@@ -56,8 +56,9 @@ def meta_train(
 ) -> Path:
     """Meta-train as a program's configuration says; arguments and errors as `run_meta_training`'s."""
     spec, job = MetaTrainSpec.of(config), JobSpec.of(config)
-    places = {"data_dir": config.data_dir, "run_dir": config.run_dir}
-    return run_meta_training(spec, **places, job=job, log=log, load=load, on_interval=on_interval)
+    return run_meta_training(
+        spec, config.data_dir, config.run_dir, job=job, log=log, load=load, on_interval=on_interval
+    )
 
 
 def run_meta_training(
@@ -181,7 +182,7 @@ def sampler(spec: MetaTrainSpec, mesh: Mesh) -> Callable[[Bank, jax.Array], Epis
 
 
 def _compile(spec: MetaTrainSpec, trainer: Trainer, state: TrainState, run: TrainingRun) -> Program:
-    """Compile the interval and the validation once, and puts the data on the devices."""
+    """Compile the interval and the validation once, and put the data on the devices."""
     mesh = parallel.task_mesh(spec.tasks_per_episode, spec.devices)
     local_banks = sources, held_out = banks(spec, run.ready)
     valid_shape = validation_shape(spec, held_out)

@@ -34,8 +34,9 @@ def pretrain(
 ) -> Path:
     """Pre-train as a program's configuration says; arguments and errors as `run_pretraining`'s."""
     spec, job = PretrainSpec.of(config), JobSpec.of(config)
-    options = {"job": job, "log": log, "augment": augment, "load": load, "on_interval": on_interval}
-    return run_pretraining(spec, config.data_dir, config.run_dir, **options)
+    return run_pretraining(
+        spec, config.data_dir, config.run_dir, job=job, log=log, augment=augment, load=load, on_interval=on_interval
+    )
 
 
 def run_pretraining(

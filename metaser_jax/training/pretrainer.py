@@ -41,7 +41,7 @@ def stages(spec: PretrainSpec) -> list[list[int]]:
 
 
 def make_state(spec: PretrainSpec, x: jax.Array) -> PretrainState:
-    """The initial state; its parameters are those of a meta-training run with the same seed, network and sources.
+    """Return the initial state, with the parameters of a meta-training run with the same seed, network and sources.
 
     Args:
       x: see init_params.
@@ -70,7 +70,7 @@ class Program(NamedTuple):
 def compile_program(
     spec: PretrainSpec, train: Bank, valid: Bank, log: Callable[[str], None], augment: Augment | None = None
 ) -> Program:
-    """Compile once for all stages, and for all runs with the same settings and sizes; puts the data on the devices.
+    """Compile once for all stages, and for all runs with the same settings and sizes; put the data on the devices.
 
     Args:
       train, valid: the sources' training and validation parts.

@@ -193,7 +193,7 @@ def training_run(
 
 @contextlib.contextmanager
 def in_job(job: JobSpec, log: Log) -> Iterator[tuple[cluster.Preemption, Log]]:
-    """Surround everything that a process of a job does; gives how it hears of preemption, and process 0's log."""
+    """Surround everything that a process of a job does; give how it hears of preemption, and process 0's log."""
     cluster.start(job)
     with cluster.guard(), cluster.Preemption() as preemption:
         parallel.one_device_per_core()

@@ -37,7 +37,7 @@ class Builder(CorpusBuilder):
     LABELLED_BY_USER = True
 
     def __init__(self, *, config: str | tfds.core.BuilderConfig, options: Options | None = None, **kwargs: Any):
-        """Args: config: NAME; others: CorpusBuilder's."""
+        """Make the builder. Args: config: NAME; others: CorpusBuilder's."""
         if isinstance(config, str):
             config = tfds.core.BuilderConfig(name=config, description=f"The recordings of {config}.")
         super().__init__(config=config, options=options, **kwargs)

@@ -111,7 +111,7 @@ def _of_gates(h: jax.Array) -> list[slice]:
 
 
 def _in_one_kernel(step: Step, xs: Any, matrix: jax.Array, *, interpret: bool, reverse: bool = False) -> Any:
-    """Return jax.lax.scan of a step that does not mix rows, from a zero state; the ys.
+    """Run jax.lax.scan of a step that does not mix rows, from a zero state, and return the ys.
 
     Args:
       step: on arrays [n, H], which it neither slices nor concatenates; its carry is two of them.

@@ -98,7 +98,7 @@ def _forward_jvp(loops: Loops, primals, tangents):
 def _backward(
     kernel_recurrent: jax.Array, d_states: jax.Array, gates: Gates, cells: jax.Array, loops: Loops
 ) -> jax.Array:
-    """Return gradient with respect to the states, [time, n, H] -> with respect to z, [time, n, 4H]."""
+    """Return the gradient with respect to the states, [time, n, H] -> with respect to z, [time, n, 4H]."""
     return loops.backward(kernel_recurrent, d_states, gates, cells, keep=False)[0]
 
 
