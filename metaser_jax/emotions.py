@@ -18,8 +18,6 @@ EMOTIONS = (
     "other",
 )
 
-LABEL_OF_EMOTION = {emotion: label for label, emotion in enumerate(EMOTIONS)}
-
 # The usual other names, for labels that people write themselves. Calm is not neutral: corpora have both.
 _SYNONYMS = {
     "angry": ("anger", "ang", "mad"),

@@ -9,6 +9,7 @@ its predictions over the folds into one confusion, since each speaker is tested 
 the mean of the folds' (F1 is no mean over utterances), so Bootstrap.value and Seeds.mean differ a little there.
 """
 
+import dataclasses
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
@@ -130,7 +131,7 @@ def compare(
         raise InputError(f"compare: got no run of {tuple(reference)}, expected one of these in the results: {names}.")
     found = []
     for key in sorted(settings, key=order):
-        where = key._replace(series=reference)
+        where = dataclasses.replace(key, series=reference)
         if key.series == reference or where not in settings or (others is not None and key.series not in others):
             continue
         a, b = settings[where], settings[key]

@@ -4,9 +4,10 @@ A draw is one seed on one split. With folds it has a row for each, and its score
 pictures and reports is over draws, of which this is the only code.
 """
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,16 @@ Draws = dict[tuple[int, int], list[int]]
 """(split_seed, seed) -> the numbers of this draw's rows, one for each fold, in the order of folds."""
 
 
-class Setting(NamedTuple):
-    """What rows of one table cell, or of one point of a curve, share; shots or fraction, or neither for all."""
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What rows of one table cell, or of one point of a curve, share.
+
+    Attributes:
+      series: method, order, adapt, sources, normalise.
+      target, split: as in the rows; split None was not recorded.
+      folds: number of folds, each the test part once with each seed; None is one split.
+      shots, fraction: one of the two, or neither for the whole training part.
+    """
 
     series: Series
     target: str

@@ -4,32 +4,21 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from metaser_jax.results.draws import by_setting, draw_scores, draws_of, order, setting
+from metaser_jax.results.draws import Setting, by_setting, draw_scores, draws_of, order, setting
 from metaser_jax.results.rows import SCORES, Row, completed
-from metaser_jax.results.series import Series
 from metaser_jax.scores.significance import Seeds, seed_interval
 
 
 @dataclasses.dataclass(frozen=True)
-class Summary:
+class Summary(Setting):
     """All draws of one setting.
 
     Attributes:
-      series: method, order, adapt, sources, normalise.
-      target, split: as in the rows; split None was not recorded.
-      folds: number of folds, each the test part once with each seed; None is one split.
-      shots, fraction: one of the two, or neither for the whole training part.
       seeds: ascending.
       macro_f1, uar, accuracy, weighted_f1, speaker_oracle_macro_f1: over draws, a draw's score being the mean over its
         folds; None unless every row has it.
     """
 
-    series: Series
-    target: str
-    split: str | None
-    folds: int | None
-    shots: int | None
-    fraction: float | None
     seeds: tuple[int, ...]
     macro_f1: Seeds
     uar: Seeds | None
@@ -61,7 +50,7 @@ def summarise(rows: Iterable[dict[str, Any]]) -> list[Summary]:
 def _summary(rows: Sequence[Row]) -> Summary:
     draws = draws_of(rows)
     scores: dict[str, Any] = {score: _over_draws(draw_scores(rows, score, draws)) for score in SCORES}
-    return Summary(*setting(rows[0]), seeds=tuple(seed for _, seed in draws), **scores)
+    return Summary(**vars(setting(rows[0])), seeds=tuple(seed for _, seed in draws), **scores)
 
 
 def _over_draws(values: Sequence[float | None]) -> Seeds | None:
