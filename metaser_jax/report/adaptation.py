@@ -145,7 +145,8 @@ def _draw_series(axes: Axes, rows: dict[float, list[Row]], look: style.Look, shi
     if len(at) > 1 and any(around):
         axes.fill_between(at, low, high, color=look.color, alpha=0.15 if band.dots else 0.1, linewidth=0, zorder=2)
     elif any(around):
-        axes.errorbar(at, mean, yerr=(mean - low, high - mean), color=look.color, capsize=4, linewidth=1.5, zorder=3)
+        errors = [(mean - low).tolist(), (high - mean).tolist()]  # of arrays, matplotlib beside an older numpy warns
+        axes.errorbar(at, mean, yerr=errors, color=look.color, capsize=4, linewidth=1.5, zorder=3)
     axes.plot(at, mean, zorder=4, **look._asdict())
 
 
