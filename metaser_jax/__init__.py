@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from metaser_jax.meta.supervised import supervised
     from metaser_jax.models.classifier import EmotionLSTM
     from metaser_jax.models.frames import frame_mask
-    from metaser_jax.models.losses import cross_entropy
+    from metaser_jax.models.losses import cross_entropy, mean_loss
     from metaser_jax.recogniser.predictor import Predictor
     from metaser_jax.types import Batch, Episode
 
@@ -38,6 +38,7 @@ __all__ = [
     "layer_rates",
     "load_torch_checkpoint",
     "maml",
+    "mean_loss",
     "meta_sgd",
     "parallel",
     "reptile",
@@ -60,6 +61,7 @@ _MODULE_OF = {
     "layer_rates": "meta.layer_rates",
     "load_torch_checkpoint": "interop.torch_checkpoint",
     "maml": "meta.maml",
+    "mean_loss": "models.losses",
     "meta_sgd": "meta.meta_sgd",
     "reptile": "meta.reptile",
     "supervised": "meta.supervised",

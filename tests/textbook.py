@@ -61,7 +61,7 @@ def dense_setting(dtype="float32"):
     return dense_loss_fn, params, episode_of(4, 8, dtype)
 
 
-def _dense_logits(params, x):
+def dense_logits(params, x):
     layers = params["params"]
     out = jnp.mean(x, axis=1)
     for name in ("body", "hidden", "output"):
@@ -69,7 +69,7 @@ def _dense_logits(params, x):
     return out
 
 
-dense_loss_fn = cross_entropy(_dense_logits)
+dense_loss_fn = cross_entropy(dense_logits)
 
 
 def states(layers, x):

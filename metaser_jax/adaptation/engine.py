@@ -125,7 +125,7 @@ def train_and_predict(
       InputError: a training that diverged.
     """
     of_cases = plan(len(cases), spec.devices)
-    runs, x, y = _runs(spec, inits, folds, cases, on_features(spec, augment))
+    runs, x, y = _runs(spec, inits, folds, cases, of_cases.chunk if on_features(spec, augment) else None)
     x, y = parallel.replicate((x, y), parallel.task_mesh(of_cases.devices, of_cases.devices))
     program = make_program(spec, of_cases, augment, keep_params)
     nothing = jax.tree.map(np.zeros_like, runs[0])
@@ -147,11 +147,12 @@ def train_and_predict(
 
 
 def _runs(
-    spec: FinetuneSpec, inits: Sequence[Init], folds: Sequence[Target], cases: Sequence[Case], features: bool
+    spec: FinetuneSpec, inits: Sequence[Init], folds: Sequence[Target], cases: Sequence[Case], features: int | None
 ) -> tuple[list[Run], np.ndarray, np.ndarray]:
     """Return the cases as runs, and the x [m, ...] and y [m] that their rows are of.
 
-    x is the corpus as each fold has its input; with features, what the LSTM layers make of that from each start.
+    x is the corpus as each fold has its input; with features, that many utterances at once, what the LSTM layers make
+    of that from each start.
     """
     label = folds[0].corpus.label
     # What its statistics are of: a case's draw, or its fold's training part, or nothing that depends on either.
@@ -172,7 +173,8 @@ def _runs(
     names = list(dict.fromkeys(block_of))
     blocks = [inputs[x] for x, _ in names]
     if features:
-        blocks = [make_features(make_network(spec, spec.recurrence))(starts[name], inputs[x]) for x, name in names]
+        features_of = make_features(make_network(spec, spec.recurrence), features)
+        blocks = [features_of(starts[name], inputs[x]) for x, name in names]
         starts = {name: take_head(params) for name, params in starts.items()}
         if rates is not None:
             rates = {name: take_head(of) for name, of in rates.items()}

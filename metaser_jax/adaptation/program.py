@@ -75,7 +75,7 @@ def _program(
     def one_run(run: Run, x: jax.Array, y: jax.Array):
         start, apply = _adapted(model, part, run.params)
         rates = None if run.rates is None else _adapted(model, part, run.rates)[0]
-        chunk = 0 if part == "features" else None  # a head keeps little of an utterance
+        chunk = 0 if part == "features" else plan.chunk  # a head keeps little of an utterance
         tuned, info = finetune(
             cross_entropy(apply),
             start,
@@ -117,11 +117,16 @@ def make_random_params(model: EmotionLSTM) -> Callable[[int, np.ndarray], Params
 
 
 @functools.cache
-def make_features(model: EmotionLSTM) -> Callable[[Params, np.ndarray], jax.Array]:
-    """Return the program (params, x [n, time, coef]) -> what the LSTM layers make of the utterances, [n, pooled]."""
+def make_features(model: EmotionLSTM, chunk: int) -> Callable[[Params, np.ndarray], jax.Array]:
+    """Return the program (params, x [n, time, coef]) -> what the LSTM layers make of the utterances, [n, pooled].
+
+    Args:
+      model: the network.
+      chunk: utterances computed at once.
+    """
 
     def features(params: Params, x: jax.Array) -> jax.Array:
         everything = Rows(jnp.arange(len(x), dtype=jnp.int32), jnp.int32(len(x)))
-        return apply_to_rows(functools.partial(model.apply, method="features"), params, x, everything)
+        return apply_to_rows(functools.partial(model.apply, method="features"), params, x, everything, chunk)
 
     return jax.jit(features, compiler_options=parallel.compiler_options())

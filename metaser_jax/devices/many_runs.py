@@ -12,11 +12,13 @@ import jax
 import numpy as np
 
 from metaser_jax.devices import parallel
+from metaser_jax.meta.execution import CPU_CHUNK
 
 # Runs per device and call. On a CPU: more would even out better who stops when, and be seen less often.
 CPU_RUNS = 16
 # Elsewhere all of them at once; not measured. A minibatch of 64 takes some 60 MiB of each with the paper's network.
 RUNS_ELSEWHERE = 64
+CHUNK_ELSEWHERE = 256  # larger than minibatches
 
 
 class Plan(NamedTuple):
@@ -26,11 +28,13 @@ class Plan(NamedTuple):
       devices: that share a call's runs.
       per_device: runs of each device in a call.
       at_once: of those computed at once, a divisor of per_device. One after another, each stops at its own epoch.
+      chunk: utterances of a run that are computed at once.
     """
 
     devices: int
     per_device: int
     at_once: int
+    chunk: int = CPU_CHUNK
 
 
 def plan(runs: int, devices: int = 0, at_once: int = 0, backend: str | None = None) -> Plan:
@@ -50,7 +54,9 @@ def plan(runs: int, devices: int = 0, at_once: int = 0, backend: str | None = No
     parallel.check_devices(devices, have)
     devices, cpu = devices or have, (backend or jax.default_backend()) == "cpu"
     at_once = at_once or (1 if cpu else min(RUNS_ELSEWHERE, math.ceil(runs / devices)))
-    return Plan(devices, at_once * math.ceil(CPU_RUNS / at_once) if cpu else at_once, at_once)
+    if cpu:
+        return Plan(devices, at_once * math.ceil(CPU_RUNS / at_once), at_once)
+    return Plan(devices, at_once, at_once, CHUNK_ELSEWHERE)
 
 
 def over_runs(function: Callable[..., Any], plan: Plan) -> Callable[..., Any]:

@@ -52,7 +52,7 @@ def finetune(
     patience: int = 20,
     rates: Params | None = None,
     augment: Augment | None = None,
-    chunk: int | None = None,
+    chunk: int = 0,
 ) -> tuple[Params, FinetuneInfo]:
     """Train from `params` until the validation loss stops falling.
 

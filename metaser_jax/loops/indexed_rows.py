@@ -1,7 +1,7 @@
 """Some utterances of many, by their indices, and what is computed of them in chunks, as many as there really are.
 
-On a CPU a chunk's intermediates stay in the cache, and few utterances do not pay for the padding. Elsewhere chunks are
-larger than minibatches, and there for the memory alone; that was not measured.
+A CPU has small chunks, whose intermediates stay in the cache, and few utterances do not pay for the padding. Elsewhere
+they are there for the memory alone.
 """
 
 from collections.abc import Callable
@@ -10,10 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metaser_jax.meta.execution import CPU_CHUNK
 from metaser_jax.types import Batch, Params
-
-CHUNK_ELSEWHERE = 256
 
 
 class Rows(NamedTuple):
@@ -36,7 +33,7 @@ def mean_over_rows(
     stop: jax.Array | int,
     *,
     at_most: int,
-    chunk: int | None = None,
+    chunk: int = 0,
 ) -> Any:
     """Return the mean of a function over data[index[start:stop]], weighted where the data are; of none it is zero.
 
@@ -47,7 +44,7 @@ def mean_over_rows(
       index: [n_max] int32.
       start, stop: of index, traced.
       at_most: what stop - start never exceeds.
-      chunk: utterances computed at once; 0: all. Default: meta.execution.CPU_CHUNK on a CPU, CHUNK_ELSEWHERE elsewhere.
+      chunk: utterances computed at once; 0: all.
     """
     size = _size(at_most, chunk)
 
@@ -72,7 +69,7 @@ def mean_over_rows(
 
 
 def apply_to_rows(
-    apply: Callable[[Params, jax.Array], jax.Array], params: Params, x: jax.Array, rows: Rows, chunk: int | None = None
+    apply: Callable[[Params, jax.Array], jax.Array], params: Params, x: jax.Array, rows: Rows, chunk: int = 0
 ) -> jax.Array:
     """Return what a model makes of some utterances, such as logits.
 
@@ -99,7 +96,5 @@ def apply_to_rows(
     return jax.lax.fori_loop(0, (rows.n + size - 1) // size, of_chunk, zeros)[:n_max]
 
 
-def _size(at_most: int, chunk: int | None) -> int:
-    if chunk is None:
-        chunk = CPU_CHUNK if jax.default_backend() == "cpu" else CHUNK_ELSEWHERE
+def _size(at_most: int, chunk: int) -> int:
     return min(chunk or at_most, at_most)

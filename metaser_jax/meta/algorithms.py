@@ -19,7 +19,7 @@ class Algorithm(NamedTuple):
     """A meta-learner.
 
     Attributes:
-      make: (loss_fn, inner_lr, inner_steps, *, inner_optimizer, inner_batch_size, execution) -> Learner; where it has
+      make: (loss_fn, *, inner_lr, inner_steps, inner_optimizer, inner_batch_size, execution) -> Learner; where it has
         an order, also with the keywords order, anneal_episodes and multi_step_episodes.
       name: what people call it.
       about: what is special about it, for the help of a flag; "" where nothing is.

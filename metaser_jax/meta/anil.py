@@ -21,7 +21,7 @@ from metaser_jax.types import Params
 
 def anil(
     loss_fn: LossFn,
-    inner_lr: float = 2e-4,
+    inner_lr: float | None = None,
     inner_steps: int = 1,
     order: Order = "second",
     *,
@@ -35,12 +35,12 @@ def anil(
     """Make an ANIL learner; its meta-parameters are the model's parameters.
 
     Args:
-      loss_fn: (params, batch) -> scalar mean loss.
-      inner_lr: step size of the inner SGD.
+      loss_fn: (params, batch) -> scalar, any; of `mean_loss` or `cross_entropy`, large sets are taken in chunks.
+      inner_lr: step size of the inner SGD, 2e-4 by default; not beside an inner_optimizer.
       inner_steps: number of inner steps.
       order: "second", "first" or "annealed", as maml's.
       is_adapted: whether the inner loop changes the parameter at a path (jax.tree_util's); the dense layers by default.
-      inner_optimizer: any optax transformation, instead of SGD at inner_lr.
+      inner_optimizer: any optax transformation, instead of SGD.
       inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
       anneal_episodes: of order "annealed": episodes of first order before second order begins.
       multi_step_episodes: episodes of MAML++'s multi-step loss, as maml's; 0 is off.

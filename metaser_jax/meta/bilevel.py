@@ -24,8 +24,8 @@ from metaser_jax.errors import InputError, check_choice
 from metaser_jax.meta.algorithms import ORDERS
 from metaser_jax.meta.derivatives import Derivatives, derivatives
 from metaser_jax.meta.execution import AUTO, Execution
-from metaser_jax.meta.inner_loop import InnerResult, inner_loop
-from metaser_jax.meta.learner import Info, Learner, MetaParams
+from metaser_jax.meta.inner_loop import InnerResult, check_differentiable, inner_loop, inner_sgd
+from metaser_jax.meta.learner import Info, Learner, MetaParams, make_learner
 from metaser_jax.meta.over_tasks import mean_over_tasks
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Episode, Params
@@ -78,7 +78,7 @@ def check_steps(inner_steps: int, inner_batch_size: int | None) -> None:
 def bilevel(
     loss_fn: LossFn,
     rule: Rule,
-    inner_lr: float,
+    inner_lr: float | None,
     inner_steps: int,
     order: Order,
     *,
@@ -91,9 +91,9 @@ def bilevel(
     """Make a learner by differentiating through the inner loop.
 
     Args:
-      loss_fn: (params, batch) -> scalar mean loss.
+      loss_fn: (params, batch) -> scalar.
       rule: the algorithm.
-      inner_lr: step size of the inner SGD; where rates are learned, they start at it.
+      inner_lr: step size of the inner SGD, INNER_LR by default; of no effect where rates are learned.
       inner_steps: number of inner steps.
       order: "second" differentiates through the inner steps; "first" treats the inner gradients as constants;
         "annealed" is first for anneal_episodes episodes, then second.
@@ -116,18 +116,17 @@ def bilevel(
         )
     if multi_step_episodes < 0:
         raise InputError(f"multi_step_episodes: got {multi_step_episodes}, expected 0 (off) or more.")
-    execution.check()
-    optimizer = inner_optimizer or optax.sgd(inner_lr if rule.scale is None else 1.0)
-
-    def resolved(support: Batch) -> Execution:
-        return execution.resolve(inner_steps, inner_batch_size or support.y.shape[-1])
+    optimizer = inner_sgd(inner_lr, inner_optimizer) if rule.scale is None else inner_optimizer or optax.sgd(1.0)
 
     def run_inner(
-        meta_params: MetaParams, support: Batch, *, first_order: bool, keep_path: bool = False
+        execution: Execution, meta_params: MetaParams, support: Batch, *, first_order: bool, keep_path: bool = False
     ) -> tuple[InnerResult, Split, Derivatives]:
         split = rule.split(rule.params(meta_params))
+        if inner_optimizer is not None and not first_order:
+            check_differentiable(inner_optimizer, split.adapted)
         functions = derivatives(
-            lambda adapted, fixed, batch: loss_fn(split.join(adapted, fixed), batch), resolved(support)
+            lambda adapted, fixed, batch: loss_fn(split.join(adapted, fixed), batch),
+            execution.resolve(inner_steps, inner_batch_size or support.y.shape[0]),
         )
         scale = None if rule.scale is None else functools.partial(rule.scale, meta_params)
         result = inner_loop(
@@ -144,50 +143,59 @@ def bilevel(
         )
         return result, split, functions
 
-    def last_step_loss(meta_params: MetaParams, task: Episode, first_order: bool):
-        result, split, functions = run_inner(meta_params, task.support, first_order=first_order)
+    def last_step_loss(execution: Execution, first_order: bool, meta_params: MetaParams, task: Episode):
+        result, split, functions = run_inner(execution, meta_params, task.support, first_order=first_order)
         loss = functions.loss(result.adapted, split.fixed, task.query)
         return loss, Info(result.losses[0], loss)
 
-    def multi_step_loss(meta_params: MetaParams, task: Episode, first_order: bool, weights: jax.Array):
-        result, split, functions = run_inner(meta_params, task.support, first_order=first_order, keep_path=True)
+    def multi_step_loss(
+        execution: Execution, first_order: bool, meta_params: MetaParams, task: Episode, *, weights: jax.Array
+    ):
+        result, split, functions = run_inner(
+            execution, meta_params, task.support, first_order=first_order, keep_path=True
+        )
         losses = jax.lax.map(lambda adapted: functions.loss(adapted, split.fixed, task.query), result.path)
         return weights.astype(losses.dtype) @ losses, Info(result.losses[0], losses[-1])
 
-    def of_episode(task_loss, meta_params: MetaParams, episode: Episode):
-        def of_task(task: Episode):
-            (loss, info), grads = jax.value_and_grad(task_loss, has_aux=True)(meta_params, task)
-            return (loss, grads), info
+    def of_order(
+        first_order: bool, execution: Execution, meta_params: MetaParams, episode: Episode, step: jax.Array | int
+    ):
+        def of_episode(task_loss):
+            def of_task(task: Episode):
+                task_loss_and_grad = jax.value_and_grad(
+                    functools.partial(task_loss, execution, first_order), has_aux=True
+                )
+                (loss, info), grads = task_loss_and_grad(meta_params, task)
+                return (loss, grads), info
 
-        (loss, grads), info = mean_over_tasks(of_task, episode, resolved(episode.support).over_tasks)
-        return loss, grads, info
-
-    def of_order(first_order: bool, meta_params: MetaParams, episode: Episode, step: jax.Array | int):
-        def last():
-            return of_episode(lambda m, task: last_step_loss(m, task, first_order), meta_params, episode)
+            (loss, grads), info = mean_over_tasks(of_task, episode, execution.over_tasks)
+            return loss, grads, info
 
         def multi():
             weights = multi_step_weights(inner_steps, multi_step_episodes, step)
-            return of_episode(lambda m, task: multi_step_loss(m, task, first_order, weights), meta_params, episode)
+            return of_episode(functools.partial(multi_step_loss, weights=weights))
 
         if multi_step_episodes == 0 or inner_steps == 1:
-            return last()
-        return jax.lax.cond(step < multi_step_episodes, multi, last)
+            return of_episode(last_step_loss)
+        return jax.lax.cond(step < multi_step_episodes, multi, lambda: of_episode(last_step_loss))
 
-    def value_and_grad(meta_params: MetaParams, episode: Episode, step: jax.Array | int = 0):
+    def value_and_grad(
+        execution: Execution, meta_params: MetaParams, episode: Episode, step: jax.Array | int
+    ) -> tuple[jax.Array, MetaParams, Info]:
         if order != "annealed":
-            return of_order(order == "first", meta_params, episode, step)
+            return of_order(order == "first", execution, meta_params, episode, step)
         return jax.lax.cond(
             step < anneal_episodes,
-            lambda: of_order(True, meta_params, episode, step),
-            lambda: of_order(False, meta_params, episode, step),
+            lambda: of_order(True, execution, meta_params, episode, step),
+            lambda: of_order(False, execution, meta_params, episode, step),
         )
 
-    def adapt(meta_params: MetaParams, support: Batch) -> Params:
-        result, split, _ = run_inner(meta_params, support, first_order=order == "first")
+    def adapt(execution: Execution, meta_params: MetaParams, support: Batch) -> Params:
+        result, split, _ = run_inner(execution, meta_params, support, first_order=order == "first")
         return split.join(result.adapted, split.fixed)
 
-    return Learner(rule.init, value_and_grad, adapt, rule.params)
+    functions = {"value_and_grad": value_and_grad, "adapt": adapt}
+    return make_learner(loss_fn, execution, init=rule.init, params=rule.params, **functions)
 
 
 def multi_step_weights(steps: int, episodes: int, step: jax.Array | int) -> jax.Array:

@@ -1,7 +1,8 @@
 """A loss, its gradient, and the gradient's own derivative, for sets of any size.
 
-Sets larger than a chunk are gone through chunk by chunk; a mean loss, its gradient and its Hessian-vector product are
-the means of the chunks', weighted by the chunks' sizes, so no more than one chunk's residuals are held at a time.
+Of a loss that is a mean over utterances (models.losses.MeanLoss), sets larger than a chunk are gone through chunk by
+chunk: the mean, its gradient and its Hessian-vector product are the means of the chunks', weighted by the chunks'
+sizes, so no more than one chunk's residuals are held at a time.
 
 Second-order MAML needs the Hessian H of the support loss only in products H u. With a symmetric H,
 
@@ -21,12 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaser_jax.errors import InputError
-from metaser_jax.meta.accumulate import scan_sum
+from metaser_jax.meta.accumulate import scan_sum, typed_as, weighted, widened
 from metaser_jax.meta.execution import Execution
 from metaser_jax.types import Batch, Params
 
 PartLossFn = Callable[[Params, Params, Batch], jax.Array]
-"""(adapted, fixed, batch) -> scalar mean loss: the parameters that the inner loop changes, and the others."""
+"""(adapted, fixed, batch) -> scalar: the parameters that the inner loop changes, and the others."""
 
 
 class Derivatives(NamedTuple):
@@ -46,7 +47,7 @@ def derivatives(loss_fn: PartLossFn, execution: Execution) -> Derivatives:
     """Return the loss and its derivatives as the options say.
 
     Args:
-      loss_fn: a mean over the batch's utterances, weighted where the batch has weights.
+      loss_fn: any scalar; with a chunk, a mean over the batch's utterances, weighted where the batch has weights.
       execution: resolved options; chunk, hvp and residuals matter here.
     """
 
@@ -80,7 +81,8 @@ def _loss(loss_fn: PartLossFn, over_chunks):
 
     def backward(residuals, cotangent):
         grads, batch = residuals
-        return *jax.tree.map(lambda g: cotangent * g, grads), _zeros(batch)
+        # In the loss's type: a small type of the parameters would round the cotangent.
+        return *jax.tree.map(lambda g: (cotangent * g.astype(cotangent.dtype)).astype(g.dtype), grads), _zeros(batch)
 
     loss.defvjp(forward, backward)
     return loss
@@ -138,17 +140,16 @@ def mean_over_chunks(function: Callable[[Batch], Any], batch: Batch, size: int) 
         return function(batch)
     number = n // size
 
-    def weighted(chunk: Batch):
-        weight = jnp.float32(chunk.y.shape[0]) if chunk.weight is None else jnp.sum(chunk.weight)
-        return weight, jax.tree.map(lambda value: weight.astype(value.dtype) * value, function(chunk))
+    def weight(chunk: Batch) -> jax.Array:
+        return jnp.float32(chunk.y.shape[0]) if chunk.weight is None else widened(jnp.sum(chunk.weight))
 
     chunks = jax.tree.map(lambda a: a[: number * size].reshape(number, size, *a.shape[1:]), batch)
-    total, _ = scan_sum(lambda chunk: (weighted(chunk), None), chunks)
+    total, _, types = scan_sum(lambda chunk: (function(chunk), None), chunks, weight)
     if n % size:
         rest = jax.tree.map(lambda a: a[number * size :], batch)
-        total = jax.tree.map(jnp.add, total, weighted(rest))
-    weight, value = total
-    return jax.tree.map(lambda v: v / jnp.where(weight > 0, weight, 1).astype(v.dtype), value)
+        total = jax.tree.map(jnp.add, total, weighted(weight(rest), function(rest)))
+    whole, value = total
+    return typed_as(types, jax.tree.map(lambda v: v / jnp.where(whole > 0, whole, 1).astype(v.dtype), value))
 
 
 def _zeros(batch: Batch) -> Batch:

@@ -6,15 +6,20 @@ Differentiating through the steps gives the Hessian of the support loss in the m
 inner gradients as constants, which drops it (Finn et al., 2017, section 5.2).
 """
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 
 from metaser_jax.errors import InputError
 from metaser_jax.types import Batch, Params
+
+INNER_LR = 2e-4
+"""Step size of the inner SGD where none is given."""
 
 
 class InnerResult(NamedTuple):
@@ -29,6 +34,56 @@ class InnerResult(NamedTuple):
     adapted: Params
     losses: jax.Array
     path: Params | None
+
+
+def inner_sgd(
+    inner_lr: float | jax.Array | None, inner_optimizer: optax.GradientTransformation | None
+) -> optax.GradientTransformation:
+    """Return the inner optimizer: what was given, or SGD at inner_lr.
+
+    Raises:
+      InputError: both were given, of which one would be ignored.
+    """
+    if inner_optimizer is None:
+        return optax.sgd(INNER_LR if inner_lr is None else inner_lr)
+    if inner_lr is not None:
+        raise InputError(
+            f"inner_lr: got {inner_lr} beside an inner_optimizer, which has a rate of its own; expected one of the two."
+        )
+    return inner_optimizer
+
+
+def check_differentiable(optimizer: optax.GradientTransformation, params: Params) -> None:
+    """Raise an InputError if the derivative of an update at a zero gradient, which second order needs, is not finite.
+
+    Dead units and a last layer that begins at zero have such gradients; Adam's square root, and a norm to clip by, then
+    make the meta-gradient NaN while the loss stays finite. An optimizer whose settings are traced is not looked into.
+
+    Args:
+      optimizer: the inner one.
+      params: what it updates; their shapes and types alone count.
+    """
+    leaves, treedef = jax.tree.flatten(params)
+    if not _finite_at_zero(optimizer, treedef, tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)):
+        raise InputError(
+            "inner_optimizer: its derivative at a gradient of zero is not finite, and second order needs it. Give adam "
+            "and its kin eps_root, as optax.adam(rate, eps_root=1e-12); clip by optax.clip, not by the global norm; or "
+            "take order='first'."
+        )
+
+
+@functools.lru_cache(maxsize=16)
+def _finite_at_zero(optimizer: optax.GradientTransformation, treedef: Any, types: tuple[Any, ...]) -> bool:
+    def probe() -> jax.Array:
+        zeros = treedef.unflatten([jnp.zeros(shape, dtype) for shape, dtype in types])
+        state = optimizer.init(zeros)
+        updates, transposed = jax.vjp(lambda grads: optimizer.update(grads, state, zeros)[0], zeros)
+        slopes = jax.tree.leaves(transposed(jax.tree.map(jnp.ones_like, updates)))
+        return jnp.all(jnp.stack([jnp.all(jnp.isfinite(slope)) for slope in slopes]))
+
+    with jax.ensure_compile_time_eval():
+        finite = jax.jit(probe)()
+    return isinstance(finite, Tracer) or bool(finite)
 
 
 def minibatch(support: Batch, size: int | None, step: jax.Array) -> Batch:

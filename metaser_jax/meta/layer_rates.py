@@ -46,7 +46,7 @@ def layer_rates(
     """Make a learner of per-layer, per-step rates; its meta-parameters are LayerRatesParams.
 
     Args:
-      loss_fn: (params, batch) -> scalar mean loss.
+      loss_fn: (params, batch) -> scalar, any; of `mean_loss` or `cross_entropy`, large sets are taken in chunks.
       inner_lr: of every layer and step, at the start.
       inner_steps: number of inner steps.
       order: "second", "first" or "annealed", as maml's.
@@ -65,14 +65,14 @@ def layer_rates(
     """
 
     def init(params: Params) -> LayerRatesParams:
-        dtype = jax.tree.leaves(params)[0].dtype
-        return LayerRatesParams(
-            params, jax.tree.map(lambda _: jnp.full(inner_steps, inner_lr, dtype), params, is_leaf=_is_layer)
-        )
+        def of_layer(layer: Params) -> jax.Array:
+            return jnp.full(inner_steps, inner_lr, jax.tree.leaves(layer)[0].dtype)
+
+        return LayerRatesParams(params, jax.tree.map(of_layer, params, is_leaf=_is_layer))
 
     def scale(meta_params: LayerRatesParams, updates: Params, step: jax.Array) -> Params:
         return jax.tree.map(
-            lambda rates, of_layer: jax.tree.map(lambda update: rates[step] * update, of_layer),
+            lambda rates, layer: jax.tree.map(lambda update: rates[step].astype(update.dtype) * update, layer),
             meta_params.rates,
             updates,
         )

@@ -16,7 +16,7 @@ from metaser_jax.models.losses import LossFn
 
 def maml(
     loss_fn: LossFn,
-    inner_lr: float = 2e-4,
+    inner_lr: float | None = None,
     inner_steps: int = 1,
     order: Order = "second",
     *,
@@ -29,12 +29,12 @@ def maml(
     """Make a MAML learner; its meta-parameters are the model's parameters.
 
     Args:
-      loss_fn: (params, batch) -> scalar mean loss.
-      inner_lr: step size of the inner SGD.
+      loss_fn: (params, batch) -> scalar, any; of `mean_loss` or `cross_entropy`, large sets are taken in chunks.
+      inner_lr: step size of the inner SGD, 2e-4 by default; not beside an inner_optimizer.
       inner_steps: number of inner steps.
       order: "second" differentiates through the inner steps; "first" (FOMAML) takes the query gradient at the adapted
         parameters; "annealed" is first for anneal_episodes episodes, then second.
-      inner_optimizer: any optax transformation, instead of SGD at inner_lr.
+      inner_optimizer: any optax transformation, instead of SGD.
       inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
       anneal_episodes: of order "annealed": episodes of first order before second order begins.
       multi_step_episodes: MAML++'s multi-step loss: the query loss after every inner step counts, with weights that go

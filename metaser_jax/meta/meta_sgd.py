@@ -42,7 +42,7 @@ def meta_sgd(
     """Make a Meta-SGD learner; its meta-parameters are MetaSGDParams.
 
     Args:
-      loss_fn: (params, batch) -> scalar mean loss.
+      loss_fn: (params, batch) -> scalar, any; of `mean_loss` or `cross_entropy`, large sets are taken in chunks.
       inner_lr: of every parameter, at the start.
       inner_steps: number of inner steps.
       order: "second", "first" or "annealed", as maml's.

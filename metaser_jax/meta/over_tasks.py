@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from metaser_jax.meta.accumulate import scan_sum
+from metaser_jax.meta.accumulate import scan_sum, typed_as
 from metaser_jax.types import Episode
 
 
@@ -17,16 +17,16 @@ def mean_over_tasks(
 
     Args:
       function: one task -> (values, info), pytrees of arrays.
-      episode: x [task, n, time, coef], y [task, n].
+      episode: x [task, n, ...], y [task, n, ...].
       how: "vmap" or "scan", as Execution.resolve gives it.
 
     Returns:
-      The mean of values over the tasks; info stacked, [task, ...].
+      The mean of values over the tasks, of their types; info stacked, [task, ...].
     """
     if how == "vmap":
         values, info = jax.vmap(function)(episode)
         return jax.tree.map(lambda v: jnp.mean(v, axis=0), values), info
 
-    total, info = scan_sum(function, episode)
+    total, info, types = scan_sum(function, episode)
     tasks = episode.support.y.shape[0]
-    return jax.tree.map(lambda v: v / tasks, total), info
+    return typed_as(types, jax.tree.map(lambda v: v / tasks, total)), info

@@ -14,10 +14,10 @@ import jax
 import optax
 
 from metaser_jax.meta.bilevel import check_steps
-from metaser_jax.meta.derivatives import derivatives
+from metaser_jax.meta.derivatives import Derivatives, derivatives
 from metaser_jax.meta.execution import AUTO, Execution
-from metaser_jax.meta.inner_loop import InnerResult, inner_loop
-from metaser_jax.meta.learner import Info, Learner
+from metaser_jax.meta.inner_loop import InnerResult, inner_loop, inner_sgd
+from metaser_jax.meta.learner import Info, Learner, make_learner
 from metaser_jax.meta.over_tasks import mean_over_tasks
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Episode, Params
@@ -25,7 +25,7 @@ from metaser_jax.types import Batch, Episode, Params
 
 def reptile(
     loss_fn: LossFn,
-    inner_lr: float = 2e-4,
+    inner_lr: float | None = None,
     inner_steps: int = 5,
     *,
     inner_optimizer: optax.GradientTransformation | None = None,
@@ -35,10 +35,10 @@ def reptile(
     """Make a Reptile learner; its meta-parameters are the model's parameters.
 
     Args:
-      loss_fn: (params, batch) -> scalar mean loss.
-      inner_lr: step size of the inner SGD.
+      loss_fn: (params, batch) -> scalar, any; of `mean_loss` or `cross_entropy`, large sets are taken in chunks.
+      inner_lr: step size of the inner SGD, 2e-4 by default; not beside an inner_optimizer.
       inner_steps: number of inner steps.
-      inner_optimizer: any optax transformation, instead of SGD at inner_lr.
+      inner_optimizer: any optax transformation, instead of SGD.
       inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
       execution: over_tasks and chunk matter here.
 
@@ -49,13 +49,14 @@ def reptile(
       InputError: an unknown or impossible value.
     """
     check_steps(inner_steps, inner_batch_size)
-    execution.check()
-    execution = execution.resolve(inner_steps, utterances=0)  # which residuals alone depend on: of no effect here
-    optimizer = inner_optimizer or optax.sgd(inner_lr)
-    functions = derivatives(lambda adapted, fixed, batch: loss_fn(adapted, batch), execution)
+    optimizer = inner_sgd(inner_lr, inner_optimizer)
 
-    def run_inner(params: Params, support: Batch) -> InnerResult:
-        return inner_loop(
+    def run_inner(execution: Execution, params: Params, support: Batch) -> tuple[InnerResult, Derivatives]:
+        # No derivative is taken of the inner gradient, of which the number of utterances would decide what is kept.
+        functions = derivatives(
+            lambda adapted, fixed, batch: loss_fn(adapted, batch), execution.resolve(inner_steps, utterances=0)
+        )
+        result = inner_loop(
             functions.value_and_grad,
             params,
             (),
@@ -65,13 +66,14 @@ def reptile(
             first_order=True,
             batch_size=inner_batch_size,
         )
+        return result, functions
 
-    def value_and_grad(meta_params: Params, episode: Episode, step: jax.Array | int = 0):
+    def value_and_grad(execution: Execution, meta_params: Params, episode: Episode, step: jax.Array | int):
         params = meta_params
         del step  # nothing is annealed
 
         def of_task(task: Episode):
-            result = run_inner(params, task.support)
+            result, functions = run_inner(execution, params, task.support)
             loss = functions.loss(result.adapted, (), task.query)
             towards = jax.tree.map(lambda start, end: start - end, params, result.adapted)
             return (loss, towards), Info(result.losses[0], loss)
@@ -79,9 +81,11 @@ def reptile(
         (loss, grads), info = mean_over_tasks(of_task, episode, execution.over_tasks)
         return loss, grads, info
 
-    return Learner(
+    return make_learner(
+        loss_fn,
+        execution,
         init=lambda params: params,
         value_and_grad=value_and_grad,
-        adapt=lambda params, support: run_inner(params, support).adapted,
+        adapt=lambda execution, params, support: run_inner(execution, params, support)[0].adapted,
         params=lambda params: params,
     )

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 
 from metaser_jax.meta.derivatives import derivatives
 from metaser_jax.meta.execution import AUTO, Execution
-from metaser_jax.meta.learner import Info, Learner
+from metaser_jax.meta.learner import Info, Learner, make_learner
 from metaser_jax.meta.over_tasks import mean_over_tasks
-from metaser_jax.models.losses import LossFn
+from metaser_jax.models.losses import LossFn, MeanLoss
 from metaser_jax.types import Batch, Episode, Params
 
 
@@ -21,41 +21,56 @@ def supervised(loss_fn: LossFn, *, execution: Execution = AUTO) -> Learner:
     """Make a learner without inner steps; its meta-parameters are the model's parameters, and `adapt` changes nothing.
 
     Args:
-      loss_fn: (params, batch) -> scalar mean loss.
+      loss_fn: (params, batch) -> scalar, any; of `mean_loss` or `cross_entropy`, large sets are taken in chunks.
       execution: over_tasks and chunk matter here.
 
     Returns:
-      Learner; the loss of its value_and_grad is the mean query loss, as everyone's, but its grads are those of the mean
-      loss over all of a task's utterances, support and query, mean over tasks. Info's losses are both at the
+      Learner; the loss of its value_and_grad is the mean query loss, as everyone's, but its grads are those of the loss
+      of all of a task's utterances together, support and query, mean over tasks. Info's losses are both at the
       parameters given.
 
     Raises:
       InputError: an unknown or impossible value.
     """
-    execution.check()
-    execution = execution.resolve(inner_steps=1, utterances=0)  # which residuals alone depend on: of no effect here
-    functions = derivatives(lambda params, fixed, batch: loss_fn(params, batch), execution)
 
-    def value_and_grad(meta_params: Params, episode: Episode, step: jax.Array | int = 0):
-        params = meta_params
+    def value_and_grad(execution: Execution, meta_params: Params, episode: Episode, step: jax.Array | int):
         del step  # nothing is annealed
+        # No derivative is taken of the gradient, of which the number of utterances would decide what is kept.
+        functions = derivatives(lambda params, fixed, batch: loss_fn(params, batch), execution.resolve(1, utterances=0))
 
         def of_task(task: Episode):
-            support_loss, support_grads = functions.value_and_grad(params, (), task.support)
-            query_loss, query_grads = functions.value_and_grad(params, (), task.query)
+            support_loss, support_grads = functions.value_and_grad(meta_params, (), task.support)
+            query_loss, query_grads = functions.value_and_grad(meta_params, (), task.query)
+            info = Info(support_loss, query_loss)
+            if not isinstance(loss_fn, MeanLoss):
+                return (query_loss, functions.value_and_grad(meta_params, (), _together(task))[1]), info
             share = _support_share(task)
             grads = jax.tree.map(lambda s, q: q + jnp.asarray(share, q.dtype) * (s - q), support_grads, query_grads)
-            return (query_loss, grads), Info(support_loss, query_loss)
+            return (query_loss, grads), info
 
         (loss, grads), info = mean_over_tasks(of_task, episode, execution.over_tasks)
         return loss, grads, info
 
-    return Learner(
+    return make_learner(
+        loss_fn,
+        execution,
         init=lambda params: params,
         value_and_grad=value_and_grad,
-        adapt=lambda params, support: params,
+        adapt=lambda execution, params, support: params,
         params=lambda params: params,
     )
+
+
+def _together(task: Episode) -> Batch:
+    """Return a task's support and query utterances as one batch."""
+    weight = task.support.weight if task.query.weight is None else task.query.weight
+
+    def weighted(batch: Batch) -> Batch:
+        if weight is None or batch.weight is not None:
+            return batch
+        return batch._replace(weight=jnp.ones(batch.y.shape[:1], weight.dtype))
+
+    return jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *map(weighted, task))
 
 
 def _support_share(task: Episode) -> jax.Array | float:

@@ -1,32 +1,82 @@
-"""Cross-entropy of a batch: the loss of every learner."""
+"""Losses: cross-entropy, which every program trains with, and what marks a loss as a mean over utterances."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from metaser_jax.errors import InputError
 from metaser_jax.types import Batch, Params
 
 LossFn = Callable[[Params, Batch], jax.Array]
+"""(params, batch) -> scalar. A MeanLoss may be computed utterance by utterance; of any other nothing is assumed."""
 
 
-def cross_entropy(apply: Callable[[Params, jax.Array], jax.Array]) -> LossFn:
+@dataclasses.dataclass(frozen=True)
+class MeanLoss:
+    """A loss_fn(params, batch) -> scalar that is the weighted mean of one loss of each utterance.
+
+    For such a loss, and for no other, learners may go through a large set of utterances chunk by chunk: with batch
+    statistics, contrastive losses and penalties, an utterance's loss depends on the others, or on their number.
+
+    Attributes:
+      losses: (params, batch) -> [n], each of its own utterance alone.
+    """
+
+    losses: Callable[[Params, Batch], jax.Array]
+
+    def __call__(self, params: Params, batch: Batch) -> jax.Array:
+        """Return the mean loss, weighted where the batch has weights; weights that sum to zero give zero."""
+        losses = self.losses(params, batch)
+        if batch.weight is None:
+            return jnp.mean(losses)
+        weight = batch.weight.astype(losses.dtype)
+        total = jnp.sum(weight)
+        return jnp.sum(weight * losses) / jnp.where(total > 0, total, 1)
+
+
+def mean_loss(losses: Callable[[Params, Batch], jax.Array]) -> MeanLoss:
+    """Make a loss of one that gives each utterance's own, so that learners may take large sets chunk by chunk.
+
+    Args:
+      losses: (params, batch) -> [n], each of its own utterance alone: no batch statistics, no pairs. Learners trust
+        this; a loss that is not so belongs to them as a plain function, of which nothing is assumed.
+
+    Returns:
+      loss_fn(params, batch) -> scalar: the mean, weighted where the batch has weights.
+    """
+    return MeanLoss(losses)
+
+
+def cross_entropy(apply: Callable[[Params, jax.Array], jax.Array]) -> MeanLoss:
     """Return a model's mean loss, loss_fn(params, batch) -> scalar, in nats per utterance.
 
     Args:
-      apply: (params, x [n, time, coef]) -> logits [n, class], e.g. EmotionLSTM().apply.
+      apply: (params, x [n, ...]) -> logits [n, class], e.g. EmotionLSTM().apply; each utterance's of its own x alone.
+        A model with batch statistics has no place here: write its loss as a plain function.
 
     Returns:
       The mean over the batch's utterances of -log softmax(logits)[y], weighted where the batch has weights; weights
-      that sum to zero give zero.
+      that sum to zero give zero. batch.y is [n] int, classes, or [n, class], one-hot or probabilities. Logits of less
+      than 32 bits are taken to float32 first.
+
+    Raises:
+      InputError: when called, labels that are neither.
     """
 
-    def loss_fn(params: Params, batch: Batch) -> jax.Array:
-        losses = optax.softmax_cross_entropy_with_integer_labels(apply(params, batch.x), batch.y)
-        if batch.weight is None:
-            return jnp.mean(losses)
-        total = jnp.sum(batch.weight)
-        return jnp.sum(batch.weight * losses) / jnp.where(total > 0, total, 1)
+    def losses(params: Params, batch: Batch) -> jax.Array:
+        logits = apply(params, batch.x)
+        if logits.dtype.itemsize < 4:
+            logits = logits.astype(jnp.float32)
+        if batch.y.shape == logits.shape:
+            return optax.softmax_cross_entropy(logits, batch.y.astype(logits.dtype))
+        if batch.y.shape == logits.shape[:-1] and jnp.issubdtype(batch.y.dtype, jnp.integer):
+            return optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
+        raise InputError(
+            f"batch.y: got {batch.y.dtype}{list(batch.y.shape)} with logits {list(logits.shape)}, expected whole "
+            f"numbers {list(logits.shape[:-1])}, or one-hot labels or probabilities {list(logits.shape)}."
+        )
 
-    return loss_fn
+    return MeanLoss(losses)

@@ -117,7 +117,7 @@ def compile_sweep(
     begin, numbers = stack(states, mesh), stack([_numbers(spec) for spec in specs], mesh)
     none = np.zeros(len(begin.episode), np.int32)
     begin, numbers, none, sources, held_out = parallel.replicate((begin, numbers, none, sources, held_out), mesh)
-    at_once = at_once or (1 if jax.default_backend() == "cpu" else len(none) // mesh.shape[parallel.RUNS])
+    at_once = at_once or (1 if mesh.devices.flat[0].platform == "cpu" else len(none) // mesh.shape[parallel.RUNS])
     interval, validate = (
         jax.jit(
             parallel.divide_runs(on_one_device(function, at_once), mesh),

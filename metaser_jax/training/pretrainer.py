@@ -77,7 +77,7 @@ def compile_program(
       augment: see run_epochs.
     """
     mesh = mesh_of(spec)
-    chunk = _execution(spec).resolve(1, 0).chunk
+    chunk = _execution(spec).on(mesh.devices.flat[0].platform).chunk or 0
     data = parallel.replicate((train, batches.whole(valid, parts=mesh.size, chunk=chunk)), mesh)
     start = time.perf_counter()
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), data)

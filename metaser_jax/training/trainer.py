@@ -17,7 +17,11 @@ from metaser_jax.specs import FrontEnd, MetaTrainSpec, OptimizerSpec
 from metaser_jax.training.optimizers import make_optimizer
 from metaser_jax.types import Params
 
-_INNER = {"sgd": optax.sgd, "momentum": lambda rate: optax.sgd(rate, momentum=0.9), "adam": optax.adam}
+_INNER = {
+    "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
+    # The root's epsilon makes it differentiable where a gradient is zero.
+    "adam": lambda rate: optax.adam(rate, eps_root=1e-12),
+}
 
 
 class Trainer(NamedTuple):
@@ -35,21 +39,23 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
     Args:
       inner_lr: in the place of spec.inner_lr; may be traced.
     """
-    inner_lr = spec.inner_lr if inner_lr is None else inner_lr
+    rate = spec.inner_lr if inner_lr is None else inner_lr
     algorithm = ALGORITHMS[spec.algorithm]
-    options = {
+    options = {"inner_batch_size": spec.inner_batch_size or None, "execution": execution_of(spec)}
+    if spec.inner_optimizer == "sgd" or algorithm.learned_rates:
+        options |= {"inner_lr": rate}
+    if spec.inner_optimizer != "sgd":
         # Learned rates multiply the optimizer's updates, and start at inner_lr themselves.
-        "inner_optimizer": _INNER[spec.inner_optimizer](1.0 if algorithm.learned_rates else inner_lr),
-        "inner_batch_size": spec.inner_batch_size or None,
-        "execution": _execution(spec),
-    }
+        options |= {"inner_optimizer": _INNER[spec.inner_optimizer](1.0 if algorithm.learned_rates else rate)}
     if algorithm.has_order:
         options |= {"order": spec.order, "anneal_episodes": spec.anneal_episodes}
         options |= {"multi_step_episodes": spec.multi_step_episodes}
-    return algorithm.make(loss_fn, inner_lr, spec.inner_steps, **options)
+    return algorithm.make(loss_fn, inner_steps=spec.inner_steps, **options)
 
 
-def _execution(spec: MetaTrainSpec) -> Execution:
+def execution_of(spec: MetaTrainSpec) -> Execution:
+    """Return how a specification has its meta-gradient computed."""
+
     def named(option: str) -> str | None:
         return None if option == "auto" else option
 

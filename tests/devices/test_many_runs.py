@@ -45,5 +45,5 @@ def test_plans():
 
 
 def test_elsewhere_than_on_a_cpu():
-    assert plan(5, backend="gpu") == Plan(2, 3, 3)
-    assert plan(1000, backend="gpu") == Plan(2, 64, 64)
+    assert plan(5, backend="gpu") == Plan(2, 3, 3, 256)
+    assert plan(1000, backend="gpu") == Plan(2, 64, 64, 256)

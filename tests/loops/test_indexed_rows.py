@@ -17,7 +17,7 @@ def mean(batch: Batch, position: jax.Array):
     return {"x": weight @ batch.x, "y": weight @ batch.y.astype(jnp.float32), "position": weight @ position}
 
 
-@pytest.mark.parametrize("chunk", [0, 1, 3, 4, 100, None])
+@pytest.mark.parametrize("chunk", [0, 1, 3, 4, 100])
 @pytest.mark.parametrize(("start", "stop"), [(0, 7), (2, 5), (6, 7), (3, 3)])
 @pytest.mark.usefixtures("strict_promotion")
 def test_mean_over_rows(chunk, start, stop):
@@ -39,7 +39,7 @@ def test_mean_over_rows(chunk, start, stop):
             np.testing.assert_allclose(got[name], expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("chunk", [0, 1, 3, 100, None])
+@pytest.mark.parametrize("chunk", [0, 1, 3, 100])
 def test_apply_to_rows(chunk):
     matrix = RNG.normal(size=(3, 2)).astype(np.float32)
     of = jax.jit(

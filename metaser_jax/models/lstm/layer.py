@@ -31,9 +31,10 @@ RECURRENCES: dict[str, Loops] = {
 }
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def lstm(params: LSTMParams, x: jax.Array, recurrence: Recurrence = "scan") -> jax.Array:
     """Return all hidden states of one layer, from a zero state.
+
+    Of parameters and x in different types, all is computed in the type that jax promotes them to.
 
     Args:
       params: weights of the layer; F is the size of an input frame, H the number of hidden units.
@@ -48,6 +49,14 @@ def lstm(params: LSTMParams, x: jax.Array, recurrence: Recurrence = "scan") -> j
     Raises:
       InputError: an unknown recurrence; with a kernel, an H that it cannot take, or reverse mode over reverse mode.
     """
+    if any(array.dtype != x.dtype for array in params):
+        dtype = jnp.result_type(x, *params)
+        params, x = jax.tree.map(lambda array: array.astype(dtype), (params, x))
+    return _lstm(params, x, recurrence)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _lstm(params: LSTMParams, x: jax.Array, recurrence: Recurrence) -> jax.Array:
     return _forward(params, x, _loops(recurrence)).states
 
 
@@ -65,7 +74,7 @@ def _lstm_bwd(recurrence: Recurrence, residuals, d_states: jax.Array):
     return d_params, dz @ params.kernel_input.T
 
 
-lstm.defvjp(_lstm_fwd, _lstm_bwd)
+_lstm.defvjp(_lstm_fwd, _lstm_bwd)
 
 
 def _loops(recurrence: str) -> Loops:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 
 from metaser_jax.models.lstm.cell import Gates, act, act_tangent, cell, cell_backward, join, split
 from metaser_jax.models.lstm.loops import Loops, LSTMParams, Steps, Trace
@@ -139,7 +141,21 @@ def _write(array: jax.Array, value: jax.Array, t: jax.Array) -> jax.Array:
 
 def _stored(arrays: Any) -> Any:
     """Keep XLA's CPU code from computing a value aside, for what reads it next, and copying it to where it is kept."""
-    return jax.lax.optimization_barrier(arrays) if jax.default_backend() == "cpu" else arrays
+    leaves, treedef = jax.tree.flatten(arrays)
+    return treedef.unflatten(_stored_on_a_cpu.bind(*leaves))
+
+
+# The identity; a barrier to the optimizer where it is lowered for a CPU, which is known no sooner.
+_stored_on_a_cpu = Primitive("stored_on_a_cpu")
+_stored_on_a_cpu.multiple_results = True
+_stored_on_a_cpu.def_impl(lambda *arrays: list(arrays))
+_stored_on_a_cpu.def_abstract_eval(lambda *arrays: list(arrays))
+ad.deflinear2(_stored_on_a_cpu, lambda cotangents, *_: list(cotangents))
+batching.primitive_batchers[_stored_on_a_cpu] = lambda arrays, axes: (_stored_on_a_cpu.bind(*arrays), axes)
+mlir.register_lowering(_stored_on_a_cpu, mlir.lower_fun(lambda *arrays: arrays))
+mlir.register_lowering(
+    _stored_on_a_cpu, mlir.lower_fun(lambda *arrays: jax.lax.optimization_barrier(arrays)), platform="cpu"
+)
 
 
 def _saves_its_arguments(step):

@@ -1,0 +1,147 @@
+"""Any scalar loss of (params, batch) has its textbook value by default, whatever the sizes of the sets."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import textbook
+from test_contract import COMMON, LEARNERS, close, each_learner
+
+from metaser_jax import Execution, InputError, cross_entropy, maml, mean_loss, supervised
+from metaser_jax.meta.execution import CHUNK_ELSEWHERE, CPU_CHUNK
+
+N_ABOVE = CPU_CHUNK + 5
+
+
+def logits(params, x):
+    return textbook.dense_logits(params, x)
+
+
+def losses_of(out, y):
+    return optax.softmax_cross_entropy_with_integer_labels(out, y)
+
+
+def batch_statistics(params, batch):
+    out = logits(params, batch.x)
+    return jnp.mean(losses_of((out - jnp.mean(out, 0)) / (jnp.std(out, 0) + 0.1), batch.y))
+
+
+def root_mean_square(params, batch):
+    return jnp.sqrt(jnp.mean(jnp.square(losses_of(logits(params, batch.x), batch.y))))
+
+
+def contrastive(params, batch):
+    out = logits(params, batch.x)
+    nearness = out @ out.T - 1e9 * jnp.eye(len(out))
+    alike = (batch.y[:, None] == batch.y) & ~jnp.eye(len(out), dtype=bool)
+    return -jnp.mean(jnp.sum(jnp.where(alike, jax.nn.log_softmax(nearness), 0), axis=1))
+
+
+def prototypes(params, batch):
+    out, of_class = logits(params, batch.x), jax.nn.one_hot(batch.y, textbook.CLASSES)
+    centres = of_class.T @ out / jnp.maximum(jnp.sum(of_class, 0)[:, None], 1)
+    return jnp.mean(losses_of(-jnp.sum(jnp.square(out[:, None] - centres), -1), batch.y))
+
+
+def total(params, batch):
+    return jnp.sum(losses_of(logits(params, batch.x), batch.y)) / 10
+
+
+def penalty_over_n(params, batch):
+    size = sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(params))
+    return jnp.mean(losses_of(logits(params, batch.x), batch.y)) + size / len(batch.y)
+
+
+def all_of_them(params, batch):
+    """One loss of all, which is wrong where one of them is: compiling is what takes time here."""
+    losses = (batch_statistics, root_mean_square, contrastive, prototypes, total, penalty_over_n)
+    return sum(loss(params, batch) for loss in losses)
+
+
+def textbook_maml(loss, params, episode):
+    def adapted(support):
+        return textbook.path(textbook.sgd(0.1), params, lambda step: support, 2, loss=loss)
+
+    return textbook.mean_query_loss(episode, adapted, loss=loss)
+
+
+@each_learner
+@pytest.mark.parametrize("n", [6, N_ABOVE])
+def test_every_execution_has_the_textbooks_value(make, n):
+    """The reference: jax.grad over the whole inner loop, each set as a whole."""
+    plain = Execution("vmap", 0, "reverse_over_reverse", "recompute")
+    others = [Execution(), Execution("vmap"), Execution("scan", residuals="keep")]
+    with jax.enable_x64(True):
+        _, params, _ = textbook.dense_setting("float64")
+        episode = textbook.episode_of(2, n, "float64")
+
+        @jax.jit
+        def values():
+            def of(execution):
+                learner = make(all_of_them, execution=execution)
+                return learner.value_and_grad(learner.init(params), episode)
+
+            if make is LEARNERS["maml"]:
+                book = jax.value_and_grad(textbook_maml, argnums=1)(all_of_them, params, episode)
+            else:
+                book = of(plain)
+            return book, [of(execution)[:2] for execution in others]
+
+        book, found = values()
+    for other in found:
+        close(book[:2], other, 1e-10)
+
+
+def test_a_mean_is_chunked_and_nothing_else():
+    """cross_entropy and mean_loss say that they are means; a loss that is wrongly said to be one shows the chunks."""
+    with jax.enable_x64(True):
+        _, params, _ = textbook.dense_setting("float64")
+        episode = textbook.episode_of(2, N_ABOVE, "float64")
+
+        def loss_of(loss, execution):
+            return jax.jit(maml(loss, **COMMON, execution=execution).value_and_grad)(params, episode)[0]
+
+        marked = mean_loss(lambda params, batch: losses_of(logits(params, batch.x) / len(batch.y), batch.y))
+        assert loss_of(marked, Execution(chunk=0)) != loss_of(marked, Execution())
+        honest = mean_loss(lambda params, batch: losses_of(logits(params, batch.x), batch.y))
+        close(loss_of(honest, Execution()), loss_of(cross_entropy(logits), Execution(chunk=0)), 1e-12)
+
+
+def test_chunks_for_a_loss_that_is_not_marked_are_refused():
+    with pytest.raises(InputError, match="chunk: got 20 with a loss that is not marked as a mean over utterances"):
+        maml(total, execution=Execution(chunk=20))
+    maml(total, execution=Execution(chunk=0))
+
+
+def test_supervised_takes_support_and_query_together():
+    _, params, episode = textbook.dense_setting()
+    task = jax.tree.map(lambda a: a[:1], episode)
+    together = jax.tree.map(lambda s, q: jnp.concatenate([s[0], q[0]]), task.support, task.query)
+    weighted = task._replace(query=task.query._replace(weight=jnp.full(task.query.y.shape, 2.0)))
+    for one in (task, weighted):
+        _, grads, _ = supervised(batch_statistics).value_and_grad(params, one)
+        close(grads, jax.grad(batch_statistics)(params, together))
+
+
+def test_defaults_are_of_the_platform_that_a_program_is_lowered_for():
+    _, params, _ = textbook.dense_setting()
+    n = CHUNK_ELSEWHERE + 1
+    episode = textbook.episode_of(3, n, "float32")
+    step = jax.jit(maml(cross_entropy(logits)).value_and_grad).trace(params, episode)
+
+    def loops(platform):
+        return step.lower(lowering_platforms=(platform,)).as_text().count("stablehlo.while")
+
+    explicit = Execution("vmap", CHUNK_ELSEWHERE), Execution("scan", CPU_CHUNK)
+    expected = [
+        jax.jit(maml(cross_entropy(logits), execution=execution).value_and_grad)
+        .trace(params, episode)
+        .lower(lowering_platforms=("cpu",))
+        .as_text()
+        .count("stablehlo.while")
+        for execution in explicit
+    ]
+    assert [loops("cuda"), loops("cpu")] == expected
+    assert expected[0] != expected[1]
+    assert np.isfinite(jax.jit(maml(cross_entropy(logits)).value_and_grad)(params, episode)[0])
