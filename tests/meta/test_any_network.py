@@ -11,7 +11,18 @@ import pytest
 from flax import linen as nn
 from flax import nnx
 
-from metaser_jax import Batch, EmotionLSTM, Episode, InputError, anil, cross_entropy, layer_rates
+from metaser_jax import (
+    Batch,
+    EmotionLSTM,
+    Episode,
+    Execution,
+    InputError,
+    anil,
+    cross_entropy,
+    layer_rates,
+    maml,
+    parallel,
+)
 
 KEY = jax.random.key(0)
 X = jax.random.normal(KEY, (3, 8, 5))
@@ -100,3 +111,33 @@ def test_the_error_of_anil_names_a_head_that_works(make, layers):
     )
     moved = [bool(jnp.any(a != b)) for a, b in zip(*map(jax.tree.leaves, (params, adapted)), strict=True)]
     assert moved == [False] * (len(names) - 2) + [True, True], "the weights and biases of the last layer"
+
+
+def test_examples_may_be_pytrees_with_keys_for_dropout():
+    """Each example's mask is its own: the gradient is the same however it is computed."""
+    keys = jax.random.split(KEY, (2, *EPISODE.query.y.shape))
+    episode = Episode(*(b._replace(x={"x": b.x, "key": k}) for b, k in zip(EPISODE, keys, strict=True)))
+    model = nn.Dense(2)
+
+    def apply(params, x):
+        mask = jax.vmap(lambda key: jax.random.bernoulli(key, 0.5, (5,)))(x["key"])
+        return model.apply(params, x["x"] * mask)
+
+    params = model.init(KEY, X[0])
+    hows = [
+        Execution(chunk=0),
+        Execution("vmap", 3),
+        Execution("scan", 3, residuals="keep"),
+        Execution(hvp="reverse_over_reverse"),
+    ]
+    learners = [maml(cross_entropy(apply), 0.1, 2, inner_batch_size=4, execution=how) for how in hows]
+    first, *others = (
+        jax.jit(of.value_and_grad)(params, episode)[:2] for of in (*learners, parallel.shard_over_devices(learners[0]))
+    )
+    assert any(np.any(g != 0) for g in jax.tree.leaves(first[1]))
+    for other in others:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), first, other)
+    unmasked = maml(cross_entropy(lambda params, x: model.apply(params, x["x"])), 0.1, 2).value_and_grad(
+        params, episode
+    )
+    assert abs(first[0] - unmasked[0]) > 1e-3
