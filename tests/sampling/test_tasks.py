@@ -1,5 +1,6 @@
 """Properties of tasks from labelled arrays: k shots of each of n classes, whatever the arrays are."""
 
+import functools
 import itertools
 
 import jax
@@ -48,7 +49,7 @@ def test_tasks_are_balanced_disjoint_and_of_one_group(sizes, groups, n_way, shot
     shape = {"n_way": n_way, "shots": shots, "queries": 3 - shots, "tasks": tasks}
     sampler = task_sampler(x, label, **shape, group=group, permute=permute)
 
-    examples, y = drawn(sampler(jax.random.key(seed)))
+    examples, y = drawn(jax.jit(sampler)(jax.random.key(seed)))
     assert examples.shape == (tasks, n_way, 3)
     np.testing.assert_array_equal(y, np.broadcast_to(np.arange(n_way)[:, None], y.shape))
     for task in examples:
@@ -79,7 +80,7 @@ def test_every_choice_and_order_of_classes_is_equally_likely():
 def test_the_same_tasks_for_any_division_and_under_any_transformation():
     sampler = task_sampler(X, LABEL, **SHAPE, group=LABEL > 100)
     key = jax.random.key(5)
-    whole = jax.tree.leaves(sampler(key))
+    whole = jax.tree.leaves(sampler(key))  # op by op
 
     def same(episode):
         for a, b in zip(whole, jax.tree.leaves(episode), strict=True):
@@ -88,7 +89,7 @@ def test_the_same_tasks_for_any_division_and_under_any_transformation():
     same(jax.jit(sampler)(key))
     same(jax.jit(lambda sampler, key: sampler(key))(sampler, key))  # the examples are an argument
     same(jax.tree.map(lambda a: a[1], jax.vmap(sampler)(jnp.stack([jax.random.key(0), key]))))
-    parts = [sampler(key, first=0, tasks=1), sampler(key, first=1, tasks=3)]
+    parts = [jax.jit(functools.partial(sampler, first=first, tasks=n))(key) for first, n in ((0, 1), (1, 3))]
     same(jax.tree.map(lambda *a: jnp.concatenate(a), *parts))
     mesh = parallel.task_mesh(4, 2)
     same(jax.jit(tasks_of_devices(lambda first, key: sampler(key, first, 2), 4, mesh))(key))
