@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from metaser_jax.models.frames import frame_mask
     from metaser_jax.models.losses import cross_entropy, mean_loss
     from metaser_jax.recogniser.predictor import Predictor
+    from metaser_jax.sampling.tasks import task_sampler
     from metaser_jax.types import Batch, Episode
 
 __version__ = "0.2.0"
@@ -43,6 +44,7 @@ __all__ = [
     "parallel",
     "reptile",
     "supervised",
+    "task_sampler",
 ]
 
 # Imported on first use: preparing recordings, and each of its worker processes, needs no jax.
@@ -65,6 +67,7 @@ _MODULE_OF = {
     "meta_sgd": "meta.meta_sgd",
     "reptile": "meta.reptile",
     "supervised": "meta.supervised",
+    "task_sampler": "sampling.tasks",
 }
 
 

@@ -5,7 +5,8 @@ import sys
 
 CORE = (
     *("types", "models.lstm", "models.classifier", "models.losses", "meta.maml", "meta.supervised"),
-    *("sampling.bank", "sampling.minibatches", "sampling.episodes", "devices.many_runs", "loops.schedules"),
+    *("sampling.bank", "sampling.minibatches", "sampling.episodes", "sampling.tasks"),
+    *("devices.many_runs", "loops.schedules"),
     *("loops.meta_training", "loops.pretraining", "loops.finetuning", "loops.indexed_rows"),
 )
 # Of the package's names those that are not of the core: it reads recordings.

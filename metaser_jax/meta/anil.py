@@ -57,8 +57,14 @@ def anil(
         paths, treedef = jax.tree_util.tree_flatten_with_path(params)
         adapts = [is_adapted(path) for path, _ in paths]
         if not any(adapts):
-            names = ", ".join(jax.tree_util.keystr(path) for path, _ in paths)
-            raise InputError(f"ANIL adapts none of the parameters {names}: expected is_adapted to admit at least one.")
+            names = [jax.tree_util.keystr(path) for path, _ in paths]
+            # The last layer is often the head; a parameter of nnx is the `.value` of what has its name.
+            last = paths[-1][0] if paths else ()
+            layer = last[:-2] if jax.tree_util.keystr(last[-1:]) == ".value" else last[:-1]
+            raise InputError(
+                f"ANIL adapts none of the parameters {', '.join(names)}: name the head, e.g. by "
+                f"is_adapted=lambda path: {jax.tree_util.keystr(layer or last)!r} in jax.tree_util.keystr(path)."
+            )
 
         def join(adapted, fixed):
             adapted, fixed = iter(adapted), iter(fixed)

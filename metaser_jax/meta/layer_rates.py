@@ -5,12 +5,12 @@
 Reference: Antoniou, Edwards, Storkey, "How to train your MAML", ICLR 2019, section 4 (LSLR).
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from flax import nnx
 
 from metaser_jax.meta.bilevel import Order, Rule, bilevel
 from metaser_jax.meta.execution import AUTO, Execution
@@ -27,8 +27,14 @@ class LayerRatesParams(NamedTuple):
 
 
 def _is_layer(node: Any) -> bool:
-    """Return whether a node holds parameters and no further mapping: lstm_1, hidden, ..."""
-    return isinstance(node, Mapping) and not any(isinstance(child, Mapping) for child in node.values())
+    """Return whether a node holds parameters and no further container of them: lstm_1, hidden, layers[0], ..."""
+
+    def is_parameter(part: Any) -> bool:
+        # Or nothing: None, {}.
+        return isinstance(part, nnx.Variable) or jax.tree_util.treedef_is_leaf(jax.tree.structure(part))
+
+    children = jax.tree.leaves(node, is_leaf=lambda part: part is not node)
+    return bool(jax.tree.leaves(node)) and not is_parameter(node) and all(map(is_parameter, children))
 
 
 def layer_rates(

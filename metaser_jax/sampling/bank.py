@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ class Bank(NamedTuple):
     """Utterances of several corpora, and where those of each corpus and class are.
 
     Attributes:
-      x: [utterance, time, coef] float32, all utterances.
+      x: [utterance, time, coef] float32, all utterances; from `tasks.py` any pytree of arrays [example, ...].
       table: [corpus, class, slot] int32, rows of x; slots from `count` on are padding.
       count: [corpus, class] int32, number of utterances.
     """
@@ -48,16 +48,26 @@ def build(corpora: Sequence[Corpus], *, pool: bool = False) -> Bank:
     label = np.concatenate([corpus.label for corpus in corpora])
     source = np.repeat(np.arange(len(corpora)), [len(corpus) for corpus in corpora])
     source = np.zeros_like(source) if pool else source
-    rows = [
-        [np.flatnonzero((source == corpus) & (label == emotion)) for emotion in range(len(emotions))]
-        for corpus in range(1 if pool else len(corpora))
-    ]
-    count = np.array([[len(r) for r in row] for row in rows], np.int32)
-    table = np.zeros((*count.shape, count.max()), np.int32)
-    for corpus, emotion in np.ndindex(*count.shape):
-        table[corpus, emotion, : count[corpus, emotion]] = rows[corpus][emotion]
     x = np.concatenate([corpus.mfcc for corpus in corpora])
-    return Bank(jnp.asarray(x), jnp.asarray(table), jnp.asarray(count))
+    return of_arrays(x, source, label, (1 if pool else len(corpora), len(emotions)))
+
+
+def of_arrays(x: Any, source: np.ndarray, label: np.ndarray, shape: tuple[int, int]) -> Bank:
+    """Put examples on the default device.
+
+    Args:
+      x: pytree of arrays [example, ...].
+      source: [example] int, the corpus of each.
+      label: [example] int, the class of each.
+      shape: number of corpora, and of classes.
+    """
+    cell = np.ravel_multi_index((source, label), shape)
+    rows = np.argsort(cell, kind="stable").astype(np.int32)
+    count = np.bincount(cell, minlength=shape[0] * shape[1]).astype(np.int32)
+    slot = np.arange(len(cell)) - (np.cumsum(count) - count)[cell[rows]]
+    table = np.zeros((count.size, count.max()), np.int32)
+    table[cell[rows], slot] = rows
+    return Bank(jax.tree.map(jnp.asarray, x), jnp.asarray(table.reshape(*shape, -1)), jnp.asarray(count.reshape(shape)))
 
 
 def check_enough(corpora: Sequence[Corpus], shots: int, queries: int, *, pool: bool = False, part: str) -> None:

@@ -4,6 +4,8 @@ Each task's randomness depends on (key, task index) alone, so any way of dividin
 same episode.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -69,28 +71,53 @@ def sample(
       first: number of the first of these tasks in their episode, scalar int: a device draws its own tasks alone.
 
     Returns:
-      Episode with support x [tasks, class * shots, time, coef] and query x [tasks, class * queries, time, coef], both
-      grouped by class.
+      Episode with support x [tasks, class * shots, ...] and query x [tasks, class * queries, ...], both grouped by
+      class.
     """
-    classes = bank.count.shape[1]
+    numbers = first + jnp.arange(tasks)
+    return sample_numbered(key, bank, numbers, shots=shots, queries=queries, query_bank=query_bank)
+
+
+def sample_numbered(
+    key: jax.Array,
+    bank: Bank,
+    numbers: jax.Array,
+    *,
+    shots: int,
+    queries: int,
+    query_bank: Bank | None = None,
+    choose: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+) -> Episode:
+    """Return some tasks of an episode, as `sample` does.
+
+    Args:
+      numbers: [task] int32, the tasks' numbers in their episode.
+      choose: (key, count [class]) -> a task's classes, in its own order, [n] int32; None takes all in the bank's.
+      The others, Returns: as sample.
+    """
+    tasks = len(numbers)
     key_corpus, key_tasks = jax.random.split(key)
 
     def indices(task, corpus):
         key_task = jax.random.fold_in(key_tasks, task)
+        chosen = slice(None)
+        if choose is not None:
+            key_classes, key_task = jax.random.split(key_task)
+            chosen = choose(key_classes, bank.count[corpus])
+
+        def draw(key: jax.Array, source: Bank, n: int) -> jax.Array:
+            return draw_without_replacement(key, source.table[corpus][chosen], source.count[corpus][chosen], n)
+
         if query_bank is None:
-            drawn = draw_without_replacement(key_task, bank.table[corpus], bank.count[corpus], shots + queries)
+            drawn = draw(key_task, bank, shots + queries)
             return drawn[:, :shots], drawn[:, shots:]
         key_support, key_query = jax.random.split(key_task)
-        return (
-            draw_without_replacement(key_support, bank.table[corpus], bank.count[corpus], shots),
-            draw_without_replacement(key_query, query_bank.table[corpus], query_bank.count[corpus], queries),
-        )
+        return draw(key_support, bank, shots), draw(key_query, query_bank, queries)
 
     def gather(source: Bank, rows: jax.Array) -> Batch:
-        y = jnp.broadcast_to(jnp.arange(classes, dtype=jnp.int32)[:, None], rows.shape[1:])
+        y = jnp.broadcast_to(jnp.arange(rows.shape[1], dtype=jnp.int32)[:, None], rows.shape[1:])
         y = jnp.broadcast_to(y.reshape(-1), (tasks, y.size))
-        return Batch(source.x[rows.reshape(tasks, -1)], y)
+        return Batch(jax.tree.map(lambda a: a[rows.reshape(tasks, -1)], source.x), y)
 
-    numbers = first + jnp.arange(tasks)
     support, query = jax.vmap(indices)(numbers, assign_corpora(key_corpus, bank.count.shape[0], numbers))
     return Episode(gather(bank, support), gather(query_bank or bank, query))

@@ -25,6 +25,18 @@ def test_frame_mask_ends_after_the_last_frame_that_is_not_zero():
     np.testing.assert_array_equal(frame_mask(jnp.zeros((1, 4, 2))).sum(1), [0])
 
 
+@pytest.mark.parametrize("dtype", ["float16", "int8", "uint8", "bool", "complex64"])
+def test_frame_mask_takes_sequences_of_any_features(dtype):
+    x = np.zeros((2, 3, 5, 7), dtype)
+    x[1, 2, 3, 6] = 1
+    mask = np.zeros((2, 3, 5), bool)
+    mask[1, 2, :4] = True
+    np.testing.assert_array_equal(frame_mask(x), mask)
+    np.testing.assert_array_equal(frame_mask(jnp.asarray(x[1, 2])), mask[1, 2])
+    with pytest.raises(InputError, match=r"frame_mask: got shape \(5,\)"):
+        frame_mask(x[0, 0, :, 0])
+
+
 def test_shapes_and_names():
     params = EmotionLSTM().init(KEY, jnp.zeros((1, 120, 20)))
     shapes = jax.tree.map(jnp.shape, params["params"])
