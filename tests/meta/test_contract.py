@@ -6,6 +6,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import textbook
 
@@ -191,3 +192,42 @@ def test_bad_sizes(setting):
         maml(loss_fn, inner_batch_size=3).value_and_grad(params, episode)
     with pytest.raises(InputError, match="ANIL adapts none of the parameters"):
         anil(loss_fn, is_adapted=lambda path: False).value_and_grad(params, episode)
+
+
+@each_learner
+def test_what_is_no_episode(make, setting):
+    loss_fn, params, episode = setting
+    learner = make(loss_fn)
+    meta = learner.init(params)
+    support, query = episode
+    for given, message in (
+        ((support, query), r"episode: got a tuple, expected metaser_jax.Episode\(support"),
+        (
+            episode._replace(support=(support.x, support.y)),
+            r"episode.support: got a tuple, expected a metaser_jax.Batch",
+        ),
+        (jax.tree.map(lambda a: a[0], episode), r"episode.support.y: got shape \[8\], expected \[task, n, ...\]"),
+        (episode._replace(query=jax.tree.map(lambda a: a[:3], query)), "got 4 tasks of support and 3 of query sets"),
+        (
+            episode._replace(query=query._replace(x=query.x[:, :5])),
+            r"episode.query.x: got shape \[4, 5, 6, 3\] with",
+        ),
+    ):
+        with pytest.raises(InputError, match=message):
+            learner.value_and_grad(meta, given)
+    with pytest.raises(InputError, match="support: got a tuple"):
+        learner.adapt(meta, (support.x[0], support.y[0]))
+
+
+@pytest.mark.parametrize("make", [maml, anil, reptile])
+def test_a_rate_beside_an_optimizer_that_has_one_is_refused(make, setting):
+    with pytest.raises(InputError, match=r"inner_lr: got 0.1 beside an inner_optimizer, which has a rate of its own"):
+        make(setting[0], inner_lr=0.1, inner_optimizer=optax.sgd(0.2))
+    make(setting[0], inner_optimizer=optax.sgd(0.2))
+
+
+@pytest.mark.parametrize("make", [meta_sgd, layer_rates])
+def test_learned_rates_start_at_theirs_beside_an_optimizer(make, setting):
+    loss_fn, params, _ = setting
+    rates = make(loss_fn, inner_lr=0.1, inner_optimizer=optax.sgd(1.0, momentum=0.9)).init(params).rates
+    assert all(np.all(leaf == np.float32(0.1)) for leaf in jax.tree.leaves(rates))

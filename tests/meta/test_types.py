@@ -1,0 +1,110 @@
+"""Parameters, data and labels of any types: the result has the parameters', and jax.grad's value up to rounding."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import textbook
+from test_contract import LEARNERS, each_learner
+
+from metaser_jax import EmotionLSTM, InputError, cross_entropy
+
+# Parameters, x, and the error that the smaller of the two types may leave.
+TYPES = {
+    "bfloat16 parameters": ("bfloat16", "float32", 0.05),
+    "bfloat16 data": ("float32", "bfloat16", 0.05),
+    "float16 parameters": ("float16", "float32", 0.01),
+    "float16 data": ("float32", "float16", 0.01),
+    "float64 parameters": ("float64", "float32", 1e-6),
+    "float64 data": ("float32", "float64", 1e-5),
+}
+
+
+def textbook_maml(loss, params, episode):
+    def adapted(support):
+        return textbook.path(textbook.sgd(jnp.float32(0.1)), params, lambda step: support, 2, loss=loss)
+
+    return textbook.mean_query_loss(episode, adapted, loss=loss)
+
+
+def assert_as_expected(loss_and_grads, expected, params, tolerance):
+    """Types are those of the parameters; the error is relative to the whole gradient."""
+    loss, grads = loss_and_grads[:2]
+    assert jax.tree.map(lambda g: g.dtype, grads) == jax.tree.map(lambda p: p.dtype, params)
+    got, want = (
+        np.concatenate([np.ravel(np.asarray(leaf, np.float64)) for leaf in jax.tree.leaves(of)])
+        for of in (grads, expected[1])
+    )
+    assert np.linalg.norm(got - want) < tolerance * np.linalg.norm(want)
+    np.testing.assert_allclose(np.float64(loss), np.float64(expected[0]), rtol=tolerance)
+
+
+def cases(params, episode):
+    for of_params, of_x, tolerance in TYPES.values():
+        cast = jax.tree.map(lambda p, of=of_params: p.astype(of), params)
+        data = jax.tree.map(lambda a, of=of_x: a.astype(of) if jnp.issubdtype(a.dtype, jnp.floating) else a, episode)
+        exact = jax.tree.map(lambda a: a.astype("float64"), cast)
+        exact_data = jax.tree.map(lambda a: a.astype("float64") if jnp.issubdtype(a.dtype, jnp.floating) else a, data)
+        yield (cast, data), (exact, exact_data), tolerance
+
+
+@each_learner
+def test_every_learner(make):
+    """Against the same learner in float64, and second order against jax.grad through the whole inner loop."""
+    with jax.enable_x64(True):
+        loss_fn, params, episode = textbook.dense_setting()
+        episode = jax.tree.map(lambda a: jnp.tile(a, (1, 3) + (1,) * (a.ndim - 2)), episode)  # more than a chunk
+        learner = make(loss_fn)
+        of = jax.jit(lambda params, episode: learner.value_and_grad(learner.init(params), episode))
+        book = jax.jit(jax.value_and_grad(lambda params, episode: textbook_maml(loss_fn, params, episode)))
+        for given, exact, tolerance in cases(params, episode):
+            # Reptile's gradient is the difference of parameters, which differ in their last bits.
+            tolerance *= 4 if make is LEARNERS["reptile"] else 1
+            assert_as_expected(of(*given), of(*exact), learner.init(given[0]), tolerance)
+            if make is LEARNERS["maml"]:
+                assert_as_expected(of(*given), book(*exact), given[0], tolerance)
+        adapted = jax.jit(lambda params, support: learner.adapt(learner.init(params), support))
+        half = jax.tree.map(lambda p: p.astype("bfloat16"), params)
+        task = jax.tree.map(lambda a: a[0], episode.support)
+        assert all(leaf.dtype == "bfloat16" for leaf in jax.tree.leaves(adapted(half, task)))
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean_std"])
+def test_the_recurrence(pooling):
+    """Second order through EmotionLSTM."""
+    with jax.enable_x64(True):
+        model, params, episode = textbook.setting(pooling)
+        params, episode = (
+            jax.tree.map(lambda a: a.astype("float32") if a.dtype == "float64" else a, tree)
+            for tree in (params, episode)
+        )
+        learner = LEARNERS["maml"](cross_entropy(model.apply))
+        of = jax.jit(learner.value_and_grad)
+        for given, exact, tolerance in cases(params, episode):
+            assert_as_expected(of(*given), of(*exact), given[0], tolerance)
+
+
+def test_labels():
+    """Whole numbers of any type, one-hot labels of any type, and probabilities."""
+    model = EmotionLSTM(4, textbook.CLASSES)
+    episode = textbook.episode_of(2, 3, "float32")
+    params = model.init(jax.random.key(0), episode.query.x[0])
+    loss_fn = cross_entropy(model.apply)
+    learner = LEARNERS["maml"](loss_fn)
+    expected = jax.jit(learner.value_and_grad)(params, episode)[0]
+
+    def labelled(of):
+        return episode._replace(
+            support=episode.support._replace(y=of(episode.support.y)),
+            query=episode.query._replace(y=of(episode.query.y)),
+        )
+
+    def one_hot(dtype):
+        return lambda y: jax.nn.one_hot(y, textbook.CLASSES, dtype=dtype)
+
+    for of in (lambda y: y.astype(jnp.uint8), one_hot(jnp.int32), one_hot(jnp.bfloat16), one_hot(jnp.float32)):
+        np.testing.assert_allclose(jax.jit(learner.value_and_grad)(params, labelled(of))[0], expected, rtol=1e-6)
+    with pytest.raises(InputError, match=r"batch.y: got float32\[3\] with logits \[3, 4\], expected whole"):
+        learner.value_and_grad(params, labelled(lambda y: y.astype(jnp.float32)))
+    with pytest.raises(InputError, match=r"batch.y: got float32\[3, 5\] with logits \[3, 4\]"):
+        learner.value_and_grad(params, labelled(lambda y: jax.nn.one_hot(y, 5)))
