@@ -81,8 +81,8 @@ def mesh_of(target: Target) -> Mesh:
     """
     if absent := missing(target):
         raise InputError(f"{target}: needs {absent}.")
-    # Else libtpu asks the network for the TPU that it might be on.
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    # Else libtpu asks the network for the TPU that it might be on, and refuses to be in two processes.
+    os.environ |= {"TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
     if target.tpu:
         name = f"{target.kind}:{_TPU[target.kind][target.devices]}"
         topology = topologies.get_topology_desc(name, platform="tpu")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+from jax.extend.core import jaxprs_in_params
 
 # What takes no time on a device: names for what is there already.
 _NOTHING = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "replica-id"}
@@ -152,7 +153,7 @@ def _flops(jaxpr: Any) -> float:
             ((contracted, _), _), out = eqn.params["dimension_numbers"], eqn.outvars[0].aval
             total += 2.0 * out.size * _product(eqn.invars[0].aval.shape[axis] for axis in contracted)
             continue
-        inner = [_flops(sub) for sub in jax.core.jaxprs_in_params(eqn.params)]
+        inner = [_flops(sub) for sub in jaxprs_in_params(eqn.params)]
         times = {"scan": eqn.params.get("length", 1), "pallas_call": _grid(eqn)}.get(eqn.primitive.name, 1)
         total += times * (max(inner, default=0.0) if eqn.primitive.name == "cond" else sum(inner))
     return total
