@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -175,6 +177,13 @@ def test_steps_and_the_loop_on_a_cpu(module, gpu, tmp_path):
         assert (result["gradient_error"] is None) == (name == "limit"), "the products alone have no gradient"
         assert (result["gradient_error"] or 0) < 1e-5
     assert "They speak for no default" in module("gpu_report").markdown({"device": "2 x cpu (cpu)"}, found)
+
+
+def test_shellcheck(benchmarks):
+    shellcheck = shutil.which("shellcheck", path=str(Path(sys.executable).parent)) or shutil.which("shellcheck")
+    assert shellcheck, "shellcheck is not installed: pip install -e '.[test]'"
+    done = subprocess.run([shellcheck, benchmarks / "gpu.sh"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_imports_the_numeric_core_alone(benchmarks):
