@@ -129,7 +129,7 @@ def _row(found: dict[str, Any]) -> list[str]:
         return [found["failed"], *[""] * (len(_COLUMNS) - 3)]
     mib = (found["temp_bytes"] + found["argument_bytes"]) / 2**20
     kinds = [f"{found[kind]} {what}" for kind, what in (("kernels", "Pallas"), ("libraries", "cuBLAS")) if found[kind]]
-    cycles = f"{found['cycles'] / 1e6:.1f} ({found['unknown']:,} operations without)" if found["cycles"] else ""
+    cycles = f"{found['cycles'] / 1e6:.3g} ({found['unknown']:,} operations without)" if found["cycles"] else ""
     return [
         f"{found['seconds']:.1f} s",
         f"{mib:,.0f}",
