@@ -48,6 +48,9 @@ TEST = [*DEMO, *LAUNCH, *SERVE, *TESTING]
 # Accelerators: jax's own wheels for them, CUDA and libtpu included, in the version of jax. k8s: what jax asks
 # Kubernetes' API with, to find the other processes.
 ACCELERATORS = {"cuda": ["jax[cuda12]>=0.10.1"], "tpu": ["jax[tpu]>=0.10.1"], "k8s": ["jax[k8s]>=0.10.1"]}
+# XLA's compilers for an H100 and for TPUs, which run where neither is (experiments/benchmarks/accelerators.py): wheels
+# of 213 MB (libtpu), 183 (jax's CUDA plugin) and 41 (nvcc), 1.3 GB installed; too large for the extra 'test'.
+COMPILERS = ["jax[tpu]>=0.10.2", "jax-cuda12-plugin>=0.10.2", "nvidia-cuda-nvcc-cu12>=12.9.86"]
 
 # Read, not imported: the package needs what is installed after this.
 VERSION = re.search(
@@ -74,6 +77,7 @@ setup(
     entry_points={"console_scripts": ["metaser = metaser_jax.commands:main"]},
     extras_require={
         "bench": BENCH,
+        "compilers": COMPILERS,
         "demo": DEMO,
         "docs": DOCS,
         "plot": PLOT,

@@ -1,5 +1,7 @@
 """metaser_jax's meta-step, as a training program runs it."""
 
+from typing import Any
+
 import jax
 import numpy as np
 from problem import CLASSES, COEFFICIENTS, FRAMES, INNER_LR, KERNEL_VARIANTS, Problem, Weights
@@ -17,11 +19,18 @@ def initial_weights(hidden_dim: int) -> Weights:
 
 
 def build(name: str, order: str, problem: Problem, memory_limit: float) -> Variant:
-    setting = problem.setting
     kernel = name in KERNEL_VARIANTS
     if kernel and jax.default_backend() != "gpu":
         return Variant(name, note="needs CUDA")
-    model = metaser_jax.EmotionLSTM(setting.hidden_dim, CLASSES, recurrence="kernel" if kernel else "scan")
+    return variant(name, order, problem, memory_limit, "kernel" if kernel else "scan", {})
+
+
+def variant(
+    name: str, order: str, problem: Problem, memory_limit: float, recurrence: str, options: dict[str, Any]
+) -> Variant:
+    """The meta-step with a recurrence of metaser_jax's, and further options of the compiler."""
+    setting = problem.setting
+    model = metaser_jax.EmotionLSTM(setting.hidden_dim, CLASSES, recurrence=recurrence)
     loss_fn = metaser_jax.cross_entropy(model.apply)
     learner = metaser_jax.maml(loss_fn, inner_lr=INNER_LR, inner_steps=setting.inner_steps, order=order)
     learner = parallel.shard_over_devices(learner)
@@ -32,5 +41,5 @@ def build(name: str, order: str, problem: Problem, memory_limit: float) -> Varia
         ({"params": problem.weights}, episode),
         memory_limit,
         gradients=lambda result: jax.tree.map(np.asarray, result[1]["params"]),
-        compiler_options=parallel.compiler_options(),
+        compiler_options=parallel.compiler_options() | options,
     )

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from metaser_jax.devices import parallel
 from metaser_jax.devices.many_runs import Plan, over_runs
@@ -48,16 +49,22 @@ def on_features(spec: FinetuneSpec, augment: Augment | None) -> bool:
     return spec.adapt == "head" and augment is None
 
 
-def make_program(spec: FinetuneSpec, plan: Plan, augment: Augment | None = None, keep_params: bool = False) -> Program:
+def make_program(
+    spec: FinetuneSpec,
+    plan: Plan,
+    augment: Augment | None = None,
+    keep_params: bool = False,
+    mesh: Mesh | None = None,
+) -> Program:
     """Return the program of a configuration; its params are None unless they are kept.
 
     Methods, amounts, folds and seeds share its compiled form, where their arrays are of the same sizes. `on_features`
-    its x are features and the runs' params those of the dense layers.
+    its x are features and the runs' params those of the dense layers. The mesh is over_runs'.
     """
     optimizer = make_optimizer(OptimizerSpec(optimizer="sgd", lr=1.0) if spec.optimizer == INNER else spec)
     part = "features" if on_features(spec, augment) else spec.adapt
     sizes = (spec.batch_size, spec.max_epochs, spec.patience)
-    return _program(make_network(spec, spec.recurrence), part, optimizer, *sizes, augment, plan, keep_params)
+    return _program(make_network(spec, spec.recurrence), part, optimizer, *sizes, augment, plan, keep_params, mesh)
 
 
 @functools.cache
@@ -71,6 +78,7 @@ def _program(
     augment: Augment | None,
     plan: Plan,
     keep_params: bool,
+    mesh: Mesh | None,
 ) -> Program:
     def one_run(run: Run, x: jax.Array, y: jax.Array):
         start, apply = _adapted(model, part, run.params)
@@ -93,7 +101,7 @@ def _program(
         )
         return apply_to_rows(apply, tuned, x, run.test, chunk), info, tuned if keep_params else None
 
-    return jax.jit(over_runs(one_run, plan), compiler_options=parallel.compiler_options())
+    return jax.jit(over_runs(one_run, plan, mesh), compiler_options=parallel.compiler_options())
 
 
 def _adapted(model: EmotionLSTM, part: str, params: Params) -> tuple[Params, Callable[[Params, jax.Array], jax.Array]]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from metaser_jax.devices import parallel
 from metaser_jax.meta.execution import CPU_CHUNK
@@ -59,17 +60,18 @@ def plan(runs: int, devices: int = 0, at_once: int = 0, backend: str | None = No
     return Plan(devices, at_once, at_once, CHUNK_ELSEWHERE)
 
 
-def over_runs(function: Callable[..., Any], plan: Plan) -> Callable[..., Any]:
+def over_runs(function: Callable[..., Any], plan: Plan, mesh: Mesh | None = None) -> Callable[..., Any]:
     """Return a function of one run as a function of a call's.
 
     Args:
       function: (run, *shared) -> result, pytrees of arrays.
       plan: of `plan`.
+      mesh: of as many devices as the plan's, to compile for others than those that are here.
 
     Returns:
       (runs, *shared) -> results, whose arrays have one more axis: [devices * per_device, ...]. To be jitted.
     """
-    return parallel.divide_over_devices(on_one_device(function, plan.at_once), plan.devices)
+    return parallel.divide_over_devices(on_one_device(function, plan.at_once), mesh or plan.devices)
 
 
 def on_one_device(function: Callable[..., Any], at_once: int) -> Callable[..., Any]:

@@ -114,17 +114,18 @@ def mean_over_devices(
     return divided
 
 
-def divide_over_devices(function: Callable[..., Any], devices: int) -> Callable[..., Any]:
+def divide_over_devices(function: Callable[..., Any], devices: int | Mesh) -> Callable[..., Any]:
     """Return a function of some tasks or runs, as a function of more of them that devices share.
 
     Args:
       function: (tasks, *others) -> results; pytrees of arrays, of which tasks and results are [task, ...].
-      devices: how many of each process; all of them together a divisor of the number of tasks.
+      devices: how many of each process, or the mesh of task_mesh; all of them together a divisor of the number of
+        tasks.
 
     Returns:
       The same function; each device computes its tasks' part of it.
     """
-    return _divided(function, _mesh(devices), AXIS)
+    return _divided(function, devices if isinstance(devices, Mesh) else _mesh(devices), AXIS)
 
 
 def tasks_of_devices(function: Callable[..., Any], tasks: int, mesh: Mesh) -> Callable[..., Any]:

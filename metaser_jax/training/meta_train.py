@@ -181,12 +181,20 @@ def sampler(spec: MetaTrainSpec, mesh: Mesh) -> Callable[[Bank, jax.Array], Epis
     return parallel.tasks_of_devices(of_device, spec.tasks_per_episode, mesh)
 
 
-def _compile(spec: MetaTrainSpec, trainer: Trainer, state: TrainState, run: TrainingRun) -> Program:
-    """Compile the interval and the validation once, and put the data on the devices."""
-    mesh = parallel.task_mesh(spec.tasks_per_episode, spec.devices)
-    local_banks = sources, held_out = banks(spec, run.ready)
-    valid_shape = validation_shape(spec, held_out)
-    state, sources, held_out, key_valid = parallel.replicate((state, sources, held_out, run_keys(spec)[2]), mesh)
+def functions_of(
+    spec: MetaTrainSpec, trainer: Trainer, mesh: Mesh, valid_shape: dict[str, int]
+) -> tuple[Callable[..., tuple[TrainState, IntervalInfo]], Callable[..., jax.Array]]:
+    """Return what a run compiles.
+
+    Args:
+      spec: what the run is.
+      trainer: of the spec; its learner divides tasks over the same mesh.
+      mesh: of parallel.task_mesh, or of devices that are not here, to compile for them.
+      valid_shape: of validation_shape.
+
+    Returns:
+      (state, n, sources) -> (state, info), an interval; (meta_params, sources, held_out, key) -> loss, the validation.
+    """
     mean_query_loss = parallel.mean_over_devices(
         lambda episode, params: (jnp.mean(jax.vmap(trainer.loss_fn, (None, 0))(params, episode.query)), ()), mesh
     )
@@ -215,6 +223,15 @@ def _compile(spec: MetaTrainSpec, trainer: Trainer, state: TrainState, run: Trai
         losses = parallel.tasks_of_devices(of_device, per_device * mesh.size, mesh)(meta_params, sources, held_out, key)
         return jnp.mean(losses[:VALIDATION_TASKS])
 
+    return interval, validate
+
+
+def _compile(spec: MetaTrainSpec, trainer: Trainer, state: TrainState, run: TrainingRun) -> Program:
+    """Compile the interval and the validation once, and put the data on the devices."""
+    mesh = parallel.task_mesh(spec.tasks_per_episode, spec.devices)
+    local_banks = sources, held_out = banks(spec, run.ready)
+    interval, validate = functions_of(spec, trainer, mesh, validation_shape(spec, held_out))
+    state, sources, held_out, key_valid = parallel.replicate((state, sources, held_out, run_keys(spec)[2]), mesh)
     start = time.perf_counter()
     options = {"compiler_options": parallel.compiler_options(), "out_shardings": parallel.everywhere(mesh)}
     one = parallel.replicate(np.int32(1), mesh)

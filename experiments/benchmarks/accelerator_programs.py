@@ -1,0 +1,119 @@
+"""The real programs of metaser_jax on shapes alone, lowered for a mesh of devices that need not be here."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import tpu_loop
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from metaser_jax.adaptation.engine import PAD
+from metaser_jax.adaptation.program import Run, make_program
+from metaser_jax.config.presets import FINETUNE, META_TRAIN
+from metaser_jax.devices import many_runs, parallel
+from metaser_jax.loops.indexed_rows import Rows
+from metaser_jax.models.classifier import make_network
+from metaser_jax.recogniser.forward import make_forward
+from metaser_jax.sampling.bank import Bank
+from metaser_jax.specs import FinetuneSpec, MetaTrainSpec, ModelSpec
+from metaser_jax.training.meta_train import functions_of
+from metaser_jax.training.trainer import make_learner, make_trainer, no_utterances, run_keys
+
+FRAMES = 120
+# Of two sources: utterances of a part, and the most of a class and source.
+UTTERANCES, SLOTS = 1536, 256
+# Of an adaptation: runs at once, and utterances of its corpus.
+RUNS, CORPUS = 16, 512
+# Windows that `predict` gives to a call.
+WINDOWS = 64
+
+
+class Program(NamedTuple):
+    """Attributes: function, jitted or to be; arguments, shapes with their places on a mesh."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+def placed(tree: Any, mesh: Mesh) -> Any:
+    """Shapes of arrays, or arrays, as shapes on every device of the mesh."""
+    everywhere = parallel.everywhere(mesh)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), tree)
+
+
+def _shape(*shape: int, dtype: str = "float32") -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def _bank(spec: MetaTrainSpec) -> Bank:
+    classes = len(spec.emotions)
+    return Bank(
+        _shape(UTTERANCES, FRAMES, spec.coefs),
+        _shape(2, classes, SLOTS, dtype="int32"),
+        _shape(2, classes, dtype="int32"),
+    )
+
+
+def meta_training(mesh: Mesh, tasks: int, **changes: Any) -> dict[str, Program]:
+    """An interval of episodes and the validation: the paper's network with 5 shots, and changes to the specification.
+
+    Args:
+      mesh: of the devices.
+      tasks: of each.
+      changes: to the preset `paper`.
+    """
+    paper = META_TRAIN["paper"] | {"sources": ("ravdess", "emodb"), "shots": 5}
+    spec = MetaTrainSpec(**paper | {"tasks_per_episode": tasks * mesh.size} | changes)
+    trainer = make_trainer(spec, no_utterances(spec))
+    trainer = trainer._replace(learner=parallel.shard_over_devices(make_learner(spec, trainer.loss_fn), mesh))
+    validation = {"shots": spec.shots, "queries": spec.queries}
+    interval, validate = functions_of(spec, trainer, mesh, validation)
+    state, bank, key = placed((trainer.state, _bank(spec), run_keys(spec)[2]), mesh)
+    options = {"compiler_options": parallel.compiler_options(), "out_shardings": parallel.everywhere(mesh)}
+    return {
+        "interval": Program(jax.jit(interval, **options), (state, placed(_shape(dtype="int32"), mesh), bank)),
+        "validation": Program(jax.jit(validate, **options), (state.meta_params, bank, bank, key)),
+    }
+
+
+def finetuning(mesh: Mesh, **changes: Any) -> Program:
+    """The preset `paper` of fine-tuning, its runs divided over the mesh."""
+    spec = FinetuneSpec(**FINETUNE["paper"] | changes)
+    plan = many_runs.Plan(mesh.size, RUNS, RUNS)
+    run = Run(_params(spec), None, _shape(dtype="uint32"), *(_rows(n) for n in (4 * PAD, PAD, 2 * PAD)))
+    over = NamedSharding(mesh, PartitionSpec(parallel.AXIS))
+    runs = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((mesh.size * RUNS, *leaf.shape), leaf.dtype, sharding=over), run
+    )
+    data = placed((_shape(CORPUS, FRAMES, spec.coefs), _shape(CORPUS, dtype="int32")), mesh)
+    return Program(make_program(spec, plan, mesh=mesh), (runs, *data))
+
+
+def prediction(mesh: Mesh, **changes: Any) -> Program:
+    """The recogniser's function of a call, on every device of the mesh the same."""
+    network = {name: FINETUNE["paper"][name] for name in ("hidden_dim", "pooling", "activation")}
+    settings = ModelSpec(**network | changes)
+    arguments = (_params(settings), None, _shape(WINDOWS, FRAMES, 20), _shape(WINDOWS, dtype="int32"))
+    return Program(jax.jit(make_forward(settings)), placed(arguments, mesh))
+
+
+def _params(settings: ModelSpec) -> Any:
+    x = no_utterances(settings)
+    return jax.eval_shape(lambda key: make_network(settings).init(key, x), jax.random.key(0))
+
+
+def _rows(n: int) -> Rows:
+    return Rows(_shape(n, dtype="int32"), _shape(dtype="int32"))
+
+
+def loop_over_time(mesh: Mesh, way: str, tasks: int) -> Program:
+    """One of tpu_loop's ways, for the support sets of so many tasks with 5 shots and the paper's 128 units."""
+    shapes = _shape(tasks, FRAMES, 20, 512), _shape(tasks, 128, 512)
+    return Program(jax.jit(tpu_loop.WAYS[way]), placed(shapes, mesh))
+
+
+def program_of(mesh: Mesh, name: str, **changes: Any) -> Program:
+    """One of the programs by its name: interval, validation, fine-tuning or prediction."""
+    if name in ("interval", "validation"):
+        return meta_training(mesh, **changes)[name]
+    return {"fine-tuning": finetuning, "prediction": prediction}[name](mesh, **changes)
