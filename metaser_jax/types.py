@@ -36,8 +36,8 @@ class Batch(NamedTuple):
     """Utterances and their classes.
 
     Attributes:
-      x: [..., n, time, coef] float, MFCC.
-      y: [..., n] int32, class.
+      x: [..., n, time, coef] float, MFCC; for learners any pytree of arrays [..., n, ...].
+      y: [..., n] int32, class; for learners whatever the loss takes, [..., n, ...].
       weight: [..., n] float, weight of each utterance in a mean loss; None weighs all alike.
     """
 

@@ -6,6 +6,7 @@ Episode e's randomness is fold_in(key, e), so a run that is stopped and continue
 that is not finite is never applied: the loop stops before it, or leaves it out and counts it.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -132,8 +133,14 @@ def run_interval(
 def validation_loss(learner: Learner, loss_fn: LossFn, meta_params: MetaParams, episode: Episode) -> jax.Array:
     """Return query loss after adaptation of each of the episode's tasks, [task]. To be jitted."""
 
-    def task(support, query):
+    def task(meta_params, support, query):
         return loss_fn(learner.adapt(meta_params, support), query)
 
-    # One task after another: there may be many, and their residuals would not fit at once with the paper's 125 shots.
-    return jax.lax.map(lambda t: task(*t), tuple(episode))
+    def tasks(at_once: int, meta_params: MetaParams, episode: Episode):
+        options = {"batch_size": at_once} if at_once > 1 else {}
+        return jax.lax.map(lambda t: task(meta_params, *t), tuple(episode), **options)
+
+    # A CPU takes one task after another, whose intermediates then stay in its cache; an accelerator would be idle.
+    return jax.lax.platform_dependent(
+        meta_params, episode, cpu=functools.partial(tasks, 1), default=functools.partial(tasks, 8)
+    )
