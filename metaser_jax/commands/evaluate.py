@@ -20,7 +20,6 @@ from metaser_jax.commands.score_page import score_page
 from metaser_jax.config.commands import EvaluateConfig
 from metaser_jax.datasets.labelled_files import LabelledFile, labelled_files
 from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
-from metaser_jax.devices.compilation_cache import keep_compiled
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.recogniser.evaluation import Predicted, evaluate, kinds_of, learned_from
 from metaser_jax.recogniser.folder import digest
@@ -40,7 +39,6 @@ class _Clips(NamedTuple):
 
 def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
     """Print the scores. Raises InputError: clips or a model that cannot be used, or no clip to score."""
-    keep_compiled()
     predictor = Predictor.load(config.model)
     model = predictor.model
     found = _read(config, predictor.emotions)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from absl import app, flags, logging
 
 from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted
+from metaser_jax.kept_programs import keep_compiled
 
 FLAGS = flags.FLAGS
 _REQUIRED = " Required."
@@ -111,6 +112,9 @@ def _parse(argv: list[str]) -> list[str]:
 def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
     """Parse the flags, run `main`, and print an InputError as one message, without a traceback (exit status 2).
 
+    What main compiles is kept on disk (kept_programs.py). A program that imports jax in main, and not before, tells of
+    mistakes in its flags at once.
+
     With arguments, main is given what was typed besides flags; otherwise that is an error.
 
     Preempted is exit status PREEMPTED, and NotAllCameError LOST_PEER, for a scheduler to start the same command again.
@@ -120,6 +124,7 @@ def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
         if not FLAGS["verbosity"].present:
             # orbax logs every step, and with a traceback every error that it raises too; --verbosity=0 shows it.
             logging.set_verbosity(logging.FATAL)
+        keep_compiled()
         try:
             if arguments:
                 return main(argv[1:])

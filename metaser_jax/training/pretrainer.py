@@ -22,8 +22,8 @@ from metaser_jax.sampling.bank import Bank
 from metaser_jax.sampling.minibatches import Whole
 from metaser_jax.specs import PretrainSpec
 from metaser_jax.training.optimizers import learning_rate, make_optimizer
-from metaser_jax.training.trainer import init_params, no_utterances
-from metaser_jax.types import Augment
+from metaser_jax.training.trainer import initial_state, no_utterances
+from metaser_jax.types import Augment, Params
 
 # The sources of each stage.
 _STAGES = {
@@ -46,8 +46,11 @@ def make_state(spec: PretrainSpec, x: jax.Array) -> PretrainState:
     Args:
       x: see init_params.
     """
-    params = init_params(make_network(spec, spec.recurrence), _keys(spec)[0], x)
-    return init_state(supervised(lambda params, batch: jnp.float32(0)), params, make_optimizer(spec))
+
+    def begin(params: Params, _: jax.Array) -> PretrainState:
+        return init_state(supervised(lambda params, batch: jnp.float32(0)), params, make_optimizer(spec))
+
+    return initial_state(begin, make_network(spec, spec.recurrence), _keys(spec), x)
 
 
 def mesh_of(spec: PretrainSpec) -> Mesh:
