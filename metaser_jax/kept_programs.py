@@ -69,7 +69,7 @@ def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 def _bound(place: Path, most_bytes: int) -> None:
     """Remove what was used longest ago, until the rest takes no more than that."""
-    # Not jax_compilation_cache_max_size, which needs filelock and, after a kill between its two writes, never writes again.
+    # Not by jax_compilation_cache_max_size: it needs filelock, and a kill between its two writes ends all writing.
     kept = []
     for path in place.rglob("*-cache"):
         with contextlib.suppress(OSError):  # another program has removed it

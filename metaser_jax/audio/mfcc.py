@@ -109,7 +109,7 @@ def frames(samples: np.ndarray) -> np.ndarray:
         mel = np.einsum("ft,mf->mt", np.abs(_spectrum(samples)) ** 2.0, _mel_filters(), optimize=True)
         level = 10.0 * np.log10(np.maximum(1e-10, mel))
         level = np.maximum(level, level.max() - 80.0)
-        return scipy.fft.dct(level, axis=-2, type=2, norm="ortho")[:N_MFCC].T
+        return np.asarray(scipy.fft.dct(level, axis=-2, type=2, norm="ortho"))[:N_MFCC].T
 
 
 def _spectrum(samples: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ was given, the preset, the field's default.
 """
 
 import dataclasses
+import gc
 import sys
 import types
 import typing
@@ -125,6 +126,8 @@ def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
             # orbax logs every step, and with a traceback every error that it raises too; --verbosity=0 shows it.
             logging.set_verbosity(logging.FATAL)
         keep_compiled()
+        # The collector goes through all that jax's import and tracing make, in vain: a tenth of a program's start.
+        gc.set_threshold(50_000)
         try:
             if arguments:
                 return main(argv[1:])

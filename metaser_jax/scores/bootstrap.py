@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 import scipy
+from numpy.typing import ArrayLike
 
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.errors import InputError, check_choice

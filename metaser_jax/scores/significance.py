@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 import scipy
+from numpy.typing import ArrayLike
 
 from metaser_jax.errors import InputError
 
@@ -182,7 +182,8 @@ def _signed_rank_p(differences: np.ndarray) -> float:
 
     scipy's wilcoxon has this where nothing is tied; with ties it warns, or not, by its version.
     """
-    ranks = np.rint(2 * scipy.stats.rankdata(np.round(np.abs(differences), 12))).astype(int)  # a mean of two may be a half
+    # A mean of two may be a half.
+    ranks = np.rint(2 * scipy.stats.rankdata(np.round(np.abs(differences), 12))).astype(int)
     share = np.ones(1)  # [sum of positive ranks]
     for rank in ranks:
         share = (np.pad(share, (0, rank)) + np.pad(share, (rank, 0))) / 2

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from metaser_jax.devices import parallel
+from metaser_jax.devices.compiling import compile_all, waiting
 from metaser_jax.loops.pretraining import EpochInfo, PretrainState, init_state, next_stage, run_epochs, validation_loss
 from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.supervised import supervised
@@ -50,7 +51,8 @@ def make_state(spec: PretrainSpec, x: jax.Array) -> PretrainState:
     def begin(params: Params, _: jax.Array) -> PretrainState:
         return init_state(supervised(lambda params, batch: jnp.float32(0)), params, make_optimizer(spec))
 
-    return initial_state(begin, make_network(spec, spec.recurrence), _keys(spec), x)
+    model = make_network(spec, spec.recurrence)
+    return initial_state(begin, model, _keys(spec), x)
 
 
 def mesh_of(spec: PretrainSpec) -> Mesh:
@@ -82,6 +84,7 @@ def compile_program(
     mesh = mesh_of(spec)
     chunk = _execution(spec).resolve(1, 0).chunk
     data = parallel.replicate((train, batches.whole(valid, parts=mesh.size, chunk=chunk)), mesh)
+    log(waiting(parallel.describe(mesh), f"at most {len(stages(spec)) * spec.max_epochs} epochs of training"))
     start = time.perf_counter()
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), data)
     epochs, following = _compiled(dataclasses.replace(spec, **_NOT_COMPILED), shapes, mesh, augment)
@@ -134,10 +137,13 @@ def _compiled(spec: PretrainSpec, data: tuple[Bank, Whole], mesh: Mesh, augment:
     sources = abstract(np.zeros(data[0].table.shape[0], np.int32))
     limits = dict.fromkeys(("steps", "max_epochs", "patience"), scalar)
     options = {"compiler_options": parallel.compiler_options(), "out_shardings": everywhere}
-    return (
-        jax.jit(epochs, **options).lower(key, state, scalar, sources, scalar, limits, data).compile(),
-        jax.jit(lambda state: next_stage(state, optimizer), **options).lower(state).compile(),
+    following, whole = compile_all(
+        [
+            (jax.jit(lambda state: next_stage(state, optimizer), **options), (state,)),
+            (jax.jit(epochs, **options), (key, state, scalar, sources, scalar, limits, data)),
+        ]
     )
+    return whole, following
 
 
 def _execution(spec: PretrainSpec) -> Execution:
