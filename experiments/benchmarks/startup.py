@@ -43,7 +43,7 @@ _BARE = """
 import os, sys
 import jax, librosa
 jax.config.update("jax_compilation_cache_dir", os.environ["BARE_CACHE"])
-jax.config.update("jax_persistent_cache_min_compile_turnsecs", 0.0)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 samples, rate = librosa.load(sys.argv[1])
 mfcc = librosa.feature.mfcc(y=samples, sr=rate, n_mfcc=20)
 print(jax.jit(lambda x: jax.nn.softmax(x.mean(axis=1)[:4]))(mfcc))
