@@ -123,7 +123,9 @@ def main() -> None:
                         for made in ("tuned", "adapted", *(["run"] if name == "meta_train.py" else [])):
                             shutil.rmtree(place / made, ignore_errors=True)
                         kept = {cache: f"{place}/{cache}_{number}" for cache in ("XDG_CACHE_HOME", "BARE_CACHE")}
-                        measured[name, turn, which].append(timed(process(command, PYTHONPATH=str(checkout), **kept)))
+                        one = timed(process(command, PYTHONPATH=str(checkout), **kept))
+                        measured[name, turn, which].append(one)
+                        print(f"{name}, {turn}, {which}: {one[0]:.1f} s, processor {one[1]:.1f} s", file=sys.stderr)
     for (name, turn, which), runs in measured.items():
         seconds, processor = np.median(runs, axis=0)
         low, high = np.min(runs, axis=0)[0], np.max(runs, axis=0)[0]
