@@ -76,10 +76,10 @@ def write_model(folder: Path) -> None:
     save_model(folder, model)
 
 
-def process(command: list[str], **environment: str) -> Callable[[], None]:
-    """Runs it once, as a new process, which does not know where this one keeps what it compiles."""
+def process(command: list[str], folder: Path | None = None, **environment: str) -> Callable[[], None]:
+    """Runs it once in a folder, as a new process, which does not know where this one keeps what it compiles."""
     known = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "METASER_CACHE"))}
-    return lambda: subprocess.run(command, check=True, capture_output=True, env={**known, **environment})
+    return lambda: subprocess.run(command, check=True, capture_output=True, cwd=folder, env={**known, **environment})
 
 
 def commands(checkout: Path, place: Path) -> dict[str, list[str]]:
@@ -87,14 +87,14 @@ def commands(checkout: Path, place: Path) -> dict[str, list[str]]:
     file, model, run = place / "three.wav", place / "model", place / "run"
     found: dict[str, list[str]] = {}
     if DATA.value:
-        data, python = f"--data_dir={DATA.value}", [sys.executable]
+        data, python = f"--data_dir={Path(DATA.value).resolve()}", [sys.executable]
         intervals = [f"--{name}={EPISODES.value // 2}" for name in ("log_every", "checkpoint_every")]
         found["meta_train.py"] = [*python, f"{checkout}/experiments/meta_train.py", data, "--sources=ravdess,emodb"]
         found["meta_train.py"] += [f"--run_dir={run}", f"--episodes={EPISODES.value}", *intervals]
         found["finetune.py"] = [*python, f"{checkout}/experiments/finetune.py", data, f"--init={run}", "--shots=5"]
         found["finetune.py"] += ["--target=urdu", f"--out={place}/tuned"]
         if CLIPS.value:
-            found["metaser adapt"] = [*METASER, "adapt", f"--init={run}", f"--support={CLIPS.value}"]
+            found["metaser adapt"] = [*METASER, "adapt", f"--init={run}", f"--support={Path(CLIPS.value).resolve()}"]
             found["metaser adapt"] += [f"--out={place}/adapted"]
     found["metaser predict"] = [*METASER, "predict", f"--model={model}", str(file)]
     found["metaser info"] = [*METASER, "info", str(model)]
@@ -123,7 +123,7 @@ def main() -> None:
                         for made in ("tuned", "adapted", *(["run"] if name == "meta_train.py" else [])):
                             shutil.rmtree(place / made, ignore_errors=True)
                         kept = {cache: f"{place}/{cache}_{number}" for cache in ("XDG_CACHE_HOME", "BARE_CACHE")}
-                        one = timed(process(command, PYTHONPATH=str(checkout), **kept))
+                        one = timed(process(command, checkout, PYTHONPATH=str(checkout), **kept))
                         measured[name, turn, which].append(one)
                         print(f"{name}, {turn}, {which}: {one[0]:.1f} s, processor {one[1]:.1f} s", file=sys.stderr)
     for (name, turn, which), runs in measured.items():
