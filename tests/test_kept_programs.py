@@ -1,6 +1,7 @@
 """Compiled programs on disk: where, how many, and which programs keep them."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_every_kind_of_processor_has_its_folder(tmp_path):
 
 def test_what_was_used_longest_ago_goes(tmp_path, monkeypatch):
     monkeypatch.setenv("METASER_CACHE", str(tmp_path))
-    monkeypatch.setattr("sys.modules", {})
+    monkeypatch.delitem(sys.modules, "jax")
     (tmp_path / "another").mkdir()
     for age, name in enumerate(("new", "another/middle", "old")):
         path = tmp_path / f"{name}-cache"
