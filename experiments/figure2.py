@@ -9,13 +9,16 @@ import shlex
 import sys
 
 from metaser_jax.config import Figure2Config, flags
-from metaser_jax.studies.figure2 import run_figure2
 
 flags.define(Figure2Config)
 
 
 def main() -> None:
-    report = run_figure2(flags.config(Figure2Config), command=shlex.join(["python", *sys.argv]))
+    config = flags.config(Figure2Config)
+    # Imported here: after a look at what was typed.
+    from metaser_jax.studies.figure2 import run_figure2
+
+    report = run_figure2(config, command=shlex.join(["python", *sys.argv]))
     print(f"Report with pictures: {report}")
 
 

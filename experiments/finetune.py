@@ -7,16 +7,18 @@ With --split=speaker --folds=K, on each of K folds over the target's speakers.
 python experiments/finetune.py --data_dir=data --init=runs/meta --target=urdu --shots=5 --out=runs/urdu_5
 """
 
-from metaser_jax.adaptation.finetune import run_finetune
 from metaser_jax.config import FinetuneConfig, flags
 from metaser_jax.config.presets import FINETUNE
-from metaser_jax.report import summarise, table
 
 flags.define(FinetuneConfig, FINETUNE)
 
 
 def main() -> None:
     config = flags.config(FinetuneConfig, FINETUNE)
+    # Imported here: after a look at what was typed.
+    from metaser_jax.adaptation.finetune import run_finetune
+    from metaser_jax.report import summarise, table
+
     rows = run_finetune(config, given=flags.given(FinetuneConfig), log=print)
     print(table(summarise(rows)))
     # A fold is a split of its own.

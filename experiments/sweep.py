@@ -13,14 +13,16 @@ from pathlib import Path
 
 from metaser_jax.config import SweepConfig, flags
 from metaser_jax.config.presets import SWEEP
-from metaser_jax.studies.sweep import run_sweep
-from metaser_jax.studies.sweep_report import text_of
 
 flags.define(SweepConfig, SWEEP)
 
 
 def main() -> None:
     config = flags.config(SweepConfig, SWEEP)
+    # Imported here: after a look at what was typed.
+    from metaser_jax.studies.sweep import run_sweep
+    from metaser_jax.studies.sweep_report import text_of
+
     report = run_sweep(config, command=shlex.join(["python", *sys.argv]))
     print(text_of(json.loads(Path(config.out, "sweep.json").read_text(encoding="utf-8"))["settings"]))
     print(f"Runs: {config.folder_of_runs}. Report: {report}")

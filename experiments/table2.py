@@ -9,13 +9,15 @@ import shlex
 import sys
 
 from metaser_jax.config import Table2Config, flags
-from metaser_jax.studies.table2 import run_table2
 
 flags.define(Table2Config)
 
 
 def main() -> None:
     config = flags.config(Table2Config)
+    # Imported here: after a look at what was typed.
+    from metaser_jax.studies.table2 import run_table2
+
     report = run_table2(config, command=shlex.join(["python", *sys.argv]))
     print((report.parent / "table2.md").read_text(encoding="utf-8"))
     print(f"Report: {report}")

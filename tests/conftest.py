@@ -22,6 +22,8 @@ jax.config.update("jax_num_cpu_devices", 2)
 _cache = tempfile.TemporaryDirectory(prefix="metaser_jax_tests_")
 jax.config.update("jax_compilation_cache_dir", _cache.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+# Programs that tests start keep theirs there, and not with the user's.
+os.environ["METASER_CACHE"] = _cache.name
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 import metaser_jax
 
 ROOT = Path(metaser_jax.__file__).parent
-GROUND = {"types", "errors", "emotions", "versions", "processes", "specs"}
+GROUND = {"types", "errors", "emotions", "versions", "processes", "kept_programs", "specs"}
 ALGORITHMS = {"meta.algorithms"}
 CORE = {"models", "meta", "sampling", "loops"}
 SOUND = {"audio", "data", "datasets", "demo_voices"}

@@ -120,4 +120,4 @@ def machine() -> str:
 
 
 if __name__ == "__main__":
-    program_flags.run(main)
+    program_flags.run(main, keep=False)

@@ -69,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.run(main)
+    flags.run(main, keep=False)

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from absl import flags
-from predict_startup import METASER, process, write_model, write_sound
 from race import Variant, race, ratio_by_round
+from startup import METASER, process, write_model, write_sound
 
 from metaser_jax.audio.clips import SUFFIXES
 from metaser_jax.config import flags as program_flags

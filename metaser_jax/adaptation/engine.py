@@ -12,6 +12,7 @@ from metaser_jax.adaptation.program import Run, make_features, make_program, mak
 from metaser_jax.adaptation.starts import Init
 from metaser_jax.data.target import Target
 from metaser_jax.devices import parallel
+from metaser_jax.devices.compiling import waiting
 from metaser_jax.devices.many_runs import deal, plan
 from metaser_jax.errors import InputError
 from metaser_jax.loops.finetuning import FinetuneInfo
@@ -129,6 +130,8 @@ def train_and_predict(
     x, y = parallel.replicate((x, y), parallel.task_mesh(of_cases.devices, of_cases.devices))
     program = make_program(spec, of_cases, augment, keep_params)
     nothing = jax.tree.map(np.zeros_like, runs[0])
+    if log is not None:
+        log(waiting(folds[0].corpus.name, f"{len(cases)} runs of fine-tuning, {of_cases.devices} at a time"))
     # The gradient of an utterance takes about three times as long as its loss.
     load = [3 * len(train) + len(valid) for train, valid in (case.drawn for case in cases)]
     results: dict[int, Trained] = {}

@@ -12,7 +12,7 @@ from metaser_jax.audio.mfcc import Extraction, RecordingError
 from metaser_jax.errors import InputError
 from metaser_jax.processes import cores, spawn_pool
 
-# Starting processes takes seconds (each imports librosa), which a small corpus does not pay back.
+# Starting processes takes half a second, which a small corpus does not pay back.
 MIN_FILES_FOR_PROCESSES = 64
 # Files that a process is given at once.
 CHUNK = 8

@@ -11,15 +11,17 @@ import sys
 
 from metaser_jax.commands import NO_ARGUMENTS
 from metaser_jax.config.commands import AdaptConfig
-from metaser_jax.devices import parallel
-from metaser_jax.few_clips.adapt import check_out, run_adapt
-from metaser_jax.recogniser.folder import save_model
 
 CONFIG, ARGUMENTS = AdaptConfig, NO_ARGUMENTS
 
 
 def main(config: AdaptConfig, arguments: list[str]) -> None:
     """Adapt to labelled clips and write the model folder."""
+    # Imported here: after a look at what was typed.
+    from metaser_jax.devices import parallel
+    from metaser_jax.few_clips.adapt import check_out, run_adapt
+    from metaser_jax.recogniser.folder import save_model
+
     parallel.one_device_per_core()
     check_out(config.out)
     model = run_adapt(config, log=_say)

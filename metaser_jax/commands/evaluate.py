@@ -5,27 +5,26 @@ metaser evaluate --model=MODEL --support=clips
 The clips are laid out as for metaser adapt. Those that the model learned from are found, counted and not scored.
 """
 
+from __future__ import annotations
+
 import csv
 import json
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from metaser_jax.audio.clips import Clip
 from metaser_jax.commands import NO_ARGUMENTS
 from metaser_jax.commands.reading import progress, read, say
-from metaser_jax.commands.score_page import score_page
 from metaser_jax.config.commands import EvaluateConfig
 from metaser_jax.datasets.labelled_files import LabelledFile, labelled_files
 from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
-from metaser_jax.devices.compilation_cache import keep_compiled
 from metaser_jax.errors import InputError, RecordingError
-from metaser_jax.recogniser.evaluation import Predicted, evaluate, kinds_of, learned_from
-from metaser_jax.recogniser.folder import digest
-from metaser_jax.recogniser.predictor import Prediction, Predictor
-from metaser_jax.report.text_page import text_page
+
+if TYPE_CHECKING:
+    from metaser_jax.recogniser.predictor import Prediction
 
 CONFIG, ARGUMENTS = EvaluateConfig, NO_ARGUMENTS
 
@@ -40,7 +39,11 @@ class _Clips(NamedTuple):
 
 def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
     """Print the scores. Raises InputError: clips or a model that cannot be used, or no clip to score."""
-    keep_compiled()
+    # Imported here: after a look at what was typed.
+    from metaser_jax.recogniser.evaluation import Predicted, evaluate, kinds_of, learned_from
+    from metaser_jax.recogniser.folder import digest
+    from metaser_jax.recogniser.predictor import Predictor
+
     predictor = Predictor.load(config.model)
     model = predictor.model
     found = _read(config, predictor.emotions)
@@ -71,6 +74,9 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
     if config.format == "json":
         print(json.dumps(facts, ensure_ascii=False))
     else:
+        from metaser_jax.commands.score_page import score_page
+        from metaser_jax.report.text_page import text_page
+
         print(text_page(score_page(facts)), end="")
     if config.out is not None:
         _write_csv(config.out, predictor.emotions, found.files, predictions, learned)

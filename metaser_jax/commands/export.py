@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from metaser_jax.commands import NO_ARGUMENTS
 from metaser_jax.config.commands import ExportConfig
-from metaser_jax.interop.export import export_npz, export_stablehlo
 from metaser_jax.recogniser.folder import load_model
 
 CONFIG = ExportConfig
@@ -18,6 +17,9 @@ ARGUMENTS = NO_ARGUMENTS
 def main(config: ExportConfig, arguments: Sequence[str]) -> int:
     """Write it. Raises InputError: no model folder, or what the exports say."""
     model = load_model(config.model)
+    # Imported here: after a look at what was typed.
+    from metaser_jax.interop.export import export_npz, export_stablehlo
+
     if config.to == "npz":
         export_npz(model, config.out)
     else:

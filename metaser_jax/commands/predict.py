@@ -21,7 +21,6 @@ from metaser_jax.commands import Arguments
 from metaser_jax.commands.reading import Read, progress, read, say, sources_of
 from metaser_jax.commands.rows import make_rows
 from metaser_jax.config.commands import PredictConfig
-from metaser_jax.devices.compilation_cache import keep_compiled
 from metaser_jax.errors import InputError, RecordingError
 
 if TYPE_CHECKING:
@@ -53,7 +52,6 @@ def print_rows(config: PredictConfig, sources: Sequence[Source], frames: int = _
         # It imports jax: after the worker processes have started.
         from metaser_jax.recogniser.predictor import Predictor
 
-        keep_compiled()
         predictor = Predictor.load(config.model)
         _check_speakers(config, predictor.model)
         for note in _notes(config, predictor.model):

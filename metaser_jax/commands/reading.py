@@ -72,8 +72,8 @@ def sources_of(arguments: Sequence[str], stdin: TextIO | None = None, max_bytes:
 def read(sources: Sequence[Source], workers: int) -> Iterator[Iterator[Read]]:
     """Yield each source with what was read of it, in order; for one that cannot be used, or is silent, the error.
 
-    Worker processes, where there are some, start at once and not at the first item: they import librosa while this
-    process imports jax and loads a model.
+    Worker processes, where there are some, start at once and not at the first item: they import what reads while
+    this process imports jax and loads a model.
     """
     results = read_all(sources, workers)
     with closing(results), ThreadPoolExecutor(1) as thread:

@@ -36,14 +36,12 @@ def main(config: ServeConfig, arguments: list[str]) -> None:
     # First, so that a port in use is said at once.
     with contextlib.closing(listen(config.host, config.port)) as listening:
         from metaser_jax.devices import parallel
-        from metaser_jax.devices.compilation_cache import keep_compiled
         from metaser_jax.recogniser.folder import load_model
         from metaser_jax.recogniser.predictor import Predictor
         from metaser_jax.serve.app import Limits, make_app
         from metaser_jax.serve.reading import Readers
 
         model = load_model(config.model)
-        keep_compiled()
         parallel.one_device_per_core()
         limits = Limits(
             max_upload=config.max_upload_mb * 2**20, max_seconds=config.max_seconds, max_clips=config.max_clips

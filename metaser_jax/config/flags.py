@@ -5,6 +5,7 @@ was given, the preset, the field's default.
 """
 
 import dataclasses
+import gc
 import sys
 import types
 import typing
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 from absl import app, flags, logging
 
 from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted
+from metaser_jax.kept_programs import keep_compiled
 
 FLAGS = flags.FLAGS
 _REQUIRED = " Required."
@@ -108,8 +110,11 @@ def _parse(argv: list[str]) -> list[str]:
     sys.exit(2)
 
 
-def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
+def run(main: Callable[..., int | None], *, arguments: bool = False, keep: bool = True) -> None:
     """Parse the flags, run `main`, and print an InputError as one message, without a traceback (exit status 2).
+
+    What main compiles is kept on disk (kept_programs.py), but for keep=False, where compiling is timed. A program that
+    imports jax in main, and not before, tells of mistakes in its flags at once.
 
     With arguments, main is given what was typed besides flags; otherwise that is an error.
 
@@ -120,6 +125,10 @@ def run(main: Callable[..., int | None], *, arguments: bool = False) -> None:
         if not FLAGS["verbosity"].present:
             # orbax logs every step, and with a traceback every error that it raises too; --verbosity=0 shows it.
             logging.set_verbosity(logging.FATAL)
+        if keep:
+            keep_compiled()
+        # The collector goes through all that jax's import and tracing make, in vain: a tenth of a program's start.
+        gc.set_threshold(50_000)
         try:
             if arguments:
                 return main(argv[1:])

@@ -1,1 +1,1 @@
-"""Devices: one per core of a CPU, meshes, many runs at once, compiled programs kept on disk."""
+"""Devices: one per core of a CPU, meshes, many runs at once, compiling."""

@@ -7,21 +7,21 @@ than on disk.
 
 import io
 import zipfile
-from collections.abc import Mapping
-from typing import IO, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, NamedTuple
 
 import numpy as np
-from flax import traverse_util
 
 from metaser_jax.audio.mfcc import MAX_FRAMES
 from metaser_jax.data.normalise import Scale
-from metaser_jax.models.input_statistics import THRESHOLDS
 from metaser_jax.recogniser.model import Model, Start, Support
 from metaser_jax.specs import ModelSpec
 from metaser_jax.types import N_MFCC, Params
 
 FLOAT, DOUBLE, INTEGER = np.dtype("<f4"), np.dtype("<f8"), np.dtype("<i4")
 _SUFFIX = ".npy"
+# Of models.input_statistics, which imports jax: what a folder holds is known without.
+_THRESHOLDS = 5
 # Damaged, encrypted, or a method of compression that Python has not.
 _UNREADABLE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError)
 
@@ -44,7 +44,7 @@ def params_specs(settings: ModelSpec) -> dict[str, Spec]:
     """Return the parameters of the network: "lstm_1/kernel_input" and so on, as models.EmotionLSTM names them."""
     h, coefs, classes = settings.hidden_dim, settings.coefs, len(settings.emotions)
     pooled = h * (2 if settings.pooling == "mean_std" else 1)
-    statistics = coefs + len(THRESHOLDS) * N_MFCC if settings.input_statistics else 0
+    statistics = coefs + _THRESHOLDS * N_MFCC if settings.input_statistics else 0
     shapes = {
         "lstm_1/kernel_input": (coefs, 4 * h),
         "lstm_1/kernel_recurrent": (h, 4 * h),
@@ -92,15 +92,28 @@ def support_specs(clips: int) -> dict[str, Spec]:
 
 def flat(params: Params, prefix: str) -> dict[str, np.ndarray]:
     """Return parameters by name: {"params": {"lstm_1": ...}} -> "PREFIX/lstm_1/..."."""
-    return {
-        f"{prefix}/{name}": np.asarray(a) for name, a in traverse_util.flatten_dict(params["params"], sep="/").items()
-    }
+
+    def below(tree: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:
+        for name, value in tree.items():
+            if isinstance(value, Mapping):
+                yield from below(value, f"{path}/{name}")
+            else:
+                yield f"{path}/{name}", np.asarray(value)
+
+    return dict(below(params["params"], prefix))
 
 
 def nested(arrays: Mapping[str, np.ndarray], prefix: str) -> Params:
     """Return `flat` undone, for the arrays of this prefix."""
-    own = {name.removeprefix(f"{prefix}/"): a for name, a in arrays.items() if name.startswith(f"{prefix}/")}
-    return {"params": traverse_util.unflatten_dict(own, sep="/")}
+    params: dict[str, Any] = {}
+    for name, array in arrays.items():
+        if name.startswith(f"{prefix}/"):
+            *layers, last = name.removeprefix(f"{prefix}/").split("/")
+            layer = params
+            for one in layers:
+                layer = layer.setdefault(one, {})
+            layer[last] = array
+    return {"params": params}
 
 
 def pack(model: Model) -> dict[str, np.ndarray]:

@@ -1,12 +1,16 @@
 """From result rows to a table, pictures and a self-contained report."""
 
-from metaser_jax.report.adaptation import plot_adaptation
-from metaser_jax.report.confusion import plot_confusion
-from metaser_jax.report.page import write_report
-from metaser_jax.report.tables import table
-from metaser_jax.report.training import plot_training
-from metaser_jax.results.rows import read_metrics, read_results
-from metaser_jax.results.summaries import Summary, summarise
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from metaser_jax.report.adaptation import plot_adaptation
+    from metaser_jax.report.confusion import plot_confusion
+    from metaser_jax.report.page import write_report
+    from metaser_jax.report.tables import table
+    from metaser_jax.report.training import plot_training
+    from metaser_jax.results.rows import read_metrics, read_results
+    from metaser_jax.results.summaries import Summary, summarise
 
 __all__ = [
     "Summary",
@@ -19,3 +23,22 @@ __all__ = [
     "table",
     "write_report",
 ]
+
+# Imported on first use: `metaser info` prints a page, and needs no pictures and no statistics.
+_MODULE_OF = {
+    "Summary": "results.summaries",
+    "plot_adaptation": "report.adaptation",
+    "plot_confusion": "report.confusion",
+    "plot_training": "report.training",
+    "read_metrics": "results.rows",
+    "read_results": "results.rows",
+    "summarise": "results.summaries",
+    "table": "report.tables",
+    "write_report": "report.page",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"metaser_jax.{_MODULE_OF[name]}"), name)

@@ -4,7 +4,7 @@ import platform
 
 from metaser_jax.versions import version
 
-PACKAGES = ("metaser_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "librosa")
+PACKAGES = ("metaser_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "soxr")
 
 
 def environment(device: str | None = None) -> dict[str, str]:

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.errors import InputError, check_choice
@@ -177,7 +177,7 @@ def intervals_of(
     value = statistic(every)
     if n == 1:
         return {score: Bootstrap(float(v), None, units.by, 1) for score, v in zip(scores, value, strict=True)}
-    error = stats.bootstrap(
+    error = scipy.stats.bootstrap(
         (every,),
         statistic,
         n_resamples=resamples,
@@ -185,7 +185,7 @@ def intervals_of(
         method="percentile",
         random_state=np.random.default_rng(seed),
     ).standard_error
-    margin = stats.t.ppf((1 + confidence) / 2, n - 1) * error * np.sqrt(n / (n - 1))
+    margin = scipy.stats.t.ppf((1 + confidence) / 2, n - 1) * error * np.sqrt(n / (n - 1))
     low = np.maximum(value - margin, 0 if len(tensors) == 1 else -1)
     high = np.minimum(value + margin, 1)
     return {

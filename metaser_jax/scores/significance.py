@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from metaser_jax.errors import InputError
 
@@ -79,7 +79,7 @@ def seed_interval(values: ArrayLike, confidence: float = 0.95) -> Seeds:
         return Seeds(mean, None, 1, None)
     if _same(values):
         return Seeds(mean, 0.0, n, Interval(mean, mean, confidence))
-    low, high = stats.t.interval(confidence, n - 1, loc=mean, scale=stats.sem(values))
+    low, high = scipy.stats.t.interval(confidence, n - 1, loc=mean, scale=scipy.stats.sem(values))
     return Seeds(mean, float(values.std(ddof=1)), n, Interval(float(low), float(high), confidence))
 
 
@@ -102,7 +102,7 @@ def paired_test(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Paired:
         return Paired(seeds, 1.0 if len(a) > 1 else None, 1.0 if len(a) > 1 else None)
     if len(a) == 1:
         return Paired(seeds, None, None)
-    p_t = None if _same(differences) else float(stats.ttest_rel(a, b).pvalue)
+    p_t = None if _same(differences) else float(scipy.stats.ttest_rel(a, b).pvalue)
     return Paired(seeds, p_t, _signed_rank_p(differences[differences != 0]))
 
 
@@ -182,7 +182,8 @@ def _signed_rank_p(differences: np.ndarray) -> float:
 
     scipy's wilcoxon has this where nothing is tied; with ties it warns, or not, by its version.
     """
-    ranks = np.rint(2 * stats.rankdata(np.round(np.abs(differences), 12))).astype(int)  # a mean of two may be a half
+    # A mean of two may be a half.
+    ranks = np.rint(2 * scipy.stats.rankdata(np.round(np.abs(differences), 12))).astype(int)
     share = np.ones(1)  # [sum of positive ranks]
     for rank in ranks:
         share = (np.pad(share, (0, rank)) + np.pad(share, (rank, 0))) / 2

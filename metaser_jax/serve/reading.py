@@ -19,9 +19,9 @@ from metaser_jax.serve.refused import Refused
 
 # Of a clip's waveform, for the picture.
 PEAKS = 400
-# What a process may take beyond what librosa takes: ten minutes of stereo at 48 kHz need less than half of it.
+# What a process may take beyond what its libraries take: ten minutes of stereo at 48 kHz need less than half of it.
 MEMORY = 3 * 2**30
-# librosa's first use compiles for up to half a minute, in a fresh environment.
+# Importing takes long on a machine that is busy, or has nothing in its page cache.
 _START_SECONDS = 180.0
 
 

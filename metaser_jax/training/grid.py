@@ -21,6 +21,7 @@ from metaser_jax import cluster
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
+from metaser_jax.devices.compiling import waiting
 from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import TrainState
 from metaser_jax.meta.algorithms import method_of
@@ -184,6 +185,8 @@ def _go_on(
     if any(done):
         log(f"Going on from the checkpoints at episodes {', '.join(map(str, sorted(set(done))))}.")
     sources, held_out = banks(specs[0], group.ready)
+    episodes = sum(spec.episodes - n for spec, n in zip(specs, done, strict=True))
+    log(waiting(f"{len(runs)} runs", f"{episodes} episodes of training"))
     program = compile_sweep(specs, states, sources, held_out)
     log(f"Compiled in {program.seconds:.1f} s for {len(runs)} runs on {program.device}.")
     measured = measured_of(program.compiled, program.seconds, program.device) | {"runs": len(runs)}

@@ -20,6 +20,7 @@ import optax
 from jax.sharding import Mesh
 
 from metaser_jax.devices import parallel
+from metaser_jax.devices.compiling import compile_all
 from metaser_jax.devices.many_runs import on_one_device
 from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import IntervalInfo, TrainState, run_interval, validation_loss
@@ -127,8 +128,9 @@ def compile_sweep(
         for function in _functions(specs[0], held_out, mesh)
     )
     start = time.perf_counter()
-    interval = interval.lower((begin, none, numbers), sources).compile()
-    validate = validate.lower((begin.meta_params, numbers), sources, held_out).compile()
+    validate, interval = compile_all(
+        [(validate, ((begin.meta_params, numbers), sources, held_out)), (interval, ((begin, none, numbers), sources))]
+    )
     seconds = time.perf_counter() - start
     _check_memory(interval, len(specs), mesh)
     return SweepProgram(

@@ -19,6 +19,7 @@ from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
 from metaser_jax.devices import parallel
+from metaser_jax.devices.compiling import compile_all, waiting
 from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import IntervalInfo, TrainState, run_interval, validation_loss
 from metaser_jax.meta.algorithms import method_of
@@ -232,11 +233,17 @@ def _compile(spec: MetaTrainSpec, trainer: Trainer, state: TrainState, run: Trai
     local_banks = sources, held_out = banks(spec, run.ready)
     interval, validate = functions_of(spec, trainer, mesh, validation_shape(spec, held_out))
     state, sources, held_out, key_valid = parallel.replicate((state, sources, held_out, run_keys(spec)[2]), mesh)
+    left = spec.episodes - int(state.episode)
+    run.log(waiting(parallel.describe(mesh), f"{left} episodes of training"))
     start = time.perf_counter()
     options = {"compiler_options": parallel.compiler_options(), "out_shardings": parallel.everywhere(mesh)}
     one = parallel.replicate(np.int32(1), mesh)
-    compiled_interval = jax.jit(interval, **options).lower(state, one, sources).compile()
-    compiled_validate = jax.jit(validate, **options).lower(state.meta_params, sources, held_out, key_valid).compile()
+    compiled_validate, compiled_interval = compile_all(
+        [
+            (jax.jit(validate, **options), (state.meta_params, sources, held_out, key_valid)),
+            (jax.jit(interval, **options), (state, one, sources)),
+        ]
+    )
     seconds = time.perf_counter() - start
     run.log(f"Compiled in {seconds:.1f} s for {parallel.describe(mesh)}.")
     if cluster.is_primary():

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from metaser_jax.devices import parallel
+from metaser_jax.devices.compiling import compile_all, waiting
 from metaser_jax.loops.pretraining import EpochInfo, PretrainState, init_state, next_stage, run_epochs, validation_loss
 from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.supervised import supervised
@@ -22,8 +23,8 @@ from metaser_jax.sampling.bank import Bank
 from metaser_jax.sampling.minibatches import Whole
 from metaser_jax.specs import PretrainSpec
 from metaser_jax.training.optimizers import learning_rate, make_optimizer
-from metaser_jax.training.trainer import init_params, no_utterances
-from metaser_jax.types import Augment
+from metaser_jax.training.trainer import initial_state, no_utterances
+from metaser_jax.types import Augment, Params
 
 # The sources of each stage.
 _STAGES = {
@@ -46,8 +47,12 @@ def make_state(spec: PretrainSpec, x: jax.Array) -> PretrainState:
     Args:
       x: see init_params.
     """
-    params = init_params(make_network(spec, spec.recurrence), _keys(spec)[0], x)
-    return init_state(supervised(lambda params, batch: jnp.float32(0)), params, make_optimizer(spec))
+
+    def begin(params: Params, _: jax.Array) -> PretrainState:
+        return init_state(supervised(lambda params, batch: jnp.float32(0)), params, make_optimizer(spec))
+
+    model = make_network(spec, spec.recurrence)
+    return initial_state(begin, model, _keys(spec), x)
 
 
 def mesh_of(spec: PretrainSpec) -> Mesh:
@@ -79,6 +84,7 @@ def compile_program(
     mesh = mesh_of(spec)
     chunk = _execution(spec).on(mesh.devices.flat[0].platform).chunk or 0
     data = parallel.replicate((train, batches.whole(valid, parts=mesh.size, chunk=chunk)), mesh)
+    log(waiting(parallel.describe(mesh), f"at most {len(stages(spec)) * spec.max_epochs} epochs of training"))
     start = time.perf_counter()
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), data)
     epochs, following = _compiled(dataclasses.replace(spec, **_NOT_COMPILED), shapes, mesh, augment)
@@ -131,10 +137,13 @@ def _compiled(spec: PretrainSpec, data: tuple[Bank, Whole], mesh: Mesh, augment:
     sources = abstract(np.zeros(data[0].table.shape[0], np.int32))
     limits = dict.fromkeys(("steps", "max_epochs", "patience"), scalar)
     options = {"compiler_options": parallel.compiler_options(), "out_shardings": everywhere}
-    return (
-        jax.jit(epochs, **options).lower(key, state, scalar, sources, scalar, limits, data).compile(),
-        jax.jit(lambda state: next_stage(state, optimizer), **options).lower(state).compile(),
+    following, whole = compile_all(
+        [
+            (jax.jit(lambda state: next_stage(state, optimizer), **options), (state,)),
+            (jax.jit(epochs, **options), (key, state, scalar, sources, scalar, limits, data)),
+        ]
     )
+    return whole, following
 
 
 def _execution(spec: PretrainSpec) -> Execution:

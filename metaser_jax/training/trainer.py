@@ -1,6 +1,7 @@
 """A specification's network, learner, optimizers and initial state."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +13,14 @@ from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.learner import Learner
 from metaser_jax.models.classifier import EmotionLSTM, make_network
+from metaser_jax.models.frames import frame_mask
+from metaser_jax.models.input_statistics import Standardise, input_statistics
 from metaser_jax.models.losses import LossFn, cross_entropy
 from metaser_jax.specs import FrontEnd, MetaTrainSpec, OptimizerSpec
 from metaser_jax.training.optimizers import make_optimizer
-from metaser_jax.types import Params
+from metaser_jax.types import N_MFCC, Params
+
+T = TypeVar("T")
 
 _INNER = {
     "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
@@ -74,9 +79,11 @@ def make_trainer(spec: MetaTrainSpec, x: jax.Array) -> Trainer:
     learner = parallel.shard_over_devices(make_learner(spec, loss_fn), spec.devices)
     outer = OptimizerSpec(optimizer=spec.meta_optimizer, lr=spec.meta_lr, weight_decay=spec.weight_decay)
     optimizer = make_optimizer(outer)
-    key_params, key_train, _ = run_keys(spec)
-    params = jax.tree.map(lambda p: p.astype(spec.dtype), init_params(model, key_params, x))
-    return Trainer(loss_fn, learner, optimizer, init_state(learner, params, optimizer, key_train))
+
+    def begin(params: Params, key: jax.Array) -> TrainState:
+        return init_state(learner, jax.tree.map(lambda p: p.astype(spec.dtype), params), optimizer, key)
+
+    return Trainer(loss_fn, learner, optimizer, initial_state(begin, model, run_keys(spec)[:2], x))
 
 
 def init_params(model: EmotionLSTM, key: jax.Array, x: jax.Array) -> Params:
@@ -86,6 +93,24 @@ def init_params(model: EmotionLSTM, key: jax.Array, x: jax.Array) -> Params:
       x: [n, time, coef], utterances to learn from; only a model with input_statistics looks at more than their shape.
     """
     return model.init(key, x if model.input_statistics else x[:1])
+
+
+def initial_state(begin: Callable[[Params, jax.Array], T], model: EmotionLSTM, keys: jax.Array, x: jax.Array) -> T:
+    """Return begin(init_params(model, keys[0], x), keys[1]), to the bit, as a single program for all keys.
+
+    But for the input's statistics, whose last bits depend on what they are compiled with.
+    """
+    statistics = None
+    if model.input_statistics:
+        statistics = Standardise().init(keys[0], input_statistics(x, frame_mask(x), N_MFCC))["params"]
+
+    def of(keys: jax.Array, x: jax.Array, statistics: Params | None) -> T:
+        params = model.init(keys[0], x)
+        if statistics is not None:
+            params = {"params": {**params["params"], "standardise": statistics}}
+        return begin(params, keys[1])
+
+    return jax.jit(of)(keys, x[:1], statistics)
 
 
 def no_utterances(front_end: FrontEnd) -> jax.Array:

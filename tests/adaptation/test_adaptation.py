@@ -52,7 +52,9 @@ def test_order_and_draws(config):
         label = folds[fold].corpus.label[got.test]
         assert row["macro_f1"] == pytest.approx(f1_score(label, got.predicted, labels=range(4), average="macro"))
         assert 1 <= row["best_epoch"] <= row["epochs"] <= config.max_epochs
-    assert lines == ["Adapted to c: 12 of 12 runs."]
+    assert lines[0].startswith("Compiling for c: the first time about ten seconds")
+    assert lines[0].endswith("After that: 12 runs of fine-tuning, 2 at a time.")
+    assert lines[1:] == ["Adapted to c: 12 of 12 runs."]
     for one, other in zip(outcomes[::2], outcomes[1::2], strict=True):
         assert one.row["macro_f1"] != other.row["macro_f1"], "two seeds are two draws"
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from fakes import fake_model
-from subprograms import metaser
+from subprograms import METASER, metaser, python
 
 from metaser_jax import InputError
 from metaser_jax.commands import info
@@ -52,3 +52,9 @@ def test_as_typed(folder):
     assert failed.stdout == ""
     assert "is not there, expected a model folder" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_it_starts_without_what_it_does_not_need(folder):
+    absent = ("jax", "flax", "orbax", "librosa", "sklearn", "scipy.stats", "matplotlib", "tensorflow_datasets")
+    done = python("-c", f"import sys; sys.modules.update(dict.fromkeys({absent})); {METASER}", "info", folder)
+    assert done.returncode == 0, done.stderr

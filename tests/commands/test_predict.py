@@ -18,7 +18,6 @@ from metaser_jax.audio.worker_pool import MIN_FILES_FOR_PROCESSES
 from metaser_jax.commands import predict
 from metaser_jax.commands.reading import sources_of
 from metaser_jax.config.commands import PredictConfig
-from metaser_jax.devices import compilation_cache
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.predictor import Predictor
 
@@ -224,19 +223,3 @@ def test_worker_processes_start_before_jax_is_imported():
     loaded = python("-c", said).stdout.split()
     assert "metaser_jax.audio.clips" in loaded
     assert not {"jax", "flax", "librosa", "scipy", "sklearn", "tqdm", "tensorflow_datasets"} & set(loaded)
-
-
-def test_the_compilation_cache_is_the_users(tmp_path, monkeypatch):
-    given = {}
-    compilation_cache.keep_compiled(given.__setitem__)
-    assert given == {}, "METASER_CACHE=off"
-    monkeypatch.delenv("METASER_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    compilation_cache.keep_compiled(given.__setitem__)
-    assert given["jax_compilation_cache_dir"] == str(tmp_path / "metaser_jax" / "jax")
-    assert (tmp_path / "metaser_jax" / "jax").is_dir()
-    given.clear()
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    compilation_cache.keep_compiled(given.__setitem__)
-    assert given == {}, "a place that cannot be written"

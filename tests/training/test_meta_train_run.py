@@ -10,9 +10,13 @@ import pytest
 from small_runs import CORPORA, Killed, killed_at, meta_train
 
 from metaser_jax import InputError
+from metaser_jax.config.presets import META_TRAIN
 from metaser_jax.data.splits import split
+from metaser_jax.models.classifier import make_network
+from metaser_jax.models.losses import cross_entropy
+from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.training.checkpoints import Checkpoints, to_host
-from metaser_jax.training.trainer import make_trainer, no_utterances
+from metaser_jax.training.trainer import make_learner, make_trainer, no_utterances, run_keys
 
 COSTS = {"episodes_per_second", "host_peak_bytes", "device_peak_bytes"}
 
@@ -144,3 +148,22 @@ def test_an_update_that_is_not_finite_stops_the_run_and_is_named(train_config):
     with pytest.raises(InputError, match=message):
         meta_train(config, load=lambda name, _: broken("b", some) if name == "b" else CORPORA[name])
     assert metrics(config) == []
+
+
+def test_a_run_says_that_it_compiles_before_it_does(train_config):
+    said = []
+    meta_train(train_config(episodes=8), log=said.append)
+    compiling, compiled = (i for i, line in enumerate(said) if line.startswith("Compil"))
+    assert compiling < compiled
+    assert "about ten seconds" in said[compiling]
+    assert "After that: 8 episodes of training." in said[compiling]
+
+
+@pytest.mark.parametrize("preset", ["recommended", "paper"])
+def test_the_initial_state_is_that_of_the_network_op_by_op(preset):
+    spec = MetaTrainSpec(**META_TRAIN[preset] | {"sources": ("a",), "seed": 4, "hidden_dim": 24})
+    x = np.random.default_rng(0).normal(size=(5, 12, spec.coefs)).astype(np.float32)
+    got = make_trainer(spec, x).state.meta_params
+    learner = make_learner(spec, cross_entropy(make_network(spec).apply))
+    expected = learner.init(make_network(spec).init(run_keys(spec)[0], x))
+    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), *map(to_host, (got, expected)))))

@@ -1,0 +1,105 @@
+"""Compiled programs on disk: where, how many, and which programs keep them."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from subprograms import METASER, python
+
+from metaser_jax import kept_programs
+from metaser_jax.commands import COMMANDS
+
+EXPERIMENTS = sorted(Path(__file__).parents[1].joinpath("experiments").glob("*.py"))
+KEEP = "from metaser_jax.kept_programs import keep_compiled; "
+
+
+def settings(code: str, **environment: str) -> list[str]:
+    """What jax is told after `code`: the folder, and from how many seconds on it keeps a program."""
+    print_them = "import jax; print(jax.config.jax_compilation_cache_dir)"
+    print_them += "; print(jax.config.jax_persistent_cache_min_compile_time_secs)"
+    known = {k: v for k, v in os.environ.items() if k not in ("METASER_CACHE", "XDG_CACHE_HOME")}
+    done = python("-c", f"{code}; {print_them}", env=known | environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("code", [f"{KEEP}keep_compiled()", f"import jax; {KEEP}keep_compiled()"])
+def test_the_folder_is_the_users(tmp_path, code):
+    (file := tmp_path / "file").touch()
+    folder, seconds = settings(code, XDG_CACHE_HOME=str(tmp_path))
+    assert Path(folder).parent == tmp_path / "metaser_jax" / "jax"
+    assert Path(folder).is_dir()
+    assert float(seconds) == 0
+    assert Path(settings(code, METASER_CACHE=str(tmp_path / "own"))[0]).parent == tmp_path / "own"
+    assert settings(code, METASER_CACHE="off", XDG_CACHE_HOME=str(tmp_path))[0] == "None"
+    assert settings(code, METASER_CACHE=str(file / "below"))[0] == "None", "a place that cannot be written"
+    theirs = settings(code, METASER_CACHE=str(tmp_path), JAX_COMPILATION_CACHE_DIR=str(tmp_path / "theirs"))
+    assert theirs[0] == str(tmp_path / "theirs")
+
+
+def test_every_kind_of_processor_has_its_folder(tmp_path):
+    names = []
+    for flags in ("fma avx2", "fma avx2 avx512f", "fma avx2"):
+        said = f"processor\t: 0\nflags\t\t: {flags}\ncpu MHz\t\t: {len(names)}\n\nflags\t: x\n"
+        (tmp_path / "cpuinfo").write_text(said)
+        names.append(kept_programs._processor(tmp_path / "cpuinfo"))
+    assert names[0] != names[1]
+    assert names[0] == names[2]
+
+
+def test_what_was_used_longest_ago_goes(tmp_path, monkeypatch):
+    monkeypatch.setenv("METASER_CACHE", str(tmp_path))
+    monkeypatch.delitem(sys.modules, "jax")
+    (tmp_path / "another").mkdir()
+    for age, name in enumerate(("new", "another/middle", "old")):
+        path = tmp_path / f"{name}-cache"
+        path.write_bytes(bytes(100))
+        os.utime(path, (time.time() - age, time.time() - age))
+    (tmp_path / "mine").write_bytes(bytes(1000))
+    for variable in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        monkeypatch.setenv(variable, "")
+    assert kept_programs.keep_compiled(most_bytes=250) is not None
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"new-cache", "another/middle-cache", "mine"}
+
+
+START = """
+import runpy, sys
+import metaser_jax.config.flags as flags
+flags.keep_compiled = lambda: sys.exit(f"kept, jax {'jax' in sys.modules}")
+sys.argv = sys.argv[1:]
+"""
+
+
+@pytest.mark.parametrize("program", [*(path.stem for path in EXPERIMENTS), *COMMANDS])
+def test_every_program_keeps_what_it_compiles(program):
+    """And knows of mistakes in its flags before it imports jax."""
+    run = METASER if program in COMMANDS else 'runpy.run_path(sys.argv[0], run_name="__main__")'
+    path = ["metaser", program] if program in COMMANDS else [EXPERIMENTS[0].parent / f"{program}.py"]
+    required = ("data_dir", "run_dir", "out", "sources", "target", "model", "init", "support", "classes", "corpora")
+    given = dict.fromkeys((*required, "targets"), "a") | {"to": "npz", "method": "multiser"}
+    flags = [f"--{name}={value}" for name, value in given.items()]
+    done = python("-c", f"{START}\n{run}", *path, f"--undefok={','.join(given)}", *flags)
+    assert done.stderr.splitlines()[-1:] == ["kept, jax False"], done.stderr
+
+
+def test_a_table_is_made_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("METASER_CACHE", str(tmp_path / "new"))
+    made = []
+
+    def make():
+        made.append(1)
+        return np.arange(3.0)
+
+    for _ in range(2):
+        np.testing.assert_array_equal(kept_programs.kept_table("t", make), np.arange(3.0))
+    assert len(made) == 1
+    (kept,) = (tmp_path / "new").iterdir()
+    kept.write_bytes(kept.read_bytes()[:20])  # as a full disk would leave it
+    np.testing.assert_array_equal(kept_programs.kept_table("t", make), np.arange(3.0))
+    monkeypatch.setenv("METASER_CACHE", "off")
+    np.testing.assert_array_equal(kept_programs.kept_table("t", make), np.arange(3.0))
+    assert len(made) == 3
