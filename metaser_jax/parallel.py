@@ -2,9 +2,10 @@
 
 from metaser_jax.devices.parallel import (
     compiler_options,
+    on_all_cores,
     one_device_per_core,
     shard_over_devices,
     task_mesh,
 )
 
-__all__ = ["compiler_options", "one_device_per_core", "shard_over_devices", "task_mesh"]
+__all__ = ["compiler_options", "on_all_cores", "one_device_per_core", "shard_over_devices", "task_mesh"]

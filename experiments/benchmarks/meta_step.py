@@ -22,7 +22,8 @@ def build(name: str, problem: Problem, memory_limit: float) -> Variant:
     import peer_torch
 
     family, order = name.split()
-    module = {"ours": ours, "kernel": ours, "flax": peer_flax, "limit": gemm_limit}.get(family, peer_torch)
+    modules = {"flax": peer_flax, "limit": gemm_limit, **dict.fromkeys(("ours", "written", "kernel"), ours)}
+    module = modules.get(family, peer_torch)
     return module.build(name, order, problem, memory_limit)
 
 

@@ -14,7 +14,8 @@ from metaser_jax.specs import Spec, option, require
 FRAMES, COEFFICIENTS, CLASSES = 120, 20, 4
 INNER_LR = 0.1
 VARIANTS = (
-    *("ours first", "ours second", "flax first", "flax second", "torch first", "torch second"),
+    *("ours first", "ours second", "written first", "written second", "flax first", "flax second"),
+    *("torch first", "torch second"),
     *("higher second", "TorchOpt second", "limit first", "limit second"),
 )
 # Ours with a GPU kernel for the recurrence: asked for by name.

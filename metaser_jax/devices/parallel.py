@@ -6,6 +6,7 @@ A mesh is over the devices of all processes of a job (cluster/), as many of each
 
 import contextlib
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,35 @@ def one_device_per_core(devices: int = 0) -> int:
             f"devices: got {devices}, but jax runs on {have} CPU devices already; ask before its first use."
         )
     return have
+
+
+def on_all_cores(learner: Learner) -> Learner:
+    """Return the same learner, with the tasks of an episode divided among the CPU's cores, or the accelerators.
+
+        learner = metaser_jax.parallel.on_all_cores(metaser_jax.maml(loss_fn))
+        step = jax.jit(learner.value_and_grad)
+
+    Makes the CPU as many XLA devices as it has cores (`one_device_per_core`), for jax runs a loop on one core of a
+    device. That can be done after `import jax`, but not after its first array. Where it is too late, or
+    JAX_NUM_CPU_DEVICES says otherwise, tasks are divided among the devices that there are.
+
+    Args:
+      learner: any.
+
+    Returns:
+      Learner of `shard_over_devices`, whose results are on all devices.
+
+    Warns:
+      UserWarning: jax has been used already, and fewer devices than cores take part.
+    """
+    have = one_device_per_core()
+    if jax.default_backend() == "cpu" and have < cores() and jax.config.jax_num_cpu_devices < 1:
+        warnings.warn(
+            f"on_all_cores: jax has been used already, and runs on {have} CPU device(s) of {cores()} cores. Call it "
+            "before the first array is made, or set JAX_NUM_CPU_DEVICES.",
+            stacklevel=2,
+        )
+    return shard_over_devices(learner)
 
 
 def compiler_options() -> dict[str, bool | int]:
