@@ -39,8 +39,7 @@ def one_device_per_core(devices: int = 0) -> int:
     Raises:
       InputError: jax already runs on another number of CPU devices than `devices`.
     """
-    unset = jax.config.jax_num_cpu_devices < 1
-    if devices or unset:
+    if devices or _nobody_said_how_many():
         # Raised where jax has been used; what it runs on then is looked at below.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", devices or cores())
@@ -50,6 +49,10 @@ def one_device_per_core(devices: int = 0) -> int:
             f"devices: got {devices}, but jax runs on {have} CPU devices already; ask before its first use."
         )
     return have
+
+
+def _nobody_said_how_many() -> bool:
+    return jax.config.jax_num_cpu_devices < 1  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def on_all_cores(learner: Learner) -> Learner:
@@ -72,7 +75,7 @@ def on_all_cores(learner: Learner) -> Learner:
       UserWarning: jax has been used already, and fewer devices than cores take part.
     """
     have = one_device_per_core()
-    if jax.default_backend() == "cpu" and have < cores() and jax.config.jax_num_cpu_devices < 1:
+    if jax.default_backend() == "cpu" and have < cores() and _nobody_said_how_many():
         warnings.warn(
             f"on_all_cores: jax has been used already, and runs on {have} CPU device(s) of {cores()} cores. Call it "
             "before the first array is made, or set JAX_NUM_CPU_DEVICES.",
