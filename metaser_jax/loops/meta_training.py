@@ -6,7 +6,6 @@ Episode e's randomness is fold_in(key, e), so a run that is stopped and continue
 that is not finite is never applied: the loop stops before it, or leaves it out and counts it.
 """
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -130,17 +129,19 @@ def run_interval(
     return state, IntervalInfo(*last, query_loss_mean=total / (i - (state.skipped - skipped)), finite=ok)
 
 
-def validation_loss(learner: Learner, loss_fn: LossFn, meta_params: MetaParams, episode: Episode) -> jax.Array:
-    """Return query loss after adaptation of each of the episode's tasks, [task]. To be jitted."""
+def validation_loss(
+    learner: Learner, loss_fn: LossFn, meta_params: MetaParams, episode: Episode, at_once: int = 1
+) -> jax.Array:
+    """Return query loss after adaptation of each of the episode's tasks, [task]. To be jitted.
 
-    def task(meta_params, support, query):
+    Args:
+      learner, loss_fn, meta_params, episode: of the training.
+      at_once: tasks computed at once. A CPU keeps one task's intermediates in its cache; an accelerator would be idle.
+    """
+
+    def task(support, query):
         return loss_fn(learner.adapt(meta_params, support), query)
 
-    def tasks(at_once: int, meta_params: MetaParams, episode: Episode):
-        options = {"batch_size": at_once} if at_once > 1 else {}
-        return jax.lax.map(lambda t: task(meta_params, *t), tuple(episode), **options)
-
-    # A CPU takes one task after another, whose intermediates then stay in its cache; an accelerator would be idle.
-    return jax.lax.platform_dependent(
-        meta_params, episode, cpu=functools.partial(tasks, 1), default=functools.partial(tasks, 8)
-    )
+    # jax.lax.map's batch_size of 1 would be a vmap over one, whose loops run all their branches.
+    options = {"batch_size": at_once} if at_once > 1 else {}
+    return jax.lax.map(lambda t: task(*t), tuple(episode), **options)

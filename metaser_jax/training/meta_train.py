@@ -219,7 +219,8 @@ def functions_of(
 
         def of_device(first, meta_params, sources, held_out, key):
             episode = episodes.sample(key, sources, tasks=per_device, **valid_shape, query_bank=held_out, first=first)
-            return validation_loss(trainer.learner, trainer.loss_fn, meta_params, episode)
+            at_once = 1 if mesh.devices.flat[0].platform == "cpu" else 8
+            return validation_loss(trainer.learner, trainer.loss_fn, meta_params, episode, at_once)
 
         losses = parallel.tasks_of_devices(of_device, per_device * mesh.size, mesh)(meta_params, sources, held_out, key)
         return jnp.mean(losses[:VALIDATION_TASKS])

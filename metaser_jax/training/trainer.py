@@ -59,13 +59,14 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
 
 
 def execution_of(spec: MetaTrainSpec) -> Execution:
-    """Return how a specification has its meta-gradient computed."""
+    """Return how a specification has its meta-gradient computed, on the devices of the machine that runs it."""
 
     def named(option: str) -> str | None:
         return None if option == "auto" else option
 
     chunk = None if spec.chunk < 0 else spec.chunk
-    return Execution(named(spec.over_tasks), chunk, named(spec.hvp), named(spec.residuals))
+    options = Execution(named(spec.over_tasks), chunk, named(spec.hvp), named(spec.residuals))
+    return options.on(jax.default_backend())  # else both kinds of program would be traced
 
 
 def make_trainer(spec: MetaTrainSpec, x: jax.Array) -> Trainer:

@@ -39,8 +39,8 @@ def assert_as_expected(loss_and_grads, expected, params, tolerance):
     np.testing.assert_allclose(np.float64(loss), np.float64(expected[0]), rtol=tolerance)
 
 
-def cases(params, episode):
-    for of_params, of_x, tolerance in TYPES.values():
+def cases(params, episode, names=tuple(TYPES)):
+    for of_params, of_x, tolerance in map(TYPES.get, names):
         cast = jax.tree.map(lambda p, of=of_params: p.astype(of), params)
         data = jax.tree.map(lambda a, of=of_x: a.astype(of) if jnp.issubdtype(a.dtype, jnp.floating) else a, episode)
         exact = jax.tree.map(lambda a: a.astype("float64"), cast)
@@ -57,7 +57,8 @@ def test_every_learner(make):
         learner = make(loss_fn)
         of = jax.jit(lambda params, episode: learner.value_and_grad(learner.init(params), episode))
         book = jax.jit(jax.value_and_grad(lambda params, episode: textbook_maml(loss_fn, params, episode)))
-        for given, exact, tolerance in cases(params, episode):
+        names = tuple(TYPES) if make is LEARNERS["maml"] else ("bfloat16 parameters", "float16 data", "float64 data")
+        for given, exact, tolerance in cases(params, episode, names):
             # Reptile's gradient is the difference of parameters, which differ in their last bits.
             tolerance *= 4 if make is LEARNERS["reptile"] else 1
             assert_as_expected(of(*given), of(*exact), learner.init(given[0]), tolerance)
@@ -69,18 +70,17 @@ def test_every_learner(make):
         assert all(leaf.dtype == "bfloat16" for leaf in jax.tree.leaves(adapted(half, task)))
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean_std"])
-def test_the_recurrence(pooling):
+def test_the_recurrence():
     """Second order through EmotionLSTM."""
     with jax.enable_x64(True):
-        model, params, episode = textbook.setting(pooling)
+        model, params, episode = textbook.setting("mean_std")
         params, episode = (
             jax.tree.map(lambda a: a.astype("float32") if a.dtype == "float64" else a, tree)
             for tree in (params, episode)
         )
         learner = LEARNERS["maml"](cross_entropy(model.apply))
         of = jax.jit(learner.value_and_grad)
-        for given, exact, tolerance in cases(params, episode):
+        for given, exact, tolerance in cases(params, episode, ("bfloat16 parameters", "bfloat16 data", "float64 data")):
             assert_as_expected(of(*given), of(*exact), given[0], tolerance)
 
 
