@@ -4,7 +4,7 @@ P. Boersma, "Accurate short-term analysis of the fundamental frequency and the h
 sound", Proceedings of the Institute of Phonetic Sciences 17, Amsterdam, pp. 97-110; constants are its, unless said.
 """
 
-import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -29,20 +29,34 @@ class Candidates(NamedTuple):
     strength: np.ndarray
 
 
-def candidates(power: np.ndarray, window: np.ndarray, rate: int) -> Candidates:
+def lag_weights(window: np.ndarray, rate: int) -> np.ndarray:
+    """Return what a windowed frame's autocorrelation is multiplied with, lag after lag.
+
+    The window's own falls with the lag, which would favour short periods; these are its reciprocals.
+
+    Args:
+      window: [w] float.
+      rate: in Hz.
+
+    Returns:
+      [2 + longest period] float32, of lags 0, 1 and so on.
+    """
+    own = np.correlate(window.astype(np.float64), window, "full")[len(window) - 1 :][: int(rate / LOWEST) + 2]
+    return (own[0] / own).astype(np.float32)
+
+
+def candidates(power: np.ndarray, weights: np.ndarray, rate: int) -> Candidates:
     """Return the highest peaks of each frame's autocorrelation between 60 and 600 Hz.
 
     Args:
-      power: [t, 1 + n // 2] float, power spectra of windowed frames without their means, zero-padded to n, at least as
-        much longer than the window as the longest period.
-      window: [w] float, what the frames were multiplied with.
+      power: [t, 1 + n // 2] float32, power spectra of windowed frames without their means, zero-padded to n, at least
+        as much longer than the window as the longest period.
+      weights: of lag_weights, for that window.
       rate: in Hz.
     """
-    size = 2 * (power.shape[1] - 1)
-    shortest, longest = int(rate / HIGHEST), int(rate / LOWEST)
+    shortest, longest = math.ceil(rate / HIGHEST), len(weights) - 2
     r = np.fft.irfft(power, axis=1)[:, : longest + 2]
-    # A window's own autocorrelation falls with the lag, which would favour short periods.
-    r *= _reciprocal(window.tobytes(), size, longest + 2) / (r[:, :1] + np.float32(1e-9))
+    r *= weights / (r[:, :1] + np.float32(1e-9))
     inner, before, after = r[:, shortest : longest + 1], r[:, shortest - 1 : longest], r[:, shortest + 1 :]
     lags = np.arange(shortest, longest + 1)
     cost = (OCTAVE_COST * np.log2(LOWEST / rate * lags)).astype(np.float32)
@@ -88,10 +102,3 @@ def path(found: Candidates, amplitude: np.ndarray, step: float) -> tuple[np.ndar
         state[i - 1] = came[i, state[i]]
     voiced = state < CANDIDATES
     return octave[np.arange(t), np.minimum(state, CANDIDATES - 1)], voiced
-
-
-@functools.lru_cache(maxsize=4)
-def _reciprocal(window: bytes, size: int, lags: int) -> np.ndarray:
-    power = np.abs(np.fft.rfft(np.frombuffer(window, np.float32).astype(np.float64), size)) ** 2
-    own = np.fft.irfft(power)[:lags]
-    return (own[0] / own).astype(np.float32)

@@ -16,9 +16,9 @@ PERCENTILES = (20, 50, 80)
 FUNCTIONALS = ("mean", "deviation", *(f"percentile {p}" for p in PERCENTILES), "range", "change")
 # Of a clip with fewer voiced frames, statistics over voiced frames are those over all.
 FEWEST_VOICED = 5
-# Harmonics are in voiced frames alone; flux is change of sound in all frames, and change of vowels in these.
+# Harmonics are in voiced frames alone; the spectrum's shape is that of consonants and pauses, too, or of vowels.
 _OVER_ALL = (*GROUPS["loudness"], *GROUPS["spectrum"], *GROUPS["mfcc"])
-_OVER_VOICED = ("f0", *GROUPS["tilt"], "flux")
+_OVER_VOICED = ("f0", *GROUPS["tilt"], *GROUPS["spectrum"])
 STATISTICS: tuple[str, ...] = (
     *(f"{name} {functional}" for name in _OVER_ALL for functional in FUNCTIONALS),
     *(f"{name} voiced {functional}" for name in _OVER_VOICED for functional in FUNCTIONALS),
@@ -33,7 +33,7 @@ def statistics(tracks: np.ndarray) -> np.ndarray:
       tracks: [frames, 19] float, frames > 0, as of tracks.tracks.
 
     Returns:
-      [127] float32, in the order of STATISTICS; finite.
+      [169] float32, in the order of STATISTICS; finite.
 
     Raises:
       InputError: another shape, or no frame.
@@ -62,7 +62,7 @@ def columns(groups: Collection[str] = tuple(GROUPS)) -> np.ndarray:
 
 
 def _functionals(x: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """Return FUNCTIONALS of each column of [frames, k] over the frames taken [frames] bool; changes between neighbours."""
+    """Return FUNCTIONALS of each column of [frames, k] over the frames taken [frames] bool."""
     both = taken[1:] & taken[:-1]
     change = np.abs(np.diff(x, axis=0))[both].sum(0) / max(both.sum(), 1)
     x = x[taken]

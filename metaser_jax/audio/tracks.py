@@ -14,13 +14,14 @@ would take a second to import. What can be compared is librosa's to rounding; se
 | | hammarberg | dB, highest level of 0 to 2 kHz over that of 2 to 5 kHz |
 | | slope_0_500, slope_500_1500 | dB per kHz, line through the levels of that band |
 | | h1_h2 | dB, level of the first harmonic over that of the second |
-| spectrum | flux | 0 to 2, distance from the frame before; of square roots of mel bands, scaled to length 1 |
-| | centroid, spread, rolloff | octaves above 1 Hz: mean and deviation of frequency over the magnitudes, and what 85 % of them lie below |
+| spectrum | flux | 0 to 1.4, distance of the square roots of the mel bands, scaled to length 1, from the last ones |
+| | centroid, spread | octaves above 1 Hz, mean and deviation of frequency weighted with magnitudes |
+| | rolloff | octaves above 1 Hz, what 85 % of the magnitudes lie below |
 | | flatness | natural logarithm of the power's geometric over its arithmetic mean |
 | | zero_crossings | share of the samples whose sign is another than the last one's |
 | mfcc | mfcc_0 to mfcc_4 | orthonormal cosine transform of the mel bands' natural logarithms |
 
-Level and tilt are of a clip whose peak is 1. A white noise 80 dB below it is added (to the spectra, as its mean power):
+Level and tilt are of a clip whose peak is 1. A white noise 70 dB below it is added (to the spectra, as its mean power):
 silence, and what a low sampling rate leaves of the spectrum, then have values that mean little and stay near the
 others.
 """
@@ -31,6 +32,7 @@ from types import MappingProxyType
 import numpy as np
 
 from metaser_jax.audio import pitch
+from metaser_jax.audio.decoding import MAX_RATE, MIN_RATE
 from metaser_jax.audio.mfcc import SAMPLE_RATE
 from metaser_jax.errors import InputError
 
@@ -42,7 +44,7 @@ MELS, LOWEST_MEL, HIGHEST_MEL = 40, 20.0, 8000.0
 N_MFCC = 5
 # f0's zero in Hz, as in eGeMAPS; and what it is said to be in a clip without a voiced frame.
 F0_ZERO, F0_UNKNOWN = 27.5, 150.0
-NOISE_DB = -80.0
+NOISE_DB = -70.0
 
 GROUPS = MappingProxyType(
     {
@@ -59,6 +61,7 @@ TRACKS: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in na
 _SIZE = 2 * WINDOW
 _HZ = np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE).astype(np.float32)
 _HANN = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
+_LAG_WEIGHTS = pitch.lag_weights(_HANN, SAMPLE_RATE)
 _NOISE = np.float32(10 ** (NOISE_DB / 10) * np.square(_HANN, dtype=np.float64).sum())
 # Frames at once: they fit the cache, and a long recording the memory.
 _BLOCK = 128
@@ -67,18 +70,18 @@ _HARMONICS = int(2 * pitch.HIGHEST * WINDOW / SAMPLE_RATE) + 3
 
 
 def tracks(samples: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Return the frame tracks of a clip, trimmed and scaled to a peak of 1.
+    """Return the frame tracks of a clip, without its offset and the silence at its ends, scaled to a peak of 1.
 
     Args:
       samples: [n] float, n > 0, finite.
-      rate: in Hz; what is not 22,050 is resampled.
+      rate: in Hz, 1,000 to 1,000,000; what is not 22,050 is resampled.
 
     Returns:
-      [1 + m // 256, 18] float32, finite, in the order of TRACKS; m samples at 22,050 Hz are left of the n. Frame i is
+      [1 + m // 256, 19] float32, finite, in the order of TRACKS; m samples at 22,050 Hz are left of the n. Frame i is
       of the 1,024 samples (46 ms) around sample 256 i.
 
     Raises:
-      InputError: not one dimension, no samples, or samples that are not finite.
+      InputError: not one dimension, no samples, samples that are not finite, or another rate.
     """
     x = _normalised(samples, rate)
     n_frames = 1 + len(x) // HOP
@@ -110,7 +113,7 @@ def _of_block(frames: np.ndarray) -> tuple[np.ndarray, ...]:
     frames = frames - frames.mean(1, keepdims=True)
     spectra = np.fft.rfft(frames * _HANN, _SIZE, axis=1)
     power = spectra.real**2 + spectra.imag**2
-    found = pitch.candidates(power, _HANN, SAMPLE_RATE)
+    found = pitch.candidates(power, _LAG_WEIGHTS, SAMPLE_RATE)
     power = power[:, ::2] + _NOISE
     level = 10 * np.log10(power)
     magnitude = np.sqrt(power)
@@ -141,14 +144,20 @@ def _normalised(samples: np.ndarray, rate: int) -> np.ndarray:
         raise InputError(f"samples: got shape {x.shape}, expected (n,) with n > 0. Mix channels to one first.")
     if not np.isfinite(x).all():
         raise InputError("samples: some are not finite, expected numbers. Look at how the recording was read.")
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise InputError(f"rate: got {rate} Hz, expected {MIN_RATE:,} to {MAX_RATE:,}.")
     if rate != SAMPLE_RATE:
         import soxr
 
         x = soxr.resample(x, rate, SAMPLE_RATE)
-    peak = np.abs(x).max(initial=0)
-    if not peak:
-        return x if x.size else np.zeros(1, np.float32)
-    x = x / peak
+    if not x.size:
+        return np.zeros(1, np.float32)
+    centred = x - np.float32(x.mean(dtype=np.float64))
+    peak = np.abs(centred).max()
+    # What is left of a constant is rounding, and no sound.
+    if peak <= 1e-6 * np.abs(x).max():
+        return np.zeros_like(x)
+    x = centred / peak
     return x[_loud(x)]
 
 
