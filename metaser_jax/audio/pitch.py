@@ -12,6 +12,8 @@ import numpy as np
 LOWEST, HIGHEST = 60.0, 600.0
 CANDIDATES = 5
 VOICING_THRESHOLD, SILENCE_THRESHOLD, OCTAVE_COST = 0.45, 0.03, 0.01
+# Frames of the shortest voiced stretch; a shorter one is a pulse or two, whose frequency is chance. Not Boersma's.
+SHORTEST = 4
 # Per step of 10 ms, as in Praat.
 JUMP_COST, VOICING_COST, STEP = 0.35, 0.14, 0.01
 
@@ -100,5 +102,14 @@ def path(found: Candidates, amplitude: np.ndarray, step: float) -> tuple[np.ndar
     state[-1] = total.argmax()
     for i in range(t - 1, 0, -1):
         state[i - 1] = came[i, state[i]]
-    voiced = state < CANDIDATES
+    voiced = _long(state < CANDIDATES)
     return octave[np.arange(t), np.minimum(state, CANDIDATES - 1)], voiced
+
+
+def _long(voiced: np.ndarray) -> np.ndarray:
+    """Return `voiced` [t] bool without its stretches of fewer than SHORTEST frames."""
+    voiced = voiced.copy()
+    edges = np.flatnonzero(np.diff(voiced, prepend=False, append=False))
+    for start, end in edges.reshape(-1, 2):
+        voiced[start:end] = end - start >= SHORTEST
+    return voiced

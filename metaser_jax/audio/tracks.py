@@ -154,9 +154,8 @@ def _normalised(samples: np.ndarray, rate: int) -> np.ndarray:
         return np.zeros(1, np.float32)
     centred = x - np.float32(x.mean(dtype=np.float64))
     peak = np.abs(centred).max()
-    # What is left of a constant is rounding, and no sound.
-    if peak <= 1e-6 * np.abs(x).max():
-        return np.zeros_like(x)
+    if not peak:
+        return centred
     x = centred / peak
     return x[_loud(x)]
 

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from metaser_jax.audio import pitch
 from metaser_jax.audio import tracks as module
 from metaser_jax.audio.track_statistics import FUNCTIONALS, STATISTICS, columns, statistics
 from metaser_jax.audio.tracks import F0_ZERO, GROUPS, HOP, TRACKS, WINDOW, tracks
@@ -59,12 +60,24 @@ def error(x: np.ndarray, f0: np.ndarray, rate: int = RATE) -> tuple[float, float
 
 
 @pytest.mark.parametrize("name", FORMANTS)
-@pytest.mark.parametrize("f0", [70, 110, 220, 400, 580])
+@pytest.mark.parametrize("f0", [70, 110, 220, RATE / 55.5, RATE / 38.5])
 def test_pitch_of_a_vowel_is_found(name, f0):
     f0 = np.full(11000, float(f0))
     share, deviation = error(vowel(f0, FORMANTS[name]), f0)
     assert share > 0.9
     assert deviation < 0.1
+
+
+@pytest.mark.parametrize("f0", [70, 220, RATE / 38.5])
+def test_strength_of_a_periodic_frame_is_one(f0):
+    window = np.hanning(WINDOW).astype(np.float32)
+    frame = vowel(np.full(5000, float(f0)))[3000 : 3000 + WINDOW]
+    power = np.abs(np.fft.rfft((frame - frame.mean()) * window, 2 * WINDOW)).astype(np.float32)[None] ** 2
+    found = pitch.candidates(power, pitch.lag_weights(window, RATE), RATE)
+    best = found.strength.argmax()
+    np.testing.assert_allclose(found.octave[0, best], np.log2(f0), atol=0.005)
+    cost = 0.01 * np.log2(60 / f0)
+    np.testing.assert_allclose(found.strength[0, best], 1 - cost, atol=0.01)
 
 
 @pytest.mark.parametrize("ends", [(100, 300), (400, 150)])
@@ -112,6 +125,9 @@ def test_noise_and_pauses_are_unvoiced_and_bridged():
     fricative = slice((3000 + 8000 + WINDOW) // HOP, (3000 + 8000 + 4000 - WINDOW - 2048) // HOP)
     assert not voiced[fricative].any()
     assert column(tracks(noise(RATE)), "voicing").mean() < 0.2
+    # Onsets and hiss have no periods by chance.
+    assert hz(found).min() > 125
+    assert hz(found).max() < 265
     f0 = column(found, "f0")
     gap = np.flatnonzero(~voiced & (np.cumsum(voiced) > 0) & (np.cumsum(voiced[::-1])[::-1] > 0))
     middle = gap[len(gap) // 2]
