@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-LOWEST, HIGHEST = 60.0, 600.0
+LOWEST, HIGHEST = 60.0, 500.0
 CANDIDATES = 5
 VOICING_THRESHOLD, SILENCE_THRESHOLD, OCTAVE_COST = 0.45, 0.03, 0.01
 # Frames of the shortest voiced stretch; a shorter one is a pulse or two, whose frequency is chance. Not Boersma's.
@@ -48,7 +48,7 @@ def lag_weights(window: np.ndarray, rate: int) -> np.ndarray:
 
 
 def candidates(power: np.ndarray, weights: np.ndarray, rate: int) -> Candidates:
-    """Return the highest peaks of each frame's autocorrelation between 60 and 600 Hz.
+    """Return the highest peaks of each frame's autocorrelation between 60 and 500 Hz.
 
     Args:
       power: [t, 1 + n // 2] float32, power spectra of windowed frames without their means, zero-padded to n, at least

@@ -2,7 +2,7 @@
 
 Each track in turn: mean, deviation (divisor n), 20th, 50th and 80th percentile (linear between frames), the range from
 the 20th to the 80th, and the mean absolute change from frame to frame (per frame of 11.6 ms; divide by tracks.STEP for
-that of a second). In the tracks' own units.
+that of a second); of f0 the 5th and 95th percentile, too, the voice's range. In the tracks' own units.
 """
 
 from collections.abc import Collection
@@ -14,6 +14,7 @@ from metaser_jax.errors import InputError, check_choice
 
 PERCENTILES = (20, 50, 80)
 FUNCTIONALS = ("mean", "deviation", *(f"percentile {p}" for p in PERCENTILES), "range", "change")
+EXTREMES = (5, 95)
 # Of a clip with fewer voiced frames, statistics over voiced frames are those over all.
 FEWEST_VOICED = 5
 # Harmonics are in voiced frames alone; the spectrum's shape is that of consonants and pauses, too, or of vowels.
@@ -22,6 +23,7 @@ _OVER_VOICED = ("f0", *GROUPS["tilt"], *GROUPS["spectrum"])
 STATISTICS: tuple[str, ...] = (
     *(f"{name} {functional}" for name in _OVER_ALL for functional in FUNCTIONALS),
     *(f"{name} voiced {functional}" for name in _OVER_VOICED for functional in FUNCTIONALS),
+    *(f"f0 voiced percentile {p}" for p in EXTREMES),
     "voicing mean",
 )
 
@@ -33,7 +35,7 @@ def statistics(tracks: np.ndarray) -> np.ndarray:
       tracks: [frames, 19] float, frames > 0, as of tracks.tracks.
 
     Returns:
-      [169] float32, in the order of STATISTICS; finite.
+      [171] float32, in the order of STATISTICS; finite.
 
     Raises:
       InputError: another shape, or no frame.
@@ -47,8 +49,10 @@ def statistics(tracks: np.ndarray) -> np.ndarray:
     share = voiced.mean()
     if voiced.sum() < FEWEST_VOICED:
         voiced = everywhere
-    parts = (_functionals(tracks[:, _at(_OVER_ALL)], everywhere), _functionals(tracks[:, _at(_OVER_VOICED)], voiced))
-    return np.concatenate([*parts, [share]]).astype(np.float32)
+    over_all = _functionals(tracks[:, _at(_OVER_ALL)], everywhere)
+    over_voiced = _functionals(tracks[:, _at(_OVER_VOICED)], voiced)
+    extremes = np.percentile(tracks[voiced, TRACKS.index("f0")], EXTREMES)
+    return np.concatenate([over_all, over_voiced, extremes, [share]]).astype(np.float32)
 
 
 def columns(groups: Collection[str] = tuple(GROUPS)) -> np.ndarray:

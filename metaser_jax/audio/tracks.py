@@ -7,7 +7,7 @@ would take a second to import. What can be compared is librosa's to rounding; se
 
 | group | track | unit, and what it is |
 |---|---|---|
-| pitch | f0 | semitones above 27.5 Hz, 13.5 to 53.4; from one voiced stretch to the next a line, 150 Hz where none is |
+| pitch | f0 | semitones above 27.5 Hz, 13.5 to 50.2; from one voiced stretch to the next a line, 150 Hz where none is |
 | | voicing | 1 in voiced frames, 0 in others |
 | loudness | loudness | natural logarithm of the sum over 40 mel bands of power ** 0.3 |
 | tilt | alpha_ratio | dB, energy of 50 to 1,000 Hz over that of 1 to 5 kHz |
