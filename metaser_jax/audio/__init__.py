@@ -1,1 +1,1 @@
-"""Recordings: bytes to samples to MFCC, by worker processes; knows no jax."""
+"""Recordings: bytes to samples to MFCC or frame tracks, by worker processes; knows no jax."""

@@ -1,0 +1,227 @@
+"""Samples -> frame tracks: pitch, loudness, spectral tilt and shape, and five MFCC, of the whole clip.
+
+The low-level descriptors of eGeMAPS that can be had without openSMILE (Eyben et al., "The Geneva Minimalistic Acoustic
+Parameter Set (GeMAPS) for voice research and affective computing", IEEE Transactions on Affective Computing 7(2), 2016,
+doi 10.1109/TAFFC.2015.2457417), and common ones of the spectrum's shape, by NumPy alone: librosa's modules of the same
+would take a second to import. What can be compared is librosa's to rounding; see tests/audio/test_tracks.py.
+
+| group | track | unit, and what it is |
+|---|---|---|
+| pitch | f0 | semitones above 27.5 Hz, 13.5 to 50.2; from one voiced stretch to the next a line, 150 Hz where none is |
+| | voicing | 1 in voiced frames, 0 in others |
+| loudness | loudness | natural logarithm of the sum over 40 mel bands of power ** 0.3 |
+| tilt | alpha_ratio | dB, energy of 50 to 1,000 Hz over that of 1 to 5 kHz |
+| | hammarberg | dB, highest level of 0 to 2 kHz over that of 2 to 5 kHz |
+| | slope_0_500, slope_500_1500 | dB per kHz, line through the levels of that band |
+| | h1_h2 | dB, level of the first harmonic over that of the second |
+| spectrum | flux | 0 to 1.4, distance of the square roots of the mel bands, scaled to length 1, from the last ones |
+| | centroid, spread | octaves above 1 Hz, mean and deviation of frequency weighted with magnitudes |
+| | rolloff | octaves above 1 Hz, what 85 % of the magnitudes lie below |
+| | flatness | natural logarithm of the power's geometric over its arithmetic mean |
+| | zero_crossings | share of the samples whose sign is another than the last one's |
+| mfcc | mfcc_0 to mfcc_4 | orthonormal cosine transform of the mel bands' natural logarithms |
+
+Level and tilt are of a clip whose peak is 1. A white noise 70 dB below it is added (to the spectra, as its mean power):
+silence, and what a low sampling rate leaves of the spectrum, then have values that mean little and stay near the
+others.
+"""
+
+import functools
+from types import MappingProxyType
+
+import numpy as np
+
+from metaser_jax.audio import pitch
+from metaser_jax.audio.decoding import MAX_RATE, MIN_RATE
+from metaser_jax.audio.mfcc import SAMPLE_RATE
+from metaser_jax.errors import InputError
+
+HOP, WINDOW = 256, 1024
+STEP = HOP / SAMPLE_RATE
+# What is this much quieter than the loudest frame is no part of the clip, at its ends.
+TRIM_DB = 30
+MELS, LOWEST_MEL, HIGHEST_MEL = 40, 20.0, 8000.0
+N_MFCC = 5
+# f0's zero in Hz, as in eGeMAPS; and what it is said to be in a clip without a voiced frame.
+F0_ZERO, F0_UNKNOWN = 27.5, 150.0
+NOISE_DB = -70.0
+
+GROUPS = MappingProxyType(
+    {
+        "pitch": ("f0", "voicing"),
+        "loudness": ("loudness",),
+        "tilt": ("alpha_ratio", "hammarberg", "slope_0_500", "slope_500_1500", "h1_h2"),
+        "spectrum": ("flux", "centroid", "spread", "flatness", "rolloff", "zero_crossings"),
+        "mfcc": tuple(f"mfcc_{i}" for i in range(N_MFCC)),
+    }
+)
+TRACKS: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in names)
+
+# Spectra are zero-padded to twice the window, for the autocorrelation; every second bin is one of the window's own.
+_SIZE = 2 * WINDOW
+_HZ = np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE).astype(np.float32)
+_HANN = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
+_LAG_WEIGHTS = pitch.lag_weights(_HANN, SAMPLE_RATE)
+_NOISE = np.float32(10 ** (NOISE_DB / 10) * np.square(_HANN, dtype=np.float64).sum())
+# Frames at once: they fit the cache, and a long recording the memory.
+_BLOCK = 128
+# Bins up to the second harmonic of the highest pitch, and one more.
+_HARMONICS = int(2 * pitch.HIGHEST * WINDOW / SAMPLE_RATE) + 3
+
+
+def tracks(samples: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Return the frame tracks of a clip, without its offset and the silence at its ends, scaled to a peak of 1.
+
+    Args:
+      samples: [n] float, n > 0, finite.
+      rate: in Hz, 1,000 to 1,000,000; what is not 22,050 is resampled.
+
+    Returns:
+      [1 + m // 256, 19] float32, finite, in the order of TRACKS; m samples at 22,050 Hz are left of the n. Frame i is
+      of the 1,024 samples (46 ms) around sample 256 i.
+
+    Raises:
+      InputError: not one dimension, no samples, samples that are not finite, or another rate.
+    """
+    x = _normalised(samples, rate)
+    n_frames = 1 + len(x) // HOP
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(x, WINDOW // 2), WINDOW)[::HOP]
+    shapes, mels, levels, amplitudes, octaves, strengths = zip(
+        *(_of_block(frames[i : i + _BLOCK]) for i in range(0, n_frames, _BLOCK)), strict=True
+    )
+    mel, level = np.concatenate(mels), np.concatenate(levels)
+    found = pitch.Candidates(np.concatenate(octaves), np.concatenate(strengths))
+    octave, voiced = pitch.path(found, np.concatenate(amplitudes), STEP)
+    octave = _bridged(octave, voiced)
+    columns = dict(zip(_SHAPES, np.concatenate(shapes).T, strict=True))
+    columns |= {f"mfcc_{i}": column for i, column in enumerate(_sums(np.log(mel), _cosines()).T)}
+    columns["f0"], columns["voicing"] = 12 * (octave - np.log2(F0_ZERO)), voiced
+    columns["loudness"] = np.log((mel**0.3).sum(1))
+    columns["h1_h2"] = _harmonic(level, 2**octave) - _harmonic(level, 2 * 2**octave)
+    root = np.sqrt(mel)
+    root /= np.linalg.norm(root, axis=1, keepdims=True)
+    columns["flux"] = np.append(0, np.linalg.norm(np.diff(root, axis=0), axis=1))
+    return np.stack([columns[name] for name in TRACKS], 1).astype(np.float32)
+
+
+_SHAPES = ("alpha_ratio", "hammarberg", "slope_0_500", "slope_500_1500")
+_SHAPES += ("centroid", "spread", "flatness", "rolloff", "zero_crossings")
+
+
+def _of_block(frames: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the tracks of _SHAPES, mel bands, levels (of harmonics), root mean squares, pitch candidates of frames."""
+    frames = frames - frames.mean(1, keepdims=True)
+    spectra = np.fft.rfft(frames * _HANN, _SIZE, axis=1)
+    power = spectra.real**2 + spectra.imag**2
+    found = pitch.candidates(power, _LAG_WEIGHTS, SAMPLE_RATE)
+    power = power[:, ::2] + _NOISE
+    level = 10 * np.log10(power)
+    magnitude = np.sqrt(power)
+    total = magnitude.sum(1)
+    centroid = _sums(magnitude, _HZ) / total
+    spread = np.sqrt(np.maximum(_sums(magnitude, _HZ**2) / total - centroid**2, 1))
+    below = (np.cumsum(magnitude, axis=1) < 0.85 * total[:, None]).sum(1)
+    shapes = (
+        10 * np.log10(power[:, _band(50, 1000)].sum(1) / power[:, _band(1000, 5000)].sum(1)),
+        level[:, _band(0, 2000)].max(1) - level[:, _band(2000, 5000)].max(1),
+        _slope(level, _band(10, 500)),
+        _slope(level, _band(500, 1500)),
+        np.log2(centroid),
+        np.log2(spread),
+        (level.mean(1) - 10 * np.log10(power.mean(1))) * np.float32(np.log(10) / 10),
+        np.log2(_HZ[below]),
+        (np.diff(np.signbit(frames), axis=1)).mean(1),
+    )
+    mel = _sums(power, _mel_filters())
+    amplitude = np.sqrt(np.square(frames).mean(1))
+    return np.stack(shapes, 1), mel, level[:, :_HARMONICS], amplitude, *found
+
+
+def _normalised(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Return a clip at 22,050 Hz, without the silence at its ends, with a peak of 1 (silence as it is)."""
+    x = np.asarray(samples, np.float32)
+    if x.ndim != 1 or not x.size:
+        raise InputError(f"samples: got shape {x.shape}, expected (n,) with n > 0. Mix channels to one first.")
+    if not np.isfinite(x).all():
+        raise InputError("samples: some are not finite, expected numbers. Look at how the recording was read.")
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise InputError(f"rate: got {rate} Hz, expected {MIN_RATE:,} to {MAX_RATE:,}.")
+    if rate != SAMPLE_RATE:
+        import soxr
+
+        x = soxr.resample(x, rate, SAMPLE_RATE)
+    if not x.size:
+        return np.zeros(1, np.float32)
+    centred = x - np.float32(x.mean(dtype=np.float64))
+    peak = np.abs(centred).max()
+    if not peak:
+        return centred
+    x = centred / peak
+    return x[_loud(x)]
+
+
+def _loud(x: np.ndarray, window: int = 2048, hop: int = 512) -> slice:
+    """Return the part between the first and the last loud frame, as librosa.effects.trim(x, top_db=30)."""
+    total = np.concatenate([[0], np.cumsum(np.square(x, dtype=np.float64))])
+    start = np.arange(0, len(x) + 1, hop) - window // 2
+    energy = total[np.minimum(start + window, len(x))] - total[np.maximum(start, 0)]
+    loud = np.flatnonzero(energy > energy.max() * 10 ** (-TRIM_DB / 10))
+    return slice(loud[0] * hop, (loud[-1] + 1) * hop)
+
+
+def _bridged(octave: np.ndarray, voiced: np.ndarray) -> np.ndarray:
+    at = np.flatnonzero(voiced)
+    if not len(at):
+        return np.full(len(octave), np.log2(F0_UNKNOWN))
+    return np.interp(np.arange(len(octave)), at, octave[at])
+
+
+def _harmonic(level: np.ndarray, hz: np.ndarray) -> np.ndarray:
+    """Return the highest level [t] of the three bins around a frequency; level is [t, bins], hz [t]."""
+    k = np.round(hz * (WINDOW / SAMPLE_RATE)).astype(int)
+    return np.take_along_axis(level, k[:, None] + np.arange(-1, 2), 1).max(1)
+
+
+def _band(lowest: float, highest: float) -> slice:
+    """Return the bins from `lowest` to below `highest` Hz."""
+    return slice(*np.searchsorted(_HZ, (lowest, highest)))
+
+
+def _slope(level: np.ndarray, band: slice) -> np.ndarray:
+    khz = _HZ[band] / 1000
+    khz -= khz.mean()
+    return _sums(level[:, band], khz / np.square(khz).sum())
+
+
+def _sums(of: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the sums of [t, n] weighted with [n] or [m, n]: [t] or [t, m].
+
+    Without BLAS, whose threads cost such small products twice their time, and whose bits depend on their number.
+    """
+    return np.einsum("tn,...n->t...", of, weights)
+
+
+@functools.cache
+def _mel_filters() -> np.ndarray:
+    """Return librosa.filters.mel(sr=22050, n_fft=1024, n_mels=40, fmin=20, fmax=8000, norm=None).
+
+    Slaney's mel scale: 200 / 3 Hz each up to 1 kHz, from there 27 to a factor of 6.4. [40, 513] float32.
+    """
+    linear, log = 200 / 3, np.log(6.4) / 27
+
+    def mel(hz: float) -> float:
+        return hz / linear if hz < 1000 else 15 + np.log(hz / 1000) / log
+
+    mels = np.linspace(mel(LOWEST_MEL), mel(HIGHEST_MEL), MELS + 2)
+    edges = np.where(mels < 15, mels * linear, 1000 * np.exp(log * (mels - 15)))
+    away = (np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)[:, None] - edges) / np.append(np.diff(edges), np.nan)
+    rising, falling = away[:, :-2], 1 - away[:, 1:-1]
+    return np.maximum(0, np.minimum(rising, falling)).T.astype(np.float32, order="C")
+
+
+@functools.cache
+def _cosines() -> np.ndarray:
+    """Return the first 5 rows of the orthonormal cosine transform (II) of 40 bands, [5, 40] float32."""
+    cosines = np.cos(np.pi / MELS * np.arange(N_MFCC)[:, None] * (np.arange(MELS) + 0.5)) * np.sqrt(2 / MELS)
+    cosines[0] *= np.sqrt(0.5)
+    return cosines.astype(np.float32)
