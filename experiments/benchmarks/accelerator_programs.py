@@ -79,7 +79,7 @@ def meta_training(mesh: Mesh, tasks: int, **changes: Any) -> dict[str, Program]:
 def finetuning(mesh: Mesh, **changes: Any) -> Program:
     """The preset `paper` of fine-tuning, its runs divided over the mesh."""
     spec = FinetuneSpec(**FINETUNE["paper"] | changes)
-    plan = many_runs.Plan(mesh.size, RUNS, RUNS)
+    plan = many_runs.Plan(mesh.size, RUNS, RUNS, many_runs.CHUNK_ELSEWHERE)
     run = Run(_params(spec), None, _shape(dtype="uint32"), *(_rows(n) for n in (4 * PAD, PAD, 2 * PAD)))
     over = NamedSharding(mesh, PartitionSpec(parallel.AXIS))
     runs = jax.tree.map(
