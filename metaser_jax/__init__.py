@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from metaser_jax.meta.learner import Info, Learner
     from metaser_jax.meta.maml import maml
     from metaser_jax.meta.meta_sgd import meta_sgd
+    from metaser_jax.meta.proto_maml import proto_maml
+    from metaser_jax.meta.r2d2 import r2d2
     from metaser_jax.meta.reptile import reptile
     from metaser_jax.meta.supervised import supervised
-    from metaser_jax.models.classifier import EmotionLSTM
+    from metaser_jax.models.classifier import EmotionLSTM, last_layer
     from metaser_jax.models.frames import frame_mask
+    from metaser_jax.models.last_layer import LastLayer, Linear
     from metaser_jax.models.losses import cross_entropy, mean_loss
     from metaser_jax.recogniser.predictor import Predictor
     from metaser_jax.sampling.tasks import task_sampler
@@ -31,17 +34,22 @@ __all__ = [
     "Execution",
     "Info",
     "InputError",
+    "LastLayer",
     "Learner",
+    "Linear",
     "Predictor",
     "anil",
     "cross_entropy",
     "frame_mask",
+    "last_layer",
     "layer_rates",
     "load_torch_checkpoint",
     "maml",
     "mean_loss",
     "meta_sgd",
     "parallel",
+    "proto_maml",
+    "r2d2",
     "reptile",
     "supervised",
     "task_sampler",
@@ -55,16 +63,21 @@ _MODULE_OF = {
     "Execution": "meta.execution",
     "Info": "meta.learner",
     "InputError": "errors",
+    "LastLayer": "models.last_layer",
     "Learner": "meta.learner",
+    "Linear": "models.last_layer",
     "Predictor": "recogniser.predictor",
     "anil": "meta.anil",
     "cross_entropy": "models.losses",
     "frame_mask": "models.frames",
+    "last_layer": "models.classifier",
     "layer_rates": "meta.layer_rates",
     "load_torch_checkpoint": "interop.torch_checkpoint",
     "maml": "meta.maml",
     "mean_loss": "models.losses",
     "meta_sgd": "meta.meta_sgd",
+    "proto_maml": "meta.proto_maml",
+    "r2d2": "meta.r2d2",
     "reptile": "meta.reptile",
     "supervised": "meta.supervised",
     "task_sampler": "sampling.tasks",

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from metaser_jax import Batch, EmotionLSTM, Episode, cross_entropy
+from metaser_jax.models.last_layer import LastLayer, Linear
 
 INNER_LR = 0.3  # large enough that the second-order term is far above any tolerance
 CLASSES, COEF, TIME = 4, 3, 6
@@ -61,12 +62,24 @@ def dense_setting(dtype="float32"):
     return dense_loss_fn, params, episode_of(4, 8, dtype)
 
 
-def dense_logits(params, x):
+def dense_embed(params, x):
     layers = params["params"]
     out = jnp.mean(x, axis=1)
-    for name in ("body", "hidden", "output"):
+    for name in ("body", "hidden"):
         out = jnp.tanh(out) @ layers[name]["kernel"] + layers[name]["bias"]
-    return out
+    return jnp.tanh(out)
+
+
+def dense_logits(params, x):
+    output = params["params"]["output"]
+    return dense_embed(params, x) @ output["kernel"] + output["bias"]
+
+
+DENSE_LAST_LAYER = LastLayer(
+    embed=dense_embed,
+    get=lambda params: Linear(**params["params"]["output"]),
+    put=lambda params, layer: {"params": {**params["params"], "output": layer._asdict()}},
+)
 
 
 dense_loss_fn = cross_entropy(dense_logits)

@@ -2,9 +2,9 @@
 
   min_phi  1/T sum_i L_query,i(theta_i'),     theta_i' = inner_loop(theta(phi), support_i)
 
-phi are the meta-parameters. The algorithms (maml.py, anil.py, meta_sgd.py, layer_rates.py) differ in what phi holds,
-which parameters are adapted, and how an update is scaled: a Rule. Order, inner optimizer, minibatches, multi-step loss
-and execution are options that all of them take.
+phi are the meta-parameters. The algorithms (maml.py, anil.py, meta_sgd.py, layer_rates.py, proto_maml.py) differ in
+what phi holds, where the inner loop starts, which parameters are adapted, and how an update is scaled: a Rule. Order,
+inner optimizer, minibatches, multi-step loss and execution are options that all of them take.
 
 References: Finn, Abbeel, Levine, "Model-agnostic meta-learning for fast adaptation of deep networks", ICML 2017;
 Antoniou, Edwards, Storkey, "How to train your MAML", ICLR 2019, for the multi-step loss and the annealed order.
@@ -57,12 +57,14 @@ class Rule(NamedTuple):
     Attributes:
       init: params -> meta_params.
       params: meta_params -> params.
+      start: (meta_params, support) -> params that the inner loop starts with; None: those of `params`.
       split: params -> which of them are adapted.
       scale: (meta_params, updates, step) -> the updates times the rates that are learned; None: none are.
     """
 
     init: Callable[[Params], MetaParams] = lambda params: params
     params: Callable[[MetaParams], Params] = lambda meta_params: meta_params
+    start: Callable[[MetaParams, Batch], Params] | None = None
     split: Callable[[Params], Split] = _all
     scale: Callable[[MetaParams, Params, jax.Array], Params] | None = None
 
@@ -121,7 +123,8 @@ def bilevel(
     def run_inner(
         execution: Execution, meta_params: MetaParams, support: Batch, *, first_order: bool, keep_path: bool = False
     ) -> tuple[InnerResult, Split, Derivatives]:
-        split = rule.split(rule.params(meta_params))
+        params = rule.params(meta_params) if rule.start is None else rule.start(meta_params, support)
+        split = rule.split(params)
         if inner_optimizer is not None and not first_order:
             check_differentiable(inner_optimizer, split.adapted)
         functions = derivatives(

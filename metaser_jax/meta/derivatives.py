@@ -175,8 +175,10 @@ def _guard_jvp(primals, tangents):
     )
 
 
-def _with_data_guarded(function):
-    def guarded(adapted, fixed, batch):
-        return function(adapted, fixed, jax.tree.map(_guard, batch))
+def guarded(batch: Batch) -> Batch:
+    """Return the batch; a derivative with respect to it raises an InputError."""
+    return jax.tree.map(_guard, batch)
 
-    return guarded
+
+def _with_data_guarded(function):
+    return lambda adapted, fixed, batch: function(adapted, fixed, guarded(batch))

@@ -4,37 +4,14 @@ References: Snell, Swersky, Zemel, "Prototypical networks for few-shot learning"
 "Meta-learning with differentiable closed-form solvers", ICLR 2019.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
 from metaser_jax.errors import InputError
 from metaser_jax.meta.accumulate import widened
 from metaser_jax.meta.derivatives import guarded
+from metaser_jax.models.last_layer import LastLayer, Linear
 from metaser_jax.types import Batch, Params
-
-
-class Linear(NamedTuple):
-    """Attributes: kernel [d, class]; bias [class]."""
-
-    kernel: jax.Array
-    bias: jax.Array
-
-
-class LastLayer(NamedTuple):
-    """Where a network's last, linear layer is, and what it sees: logits = embed(params, x) @ kernel + bias.
-
-    Attributes:
-      embed: (params, x [n, ...]) -> [n, d].
-      get: params -> Linear.
-      put: (params, Linear) -> params with that last layer.
-    """
-
-    embed: Callable[[Params, jax.Array], jax.Array]
-    get: Callable[[Params], Linear]
-    put: Callable[[Params, Linear], Params]
 
 
 def prototypes(last_layer: LastLayer, params: Params, support: Batch) -> Linear:

@@ -20,8 +20,9 @@ import optax
 from metaser_jax.meta.accumulate import typed_as
 from metaser_jax.meta.bilevel import Order, Rule, bilevel
 from metaser_jax.meta.execution import AUTO, Execution
-from metaser_jax.meta.last_layer import LastLayer, prototypes
+from metaser_jax.meta.last_layer import prototypes
 from metaser_jax.meta.learner import Learner
+from metaser_jax.models.last_layer import LastLayer
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Params
 

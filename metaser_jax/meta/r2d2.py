@@ -15,9 +15,10 @@ import jax.numpy as jnp
 from metaser_jax.meta.accumulate import typed_as
 from metaser_jax.meta.derivatives import derivatives
 from metaser_jax.meta.execution import AUTO, Execution
-from metaser_jax.meta.last_layer import LastLayer, ridge
+from metaser_jax.meta.last_layer import ridge
 from metaser_jax.meta.learner import Info, Learner, make_learner
 from metaser_jax.meta.over_tasks import mean_over_tasks
+from metaser_jax.models.last_layer import LastLayer
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Episode, Params
 

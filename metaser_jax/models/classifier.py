@@ -4,6 +4,7 @@ NOTE: like the authors' code, the paper's network (the defaults) has no non-line
 pools by the last of the 120 states, padding included. `pooling`, `activation` and `input_statistics` are ours.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from flax import linen as nn
 from metaser_jax.errors import check_choice
 from metaser_jax.models.frames import frame_mask
 from metaser_jax.models.input_statistics import Standardise, input_statistics
+from metaser_jax.models.last_layer import LastLayer, Linear
 from metaser_jax.models.lstm import RECURRENCES, LSTMParams, Recurrence, lstm
 from metaser_jax.specs.network import NetworkSpec
 from metaser_jax.types import N_MFCC, Params
@@ -172,9 +174,25 @@ class EmotionLSTM(nn.Module):
 
     def head(self, features: jax.Array) -> jax.Array:
         """Return what the dense layers make of the features."""
+        return self.output(self._seen_last(features))
+
+    def embed(self, x: jax.Array) -> jax.Array:
+        """Return what the last dense layer sees of x [n, time, coef], [n, d]."""
+        return self._seen_last(self.features(x))
+
+    def _seen_last(self, features: jax.Array) -> jax.Array:
         pooled, statistics = jnp.split(features, [self.hidden_dim * (2 if self.pooling == "mean_std" else 1)], axis=-1)
         hidden = ACTIVATIONS[self.activation](self.hidden(pooled))
-        return self.output(jnp.concatenate([hidden, statistics], axis=-1))
+        return jnp.concatenate([hidden, statistics], axis=-1)
+
+
+def last_layer(model: EmotionLSTM) -> LastLayer:
+    """Return where the last layer of a network is."""
+    return LastLayer(
+        embed=functools.partial(model.apply, method="embed"),  # pyright: ignore[reportArgumentType]
+        get=lambda params: Linear(**params["params"]["output"]),
+        put=lambda params, layer: {"params": {**params["params"], "output": layer._asdict()}},
+    )
 
 
 def make_network(spec: NetworkSpec, recurrence: Recurrence = "scan") -> EmotionLSTM:

@@ -22,6 +22,8 @@ from metaser_jax import (
     supervised,
 )
 from metaser_jax.devices import parallel
+from metaser_jax.meta.proto_maml import proto_maml
+from metaser_jax.meta.r2d2 import r2d2
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 COMMON = {"inner_lr": 0.1, "inner_steps": 2}
@@ -34,6 +36,8 @@ LEARNERS = {
     "meta_sgd": lambda loss, **how: meta_sgd(loss, **COMMON, **how),
     "layer_rates": lambda loss, **how: layer_rates(loss, **COMMON, **how),
     "reptile": lambda loss, **how: reptile(loss, **COMMON, **how),
+    "proto_maml": lambda loss, **how: proto_maml(loss, textbook.DENSE_LAST_LAYER, **COMMON, **how),
+    "r2d2": lambda loss, **how: r2d2(loss, textbook.DENSE_LAST_LAYER, **how),
     "supervised": supervised,
 }
 each_learner = pytest.mark.parametrize("make", LEARNERS.values(), ids=LEARNERS)
@@ -62,7 +66,11 @@ def test_shapes_values_order_of_tasks_and_that_it_learns(make, setting):
     assert all(
         g.shape == m.shape and g.dtype == m.dtype for g, m in zip(*map(jax.tree.leaves, (grads, meta)), strict=True)
     )
-    assert all(np.isfinite(g).all() and np.any(g != 0) for g in jax.tree.leaves(grads))
+    learned = jax.tree.leaves(grads)
+    if make is LEARNERS["r2d2"]:  # whose own last layer is replaced
+        learned = jax.tree.leaves(grads._replace(params={**grads.params["params"], "output": ()}))
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+    assert all(np.any(g != 0) for g in learned)
     assert loss.shape == ()
     assert info.query_loss.shape == info.support_loss.shape == episode.support.y.shape[:1]
 
@@ -71,7 +79,8 @@ def test_shapes_values_order_of_tasks_and_that_it_learns(make, setting):
         return loss_fn(params, task.support), loss_fn(learner.adapt(meta, task.support), task.query)
 
     support_loss, query_loss = jax.lax.map(of_task, episode)
-    close(info.support_loss, support_loss)
+    if make is not LEARNERS["proto_maml"]:  # which starts elsewhere
+        close(info.support_loss, support_loss)
     close(info.query_loss, query_loss)
     close(loss, jnp.mean(query_loss))
 
