@@ -5,7 +5,6 @@
 
 import functools
 import hashlib
-import importlib.metadata
 import math
 import os
 from typing import NamedTuple
@@ -14,8 +13,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from metaser_jax.audio.decoding import Limits, Sound, Source, decode, read_source
+from metaser_jax.audio.mel import mel_filters
 from metaser_jax.errors import InputError, RecordingError
-from metaser_jax.kept_programs import kept_table
 
 SAMPLE_RATE = 22050
 HOP_LENGTH = 512
@@ -108,7 +107,8 @@ def frames(samples: np.ndarray) -> np.ndarray:
     import scipy.fft
 
     with _blas().limit(limits=1):
-        mel = np.einsum("ft,mf->mt", np.abs(_spectrum(samples)) ** 2.0, _mel_filters(), optimize=True)
+        filters = mel_filters(N_FFT, N_MELS, 0.0, SAMPLE_RATE / 2, "slaney")
+        mel = np.einsum("ft,mf->mt", np.abs(_spectrum(samples)) ** 2.0, filters, optimize=True)
         level = 10.0 * np.log10(np.maximum(1e-10, mel))
         level = np.maximum(level, level.max() - 80.0)
         return np.asarray(scipy.fft.dct(level, axis=-2, type=2, norm="ortho"))[:N_MFCC].T
@@ -164,18 +164,6 @@ def resampled(sound: Sound) -> np.ndarray:
 def _waveform(data: bytes, path: str, limits: Limits = UTTERANCE) -> Waveform:
     sound = decode(data, path, limits)
     return Waveform(resampled(sound), sound.seconds, sound.sample_rate)
-
-
-@functools.cache
-def _mel_filters() -> np.ndarray:
-    """Return librosa's mel filters, [128, 1025] float32."""
-
-    def make() -> np.ndarray:
-        import librosa.filters
-
-        return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS)
-
-    return kept_table(f"mel_of_librosa_{importlib.metadata.version('librosa')}", make)
 
 
 @functools.cache

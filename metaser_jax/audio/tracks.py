@@ -33,6 +33,7 @@ import numpy as np
 
 from metaser_jax.audio import pitch
 from metaser_jax.audio.decoding import MAX_RATE, MIN_RATE
+from metaser_jax.audio.mel import mel_filters
 from metaser_jax.audio.mfcc import SAMPLE_RATE
 from metaser_jax.errors import InputError
 
@@ -132,7 +133,7 @@ def _of_block(frames: np.ndarray) -> tuple[np.ndarray, ...]:
         np.log2(_HZ[below]),
         (np.diff(np.signbit(frames), axis=1)).mean(1),
     )
-    mel = _sums(power, _mel_filters())
+    mel = _sums(power, mel_filters(WINDOW, MELS, LOWEST_MEL, HIGHEST_MEL, None))
     amplitude = np.sqrt(np.square(frames).mean(1))
     return np.stack(shapes, 1), mel, level[:, :_HARMONICS], amplitude, *found
 
@@ -199,24 +200,6 @@ def _sums(of: np.ndarray, weights: np.ndarray) -> np.ndarray:
     Without BLAS, whose threads cost such small products twice their time, and whose bits depend on their number.
     """
     return np.einsum("tn,...n->t...", of, weights)
-
-
-@functools.cache
-def _mel_filters() -> np.ndarray:
-    """Return librosa.filters.mel(sr=22050, n_fft=1024, n_mels=40, fmin=20, fmax=8000, norm=None).
-
-    Slaney's mel scale: 200 / 3 Hz each up to 1 kHz, from there 27 to a factor of 6.4. [40, 513] float32.
-    """
-    linear, log = 200 / 3, np.log(6.4) / 27
-
-    def mel(hz: float) -> float:
-        return hz / linear if hz < 1000 else 15 + np.log(hz / 1000) / log
-
-    mels = np.linspace(mel(LOWEST_MEL), mel(HIGHEST_MEL), MELS + 2)
-    edges = np.where(mels < 15, mels * linear, 1000 * np.exp(log * (mels - 15)))
-    away = (np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)[:, None] - edges) / np.append(np.diff(edges), np.nan)
-    rising, falling = away[:, :-2], 1 - away[:, 1:-1]
-    return np.maximum(0, np.minimum(rising, falling)).T.astype(np.float32, order="C")
 
 
 @functools.cache

@@ -208,12 +208,9 @@ def test_tilt_of_two_tones_is_their_difference():
     np.testing.assert_allclose(column(near, "h1_h2"), 20 * np.log10(4), atol=0.1)
 
 
-def test_tables_are_those_of_librosa_and_scipy():
-    import librosa
+def test_cosines_are_those_of_scipy():
     import scipy.fft
 
-    mel = librosa.filters.mel(sr=RATE, n_fft=WINDOW, n_mels=40, fmin=20, fmax=8000, norm=None)
-    np.testing.assert_allclose(module._mel_filters(), mel, atol=1e-6)
     np.testing.assert_allclose(module._cosines(), scipy.fft.dct(np.eye(40), axis=0, norm="ortho")[:5], atol=1e-7)
 
 
