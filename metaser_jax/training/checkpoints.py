@@ -54,7 +54,7 @@ class Checkpoints:
         """
         self._folder = Path(run_dir).resolve() / _FOLDER
         self._run = dict(run or {})
-        self._begun: int | None = None
+        self._begun: list[int] = []
         self._read_only = read_only
         if read_only and not self._folder.is_dir():
             raise InputError(
@@ -117,7 +117,7 @@ class Checkpoints:
         }
         with self._writing():
             self._manager.wait_until_finished()  # so that an error is the other checkpoint's, and not this one's
-        self._begun = episode
+        self._begun = [*self._begun[-1:], episode]
         with self._writing():
             self._manager.save(episode, args=ocp.args.Composite(**items), metrics={_METRIC: valid_query_loss})
 
@@ -258,9 +258,11 @@ class Checkpoints:
             yield
         except _FAILURES as error:
             whole = self._steps()
+            # orbax may tell of an error only when the next one has begun.
+            failed = next((episode for episode in self._begun if episode not in whole), max(self._begun, default=None))
             intact = f"that of episode {max(whole)} is intact" if whole else "there is none before it"
             raise InputError(
-                f"{self._folder}: the checkpoint of episode {self._begun} cannot be written ({_reason(error)}); "
+                f"{self._folder}: the checkpoint of episode {failed} cannot be written ({_reason(error)}); "
                 f"{intact}. Make room, or mend what keeps it from being written, and start the same command again; it "
                 "goes on from there."
             ) from error
