@@ -61,19 +61,21 @@ def kept_table(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
       name: of the file, without suffix; with the library's version.
       make: makes it.
     """
+    if os.environ.get("METASER_CACHE") == _OFF:
+        return make()
     try:
-        path = None if os.environ.get("METASER_CACHE") == _OFF else _place() / f"{name}.npy"
-        if path and path.is_file():
-            return np.load(path)
-    except (OSError, RuntimeError, ValueError):  # no home; a file that is not readable, or damaged
-        path = None
+        path = _place() / f"{name}.npy"
+    except RuntimeError:  # Path.home() does not know one
+        return make()
+    with contextlib.suppress(OSError, EOFError, ValueError):  # it is not there, not readable, or damaged
+        return np.load(path)
     table = make()
-    if path:
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
-                np.save(part, table)
-            os.replace(part.name, path)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            whole = Path(folder) / path.name
+            np.save(whole, table)
+            os.replace(whole, path)
     return table
 
 

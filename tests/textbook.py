@@ -166,6 +166,15 @@ def assert_is_the_derivative(value_and_grad, meta_params, episode, directions):
         np.testing.assert_allclose(grads @ step, (after - before) / 2, rtol=1e-6)
 
 
+def maml_loss(loss, params, episode):
+    """MAML's loss after two inner steps at a rate of 0.1, to be differentiated."""
+
+    def adapted(support):
+        return path(sgd(0.1), params, lambda step: support, 2, loss=loss)
+
+    return mean_query_loss(episode, adapted, loss=loss)
+
+
 def mean_query_loss(episode, adapted_path, weights=None, *, loss=loss_fn):
     """adapted_path(support) -> thetas; mean over tasks of the last one's query loss, or of all, weighted."""
 

@@ -5,6 +5,7 @@ runs, where the text of the program says how often; a loop whose number is data 
 once, so that the counts are those of one episode.
 """
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -131,10 +132,7 @@ def _bytes(line: str) -> int:
         shapes = shapes[len(shapes) // 2 :]
     total = 0
     for kind, dimensions in shapes:
-        size = _BYTES.get(kind, 4)
-        for length in filter(None, dimensions.split(",")):
-            size *= int(length)
-        total += size
+        total += _BYTES.get(kind, 4) * math.prod(map(int, filter(None, dimensions.split(","))))
     return total
 
 
@@ -151,7 +149,7 @@ def _flops(jaxpr: Any) -> float:
     for eqn in jaxpr.eqns:
         if eqn.primitive.name == "dot_general":
             ((contracted, _), _), out = eqn.params["dimension_numbers"], eqn.outvars[0].aval
-            total += 2.0 * out.size * _product(eqn.invars[0].aval.shape[axis] for axis in contracted)
+            total += 2.0 * out.size * math.prod(eqn.invars[0].aval.shape[axis] for axis in contracted)
             continue
         inner = [_flops(sub) for sub in jaxprs_in_params(eqn.params)]
         times = {"scan": eqn.params.get("length", 1), "pallas_call": _grid(eqn)}.get(eqn.primitive.name, 1)
@@ -160,11 +158,4 @@ def _flops(jaxpr: Any) -> float:
 
 
 def _grid(eqn: Any) -> int:
-    return _product(eqn.params["grid_mapping"].grid) if eqn.primitive.name == "pallas_call" else 1
-
-
-def _product(numbers: Any) -> int:
-    result = 1
-    for number in numbers:
-        result *= int(number)
-    return result
+    return math.prod(eqn.params["grid_mapping"].grid) if eqn.primitive.name == "pallas_call" else 1

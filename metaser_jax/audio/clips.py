@@ -243,7 +243,7 @@ def _limits(max_seconds: float, max_samples: int = features.MAX_SAMPLES) -> Limi
 
 
 def _clip(sound: Sound, sha256: str) -> Clip:
-    samples = features.resampled(sound)
+    samples = features.resampled(sound.mono, sound.sample_rate)
     quality = Quality(sound.peak, sound.clipped, _loudness(samples), sound.channels)
     frames = np.ascontiguousarray(features.frames(samples))
     return Clip(frames, sound.seconds, sound.sample_rate, sha256, quality)

@@ -1,12 +1,12 @@
 """librosa's mel filters, without importing it but once: that takes two seconds (numba and scipy.signal)."""
 
 import functools
-import importlib.metadata
 from typing import Literal
 
 import numpy as np
 
 from metaser_jax.kept_programs import kept_table
+from metaser_jax.versions import version
 
 
 @functools.cache
@@ -18,5 +18,4 @@ def mel_filters(n_fft: int, n_mels: int, fmin: float, fmax: float, norm: Literal
 
         return librosa.filters.mel(sr=22050, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, norm=norm)
 
-    version = importlib.metadata.version("librosa")
-    return kept_table(f"mel_{n_fft}_{n_mels}_{fmin:g}_{fmax:g}_{norm}_librosa_{version}", make)
+    return kept_table(f"mel_{n_fft}_{n_mels}_{fmin:g}_{fmax:g}_{norm}_librosa_{version('librosa')}", make)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from metaser_jax.audio.decoding import Limits, Sound, Source, decode, read_source
+from metaser_jax.audio.decoding import Limits, Source, decode, read_source
 from metaser_jax.audio.mel import mel_filters
 from metaser_jax.errors import InputError, RecordingError
 
@@ -150,20 +150,20 @@ def extract(path: str | os.PathLike[str] | Source, limits: Limits = UTTERANCE) -
     return Extraction(features, n_frames, waveform.seconds, waveform.sample_rate, hashlib.sha256(data).hexdigest())
 
 
-def resampled(sound: Sound) -> np.ndarray:
-    """Return a recording's samples at 22,050 Hz, [n] float32; those of librosa.resample."""
-    if sound.sample_rate == SAMPLE_RATE:
-        return sound.mono
+def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Return samples, [n] float32 at a rate in Hz, at 22,050 Hz; those of librosa.resample."""
+    if rate == SAMPLE_RATE:
+        return samples
     import soxr
 
-    samples = soxr.resample(sound.mono, sound.sample_rate, SAMPLE_RATE, quality="soxr_hq")
-    n = math.ceil(len(sound.mono) * (SAMPLE_RATE / sound.sample_rate))
-    return np.pad(samples[:n], (0, n - min(n, len(samples))))
+    found = soxr.resample(samples, rate, SAMPLE_RATE, quality="soxr_hq")
+    n = math.ceil(len(samples) * (SAMPLE_RATE / rate))
+    return np.pad(found[:n], (0, n - min(n, len(found))))
 
 
 def _waveform(data: bytes, path: str, limits: Limits = UTTERANCE) -> Waveform:
     sound = decode(data, path, limits)
-    return Waveform(resampled(sound), sound.seconds, sound.sample_rate)
+    return Waveform(resampled(sound.mono, sound.sample_rate), sound.seconds, sound.sample_rate)
 
 
 @functools.cache

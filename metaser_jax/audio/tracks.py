@@ -34,7 +34,7 @@ import numpy as np
 from metaser_jax.audio import pitch
 from metaser_jax.audio.decoding import MAX_RATE, MIN_RATE
 from metaser_jax.audio.mel import mel_filters
-from metaser_jax.audio.mfcc import SAMPLE_RATE
+from metaser_jax.audio.mfcc import SAMPLE_RATE, resampled
 from metaser_jax.errors import InputError
 
 HOP, WINDOW = 256, 1024
@@ -147,12 +147,7 @@ def _normalised(samples: np.ndarray, rate: int) -> np.ndarray:
         raise InputError("samples: some are not finite, expected numbers. Look at how the recording was read.")
     if not MIN_RATE <= rate <= MAX_RATE:
         raise InputError(f"rate: got {rate} Hz, expected {MIN_RATE:,} to {MAX_RATE:,}.")
-    if rate != SAMPLE_RATE:
-        import soxr
-
-        x = soxr.resample(x, rate, SAMPLE_RATE)
-    if not x.size:
-        return np.zeros(1, np.float32)
+    x = resampled(x, rate)
     centred = x - np.float32(x.mean(dtype=np.float64))
     peak = np.abs(centred).max()
     if not peak:

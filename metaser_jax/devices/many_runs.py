@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from metaser_jax.devices import parallel
 from metaser_jax.meta.execution import CPU_CHUNK
+from metaser_jax.meta.over_tasks import map_some
 
 # Runs per device and call. On a CPU: more would even out better who stops when, and be seen less often.
 CPU_RUNS = 16
@@ -78,9 +79,7 @@ def on_one_device(function: Callable[..., Any], at_once: int) -> Callable[..., A
     """Return a function of one run as a function of a device's, [run, ...], of which so many are computed at once."""
 
     def of_device(runs: Any, *shared: Any) -> Any:
-        # jax.lax.map's batch_size of 1 would be a vmap over one, whose loops run all their branches.
-        options = {"batch_size": at_once} if at_once > 1 else {}
-        return jax.lax.map(lambda run: function(run, *shared), runs, **options)
+        return map_some(lambda run: function(run, *shared), runs, at_once)
 
     return of_device
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from metaser_jax.meta.learner import Learner, MetaParams
+from metaser_jax.meta.over_tasks import map_some
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Episode, Params
 
@@ -142,6 +143,4 @@ def validation_loss(
     def task(support, query):
         return loss_fn(learner.adapt(meta_params, support), query)
 
-    # jax.lax.map's batch_size of 1 would be a vmap over one, whose loops run all their branches.
-    options = {"batch_size": at_once} if at_once > 1 else {}
-    return jax.lax.map(lambda t: task(*t), tuple(episode), **options)
+    return map_some(lambda t: task(*t), tuple(episode), at_once)

@@ -1,4 +1,4 @@
-"""The mean of a function over the tasks of an episode: at once, or one after another."""
+"""A function of each task, and its mean over the tasks of an episode: at once, or one after another."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,19 @@ import jax.numpy as jnp
 
 from metaser_jax.meta.accumulate import scan_sum, typed_as
 from metaser_jax.types import Episode
+
+
+def map_some(function: Callable[[Any], Any], xs: Any, at_once: int) -> Any:
+    """Return function(x) of each x, stacked: one after another, or so many at once.
+
+    Args:
+      function: x -> pytree of arrays.
+      xs: pytree of arrays, [n, ...].
+      at_once: how many.
+    """
+    # jax.lax.map's batch_size of 1 would be a vmap over one, whose loops run all their branches.
+    options = {"batch_size": at_once} if at_once > 1 else {}
+    return jax.lax.map(function, xs, **options)
 
 
 def mean_over_tasks(

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-# About the 10th, 25th, 50th, 75th and 90th percentiles of a normal distribution.
-THRESHOLDS = (-1.3, -0.67, 0.0, 0.67, 1.3)
+from metaser_jax.specs.network import THRESHOLDS
+
 SLOPE = 4.0
 
 

@@ -16,12 +16,11 @@ from metaser_jax.audio.mfcc import MAX_FRAMES
 from metaser_jax.data.normalise import Scale
 from metaser_jax.recogniser.model import Model, Start, Support
 from metaser_jax.specs import ModelSpec
+from metaser_jax.specs.network import THRESHOLDS
 from metaser_jax.types import N_MFCC, Params
 
 FLOAT, DOUBLE, INTEGER = np.dtype("<f4"), np.dtype("<f8"), np.dtype("<i4")
 _SUFFIX = ".npy"
-# Of models.input_statistics, which imports jax: what a folder holds is known without.
-_THRESHOLDS = 5
 # Damaged, encrypted, or a method of compression that Python has not.
 _UNREADABLE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError)
 
@@ -44,7 +43,7 @@ def params_specs(settings: ModelSpec) -> dict[str, Spec]:
     """Return the parameters of the network: "lstm_1/kernel_input" and so on, as models.EmotionLSTM names them."""
     h, coefs, classes = settings.hidden_dim, settings.coefs, len(settings.emotions)
     pooled = h * (2 if settings.pooling == "mean_std" else 1)
-    statistics = coefs + _THRESHOLDS * N_MFCC if settings.input_statistics else 0
+    statistics = coefs + len(THRESHOLDS) * N_MFCC if settings.input_statistics else 0
     shapes = {
         "lstm_1/kernel_input": (coefs, 4 * h),
         "lstm_1/kernel_recurrent": (h, 4 * h),

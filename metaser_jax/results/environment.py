@@ -4,7 +4,7 @@ import platform
 
 from metaser_jax.versions import version
 
-PACKAGES = ("metaser_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "soxr")
+PACKAGES = ("metaser_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "librosa", "soxr")
 
 
 def environment(device: str | None = None) -> dict[str, str]:

@@ -12,6 +12,8 @@ POOLINGS = ("last", "mean", "mean_std")
 ACTIVATIONS = ("none", "relu")
 NORMALISATIONS = ("none", "corpus", "speaker", "utterance", "auto")
 RECURRENCES = ("scan", "kernel")
+# Of input_statistics, in deviations: about the 10th, 25th, 50th, 75th and 90th percentiles of a normal distribution.
+THRESHOLDS = (-1.3, -0.67, 0.0, 0.67, 1.3)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

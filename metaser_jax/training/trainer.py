@@ -46,7 +46,7 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
     """
     rate = spec.inner_lr if inner_lr is None else inner_lr
     algorithm = ALGORITHMS[spec.algorithm]
-    options = {"inner_batch_size": spec.inner_batch_size or None, "execution": execution_of(spec)}
+    options = {"inner_batch_size": spec.inner_batch_size or None, "execution": _execution(spec)}
     if spec.inner_optimizer == "sgd" or algorithm.learned_rates:
         options |= {"inner_lr": rate}
     if spec.inner_optimizer != "sgd":
@@ -58,7 +58,7 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
     return algorithm.make(loss_fn, inner_steps=spec.inner_steps, **options)
 
 
-def execution_of(spec: MetaTrainSpec) -> Execution:
+def _execution(spec: MetaTrainSpec) -> Execution:
     """Return how a specification has its meta-gradient computed, on the devices of the machine that runs it."""
 
     def named(option: str) -> str | None:

@@ -59,13 +59,6 @@ def all_of_them(params, batch):
     return sum(loss(params, batch) for loss in losses)
 
 
-def textbook_maml(loss, params, episode):
-    def adapted(support):
-        return textbook.path(textbook.sgd(0.1), params, lambda step: support, 2, loss=loss)
-
-    return textbook.mean_query_loss(episode, adapted, loss=loss)
-
-
 @pytest.mark.parametrize(
     ("make", "n"), [(LEARNERS["maml"], 6), *((make, N_ABOVE) for make in LEARNERS.values())], ids=["below", *LEARNERS]
 )
@@ -84,7 +77,7 @@ def test_every_execution_has_the_textbooks_value(make, n):
                 return learner.value_and_grad(learner.init(params), episode)
 
             if make is LEARNERS["maml"]:
-                book = jax.value_and_grad(textbook_maml, argnums=1)(all_of_them, params, episode)
+                book = jax.value_and_grad(textbook.maml_loss, argnums=1)(all_of_them, params, episode)
             else:
                 book = of(plain)
             return book, [of(execution)[:2] for execution in others]

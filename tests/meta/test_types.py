@@ -20,13 +20,6 @@ TYPES = {
 }
 
 
-def textbook_maml(loss, params, episode):
-    def adapted(support):
-        return textbook.path(textbook.sgd(jnp.float32(0.1)), params, lambda step: support, 2, loss=loss)
-
-    return textbook.mean_query_loss(episode, adapted, loss=loss)
-
-
 def assert_as_expected(loss_and_grads, expected, params, tolerance):
     """Types are those of the parameters; the error is relative to the whole gradient."""
     loss, grads = loss_and_grads[:2]
@@ -56,7 +49,7 @@ def test_every_learner(make):
         episode = jax.tree.map(lambda a: jnp.tile(a, (1, 3) + (1,) * (a.ndim - 2)), episode)  # more than a chunk
         learner = make(loss_fn)
         of = jax.jit(lambda params, episode: learner.value_and_grad(learner.init(params), episode))
-        book = jax.jit(jax.value_and_grad(lambda params, episode: textbook_maml(loss_fn, params, episode)))
+        book = jax.jit(jax.value_and_grad(lambda params, episode: textbook.maml_loss(loss_fn, params, episode)))
         names = tuple(TYPES) if make is LEARNERS["maml"] else ("bfloat16 parameters", "float16 data", "float64 data")
         for given, exact, tolerance in cases(params, episode, names):
             # Reptile's gradient is the difference of parameters, which differ in their last bits.

@@ -76,6 +76,7 @@ def test_what_a_reader_needs_is_in_both(report):
         "0123456789abcdef",
         'run --x="<1>"',
         jax.__version__,
+        "librosa",
         "soxr",
         "UTC",
         "Second",
