@@ -3,8 +3,8 @@
 Axes, in this order wherever they occur:
   task   tasks of one episode (T)
   n      utterances: support or query set of a task, or a batch
-  time   MFCC frames, 120 per utterance
-  coef   MFCC coefficients, 20 per frame
+  time   MFCC frames, 120 per utterance; of statistics of the voice, one row
+  coef   MFCC coefficients, 20 per frame; of statistics of the voice, 171
   class  emotions; k shots per class make n = k * class, grouped by class
   H      hidden units of an LSTM layer
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 N_MFCC = 20
 """MFCC per frame; what else a frame of the input has comes after them."""
+
+N_FRAMES = 120
+"""Frames of MFCC of an utterance, 2.79 s."""
 
 Params = Any
 """A pytree of arrays: what model.init returns."""

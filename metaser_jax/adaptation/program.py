@@ -14,7 +14,7 @@ from metaser_jax.devices import parallel
 from metaser_jax.devices.many_runs import Plan, over_runs
 from metaser_jax.loops.finetuning import FinetuneInfo, finetune
 from metaser_jax.loops.indexed_rows import Rows, apply_to_rows
-from metaser_jax.models.classifier import EmotionLSTM, make_network, take_head, with_head
+from metaser_jax.models.classifier import Network, make_network, take_head, trained_logits, with_head
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.specs import INNER, FinetuneSpec, OptimizerSpec
 from metaser_jax.training.optimizers import make_optimizer
@@ -39,6 +39,9 @@ class Run(NamedTuple):
     valid: Rows | None
     test: Rows
 
+
+Logits = Callable[[Params, jax.Array], jax.Array]
+"""(params, x) -> logits."""
 
 Program = Callable[[Run, jax.Array, jax.Array], tuple[jax.Array, FinetuneInfo, Params | None]]
 """(runs [run], x [m, ...], y [m]) -> (test logits [run, n_max, class], info [run], params [run] that were trained)."""
@@ -69,7 +72,7 @@ def make_program(
 
 @functools.cache
 def _program(
-    model: EmotionLSTM,
+    model: Network,
     part: str,
     optimizer: optax.GradientTransformation,
     batch_size: int,
@@ -81,11 +84,11 @@ def _program(
     mesh: Mesh | None,
 ) -> Program:
     def one_run(run: Run, x: jax.Array, y: jax.Array):
-        start, apply = _adapted(model, part, run.params)
+        start, apply, trained = _adapted(model, part, run.params)
         rates = None if run.rates is None else _adapted(model, part, run.rates)[0]
         chunk = 0 if part == "features" else plan.chunk  # a head keeps little of an utterance
         tuned, info = finetune(
-            cross_entropy(apply),
+            cross_entropy(trained),
             start,
             seed_keys(run.seed)[1],
             Batch(x, y),
@@ -104,13 +107,20 @@ def _program(
     return jax.jit(over_runs(one_run, plan, mesh), compiler_options=parallel.compiler_options())
 
 
-def _adapted(model: EmotionLSTM, part: str, params: Params) -> tuple[Params, Callable[[Params, jax.Array], jax.Array]]:
-    """Return the parameters that training changes, and the model as a function of them."""
-    if part == "all":
-        return params, model.apply
+def _adapted(model: Network, part: str, params: Params) -> tuple[Params, Logits, Logits]:
+    """Return the parameters that training changes; and of these the network's logits, and those that it learns from."""
     if part == "features":
-        return params, functools.partial(model.apply, method="head")
-    return take_head(params), lambda head, x: model.apply(with_head(params, head), x)
+        head: Logits = functools.partial(model.apply, method="head")  # pyright: ignore[reportAssignmentType]
+        return params, head, trained_logits(model, "head")
+    apply: Logits = model.apply  # pyright: ignore[reportAssignmentType]
+    trained = trained_logits(model)
+    if part == "all":
+        return params, apply, trained
+    return (
+        take_head(params),
+        lambda head, x: apply(with_head(params, head), x),
+        lambda head, x: trained(with_head(params, head), x),
+    )
 
 
 def seed_keys(seed: jax.Array) -> jax.Array:
@@ -119,13 +129,13 @@ def seed_keys(seed: jax.Array) -> jax.Array:
 
 
 @functools.cache
-def make_random_params(model: EmotionLSTM) -> Callable[[int, np.ndarray], Params]:
+def make_random_params(model: Network) -> Callable[[int, np.ndarray], Params]:
     """Return the program (seed, x [n, time, coef]) -> a seed's initial parameters, as trainer.init_params."""
     return jax.jit(lambda seed, x: init_params(model, seed_keys(seed)[0], x))
 
 
 @functools.cache
-def make_features(model: EmotionLSTM, chunk: int) -> Callable[[Params, np.ndarray], jax.Array]:
+def make_features(model: Network, chunk: int) -> Callable[[Params, np.ndarray], jax.Array]:
     """Return the program (params, x [n, time, coef]) -> what the LSTM layers make of the utterances, [n, pooled].
 
     Args:

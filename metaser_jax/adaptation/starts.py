@@ -9,7 +9,7 @@ import numpy as np
 
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.meta.algorithms import ALGORITHMS, methods
-from metaser_jax.models.classifier import make_network
+from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import INNER, FinetuneSpec, MetaTrainSpec, ModelSpec, PretrainSpec, how_fields
@@ -57,7 +57,7 @@ def _restore_meta_trained(spec: MetaTrainSpec, run_dir: str, checkpoints: Checkp
     with jax.enable_x64(spec.dtype == "float64"):
         state = checkpoints.restore(best, jax.eval_shape(lambda: make_trainer(spec, no_utterances(spec)).state))
     meta_params = jax.tree.map(lambda p: p.astype(np.float32), state.meta_params)
-    learner = make_learner(spec, cross_entropy(make_network(spec).apply))
+    learner = make_learner(spec, cross_entropy(trained_logits(make_network(spec))))
     algorithm = ALGORITHMS[spec.algorithm]
     # Rates per layer and step stay behind: fine-tuning has other steps.
     rates = meta_params.rates if algorithm.learned_rates == "parameter" else None

@@ -4,7 +4,6 @@
 """
 
 import functools
-import hashlib
 import math
 import os
 from typing import NamedTuple
@@ -15,13 +14,13 @@ from threadpoolctl import ThreadpoolController
 from metaser_jax.audio.decoding import Limits, Source, decode, read_source
 from metaser_jax.audio.mel import mel_filters
 from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.types import N_FRAMES, N_MFCC
 
 SAMPLE_RATE = 22050
 HOP_LENGTH = 512
 N_FFT = 2048
 N_MELS = 128
-N_MFCC = 20
-MAX_FRAMES = 120
+MAX_FRAMES = N_FRAMES
 
 # Of all channels together: 10 minutes of stereo at 48 kHz. What is longer is no utterance, and would fill the memory.
 MAX_SAMPLES = 600 * 2 * 48000
@@ -33,15 +32,14 @@ UTTERANCE = Limits(MAX_SAMPLES, MAX_SECONDS, "expected an utterance of some seco
 _BLOCK = 1024
 
 __all__ = [
-    "Extraction",
     "RecordingError",
     "Source",
     "Waveform",
-    "extract",
     "frames",
     "load_waveform",
     "mfcc",
     "resampled",
+    "waveform_of",
 ]
 
 
@@ -59,24 +57,6 @@ class Waveform(NamedTuple):
     sample_rate: int
 
 
-class Extraction(NamedTuple):
-    """What is kept of one recording.
-
-    Attributes:
-      mfcc: [120, 20] float32, zero after the real frames.
-      n_frames: number of real frames, 1 to 120.
-      seconds: duration of the whole recording.
-      sample_rate: of the file, in Hz.
-      sha256: of the file's bytes, hexadecimal.
-    """
-
-    mfcc: np.ndarray
-    n_frames: int
-    seconds: float
-    sample_rate: int
-    sha256: str
-
-
 def load_waveform(path: str | os.PathLike[str]) -> Waveform:
     """Read a .wav, .flac, .mp3 or .ogg file; the samples are those of librosa.load(path).
 
@@ -84,7 +64,7 @@ def load_waveform(path: str | os.PathLike[str]) -> Waveform:
       RecordingError: the file is missing, empty, not audio, truncated or damaged, without samples, or has samples that
         are not finite.
     """
-    return _waveform(read_source(path), str(path))
+    return waveform_of(read_source(path), str(path))
 
 
 def frames(samples: np.ndarray) -> np.ndarray:
@@ -142,14 +122,6 @@ def mfcc(samples: np.ndarray) -> tuple[np.ndarray, int]:
     return features, len(first)
 
 
-def extract(path: str | os.PathLike[str] | Source, limits: Limits = UTTERANCE) -> Extraction:
-    """Read one recording and compute all that is kept of it. Raises RecordingError as load_waveform does."""
-    data = read_source(path)
-    waveform = _waveform(data, str(path), limits)
-    features, n_frames = mfcc(waveform.samples)
-    return Extraction(features, n_frames, waveform.seconds, waveform.sample_rate, hashlib.sha256(data).hexdigest())
-
-
 def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
     """Return samples, [n] float32 at a rate in Hz, at 22,050 Hz; those of librosa.resample."""
     if rate == SAMPLE_RATE:
@@ -161,7 +133,8 @@ def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
     return np.pad(found[:n], (0, n - min(n, len(found))))
 
 
-def _waveform(data: bytes, path: str, limits: Limits = UTTERANCE) -> Waveform:
+def waveform_of(data: bytes, path: str, limits: Limits = UTTERANCE) -> Waveform:
+    """Return the content of a file, whose path is for messages. Raises RecordingError as load_waveform does."""
     sound = decode(data, path, limits)
     return Waveform(resampled(sound.mono, sound.sample_rate), sound.seconds, sound.sample_rate)
 

@@ -9,23 +9,11 @@ from collections.abc import Collection
 
 import numpy as np
 
-from metaser_jax.audio.tracks import GROUPS, TRACKS
-from metaser_jax.errors import InputError, check_choice
+from metaser_jax.errors import InputError
+from metaser_jax.specs.voice import EXTREMES, OVER_ALL, OVER_VOICED, PERCENTILES, TRACKS
 
-PERCENTILES = (20, 50, 80)
-FUNCTIONALS = ("mean", "deviation", *(f"percentile {p}" for p in PERCENTILES), "range", "change")
-EXTREMES = (5, 95)
 # Of a clip with fewer voiced frames, statistics over voiced frames are those over all.
 FEWEST_VOICED = 5
-# Harmonics are in voiced frames alone; the spectrum's shape is that of consonants and pauses, too, or of vowels.
-_OVER_ALL = (*GROUPS["loudness"], *GROUPS["spectrum"], *GROUPS["mfcc"])
-_OVER_VOICED = ("f0", *GROUPS["tilt"], *GROUPS["spectrum"])
-STATISTICS: tuple[str, ...] = (
-    *(f"{name} {functional}" for name in _OVER_ALL for functional in FUNCTIONALS),
-    *(f"{name} voiced {functional}" for name in _OVER_VOICED for functional in FUNCTIONALS),
-    *(f"f0 voiced percentile {p}" for p in EXTREMES),
-    "voicing mean",
-)
 
 
 def statistics(tracks: np.ndarray) -> np.ndarray:
@@ -49,20 +37,10 @@ def statistics(tracks: np.ndarray) -> np.ndarray:
     share = voiced.mean()
     if voiced.sum() < FEWEST_VOICED:
         voiced = everywhere
-    over_all = _functionals(tracks[:, _at(_OVER_ALL)], everywhere)
-    over_voiced = _functionals(tracks[:, _at(_OVER_VOICED)], voiced)
+    over_all = _functionals(tracks[:, _at(OVER_ALL)], everywhere)
+    over_voiced = _functionals(tracks[:, _at(OVER_VOICED)], voiced)
     extremes = np.percentile(tracks[voiced, TRACKS.index("f0")], EXTREMES)
     return np.concatenate([over_all, over_voiced, extremes, [share]]).astype(np.float32)
-
-
-def columns(groups: Collection[str] = tuple(GROUPS)) -> np.ndarray:
-    """Return which of STATISTICS are of the tracks of some groups, [s] int, ascending.
-
-    Raises:
-      InputError: no such group.
-    """
-    names = {name for group in groups for name in GROUPS[check_choice("groups", group, GROUPS)]}
-    return np.array([i for i, one in enumerate(STATISTICS) if one.partition(" ")[0] in names], np.int64)
 
 
 def _functionals(x: np.ndarray, taken: np.ndarray) -> np.ndarray:

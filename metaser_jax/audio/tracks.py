@@ -27,7 +27,6 @@ others.
 """
 
 import functools
-from types import MappingProxyType
 
 import numpy as np
 
@@ -36,27 +35,16 @@ from metaser_jax.audio.decoding import MAX_RATE, MIN_RATE
 from metaser_jax.audio.mel import mel_filters
 from metaser_jax.audio.mfcc import SAMPLE_RATE, resampled
 from metaser_jax.errors import InputError
+from metaser_jax.specs.voice import N_MFCC, POOLED, POOLED_FRAMES, TRACKS
 
 HOP, WINDOW = 256, 1024
 STEP = HOP / SAMPLE_RATE
 # What is this much quieter than the loudest frame is no part of the clip, at its ends.
 TRIM_DB = 30
 MELS, LOWEST_MEL, HIGHEST_MEL = 40, 20.0, 8000.0
-N_MFCC = 5
 # f0's zero in Hz, as in eGeMAPS; and what it is said to be in a clip without a voiced frame.
 F0_ZERO, F0_UNKNOWN = 27.5, 150.0
 NOISE_DB = -70.0
-
-GROUPS = MappingProxyType(
-    {
-        "pitch": ("f0", "voicing"),
-        "loudness": ("loudness",),
-        "tilt": ("alpha_ratio", "hammarberg", "slope_0_500", "slope_500_1500", "h1_h2"),
-        "spectrum": ("flux", "centroid", "spread", "flatness", "rolloff", "zero_crossings"),
-        "mfcc": tuple(f"mfcc_{i}" for i in range(N_MFCC)),
-    }
-)
-TRACKS: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in names)
 
 # Spectra are zero-padded to twice the window, for the autocorrelation; every second bin is one of the window's own.
 _SIZE = 2 * WINDOW
@@ -103,6 +91,24 @@ def tracks(samples: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
     root /= np.linalg.norm(root, axis=1, keepdims=True)
     columns["flux"] = np.append(0, np.linalg.norm(np.diff(root, axis=0), axis=1))
     return np.stack([columns[name] for name in TRACKS], 1).astype(np.float32)
+
+
+def pooled(tracks: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the means of every four frames, of the first 5.6 s, as a network over tracks is given them.
+
+    Args:
+      tracks: [frames, 19] float, frames > 0; of two to four frames that are left at the end their mean is taken.
+
+    Returns:
+      [120, 19] float32, zero after the real frames, and the number of those, 1 to 120.
+    """
+    used = tracks[: POOLED * POOLED_FRAMES]
+    n = -(-len(used) // POOLED)
+    start = np.arange(0, len(used), POOLED)
+    sums = np.add.reduceat(used.astype(np.float64), start, axis=0)
+    found = np.zeros((POOLED_FRAMES, tracks.shape[1]), np.float32)
+    found[:n] = sums / np.minimum(POOLED, len(used) - start)[:, None]
+    return found, n
 
 
 _SHAPES = ("alpha_ratio", "hammarberg", "slope_0_500", "slope_500_1500")

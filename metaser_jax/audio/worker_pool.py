@@ -6,10 +6,9 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TypeVar
 
-from metaser_jax.audio import mfcc as features
 from metaser_jax.audio.decoding import Source
-from metaser_jax.audio.mfcc import Extraction, RecordingError
-from metaser_jax.errors import InputError
+from metaser_jax.audio.extraction import Extraction, extract
+from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.processes import cores, spawn_pool
 
 # Starting processes takes half a second, which a small corpus does not pay back.
@@ -28,8 +27,8 @@ def extract_all(
     chunk: int = CHUNK,
     pool: Callable[[int], Any] = spawn_pool,
 ) -> Iterator[Extraction | RecordingError]:
-    """Extract each file: read_each of features.extract."""
-    return read_each(features.extract, paths, workers, min_files=min_files, chunk=chunk, pool=pool)
+    """Extract each file: read_each of extraction.extract."""
+    return read_each(extract, paths, workers, min_files=min_files, chunk=chunk, pool=pool)
 
 
 def read_each(

@@ -19,13 +19,16 @@ class Corpus:
     Attributes:
       name: the corpus's name, e.g. "urdu".
       language: English name of the language, e.g. "Urdu".
-      mfcc: [n, 120, 20] float32, zero after the real frames.
+      mfcc: [n, 120, 20] float32, zero after the real frames; after inputs.make_input what a network is given instead.
       n_frames: [n] int32, number of real frames, 1 to 120.
       label: [n] int32, index into `emotions`.
       speaker: [n] str, unique within the corpus; UNKNOWN_SPEAKER if it is not known.
       file: [n] str, path below the folder that all recordings share; unique.
       seconds: [n] float32, duration of the whole recording.
       emotions: what the labels stand for; all of emotions.EMOTIONS until `select` chooses some.
+      voice: [n, 171] float32, statistics of the whole clip's frame tracks, specs.voice.STATISTICS; None: not known.
+      tracks: [n, 120, 19] float32, means of every four frames of the first 5.6 s, zero after the real ones; None: not
+        known. n_tracks: [n] int32, number of real ones.
     """
 
     name: str
@@ -37,6 +40,9 @@ class Corpus:
     file: np.ndarray
     seconds: np.ndarray
     emotions: tuple[str, ...] = EMOTIONS
+    voice: np.ndarray | None = None
+    tracks: np.ndarray | None = None
+    n_tracks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -46,7 +52,7 @@ class Corpus:
         arrays = {
             field.name: getattr(self, field.name)[index]
             for field in dataclasses.fields(self)
-            if field.name not in ("name", "language", "emotions")
+            if field.name not in ("name", "language", "emotions") and getattr(self, field.name) is not None
         }
         return dataclasses.replace(self, **arrays)
 
@@ -75,6 +81,7 @@ class Corpus:
         sha = hashlib.sha256(self.name.encode())
         for text in (self.file, self.speaker):
             sha.update("\0".join(text.tolist()).encode())
-        for array in (self.label, self.n_frames, self.mfcc):
-            sha.update(np.ascontiguousarray(array).tobytes())
+        for array in (self.label, self.n_frames, self.mfcc, self.voice, self.tracks):
+            if array is not None:
+                sha.update(np.ascontiguousarray(array).tobytes())
         return sha.hexdigest()[:16]

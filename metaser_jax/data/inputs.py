@@ -1,10 +1,15 @@
-"""What a network is given of a corpus: silence cut off, changes from frame to frame added, all normalised.
+"""What a network is given of a corpus, by FrontEnd.features, all normalised (normalise.py).
+
+mfcc    frames [n, 120, coef]: silence cut off (trim_db), changes from frame to frame added (deltas)
+voice   statistics of the whole clip's frame tracks, as one row [n, 1, 171]
+tracks  frame tracks themselves, means of every four frames, [n, 120, 19]
+both    the statistics, folded into as many rows of 19 as they need (9), and after them the tracks: [n, 129, 19]
 
 trim      frames before the first and after the last one that is within `trim_db` of the recording's loudest are dropped
 deltas    the size of each coefficient's change from the frame before follows the coefficients, [n, 120, 40]
-normalise mean 0 and deviation 1 per coefficient, see normalise.py
+voice, tracks: what is more than CLIP deviations from the mean counts as CLIP, since an outlier tells of the recording
 
-NOTE: the paper does none of these.
+NOTE: the paper has MFCC and does none of these.
 """
 
 import dataclasses
@@ -13,27 +18,57 @@ import numpy as np
 
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.normalise import Array, normalise, real_frames
+from metaser_jax.errors import InputError
 from metaser_jax.specs import FrontEnd
+from metaser_jax.specs.voice import columns, tracks_of
 
 # librosa's MFCC 0 is the sum of the mel bands' levels in dB over the square root of their number.
 DB = 128**0.5
 
 
+# In deviations.
+CLIP = 5.0
+
+
 def make_input(corpus: Corpus, how: FrontEnd, train: np.ndarray) -> Corpus:
-    """Return the corpus as a network sees it: mfcc [n, 120, how.coefs], zero after the real frames.
+    """Return the corpus as a network sees it: mfcc [n, how.rows, how.coefs], zero after the real rows.
 
     Args:
       corpus: as prepared, emotions selected.
+      how: what is heard, and how it is normalised.
       train: [m] int, indices of the training part, see normalise.
 
     Raises:
-      InputError: unknown normalisation.
+      InputError: unknown normalisation; features that the corpus lacks.
     """
-    if how.trim_db:
-        corpus = trim(corpus, how.trim_db)
-    if how.deltas:
-        corpus = add_deltas(corpus)
-    return normalise(corpus, how.normalise, train)
+    if how.features == "mfcc":
+        if how.trim_db:
+            corpus = trim(corpus, how.trim_db)
+        if how.deltas:
+            corpus = add_deltas(corpus)
+        return normalise(corpus, how.normalise, train)
+    if corpus.voice is None or corpus.tracks is None or corpus.n_tracks is None:
+        raise InputError(
+            f"{corpus.name}: got MFCC alone, expected what --features={how.features} is made of. Prepare it."
+        )
+    n = len(corpus)
+    statistics = corpus.voice[:, None, list(columns(how.track_groups))]
+    frames = corpus.tracks[..., list(tracks_of(how.track_groups))]
+    parts = {
+        "voice": [(statistics, np.ones(n, np.int32))],
+        "tracks": [(frames, corpus.n_tracks)],
+        "both": [(statistics, np.ones(n, np.int32)), (frames, corpus.n_tracks)],
+    }[how.features]
+    seen = [
+        normalise(dataclasses.replace(corpus, mfcc=x, n_frames=m), how.normalise, train, voice=True) for x, m in parts
+    ]
+    x, n_frames = np.clip(seen[-1].mfcc, -CLIP, CLIP), seen[-1].n_frames
+    if how.statistics_rows:
+        folded = np.clip(seen[0].mfcc, -CLIP, CLIP).reshape(n, -1)
+        folded = np.pad(folded, ((0, 0), (0, how.statistics_rows * how.coefs - folded.shape[1])))
+        x = np.concatenate([folded.reshape(n, how.statistics_rows, how.coefs), x], axis=1)
+        n_frames = n_frames + np.int32(how.statistics_rows)
+    return dataclasses.replace(corpus, mfcc=x, n_frames=n_frames, voice=None, tracks=None, n_tracks=None)
 
 
 def trim(corpus: Corpus, db: float) -> Corpus:

@@ -1,9 +1,11 @@
-"""Input normalisation: MFCC to mean 0 and deviation 1 per coefficient, over real frames only; the padding stays zero.
+"""Input normalisation: to mean 0 and deviation 1 per coefficient, over real frames only; the padding stays zero.
 
 none       as the paper
 corpus     statistics of the corpus's training part
 speaker    statistics of all of a speaker's utterances, which needs no labels; a test speaker's own recordings are
            used, so every method in a comparison must be given the same
+           What is heard of a voice, its statistics or tracks, is normalised by the speaker's mean and by the deviation
+           that speakers have in common; of a speaker with few clips the mean is shrunk to that of all: `shrunk_scales`
 utterance  statistics of the utterance itself
 auto       speaker where a speaker's emotion can be heard apart from the speaker, else corpus: see `resolve`
 """
@@ -20,6 +22,11 @@ from metaser_jax.specs.network import NORMALISATIONS
 # MFCC are of the order of 10; a coefficient that hardly varies (digital silence) is not blown up.
 MIN_STD = 1e-2
 
+# Of what is heard of a voice, whose statistics may be shares of one.
+MIN_VOICE_STD = 1e-4
+# Clips of a voice at which its mean counts as much as that of all voices: experiments/README.md.
+SHRINK = 4.0
+
 Array = Any  # NumPy's or jax's
 
 
@@ -30,13 +37,14 @@ class Scale(NamedTuple):
     std: Array
 
 
-def normalise(corpus: Corpus, mode: str, train: np.ndarray) -> Corpus:
+def normalise(corpus: Corpus, mode: str, train: np.ndarray, *, voice: bool = False) -> Corpus:
     """Return the corpus with its mfcc normalised.
 
     Args:
       corpus: utterances.
       mode: see the module's docstring.
       train: [m] int, indices of the training part; only "corpus" and "auto" use them.
+      voice: mfcc is what is heard of a voice instead, its statistics or tracks.
 
     Raises:
       InputError: unknown mode.
@@ -50,17 +58,23 @@ def normalise(corpus: Corpus, mode: str, train: np.ndarray) -> Corpus:
     else:
         names = corpus.speaker if mode == "speaker" else corpus.file
         group, fit = np.unique(names, return_inverse=True)[1], np.ones(len(corpus), bool)
-    scale = scales(corpus.mfcc, corpus.n_frames, group, fit)
+    if voice and mode == "speaker":
+        scale = shrunk_scales(corpus.mfcc, corpus.n_frames, group, fit)
+    else:
+        scale = scales(corpus.mfcc, corpus.n_frames, group, fit, MIN_VOICE_STD if voice else MIN_STD)
     each = Scale(scale.mean[group][:, None], scale.std[group][:, None])
     return dataclasses.replace(corpus, mfcc=rescale(corpus.mfcc, corpus.n_frames, each))
 
 
-def scales(mfcc: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray) -> Scale:
+def scales(
+    mfcc: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray, min_std: float = MIN_STD
+) -> Scale:
     """Return mean and deviation of each coefficient over the real frames of each group of utterances.
 
     Args:
       mfcc: [n, time, coef]. n_frames: [n] int.
       group: [n] int, from 0. fit: [n] bool, the utterances that count; a group without one has mean 0.
+      min_std: the least deviation, so that what hardly varies is not blown up.
 
     Returns:
       [group, coef] float64 each.
@@ -77,7 +91,29 @@ def scales(mfcc: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.nd
     frames = np.maximum(total(mask.sum(1)), 1)
     mean = total((mfcc * mask).sum(1)) / frames
     var = total((np.square(mfcc - mean[group][:, None]) * mask).sum(1)) / frames
-    return Scale(mean, np.maximum(np.sqrt(var), MIN_STD))
+    return Scale(mean, np.maximum(np.sqrt(var), min_std))
+
+
+def shrunk_scales(x: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray) -> Scale:
+    """Return each voice's mean, shrunk to the mean of all voices, and the deviation that they have in common.
+
+      mean_g = (n_g m_g + c m) / (n_g + c),      m the mean of the m_g, n_g clips, c = SHRINK
+
+    Arguments, Returns: as `scales`, of groups of at least one utterance in all; without any, of a group, m alone.
+    """
+    own = scales(x, n_frames, group, fit, MIN_VOICE_STD)
+    groups = len(own.mean)
+    clips = np.bincount(group[fit], minlength=groups)[:, None]
+    frames = np.bincount(group[fit], n_frames[fit], minlength=groups)[:, None]
+    everybody = own.mean[clips[:, 0] > 0].mean(0)
+    mean = (clips * own.mean + SHRINK * everybody) / (clips + SHRINK)
+    # A mean was taken of each group's frames; where all have one frame, nothing is left to tell of deviations.
+    freedom = frames.sum() - (frames > 0).sum()
+    if freedom:
+        std = np.sqrt((frames * np.square(own.std)).sum(0) / freedom)
+    else:
+        std = scales(x, n_frames, np.zeros(len(x), int), fit, MIN_VOICE_STD).std[0]
+    return Scale(mean, np.broadcast_to(np.maximum(std, MIN_VOICE_STD), mean.shape))
 
 
 def rescale(mfcc: Array, n_frames: Array, scale: Scale) -> Array:

@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from metaser_jax.audio.mfcc import MAX_FRAMES, N_MFCC, Extraction, RecordingError
+from metaser_jax.audio.extraction import Extraction
+from metaser_jax.audio.mfcc import MAX_FRAMES, N_MFCC
 from metaser_jax.audio.worker_pool import extract_all
 from metaser_jax.datasets import files, recordings
 from metaser_jax.datasets.downloads import Download, fetch
@@ -25,7 +26,12 @@ from metaser_jax.datasets.recordings import Excluded, Left, Listing, Parsed, Unk
 from metaser_jax.datasets.statistics import Published
 from metaser_jax.datasets.streaming import write_split
 from metaser_jax.emotions import EMOTIONS
-from metaser_jax.errors import InputError
+from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.specs.voice import STATISTICS, TRACKS
+
+VOICE_TOO = (
+    "Beside the MFCC what the voice is like: frame tracks [frames, 19] of the whole clip, their statistics [171]."
+)
 
 Said = Parsed | Excluded | Unknown
 # (files, worker processes) -> the features of each, or why it has none.
@@ -35,7 +41,8 @@ Extract = Callable[[Sequence[CorpusFile], int], Iterator[Extraction | RecordingE
 class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Reads manual_dir/NAME/, or zip archives, or what it downloads, and writes one example per recording.
 
-    Features, all in the split "train": mfcc [120, 20] float32; n_frames; label, an index into emotions.EMOTIONS;
+    Features, all in the split "train": mfcc [120, 20] float32; n_frames; tracks [frames, 19] and voice [171]
+    float32, see audio/tracks.py and track_statistics.py; label, an index into emotions.EMOTIONS;
     emotion, the corpus's own name of it; speaker; file, the path below the folder that all recordings share; seconds;
     sample_rate, the file's in Hz. `info.metadata` has the lists `skipped`, `excluded`, `duplicates` and `dropped` of
     Statistics, the language and the options.
@@ -231,6 +238,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         features = {
             "mfcc": tfds.features.Tensor(shape=(MAX_FRAMES, N_MFCC), dtype=np.float32, encoding="bytes"),
             "n_frames": tfds.features.Scalar(dtype=np.int32),
+            "tracks": tfds.features.Tensor(shape=(None, len(TRACKS)), dtype=np.float32, encoding="bytes"),
+            "voice": tfds.features.Tensor(shape=(len(STATISTICS),), dtype=np.float32, encoding="bytes"),
             "label": tfds.features.ClassLabel(names=EMOTIONS),
             "emotion": tfds.features.Text(),
             "speaker": tfds.features.Text(),
@@ -291,6 +300,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     {
                         "mfcc": result.mfcc,
                         "n_frames": result.n_frames,
+                        "tracks": result.tracks,
+                        "voice": result.voice,
                         "label": recording.parsed.label,
                         "emotion": recording.parsed.emotion,
                         "speaker": recording.parsed.speaker,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaser_jax.audio.tracks import pooled
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.datasets.registry import FOLDER, NAMES, PAPER, builder, builder_class, config_of, is_folder_name, quiet
 from metaser_jax.datasets.statistics import Statistics
@@ -54,8 +55,10 @@ def load(name: str, data_dir: str | os.PathLike[str]) -> Corpus:
     Raises:
       InputError: unknown name; not prepared in data_dir, or damaged.
     """
-    fields = ("mfcc", "n_frames", "label", "speaker", "file", "seconds")
+    fields = ("mfcc", "n_frames", "voice", "tracks", "label", "speaker", "file", "seconds")
     _, columns, metadata = _read(name, data_dir, fields)
+    tracks, n_tracks = zip(*columns.pop("tracks"), strict=True)
+    columns |= {"tracks": np.stack(tracks), "n_tracks": np.array(n_tracks, np.int32)}
     return Corpus(name=name, language=metadata["language"], **columns)
 
 
@@ -101,13 +104,22 @@ def _columns(prepared: "CorpusBuilder", fields: Sequence[str]) -> dict[str, np.n
         examples = source.__getitems__(list(range(start, min(start + _BATCH, len(source)))))
         for name, feature in wanted.items():
             values = [example[name] for example in examples]
-            if feature.np_dtype == np.object_:  # text
+            if name == "tracks":  # of each example as many frames as it has
+                parts[name].append(_pairs(values))
+            elif feature.np_dtype == np.object_:  # text
                 parts[name].append(np.array([value.decode("utf-8") for value in values]))
             else:
                 parts[name].append(np.array(values, np.int32 if name == "label" else feature.np_dtype))
     columns = {name: np.concatenate(part) for name, part in parts.items()}
     order = np.argsort(columns["file"], kind="stable")
     return {name: columns[name][order] for name in fields}
+
+
+def _pairs(tracks: Sequence[np.ndarray]) -> np.ndarray:
+    """Return (tracks.pooled) of each, [n] object."""
+    pairs = np.empty(len(tracks), object)
+    pairs[:] = [pooled(one) for one in tracks]
+    return pairs
 
 
 def _is_complete(folder: Path) -> bool:

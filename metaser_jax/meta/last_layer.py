@@ -4,6 +4,9 @@ References: Snell, Swersky, Zemel, "Prototypical networks for few-shot learning"
 "Meta-learning with differentiable closed-form solvers", ICLR 2019.
 """
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -22,7 +25,10 @@ def prototypes(last_layer: LastLayer, params: Params, support: Batch) -> Linear:
     Divided by the embedding's size, so that logits do not grow with it. A class without utterances has a prototype of
     zeros.
     """
-    h, of_class, weight = _seen(last_layer, params, support)
+    return _of_members(_prototypes, *_seen(last_layer, params, support))
+
+
+def _prototypes(h: jax.Array, of_class: jax.Array, weight: jax.Array) -> Linear:
     share = of_class * weight[:, None]
     count = jnp.sum(share, axis=0)
     centres = share.T @ h / jnp.where(count > 0, count, 1)[:, None]
@@ -37,7 +43,10 @@ def ridge(last_layer: LastLayer, params: Params, support: Batch, penalty: jax.Ar
 
     Solved in the smaller of the two spaces, utterances or embedding.
     """
-    h, of_class, weight = _seen(last_layer, params, support)
+    return _of_members(functools.partial(_ridge, penalty=penalty), *_seen(last_layer, params, support))
+
+
+def _ridge(h: jax.Array, of_class: jax.Array, weight: jax.Array, penalty: jax.Array) -> Linear:
     h = jnp.concatenate([h, jnp.ones_like(h[:, :1])], axis=1)
     root = jnp.sqrt(weight)[:, None]
     h, of_class, (n, d) = root * h, root * of_class, h.shape
@@ -48,11 +57,18 @@ def ridge(last_layer: LastLayer, params: Params, support: Batch, penalty: jax.Ar
     return Linear(weights[:-1], weights[-1])
 
 
+def _of_members(
+    layer_of: Callable[[jax.Array, jax.Array, jax.Array], Linear], h: jax.Array, of_class: jax.Array, weight: jax.Array
+) -> Linear:
+    """Return the layer of embeddings [n, d], or of each member's, [n, member, d]."""
+    return layer_of(h, of_class, weight) if h.ndim == 2 else jax.vmap(layer_of, (1, None, None))(h, of_class, weight)
+
+
 def _seen(last_layer: LastLayer, params: Params, support: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return embeddings [n, d], one-hot labels [n, class] and weights [n], in float32 or more."""
+    """Return embeddings [n, d] or [n, member, d], one-hot labels [n, class] and weights [n], in float32 or more."""
     support = guarded(support)
     h = widened(last_layer.embed(params, support.x))
-    classes = last_layer.get(params).bias.shape[0]
+    classes = last_layer.get(params).bias.shape[-1]
     if support.y.ndim == 1 and jnp.issubdtype(support.y.dtype, jnp.integer):
         of_class = jax.nn.one_hot(support.y, classes, dtype=h.dtype)
     elif support.y.shape[1:] == (classes,):

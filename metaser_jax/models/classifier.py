@@ -1,4 +1,4 @@
-"""The classifier: two LSTM layers, pooling over time, two dense layers.
+"""The classifier: two LSTM layers, pooling over time, two dense layers; and which network a specification names.
 
 NOTE: like the authors' code, the paper's network (the defaults) has no non-linearity between the dense layers and
 pools by the last of the 120 states, padding included. `pooling`, `activation` and `input_statistics` are ours.
@@ -6,7 +6,7 @@ pools by the last of the 120 states, padding included. `pooling`, `activation` a
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,33 +16,12 @@ from metaser_jax.errors import check_choice
 from metaser_jax.models.frames import frame_mask
 from metaser_jax.models.input_statistics import Standardise, input_statistics
 from metaser_jax.models.last_layer import LastLayer, Linear
-from metaser_jax.models.lstm import RECURRENCES, LSTMParams, Recurrence, lstm
-from metaser_jax.specs.network import NetworkSpec
+from metaser_jax.models.lstm import RECURRENCES, Recurrence
+from metaser_jax.models.lstm_layer import LSTM, POOLINGS
+from metaser_jax.models.over_voice import Perceptron, PerceptronAndLSTM
+from metaser_jax.specs import ModelSpec
 from metaser_jax.types import N_MFCC, Params
 
-
-def _pool_last(states: jax.Array, mask: jax.Array) -> jax.Array:
-    del mask  # as the paper: the state after the padding
-    return states[-1]
-
-
-def _pool_mean(states: jax.Array, mask: jax.Array) -> jax.Array:
-    weight = mask.T.astype(states.dtype)[..., None]
-    return jnp.sum(weight * states, axis=0) / jnp.maximum(jnp.sum(weight, axis=0), 1)
-
-
-def _pool_mean_std(states: jax.Array, mask: jax.Array) -> jax.Array:
-    mean = _pool_mean(states, mask)
-    # The epsilon keeps the square root differentiable, twice, where an utterance has one real frame.
-    std = jnp.sqrt(_pool_mean(jnp.square(states - mean), mask) + 1e-5)
-    return jnp.concatenate([mean, std], axis=-1)
-
-
-POOLINGS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
-    "last": _pool_last,
-    "mean": _pool_mean,
-    "mean_std": _pool_mean_std,
-}
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {"none": lambda x: x, "relu": jax.nn.relu}
 
 # Adapting the head changes these and leaves the LSTM layers alone.
@@ -69,40 +48,13 @@ def decays(params: Params) -> Params:
 
 
 def take_head(params: Params) -> Params:
-    """Return the dense layers' part of EmotionLSTM's parameters; all that its method `head` needs."""
-    return {"params": {name: params["params"][name] for name in HEAD_LAYERS}}
+    """Return the dense layers' part of a network's parameters; all that its method `head` needs."""
+    return {"params": {name: layer for name, layer in params["params"].items() if name in HEAD_LAYERS}}
 
 
 def with_head(params: Params, head: Params) -> Params:
-    """Return EmotionLSTM's parameters with the dense layers of `head`, which is as take_head returns it."""
+    """Return a network's parameters with the dense layers of `head`, which is as take_head returns it."""
     return {"params": {**params["params"], **head["params"]}}
-
-
-class LSTM(nn.Module):
-    """One LSTM layer: [time, n, F] -> [time, n, hidden_dim]."""
-
-    hidden_dim: int
-    recurrence: Recurrence = "scan"
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Return the states: [time, n, F] -> [time, n, hidden_dim]."""
-        gates = 4 * self.hidden_dim
-        # As PyTorch initialises its LSTM, and so the authors: uniform within 1 / sqrt(hidden_dim).
-        bound = self.hidden_dim**-0.5
-
-        def uniform(key, shape, dtype=jnp.float32):
-            return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-        return lstm(
-            LSTMParams(
-                self.param("kernel_input", uniform, (x.shape[-1], gates)),
-                self.param("kernel_recurrent", uniform, (self.hidden_dim, gates)),
-                self.param("bias", uniform, (gates,)),
-            ),
-            x,
-            self.recurrence,
-        )
 
 
 class EmotionLSTM(nn.Module):
@@ -186,7 +138,10 @@ class EmotionLSTM(nn.Module):
         return jnp.concatenate([hidden, statistics], axis=-1)
 
 
-def last_layer(model: EmotionLSTM) -> LastLayer:
+Network = EmotionLSTM | Perceptron | PerceptronAndLSTM
+
+
+def last_layer(model: Network) -> LastLayer:
     """Return where the last layer of a network is."""
     return LastLayer(
         embed=functools.partial(model.apply, method="embed"),  # pyright: ignore[reportArgumentType]
@@ -195,13 +150,27 @@ def last_layer(model: EmotionLSTM) -> LastLayer:
     )
 
 
-def make_network(spec: NetworkSpec, recurrence: Recurrence = "scan") -> EmotionLSTM:
+def trained_logits(model: Network, method: str = "__call__") -> Callable[[Params, jax.Array], jax.Array]:
+    """Return what a network learns from: (params, x) -> logits [n, class], or of each member [n, member, class].
+
+    Args:
+      method: "__call__" of what the network is given, or "head" of its features.
+    """
+    if isinstance(model, Perceptron):
+        method = {"__call__": "each", "head": "each_head"}[method]
+    return functools.partial(model.apply, method=method)  # pyright: ignore[reportReturnType]
+
+
+def make_network(spec: ModelSpec, recurrence: str = "scan") -> Network:
     """Return the network of a specification.
 
     Args:
-      spec: what it is.
+      spec: what it is, and what it is given.
       recurrence: what runs its loops over time, see EmotionLSTM.
     """
-    return EmotionLSTM(
-        spec.hidden_dim, len(spec.emotions), spec.pooling, spec.activation, spec.input_statistics, recurrence=recurrence
-    )
+    classes, loops = len(spec.emotions), cast(Recurrence, recurrence)
+    if spec.network == "perceptron":
+        return Perceptron(spec.hidden_dim, classes, spec.members)
+    if spec.network == "both":
+        return PerceptronAndLSTM(spec.hidden_dim, classes, spec.pooling, spec.statistics_rows, recurrence=loops)
+    return EmotionLSTM(spec.hidden_dim, classes, spec.pooling, spec.activation, spec.input_statistics, recurrence=loops)

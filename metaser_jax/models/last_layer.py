@@ -9,7 +9,7 @@ from metaser_jax.types import Params
 
 
 class Linear(NamedTuple):
-    """Attributes: kernel [d, class]; bias [class]."""
+    """Attributes: kernel [d, class]; bias [class]. Of several networks at once [member, ...]."""
 
     kernel: jax.Array
     bias: jax.Array
@@ -19,7 +19,7 @@ class LastLayer(NamedTuple):
     """Where a network's last, linear layer is, and what it sees: logits = embed(params, x) @ kernel + bias.
 
     Attributes:
-      embed: (params, x [n, ...]) -> [n, d].
+      embed: (params, x [n, ...]) -> [n, d], or [n, member, d].
       get: params -> Linear.
       put: (params, Linear) -> params with that last layer.
     """

@@ -55,7 +55,8 @@ def cross_entropy(apply: Callable[[Params, jax.Array], jax.Array]) -> MeanLoss:
 
     Args:
       apply: (params, x [n, ...]) -> logits [n, class], e.g. EmotionLSTM().apply; each utterance's of its own x alone.
-        A model with batch statistics has no place here: write its loss as a plain function.
+        Or [n, member, class] of several networks at once, whose mean loss is meant. A model with batch statistics has
+        no place here: write its loss as a plain function.
 
     Returns:
       The mean over the batch's utterances of -log softmax(logits)[y], weighted where the batch has weights; weights
@@ -70,6 +71,11 @@ def cross_entropy(apply: Callable[[Params, jax.Array], jax.Array]) -> MeanLoss:
         logits = apply(params, batch.x)
         if logits.dtype.itemsize < 4:
             logits = logits.astype(jnp.float32)
+        if logits.ndim == 3:
+            return jnp.mean(jax.vmap(of_logits, in_axes=(1, None))(logits, batch), axis=0)
+        return of_logits(logits, batch)
+
+    def of_logits(logits: jax.Array, batch: Batch) -> jax.Array:
         if batch.y.shape == logits.shape:
             return optax.softmax_cross_entropy(logits, batch.y.astype(logits.dtype))
         if batch.y.shape == logits.shape[:-1] and jnp.issubdtype(batch.y.dtype, jnp.integer):

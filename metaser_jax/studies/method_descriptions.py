@@ -8,7 +8,7 @@ from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.adaptation.svm import SVM
 from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.results.series import METHOD_NAMES
-from metaser_jax.specs import MetaTrainSpec
+from metaser_jax.specs import MetaTrainSpec, NetworkSpec
 from metaser_jax.specs.sources import SourcesSpec
 from metaser_jax.studies.methods import METASER, PRETRAINED, finetune_spec, settings
 from metaser_jax.studies.study import Study
@@ -27,7 +27,7 @@ def described(study: Study, methods: Sequence[str], trained: Sequence[SourcesSpe
       methods: of it.
       trained: what the runs are that the methods started from; those that differ in seed and sources are one row.
     """
-    network = _fields(finetune_spec(study, METASER).network) | _fields(finetune_spec(study, METASER).front_end)
+    network = _fields(NetworkSpec.of(finetune_spec(study, METASER))) | _fields(finetune_spec(study, METASER).front_end)
     rows = [["network, and input of every method", _listed(network)]]
     rows += _of_runs(trained, network)
     names = dict.fromkeys(trained_name(one) for one in trained if isinstance(one, MetaTrainSpec))

@@ -25,7 +25,7 @@ from metaser_jax.devices.many_runs import on_one_device
 from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import IntervalInfo, TrainState, run_interval, validation_loss
 from metaser_jax.meta.learner import Learner, MetaParams
-from metaser_jax.models.classifier import make_network
+from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.sampling import episodes
 from metaser_jax.sampling.bank import Bank
@@ -148,7 +148,7 @@ def _functions(spec: MetaTrainSpec, held_out: Bank, mesh: Mesh) -> tuple[Callabl
 
     As meta_train.py has them.
     """
-    loss_fn = cross_entropy(make_network(spec, spec.recurrence).apply)
+    loss_fn = cross_entropy(trained_logits(make_network(spec, spec.recurrence)))
     devices = mesh.shape[parallel.AXIS]
     shape = episode_shape(spec, devices)
     valid_shape = {"tasks": math.ceil(VALIDATION_TASKS / devices), **validation_shape(spec, held_out)}

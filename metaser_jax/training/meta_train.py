@@ -23,7 +23,7 @@ from metaser_jax.devices.compiling import compile_all, waiting
 from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import IntervalInfo, TrainState, run_interval, validation_loss
 from metaser_jax.meta.algorithms import method_of
-from metaser_jax.models.classifier import make_network
+from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.run_dir import write_text
 from metaser_jax.sampling import bank, episodes
@@ -156,7 +156,7 @@ def validation_shape(spec: MetaTrainSpec, held_out: Bank) -> dict[str, int]:
 
 def diagnosis_of(spec: MetaTrainSpec, sources: Bank, held_out: Bank) -> Diagnosis:
     """Return how to find out what is not finite, by this process alone; sources and held_out as of `banks`."""
-    loss_fn = cross_entropy(make_network(spec, spec.recurrence).apply)
+    loss_fn = cross_entropy(trained_logits(make_network(spec, spec.recurrence)))
     learner = make_learner(spec, loss_fn)
     corpora = ["all sources pooled"] if spec.pool_sources else spec.sources
 

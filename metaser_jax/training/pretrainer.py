@@ -16,7 +16,7 @@ from metaser_jax.devices.compiling import compile_all, waiting
 from metaser_jax.loops.pretraining import EpochInfo, PretrainState, init_state, next_stage, run_epochs, validation_loss
 from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.supervised import supervised
-from metaser_jax.models.classifier import make_network
+from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.sampling import minibatches as batches
 from metaser_jax.sampling.bank import Bank
@@ -111,7 +111,7 @@ def _compiled(spec: PretrainSpec, data: tuple[Bank, Whole], mesh: Mesh, augment:
     def abstract(tree):
         return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=everywhere), tree)
 
-    loss_fn = cross_entropy(make_network(spec, spec.recurrence).apply)
+    loss_fn = cross_entropy(trained_logits(make_network(spec, spec.recurrence)))
     learner = parallel.shard_over_devices(supervised(loss_fn, execution=_execution(spec)), mesh)
     optimizer = make_optimizer(spec)
 

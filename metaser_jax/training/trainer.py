@@ -12,7 +12,7 @@ from metaser_jax.loops.meta_training import TrainState, init_state
 from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.learner import Learner
-from metaser_jax.models.classifier import EmotionLSTM, make_network
+from metaser_jax.models.classifier import Network, make_network, trained_logits
 from metaser_jax.models.frames import frame_mask
 from metaser_jax.models.input_statistics import Standardise, input_statistics
 from metaser_jax.models.losses import LossFn, cross_entropy
@@ -76,7 +76,7 @@ def make_trainer(spec: MetaTrainSpec, x: jax.Array) -> Trainer:
       x: [n, time, coef], what init_params says; spec.seed decides the rest of the initial parameters.
     """
     model = make_network(spec, spec.recurrence)
-    loss_fn = cross_entropy(model.apply)
+    loss_fn = cross_entropy(trained_logits(model))
     learner = parallel.shard_over_devices(make_learner(spec, loss_fn), spec.devices)
     outer = OptimizerSpec(optimizer=spec.meta_optimizer, lr=spec.meta_lr, weight_decay=spec.weight_decay)
     optimizer = make_optimizer(outer)
@@ -87,7 +87,7 @@ def make_trainer(spec: MetaTrainSpec, x: jax.Array) -> Trainer:
     return Trainer(loss_fn, learner, optimizer, initial_state(begin, model, run_keys(spec)[:2], x))
 
 
-def init_params(model: EmotionLSTM, key: jax.Array, x: jax.Array) -> Params:
+def init_params(model: Network, key: jax.Array, x: jax.Array) -> Params:
     """Return initial parameters, the same with a seed whatever the corpora are, but for the input's statistics.
 
     Args:
@@ -96,7 +96,7 @@ def init_params(model: EmotionLSTM, key: jax.Array, x: jax.Array) -> Params:
     return model.init(key, x if model.input_statistics else x[:1])
 
 
-def initial_state(begin: Callable[[Params, jax.Array], T], model: EmotionLSTM, keys: jax.Array, x: jax.Array) -> T:
+def initial_state(begin: Callable[[Params, jax.Array], T], model: Network, keys: jax.Array, x: jax.Array) -> T:
     """Return begin(init_params(model, keys[0], x), keys[1]), to the bit, as a single program for all keys.
 
     But for the input's statistics, whose last bits depend on what they are compiled with.
@@ -116,7 +116,7 @@ def initial_state(begin: Callable[[Params, jax.Array], T], model: EmotionLSTM, k
 
 def no_utterances(front_end: FrontEnd) -> jax.Array:
     """Return x for initial parameters of which only the shapes count."""
-    return jnp.zeros((2, 120, front_end.coefs))
+    return jnp.zeros((2, front_end.rows, front_end.coefs))
 
 
 def run_keys(spec: MetaTrainSpec) -> jax.Array:

@@ -10,6 +10,7 @@ from metaser_jax.audio import clips
 from metaser_jax.audio import mfcc as features
 from metaser_jax.audio.clips import Clip, Quality, Upload, clip_of, read_all, read_clip, span, windows
 from metaser_jax.audio.decoding import Limits, decode
+from metaser_jax.audio.extraction import extract
 from metaser_jax.audio.worker_pool import MIN_FILES_FOR_PROCESSES
 from metaser_jax.errors import InputError, RecordingError
 
@@ -32,7 +33,7 @@ def clip_with(frames: np.ndarray) -> Clip:
 @pytest.mark.parametrize("seconds", [0.01, 1.0, 4.0])
 def test_the_first_window_is_what_training_sees(tmp_path, rate, channels, seconds):
     path = written(tmp_path / "a.wav", sound(seconds, channels, rate), rate, subtype="FLOAT")
-    extraction, clip = features.extract(path), read_clip(path)
+    extraction, clip = extract(path), read_clip(path)
     mfcc, n_frames = clips.first_window(clip)
     assert mfcc.tobytes() == extraction.mfcc.tobytes()
     assert n_frames == extraction.n_frames
@@ -108,7 +109,7 @@ def test_low_rates_are_not_hours(tmp_path):
     """Resampled to 22,050 Hz they would fill the memory."""
     path = written(tmp_path / "a.wav", sound(11, rate=1000), 1000)
     with pytest.raises(RecordingError, match="longer than 10 s, expected an utterance"):
-        features.extract(path, features.UTTERANCE._replace(seconds=10))
+        extract(path, features.UTTERANCE._replace(seconds=10))
 
 
 # Samples in memory

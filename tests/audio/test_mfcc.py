@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from metaser_jax.audio import mfcc as features
+from metaser_jax.audio.extraction import extract
 from metaser_jax.audio.mfcc import RecordingError
 from metaser_jax.errors import InputError
 
@@ -81,7 +82,7 @@ def test_mfcc_refuses_other_shapes(shape):
 
 def test_extract(tmp_path):
     path = written(tmp_path / "a.wav", 16000)
-    extraction = features.extract(path)
+    extraction = extract(path)
     mfcc, n_frames = features.mfcc(features.load_waveform(path).samples)
     np.testing.assert_array_equal(extraction.mfcc, mfcc)
     assert extraction.n_frames == n_frames
@@ -171,12 +172,12 @@ def test_a_truncated_ogg_is_an_error(tmp_path, share):
     """libsndfile reads what there is of it."""
     path = tmp_path / "x.ogg"
     soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(88200), 22050)
-    assert features.extract(path).seconds == 4.0
+    assert extract(path).seconds == 4.0
     data = path.read_bytes()
     for left in (data[: int(len(data) * share)], data[: data.rfind(b"OggS")]):  # the last page is missing
         path.write_bytes(left)
         with pytest.raises(RecordingError, match="truncated"):
-            features.extract(path)
+            extract(path)
 
 
 @pytest.mark.parametrize("rate", [1, 999, 1_000_001, 2**31 - 1])
@@ -186,12 +187,12 @@ def test_impossible_rates(tmp_path, rate):
     data = path.read_bytes()
     path.write_bytes(data[:24] + rate.to_bytes(4, "little") + data[28:])
     with pytest.raises(RecordingError, match=rf"{rate:,} Hz, expected 1,000 to 1,000,000"):
-        features.extract(path)
+        extract(path)
 
 
 def test_what_is_too_long_for_an_utterance(tmp_path):
     path = tmp_path / "x.wav"
     soundfile.write(path, np.zeros((2000, 2)), 1000)
-    assert features.extract(path).seconds == 2.0
+    assert extract(path).seconds == 2.0
     with pytest.raises(RecordingError, match=r"longer than 2 s, expected an utterance of some seconds\. Cut it"):
-        features.extract(path, features.UTTERANCE._replace(samples=3999))
+        extract(path, features.UTTERANCE._replace(samples=3999))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from metaser_jax.audio import mfcc as features
 from metaser_jax.audio import mp3
+from metaser_jax.audio.extraction import extract
 from metaser_jax.audio.mfcc import RecordingError
 
 
@@ -44,14 +44,14 @@ def test_no_stream(data):
 def test_read_whole(tmp_path):
     path = tmp_path / "x.mp3"
     encode(path, 22050)
-    assert features.extract(path).seconds == pytest.approx(3.0, abs=0.01)
+    assert extract(path).seconds == pytest.approx(3.0, abs=0.01)
 
 
 def test_a_stream_of_which_only_a_part_would_be_read_is_an_error(tmp_path):
     path = tmp_path / "x.mp3"
     path.write_bytes(without_header(encode(path, 22050)))
     with pytest.raises(RecordingError, match=r"an mp3 of 3\.\d+ s whose header does not say so.*convert it"):
-        features.extract(path)
+        extract(path)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -60,4 +60,4 @@ def test_truncated(tmp_path):
     data = encode(path, 22050)
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(RecordingError, match="truncated: the header promises"):
-        features.extract(path)
+        extract(path)

@@ -8,9 +8,10 @@ import pytest
 
 from metaser_jax.audio import pitch
 from metaser_jax.audio import tracks as module
-from metaser_jax.audio.track_statistics import STATISTICS, columns, statistics
-from metaser_jax.audio.tracks import F0_ZERO, GROUPS, HOP, TRACKS, WINDOW, tracks
+from metaser_jax.audio.track_statistics import statistics
+from metaser_jax.audio.tracks import F0_ZERO, HOP, WINDOW, tracks
 from metaser_jax.errors import InputError
+from metaser_jax.specs.voice import GROUPS, STATISTICS, TRACKS, columns
 
 RATE = 22050
 FORMANTS = {"a": (700, 1200, 2600), "i": (280, 2250, 2900), "u": (310, 870, 2250)}

@@ -6,8 +6,8 @@ import pytest
 from sounds import write_sound
 from subprograms import python
 
-from metaser_jax.audio import mfcc as features
 from metaser_jax.audio import worker_pool as extraction
+from metaser_jax.audio.extraction import extract
 from metaser_jax.audio.mfcc import RecordingError
 from metaser_jax.errors import InputError
 
@@ -31,7 +31,7 @@ def test_results_are_in_order(paths):
             assert result.path == str(path)
             assert result.__traceback__ is None
         else:
-            np.testing.assert_array_equal(result.mfcc, features.extract(path).mfcc)
+            np.testing.assert_array_equal(result.mfcc, extract(path).mfcc)
 
 
 def test_few_files_start_no_process(paths):

@@ -14,6 +14,7 @@ from pickling_pool import PicklingPool
 
 from metaser_jax import datasets
 from metaser_jax.audio import mfcc as features
+from metaser_jax.audio.extraction import extract
 from metaser_jax.audio.worker_pool import extract_all
 from metaser_jax.datasets import files
 from metaser_jax.errors import InputError
@@ -97,14 +98,14 @@ def test_a_file_of_impossible_size_is_not_read(tmp_path, place):
     (one,) = files.files_below(tmp_path)
     sizes = r"268,435,457 bytes, expected at most 268,435,456"
     with pytest.raises(features.RecordingError, match=rf"a\.wav: cannot be read \({sizes}\)"):
-        features.extract(one)
+        extract(one)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.wav")
     (one,) = files.files_below(tmp_path)
     with pytest.raises(features.RecordingError, match=r"a\.wav: cannot be read \(no regular file\)"):
-        features.extract(one)
+        extract(one)
     os.mkfifo(tmp_path / "b.zip")
     with pytest.raises(InputError, match=r"b\.zip cannot be read as a zip archive \(.*no regular file"):
         files.files_below(tmp_path)
@@ -114,7 +115,7 @@ def test_a_link_to_nothing_is_named(tmp_path):
     (tmp_path / "a.wav").symlink_to(tmp_path / "nothing")
     (one,) = files.files_below(tmp_path)
     with pytest.raises(features.RecordingError, match=r"a\.wav: cannot be read \(No such file or directory\)"):
-        features.extract(one)
+        extract(one)
 
 
 def test_names_that_are_not_utf8(tmp_path):
@@ -202,7 +203,7 @@ def test_an_encrypted_member(tmp_path):
     archive.write_bytes(data)
     (member,) = files.files_below(tmp_path)
     with pytest.raises(features.RecordingError, match=r"a\.zip: 1\.wav: cannot be read .*encrypted"):
-        features.extract(member)
+        extract(member)
 
 
 @pytest.mark.parametrize("name", ["emodb", "iemocap", "ravdess", "savee"])

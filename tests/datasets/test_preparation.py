@@ -12,8 +12,8 @@ from sounds import write_sound
 from subprograms import python
 
 from metaser_jax import datasets
-from metaser_jax.audio import mfcc as features
 from metaser_jax.audio import worker_pool as extraction
+from metaser_jax.audio.extraction import extract
 from metaser_jax.datasets.recordings import Left
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import InputError
@@ -47,7 +47,7 @@ def test_every_file_is_prepared(name, make_corpus, recordings_dir, data_dir, cor
     assert set(statistics.counts()) >= set(FOUR_EMOTIONS)
     assert statistics == datasets.load_statistics(name, data_dir)
     for i, file in enumerate(corpus.file):
-        np.testing.assert_array_equal(corpus.mfcc[i], features.extract(folder / (shared + file)).mfcc)
+        np.testing.assert_array_equal(corpus.mfcc[i], extract(folder / (shared + file)).mfcc)
 
 
 def test_formats_rates_and_channels(recordings_dir, data_dir):
@@ -187,7 +187,7 @@ def test_strays_in_rate_and_channels(
     assert corpus.seconds[row] == pytest.approx(0.5, rel=1e-4)
     samples = soundfile.read(stray, always_2d=True)[0].mean(1)
     soundfile.write(tmp_path / "mono.wav", samples, rate, subtype="FLOAT")
-    np.testing.assert_allclose(corpus.mfcc[row], features.extract(tmp_path / "mono.wav").mfcc, atol=1e-3)
+    np.testing.assert_allclose(corpus.mfcc[row], extract(tmp_path / "mono.wav").mfcc, atol=1e-3)
 
 
 @pytest.mark.parametrize(

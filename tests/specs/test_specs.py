@@ -23,7 +23,7 @@ def test_a_configuration_is_a_specification_and_places(spec):
     assert dataclasses.asdict(part).items() <= dataclasses.asdict(whole).items()
     assert not PLACES & dataclasses.asdict(part).keys()
     assert spec.of(whole, hidden_dim=5) == dataclasses.replace(part, hidden_dim=5)
-    assert (part.network, part.front_end) == (NetworkSpec(hidden_dim=3), FrontEnd())
+    assert (NetworkSpec.of(part), part.front_end) == (NetworkSpec(hidden_dim=3), FrontEnd())
 
 
 def test_how_a_run_is_computed_is_not_what_it_is():

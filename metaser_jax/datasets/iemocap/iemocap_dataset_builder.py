@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from metaser_jax.datasets.base import CorpusBuilder, Said
+from metaser_jax.datasets.base import VOICE_TOO, CorpusBuilder, Said
 from metaser_jax.datasets.files import CorpusFile
 from metaser_jax.datasets.iemocap import evaluations
 from metaser_jax.datasets.recordings import Excluded
@@ -19,8 +19,11 @@ _DIALOG = r"(?P<session>Ses0[1-5])[FM]_(?:impro\d\d|script\d\d_\d)[a-z]?"
 class Builder(CorpusBuilder):
     """7532 labelled utterances of 10 speakers, nine emotions and "other"."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar = {"1.0.0": "MFCC [120, 20] of IEMOCAP_full_release, its sentences."}
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES: ClassVar = {
+        "2.0.0": VOICE_TOO,
+        "1.0.0": "MFCC [120, 20] of IEMOCAP_full_release, its sentences.",
+    }
     BUILDER_CONFIGS: ClassVar = [
         tfds.core.BuilderConfig(name="excited_apart", description="Excited is an emotion of its own."),
         tfds.core.BuilderConfig(name="excited_as_happy", description="Excited counts as happy, as many papers do."),

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from metaser_jax.datasets.base import CorpusBuilder
+from metaser_jax.datasets.base import VOICE_TOO, CorpusBuilder
 from metaser_jax.datasets.downloads import Download
 from metaser_jax.datasets.files import CorpusFile
 from metaser_jax.datasets.shemo import corrected
@@ -17,8 +17,11 @@ _RAW = "https://github.com/mansourehk/ShEMO/raw/master"
 class Builder(CorpusBuilder):
     """3000 utterances of 87 speakers, six emotions."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar = {"1.0.0": "MFCC [120, 20] of female.zip and male.zip."}
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES: ClassVar = {
+        "2.0.0": VOICE_TOO,
+        "1.0.0": "MFCC [120, 20] of female.zip and male.zip.",
+    }
     BUILDER_CONFIGS: ClassVar = [
         tfds.core.BuilderConfig(name="file_names", description="Emotions as the file names say."),
         tfds.core.BuilderConfig(name="corrected", description="Emotions of mShEMO's label list."),
