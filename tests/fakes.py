@@ -10,6 +10,7 @@ from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.arrays import has_scale, nested, params_specs
 from metaser_jax.recogniser.model import Model, Start, Support
 from metaser_jax.specs import ModelSpec
+from metaser_jax.specs.voice import STATISTICS, TRACKS
 
 
 def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, noise=0.5) -> Corpus:
@@ -20,6 +21,9 @@ def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, nois
     n_frames = rng.integers(frames // 2, frames + 1, n).astype(np.int32)
     mfcc = rng.normal(size=(n, frames, 20), scale=noise) + 3 * np.eye(20)[label][:, None]
     mfcc *= (np.arange(frames) < n_frames[:, None])[..., None]
+    voice = rng.normal(size=(n, len(STATISTICS)), scale=noise) + 3 * np.eye(len(STATISTICS))[label]
+    tracks = rng.normal(size=(n, frames, len(TRACKS)), scale=noise) + 3 * np.eye(len(TRACKS))[label][:, None]
+    tracks *= (np.arange(frames) < n_frames[:, None])[..., None]
     return Corpus(
         name=name,
         language="Esperanto",
@@ -30,6 +34,9 @@ def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, nois
         file=np.array([f"{FOUR_EMOTIONS[e]}/{i:04d}.wav" for i, e in enumerate(label)]),
         seconds=n_frames.astype(np.float32),
         emotions=FOUR_EMOTIONS,
+        voice=voice.astype(np.float32),
+        tracks=tracks.astype(np.float32),
+        n_tracks=n_frames,
     )
 
 
