@@ -22,6 +22,10 @@ from metaser_jax.types import Params
 
 SCRATCH = "scratch"
 
+# What runs of earlier versions do not say; the defaults are what they did.
+_ADDED = {"network", "members", "features", "track_groups", "tasks_by", "query_speakers", "shots_mix", "class_shift"}
+_ADDED |= {"class_shift_directions", "feature_dropout", "feature_noise"}
+
 
 class Init(NamedTuple):
     """Where fine-tuning starts.
@@ -145,7 +149,9 @@ def resolve(
 
 def _read(run_dir: str) -> tuple[_Kind, MetaTrainSpec | PretrainSpec, str]:
     """Read from config.json of a run the kind of run, what it is, and its method."""
-    saved = read_config(run_dir)
+    of_any = (field for spec in (MetaTrainSpec, PretrainSpec) for field in dataclasses.fields(spec))
+    saved: dict[str, Any] = {field.name: field.default for field in of_any if field.name in _ADDED}
+    saved |= read_config(run_dir)
 
     def check(names: set[str], program: str) -> None:
         missing = sorted(names - saved.keys())

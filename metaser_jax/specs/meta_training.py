@@ -1,6 +1,7 @@
 """How a network is meta-trained."""
 
 import dataclasses
+import math
 
 from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS
 from metaser_jax.specs.base import option, require
@@ -47,6 +48,36 @@ class MetaLearningSpec(SourcesSpec):
     queries: int = option("Query utterances per emotion and task.", 10)
     episodes: int = option("Episodes to train for.", 10_000)
     pool_sources: bool = option("Draw each task from all sources together, instead of from one corpus.", False)
+    tasks_by: str = option(
+        "What a task is of: one corpus, or one speaker of it (corpora in turn) who says each emotion more than --shots "
+        "times. Of a speaker with fewer than --queries more, all that there are.",
+        "corpus",
+        choices=("corpus", "speaker"),
+    )
+    query_speakers: str = option(
+        "Whose clips a task's query set has: any speaker's, or others': the task's corpus is divided by speakers at "
+        "random, support and query sets are drawn from either half, and what a half lacks is left out.",
+        "any",
+        choices=("any", "others"),
+    )
+    shots_mix: tuple[int, ...] = option(
+        "Shots per emotion of which each task draws one, separated by commas; --shots is the largest. Empty: all have "
+        "--shots.",
+        (),
+    )
+    class_shift: float = option(
+        "Move each emotion of a task, in support and query set alike, by a random offset with this deviation, so that "
+        "it has to be learned from the support set.",
+        0.0,
+    )
+    class_shift_directions: str = option(
+        "Directions of --class_shift: any (in each coefficient; 1 is the deviation of normalised input), or corpora "
+        "(those in which the sources' means of an emotion differ; 1 is as far as they do).",
+        "any",
+        choices=("any", "corpora"),
+    )
+    feature_dropout: float = option("Share of each utterance's coefficients that training leaves out.", 0.0)
+    feature_noise: float = option("Deviation of the noise that training adds to the input.", 0.0)
     dtype: str = option(
         "Precision: float32, or float64 for comparing machines.", "float32", choices=("float32", "float64")
     )
@@ -87,6 +118,7 @@ class MetaLearningSpec(SourcesSpec):
         self._require_one_or_more("inner_steps", "tasks_per_episode", "shots", "queries", "episodes")
         for flag in ("inner_lr", "meta_lr"):
             require(getattr(self, flag) > 0, flag, getattr(self, flag), "a number above 0")
+        self._check_tasks()
         for flag in ("anneal_episodes", "inner_batch_size", "multi_step_episodes"):
             require(getattr(self, flag) >= 0, flag, getattr(self, flag), "0 or more")
         require(
@@ -118,6 +150,26 @@ class MetaLearningSpec(SourcesSpec):
         require(
             batch == 0 or size % batch == 0, "inner_batch_size", batch, f"a divisor of the {size} support utterances"
         )
+
+    def _check_tasks(self) -> None:
+        """Raise an InputError unless tasks can be made as the fields say."""
+        by_corpus = "corpus with --pool_sources, which makes one of all"
+        require(self.tasks_by == "corpus" or not self.pool_sources, "tasks_by", self.tasks_by, by_corpus)
+        apart = self.query_speakers == "any" or self.tasks_by == "corpus"
+        require(apart, "query_speakers", self.query_speakers, "any with --tasks_by=speaker")
+        mix = self.shots_mix
+        valid = not mix or (min(mix) >= 1 and len(set(mix)) == len(mix) and max(mix) == self.shots)
+        require(valid, "shots_mix", mix, f"numbers from 1 on, each once, of which --shots={self.shots} is the largest")
+        weighted = mix or self.query_speakers == "others"
+        whole = self.inner_batch_size == 0 or not weighted
+        require(whole, "inner_batch_size", self.inner_batch_size, "0 where tasks differ in their shots")
+        for flag in ("class_shift", "feature_noise"):
+            require(0 <= getattr(self, flag) < math.inf, flag, getattr(self, flag), "0 (off) or a positive number")
+        require(0 <= self.feature_dropout < 1, "feature_dropout", self.feature_dropout, "from 0 (off) to below 1")
+        one_row_kind = self.class_shift == 0 or self.features != "both"
+        require(one_row_kind, "class_shift", self.class_shift, "0 with --features=both, whose rows differ in kind")
+        along = self.class_shift_directions == "any" or (self.class_shift > 0 and len(self.sources) > 1)
+        require(along, "class_shift_directions", self.class_shift_directions, "any without --class_shift and 2 sources")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

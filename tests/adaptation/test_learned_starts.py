@@ -1,11 +1,15 @@
 """What a run has learned of how the last layer starts: adaptation makes of the drawn clips what the learner makes."""
 
+import json
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
 from small_runs import load_target, meta_train, resolve
 
 from metaser_jax import Batch
+from metaser_jax.adaptation import starts
 from metaser_jax.meta.last_layer import PrototypeStart, RidgeStart, start_last_layer
 from metaser_jax.models.classifier import last_layer, make_network
 
@@ -28,4 +32,10 @@ def test_the_start_is_read_with_the_run(algorithm, kind, train_config, finetune_
 
 def test_others_have_none(train_config, finetune_config):
     run = str(meta_train(train_config(episodes=4, devices=1)))
-    assert resolve(finetune_config(init=run))[1].last_layer_start is None
+    config, init = resolve(finetune_config(init=run))
+    assert init.last_layer_start is None
+    # As earlier versions wrote it.
+    path = Path(run, "config.json")
+    saved = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in saved.items() if name not in starts._ADDED}))
+    assert resolve(finetune_config(init=run))[0] == config

@@ -167,6 +167,20 @@ def test_weighted_utterances_and_chunks(setting):
     close(whole, chunked)
 
 
+@each_learner
+def test_what_weighs_nothing_is_not_there(make):
+    """As tasks of mixed shots have it: the learner is the one of the smaller sets."""
+    with jax.enable_x64(True):
+        loss_fn, params, episode = textbook.dense_setting("float64")
+        learner = make(loss_fn, execution=Execution(chunk=3))
+        meta = learner.init(params)
+        few = episode._replace(support=jax.tree.map(lambda a: a[:, :5], episode.support))
+        weight = jnp.tile(jnp.arange(8) < 5, (4, 1)).astype("float64")
+        weighted = episode._replace(support=episode.support._replace(weight=weight))
+        value_and_grad = jax.jit(learner.value_and_grad)
+        close(value_and_grad(meta, weighted), value_and_grad(meta, few), 1e-11)
+
+
 def test_a_derivative_with_respect_to_the_utterances_is_refused(setting):
     loss_fn, params, episode = setting
     learner = maml(loss_fn)
