@@ -6,6 +6,9 @@ from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS
 from metaser_jax.specs.base import option, require
 from metaser_jax.specs.sources import SourcesSpec
 
+# What is left of the inner steps of an algorithm that has none.
+NO_STEPS = {"inner_steps": 1, "inner_optimizer": "sgd", "inner_batch_size": 0}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetaLearningSpec(SourcesSpec):
@@ -18,13 +21,15 @@ class MetaLearningSpec(SourcesSpec):
     )
     order: str = option(
         "Derivative of the inner steps: second (exact), first (FOMAML), or annealed (first for --anneal_episodes, then "
-        "second). reptile has none.",
+        "second). reptile and r2d2 have none.",
         "second",
         choices=ORDERS,
     )
     anneal_episodes: int = option("With --order=annealed: episodes of first order.", 0)
-    inner_steps: int = option("Gradient steps on a task's support set.", 1)
-    inner_lr: float = option("Step size of the inner optimizer; where rates are learned, their start.", 2e-4)
+    inner_steps: int = option("Gradient steps on a task's support set. r2d2 has none.", 1)
+    inner_lr: float = option(
+        "Step size of the inner optimizer; where rates are learned, their start. r2d2 does not look at it.", 2e-4
+    )
     inner_optimizer: str = option(
         "Inner optimizer: sgd, momentum (SGD with 0.9) or adam.", "sgd", choices=("sgd", "momentum", "adam")
     )
@@ -90,7 +95,12 @@ class MetaLearningSpec(SourcesSpec):
             self.weight_decay,
             "a number above 0 with --meta_optimizer=adamw, and 0 without",
         )
-        has_order = ALGORITHMS[self.algorithm].has_order
+        algorithm = ALGORITHMS[self.algorithm]
+        without = f"with --algorithm={self.algorithm}"
+        if not algorithm.has_steps:
+            for flag, unused in NO_STEPS.items():
+                require(getattr(self, flag) == unused, flag, getattr(self, flag), f"{unused} {without}")
+        has_order = algorithm.has_order
         annealed = has_order and self.order == "annealed"
         require(
             annealed == (self.anneal_episodes > 0),
@@ -102,7 +112,7 @@ class MetaLearningSpec(SourcesSpec):
             has_order or self.multi_step_episodes == 0,
             "multi_step_episodes",
             self.multi_step_episodes,
-            f"0 with --algorithm={self.algorithm}, which learns nothing from the query sets",
+            f"0 {without}, which has no derivative of inner steps",
         )
         size, batch = self.shots * len(self.emotions), self.inner_batch_size
         require(

@@ -2,7 +2,7 @@
 
 Finn et al., MAML, ICML 2017 (second and first order); Antoniou et al., MAML++, ICLR 2019 (annealed: first, then
 second); Raghu et al., ANIL, ICLR 2020; Li et al., Meta-SGD, 2017, and a learned rate per layer and step; Nichol et al.,
-Reptile, 2018.
+Reptile, 2018; Triantafillou et al., ProtoMAML, ICLR 2020; Bertinetto et al., R2-D2, ICLR 2019.
 
 At equal wall time, each is trained anew for as many episodes as fit into second order's time. Seconds per episode are
 the median over a run's intervals, without compilation and validation.
@@ -23,6 +23,7 @@ from metaser_jax.results.run_dir import claim
 from metaser_jax.results.scored import Scored
 from metaser_jax.results.series import Series
 from metaser_jax.specs import MetaTrainSpec
+from metaser_jax.specs.meta_training import NO_STEPS
 from metaser_jax.specs.studies import OrderSpec
 from metaser_jax.studies import order_report, writing
 from metaser_jax.studies.cells import Run, run_cells
@@ -139,6 +140,8 @@ def _run_of(study: Study[OrderSpec], variant: str, episodes: int, seed: int) -> 
     if not algorithm.has_order:
         # It learns nothing from the query sets, and its order is not looked at.
         changes |= {"order": plain.order if plain.order != "annealed" else "second", "multi_step_episodes": 0}
+    if not algorithm.has_steps:
+        changes |= NO_STEPS
     if algorithm.least_steps > plain.inner_steps:
         changes["inner_steps"] = algorithm.least_steps
     mine = meta_spec(study, sources, seed, **changes)

@@ -46,6 +46,12 @@ TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 
             TRAIN | {"algorithm": "reptile", "multi_step_episodes": 9},
             "--multi_step_episodes: got 9, expected 0 with --algorithm=reptile",
         ),
+        (
+            MetaTrainConfig,
+            TRAIN | {"algorithm": "r2d2", "inner_steps": 2},
+            "--inner_steps: got 2, expected 1 with --algorithm=r2d2",
+        ),
+        (MetaTrainConfig, TRAIN | {"algorithm": "r2d2", "inner_optimizer": "adam"}, "--inner_optimizer: got 'adam'"),
         (MetaTrainConfig, TRAIN | {"chunk": -2}, "--chunk: got -2"),
         (MetaTrainConfig, TRAIN | {"trim_db": -1.0}, r"--trim_db: got -1.0, expected 0 \(keep all\) or a positive"),
         (PretrainConfig, PRE | {"trim_db": -1.0}, "--trim_db: got -1.0"),

@@ -37,6 +37,9 @@ LEARNERS = {
     "layer_rates": lambda loss, **how: layer_rates(loss, **COMMON, **how),
     "reptile": lambda loss, **how: reptile(loss, **COMMON, **how),
     "proto_maml": lambda loss, **how: proto_maml(loss, textbook.DENSE_LAST_LAYER, **COMMON, **how),
+    "proto_meta_sgd": lambda loss, **how: proto_maml(
+        loss, textbook.DENSE_LAST_LAYER, **COMMON, learn_rates=True, **how
+    ),
     "r2d2": lambda loss, **how: r2d2(loss, textbook.DENSE_LAST_LAYER, **how),
     "supervised": supervised,
 }
@@ -79,7 +82,7 @@ def test_shapes_values_order_of_tasks_and_that_it_learns(make, setting):
         return loss_fn(params, task.support), loss_fn(learner.adapt(meta, task.support), task.query)
 
     support_loss, query_loss = jax.lax.map(of_task, episode)
-    if make is not LEARNERS["proto_maml"]:  # which starts elsewhere
+    if make not in (LEARNERS["proto_maml"], LEARNERS["proto_meta_sgd"]):  # which start elsewhere
         close(info.support_loss, support_loss)
     close(info.query_loss, query_loss)
     close(loss, jnp.mean(query_loss))
