@@ -5,6 +5,7 @@ parts, normalised in the same way, are learned from together with the draw; with
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -98,14 +99,16 @@ def adapt_classifier(
     seen = [features(ready, spec.front_end, None) for ready in (folds if spec.of_split else folds[:1])]
     joined = [_training_part(source, spec.front_end, features) for source in sources]
     source = {"method": method, "order": None, "sources": [s.corpus.name for s in sources], "inner_steps": None}
+    # What somebody needs who has the clips alone.
+    source["start_size"] = sum(x.size for x, _ in joined)
     nothing = {"adapt": None, "validation": None, "best_epoch": None, "epochs": None}
     # Without shots every draw is the same.
-    unadapted = fit(seen[0][:0], folds[0].corpus.label[:0], joined) if any(not len(one[4]) for one in cases) else None
+    unadapted = functools.cache(lambda: fit(seen[0][:0], folds[0].corpus.label[:0], joined))
     outcomes = []
     for index, ready, amount, seed, drawn in cases:
         start = time.perf_counter()
         x = features(ready, spec.front_end, drawn) if by_draw else seen[min(index, len(seen) - 1)]
-        fitted = fit(x[drawn], ready.corpus.label[drawn], joined) if len(drawn) else unadapted
+        fitted = fit(x[drawn], ready.corpus.label[drawn], joined) if len(drawn) else unadapted()
         predicted = fitted.predict(x[ready.split.test])
         more = nothing | {"seconds": time.perf_counter() - start}
         outcomes.append(outcome(spec, ready, source, amount, seed, (drawn, drawn[:0]), predicted, **more))

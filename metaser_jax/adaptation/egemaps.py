@@ -98,14 +98,14 @@ def read_functionals(corpus: Corpus, digest: str, folder: Path, find: Find, extr
     path = folder / f"{corpus.name.replace('/', '.')}.npz"
     if path.is_file():
         with np.load(path, allow_pickle=False) as saved:
-            if str(saved["digest"]) == digest and np.array_equal(saved["file"], corpus.file):
+            if str(saved["digest"]) == digest and np.array_equal(saved["path"], corpus.file):
                 return saved["x"]
     sources = find(corpus.name)
     missing = [file for file in corpus.file if file not in sources]
     if missing:
         raise InputError(
-            f"--manual_dir: of {corpus.name} {len(missing)} of {len(corpus)} recordings are missing, {missing[0]} first. "
-            "Give the folder that it was prepared from."
+            f"--manual_dir: of {corpus.name} {len(missing)} of {len(corpus)} recordings are missing, {missing[0]} "
+            "first. Give the folder that it was prepared from."
         )
     found = []
     for one in read_each(extract, [sources[file] for file in corpus.file]):
@@ -116,7 +116,7 @@ def read_functionals(corpus: Corpus, digest: str, folder: Path, find: Find, extr
     folder.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as out:
-        np.savez(out, x=x, digest=digest, file=corpus.file)
+        np.savez(out, x=x, digest=digest, path=corpus.file)
     temporary.replace(path)
     return x
 
