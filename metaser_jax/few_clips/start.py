@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from metaser_jax.adaptation.joint import JOINT
 from metaser_jax.adaptation.starts import SCRATCH, resolve
 from metaser_jax.adaptation.svm import SVM
 from metaser_jax.datasets.registry import terms
@@ -47,7 +48,7 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
         was not trained with.
     """
     init = os.fspath(init)
-    if init in (SCRATCH, SVM):
+    if init in (SCRATCH, SVM, JOINT):
         raise InputError(
             f"--init={init}: a model for a new language starts from one that has learned from others. Give the "
             "--run_dir of experiments/meta_train.py or pretrain.py, or a model folder."
