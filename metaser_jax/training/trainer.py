@@ -23,6 +23,7 @@ from metaser_jax.types import N_MFCC, Params
 T = TypeVar("T")
 
 _INNER = {
+    "sgd": optax.sgd,
     "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
     # The root's epsilon makes it differentiable where a gradient is zero.
     "adam": lambda rate: optax.adam(rate, eps_root=1e-12),
@@ -52,11 +53,17 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
     if not algorithm.has_steps:
         return algorithm.make(loss_fn, **options)
     options |= {"inner_steps": spec.inner_steps, "inner_batch_size": spec.inner_batch_size or None}
-    if spec.inner_optimizer == "sgd" or algorithm.learned_rates:
-        options |= {"inner_lr": rate}
-    if spec.inner_optimizer != "sgd":
+    # The loss is the mean over members, so each has this part of its gradient alone. Adam does not see by how much.
+    unit = spec.members if spec.inner_optimizer != "adam" else 1
+    if algorithm.learned_rates:
         # Learned rates multiply the optimizer's updates, and start at inner_lr themselves.
-        options |= {"inner_optimizer": _INNER[spec.inner_optimizer](1.0 if algorithm.learned_rates else rate)}
+        options |= {"inner_lr": rate}
+        if spec.inner_optimizer != "sgd" or unit > 1:
+            options |= {"inner_optimizer": _INNER[spec.inner_optimizer](float(unit))}
+    elif spec.inner_optimizer == "sgd":
+        options |= {"inner_lr": unit * rate}
+    else:
+        options |= {"inner_optimizer": _INNER[spec.inner_optimizer](unit * rate)}
     if algorithm.has_order:
         options |= {"order": spec.order, "anneal_episodes": spec.anneal_episodes}
         options |= {"multi_step_episodes": spec.multi_step_episodes}
