@@ -147,9 +147,9 @@ def bilevel(
             keep_path=keep_path,
         )
         if rule.finish is not None:
-            finish = functools.partial(rule.finish, meta_params, support=support)
-            path = jax.vmap(finish)(result.path) if keep_path else None
-            result = result._replace(adapted=finish(result.adapted), path=path)
+            finish = rule.finish
+            kept = jax.vmap(lambda adapted: finish(meta_params, adapted, support))(result.path) if keep_path else None
+            result = result._replace(adapted=finish(meta_params, result.adapted, support), path=kept)
         return result, split, functions
 
     def last_step_loss(execution: Execution, first_order: bool, meta_params: MetaParams, task: Episode):

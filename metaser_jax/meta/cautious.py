@@ -9,10 +9,12 @@ clips and rates are learned with all else, from tasks of different k.
 NOTE: ours. Interpolated parameters do as well here as interpolated logits, and are one network: experiments/README.md.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from metaser_jax.meta.bilevel import Order, Rule, bilevel
 from metaser_jax.meta.execution import AUTO, Execution
@@ -61,6 +63,7 @@ def cautious_proto_maml(
     order: Order = "second",
     *,
     prototype_scale: float = 1.0,
+    inner_optimizer: optax.GradientTransformation | None = None,
     inner_batch_size: int | None = None,
     anneal_episodes: int = 0,
     multi_step_episodes: int = 0,
@@ -75,6 +78,7 @@ def cautious_proto_maml(
       inner_steps: number of inner steps.
       order: "second", "first" or "annealed", as maml's.
       prototype_scale: of the prototypes' layer, at the start.
+      inner_optimizer: any optax transformation, instead of SGD; the learned rates multiply its updates.
       inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
       anneal_episodes: of order "annealed": episodes of first order before second order begins.
       multi_step_episodes: episodes of MAML++'s multi-step loss, as maml's; 0 is off.
@@ -90,15 +94,15 @@ def cautious_proto_maml(
     def init(params: Params) -> CautiousParams:
         dtype = jnp.result_type(last_layer.get(params).bias)
 
-        def stored(value: float) -> jax.Array:
-            return jnp.asarray(value / FASTER, dtype)
+        def stored(value: float | jax.Array) -> jax.Array:
+            return (value / jnp.asarray(FASTER, dtype)).astype(dtype)
 
-        rate = float(jnp.log(INNER_LR if inner_lr is None else inner_lr))
+        rate = jnp.log(jnp.asarray(INNER_LR if inner_lr is None else inner_lr, dtype))
         caution = Caution(
             stored(BLEND),
-            stored(float(jnp.log(prototype_scale))),
+            stored(math.log(prototype_scale)),
             stored(TRUST),
-            stored(float(jnp.log(CLIPS))),
+            stored(math.log(CLIPS)),
             each_layer(lambda layer: stored(rate), params),
         )
         return CautiousParams(params, caution)
@@ -131,6 +135,7 @@ def cautious_proto_maml(
         inner_lr,
         inner_steps,
         order,
+        inner_optimizer=inner_optimizer,
         inner_batch_size=inner_batch_size,
         anneal_episodes=anneal_episodes,
         multi_step_episodes=multi_step_episodes,
