@@ -135,7 +135,7 @@ def _warm(memory: int) -> None:
     file = io.BytesIO()
     noise = np.random.default_rng(0).normal(scale=0.1, size=(44100, 2))
     soundfile.write(file, noise, 44100, format="WAV")
-    _read("warm.wav", file.getvalue(), 2.0, True)
+    _read("warm.wav", file.getvalue(), 2.0)
     _limit_memory(memory)
 
 
@@ -150,7 +150,7 @@ def _limit_memory(more: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _read(name: str, data: bytes, max_seconds: float, voice: bool) -> Reading:
+def _read(name: str, data: bytes, max_seconds: float, voice: bool = True) -> Reading:
     clip, sound = read_with_sound(Upload(name, data), max_seconds, voice=voice)
     check_audible(clip, name)
     return Reading(clip, peaks_of(sound.mono))
