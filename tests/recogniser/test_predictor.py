@@ -13,7 +13,7 @@ from metaser_jax.audio import clips
 from metaser_jax.audio.clips import HOP_SECONDS, Clip, Quality
 from metaser_jax.audio.tracks import STEP
 from metaser_jax.data.inputs import CLIP, make_input
-from metaser_jax.data.normalise import MIN_VOICE_STD, SHRINK, Scale, scales
+from metaser_jax.data.normalise import MIN_VOICE_STD, Scale, scales, shrunk_to
 from metaser_jax.errors import RecordingError
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.folder import save_model
@@ -141,11 +141,12 @@ def test_a_voice_is_normalised_by_its_own_mean_from_one_clip_on():
     got = predictor.predict_clips(some, speakers=["a", "b", "b"])
     parts = [clips.voice_windows(clip) for clip in some]
     assert parts[2].silent.tolist() == [False, True, True]
-    for own, of in (([0], [parts[0].voice]), ([1, 2], [parts[1].voice, parts[2].voice[:1]])):
-        voice = np.concatenate(of).astype(float)
-        mean = (voice.sum(0) + SHRINK * model.scale.mean) / (len(voice) + SHRINK)
-        alone = Predictor(dataclasses.replace(model, scale=model.scale._replace(mean=mean)))
-        for i, expected in zip(own, alone.predict_clips([some[i] for i in own]), strict=True):
+    for which, of in (([0], [parts[0].voice]), ([1, 2], [parts[1].voice, parts[2].voice[:1]])):
+        voice = np.concatenate(of)[:, None].astype(float)
+        n = len(voice)
+        own = shrunk_to(model.scale, voice, np.ones(n, int), np.zeros(n, int), np.ones(n, bool))
+        alone = Predictor(dataclasses.replace(model, scale=Scale(own.mean[0], own.std[0])))
+        for i, expected in zip(which, alone.predict_clips([some[i] for i in which]), strict=True):
             np.testing.assert_allclose(got[i].probabilities, expected.probabilities, atol=1e-4)
             assert np.abs(got[i].probabilities - predictor.predict_clips([some[i]])[0].probabilities).max() > 1e-4
 
