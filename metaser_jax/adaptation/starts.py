@@ -24,7 +24,7 @@ SCRATCH = "scratch"
 
 # What runs of earlier versions do not say; the defaults are what they did.
 _ADDED = {"network", "members", "features", "track_groups", "tasks_by", "query_speakers", "shots_mix", "class_shift"}
-_ADDED |= {"class_shift_directions", "feature_dropout", "feature_noise", "prototype_scale"}
+_ADDED |= {"class_shift_directions", "feature_dropout", "feature_noise", "prototype_scale", "meta_schedule", "label_smoothing"}
 
 
 class Meta(NamedTuple):

@@ -50,13 +50,14 @@ def mean_loss(losses: Callable[[Params, Batch], jax.Array]) -> MeanLoss:
     return MeanLoss(losses)
 
 
-def cross_entropy(apply: Callable[[Params, jax.Array], jax.Array]) -> MeanLoss:
+def cross_entropy(apply: Callable[[Params, jax.Array], jax.Array], label_smoothing: float = 0.0) -> MeanLoss:
     """Return a model's mean loss, loss_fn(params, batch) -> scalar, in nats per utterance.
 
     Args:
       apply: (params, x [n, ...]) -> logits [n, class], e.g. EmotionLSTM().apply; each utterance's of its own x alone.
         Or [n, member, class] of several networks at once, whose mean loss is meant. A model with batch statistics has
         no place here: write its loss as a plain function.
+      label_smoothing: share of each label that is divided among all classes alike.
 
     Returns:
       The mean over the batch's utterances of -log softmax(logits)[y], weighted where the batch has weights; weights
@@ -76,6 +77,12 @@ def cross_entropy(apply: Callable[[Params, jax.Array], jax.Array]) -> MeanLoss:
         return of_logits(logits, batch)
 
     def of_logits(logits: jax.Array, batch: Batch) -> jax.Array:
+        hard = of_labels(logits, batch)
+        if not label_smoothing:
+            return hard
+        return (1 - label_smoothing) * hard - label_smoothing * jnp.mean(jax.nn.log_softmax(logits), axis=-1)
+
+    def of_labels(logits: jax.Array, batch: Batch) -> jax.Array:
         if batch.y.shape == logits.shape:
             return optax.softmax_cross_entropy(logits, batch.y.astype(logits.dtype))
         if batch.y.shape == logits.shape[:-1] and jnp.issubdtype(batch.y.dtype, jnp.integer):

@@ -104,18 +104,26 @@ def disturbed(key: jax.Array, rule: TaskRule, task: Episode) -> Episode:
 
     def of(key: jax.Array, batch: Batch) -> Batch:
         x, (key_dropout, key_noise) = batch.x, jax.random.split(key)
-        n, time, coef = x.shape
         mask = frame_mask(x)[..., None]
         if rule.noise:
             noise = jnp.asarray(rule.noise, x.dtype) * jax.random.normal(key_noise, x.shape, x.dtype)
             x = x + jnp.where(mask, noise, 0)
         if rule.dropout:
-            apart = rule.rows_apart
-            kept = jax.random.bernoulli(key_dropout, 1 - rule.dropout, (n, apart + 1, coef))
-            rest = jnp.broadcast_to(kept[:, apart:], (n, time - apart, coef))
-            kept = jnp.concatenate([kept[:, :apart], rest], axis=1)
-            x = jnp.where(kept, x / jnp.asarray(1 - rule.dropout, x.dtype), 0)
+            x = dropped(key_dropout, x, rule.dropout, rule.rows_apart)
         return batch._replace(x=x)
 
     key_support, key_query = jax.random.split(key)
     return Episode(of(key_support, task.support), of(key_query, task.query))
+
+
+def dropped(key: jax.Array, x: jax.Array, share: float, rows_apart: int = 0) -> jax.Array:
+    """Return x [n, time, coef] with a share of each utterance's coefficients zero, the others larger by as much.
+
+    Args:
+      rows_apart: first rows of x each of whose numbers is left out for itself; in the others a coefficient is.
+    """
+    n, time, coef = x.shape
+    kept = jax.random.bernoulli(key, 1 - share, (n, rows_apart + 1, coef))
+    rest = jnp.broadcast_to(kept[:, rows_apart:], (n, time - rows_apart, coef))
+    kept = jnp.concatenate([kept[:, :rows_apart], rest], axis=1)
+    return jnp.where(kept, x / jnp.asarray(1 - share, x.dtype), 0)

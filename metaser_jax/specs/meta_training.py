@@ -42,6 +42,11 @@ class MetaLearningSpec(SourcesSpec):
         "Episodes in which the query loss after every inner step counts, less and less (MAML++); 0 is off.", 0
     )
     meta_lr: float = option("Learning rate of the outer optimizer.", 1e-6)
+    meta_schedule: str = option(
+        "Learning rate over the episodes: constant, or cosine, from --meta_lr to zero.",
+        "constant",
+        choices=("constant", "cosine"),
+    )
     meta_optimizer: str = option("Outer optimizer: adam, adamw or sgd.", "adam", choices=("adam", "adamw", "sgd"))
     weight_decay: float = option(
         "With --meta_optimizer=adamw: each step shrinks every weight by --meta_lr times this.", 0.0

@@ -18,6 +18,8 @@ class PretrainSpec(OptimizerSpec, SourcesSpec):
         choices=("transser", "multiser"),
     )
     batch_size: int = option("Utterances per step, an even number.", 64)
+    feature_dropout: float = option("Share of each utterance's coefficients that training leaves out.", 0.0)
+    label_smoothing: float = option("Share of each label that training divides among all emotions.", 0.0)
     max_epochs: int = option("Passes over the sources, at most; for transser over each source.", 1000)
     patience: int = option("Epochs without a lower validation loss before it has converged.", 20)
     seed: int = option("Seed of the initial parameters and of the minibatches.", 0)
@@ -32,6 +34,8 @@ class PretrainSpec(OptimizerSpec, SourcesSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_one_or_more("max_epochs", "patience")
+        for flag in ("feature_dropout", "label_smoothing"):
+            require(0 <= getattr(self, flag) < 1, flag, getattr(self, flag), "from 0 (off) to below 1")
         decays = self.optimizer != "adamw" or self.weight_decay > 0
         require(decays, "weight_decay", self.weight_decay, "a number above 0 with --optimizer=adamw")
         require(

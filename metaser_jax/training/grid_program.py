@@ -163,6 +163,8 @@ def _functions(spec: MetaTrainSpec, held_out: Bank, mesh: Mesh) -> tuple[Callabl
     def interval(run: tuple[TrainState, jax.Array, Numbers], sources: Bank) -> tuple[TrainState, IntervalInfo]:
         state, n, numbers = run
         rate = optax.constant_schedule(numbers.meta_lr)
+        if spec.meta_schedule == "cosine":
+            rate = lambda step: numbers.meta_lr * optax.cosine_decay_schedule(1.0, spec.episodes)(step)  # noqa: E731
         state, info = run_interval(
             _on_axis(make_learner(spec, loss_fn, numbers.inner_lr)),
             query_loss,

@@ -31,4 +31,6 @@ def learning_rate(spec: OptimizerSpec) -> optax.Schedule:
     """Return the learning rate by the step."""
     if spec.schedule == "cyclical":
         return cyclical(spec.base_lr, spec.lr, spec.half_cycle)
+    if spec.schedule == "cosine":
+        return optax.cosine_decay_schedule(spec.lr, spec.half_cycle)
     return optax.constant_schedule(spec.lr)

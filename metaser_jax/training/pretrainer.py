@@ -21,6 +21,7 @@ from metaser_jax.models.losses import cross_entropy
 from metaser_jax.sampling import minibatches as batches
 from metaser_jax.sampling.bank import Bank
 from metaser_jax.sampling.minibatches import Whole
+from metaser_jax.sampling.task_rules import dropped
 from metaser_jax.specs import PretrainSpec
 from metaser_jax.training.optimizers import learning_rate, make_optimizer
 from metaser_jax.training.trainer import initial_state, no_utterances
@@ -111,8 +112,10 @@ def _compiled(spec: PretrainSpec, data: tuple[Bank, Whole], mesh: Mesh, augment:
     def abstract(tree):
         return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=everywhere), tree)
 
-    loss_fn = cross_entropy(trained_logits(make_network(spec, spec.recurrence)))
-    learner = parallel.shard_over_devices(supervised(loss_fn, execution=_execution(spec)), mesh)
+    logits = trained_logits(make_network(spec, spec.recurrence))
+    loss_fn, smoothed = cross_entropy(logits), cross_entropy(logits, spec.label_smoothing)
+    learner = parallel.shard_over_devices(supervised(smoothed, execution=_execution(spec)), mesh)
+    augment = _with_dropout(spec, augment)
     optimizer = make_optimizer(spec)
 
     def epochs(key, state, n, sources, number, limits, data):
@@ -144,6 +147,19 @@ def _compiled(spec: PretrainSpec, data: tuple[Bank, Whole], mesh: Mesh, augment:
         ]
     )
     return whole, following
+
+
+def _with_dropout(spec: PretrainSpec, augment: Augment | None) -> Augment | None:
+    """Return an augmentation that leaves coefficients out after it."""
+    if not spec.feature_dropout:
+        return augment
+
+    def drop(key: jax.Array, x: jax.Array) -> jax.Array:
+        if augment is not None:
+            x = augment(jax.random.fold_in(key, 1), x)
+        return dropped(key, x, spec.feature_dropout, spec.statistics_rows)
+
+    return drop
 
 
 def _execution(spec: PretrainSpec) -> Execution:

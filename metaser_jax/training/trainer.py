@@ -92,7 +92,14 @@ def make_trainer(spec: MetaTrainSpec, x: jax.Array) -> Trainer:
     model = make_network(spec, spec.recurrence)
     loss_fn = cross_entropy(trained_logits(model))
     learner = parallel.shard_over_devices(make_learner(spec, loss_fn), spec.devices)
-    outer = OptimizerSpec(optimizer=spec.meta_optimizer, lr=spec.meta_lr, weight_decay=spec.weight_decay)
+    half_cycle = spec.episodes if spec.meta_schedule == "cosine" else 0
+    outer = OptimizerSpec(
+        optimizer=spec.meta_optimizer,
+        lr=spec.meta_lr,
+        weight_decay=spec.weight_decay,
+        schedule=spec.meta_schedule,
+        half_cycle=half_cycle,
+    )
     optimizer = make_optimizer(outer)
 
     def begin(params: Params, key: jax.Array) -> TrainState:
