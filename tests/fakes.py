@@ -40,6 +40,13 @@ def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, nois
     )
 
 
+def fake_voice(label, seed=0, noise=0.5) -> np.ndarray:
+    """Statistics of the voice [n, 171] of utterances with these labels [n]."""
+    rng = np.random.default_rng(seed)
+    statistics = 3 * np.eye(len(STATISTICS))[label] + rng.normal(size=(len(label), len(STATISTICS)), scale=noise)
+    return statistics.astype(np.float32)
+
+
 def fake_model(
     hidden_dim=4, clips=8, seed=0, temperature=1.5, start=True, rates=True, emotions=FOUR_EMOTIONS, **settings
 ) -> Model:
@@ -47,17 +54,20 @@ def fake_model(
 
     Args:
       clips: of the support set; 0 leaves it out. start, rates: whether the model has them.
-      **settings: other fields of Settings than these; the recommended ones by default.
+      **settings: other fields of Settings than these; the recommended ones by default, of a model over MFCC, or, with
+        features="voice", of one over the voice.
     """
-    how = ModelSpec(
-        emotions=emotions,
-        hidden_dim=hidden_dim,
-        **{
-            **{"pooling": "mean_std", "activation": "relu", "input_statistics": True},
-            **{"trim_db": 26.5, "deltas": True, "normalise": "corpus"},
-            **settings,
+    default = {
+        "mfcc": {
+            "pooling": "mean_std",
+            "activation": "relu",
+            "input_statistics": True,
+            "trim_db": 26.5,
+            "deltas": True,
         },
-    )
+        "voice": {"network": "perceptron", "members": 2},
+    }[settings.get("features", "mfcc")]
+    how = ModelSpec(emotions=emotions, hidden_dim=hidden_dim, **{"normalise": "corpus", **default, **settings})
     rng = np.random.default_rng(seed)
 
     def params(low, high):
@@ -78,6 +88,7 @@ def fake_model(
         file=corpus.file,
         sha256=np.array([hashlib.sha256(file.encode()).hexdigest() for file in corpus.file]),
         seconds=(corpus.n_frames * 512 / 22050).astype(np.float32),
+        voice=fake_voice(corpus.label, seed) if how.features == "voice" else None,
     )
     return Model(
         settings=how,

@@ -5,7 +5,7 @@ import functools
 import pytest
 from fakes import fake_corpus
 
-from metaser_jax.adaptation import engine, starts, svm
+from metaser_jax.adaptation import classical, engine, starts, svm
 from metaser_jax.adaptation.finetune import run_finetune as real_run_finetune
 from metaser_jax.config import FinetuneConfig, MetaTrainConfig, PretrainConfig
 from metaser_jax.data.target import Target
@@ -54,7 +54,7 @@ def load_target(config: FinetuneConfig, load=load) -> tuple[Target, ...]:
 
 def load_sources(config: FinetuneConfig, load=load) -> tuple[Target, ...]:
     """Return the corpora that a support vector machine learns from."""
-    return svm.load_sources(config.sources, config.data_dir, config.emotions, load)
+    return classical.load_sources(config.sources, config.data_dir, config.emotions, load)
 
 
 def resolve(config: FinetuneConfig, given=()) -> tuple[FinetuneConfig, starts.Init]:

@@ -57,6 +57,7 @@ ENTRIES = {
     "studies.figure2",
     "studies.sweep",
     "studies.table2",
+    "studies.unseen",
 }
 NEVER_JAX = GROUND | SOUND | {"config"}
 CORE_PACKAGES = {"jax", "flax", "optax", "numpy"}

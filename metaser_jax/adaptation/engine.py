@@ -1,5 +1,6 @@
 """Adaptation to a target for every amount, seed and fold, as calls of one compiled program."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from metaser_jax.loops.finetuning import FinetuneInfo
 from metaser_jax.loops.indexed_rows import Rows
 from metaser_jax.models.classifier import make_network, take_head
 from metaser_jax.results.outcomes import Amount, Outcome, outcome
-from metaser_jax.specs import INNER, FinetuneSpec
+from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, MetaTrainSpec
 from metaser_jax.types import Augment, Params
 
 # Row indices are padded to a multiple, so that corpora's parts of about the same size share a program.
@@ -133,7 +134,7 @@ def train_and_predict(
     of_cases = plan(len(cases), spec.devices)
     runs, x, y = _runs(spec, inits, folds, cases, of_cases.chunk if on_features(spec, augment) else None)
     x, y = parallel.replicate((x, y), parallel.task_mesh(of_cases.devices, of_cases.devices))
-    program = make_program(spec, of_cases, augment, keep_params)
+    program = make_program(spec, of_cases, augment, keep_params, learner=_learner_of(spec, inits, augment))
     nothing = jax.tree.map(np.zeros_like, runs[0])
     if log is not None:
         log(waiting(folds[0].corpus.name, f"{len(cases)} runs of fine-tuning, {of_cases.devices} at a time"))
@@ -175,7 +176,10 @@ def _runs(
         for name, i in {name: i for i, name in enumerate(start_of)}.items()
     }
     rates = None
-    if spec.optimizer == INNER:
+    learned = [init.meta.params for init in inits if init.meta is not None]
+    if spec.optimizer == LEARNER and learned:
+        starts = {name: learned[name[0]] for name in starts}
+    elif spec.optimizer in (INNER, LEARNER):
         rates = {name: _rates(spec, inits[name[0]], params) for name, params in starts.items()}
     block_of = list(zip(input_of, start_of if features else [None] * len(cases), strict=True))
     names = list(dict.fromkeys(block_of))
@@ -196,6 +200,28 @@ def _runs(
         valid = None if spec.validation == "none" else valid
         runs.append(Run(starts[start], rates and rates[start], np.uint32(case.seed), train, valid, test))
     return runs, np.concatenate(blocks), np.tile(label, len(blocks))
+
+
+def _learner_of(spec: FinetuneSpec, inits: Sequence[Init], augment: Augment | None) -> MetaTrainSpec | None:
+    """Return whose way of adapting is to be followed; None: fine-tuning's own.
+
+    Raises:
+      InputError: starts that adapt in different ways; a learner that cannot adapt to sets of any size.
+    """
+    if spec.optimizer != LEARNER or all(init.meta is None for init in inits):
+        return None
+    # On what and from which seed it was trained changes nothing, and no program.
+    any_run = {"sources": ("one", "another"), "seed": 0, "split_seed": 0}
+    specs = [init.meta and dataclasses.replace(init.meta.spec, **any_run) for init in inits]
+    first = specs[0]
+    if first is None or any(other != first for other in specs):
+        raise InputError(f"--optimizer={LEARNER}: got starts of different learners, expected runs that differ in seed.")
+    if first.inner_batch_size or augment is not None:
+        raise InputError(
+            f"--optimizer={LEARNER}: got a run with --inner_batch_size={first.inner_batch_size}, or augmentation; "
+            "expected neither: the learner takes the drawn clips as they are, at once. Give another --optimizer."
+        )
+    return first
 
 
 def _start_of(spec: FinetuneSpec, inits: Sequence[Init], case: Case, number: int) -> tuple[int, ...]:

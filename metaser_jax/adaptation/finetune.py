@@ -8,10 +8,12 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from metaser_jax.adaptation.classical import check_applies, load_sources
 from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.engine import adapt
+from metaser_jax.adaptation.joint import JOINT, adapt_joint
 from metaser_jax.adaptation.starts import resolve
-from metaser_jax.adaptation.svm import SVM, adapt_svm, check_applies, load_sources
+from metaser_jax.adaptation.svm import SVM, adapt_svm
 from metaser_jax.config import FinetuneConfig
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
@@ -19,6 +21,9 @@ from metaser_jax.devices import parallel
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, write_predictions
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.specs import FinetuneSpec, how_fields
+
+# What is no network, by its --init: what people call it, and what fits it.
+CLASSIFIERS = {SVM: ("a support vector machine", adapt_svm), JOINT: ("logistic regression", adapt_joint)}
 
 
 def run_finetune(
@@ -45,8 +50,8 @@ def run_finetune(
     """
     parallel.one_device_per_core()
     spec = FinetuneSpec.of(config)
-    if config.init == SVM:
-        check_applies(given)
+    if config.init in CLASSIFIERS:
+        check_applies(config.init, CLASSIFIERS[config.init][0], given)
         spec = dataclasses.replace(spec, validation="none")  # it needs none
     else:
         spec, init = resolve(config.init, spec, config.target, given)
@@ -62,8 +67,8 @@ def run_finetune(
     settings = dataclasses.asdict(config) | dataclasses.asdict(spec)
     settings |= {"corpus_digest": folds[0].digest, "source_digests": [source.digest for source in sources]}
     claim(out, settings, free=("data_dir", "out", *how_fields(FinetuneConfig)))
-    if config.init == SVM:
-        outcomes = adapt_svm(spec, folds, [amount], config.seeds, sources)
+    if config.init in CLASSIFIERS:
+        outcomes = CLASSIFIERS[config.init][1](spec, folds, [amount], config.seeds, sources)
     else:
         outcomes = adapt(spec, [init], folds, [amount], config.seeds, log)
     rows = [outcome.row for outcome in outcomes]

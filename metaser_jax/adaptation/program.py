@@ -1,5 +1,6 @@
 """The compiled programs of adaptation: of many runs, and of what the LSTM layers make of a corpus."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,11 +15,12 @@ from metaser_jax.devices import parallel
 from metaser_jax.devices.many_runs import Plan, over_runs
 from metaser_jax.loops.finetuning import FinetuneInfo, finetune
 from metaser_jax.loops.indexed_rows import Rows, apply_to_rows
+from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.models.classifier import Network, make_network, take_head, trained_logits, with_head
 from metaser_jax.models.losses import cross_entropy
-from metaser_jax.specs import INNER, FinetuneSpec, OptimizerSpec
+from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, MetaTrainSpec, OptimizerSpec
 from metaser_jax.training.optimizers import make_optimizer
-from metaser_jax.training.trainer import init_params
+from metaser_jax.training.trainer import init_params, make_learner
 from metaser_jax.types import Augment, Batch, Params
 
 
@@ -26,7 +28,7 @@ class Run(NamedTuple):
     """An adaptation as the program takes it; all zero is a run that has nothing to do.
 
     Attributes:
-      params: where it starts.
+      params: where it starts; of a learner its meta-parameters.
       rates: of --optimizer=inner, the rate of each parameter; else None.
       seed: scalar uint32.
       train, valid, test: of the program's utterances; valid is None where nothing is validated on.
@@ -58,16 +60,41 @@ def make_program(
     augment: Augment | None = None,
     keep_params: bool = False,
     mesh: Mesh | None = None,
+    learner: MetaTrainSpec | None = None,
 ) -> Program:
     """Return the program of a configuration; its params are None unless they are kept.
 
     Methods, amounts, folds and seeds share its compiled form, where their arrays are of the same sizes. `on_features`
-    its x are features and the runs' params those of the dense layers. The mesh is over_runs'.
+    its x are features and the runs' params those of the dense layers. The mesh is over_runs'. With a learner, the runs
+    adapt as it does.
     """
-    optimizer = make_optimizer(OptimizerSpec(optimizer="sgd", lr=1.0) if spec.optimizer == INNER else spec)
+    if learner is not None:
+        return _learner_program(learner, plan, keep_params, mesh)
+    # Its updates are multiplied by the runs' rates; of members each has its own part of the loss's gradient.
+    rates = OptimizerSpec(optimizer="sgd", lr=float(spec.members))
+    own = dataclasses.replace(spec, lr=spec.lr * spec.members) if spec.optimizer == "sgd" else spec
+    optimizer = make_optimizer(rates if spec.optimizer in (INNER, LEARNER) else own)
     part = "features" if on_features(spec, augment) else spec.adapt
     sizes = (spec.batch_size, spec.max_epochs, spec.patience)
     return _program(make_network(spec, spec.recurrence), part, optimizer, *sizes, augment, plan, keep_params, mesh)
+
+
+@functools.cache
+def _learner_program(spec: MetaTrainSpec, plan: Plan, keep_params: bool, mesh: Mesh | None) -> Program:
+    model = make_network(spec, spec.recurrence)
+    learner = make_learner(spec, cross_entropy(trained_logits(model)))
+
+    def one_run(run: Run, x: jax.Array, y: jax.Array):
+        there = jnp.arange(len(run.train.index)) < run.train.n
+        support = Batch(x[run.train.index], y[run.train.index], there.astype(x.dtype))
+        adapted = learner.adapt(run.params, support)
+        none = run.train.n == 0
+        params = jax.tree.map(lambda a, own: jnp.where(none, own, a), adapted, learner.params(run.params))
+        steps = jnp.where(none, 0, spec.inner_steps if ALGORITHMS[spec.algorithm].has_steps else 0)
+        info = FinetuneInfo(steps, steps, jnp.zeros((), x.dtype))
+        return apply_to_rows(model.apply, params, x, run.test, plan.chunk), info, params if keep_params else None  # pyright: ignore[reportArgumentType]
+
+    return jax.jit(over_runs(one_run, plan, mesh), compiler_options=parallel.compiler_options())
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import numpy as np
 
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.meta.algorithms import ALGORITHMS, methods
-from metaser_jax.meta.last_layer import LastLayerStart
+from metaser_jax.meta.learner import MetaParams
 from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.run_dir import CONFIG, read_config
@@ -22,6 +22,17 @@ from metaser_jax.types import Params
 SCRATCH = "scratch"
 
 
+class Meta(NamedTuple):
+    """How a meta-trained run adapts.
+
+    Attributes:
+      spec: of its meta-training. params: its meta-parameters, of the spec's learner.
+    """
+
+    spec: MetaTrainSpec
+    params: MetaParams
+
+
 class Init(NamedTuple):
     """Where fine-tuning starts.
 
@@ -29,14 +40,13 @@ class Init(NamedTuple):
       params: None is random ones per seed.
       source: what is known of their training.
       rates: the inner rate of each parameter, where they were learned with them; else None.
-      last_layer_start: how the last layer is made of the drawn clips before any step, where that was learned; else
-        None.
+      meta: how the run itself adapts, where it was meta-trained; else None.
     """
 
     params: Params | None
     source: dict[str, Any]
     rates: Params | None = None
-    last_layer_start: LastLayerStart | None = None
+    meta: Meta | None = None
 
 
 class _Kind(NamedTuple):
@@ -66,8 +76,7 @@ def _restore_meta_trained(spec: MetaTrainSpec, run_dir: str, checkpoints: Checkp
     rates = meta_params.rates if algorithm.learned_rates == "parameter" else None
     known = {"algorithm": spec.algorithm, "order": spec.order if algorithm.has_order else None}
     known |= {"inner_steps": spec.inner_steps if algorithm.has_steps else None, "init_episode": best}
-    start = meta_params.start if algorithm.starts_last_layer else None
-    return Init(learner.params(meta_params), known, rates, start)
+    return Init(learner.params(meta_params), known, rates, Meta(spec, jax.tree.map(np.asarray, meta_params)))
 
 
 def _restore_pretrained(spec: PretrainSpec, run_dir: str, checkpoints: Checkpoints) -> Init:

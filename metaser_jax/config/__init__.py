@@ -3,7 +3,7 @@
 from metaser_jax.config.corpora import CorporaConfig, PrepareConfig
 from metaser_jax.config.demo import DemoConfig
 from metaser_jax.config.finetune import FinetuneConfig
-from metaser_jax.config.studies import Figure2Config, OrderConfig, StudyConfig, Table2Config
+from metaser_jax.config.studies import Figure2Config, OrderConfig, StudyConfig, Table2Config, UnseenConfig
 from metaser_jax.config.sweep import SweepConfig
 from metaser_jax.config.training import JobConfig, MetaTrainConfig, PretrainConfig, TrainingConfig
 
@@ -21,4 +21,5 @@ __all__ = [
     "SweepConfig",
     "Table2Config",
     "TrainingConfig",
+    "UnseenConfig",
 ]

@@ -11,14 +11,14 @@ class FinetuneConfig(FinetuneSpec):
 
     data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
     init: str = option(
-        "Run directory to start from (experiments/meta_train.py or pretrain.py), or scratch, or svm: no network, but a "
-        "support vector machine on statistics of the same MFCC, for which flags about networks and their training are "
-        "errors."
+        "Run directory to start from (experiments/meta_train.py or pretrain.py), or scratch; or no network, for which "
+        "flags about networks and their training are errors: svm, a support vector machine on statistics of the same "
+        "input, or joint, logistic regression on them, trained on all --sources and the drawn clips together."
     )
     target: str = option("Corpus to adapt to.")
     out: str = option("Folder for results.jsonl and config.json.")
     sources: tuple[str, ...] = option(
-        "With --init=svm: corpora, separated by commas, whose training parts it learns from as well.", ()
+        "With --init=svm or joint: corpora, separated by commas, whose training parts it learns from as well.", ()
     )
     split: str = option(
         "random, as the paper, or speaker: no speaker in two parts.", "random", choices=("random", "speaker")
@@ -38,7 +38,9 @@ class FinetuneConfig(FinetuneSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(not self.sources or self.init == "svm", "sources", self.sources, "none without --init=svm")
+        of_sources = self.init in ("svm", "joint")
+        require(not self.sources or of_sources, "sources", self.sources, "none without --init=svm or joint")
+        require(bool(self.sources) or self.init != "joint", "sources", self.sources, "corpora with --init=joint")
         require(len(set(self.sources)) == len(self.sources), "sources", self.sources, "each corpus once")
         require(self.target not in self.sources, "sources", self.sources, f"none that is the target, {self.target}")
         require_folds(self.folds, self.split == "speaker")

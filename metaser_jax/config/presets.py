@@ -112,6 +112,10 @@ FINETUNE: dict[str, dict[str, Any]] = {
     },
 }
 
+# What a study changes in a preset for one of its methods (specs/studies.py names them): "learn" in how it learns from
+# sources, "adapt" in how it is adapted.
+OF_METHOD: dict[str, dict[str, dict[str, dict[str, Any]]]] = {"paper": {}, "recommended": {}}
+
 # A sweep has its own seeds, and adapts by the preset of the same name.
 SWEEP: dict[str, dict[str, Any]] = {
     name: {field: value for field, value in values.items() if field != "seed"} | {"adapt_preset": name}

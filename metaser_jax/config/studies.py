@@ -1,9 +1,11 @@
-"""The studies: Table 2, Figure 2, and the ablation of the order of the meta-gradient."""
+"""The studies: Table 2, Figure 2, the ablation of the order of the meta-gradient, and the benchmark."""
 
 import dataclasses
 
-from metaser_jax.specs.base import option
-from metaser_jax.specs.studies import Figure2Spec, OrderSpec, StudySpec, Table2Spec
+from metaser_jax.config.presets import META_TRAIN
+from metaser_jax.errors import check_choice
+from metaser_jax.specs.base import option, require
+from metaser_jax.specs.studies import Figure2Spec, OrderSpec, StudySpec, Table2Spec, UnseenSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,3 +39,29 @@ class Figure2Config(Figure2Spec, StudyConfig):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OrderConfig(OrderSpec, StudyConfig):
     """experiments/ablation_order.py."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnseenConfig(UnseenSpec, StudyConfig):
+    """experiments/unseen.py."""
+
+    manual_dir: tuple[str, ...] = option(
+        "For the method egemaps: folders, separated by commas, with the recordings that the corpora were prepared from "
+        "(--manual_dir of prepare.py).",
+        (),
+    )
+    candidates: tuple[str, ...] = option(
+        "Presets of the method metaser to choose from, separated by commas: each is run, and for each corpus the one "
+        "that is best on the other corpora is scored besides.",
+        (),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        distinct = len(set(self.candidates)) == len(self.candidates) != 1
+        require(distinct, "candidates", self.candidates, "none, or two or more, each once")
+        for name in self.candidates:
+            check_choice("--candidates", name, META_TRAIN)
+        heard = bool(self.manual_dir) or "egemaps" not in self.methods
+        expected = "the folders of the recordings, which --methods=egemaps hears; or leave the method out"
+        require(heard, "manual_dir", self.manual_dir, expected)

@@ -4,8 +4,8 @@ none       as the paper
 corpus     statistics of the corpus's training part
 speaker    statistics of all of a speaker's utterances, which needs no labels; a test speaker's own recordings are
            used, so every method in a comparison must be given the same
-           What is heard of a voice, its statistics or tracks, is normalised by the speaker's mean and by the deviation
-           that speakers have in common; of a speaker with few clips the mean is shrunk to that of all: `shrunk_scales`
+           What is heard of a voice, its statistics or tracks, is normalised by the speaker's mean and deviation, which
+           of a speaker with few clips are shrunk to those of all: `shrunk_scales`
 utterance  statistics of the utterance itself
 auto       speaker where a speaker's emotion can be heard apart from the speaker, else corpus: see `resolve`
 """
@@ -24,8 +24,9 @@ MIN_STD = 1e-2
 
 # Of what is heard of a voice, whose statistics may be shares of one.
 MIN_VOICE_STD = 1e-4
-# Clips of a voice at which its mean counts as much as that of all voices: experiments/README.md.
-SHRINK = 4.0
+# Clips of a voice at which its mean, and clips more at which its deviation, count as much as everybody's. Of 1, 2, 4, 8,
+# 16 and 32 unlabelled clips of a voice: experiments/README.md.
+SHRINK, SHRINK_STD = 1.0, 4.0
 
 Array = Any  # NumPy's or jax's
 
@@ -95,25 +96,49 @@ def scales(
 
 
 def shrunk_scales(x: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray) -> Scale:
-    """Return each voice's mean, shrunk to the mean of all voices, and the deviation that they have in common.
+    """Return each voice's mean and deviation, shrunk to those of all voices.
 
-      mean_g = (n_g m_g + c m) / (n_g + c),      m the mean of the m_g, n_g clips, c = SHRINK
+      mean = (n m_g + c m) / (n + c),      var = ((n - 1) v_g + d v) / (n - 1 + d)
 
-    Arguments, Returns: as `scales`, of groups of at least one utterance in all; without any, of a group, m alone.
+    n clips of a voice have mean m_g and variance v_g; m is the mean of all m_g, v the variance that voices have in
+    common, c = SHRINK, d = SHRINK_STD.
+
+    Arguments, Returns: as `scales`, of groups of at least one utterance in all; a group without one has m and v.
+    """
+    return shrunk_to(everybodys_scale(x, n_frames, group, fit), x, n_frames, group, fit)
+
+
+def shrunk_to(everybody: Scale, x: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray) -> Scale:
+    """Return `shrunk_scales` towards the mean and deviation of voices that are known already.
+
+    Args:
+      everybody: mean, std [coef], of `everybodys_scale`. Others, Returns: as `scales`.
     """
     own = scales(x, n_frames, group, fit, MIN_VOICE_STD)
-    groups = len(own.mean)
-    clips = np.bincount(group[fit], minlength=groups)[:, None]
-    frames = np.bincount(group[fit], n_frames[fit], minlength=groups)[:, None]
-    everybody = own.mean[clips[:, 0] > 0].mean(0)
-    mean = (clips * own.mean + SHRINK * everybody) / (clips + SHRINK)
+    clips = np.bincount(group[fit], minlength=len(own.mean))[:, None]
+    frames = np.bincount(group[fit], n_frames[fit], minlength=len(own.mean))[:, None]
+    mean = (clips * own.mean + SHRINK * everybody.mean) / (clips + SHRINK)
+    var = np.square(own.std) * frames / np.maximum(frames - 1, 1)
+    more = np.maximum(clips - 1, 0)
+    std = np.sqrt((more * var + SHRINK_STD * np.square(everybody.std)) / (more + SHRINK_STD))
+    return Scale(mean, np.maximum(std, MIN_VOICE_STD))
+
+
+def everybodys_scale(x: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray) -> Scale:
+    """Return the mean of all voices' means and the deviation that they have in common, [coef] float64 each.
+
+    Of use to a voice of which there is no clip. Arguments: as `shrunk_scales`.
+    """
+    own = scales(x, n_frames, group, fit, MIN_VOICE_STD)
+    frames = np.bincount(group[fit], n_frames[fit], minlength=len(own.mean))[:, None]
+    mean = own.mean[frames[:, 0] > 0].mean(0)
     # A mean was taken of each group's frames; where all have one frame, nothing is left to tell of deviations.
     freedom = frames.sum() - (frames > 0).sum()
     if freedom:
         std = np.sqrt((frames * np.square(own.std)).sum(0) / freedom)
     else:
         std = scales(x, n_frames, np.zeros(len(x), int), fit, MIN_VOICE_STD).std[0]
-    return Scale(mean, np.broadcast_to(np.maximum(std, MIN_VOICE_STD), mean.shape))
+    return Scale(mean, np.maximum(std, MIN_VOICE_STD))
 
 
 def rescale(mfcc: Array, n_frames: Array, scale: Scale) -> Array:

@@ -28,8 +28,8 @@ class Algorithm(NamedTuple):
       has_order: whether its meta-gradient can be of first or second order.
       starts_last_layer: whether it makes the network's last layer of the support set, by what its meta-parameters have
         as `start`. Fine-tuning begins in the same way.
-      learned_rates: what has an inner rate of its own that is learned: each "parameter", or each layer and "step";
-        None: nothing has. Fine-tuning takes over those of parameters.
+      learned_rates: what has an inner rate of its own that is learned: each "parameter", each "layer", or each layer
+        and "step"; None: nothing has. Fine-tuning takes over those of parameters.
       labels: order -> name, where people have one of their own for it.
       least_steps: the fewest inner steps with which it is more than joint training.
       method: `method` in config.json and results.jsonl; None is its key in ALGORITHMS.
@@ -41,7 +41,7 @@ class Algorithm(NamedTuple):
     has_steps: bool = True
     has_order: bool = True
     starts_last_layer: bool = False
-    learned_rates: Literal["parameter", "step"] | None = None
+    learned_rates: Literal["parameter", "layer", "step"] | None = None
     labels: Mapping[str, str] = {}
     least_steps: int = 1
     method: str | None = None
@@ -97,6 +97,12 @@ def _proto_meta_sgd(*args, **options) -> Learner:
     return _proto_maml(*args, learn_rates=True, **options)
 
 
+def _cautious_proto_maml(*args, **options) -> Learner:
+    from metaser_jax.meta.cautious import cautious_proto_maml
+
+    return cautious_proto_maml(*args, **options)
+
+
 def _r2d2(*args, **options) -> Learner:
     from metaser_jax.meta.r2d2 import r2d2
 
@@ -121,6 +127,13 @@ ALGORITHMS: dict[str, Algorithm] = {
         "proto_maml that learns each parameter's inner rate",
         starts_last_layer=True,
         learned_rates="parameter",
+    ),
+    "cautious_proto_maml": Algorithm(
+        _cautious_proto_maml,
+        "Cautious ProtoMAML",
+        "proto_maml that learns layers' inner rates, and how far to trust few utterances",
+        starts_last_layer=True,
+        learned_rates="layer",
     ),
     "r2d2": Algorithm(
         _r2d2,

@@ -60,6 +60,7 @@ class Rule(NamedTuple):
       start: (meta_params, support) -> params that the inner loop starts with; None: those of `params`.
       split: params -> which of them are adapted.
       scale: (meta_params, updates, step) -> the updates times the rates that are learned; None: none are.
+      finish: (meta_params, adapted, support) -> what of the adapted parameters is kept; None: all of them.
     """
 
     init: Callable[[Params], MetaParams] = lambda params: params
@@ -67,6 +68,7 @@ class Rule(NamedTuple):
     start: Callable[[MetaParams, Batch], Params] | None = None
     split: Callable[[Params], Split] = _all
     scale: Callable[[MetaParams, Params, jax.Array], Params] | None = None
+    finish: Callable[[MetaParams, Params, Batch], Params] | None = None
 
 
 def check_steps(inner_steps: int, inner_batch_size: int | None) -> None:
@@ -144,6 +146,10 @@ def bilevel(
             scale=scale,
             keep_path=keep_path,
         )
+        if rule.finish is not None:
+            finish = rule.finish
+            kept = jax.vmap(lambda adapted: finish(meta_params, adapted, support))(result.path) if keep_path else None
+            result = result._replace(adapted=finish(meta_params, result.adapted, support), path=kept)
         return result, split, functions
 
     def last_step_loss(execution: Execution, first_order: bool, meta_params: MetaParams, task: Episode):

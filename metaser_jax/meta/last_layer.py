@@ -61,7 +61,7 @@ def start_last_layer(how: LastLayerStart, last_layer: LastLayer, params: Params,
         found = typed_as(own, ridge(last_layer, params, support, jnp.exp(how.log_penalty)))
         return last_layer.put(params, jax.tree.map(lambda w: jnp.exp(how.log_scale) * w, found))
     found = typed_as(own, prototypes(last_layer, params, support))
-    of_class, weight = _labels(support, own.bias.shape[-1], own.bias.dtype)
+    of_class, weight = labels_of(support, own.bias.shape[-1], own.bias.dtype)
     there = jnp.any(of_class * weight[:, None] > 0, axis=0)
     share, scale = jnp.where(there, jax.nn.sigmoid(how.blend), 0), jnp.exp(how.log_scale)
     mixed = jax.tree.map(lambda w, p: (1 - share) * w + share * scale * p, own, found)
@@ -119,10 +119,10 @@ def _seen(last_layer: LastLayer, params: Params, support: Batch) -> tuple[jax.Ar
     """Return embeddings [n, d] or [n, member, d], one-hot labels [n, class] and weights [n], in float32 or more."""
     support = guarded(support)
     h = widened(last_layer.embed(params, support.x))
-    return h, *_labels(support, last_layer.get(params).bias.shape[-1], h.dtype)
+    return h, *labels_of(support, last_layer.get(params).bias.shape[-1], h.dtype)
 
 
-def _labels(support: Batch, classes: int, dtype: Any) -> tuple[jax.Array, jax.Array]:
+def labels_of(support: Batch, classes: int, dtype: Any) -> tuple[jax.Array, jax.Array]:
     """Return one-hot labels [n, class] and weights [n]."""
     if support.y.ndim == 1 and jnp.issubdtype(support.y.dtype, jnp.integer):
         of_class = jax.nn.one_hot(support.y, classes, dtype=dtype)

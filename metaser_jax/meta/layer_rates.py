@@ -5,6 +5,7 @@
 Reference: Antoniou, Edwards, Storkey, "How to train your MAML", ICLR 2019, section 4 (LSLR).
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -35,6 +36,11 @@ def _is_layer(node: Any) -> bool:
 
     children = jax.tree.leaves(node, is_leaf=lambda part: part is not node)
     return bool(jax.tree.leaves(node)) and not is_parameter(node) and all(map(is_parameter, children))
+
+
+def each_layer(function: Callable[[Params], Any], params: Params) -> Any:
+    """Return params with what a function makes of each layer in its place."""
+    return jax.tree.map(function, params, is_leaf=_is_layer)
 
 
 def layer_rates(
@@ -74,7 +80,7 @@ def layer_rates(
         def of_layer(layer: Params) -> jax.Array:
             return jnp.full(inner_steps, inner_lr, jax.tree.leaves(layer)[0].dtype)
 
-        return LayerRatesParams(params, jax.tree.map(of_layer, params, is_leaf=_is_layer))
+        return LayerRatesParams(params, each_layer(of_layer, params))
 
     def scale(meta_params: LayerRatesParams, updates: Params, step: jax.Array) -> Params:
         return jax.tree.map(

@@ -49,6 +49,7 @@ def proto_maml(
     order: Order = "second",
     *,
     learn_rates: bool = False,
+    prototype_scale: float = 1.0,
     inner_optimizer: optax.GradientTransformation | None = None,
     inner_batch_size: int | None = None,
     anneal_episodes: int = 0,
@@ -65,6 +66,7 @@ def proto_maml(
       inner_steps: number of inner steps.
       order: "second", "first" or "annealed", as maml's.
       learn_rates: whether the inner rate of each parameter is learned, as Meta-SGD does.
+      prototype_scale: of the prototypes' layer, at the start.
       inner_optimizer: any optax transformation, instead of SGD; learned rates multiply its updates.
       inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
       anneal_episodes: of order "annealed": episodes of first order before second order begins.
@@ -72,17 +74,18 @@ def proto_maml(
       execution: how it is computed; the value does not depend on it.
 
     Returns:
-      Learner; blend and scale start at a half and at one.
+      Learner; blend starts at a half.
 
     Raises:
       InputError: an unknown or impossible value; when called, labels that are neither whole numbers nor one-hot.
     """
 
     def init(params: Params) -> ProtoParams:
-        zero = jnp.zeros((), jnp.result_type(last_layer.get(params).bias))
+        dtype = jnp.result_type(last_layer.get(params).bias)
+        start = PrototypeStart(jnp.zeros((), dtype), jnp.log(jnp.asarray(prototype_scale, dtype)))
         rate = INNER_LR if inner_lr is None else inner_lr
         rates = jax.tree.map(lambda p: jnp.full_like(p, rate), params) if learn_rates else None
-        return ProtoParams(params, PrototypeStart(zero, zero), rates)
+        return ProtoParams(params, start, rates)
 
     def start(meta_params: ProtoParams, support: Batch) -> Params:
         return start_last_layer(meta_params.start, last_layer, meta_params.params, support)

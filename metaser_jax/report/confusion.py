@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,9 +36,23 @@ def confusion_figure(rows: Iterable[Row]) -> Figure:
         panels[style.place(row)].append(row)
     if not panels:
         raise InputError("plot_confusion: got no rows, expected results.")
+    shown = [chosen(panel) for _, panel in sorted(panels.items())]
+    return _figure([(_title(of), np.sum([row["confusion"] for row in of], axis=0), of[0]["emotions"]) for of in shown])
+
+
+def counts_figure(counts: Mapping[str, np.ndarray], emotions: Sequence[str]) -> Figure:
+    """Return a picture of confusion matrices that are given, [class, class] each, by their titles.
+
+    Raises:
+      InputError: no matplotlib.
+    """
+    return _figure([(title, of, emotions) for title, of in counts.items()])
+
+
+def _figure(panels: Sequence[tuple[str, np.ndarray, Sequence[str]]]) -> Figure:
     figure, grid = style.panel_grid(len(panels), "true emotion", alone=(5.6, 4.8), height=3.8, frame=0.7)
-    for axes, (_, panel) in zip(grid, sorted(panels.items()), strict=True):
-        _draw_panel(axes, chosen(panel))
+    for axes, panel in zip(grid, panels, strict=True):
+        _draw_panel(axes, *panel)
     figure.suptitle("Confusion, % of each true emotion (utterances)", fontsize=style.LARGE)
     return figure
 
@@ -55,8 +69,7 @@ def chosen(rows: list[Row]) -> list[Row]:
     return [row for row in rows if rank(row) == rank(best) and row["emotions"] == best["emotions"]]
 
 
-def _draw_panel(axes: Axes, rows: list[Row]) -> None:
-    counts = np.sum([row["confusion"] for row in rows], axis=0)
+def _draw_panel(axes: Axes, title: str, counts: np.ndarray, names: Sequence[str]) -> None:
     of_emotion = counts.sum(axis=1, keepdims=True)
     share = counts / np.maximum(of_emotion, 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="equal")
@@ -72,13 +85,13 @@ def _draw_panel(axes: Axes, rows: list[Row]) -> None:
             fontsize=size,
             color="white" if share[true, predicted] > 0.7 else "black",
         )
-    emotions = [style.plain(emotion) for emotion in rows[0]["emotions"]]
+    emotions = [style.plain(emotion) for emotion in names]
     axes.set_xticks(range(len(emotions)), emotions, rotation=45 if len(emotions) > 5 else 0, fontsize=style.NORMAL)
     axes.set_yticks(range(len(emotions)), emotions, fontsize=style.NORMAL)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("predicted emotion", fontsize=style.NORMAL)
-    axes.set_title(style.plain(_title(rows)), fontsize=style.NORMAL)
+    axes.set_title(style.plain(title), fontsize=style.NORMAL)
 
 
 def _title(rows: list[Row]) -> str:

@@ -32,6 +32,8 @@ _COLOURS = {
     "transser": "#009E73",
     "svm": "#E69F00",
     "scratch": "#D55E00",
+    "joint": "#6699CC",
+    "egemaps": "#661100",
     "maml": "#0072B2",
     ("maml", "first"): "#56B4E9",
     ("maml", "annealed"): "#332288",
@@ -47,7 +49,7 @@ _OTHER_COLOURS = ("#44AA99", "#DDCC77", "#8C6D31", "#5D3A9B")
 # All layers solid, the head alone dashed; further variants of a method, from other sources say, by finer patterns.
 _LINES = ("-", (0, (6, 2, 1.5, 2)), (0, (1, 1)))
 _HEAD_LINES = ((0, (6, 2)), (0, (3, 1.5)), (0, (3, 1.5, 1, 1.5)))
-_MARKERS = {"metaser": "o", "multiser": "D", "transser": "^", "svm": "v", "scratch": "s"}
+_MARKERS = {"metaser": "o", "multiser": "D", "transser": "^", "svm": "v", "scratch": "s", "joint": "X", "egemaps": "*"}
 
 
 class Look(NamedTuple):

@@ -15,6 +15,8 @@ METHOD_NAMES = {
     "metaser": "MetaSER",
     "multiser": "MultiSER",
     "transser": "TransSER",
+    "joint": "joint training",
+    "egemaps": "eGeMAPS, joint training",
     "svm": "SVM",
     "scratch": "from scratch",
 }

@@ -4,7 +4,7 @@ A field is declared once, with the help text and the valid values of its flag. c
 """
 
 from metaser_jax.specs.base import Spec, how_fields, option, require, require_folds
-from metaser_jax.specs.finetuning import INNER, FinetuneSpec
+from metaser_jax.specs.finetuning import INNER, LEARNER, FinetuneSpec
 from metaser_jax.specs.job import ClusterSpec, JobSpec
 from metaser_jax.specs.meta_training import MetaLearningSpec, MetaTrainSpec
 from metaser_jax.specs.network import FrontEnd, ModelSpec, NetworkSpec, TrainSpec
@@ -13,6 +13,7 @@ from metaser_jax.specs.pretraining import PretrainSpec
 
 __all__ = [
     "INNER",
+    "LEARNER",
     "ClusterSpec",
     "FinetuneSpec",
     "FrontEnd",

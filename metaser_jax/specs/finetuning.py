@@ -8,6 +8,8 @@ from metaser_jax.specs.optimizer import OPTIMIZERS, OptimizerSpec
 
 # The optimizer of the inner loop, with what it has learned.
 INNER = "inner"
+# What the start does in its meta-training.
+LEARNER = "learner"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,9 +32,10 @@ class FinetuneSpec(OptimizerSpec, TrainSpec):
     )
     optimizer: str = option(
         "Optimizer: adam, adamw, sgd, or inner: SGD with the inner rates that --init has learned (meta_train.py "
-        "--algorithm=meta_sgd), each parameter's own; from a start that has learned none, SGD with --lr.",
+        "--algorithm=meta_sgd), each parameter's own; or learner: all that the run of --init does to a support set, "
+        "its steps, rates and start of the last layer. From a start that has neither, both are SGD with --lr.",
         "adam",
-        choices=(*OPTIMIZERS, INNER),
+        choices=(*OPTIMIZERS, INNER, LEARNER),
     )
     batch_size: int = option("Utterances per step.", 64)
     max_epochs: int = option("Passes over the drawn utterances, at most.", 200)
@@ -40,8 +43,12 @@ class FinetuneSpec(OptimizerSpec, TrainSpec):
     devices: int = option("Devices that share the runs: on a CPU one per core at most; 0 takes all.", 0, how=True)
 
     def __post_init__(self) -> None:
-        constant = self.optimizer != INNER or self.schedule == "constant"
-        require(constant, "schedule", self.schedule, f"constant with --optimizer={INNER}")
+        learned = f"with --optimizer={self.optimizer}"
+        if self.optimizer in (INNER, LEARNER):
+            require(self.schedule == "constant", "schedule", self.schedule, f"constant {learned}")
+        if self.optimizer == LEARNER:
+            require(self.adapt == "all", "adapt", self.adapt, f"all {learned}")
+            require(self.validation == "none", "validation", self.validation, f"none {learned}")
         super().__post_init__()
         self._require_one_or_more("batch_size", "max_epochs", "patience")
         require(self.devices >= 0, "devices", self.devices, "0 or more")

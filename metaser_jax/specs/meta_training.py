@@ -35,6 +35,9 @@ class MetaLearningSpec(SourcesSpec):
         "Inner optimizer: sgd, momentum (SGD with 0.9) or adam.", "sgd", choices=("sgd", "momentum", "adam")
     )
     inner_batch_size: int = option("Utterances of an inner step, a divisor of the support set; 0 takes all.", 0)
+    prototype_scale: float = option(
+        "Of learners that start with prototypes: what their layer is multiplied by at first.", 1.0
+    )
     multi_step_episodes: int = option(
         "Episodes in which the query loss after every inner step counts, less and less (MAML++); 0 is off.", 0
     )
@@ -116,7 +119,7 @@ class MetaLearningSpec(SourcesSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_one_or_more("inner_steps", "tasks_per_episode", "shots", "queries", "episodes")
-        for flag in ("inner_lr", "meta_lr"):
+        for flag in ("inner_lr", "meta_lr", "prototype_scale"):
             require(getattr(self, flag) > 0, flag, getattr(self, flag), "a number above 0")
         self._check_tasks()
         for flag in ("anneal_episodes", "inner_batch_size", "multi_step_episodes"):
@@ -132,6 +135,8 @@ class MetaLearningSpec(SourcesSpec):
         if not algorithm.has_steps:
             for flag, unused in NO_STEPS.items():
                 require(getattr(self, flag) == unused, flag, getattr(self, flag), f"{unused} {without}")
+        prototypes = algorithm.has_steps and algorithm.starts_last_layer
+        require(prototypes or self.prototype_scale == 1, "prototype_scale", self.prototype_scale, f"1 {without}")
         has_order = algorithm.has_order
         annealed = has_order and self.order == "annealed"
         require(

@@ -7,6 +7,10 @@ from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS
 from metaser_jax.specs.base import Spec, option, require, require_folds
 
 METHODS = ("metaser", "transser", "multiser", "scratch", "svm")
+# What the benchmark of unseen languages compares besides every algorithm: the preset's own meta-learner, baselines
+# that learn from sources first, and those that are fitted on sources and clips, or on clips, in one go.
+FOMAML = "fomaml"
+BENCHMARK_BASELINES = ("transser", "multiser", "joint", "scratch", "svm", "svm_sources", "egemaps")
 # The paper's Table 2 has five source sets, of which four are known; the fifth is taken to be all of them.
 PAPER_SOURCE_SETS = (
     ("tess", "emodb", "ravdess"),
@@ -20,6 +24,11 @@ PAPER_SOURCE_SETS = (
 def variants() -> tuple[str, ...]:
     """Return what the ablation compares: MAML by its orders, and every other algorithm."""
     return (*ORDERS, *(name for name in ALGORITHMS if name != "maml"))
+
+
+def benchmark_methods() -> tuple[str, ...]:
+    """Return what the benchmark can compare: the preset's meta-learner, every algorithm, and the baselines."""
+    return ("metaser", FOMAML, *ALGORITHMS, *BENCHMARK_BASELINES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,6 +152,41 @@ class OrderSpec(StudySpec):
             check_choice("--variants", variant, variants())
         require("second" in self.variants, "variants", self.variants, "second among them, which sets the time")
         require(0 < self.anneal_share < 1, "anneal_share", self.anneal_share, "a number between 0 and 1")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnseenSpec(StudySpec):
+    """The benchmark: each corpus in turn is the unseen language, all others the sources."""
+
+    corpora: tuple[str, ...] = option(
+        "Corpora, separated by commas, at least two: each in turn is the unseen language, learned from all others."
+    )
+    shots: tuple[int, ...] = option("Clips per emotion of the unseen language; 0 is none at all.", (0, 1, 5, 10, 20))
+    methods: tuple[str, ...] = option(
+        f"Methods to compare: metaser (the preset's meta-learner), {', '.join(benchmark_methods()[1:])}.",
+        ("metaser", FOMAML, *(n for n in ("meta_sgd", "proto_maml") if n in ALGORITHMS), *BENCHMARK_BASELINES),
+    )
+    adapt: tuple[str, ...] = option("Layers that TransSER and MultiSER adapt: head, all.", ("head", "all"))
+    splits: tuple[str, ...] = option("Always speaker: who speaks an unseen language is unseen, too.", ("speaker",))
+    folds: int = option("Folds over a corpus's speakers, at most: as many as give each about as many speakers.", 5)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for flag in ("corpora", "shots", "methods", "adapt"):
+            _require_distinct(self, flag)
+        require(len(self.corpora) >= 2, "corpora", self.corpora, "at least two: one unseen, others to learn from")
+        require(all(n >= 0 for n in self.shots), "shots", self.shots, "numbers from 0 on")
+        for method in self.methods:
+            check_choice("--methods", method, benchmark_methods())
+        for part in self.adapt:
+            check_choice("--adapt", part, ("head", "all"))
+        require(self.splits == ("speaker",), "splits", self.splits, "speaker")
+        require(self.folds >= 2, "folds", self.folds, "2 or more")
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """None: fractions of corpora of different sizes are no common amount."""
+        return ()
 
 
 def _source_set(text: str) -> tuple[str, ...]:

@@ -11,24 +11,22 @@ the median over a run's intervals, without compilation and validation.
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from metaser_jax.config import OrderConfig
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
-from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS
+from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.report.content import Content, run_section
 from metaser_jax.report.page import write_page
 from metaser_jax.results.run_dir import claim
 from metaser_jax.results.scored import Scored
 from metaser_jax.results.series import Series
 from metaser_jax.specs import MetaTrainSpec
-from metaser_jax.specs.meta_training import NO_STEPS
 from metaser_jax.specs.studies import OrderSpec
 from metaser_jax.studies import order_report, writing
 from metaser_jax.studies.cells import Run, run_cells
 from metaser_jax.studies.entry import study_of
-from metaser_jax.studies.methods import meta_run, meta_spec
+from metaser_jax.studies.methods import algorithm_changes, meta_run, meta_spec
 from metaser_jax.studies.numbers import Line, comparisons_of, lines_of
 from metaser_jax.studies.plan import Place, cell, places, require_prepared
 from metaser_jax.studies.study import Study
@@ -130,20 +128,12 @@ def _runs(study: Study[OrderSpec], variant: str, episodes: int) -> tuple[Run, ..
 
 def _run_of(study: Study[OrderSpec], variant: str, episodes: int, seed: int) -> Run:
     sources = study.spec.sources
-    name = variant if variant in ALGORITHMS else "maml"
-    algorithm = ALGORITHMS[name]
-    changes: dict[str, Any] = {"algorithm": name, "order": variant if variant in ORDERS else "second"}
+    plain = meta_spec(study, sources, seed)
+    of_maml = variant not in ALGORITHMS
+    changes = algorithm_changes(plain, *(("maml", variant) if of_maml else (variant,)))
     changes |= {"episodes": episodes, "anneal_episodes": 0}
     if variant == "annealed":
         changes["anneal_episodes"] = max(1, round(study.spec.anneal_share * episodes))
-    plain = meta_spec(study, sources, seed)
-    if not algorithm.has_order:
-        # It learns nothing from the query sets, and its order is not looked at.
-        changes |= {"order": plain.order if plain.order != "annealed" else "second", "multi_step_episodes": 0}
-    if not algorithm.has_steps:
-        changes |= NO_STEPS
-    if algorithm.least_steps > plain.inner_steps:
-        changes["inner_steps"] = algorithm.least_steps
     mine = meta_spec(study, sources, seed, **changes)
     kind = f"{variant} {episodes}"
     # Where the study's own settings are this variant, the run is the one that the other studies start from.

@@ -1,5 +1,6 @@
 """Where a study starts: its configuration taken apart."""
 
+import functools
 from pathlib import Path
 
 from metaser_jax.config import StudyConfig, presets
@@ -9,11 +10,16 @@ from metaser_jax.studies.study import Settings, SpecT, Study
 
 def study_of(config: StudyConfig, spec: type[SpecT], corpora: Corpora) -> Study[SpecT]:
     """Return the study that a configuration names."""
+    runs = Path(config.out, "runs") if config.runs is None else Path(config.runs)
+    # Every run reads its sources; they are the same.
+    corpora = corpora._replace(load=functools.cache(corpora.load))
+    return Study(spec.of(config), settings_of(config.preset), config.data_dir, Path(config.out), runs, corpora)
+
+
+def settings_of(preset: str) -> Settings:
+    """Return how a preset trains each method."""
     finetune = presets.FINETUNE
     # The paper adapts its baselines by another schedule than MetaSER.
-    baseline = finetune.get(f"{config.preset}_baseline", finetune[config.preset])
-    settings = Settings(
-        presets.META_TRAIN[config.preset], presets.PRETRAIN[config.preset], finetune[config.preset], baseline
-    )
-    runs = Path(config.out, "runs") if config.runs is None else Path(config.runs)
-    return Study(spec.of(config), settings, config.data_dir, Path(config.out), runs, corpora)
+    baseline = finetune.get(f"{preset}_baseline", finetune[preset])
+    learn = presets.META_TRAIN[preset], presets.PRETRAIN[preset]
+    return Settings(*learn, finetune[preset], baseline, presets.OF_METHOD.get(preset, {}))

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from metaser_jax.adaptation import svm
+from metaser_jax.adaptation import joint, svm
+from metaser_jax.adaptation.egemaps import EGEMAPS
+from metaser_jax.adaptation.joint import JOINT
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.adaptation.svm import SVM
 from metaser_jax.meta.algorithms import ALGORITHMS
@@ -43,6 +45,12 @@ def described(study: Study, methods: Sequence[str], trained: Sequence[SourcesSpe
         of_svm = {"kernel": svm.KERNEL, "C": svm.C, "gamma": f"{svm.GAMMA:g} / features"}
         weight = f"sources together weigh {svm.SOURCES_WEIGHT} of the drawn clips"
         rows.append(["SVM", f"{_listed(of_svm)}, {weight}"])
+    if JOINT in methods or EGEMAPS in methods:
+        regression = f"logistic regression, C {joint.C:g}, the drawn clips weigh {joint.SHOTS_WEIGHT:g} of everything"
+        rows.append([METHOD_NAMES[JOINT], regression])
+    for method, changes in study.settings.of_method.items():
+        if method in methods and "adapt" in changes:
+            rows.append([f"{method}: adaptation, besides", _listed(dict(changes["adapt"]))])
     return rows
 
 

@@ -3,10 +3,15 @@
 import dataclasses
 from typing import Any
 
+from metaser_jax.adaptation.egemaps import EGEMAPS
+from metaser_jax.adaptation.joint import JOINT
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.adaptation.svm import SVM
+from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.specs import FinetuneSpec, MetaTrainSpec, PretrainSpec, how_fields
+from metaser_jax.specs.meta_training import NO_STEPS
 from metaser_jax.specs.sources import SourcesSpec
+from metaser_jax.specs.studies import FOMAML
 from metaser_jax.studies.cells import Run, safe
 from metaser_jax.studies.study import Study
 from metaser_jax.training.meta_train import run_meta_training
@@ -16,6 +21,8 @@ METASER = "metaser"
 BASELINES = ("transser", "multiser")
 # Those that learn from sources first.
 PRETRAINED = (METASER, *BASELINES)
+# Those that are no networks.
+CLASSIFIERS = (SVM, JOINT, EGEMAPS)
 
 
 def meta_spec(study: Study, sources: tuple[str, ...], seed: int, **changes: Any) -> MetaTrainSpec:
@@ -25,31 +32,60 @@ def meta_spec(study: Study, sources: tuple[str, ...], seed: int, **changes: Any)
     return MetaTrainSpec(**{**study.settings.meta_train, **_chosen(given), **changes, "sources": sources, "seed": seed})
 
 
+def algorithm_changes(plain: MetaTrainSpec, name: str, order: str = "second") -> dict[str, Any]:
+    """Return what another algorithm changes in a meta-training: itself, and what it cannot do otherwise.
+
+    Args:
+      plain: the study's own.
+      name: of ALGORITHMS. order: of ORDERS, for those that have one.
+    """
+    algorithm = ALGORITHMS[name]
+    changes: dict[str, Any] = {"algorithm": name, "order": order}
+    if not algorithm.has_order:
+        # It learns nothing from the query sets, and its order is not looked at.
+        changes |= {"order": plain.order if plain.order != "annealed" else "second", "multi_step_episodes": 0}
+    if not algorithm.has_steps:
+        changes |= NO_STEPS
+    if algorithm.least_steps > plain.inner_steps:
+        changes["inner_steps"] = algorithm.least_steps
+    return changes
+
+
+def method_spec(study: Study, method: str, sources: tuple[str, ...], seed: int) -> MetaTrainSpec:
+    """Return a meta-training run of the study by a method: METASER, FOMAML or one of ALGORITHMS."""
+    spec = meta_spec(study, sources, seed)
+    if method == METASER:
+        return spec
+    name, order = ("maml", "first") if method == FOMAML else (method, "second")
+    changes = algorithm_changes(spec, name, order) | dict(study.settings.changes(method, "learn"))
+    return meta_spec(study, sources, seed, **changes)
+
+
 def pretrain_spec(study: Study, method: str, sources: tuple[str, ...], seed: int) -> PretrainSpec:
     """Return a run of TransSER or MultiSER."""
     given = {"hidden_dim": study.spec.hidden_dim, "max_epochs": study.spec.pretrain_epochs}
-    values = {**study.settings.pretrain, **_chosen(given), "method": method, "sources": sources, "seed": seed}
-    return PretrainSpec(**values)
+    values = {**study.settings.pretrain, **study.settings.changes(method, "learn"), **_chosen(given)}
+    return PretrainSpec(**{**values, "method": method, "sources": sources, "seed": seed})
 
 
 def finetune_spec(study: Study, method: str, adapt: str | None = None) -> FinetuneSpec:
     """Return how a method is adapted."""
     preset = study.settings.baseline if method in (*BASELINES, SCRATCH) else study.settings.finetune
     given = {"hidden_dim": study.spec.hidden_dim, "max_epochs": study.spec.max_epochs, "adapt": adapt}
-    return FinetuneSpec(**{**preset, **_chosen(given)})
+    return FinetuneSpec(**{**preset, **study.settings.changes(method, "adapt"), **_chosen(given)})
 
 
 def pretraining(study: Study, method: str, sources: tuple[str, ...]) -> tuple[Run, ...]:
-    """Return the runs that a method's draws start from, one per pre-training seed; none of scratch and svm."""
-    if method not in PRETRAINED:
+    """Return the runs that a method's draws start from, one per pre-training seed; () where it has none."""
+    if method in CLASSIFIERS or method == SCRATCH:
         return ()
     return tuple(_run(study, method, sources, seed) for seed in range(study.spec.pretrain_seeds))
 
 
 def _run(study: Study, method: str, sources: tuple[str, ...], seed: int) -> Run:
     # An episode takes as long whatever the sources, an epoch does not.
-    if method == METASER:
-        return meta_run(study, meta_spec(study, sources, seed), method)
+    if method not in BASELINES:
+        return meta_run(study, method_spec(study, method, sources, seed), method, method)
     spec = pretrain_spec(study, method, sources, seed)
     key = safe(f"{method}_{'+'.join(sources)}_s{seed}")
     kind = f"{method} of {'+'.join(sources)}"
@@ -73,7 +109,7 @@ def meta_run(study: Study, spec: MetaTrainSpec, kind: str, variant: str = METASE
 
 def init_of(study: Study, runs: tuple[Run, ...], method: str) -> list[str]:
     """Return what --init of finetune.py would be, for each pre-training seed."""
-    return [str(study.runs / run.key) for run in runs] or [SVM if method == SVM else SCRATCH]
+    return [str(study.runs / run.key) for run in runs] or [method if method in CLASSIFIERS else SCRATCH]
 
 
 def settings(spec: SourcesSpec | FinetuneSpec) -> dict[str, Any]:

@@ -1,13 +1,19 @@
 """What of a study can be done with the corpora that are prepared, and what is left out and why."""
 
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+import jax
+import numpy as np
 
 from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.engine import adapt
-from metaser_jax.adaptation.starts import SCRATCH, resolve
-from metaser_jax.adaptation.svm import adapt_svm
+from metaser_jax.adaptation.joint import JOINT, adapt_joint
+from metaser_jax.adaptation.starts import SCRATCH, Init, resolve
+from metaser_jax.adaptation.svm import SVM, adapt_svm
+from metaser_jax.data.splits import speaker_folds
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.registry import check_name
 from metaser_jax.datasets.targets import Load, load_targets
@@ -16,11 +22,17 @@ from metaser_jax.results.outcomes import Amount, Outcome
 from metaser_jax.specs import FinetuneSpec
 from metaser_jax.specs.studies import StudySpec
 from metaser_jax.studies.cells import Cell, Run, safe
-from metaser_jax.studies.methods import METASER, SVM, finetune_spec, init_of, settings
+from metaser_jax.studies.methods import METASER, finetune_spec, init_of, settings
 from metaser_jax.studies.study import Study
 
 NOT_PREPARED = "not prepared"
 IS_SOURCE = "is a source"
+# Of a benchmark's folds the one with most speakers has at most so many times those of the one with fewest.
+EVEN = 1.25
+
+Fit = Callable[[FinetuneSpec, Sequence[Target], Sequence[Amount], int, Sequence[Target]], list[Outcome]]
+"""(spec, folds, amounts, seeds, sources) -> outcomes, as adapt_svm."""
+_FITS: dict[str, Fit] = {SVM: adapt_svm, JOINT: adapt_joint}
 
 
 class Left(NamedTuple):
@@ -69,15 +81,41 @@ def unprepared(study: Study, names: Sequence[str], what: str) -> Left | None:
     return Left(what, short, f"not prepared in {study.data_dir}: {', '.join(missing)}. To prepare: {command}")
 
 
-def require_prepared(study: Study, sources: Sequence[str]) -> None:
-    """Raise an InputError, with what to do, unless the sources that a study cannot do without are prepared."""
-    missing = unprepared(study, sources, "+".join(sources))
+def require_prepared(study: Study, names: Sequence[str], flag: str = "sources") -> None:
+    """Raise an InputError, with what to do, unless the corpora that a study cannot do without are prepared."""
+    missing = unprepared(study, names, "+".join(names))
     if missing:
-        raise InputError(f"--sources={','.join(sources)}: {missing.why}")
+        raise InputError(f"--{flag}={','.join(names)}: {missing.why}")
 
 
-def places(study: Study, targets: Sequence[str]) -> tuple[list[Place], list[Left]]:
+def even_folds(study: Study, name: str) -> int:
+    """Return how many folds a corpus's speakers allow: the study's number, or the most below it that are even.
+
+    Raises:
+      InputError: unknown name; an emotion that the corpus lacks.
+    """
+    own = study.spec
+    corpus = source(study, name, finetune_spec(study, SCRATCH).emotions).corpus
+    speakers = len(np.unique(corpus.speaker))
+    for folds in range(min(own.folds, speakers), 2, -1):
+        if math.ceil(speakers / folds) <= EVEN * (speakers // folds):
+            try:
+                speaker_folds(corpus, folds, own.split_seed)
+            except InputError:  # a fold without an emotion: fewer may do
+                continue
+            return folds
+    return 2
+
+
+def places(
+    study: Study, targets: Sequence[str], folds_of: Callable[[str], int] | None = None
+) -> tuple[list[Place], list[Left]]:
     """Load the targets, each once, and finds out which splits and amounts they allow.
+
+    Args:
+      study: the study.
+      targets: their names.
+      folds_of: of a split by speaker, how many folds a target has; by default the study's number.
 
     Raises:
       InputError: no target, split and amount is possible; unknown names.
@@ -89,7 +127,8 @@ def places(study: Study, targets: Sequence[str]) -> tuple[list[Place], list[Left
             left.append(missing)
             continue
         for split in study.spec.splits:
-            place, reasons = _place(study, target, split)
+            folds = folds_of(target) if folds_of else study.spec.folds
+            place, reasons = _place(study, target, split, folds if split == "speaker" else 0)
             left += reasons
             found += [place] if place else []
     if not found:
@@ -98,10 +137,10 @@ def places(study: Study, targets: Sequence[str]) -> tuple[list[Place], list[Left
     return found, left
 
 
-def _place(study: Study, target: str, split: str) -> tuple[Place | None, list[Left]]:
+def _place(study: Study, target: str, split: str, n_folds: int) -> tuple[Place | None, list[Left]]:
     own = study.spec
     spec = finetune_spec(study, SCRATCH)
-    of_split = {"split_kind": split, "split_seed": own.split_seed, "folds": own.folds if split == "speaker" else 0}
+    of_split = {"split_kind": split, "split_seed": own.split_seed, "folds": n_folds}
     name = f"{target}, {split} split"
     try:
         folds = load_targets(target, study.data_dir, emotions=spec.emotions, **of_split, load=study.corpora.load)
@@ -120,18 +159,27 @@ def _place(study: Study, target: str, split: str) -> tuple[Place | None, list[Le
 
 
 def cell(
-    study: Study, place: Place, method: str, adapted: str | None, sources: tuple[str, ...], runs: tuple[Run, ...]
+    study: Study,
+    place: Place,
+    method: str,
+    adapted: str | None,
+    sources: tuple[str, ...],
+    runs: tuple[Run, ...],
+    fit: Fit | None = None,
 ) -> Cell:
     """Return one method at one place, all amounts and draws of it.
 
     Args:
-      adapted: which layers, None of svm.
-      sources: what the method has learned from, or of svm what joins the drawn clips; () is the target alone.
+      adapted: which layers, None of what is no network.
+      sources: what the method has learned from, or of what is no network what joins the drawn clips; () is the target
+        alone.
       runs: what it starts from, one per pre-training seed.
+      fit: of what is no network, unless it is one of _FITS.
     """
     inits = init_of(study, runs, method)
     spec, own = finetune_spec(study, method, adapted), study.spec
-    with_folds = own.folds if place.split == "speaker" else 0
+    n_splits = len(place.folds)
+    with_folds = n_splits if n_splits > 1 else 0
     folds = f"{with_folds}-fold" if with_folds else ""
     parts = [place.target, f"{folds}{place.split}", "+".join(sources) or "no-sources", method, adapted or ""]
     identity = {
@@ -143,12 +191,12 @@ def cell(
     }
 
     def compute() -> tuple:
-        outcomes = _adapt(study, method, spec, inits, place, sources)
+        outcomes = _adapt(study, method, spec, inits, place, sources, fit or _FITS.get(method))
         return place.folds[0].corpus, outcomes
 
     key = "_".join(safe(part) for part in parts if part)
     # Networks take about as long as each other, whatever they start from.
-    kind = f"{SVM if method == SVM else adapted} {place.split}"
+    kind = f"{adapted or method} {place.split}"
     return Cell(key, kind, method, identity, compute, runs)
 
 
@@ -163,18 +211,29 @@ def _at(own: StudySpec, place: Place, folds: int) -> dict[str, Any]:
 
 
 def _adapt(
-    study: Study, method: str, spec: FinetuneSpec, inits: list[str], place: Place, sources: tuple[str, ...]
+    study: Study,
+    method: str,
+    spec: FinetuneSpec,
+    inits: list[str],
+    place: Place,
+    sources: tuple[str, ...],
+    fit: Fit | None,
 ) -> list[Outcome]:
     seeds = study.spec.seeds
-    if method == SVM:
+    if fit is not None:
         joined = [source(study, name, spec.emotions) for name in sources]
-        return adapt_svm(spec, place.folds, place.amounts, seeds, joined)
+        return fit(spec, place.folds, place.amounts, seeds, joined)
     resolved = [resolve(init, spec, place.target) for init in inits]
-    starts = [init for _, init in resolved]
+    starts = [init._replace(source=init.source | {"start_size": _size(init)}) for _, init in resolved]
     if method == METASER:
         # Whatever algorithm its settings have; the row says which it was.
         starts = [init._replace(source=init.source | {"method": METASER}) for init in starts]
     return adapt(resolved[0][0], starts, place.folds, place.amounts, seeds)
+
+
+def _size(init: Init) -> int:
+    """Return how many numbers an adaptation starts from: parameters, and rates where they were learned."""
+    return sum(np.size(leaf) for leaf in jax.tree.leaves(init._replace(source={})))
 
 
 @functools.cache

@@ -17,12 +17,18 @@ class Settings(NamedTuple):
     Attributes:
       meta_train: of MetaTrainSpec. pretrain: of PretrainSpec, for TransSER and MultiSER.
       finetune: of FinetuneSpec, for MetaSER. baseline: the same for the other networks.
+      of_method: method -> what is changed for it alone, of "learn" (the first two) and of "adapt" (the others).
     """
 
     meta_train: Mapping[str, Any]
     pretrain: Mapping[str, Any]
     finetune: Mapping[str, Any]
     baseline: Mapping[str, Any]
+    of_method: Mapping[str, Mapping[str, Mapping[str, Any]]] = {}
+
+    def changes(self, method: str, what: str) -> Mapping[str, Any]:
+        """Return what is changed for a method, of "learn" or of "adapt"."""
+        return self.of_method.get(method, {}).get(what, {})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -98,8 +98,20 @@ def closing_sections(
         "Confusion of the first method with the most target data, summed over draws.",
         confusion_figure(rows),
     )
+    return Section("Confusion", (confusion,)), *detail_sections(study, methods, trained, rows, lines, comparisons, left)
+
+
+def detail_sections(
+    study: Study,
+    methods: Sequence[str],
+    trained: Sequence[SourcesSpec],
+    rows: Sequence[Row],
+    lines: Sequence[Line],
+    comparisons: Sequence[Line],
+    left: Sequence[Left],
+) -> tuple[Section, ...]:
+    """Return all scores, splits, what is left out, what the numbers do not say, and how methods were trained."""
     return (
-        Section("Confusion", (confusion,)),
         Section("All scores", (_about_scores(study.spec), tables.all_scores(lines))),
         *every_comparison(comparisons),
         *left_section(left),

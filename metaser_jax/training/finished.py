@@ -22,7 +22,7 @@ SpecT = TypeVar("SpecT", bound=SourcesSpec)
 
 # What runs of earlier versions do not say; the defaults are what they did.
 ADDED = {"network", "members", "features", "track_groups", "tasks_by", "query_speakers", "shots_mix", "class_shift"}
-ADDED |= {"class_shift_directions", "feature_dropout", "feature_noise"}
+ADDED |= {"class_shift_directions", "feature_dropout", "feature_noise", "prototype_scale"}
 
 
 class Pretrained(NamedTuple):

@@ -53,6 +53,8 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
         options |= {"last_layer": last_layer(make_network(spec, spec.recurrence))}
     if not algorithm.has_steps:
         return algorithm.make(loss_fn, **options)
+    if algorithm.starts_last_layer:
+        options |= {"prototype_scale": spec.prototype_scale}
     options |= {"inner_steps": spec.inner_steps, "inner_batch_size": spec.inner_batch_size or None}
     # The loss is the mean over members, so each has this part of its gradient alone. Adam does not see by how much.
     unit = spec.members if spec.inner_optimizer != "adam" else 1

@@ -112,7 +112,7 @@ def test_bad_input(svm_config, finetune_config, monkeypatch):
     ):
         run_finetune(svm_config(), given={"lr", "adapt", "shots"})
     assert not Path(svm_config().out).exists()
-    with pytest.raises(InputError, match=r"--sources: got \('a',\), expected none without --init=svm"):
+    with pytest.raises(InputError, match=r"--sources: got \('a',\), expected none without --init=svm or joint"):
         finetune_config(sources=("a",))
     with pytest.raises(InputError, match="expected none that is the target, c"):
         svm_config(sources=("a", "c"))

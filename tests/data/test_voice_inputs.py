@@ -8,7 +8,7 @@ from fakes import fake_corpus
 
 from metaser_jax import InputError
 from metaser_jax.data.inputs import CLIP, make_input
-from metaser_jax.data.normalise import SHRINK, shrunk_scales
+from metaser_jax.data.normalise import SHRINK, SHRINK_STD, shrunk_scales
 from metaser_jax.specs import FrontEnd
 from metaser_jax.specs.voice import columns, tracks_of
 
@@ -23,8 +23,9 @@ def test_a_voice_of_few_clips_is_shrunk_to_all():
     own = np.stack([x[group == g, 0].mean(0) for g in (0, 1)])
     for g, n in ((0, 40), (1, 2)):
         np.testing.assert_allclose(mean[g], (n * own[g] + SHRINK * own.mean(0)) / (n + SHRINK))
-    within = np.square(x[:, 0] - own[group]).sum(0) / 40
-    np.testing.assert_allclose(std, np.broadcast_to(np.sqrt(within), (2, 3)))
+        within = np.square(x[:, 0] - own[group]).sum(0) / 40
+        var = ((n - 1) * x[group == g, 0].var(0, ddof=1) + SHRINK_STD * within) / (n - 1 + SHRINK_STD)
+        np.testing.assert_allclose(std[g], np.sqrt(var))
 
 
 def test_one_clip_of_each_voice_leaves_the_deviation_between_them():

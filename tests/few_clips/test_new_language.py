@@ -38,11 +38,15 @@ def data_dir(real_corpora, tmp_path_factory) -> Path:
     return data
 
 
-@pytest.fixture(scope="module")
-def run_dir(data_dir, tmp_path_factory) -> str:
-    """A run of the recommended preset that has learned nothing yet: what is compared does not depend on it."""
-    run = str(tmp_path_factory.mktemp("run"))
-    config = MetaTrainConfig(data_dir=str(data_dir), sources=("emodb",), run_dir=run, **META_TRAIN["recommended"])
+VOICE = {"network": "perceptron", "features": "voice", "members": 2, "hidden_dim": 16, "normalise": "auto"}
+
+
+@pytest.fixture
+def run_dir(data_dir, tmp_path, network) -> str:
+    """A run that has learned nothing yet: what is compared does not depend on it."""
+    run = str(tmp_path / "run")
+    chosen = META_TRAIN["recommended"] if network == "recommended" else VOICE
+    config = MetaTrainConfig(data_dir=str(data_dir), sources=("emodb",), run_dir=run, **chosen)
     corpus = datasets.load("emodb", data_dir).select(config.emotions)
     parts = split(corpus, "random")
     sources = [Target(corpus, parts, corpus.digest()).as_input(config.front_end)]
@@ -69,11 +73,14 @@ def link(corpus, index, real_corpora, folder):
     return folder
 
 
-@pytest.mark.parametrize(("kind", "by"), [("speaker", "drawn"), ("random", "train")])
+@pytest.mark.parametrize(
+    ("network", "kind", "by"),
+    [("recommended", "speaker", "drawn"), ("recommended", "random", "train"), ("voice", "speaker", "drawn")],
+)
 def test_adapted_to_five_clips_of_urdu_it_scores_as_finetune(kind, by, data_dir, run_dir, real_corpora, tmp_path):
     names = {"data_dir": str(data_dir), "target": "urdu", "init": run_dir, "out": str(tmp_path / "tuned")}
     choice = {"split": kind, "normalise_by": by, "shots": SHOTS, "seeds": 1}
-    config = FinetuneConfig(**FINETUNE["recommended"] | names | choice)
+    config = FinetuneConfig(**FINETUNE["recommended"] | names | choice)  # the network is the run's
     (row,) = run_finetune(config)
     (ready,) = load_target(config, load=datasets.load)
     corpus, (drawn, _) = ready.corpus, draw(ready, Amount("shots", SHOTS), config.validation, 0)

@@ -1,0 +1,153 @@
+"""The practitioner's pipeline: eGeMAPS functionals by openSMILE, z-scored per speaker, then joint training.
+
+Eyben et al., IEEE Transactions on Affective Computing, 2016. openSMILE's licence is not ours (free for research), so it
+is an extra, `peers`, and imported where it is used. It hears the recordings themselves, whole.
+"""
+
+import functools
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metaser_jax.adaptation.classical import adapt_classifier
+from metaser_jax.adaptation.joint import fit_joint
+from metaser_jax.audio.decoding import decode, read_source
+from metaser_jax.audio.mfcc import UTTERANCE
+from metaser_jax.audio.worker_pool import read_each
+from metaser_jax.data.corpus import Corpus
+from metaser_jax.data.normalise import Scale, rescale, scales
+from metaser_jax.data.target import Target
+from metaser_jax.datasets.registry import builder
+from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.results.outcomes import Amount, Outcome
+from metaser_jax.specs import FinetuneSpec, FrontEnd
+
+EGEMAPS = "egemaps"
+# The least deviation of a functional: some are shares of a thousandth.
+MIN_STD = 1e-6
+
+Extract = Callable[[Any], np.ndarray]
+"""A recording -> its functionals, [feature]."""
+
+Find = Callable[[str], Mapping[str, Any]]
+"""Name of a corpus -> its recordings by their `file`."""
+
+
+@functools.cache
+def _smile() -> Any:
+    """Return openSMILE's extractor. Raises InputError: it is not installed."""
+    try:
+        opensmile = importlib.import_module("opensmile")
+    except ImportError as error:
+        raise InputError(
+            f"--methods={EGEMAPS} needs openSMILE, which cannot be imported ({error}). Leave the method out, or, if "
+            'its licence (free for research) suits you: pip install "metaser_jax[peers]"'
+        ) from error
+    return opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
+
+
+def require_opensmile() -> None:
+    """Raise an InputError, with what to do, unless openSMILE is installed."""
+    _smile()
+
+
+def functionals(source: Any) -> np.ndarray:
+    """Return the eGeMAPSv02 functionals of one recording, [88] float32, 0 for what is not defined.
+
+    Raises:
+      RecordingError: the recording cannot be used.
+    """
+    sound = decode(read_source(source), str(source), UTTERANCE)
+    found = _smile().process_signal(sound.mono, sound.sample_rate)
+    return np.nan_to_num(found.to_numpy(np.float32)[0])
+
+
+def find_in(manual_dirs: Sequence[str], data_dir: str) -> Find:
+    """Return what finds the recordings of a corpus: in the first of these folders (--manual_dir) that has it."""
+
+    def find(name: str) -> dict[str, Any]:
+        errors = []
+        for folder in manual_dirs:
+            try:
+                listing = builder(name, data_dir, skip_bad=True).listing(Path(folder))
+            except InputError as error:
+                errors.append(str(error))
+            else:
+                return {recording.file: recording.source for recording in listing.recordings}
+        raise InputError(f"--manual_dir: none has the recordings of {name}.\n" + "\n".join(errors))
+
+    return find
+
+
+def read_functionals(corpus: Corpus, digest: str, folder: Path, find: Find, extract: Extract) -> np.ndarray:
+    """Return the functionals of a corpus, [n, feature] float32, computed once and kept in the folder.
+
+    Args:
+      corpus: its emotions selected.
+      digest: of the corpus as it was prepared; functionals of another are computed anew.
+      folder: for NAME.npz.
+      find: its recordings.
+      extract: as functionals; of a module, since processes share the work.
+
+    Raises:
+      InputError: a recording that is not there or cannot be used.
+    """
+    path = folder / f"{corpus.name.replace('/', '.')}.npz"
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as saved:
+            if str(saved["digest"]) == digest and np.array_equal(saved["path"], corpus.file):
+                return saved["x"]
+    sources = find(corpus.name)
+    missing = [file for file in corpus.file if file not in sources]
+    if missing:
+        raise InputError(
+            f"--manual_dir: of {corpus.name} {len(missing)} of {len(corpus)} recordings are missing, {missing[0]} "
+            "first. Give the folder that it was prepared from."
+        )
+    found = []
+    for one in read_each(extract, [sources[file] for file in corpus.file]):
+        if isinstance(one, RecordingError):
+            raise InputError(str(one)) from one
+        found.append(one)
+    x = np.stack(found)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as out:
+        np.savez(out, x=x, digest=digest, path=corpus.file)
+    temporary.replace(path)
+    return x
+
+
+def adapt_egemaps(
+    spec: FinetuneSpec,
+    folds: Sequence[Target],
+    amounts: Sequence[Amount],
+    seeds: int,
+    sources: Sequence[Target],
+    heard: Mapping[str, np.ndarray],
+) -> list[Outcome]:
+    """Fit a regression for every fold, amount and seed, of functionals.
+
+    Args:
+      heard: of the target and each source by its name, [n, feature] in the order of the corpus.
+
+    Others, Returns and Raises as adapt_classifier.
+    """
+    seen = {one.corpus.name: _by_speaker(heard[one.corpus.name], one.corpus.speaker) for one in (folds[0], *sources)}
+
+    def features(ready: Target, front_end: FrontEnd, fit: np.ndarray | None) -> np.ndarray:
+        del front_end, fit
+        return seen[ready.corpus.name]
+
+    return adapt_classifier(EGEMAPS, fit_joint, spec, folds, amounts, seeds, sources, features=features)
+
+
+def _by_speaker(x: np.ndarray, speaker: np.ndarray) -> np.ndarray:
+    """Return x [n, feature] at mean 0 and deviation 1 over each speaker's clips."""
+    one, everything = np.ones(len(x), np.int32), np.ones(len(x), bool)
+    group = np.unique(speaker, return_inverse=True)[1]
+    scale = scales(x[:, None], one, group, everything, MIN_STD)
+    return rescale(x[:, None], one, Scale(scale.mean[group][:, None], scale.std[group][:, None]))[:, 0]
