@@ -24,7 +24,7 @@ PUBLIC = {"", "parallel"}
 MAY = {
     "models": set(),
     "meta": {"models"},
-    "sampling": set(),
+    "sampling": {"models"},
     "loops": {"models", "meta", "sampling"},
     "audio": set(),
     "data": set(),

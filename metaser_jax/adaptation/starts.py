@@ -13,18 +13,13 @@ from metaser_jax.meta.learner import MetaParams
 from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.run_dir import CONFIG, read_config
-from metaser_jax.specs import INNER, FinetuneSpec, MetaTrainSpec, ModelSpec, PretrainSpec, how_fields
+from metaser_jax.specs import INNER, FinetuneSpec, MetaTrainSpec, ModelSpec, PretrainSpec
 from metaser_jax.training.checkpoints import Checkpoints
-from metaser_jax.training.pretrain import progress
-from metaser_jax.training.pretrainer import make_state
+from metaser_jax.training.finished import best_params, require_fields, spec_of
 from metaser_jax.training.trainer import make_learner, make_trainer, no_utterances
 from metaser_jax.types import Params
 
 SCRATCH = "scratch"
-
-# What runs of earlier versions do not say; the defaults are what they did.
-_ADDED = {"network", "members", "features", "track_groups", "tasks_by", "query_speakers", "shots_mix", "class_shift"}
-_ADDED |= {"class_shift_directions", "feature_dropout", "feature_noise", "prototype_scale", "meta_schedule", "label_smoothing"}
 
 
 class Meta(NamedTuple):
@@ -85,21 +80,8 @@ def _restore_meta_trained(spec: MetaTrainSpec, run_dir: str, checkpoints: Checkp
 
 
 def _restore_pretrained(spec: PretrainSpec, run_dir: str, checkpoints: Checkpoints) -> Init:
-    # The latest: every checkpoint has the best parameters of its stage, and the last stage's are those that count.
-    latest = checkpoints.latest()
-    state = (
-        None
-        if latest is None
-        else checkpoints.restore(latest, jax.eval_shape(lambda: make_state(spec, no_utterances(spec))))
-    )
-    at = state and progress(spec, state)
-    if not (at and at.finished):
-        where = f"epoch {at.epoch} of {' and '.join(at.sources)}" if at else "its start"
-        raise InputError(
-            f"{run_dir} has not finished: its last checkpoint is at {where}. Run experiments/pretrain.py again "
-            "with the same flags; it goes on from there."
-        )
-    return Init(state.best_params, {"order": None, "inner_steps": None, "init_episode": at.total_best_epoch})
+    params, epoch = best_params(spec, run_dir, checkpoints)
+    return Init(params, {"order": None, "inner_steps": None, "init_episode": epoch})
 
 
 _META_TRAINED = _Kind(MetaTrainSpec, "meta_train.py", _restore_meta_trained)
@@ -158,24 +140,8 @@ def resolve(
 
 def _read(run_dir: str) -> tuple[_Kind, MetaTrainSpec | PretrainSpec, str]:
     """Read from config.json of a run the kind of run, what it is, and its method."""
-    of_any = (field for spec in (MetaTrainSpec, PretrainSpec) for field in dataclasses.fields(spec))
-    saved: dict[str, Any] = {field.name: field.default for field in of_any if field.name in _ADDED}
-    saved |= read_config(run_dir)
-
-    def check(names: set[str], program: str) -> None:
-        missing = sorted(names - saved.keys())
-        if missing:
-            raise InputError(f"{run_dir}: {CONFIG} lacks {', '.join(missing)}, expected what {program} wrote.")
-
-    check({"method", "sources"}, "meta_train.py or pretrain.py")
+    saved = read_config(run_dir)
+    require_fields(run_dir, saved, {"method", "sources"}, "meta_train.py or pretrain.py")
     kinds = _kinds()
     kind = kinds[check_choice(f"{run_dir}: method in {CONFIG}", str(saved["method"]), kinds)]
-    names = {field.name for field in dataclasses.fields(kind.spec)} - set(how_fields(kind.spec))
-    check(names, kind.program)
-    values: dict[str, Any] = {
-        name: tuple(saved[name]) if isinstance(saved[name], list) else saved[name] for name in names
-    }
-    try:
-        return kind, kind.spec(**values), saved["method"]
-    except TypeError as error:
-        raise InputError(f"{run_dir}: {CONFIG} has a value of a wrong type: {error}.") from error
+    return kind, spec_of(kind.spec, run_dir, saved, kind.program), saved["method"]

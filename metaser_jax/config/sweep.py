@@ -35,6 +35,7 @@ class SweepConfig(MetaLearningSpec, JobConfig):
     runs: str | None = option(
         "Folder of the runs, which sweeps may share; without it OUT/runs. A run that is there goes on.", None
     )
+    init: str = option("As meta_train.py's: a run of pretrain.py that every run starts from.", "")
     seeds: int = option("Runs of each setting, seeds 0, 1, ...", 5)
     grid: tuple[str, ...] = option(
         "NAME=V1,V2,...: values of another flag of meta_train.py, a number or a choice. Given several times: every "
@@ -118,7 +119,9 @@ class SweepConfig(MetaLearningSpec, JobConfig):
         common = {name: getattr(self, name) for name in fields}
         name = ",".join(f"{key}={_text(value)}" for key, value in (setting | {"seed": seed}).items())
         try:
-            config = MetaTrainConfig(**common | setting, seed=seed, run_dir=str(self.folder_of_runs / name))
+            config = MetaTrainConfig(
+                **common | setting, seed=seed, init=self.init, run_dir=str(self.folder_of_runs / name)
+            )
         except InputError as error:
             if not setting:
                 raise

@@ -23,6 +23,12 @@ class TrainingConfig(JobConfig):
 class MetaTrainConfig(MetaTrainSpec, TrainingConfig):
     """experiments/meta_train.py."""
 
+    init: str = option(
+        "Folder of a finished run of pretrain.py whose parameters meta-training starts from, of the same network and "
+        "input, with sources among --sources; empty: random ones, by the seed.",
+        "",
+    )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PretrainConfig(PretrainSpec, TrainingConfig):

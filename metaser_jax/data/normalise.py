@@ -24,8 +24,8 @@ MIN_STD = 1e-2
 
 # Of what is heard of a voice, whose statistics may be shares of one.
 MIN_VOICE_STD = 1e-4
-# Clips of a voice at which its mean, and clips more at which its deviation, count as much as everybody's. Of 1, 2, 4, 8,
-# 16 and 32 unlabelled clips of a voice: experiments/README.md.
+# Clips of a voice at which its mean, and clips more at which its deviation, count as much as everybody's. Measured
+# at 1 to 32 unlabelled clips of a voice: experiments/README.md.
 SHRINK, SHRINK_STD = 1.0, 4.0
 
 Array = Any  # NumPy's or jax's

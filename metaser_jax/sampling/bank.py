@@ -24,8 +24,8 @@ class Bank(NamedTuple):
       count: [corpus, class] int32, number of utterances.
       speaker: [utterance] int32, a number for each speaker of each corpus; None: not known.
       speakers: [corpus, speaker] bool, whom a task of the corpus may hear; None: not known.
-      directions: [corpus * class, coef], where a corpus's mean of a class lies beside the class's mean over corpora;
-        None: not known.
+      directions: [corpus, class, coef], where a corpus has its classes beside where the others have them; None: not
+        known.
     """
 
     x: jax.Array
@@ -97,14 +97,21 @@ def heard(corpora: Sequence[Corpus], voices: Sequence[np.ndarray], least: int = 
 
 
 def directions(corpora: Sequence[Corpus]) -> np.ndarray:
-    """Return Bank.directions, float32: means over the real frames of utterances, over utterances, over corpora."""
+    """Return Bank.directions, float32.
+
+      D_jc = sqrt(J / (J - 1)) (m_jc - mean_j m_jc),      m_jc = mean of class c in corpus j, less that over its classes
+
+    Means are over the real frames of utterances, then over utterances; J corpora, two or more.
+    """
 
     def mean(corpus: Corpus, label: int) -> np.ndarray:
         x = corpus.mfcc[corpus.label == label]
         return np.mean(x.sum(axis=1) / np.maximum(x.any(axis=-1).sum(axis=1), 1)[:, None], axis=0)
 
     means = np.stack([[mean(one, label) for label in range(len(one.emotions))] for one in corpora])
-    return (means - means.mean(axis=0)).reshape(-1, means.shape[-1]).astype(np.float32)
+    means -= means.mean(axis=1, keepdims=True)
+    apart = means - means.mean(axis=0)
+    return (np.sqrt(len(means) / (len(means) - 1)) * apart).astype(np.float32)
 
 
 def of_arrays(x: Any, source: np.ndarray, label: np.ndarray, shape: tuple[int, int]) -> Bank:

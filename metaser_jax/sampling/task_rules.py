@@ -22,8 +22,8 @@ class TaskRule(NamedTuple):
       other_speakers: a task's corpus is divided by speakers at random, half to be drawn from for support and half for
         query sets.
       shots_mix: each task has so many shots, one of these; those that are drawn beyond have weight 0. Empty: all do.
-      class_shift: deviation of an offset that is added to all coefficients of a class, in support and query alike.
-      along_corpora: offsets are combinations of Bank.directions, and not of any direction.
+      class_shift: deviation of an offset of each class and coefficient, in support and query alike.
+      corpus_shift: deviation of how far a task's classes are moved as each corpus has them, along Bank.directions.
       dropout: share of each utterance's coefficients that are left out, the others growing by 1 / (1 - dropout).
       noise: deviation of what is added to each number of each utterance.
       rows_apart: first rows of x each of whose numbers is left out for itself; in the others a coefficient is.
@@ -33,7 +33,7 @@ class TaskRule(NamedTuple):
     other_speakers: bool = False
     shots_mix: tuple[int, ...] = ()
     class_shift: float = 0.0
-    along_corpora: bool = False
+    corpus_shift: float = 0.0
     dropout: float = 0.0
     noise: float = 0.0
     rows_apart: int = 0
@@ -73,17 +73,15 @@ def shifted(key: jax.Array, rule: TaskRule, bank: Bank, task: Episode) -> Episod
       bank: its classes, and directions.
       task: x [n, time, coef], y [n].
     """
-    if not rule.class_shift:
+    if not (rule.class_shift or rule.corpus_shift):
         return task
     x, classes, directions = task.support.x, bank.count.shape[1], bank.directions
-    if rule.along_corpora:
+    key_class, key_corpus = jax.random.split(key)
+    offset = rule.class_shift * jax.random.normal(key_class, (classes, x.shape[-1]), x.dtype)
+    if rule.corpus_shift:
         assert directions is not None
-        # A combination is as large, on average, as one of the rows.
-        of_rows = jax.random.normal(key, (classes, len(directions)), x.dtype)
-        offset = of_rows @ (directions / jnp.sqrt(jnp.asarray(len(directions), x.dtype)))
-    else:
-        offset = jax.random.normal(key, (classes, x.shape[-1]), x.dtype)
-    offset = jnp.asarray(rule.class_shift, x.dtype) * offset
+        by = rule.corpus_shift * jax.random.normal(key_corpus, (len(directions),), x.dtype)
+        offset = offset + jnp.tensordot(by, directions, 1)
 
     def moved(batch: Batch) -> Batch:
         return batch._replace(x=batch.x + jnp.where(frame_mask(batch.x)[..., None], offset[batch.y][:, None], 0))

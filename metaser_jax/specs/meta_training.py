@@ -74,15 +74,14 @@ class MetaLearningSpec(SourcesSpec):
         (),
     )
     class_shift: float = option(
-        "Move each emotion of a task, in support and query set alike, by a random offset with this deviation, so that "
-        "it has to be learned from the support set.",
+        "Move each emotion of a task, in support and query set alike, by a random offset with this deviation in each "
+        "coefficient, so that it has to be learned from the support set.",
         0.0,
     )
-    class_shift_directions: str = option(
-        "Directions of --class_shift: any (in each coefficient; 1 is the deviation of normalised input), or corpora "
-        "(those in which the sources' means of an emotion differ; 1 is as far as they do).",
-        "any",
-        choices=("any", "corpora"),
+    corpus_shift: float = option(
+        "Move a task's emotions, in both sets alike, in the directions in which the sources' means of the emotions "
+        "differ; the deviation, where 1 is as far as they do.",
+        0.0,
     )
     feature_dropout: float = option("Share of each utterance's coefficients that training leaves out.", 0.0)
     feature_noise: float = option("Deviation of the noise that training adds to the input.", 0.0)
@@ -168,18 +167,19 @@ class MetaLearningSpec(SourcesSpec):
         apart = self.query_speakers == "any" or self.tasks_by == "corpus"
         require(apart, "query_speakers", self.query_speakers, "any with --tasks_by=speaker")
         mix = self.shots_mix
-        valid = not mix or (min(mix) >= 1 and len(set(mix)) == len(mix) and max(mix) == self.shots)
-        require(valid, "shots_mix", mix, f"numbers from 1 on, each once, of which --shots={self.shots} is the largest")
+        valid = not mix or (min(mix) >= 0 and len(set(mix)) == len(mix) and max(mix) == self.shots)
+        require(valid, "shots_mix", mix, f"numbers from 0 on, each once, of which --shots={self.shots} is the largest")
         weighted = mix or self.query_speakers == "others"
         whole = self.inner_batch_size == 0 or not weighted
         require(whole, "inner_batch_size", self.inner_batch_size, "0 where tasks differ in their shots")
-        for flag in ("class_shift", "feature_noise"):
+        for flag in ("class_shift", "corpus_shift", "feature_noise"):
             require(0 <= getattr(self, flag) < math.inf, flag, getattr(self, flag), "0 (off) or a positive number")
         require(0 <= self.feature_dropout < 1, "feature_dropout", self.feature_dropout, "from 0 (off) to below 1")
-        one_row_kind = self.class_shift == 0 or self.features != "both"
-        require(one_row_kind, "class_shift", self.class_shift, "0 with --features=both, whose rows differ in kind")
-        along = self.class_shift_directions == "any" or (self.class_shift > 0 and len(self.sources) > 1)
-        require(along, "class_shift_directions", self.class_shift_directions, "any without --class_shift and 2 sources")
+        for flag in ("class_shift", "corpus_shift"):
+            one_row_kind = getattr(self, flag) == 0 or self.features != "both"
+            require(one_row_kind, flag, getattr(self, flag), "0 with --features=both, whose rows differ in kind")
+        several = self.corpus_shift == 0 or (len(self.sources) > 1 and not self.pool_sources)
+        require(several, "corpus_shift", self.corpus_shift, "0 with one source, or --pool_sources")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

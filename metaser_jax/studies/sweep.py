@@ -66,7 +66,7 @@ def run_sweep(
                 draw(target, amount, spec.validation, seed)
     out = Path(config.out)
     claim(out, dataclasses.asdict(config) | _digests(groups, folds), free=FREE)
-    by_name = train_groups(groups, JobSpec.of(config), config.data_dir, log)
+    by_name = train_groups(groups, JobSpec.of(config), config.data_dir, log, init=config.init)
     trained = [by_name[member.name] for member in members]
     settings = []
     outcomes: list[Outcome] = []

@@ -30,6 +30,7 @@ from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.training import intervals
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.cost import MEASURED, measured_of
+from metaser_jax.training.finished import pretrained
 from metaser_jax.training.grid_program import compile_sweep, program_of, state_of
 from metaser_jax.training.meta_train import banks, check_sources, diagnosis_of
 from metaser_jax.training.sources import load_sources, training_utterances
@@ -104,6 +105,7 @@ def train_groups(
     data_dir: str,
     log: Log = print,
     on_interval: OnInterval | None = None,
+    init: str = "",
 ) -> dict[str, Trained]:
     """Run, or go on with, every meta-training of the sweep.
 
@@ -114,6 +116,7 @@ def train_groups(
       job: how the process runs, what the runs keep and trace.
       data_dir: for config.json.
       log: prints a line.
+      init: as run_meta_training's, of all runs.
       on_interval: is told each run's lines of metrics.jsonl, before its checkpoint is begun.
 
     Returns:
@@ -129,26 +132,37 @@ def train_groups(
             if len(groups) > 1:
                 log(f"Program {number} of {len(groups)}: {len(group.members)} runs, from {group.members[0].name} on.")
             with precision(group.members[0].spec.dtype):
-                found |= {one.member.name: one for one in _train(group, job, data_dir, preemption, log, on_interval)}
+                found |= {
+                    one.member.name: one for one in _train(group, job, data_dir, init, preemption, log, on_interval)
+                }
         if preemption.reached():
             _end_preempted(groups[-1].members[-1])
     return found
 
 
 def _train(
-    group: Group, job: JobSpec, data_dir: str, preemption: cluster.Preemption, log: Log, on_interval: OnInterval | None
+    group: Group,
+    job: JobSpec,
+    data_dir: str,
+    init: str,
+    preemption: cluster.Preemption,
+    log: Log,
+    on_interval: OnInterval | None,
 ) -> list[Trained]:
     with contextlib.ExitStack() as stack_of_runs:
+        start = pretrained(init, group.members[0].spec)
         runs = []
         for member in group.members:
             # A process has one profiler.
             own = job if not runs else dataclasses.replace(job, profile=0)
             settings = run_settings(member.spec, own, data_dir, member.run_dir)
+            settings |= {} if start is None else {"init": init, "init_digest": start.digest}
             options = {"step": "episode", "log": lambda line, name=member.name: log(f"{name}: {line}")}
             opened = open_run(own, settings, method_of(member.spec.algorithm), group.ready, preemption, **options)
             runs.append(stack_of_runs.enter_context(opened))
         x = training_utterances(group.ready)
-        restored = [run.restore(make_trainer(m.spec, x).state) for run, m in zip(runs, group.members, strict=True)]
+        begin = [make_trainer(m.spec, x, start and start.params).state for m in group.members]
+        restored = [run.restore(state) for run, state in zip(runs, begin, strict=True)]
         saved, stopped = [latest or 0 for latest, _ in restored], {}
         if any(episode < m.spec.episodes for episode, m in zip(saved, group.members, strict=True)):
             stopped = _go_on(group, runs, [state for _, state in restored], saved, preemption, log, on_interval)

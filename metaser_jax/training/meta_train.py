@@ -34,6 +34,7 @@ from metaser_jax.training import intervals
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.cost import MEASURED, measured_of
 from metaser_jax.training.diagnosis import Diagnosis, diagnose, diagnose_validation
+from metaser_jax.training.finished import Pretrained, pretrained
 from metaser_jax.training.sources import load_sources, training_utterances
 from metaser_jax.training.trainer import Trainer, make_learner, make_trainer, run_keys
 from metaser_jax.training.training_run import ALONE, OnInterval, TrainingRun, run_settings, training_run
@@ -73,7 +74,14 @@ def meta_train(
     """Meta-train as a program's configuration says; arguments and errors as `run_meta_training`'s."""
     spec, job = MetaTrainSpec.of(config), JobSpec.of(config)
     return run_meta_training(
-        spec, config.data_dir, config.run_dir, job=job, log=log, load=load, on_interval=on_interval
+        spec,
+        config.data_dir,
+        config.run_dir,
+        init=config.init,
+        job=job,
+        log=log,
+        load=load,
+        on_interval=on_interval,
     )
 
 
@@ -82,6 +90,7 @@ def run_meta_training(
     data_dir: str,
     run_dir: str,
     *,
+    init: str = "",
     job: JobSpec = ALONE,
     log: Callable[[str], None] = print,
     load: Load = load_corpus,
@@ -95,6 +104,7 @@ def run_meta_training(
       spec: what the run is.
       data_dir: folder of prepared corpora.
       run_dir: the run's folder.
+      init: folder of a pre-training whose parameters it starts from; "": random ones.
       job: how its processes come together, what it keeps and traces.
       log: prints a line.
       load: reads a prepared corpus.
@@ -108,15 +118,18 @@ def run_meta_training(
         finite, a checkpoint that cannot be written.
       cluster.Preempted: the scheduler wants the machine back; the checkpoint is written.
     """
+    start: Pretrained | None = None
 
-    def load_all() -> list[Target]:
+    def load_all() -> tuple[list[Target], dict[str, Any]]:
+        nonlocal start
         ready = load_sources(spec, data_dir, load)
         check_sources(spec, ready)
-        return ready
+        start = pretrained(init, spec)
+        return ready, {} if start is None else {"init_digest": start.digest}
 
-    settings = run_settings(spec, job, data_dir, run_dir)
+    settings = run_settings(spec, job, data_dir, run_dir) | ({"init": init} if init else {})
     with training_run(job, settings, method_of(spec.algorithm), load_all, step="episode", log=log) as run:
-        trainer = make_trainer(spec, training_utterances(run.ready))
+        trainer = make_trainer(spec, training_utterances(run.ready), start and start.params)
         # Also of a run that is done: its last checkpoint may be damaged.
         latest, state = run.restore(trainer.state)
         if latest == spec.episodes:
@@ -155,7 +168,7 @@ def banks(spec: MetaTrainSpec, ready: Sequence[Target]) -> tuple[Bank, Bank]:
         built = bank.build(corpora, pool=spec.pool_sources)
         if spec.tasks_by == "speaker" or spec.query_speakers == "others":
             built = bank.with_speakers(built, corpora, _voices(ready), least=least)
-        if spec.class_shift_directions == "corpora":
+        if spec.corpus_shift:
             built = built._replace(directions=jnp.asarray(bank.directions(corpora), spec.dtype))
         return built._replace(x=built.x.astype(spec.dtype))
 
@@ -169,7 +182,7 @@ def task_rule(spec: MetaTrainSpec) -> TaskRule:
         other_speakers=spec.query_speakers == "others",
         shots_mix=spec.shots_mix,
         class_shift=spec.class_shift,
-        along_corpora=spec.class_shift_directions == "corpora",
+        corpus_shift=spec.corpus_shift,
         dropout=spec.feature_dropout,
         noise=spec.feature_noise,
         rows_apart=spec.statistics_rows,

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -67,8 +67,8 @@ def run_pretraining(
       InputError: sources that do not allow it, a run_dir of another configuration, a loss that is not finite.
     """
 
-    def load_all() -> list[Target]:
-        return load_sources(spec, data_dir, load)
+    def load_all() -> tuple[list[Target], dict[str, Any]]:
+        return load_sources(spec, data_dir, load), {}
 
     settings = run_settings(spec, job, data_dir, run_dir)
     with training_run(job, settings, spec.method, load_all, step="total_epoch", log=log) as run:

@@ -11,8 +11,9 @@ from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.specs import JobSpec, MetaTrainSpec, PretrainSpec, how_fields
 from metaser_jax.specs.sources import SourcesSpec
 
-# What a run may be continued with in another way: where things are, and how, not what, is computed.
-FREE = ("data_dir", "run_dir", *how_fields(MetaTrainSpec), *how_fields(PretrainSpec), *how_fields(JobSpec))
+# What a run may be continued with in another way: where things are, and how, not what, is computed. Where a run's start
+# is may change; what it is has a digest.
+FREE = ("data_dir", "run_dir", "init", *how_fields(MetaTrainSpec), *how_fields(PretrainSpec), *how_fields(JobSpec))
 
 
 def load_sources(spec: SourcesSpec, data_dir: str, load: Load = load_corpus) -> list[Target]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from metaser_jax.devices import parallel
@@ -83,11 +84,13 @@ def _execution(spec: MetaTrainSpec) -> Execution:
     return options.on(jax.default_backend())  # else both kinds of program would be traced
 
 
-def make_trainer(spec: MetaTrainSpec, x: jax.Array) -> Trainer:
+def make_trainer(spec: MetaTrainSpec, x: jax.Array | np.ndarray, params: Params | None = None) -> Trainer:
     """Build the trainer.
 
     Args:
+      spec: what the run is.
       x: [n, time, coef], what init_params says; spec.seed decides the rest of the initial parameters.
+      params: the initial parameters, in place of those.
     """
     model = make_network(spec, spec.recurrence)
     loss_fn = cross_entropy(trained_logits(model))
@@ -105,7 +108,9 @@ def make_trainer(spec: MetaTrainSpec, x: jax.Array) -> Trainer:
     def begin(params: Params, key: jax.Array) -> TrainState:
         return init_state(learner, jax.tree.map(lambda p: p.astype(spec.dtype), params), optimizer, key)
 
-    return Trainer(loss_fn, learner, optimizer, initial_state(begin, model, run_keys(spec)[:2], x))
+    keys = run_keys(spec)[:2]
+    state = initial_state(begin, model, keys, x) if params is None else jax.jit(begin)(params, keys[1])
+    return Trainer(loss_fn, learner, optimizer, state)
 
 
 def init_params(model: Network, key: jax.Array, x: jax.Array) -> Params:
@@ -117,14 +122,17 @@ def init_params(model: Network, key: jax.Array, x: jax.Array) -> Params:
     return model.init(key, x if model.input_statistics else x[:1])
 
 
-def initial_state(begin: Callable[[Params, jax.Array], T], model: Network, keys: jax.Array, x: jax.Array) -> T:
+def initial_state(
+    begin: Callable[[Params, jax.Array], T], model: Network, keys: jax.Array, x: jax.Array | np.ndarray
+) -> T:
     """Return begin(init_params(model, keys[0], x), keys[1]), to the bit, as a single program for all keys.
 
     But for the input's statistics, whose last bits depend on what they are compiled with.
     """
     statistics = None
     if model.input_statistics:
-        statistics = Standardise().init(keys[0], input_statistics(x, frame_mask(x), N_MFCC))["params"]
+        seen = jnp.asarray(x)
+        statistics = Standardise().init(keys[0], input_statistics(seen, frame_mask(seen), N_MFCC))["params"]
 
     def of(keys: jax.Array, x: jax.Array, statistics: Params | None) -> T:
         params = model.init(keys[0], x)
@@ -132,7 +140,7 @@ def initial_state(begin: Callable[[Params, jax.Array], T], model: Network, keys:
             params = {"params": {**params["params"], "standardise": statistics}}
         return begin(params, keys[1])
 
-    return jax.jit(of)(keys, x[:1], statistics)
+    return jax.jit(of)(keys, jnp.asarray(x[:1]), statistics)
 
 
 def no_utterances(front_end: FrontEnd) -> jax.Array:

@@ -165,7 +165,7 @@ def training_run(
     job: JobSpec,
     settings: Mapping[str, Any],
     method: str,
-    load: Callable[[], list[Target]],
+    load: Callable[[], tuple[list[Target], dict[str, Any]]],
     *,
     step: str,
     log: Log,
@@ -178,7 +178,7 @@ def training_run(
       job: how its processes come together, what it keeps and traces.
       settings: what the run is, JSON-able, with its run_dir and sources: config.json's.
       method: what config.json calls it.
-      load: loads the sources.
+      load: loads the sources, and says what of the run is known only then.
       step: see TrainingRun.
       log: prints a line.
 
@@ -186,8 +186,8 @@ def training_run(
       InputError: of `load`, a run_dir of another configuration, processes that were given different ones.
     """
     with in_job(job, log) as (preemption, log), precision(settings.get("dtype", "float32")):
-        ready = cluster.attempt(load)
-        with open_run(job, settings, method, ready, preemption, step=step, log=log) as run:
+        ready, known = cluster.attempt(load)
+        with open_run(job, {**settings, **known}, method, ready, preemption, step=step, log=log) as run:
             yield run
 
 

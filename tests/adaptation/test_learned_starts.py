@@ -9,9 +9,9 @@ import pytest
 from small_runs import load_target, meta_train, resolve
 
 from metaser_jax import Batch
-from metaser_jax.adaptation import starts
 from metaser_jax.meta.last_layer import PrototypeStart, RidgeStart, start_last_layer
 from metaser_jax.models.classifier import last_layer, make_network
+from metaser_jax.training.finished import ADDED
 
 
 @pytest.mark.parametrize(("algorithm", "kind"), [("proto_maml", PrototypeStart), ("r2d2", RidgeStart)])
@@ -37,5 +37,5 @@ def test_others_have_none(train_config, finetune_config):
     # As earlier versions wrote it.
     path = Path(run, "config.json")
     saved = json.loads(path.read_text())
-    path.write_text(json.dumps({name: value for name, value in saved.items() if name not in starts._ADDED}))
+    path.write_text(json.dumps({name: value for name, value in saved.items() if name not in ADDED}))
     assert resolve(finetune_config(init=run))[0] == config

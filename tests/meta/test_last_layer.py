@@ -8,12 +8,13 @@ import textbook
 from sklearn.linear_model import Ridge
 from test_contract import close
 
-from metaser_jax import Batch, EmotionLSTM, InputError
+from metaser_jax import Batch, EmotionLSTM, Episode, Execution, InputError, cross_entropy
 from metaser_jax.meta.last_layer import PrototypeStart, RidgeStart, prototypes, ridge, start_last_layer
 from metaser_jax.meta.proto_maml import proto_maml
 from metaser_jax.meta.r2d2 import r2d2
-from metaser_jax.models.classifier import last_layer
+from metaser_jax.models.classifier import last_layer, trained_logits
 from metaser_jax.models.last_layer import LastLayer, Linear
+from metaser_jax.models.over_voice import Perceptron
 
 RNG = np.random.default_rng(0)
 # The embedding is x itself; the parameters are the last layer.
@@ -141,3 +142,85 @@ def test_labels_that_are_none():
     support = support_of(6, 5)
     with pytest.raises(InputError, match=r"support.y: got float32\[6\], expected whole numbers \[n\], or one-hot"):
         prototypes(PLAIN, Linear(jnp.zeros((5, 3)), jnp.zeros(3)), support._replace(y=support.y.astype(jnp.float32)))
+
+
+def members_setting():
+    """Two perceptrons side by side, and tasks with weights, of which some are zero; float64."""
+    model = Perceptron(3, 4, members=2)
+    rng = np.random.default_rng(5)
+
+    def batch():
+        x = jnp.asarray(rng.normal(size=(3, 8, 1, 6)))
+        return Batch(x, jnp.asarray(rng.integers(0, 4, (3, 8)), jnp.int32), jnp.asarray(rng.integers(0, 3, (3, 8)) / 2))
+
+    params = model.init(jax.random.key(0), jnp.zeros((1, 1, 6), jnp.float32))
+    return model, jax.tree.map(lambda p: p.astype("float64"), params), Episode(batch(), batch())
+
+
+def member_loss(params, batch):
+    """The weighted mean of the members' mean loss, written out."""
+    of, losses = params["params"], []
+    for m in range(2):
+        h = jnp.maximum(batch.x[:, 0] @ of["voice"]["kernel"][m] + of["voice"]["bias"][m], 0)
+        logits = h @ of["output"]["kernel"][m] + of["output"]["bias"][m]
+        losses.append(-jnp.take_along_axis(jax.nn.log_softmax(logits), batch.y[:, None], 1)[:, 0])
+    return jnp.sum(batch.weight * sum(losses) / 2) / jnp.sum(batch.weight)
+
+
+def member_layer(how, params, support):
+    """The members' last layers, one by one, by the formulas."""
+    of, kernels, biases = params["params"], [], []
+    y = jax.nn.one_hot(support.y, 4, dtype=support.weight.dtype)
+    for m in range(2):
+        h = jnp.maximum(support.x[:, 0] @ of["voice"]["kernel"][m] + of["voice"]["bias"][m], 0)
+        if isinstance(how, PrototypeStart):
+            total = support.weight @ y
+            centres = (y * support.weight[:, None]).T @ h / jnp.where(total > 0, total, 1)[:, None]
+            b, s = jax.nn.sigmoid(how.blend) * (total > 0), jnp.exp(how.log_scale) / h.shape[1]
+            kernels.append((1 - b) * of["output"]["kernel"][m] + b * s * 2 * centres.T)
+            biases.append((1 - b) * of["output"]["bias"][m] - b * s * jnp.sum(centres**2, 1))
+        else:
+            h = jnp.concatenate([h, jnp.ones_like(h[:, :1])], 1)
+            weighted = h * support.weight[:, None]
+            w = jnp.linalg.inv(weighted.T @ h + jnp.exp(how.log_penalty) * jnp.eye(h.shape[1])) @ weighted.T @ y
+            kernels.append(jnp.exp(how.log_scale) * w[:-1])
+            biases.append(jnp.exp(how.log_scale) * w[-1])
+    return {"params": {**of, "output": {"kernel": jnp.stack(kernels), "bias": jnp.stack(biases)}}}
+
+
+@pytest.mark.parametrize("name", ["second", "first", "learned rates", "ridge"])
+def test_members_with_weights_are_the_textbooks(name):
+    with jax.enable_x64(True):
+        model, params, episode = members_setting()
+        loss_fn, where = cross_entropy(trained_logits(model)), last_layer(model)
+        how = {"execution": Execution(chunk=3)}
+        if name == "ridge":
+            learner, start = r2d2(loss_fn, where, **how), RidgeStart(jnp.float64(-0.5), jnp.float64(0.4))
+        else:
+            order, learn_rates = ("second" if name == "learned rates" else name), name == "learned rates"
+            learner = proto_maml(loss_fn, where, 0.3, 2, order, learn_rates=learn_rates, **how)
+            start = PrototypeStart(jnp.float64(0.3), jnp.float64(0.2))
+        meta = learner.init(params)._replace(start=start)
+
+        def book(meta):
+            def update(theta, grads, step):
+                rates = getattr(meta, "rates", None)
+                if rates is None:
+                    return textbook.sgd(0.3)(theta, grads, step)
+                return jax.tree.map(lambda p, a, g: p - a * g, theta, rates, grads)
+
+            def of_task(task):
+                begin, steps = member_layer(meta.start, meta.params, task.support), 0 if name == "ridge" else 2
+                path = textbook.path(
+                    update,
+                    begin,
+                    lambda step: task.support,
+                    steps,
+                    loss=member_loss,
+                    constant_gradients=name == "first",
+                )
+                return member_loss(path[-1], task.query)
+
+            return mean_over_tasks(of_task, episode)
+
+        close(jax.jit(learner.value_and_grad)(meta, episode)[:2], jax.jit(jax.value_and_grad(book))(meta), 1e-10)

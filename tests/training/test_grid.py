@@ -132,7 +132,7 @@ def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(whole, sweep_config):
 
     with pytest.raises(cluster.Preempted, match="The same command goes on"):
         train(stopped, on_interval=on_interval)
-    for one in stopped.members:
+    for one in stopped.grid_members:
         assert [line["episode"] for line in lines(one.config)] == [4, 8]
     # As if killed between two members' checkpoints: each goes on from its own newest.
     with Checkpoints(folders(stopped)[1]) as checkpoints:
@@ -141,7 +141,7 @@ def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(whole, sweep_config):
     resumed = train(stopped, log=said.append)
     assert "Going on from the checkpoints at episodes 4, 8." in said
     assert [one[1:] for one in resumed] == [one[1:] for one in whole[1]]
-    for one, other in zip(stopped.members, whole[0].members, strict=True):
+    for one, other in zip(stopped.grid_members, whole[0].grid_members, strict=True):
         assert_same_run(one.config, other.config)
 
 
@@ -152,7 +152,7 @@ def test_a_run_that_diverges_stops_alone_and_is_named(whole, sweep_config):
     assert "2 of 4 runs could not go on" in str(raised.value)
     for name in ("meta_lr=1e+38,seed=0", "meta_lr=1e+38,seed=1"):
         assert f"{name}, kept up to episode 0: The update of episode 2 is not finite: " in str(raised.value)
-    for one, other in zip(config.grid_members[:2], whole[0].members[:2], strict=True):
+    for one, other in zip(config.grid_members[:2], whole[0].grid_members[:2], strict=True):
         assert_same_run(one.config, other.config)
     found = json.loads(Path(config.out, "sweep.json").read_text())
     assert [line["chosen"] for line in found["settings"]] == [True, True, False]  # two amounts of the first
@@ -191,7 +191,7 @@ def test_results_have_the_swept_values_and_the_sources_choose(whole, sweep_confi
 
 @pytest.mark.parametrize(("runs", "at_once"), [(3, 2), (1, 1)], ids=["at once, one to fill up", "tasks of one run"])
 def test_two_devices_make_the_same_runs(runs, at_once, whole):
-    configs = [dataclasses.replace(one.config, devices=2) for one in whole[0].members[:runs]]
+    configs = [dataclasses.replace(one.config, devices=2) for one in whole[0].grid_members[:runs]]
     ready = load_sources(configs[0], "data", load)
     states = [make_trainer(one, training_utterances(ready)).state for one in configs]
     program = compile_sweep(configs, states, *banks(configs[0], ready), at_once=at_once)

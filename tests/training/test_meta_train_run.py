@@ -114,7 +114,7 @@ VOICE = {"network": "perceptron", "features": "voice", "pooling": "last", "membe
     "flags",
     [
         {"tasks_by": "speaker", "shots": 1, "feature_dropout": 0.1, **VOICE},
-        {"query_speakers": "others", "shots_mix": (1, 2), "class_shift": 1.0, "class_shift_directions": "corpora"},
+        {"query_speakers": "others", "shots_mix": (1, 2), "class_shift": 0.2, "corpus_shift": 1.0},
     ],
     ids=["speaker", "others"],
 )
