@@ -211,7 +211,7 @@ def _learner_of(spec: FinetuneSpec, inits: Sequence[Init], augment: Augment | No
     if spec.optimizer != LEARNER or all(init.meta is None for init in inits):
         return None
     # On what and from which seed it was trained changes nothing, and no program.
-    any_run = {"sources": ("one", "another"), "seed": 0, "split_seed": 0, "init": ""}
+    any_run = {"sources": ("one", "another"), "seed": 0, "split_seed": 0}
     specs = [init.meta and dataclasses.replace(init.meta.spec, **any_run) for init in inits]
     first = specs[0]
     if first is None or any(other != first for other in specs):
