@@ -18,23 +18,22 @@ from metaser_jax.training.finished import ADDED
 def test_the_start_is_read_with_the_run(algorithm, kind, train_config, finetune_config):
     run = str(meta_train(train_config(algorithm=algorithm, meta_lr=0.05, episodes=4, devices=1)))
     config, init = resolve(finetune_config(init=run))
-    assert isinstance(init.last_layer_start, kind)
-    assert all(leaf.shape == () and leaf != 0 for leaf in jax.tree.leaves(init.last_layer_start))
+    start = init.meta.params.start
+    assert isinstance(start, kind)
+    assert all(leaf.shape == () and leaf != 0 for leaf in jax.tree.leaves(start))
     assert init.source["inner_steps"] == (1 if algorithm == "proto_maml" else None)
     (ready,) = load_target(config)
     corpus, model = ready.as_input(config.front_end).corpus, make_network(config)
     support = Batch(corpus.mfcc[:8], corpus.label[:8])
-    started = start_last_layer(init.last_layer_start, last_layer(model), init.params, support)
+    started = start_last_layer(start, last_layer(model), init.params, support)
     changed = {name for name, layer in started["params"].items() if layer is not init.params["params"][name]}
     assert changed == {"output"}
     assert np.any(started["params"]["output"]["kernel"] != init.params["params"]["output"]["kernel"])
 
 
-def test_others_have_none(train_config, finetune_config):
+def test_a_run_of_an_earlier_version(train_config, finetune_config):
     run = str(meta_train(train_config(episodes=4, devices=1)))
-    config, init = resolve(finetune_config(init=run))
-    assert init.last_layer_start is None
-    # As earlier versions wrote it.
+    config, _ = resolve(finetune_config(init=run))
     path = Path(run, "config.json")
     saved = json.loads(path.read_text())
     path.write_text(json.dumps({name: value for name, value in saved.items() if name not in ADDED}))
