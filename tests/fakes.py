@@ -10,6 +10,7 @@ from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.arrays import has_scale, nested, params_specs
 from metaser_jax.recogniser.model import Model, Start, Support
 from metaser_jax.specs import ModelSpec
+from metaser_jax.specs.voice import STATISTICS, TRACKS
 
 
 def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, noise=0.5) -> Corpus:
@@ -20,6 +21,9 @@ def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, nois
     n_frames = rng.integers(frames // 2, frames + 1, n).astype(np.int32)
     mfcc = rng.normal(size=(n, frames, 20), scale=noise) + 3 * np.eye(20)[label][:, None]
     mfcc *= (np.arange(frames) < n_frames[:, None])[..., None]
+    voice = rng.normal(size=(n, len(STATISTICS)), scale=noise) + 3 * np.eye(len(STATISTICS))[label]
+    tracks = rng.normal(size=(n, frames, len(TRACKS)), scale=noise) + 3 * np.eye(len(TRACKS))[label][:, None]
+    tracks *= (np.arange(frames) < n_frames[:, None])[..., None]
     return Corpus(
         name=name,
         language="Esperanto",
@@ -30,7 +34,17 @@ def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, nois
         file=np.array([f"{FOUR_EMOTIONS[e]}/{i:04d}.wav" for i, e in enumerate(label)]),
         seconds=n_frames.astype(np.float32),
         emotions=FOUR_EMOTIONS,
+        voice=voice.astype(np.float32),
+        tracks=tracks.astype(np.float32),
+        n_tracks=n_frames,
     )
+
+
+def fake_voice(label, seed=0, noise=0.5) -> np.ndarray:
+    """Statistics of the voice [n, 171] of utterances with these labels [n]."""
+    rng = np.random.default_rng(seed)
+    statistics = 3 * np.eye(len(STATISTICS))[label] + rng.normal(size=(len(label), len(STATISTICS)), scale=noise)
+    return statistics.astype(np.float32)
 
 
 def fake_model(
@@ -40,17 +54,20 @@ def fake_model(
 
     Args:
       clips: of the support set; 0 leaves it out. start, rates: whether the model has them.
-      **settings: other fields of Settings than these; the recommended ones by default.
+      **settings: other fields of Settings than these; the recommended ones by default, of a model over MFCC, or, with
+        features="voice", of one over the voice.
     """
-    how = ModelSpec(
-        emotions=emotions,
-        hidden_dim=hidden_dim,
-        **{
-            **{"pooling": "mean_std", "activation": "relu", "input_statistics": True},
-            **{"trim_db": 26.5, "deltas": True, "normalise": "corpus"},
-            **settings,
+    default = {
+        "mfcc": {
+            "pooling": "mean_std",
+            "activation": "relu",
+            "input_statistics": True,
+            "trim_db": 26.5,
+            "deltas": True,
         },
-    )
+        "voice": {"network": "perceptron", "members": 2},
+    }[settings.get("features", "mfcc")]
+    how = ModelSpec(emotions=emotions, hidden_dim=hidden_dim, **{"normalise": "corpus", **default, **settings})
     rng = np.random.default_rng(seed)
 
     def params(low, high):
@@ -71,6 +88,7 @@ def fake_model(
         file=corpus.file,
         sha256=np.array([hashlib.sha256(file.encode()).hexdigest() for file in corpus.file]),
         seconds=(corpus.n_frames * 512 / 22050).astype(np.float32),
+        voice=fake_voice(corpus.label, seed) if how.features == "voice" else None,
     )
     return Model(
         settings=how,

@@ -4,7 +4,7 @@ import numpy as np
 
 from metaser_jax.data import splits
 from metaser_jax.data.target import Target
-from metaser_jax.errors import check_choice
+from metaser_jax.errors import InputError, check_choice
 from metaser_jax.results.outcomes import Amount
 
 
@@ -15,7 +15,7 @@ def draw(target: Target, amount: Amount, validation: str, seed: int) -> tuple[np
 
     Args:
       target: what is drawn from.
-      amount: of its training part.
+      amount: of its training part; 0 shots are no utterances.
       validation: where the others come from, see FinetuneSpec.
       seed: of the draw.
 
@@ -25,6 +25,8 @@ def draw(target: Target, amount: Amount, validation: str, seed: int) -> tuple[np
     check_choice("amount", amount.kind, ("shots", "fraction"))
     corpus, pool = target.corpus, target.split.train
     if amount.kind == "shots":
+        if amount.value == 0 and validation == "draw":
+            raise InputError("--validation=draw: got --shots=0, of which nothing can be held out. Give none or split.")
         drawn = splits.draw_shots(corpus, pool, int(amount.value), seed)
     else:
         drawn = splits.draw_fraction(corpus, pool, amount.value, seed)

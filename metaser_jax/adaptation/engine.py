@@ -84,6 +84,11 @@ def adapt(
     for what, given in (("inits", inits), ("folds", folds), ("amounts", amounts)):
         if not given:
             raise InputError(f"{what}: got none, expected at least one.")
+    nothing = [amount for amount in amounts if not amount.value]
+    if nothing and any(init.params is None for init in inits):
+        raise InputError("shots=0: got random parameters to start from, expected trained ones, which say something.")
+    if nothing and spec.of_split and spec.normalise_by == "drawn":
+        raise InputError(f"--normalise_by=drawn: got --shots=0 with --normalise={spec.normalise}, expected train.")
     cases = [
         Case(fold, amount, seed, draw(ready, amount, spec.validation, seed))
         for fold, ready in enumerate(folds)

@@ -9,6 +9,7 @@ import numpy as np
 
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.meta.algorithms import ALGORITHMS, methods
+from metaser_jax.meta.last_layer import LastLayerStart
 from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.run_dir import CONFIG, read_config
@@ -21,6 +22,10 @@ from metaser_jax.types import Params
 
 SCRATCH = "scratch"
 
+# What runs of earlier versions do not say; the defaults are what they did.
+_ADDED = {"network", "members", "features", "track_groups", "tasks_by", "query_speakers", "shots_mix", "class_shift"}
+_ADDED |= {"class_shift_directions", "feature_dropout", "feature_noise"}
+
 
 class Init(NamedTuple):
     """Where fine-tuning starts.
@@ -29,11 +34,14 @@ class Init(NamedTuple):
       params: None is random ones per seed.
       source: what is known of their training.
       rates: the inner rate of each parameter, where they were learned with them; else None.
+      last_layer_start: how the last layer is made of the drawn clips before any step, where that was learned; else
+        None.
     """
 
     params: Params | None
     source: dict[str, Any]
     rates: Params | None = None
+    last_layer_start: LastLayerStart | None = None
 
 
 class _Kind(NamedTuple):
@@ -62,8 +70,9 @@ def _restore_meta_trained(spec: MetaTrainSpec, run_dir: str, checkpoints: Checkp
     # Rates per layer and step stay behind: fine-tuning has other steps.
     rates = meta_params.rates if algorithm.learned_rates == "parameter" else None
     known = {"algorithm": spec.algorithm, "order": spec.order if algorithm.has_order else None}
-    known |= {"inner_steps": spec.inner_steps, "init_episode": best}
-    return Init(learner.params(meta_params), known, rates)
+    known |= {"inner_steps": spec.inner_steps if algorithm.has_steps else None, "init_episode": best}
+    start = meta_params.start if algorithm.starts_last_layer else None
+    return Init(learner.params(meta_params), known, rates, start)
 
 
 def _restore_pretrained(spec: PretrainSpec, run_dir: str, checkpoints: Checkpoints) -> Init:
@@ -140,7 +149,9 @@ def resolve(
 
 def _read(run_dir: str) -> tuple[_Kind, MetaTrainSpec | PretrainSpec, str]:
     """Read from config.json of a run the kind of run, what it is, and its method."""
-    saved = read_config(run_dir)
+    of_any = (field for spec in (MetaTrainSpec, PretrainSpec) for field in dataclasses.fields(spec))
+    saved: dict[str, Any] = {field.name: field.default for field in of_any if field.name in _ADDED}
+    saved |= read_config(run_dir)
 
     def check(names: set[str], program: str) -> None:
         missing = sorted(names - saved.keys())

@@ -1,7 +1,8 @@
-"""A recording of any length -> its MFCC and what its sound is like; and the windows that a network is given of it.
+"""A recording of any length -> its MFCC, its voice's tracks and what its sound is like; and the windows for a network.
 
-Decoding, resampling and MFCC are those of features.py, so that the first window is what a network was trained on. Of a
-long recording (the paper's utterances are cut after 2.79 s) windows of the same length follow, each half over the last.
+Decoding, resampling, MFCC and tracks are those of extraction.py, so that the first window is what a network was trained
+on. Of a long recording (the paper's utterances are cut after 2.79 s) windows of the same length follow, each half over
+the last. A network over statistics of the voice hears a recording whole, or, of more than 8 s, in windows of 5 s.
 Nothing here needs jax or TFDS.
 """
 
@@ -16,6 +17,8 @@ import numpy as np
 from metaser_jax.audio import mfcc as features
 from metaser_jax.audio.decoding import MAX_RATE, MIN_RATE, Limits, Sound, Source, decode, read_source, sound_of
 from metaser_jax.audio.mfcc import HOP_LENGTH, MAX_FRAMES, N_MFCC, SAMPLE_RATE
+from metaser_jax.audio.track_statistics import statistics
+from metaser_jax.audio.tracks import STEP, placed_tracks
 from metaser_jax.audio.worker_pool import read_each
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.processes import spawn_pool
@@ -23,6 +26,8 @@ from metaser_jax.processes import spawn_pool
 HOP_SECONDS = HOP_LENGTH / SAMPLE_RATE
 # Frames of a window, and from one window to the next.
 WINDOW, HOP = MAX_FRAMES, MAX_FRAMES // 2
+# Of the voice's tracks, in s: a recording of so much is heard whole, a longer one in windows, each half over the last.
+WHOLE_SECONDS, VOICE_SECONDS = 8.0, 5.0
 MAX_SECONDS = 600
 # What libsndfile reads, for folders that are searched; a file that is named is read whatever it is called.
 SUFFIXES = (
@@ -67,6 +72,9 @@ class Clip(NamedTuple):
       sample_rate: of the file, in Hz.
       sha256: of the file's bytes, hexadecimal; of the samples as float32, where there is no file.
       quality: of its sound.
+      tracks: [t, 19] float32, t > 0: the voice's frame tracks, without the silence at its ends (tracks.placed_tracks);
+        None where they were not asked for.
+      tracks_start: where in the recording they begin, in s.
     """
 
     frames: np.ndarray
@@ -74,6 +82,8 @@ class Clip(NamedTuple):
     sample_rate: int
     sha256: str
     quality: Quality
+    tracks: np.ndarray | None = None
+    tracks_start: float = 0.0
 
 
 class Upload(NamedTuple):
@@ -108,41 +118,70 @@ class Windows(NamedTuple):
     silent: np.ndarray
 
 
+class VoiceWindows(NamedTuple):
+    """What a network over statistics of the voice is given of a recording, w windows.
+
+    Attributes:
+      start, end: [w] float64, in s.
+      voice: [w, 171] float32, track_statistics.statistics of the window's frames.
+      silent: [w] bool, as of Windows.
+    """
+
+    start: np.ndarray
+    end: np.ndarray
+    voice: np.ndarray
+    silent: np.ndarray
+
+
 def read_clip(
-    source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS, max_samples: int = features.MAX_SAMPLES
+    source: str | os.PathLike[str] | Source,
+    max_seconds: float = MAX_SECONDS,
+    max_samples: int = features.MAX_SAMPLES,
+    *,
+    voice: bool = True,
 ) -> Clip:
     """Read one recording of any format of libsndfile; channels are mixed to mono.
+
+    Args: voice: whether its tracks are computed, too, which takes longer than all else together.
 
     Raises:
       RecordingError: it is missing, empty, not audio, truncated or damaged, without samples, too long, or has samples
         that are not finite.
     """
-    return read_with_sound(source, max_seconds, max_samples)[0]
+    return read_with_sound(source, max_seconds, max_samples, voice=voice)[0]
 
 
 def read_with_sound(
-    source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS, max_samples: int = features.MAX_SAMPLES
+    source: str | os.PathLike[str] | Source,
+    max_seconds: float = MAX_SECONDS,
+    max_samples: int = features.MAX_SAMPLES,
+    *,
+    voice: bool = True,
 ) -> tuple[Clip, Sound]:
     """Read as read_clip, and return the samples that it was made of, mono, at the file's rate."""
     data = read_source(source)
     sound, sha256 = decode(data, str(source), _limits(max_seconds, max_samples)), hashlib.sha256(data).hexdigest()
     del data  # of a long recording hundreds of megabytes
-    return _clip(sound, sha256), sound
+    return _clip(sound, sha256, voice), sound
 
 
-def read_audible(source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS) -> Clip:
+def read_audible(
+    source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS, *, voice: bool = True
+) -> Clip:
     """Read as read_clip; a recording in which nothing can be heard is a RecordingError, too (check_audible)."""
-    clip = read_clip(source, max_seconds)
+    clip = read_clip(source, max_seconds, voice=voice)
     check_audible(clip, str(source))
     return clip
 
 
-def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SECONDS) -> Clip:
+def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SECONDS, *, voice: bool = True) -> Clip:
     """Return the same of samples in memory.
 
     Args:
       samples: [n] or [n, channels], n > 0: floating-point numbers in [-1, 1], or 16- or 32-bit integers of their range.
       sample_rate: in Hz, 1,000 to 1,000,000.
+      max_seconds: at most.
+      voice: see read_clip.
 
     Raises:
       InputError: another shape or type, NaN, an impossible rate, or longer than max_seconds.
@@ -175,7 +214,7 @@ def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SE
     sha = hashlib.sha256()
     for block in blocks():
         sha.update(block.tobytes())
-    return _clip(sound, sha.hexdigest())
+    return _clip(sound, sha.hexdigest(), voice)
 
 
 def read_all(
@@ -183,15 +222,18 @@ def read_all(
     workers: int = 0,
     max_seconds: float = MAX_SECONDS,
     pool: Callable[[int], Any] = spawn_pool,
+    *,
+    voice: bool = True,
 ) -> Iterator[Clip | RecordingError]:
     """Return read_audible of each, in their order, by several processes where there are many and in bounded memory.
 
-    Args: workers: processes; 0 takes one per core, 1 works in this process. pool: see read_each.
+    Args: workers: processes; 0 takes one per core, 1 works in this process. pool: see read_each. voice: see read_clip.
 
     Raises:
       InputError: a worker process died.
     """
-    return read_each(functools.partial(read_audible, max_seconds=max_seconds), sources, workers, pool=pool)
+    read = functools.partial(read_audible, max_seconds=max_seconds, voice=voice)
+    return read_each(read, sources, workers, pool=pool)
 
 
 def check_audible(clip: Clip, path: str) -> None:
@@ -220,20 +262,68 @@ def windows(clip: Clip, which: str = "all") -> Windows:
 
     Args: which: "all", or "first" for the first alone.
     """
-    time = len(clip.frames)
-    number = 1 if which == "first" or time <= WINDOW else -(-(time - HOP) // HOP)
-    start = HOP * np.arange(number, dtype=np.int32)
-    n_frames = np.minimum(WINDOW, time - start).astype(np.int32)
+    start, n_frames = _divided(len(clip.frames), WINDOW, WINDOW, which)
+    number = len(start)
     mfcc = np.zeros((number, WINDOW, N_MFCC), np.float32)
     for i in range(number):
         mfcc[i, : n_frames[i]] = clip.frames[start[i] : start[i] + n_frames[i]]
-    loudest = np.array([mfcc[i, : n_frames[i], 0].max() for i in range(number)])
-    quiet = max(clip.frames[:, 0].max() - SILENT_DB * _DB, SILENCE_DBFS * _DB)
-    return Windows(start, mfcc, n_frames, loudest < quiet)
+    return Windows(start, mfcc, n_frames, _silent(clip, start, start + n_frames))
 
 
-def span(of: Windows, k: int, seconds: float) -> tuple[float, float]:
+def voice_of(clip: Clip) -> np.ndarray:
+    """Return the statistics of a whole recording's tracks, [171] float32, as they are trained on (extraction.extract).
+
+    Raises InputError: it was read without them.
+    """
+    return statistics(_tracks(clip))
+
+
+def voice_windows(clip: Clip, which: str = "all") -> VoiceWindows:
+    """Return the windows of a recording for a network over statistics of the voice.
+
+    One of up to 8 s of tracks; of more, one of 5 s every 2.5 s, the last of more than that.
+
+    Args: which: "all", or "first" for the first alone.
+
+    Raises InputError: it was read without tracks.
+    """
+    tracks = _tracks(clip)
+    first, n = _divided(len(tracks), int(VOICE_SECONDS / STEP), int(WHOLE_SECONDS / STEP), which)
+    voice = np.stack([statistics(tracks[i : i + k]) for i, k in zip(first, n, strict=True)])
+    start = clip.tracks_start + first * STEP
+    end = start + n * STEP
+    from_frame, to_frame = np.round(start / HOP_SECONDS, 3), np.round(end / HOP_SECONDS, 3)
+    silent = _silent(clip, np.floor(from_frame).astype(int), np.ceil(to_frame).astype(int))
+    return VoiceWindows(start, np.minimum(end, clip.seconds), voice, silent)
+
+
+def _divided(time: int, window: int, whole: int, which: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return first frame and number of frames of each window, [w] int32: all of up to `whole` frames, or one by one."""
+    hop = window // 2
+    if time <= whole:
+        window, number = time, 1
+    else:
+        number = 1 if which == "first" else -(-(time - hop) // hop)
+    start = hop * np.arange(number, dtype=np.int32)
+    return start, np.minimum(window, time - start).astype(np.int32)
+
+
+def _silent(clip: Clip, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Return of each window, from one MFCC frame to before another, [w] int, whether it is silent; see Windows."""
+    loudest = np.array([clip.frames[i:k, 0].max() for i, k in zip(start, end, strict=True)])
+    return loudest < max(clip.frames[:, 0].max() - SILENT_DB * _DB, SILENCE_DBFS * _DB)
+
+
+def _tracks(clip: Clip) -> np.ndarray:
+    if clip.tracks is None:
+        raise InputError("The clip was read without its voice's tracks. Read it with voice=True.")
+    return clip.tracks
+
+
+def span(of: Windows | VoiceWindows, k: int, seconds: float) -> tuple[float, float]:
     """Return (start, end) of window k in seconds; `seconds` is the recording's duration."""
+    if isinstance(of, VoiceWindows):
+        return float(of.start[k]), float(of.end[k])
     start = int(of.start[k])
     return start * HOP_SECONDS, min((start + int(of.n_frames[k])) * HOP_SECONDS, seconds)
 
@@ -242,11 +332,12 @@ def _limits(max_seconds: float, max_samples: int = features.MAX_SAMPLES) -> Limi
     return Limits(max_samples, max_seconds, "expected at most that")
 
 
-def _clip(sound: Sound, sha256: str) -> Clip:
+def _clip(sound: Sound, sha256: str, voice: bool) -> Clip:
     samples = features.resampled(sound.mono, sound.sample_rate)
     quality = Quality(sound.peak, sound.clipped, _loudness(samples), sound.channels)
     frames = np.ascontiguousarray(features.frames(samples))
-    return Clip(frames, sound.seconds, sound.sample_rate, sha256, quality)
+    tracks, start = placed_tracks(samples) if voice else (None, 0.0)
+    return Clip(frames, sound.seconds, sound.sample_rate, sha256, quality, tracks, start)
 
 
 def _loudness(samples: np.ndarray) -> float:

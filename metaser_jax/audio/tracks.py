@@ -59,6 +59,11 @@ _HARMONICS = int(2 * pitch.HIGHEST * WINDOW / SAMPLE_RATE) + 3
 
 
 def tracks(samples: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Return `placed_tracks` without their place."""
+    return placed_tracks(samples, rate)[0]
+
+
+def placed_tracks(samples: np.ndarray, rate: int = SAMPLE_RATE) -> tuple[np.ndarray, float]:
     """Return the frame tracks of a clip, without its offset and the silence at its ends, scaled to a peak of 1.
 
     Args:
@@ -67,12 +72,12 @@ def tracks(samples: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
 
     Returns:
       [1 + m // 256, 19] float32, finite, in the order of TRACKS; m samples at 22,050 Hz are left of the n. Frame i is
-      of the 1,024 samples (46 ms) around sample 256 i.
+      of the 1,024 samples (46 ms) around sample 256 i of these. And where in the clip they begin, in s.
 
     Raises:
       InputError: not one dimension, no samples, samples that are not finite, or another rate.
     """
-    x = _normalised(samples, rate)
+    x, start = _normalised(samples, rate)
     n_frames = 1 + len(x) // HOP
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(x, WINDOW // 2), WINDOW)[::HOP]
     shapes, mels, levels, amplitudes, octaves, strengths = zip(
@@ -90,7 +95,7 @@ def tracks(samples: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
     root = np.sqrt(mel)
     root /= np.linalg.norm(root, axis=1, keepdims=True)
     columns["flux"] = np.append(0, np.linalg.norm(np.diff(root, axis=0), axis=1))
-    return np.stack([columns[name] for name in TRACKS], 1).astype(np.float32)
+    return np.stack([columns[name] for name in TRACKS], 1).astype(np.float32), start / SAMPLE_RATE
 
 
 def pooled(tracks: np.ndarray) -> tuple[np.ndarray, int]:
@@ -144,8 +149,11 @@ def _of_block(frames: np.ndarray) -> tuple[np.ndarray, ...]:
     return np.stack(shapes, 1), mel, level[:, :_HARMONICS], amplitude, *found
 
 
-def _normalised(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Return a clip at 22,050 Hz, without the silence at its ends, with a peak of 1 (silence as it is)."""
+def _normalised(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
+    """Return a clip at 22,050 Hz, without the silence at its ends, with a peak of 1, and its first sample's number.
+
+    Silence is returned as it is.
+    """
     x = np.asarray(samples, np.float32)
     if x.ndim != 1 or not x.size:
         raise InputError(f"samples: got shape {x.shape}, expected (n,) with n > 0. Mix channels to one first.")
@@ -157,9 +165,10 @@ def _normalised(samples: np.ndarray, rate: int) -> np.ndarray:
     centred = x - np.float32(x.mean(dtype=np.float64))
     peak = np.abs(centred).max()
     if not peak:
-        return centred
+        return centred, 0
     x = centred / peak
-    return x[_loud(x)]
+    loud = _loud(x)
+    return x[loud], loud.start
 
 
 def _loud(x: np.ndarray, window: int = 2048, hop: int = 512) -> slice:

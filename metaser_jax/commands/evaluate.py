@@ -24,7 +24,7 @@ from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
 from metaser_jax.errors import InputError, RecordingError
 
 if TYPE_CHECKING:
-    from metaser_jax.recogniser.predictor import Prediction
+    from metaser_jax.recogniser.predictor import Prediction, Predictor
 
 CONFIG, ARGUMENTS = EvaluateConfig, NO_ARGUMENTS
 
@@ -46,7 +46,7 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
 
     predictor = Predictor.load(config.model)
     model = predictor.model
-    found = _read(config, predictor.emotions)
+    found = _read(config, predictor)
     for line in by_reason(found.left):
         say(f"left out: {line}")
     # Those that it learned from, too: they tell how their speaker sounds.
@@ -82,11 +82,11 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
         _write_csv(config.out, predictor.emotions, found.files, predictions, learned)
 
 
-def _read(config: EvaluateConfig, emotions: tuple[str, ...]) -> _Clips:
-    listed = labelled_files(config.support, emotions, config.speaker_pattern, config.skip_bad)
+def _read(config: EvaluateConfig, predictor: Predictor) -> _Clips:
+    listed = labelled_files(config.support, predictor.emotions, config.speaker_pattern, config.skip_bad)
     files, clips, bad = [], [], []
     sources = [file.source for file in listed.files]
-    with read(sources, config.workers) as recordings:
+    with read(sources, config.workers, predictor.voice) as recordings:
         shown = progress(recordings, len(sources), True)
         for file, (_, result) in zip(listed.files, shown, strict=True):
             if isinstance(result, RecordingError):

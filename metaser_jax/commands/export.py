@@ -1,7 +1,8 @@
 """metaser export --model=MODEL --to=stablehlo|npz --out=FILE: a model for other programs.
 
-stablehlo: one function of MFCC, for any number of utterances, with its parameters inside and FILE.json beside it; needs
-jax alone. npz: the arrays, for NumPy and everything that reads them. docs/model_folder.md describes both.
+stablehlo: one function of MFCC, or of statistics of the voice, for any number of utterances, with its parameters inside
+and FILE.json beside it; needs jax alone. npz: the arrays, for NumPy and everything that reads them.
+docs/model_folder.md describes both.
 """
 
 from collections.abc import Sequence

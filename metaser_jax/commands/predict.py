@@ -22,6 +22,7 @@ from metaser_jax.commands.reading import Read, progress, read, say, sources_of
 from metaser_jax.commands.rows import make_rows
 from metaser_jax.config.commands import PredictConfig
 from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.recogniser.folder import hears_voice
 
 if TYPE_CHECKING:
     from metaser_jax.recogniser.model import Model
@@ -48,7 +49,7 @@ def main(config: PredictConfig, arguments: list[str], stdin: TextIO | None = Non
 
 def print_rows(config: PredictConfig, sources: Sequence[Source], frames: int = _FRAMES) -> int:
     """Return how many failed."""
-    with read(sources, config.workers) as recordings:
+    with read(sources, config.workers, hears_voice(config.model)) as recordings:
         # It imports jax: after the worker processes have started.
         from metaser_jax.recogniser.predictor import Predictor
 
@@ -97,7 +98,8 @@ def _predicted(
         # A folder is a speaker; of the archive's members that is the part of the name before the last slash.
         by_folder = config.speakers == "folder"
         speakers = [os.path.normpath(os.path.dirname(str(source))) if by_folder else "one" for source, _ in read]
-        _say_too_short(clips, speakers, config.windows)
+        if not predictor.voice:
+            _say_too_short(clips, speakers, config.windows)
     predictions = iter(predictor.predict_clips(clips, windows=config.windows, speakers=speakers))
     for source, result in group:
         yield source, next(predictions) if isinstance(result, Clip) else result

@@ -46,8 +46,9 @@ def main(config: ServeConfig, arguments: list[str]) -> None:
         limits = Limits(
             max_upload=config.max_upload_mb * 2**20, max_seconds=config.max_seconds, max_clips=config.max_clips
         )
-        readers = Readers(_READERS, config.time_limit, config.max_seconds)
-        app = make_app(Predictor(model), Path(config.model).resolve().name, limits, readers, config.host)
+        predictor = Predictor(model)
+        readers = Readers(_READERS, config.time_limit, config.max_seconds, voice=predictor.voice)
+        app = make_app(predictor, Path(config.model).resolve().name, limits, readers, config.host)
         if is_open_to_others(listening):
             print(
                 f"warning: --host={config.host} lets everyone who can reach this machine use the page, send recordings "

@@ -70,7 +70,8 @@ class _OfRecordings(Spec):
 
     model: str = option("Model folder (metaser adapt).")
     windows: str = option(
-        "What of a recording longer than 2.79 s counts: all of it, in windows, or the first window, as in training.",
+        "What of a recording longer than 2.79 s (8 s, for a model over the voice) counts: all, in windows, or the "
+        "first window.",
         "all",
         choices=("all", "first"),
     )

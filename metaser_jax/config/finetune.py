@@ -30,7 +30,9 @@ class FinetuneConfig(FinetuneSpec):
         "validation part of their own, it shares those of the training part.",
         0,
     )
-    shots: int | None = option("Training utterances per emotion; or give --fraction.", None)
+    shots: int | None = option(
+        "Training utterances per emotion, 0 for what --init itself says of the target; or give --fraction.", None
+    )
     fraction: float | None = option("Fraction of the training part, above 0 and at most 1; or give --shots.", None)
     seeds: int = option("Number of draws (seeds 0, 1, ...), each of its own utterances.", 5)
 
@@ -45,7 +47,10 @@ class FinetuneConfig(FinetuneSpec):
         given = [flag for flag in ("shots", "fraction") if getattr(self, flag) is not None]
         require(len(given) == 1, "shots", given, "exactly one of --shots=K and --fraction=F")
         if self.shots is not None:
-            self._require_one_or_more("shots")
+            require(self.shots >= 0, "shots", self.shots, "0 or more")
+            if self.shots == 0:
+                learned = self.init != "scratch" and (self.init != "svm" or bool(self.sources))
+                require(learned, "init", self.init, "a trained run, or --sources, with --shots=0")
         else:
             require(0 < self.fraction <= 1, "fraction", self.fraction, "a number above 0 and at most 1")
         self._require_one_or_more("seeds")

@@ -72,7 +72,7 @@ class SweepConfig(MetaLearningSpec, JobConfig):
         require(len(set(shots)) == len(shots), "adapt_shots", shots, "each amount once")
         require_folds(self.folds, self.split == "speaker")
         require(0 <= self.target_split_seed < 2**32, "target_split_seed", self.target_split_seed, "from 0 to 2**32 - 1")
-        _ = self.members
+        _ = self.grid_members
 
     @property
     def folder_of_runs(self) -> Path:
@@ -105,7 +105,7 @@ class SweepConfig(MetaLearningSpec, JobConfig):
         return tuple(dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values()))
 
     @property
-    def members(self) -> tuple[Member, ...]:
+    def grid_members(self) -> tuple[Member, ...]:
         """The runs, setting by setting.
 
         Raises:

@@ -13,6 +13,7 @@ NOTE: the paper has MFCC and does none of these.
 """
 
 import dataclasses
+from collections.abc import Collection
 
 import numpy as np
 
@@ -47,20 +48,10 @@ def make_input(corpus: Corpus, how: FrontEnd, train: np.ndarray) -> Corpus:
         if how.deltas:
             corpus = add_deltas(corpus)
         return normalise(corpus, how.normalise, train)
-    if corpus.voice is None or corpus.tracks is None or corpus.n_tracks is None:
-        raise InputError(
-            f"{corpus.name}: got MFCC alone, expected what --features={how.features} is made of. Prepare it."
-        )
     n = len(corpus)
-    statistics = corpus.voice[:, None, list(columns(how.track_groups))]
-    frames = corpus.tracks[..., list(tracks_of(how.track_groups))]
-    parts = {
-        "voice": [(statistics, np.ones(n, np.int32))],
-        "tracks": [(frames, corpus.n_tracks)],
-        "both": [(statistics, np.ones(n, np.int32)), (frames, corpus.n_tracks)],
-    }[how.features]
     seen = [
-        normalise(dataclasses.replace(corpus, mfcc=x, n_frames=m), how.normalise, train, voice=True) for x, m in parts
+        normalise(dataclasses.replace(corpus, mfcc=x, n_frames=m), how.normalise, train, voice=True)
+        for x, m in _voice_parts(corpus, how)
     ]
     x, n_frames = np.clip(seen[-1].mfcc, -CLIP, CLIP), seen[-1].n_frames
     if how.statistics_rows:
@@ -69,6 +60,31 @@ def make_input(corpus: Corpus, how: FrontEnd, train: np.ndarray) -> Corpus:
         x = np.concatenate([folded.reshape(n, how.statistics_rows, how.coefs), x], axis=1)
         n_frames = n_frames + np.int32(how.statistics_rows)
     return dataclasses.replace(corpus, mfcc=x, n_frames=n_frames, voice=None, tracks=None, n_tracks=None)
+
+
+def _voice_parts(corpus: Corpus, how: FrontEnd) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return what is normalised apart, x [n, rows, coef] and n_rows [n]: statistics, frames, or both in this order."""
+    parts = []
+    if how.features in ("voice", "both") and corpus.voice is not None:
+        parts.append(statistics_rows(corpus.voice, how.track_groups))
+    if how.features in ("tracks", "both") and corpus.tracks is not None and corpus.n_tracks is not None:
+        parts.append((corpus.tracks[..., list(tracks_of(how.track_groups))], corpus.n_tracks))
+    if len(parts) < (2 if how.features == "both" else 1):
+        raise InputError(
+            f"{corpus.name}: got MFCC alone, expected what --features={how.features} is made of. Prepare it."
+        )
+    return parts
+
+
+def statistics_rows(voice: Array, groups: Collection[str]) -> tuple[Array, Array]:
+    """Return the statistics of some groups as one row, of arrays, NumPy's or jax's.
+
+    Args: voice: [n, 171]. groups: of specs.voice.GROUPS.
+
+    Returns: [n, 1, coef], and the number of rows, [n] int32.
+    """
+    xp = voice.__array_namespace__()
+    return voice[:, None, np.array(columns(groups))], xp.ones(voice.shape[0], xp.int32)
 
 
 def trim(corpus: Corpus, db: float) -> Corpus:

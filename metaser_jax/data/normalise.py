@@ -101,19 +101,36 @@ def shrunk_scales(x: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: n
 
     Arguments, Returns: as `scales`, of groups of at least one utterance in all; without any, of a group, m alone.
     """
+    return shrunk_to(everybodys_scale(x, n_frames, group, fit), x, n_frames, group, fit)
+
+
+def shrunk_to(everybody: Scale, x: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray) -> Scale:
+    """Return `shrunk_scales` towards the mean of voices that are known already, with their deviation.
+
+    Args:
+      everybody: mean, std [coef], of `everybodys_scale`. Others, Returns: as `scales`.
+    """
     own = scales(x, n_frames, group, fit, MIN_VOICE_STD)
-    groups = len(own.mean)
-    clips = np.bincount(group[fit], minlength=groups)[:, None]
-    frames = np.bincount(group[fit], n_frames[fit], minlength=groups)[:, None]
-    everybody = own.mean[clips[:, 0] > 0].mean(0)
-    mean = (clips * own.mean + SHRINK * everybody) / (clips + SHRINK)
+    clips = np.bincount(group[fit], minlength=len(own.mean))[:, None]
+    mean = (clips * own.mean + SHRINK * everybody.mean) / (clips + SHRINK)
+    return Scale(mean, np.broadcast_to(everybody.std, mean.shape))
+
+
+def everybodys_scale(x: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray) -> Scale:
+    """Return the mean of all voices' means and the deviation that they have in common, [coef] float64 each.
+
+    Of use to a voice of which there is no clip. Arguments: as `shrunk_scales`.
+    """
+    own = scales(x, n_frames, group, fit, MIN_VOICE_STD)
+    frames = np.bincount(group[fit], n_frames[fit], minlength=len(own.mean))[:, None]
+    mean = own.mean[frames[:, 0] > 0].mean(0)
     # A mean was taken of each group's frames; where all have one frame, nothing is left to tell of deviations.
     freedom = frames.sum() - (frames > 0).sum()
     if freedom:
         std = np.sqrt((frames * np.square(own.std)).sum(0) / freedom)
     else:
         std = scales(x, n_frames, np.zeros(len(x), int), fit, MIN_VOICE_STD).std[0]
-    return Scale(mean, np.broadcast_to(np.maximum(std, MIN_VOICE_STD), mean.shape))
+    return Scale(mean, np.maximum(std, MIN_VOICE_STD))
 
 
 def rescale(mfcc: Array, n_frames: Array, scale: Scale) -> Array:

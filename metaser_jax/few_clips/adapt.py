@@ -50,13 +50,14 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
     emotions = start.settings.emotions
     listed = labelled_files(config.support, emotions, config.speaker_pattern, config.skip_bad)
     files = [(one.source, one.file, one.speaker) for one in listed.files]
-    clips, kept, bad = _read("--support", files, config.skip_bad, config.workers)
+    voice = start.settings.features == "voice"
+    clips, kept, bad = _read("--support", files, config.skip_bad, config.workers, voice)
     left = [*listed.left, *bad]
     for line in by_reason(left):
         log(f"left out: {line}")
     label = np.array([emotions.index(listed.files[i].emotion) for i in kept])
     speaker, file = [[getattr(listed.files[i], name) for i in kept] for name in ("speaker", "file")]
-    warnings = warnings_of(clips, label, speaker, file, emotions)
+    warnings = warnings_of(clips, label, speaker, file, emotions, whole=voice)
     for warning in warnings:
         log(f"warning: {warning}")
     support = support_of(clips, label, speaker, file)
@@ -74,7 +75,7 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
                 f"--unlabelled={config.unlabelled}: {config.init} normalises by {normalise}, for which further "
                 "recordings have no use. Leave the flag out."
             )
-        unlabelled = _read_unlabelled(config.unlabelled, support, config.skip_bad, config.workers, log)
+        unlabelled = _read_unlabelled(config.unlabelled, support, config.skip_bad, config.workers, voice, log)
     settings = dataclasses.replace(settings, normalise=normalise)
     about: dict[str, Any] = {
         "name": Path(config.out).resolve().name,
@@ -90,11 +91,14 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
     return model if config.keep_clips else dataclasses.replace(model, support=None)
 
 
-def _read_unlabelled(folder: str, support: Support, skip_bad: bool, workers: int, log: Log) -> Unlabelled | None:
+def _read_unlabelled(
+    folder: str, support: Support, skip_bad: bool, workers: int, voice: bool, log: Log
+) -> Unlabelled | None:
     """Return the recordings of a folder that are no clips of the support set, whose speakers are not known."""
     files = audio_files([folder])
     # Whose they are is not asked: they count for voices that the clips do not have.
-    clips, _, bad = _read("--unlabelled", [(one, str(one), UNKNOWN_SPEAKER) for one in files], skip_bad, workers)
+    named = [(one, str(one), UNKNOWN_SPEAKER) for one in files]
+    clips, _, bad = _read("--unlabelled", named, skip_bad, workers, voice)
     for line in by_reason(bad):
         log(f"left out: {line}")
     # What is both would count twice.
@@ -103,14 +107,14 @@ def _read_unlabelled(folder: str, support: Support, skip_bad: bool, workers: int
 
 
 def _read(
-    flag: str, files: Sequence[tuple[Any, str, str]], skip_bad: bool, workers: int
+    flag: str, files: Sequence[tuple[Any, str, str]], skip_bad: bool, workers: int, voice: bool
 ) -> tuple[list[Clip], list[int], list[Left]]:
     """Return the clips that can be used, which those are, and the others.
 
     Raises an InputError for those unless skip_bad.
     """
     clips, kept, bad = [], [], []
-    for i, one in enumerate(read_all([source for source, _, _ in files], workers)):
+    for i, one in enumerate(read_all([source for source, _, _ in files], workers, voice=voice)):
         if isinstance(one, RecordingError):
             bad.append(Left(files[i][1], one.reason))
         else:

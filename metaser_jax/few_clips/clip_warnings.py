@@ -31,6 +31,8 @@ def warnings_of(
     speakers: Sequence[str] | np.ndarray,
     files: Sequence[str] | np.ndarray,
     emotions: Sequence[str],
+    *,
+    whole: bool = False,
 ) -> list[str]:
     """Return warnings about n labelled clips, the gravest first; none where nothing is wrong.
 
@@ -40,6 +42,7 @@ def warnings_of(
       speakers: [n] str, corpus.UNKNOWN_SPEAKER where it is not known.
       files: [n] str, names for the sentences.
       emotions: the model's.
+      whole: whether learning hears all of a clip, and not only its first 2.79 s.
     """
     labels, speakers, files = np.asarray(labels, int), np.asarray(speakers, str), np.asarray(files, str)
     return [
@@ -48,7 +51,7 @@ def warnings_of(
         *_speakers(labels, speakers, emotions),
         *conditions(clips, labels, emotions),
         *_sound(clips, files),
-        *_durations(clips, files),
+        *_durations(clips, files, whole),
     ]
 
 
@@ -169,9 +172,9 @@ def _sound(clips: Sequence[Clip], files: np.ndarray) -> list[str]:
     return found
 
 
-def _durations(clips: Sequence[Clip], files: np.ndarray) -> list[str]:
+def _durations(clips: Sequence[Clip], files: np.ndarray, whole: bool) -> list[str]:
     short = files[[clip.seconds < _SHORT_SECONDS for clip in clips]]
-    cut = files[[_cut_off(clip) >= _CUT_SECONDS for clip in clips]]
+    cut = files[[not whole and _cut_off(clip) >= _CUT_SECONDS for clip in clips]]
     found = []
     if len(short):
         found.append(

@@ -12,6 +12,7 @@ from metaser_jax.datasets.registry import terms
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.folder import MODEL, digest, load_model
 from metaser_jax.recogniser.model import Start
+from metaser_jax.recogniser.settings import FEATURES
 from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import FinetuneSpec, ModelSpec
 
@@ -43,7 +44,8 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
       optimizer: that is to follow; "inner" wants a run whose inner rates are those of gradient descent.
 
     Raises:
-      InputError: it is neither, or an unfinished run; a normalisation that it was not trained with.
+      InputError: it is neither, or an unfinished run; a network that clips are not adapted to; a normalisation that it
+        was not trained with.
     """
     init = os.fspath(init)
     if init in (SCRATCH, SVM, JOINT):
@@ -81,6 +83,11 @@ def _of_model(folder: str) -> ClipStart:
 
 def _of_run(run_dir: str, optimizer: str) -> ClipStart:
     spec, init = resolve(run_dir, FinetuneSpec(validation="none", optimizer=optimizer))
+    if spec.features not in FEATURES:
+        raise InputError(
+            f"--init={run_dir}: it was trained with --network={spec.network} --features={spec.features}, expected lstm "
+            "with mfcc, or perceptron with voice, which metaser adapt takes. Give another run."
+        )
     saved = read_config(run_dir)
     digests = saved.get("corpus_digests", {})
     sources = [{"name": name, **terms(name)._asdict(), "digest": digests.get(name)} for name in init.source["sources"]]

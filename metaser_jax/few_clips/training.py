@@ -12,19 +12,29 @@ import numpy as np
 
 from metaser_jax.adaptation.engine import Case, train_and_predict
 from metaser_jax.adaptation.starts import Init
-from metaser_jax.audio.clips import Clip, first_window
+from metaser_jax.audio.clips import Clip, first_window, voice_of
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
-from metaser_jax.data.normalise import Scale, rescale, resolve, scales
+from metaser_jax.data.normalise import (
+    MIN_STD,
+    MIN_VOICE_STD,
+    Scale,
+    everybodys_scale,
+    rescale,
+    resolve,
+    scales,
+    shrunk_to,
+)
 from metaser_jax.data.splits import Parts as Indices
 from metaser_jax.data.target import Target
 from metaser_jax.errors import InputError
 from metaser_jax.few_clips.cross_validation import Parts, divide, validated
 from metaser_jax.models.classifier import with_head
-from metaser_jax.recogniser.forward import make_x
+from metaser_jax.recogniser.forward import GIVEN, make_x
 from metaser_jax.recogniser.model import Model, Start, Support
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.scores.calibration import fit_temperature
 from metaser_jax.specs import FinetuneSpec, ModelSpec
+from metaser_jax.specs.voice import columns
 
 _ALL = Amount("fraction", 1.0)
 _CLIPS = "the clips"
@@ -46,15 +56,19 @@ class Adaptation(NamedTuple):
 
 
 class Unlabelled(NamedTuple):
-    """Recordings that features are normalised by. mfcc [m, 120, 20], n_frames [m] int32, speaker [m] str."""
+    """Recordings that features are normalised by, as Support.
+
+    Attributes: mfcc [m, 120, 20], n_frames [m] int32, speaker [m] str, voice [m, 171] or None.
+    """
 
     mfcc: np.ndarray
     n_frames: np.ndarray
     speaker: np.ndarray
+    voice: np.ndarray | None = None
 
 
 def support_of(clips: Sequence[Clip], label: Sequence[int], speaker: Sequence[str], file: Sequence[str]) -> Support:
-    """Return the support set that recordings make: the first 2.79 s of each."""
+    """Return the support set that recordings make: the first 2.79 s of each, and where it was read all of its voice."""
     mfcc, n_frames = zip(*map(first_window, clips), strict=True)
     return Support(
         np.stack(mfcc),
@@ -64,13 +78,18 @@ def support_of(clips: Sequence[Clip], label: Sequence[int], speaker: Sequence[st
         np.array(file, str),
         np.array([clip.sha256 for clip in clips], str),
         np.array([clip.seconds for clip in clips], np.float32),
+        _voice(clips),
     )
 
 
 def unlabelled_of(clips: Sequence[Clip], speaker: Sequence[str]) -> Unlabelled:
     """Return what recordings without labels make, as support_of."""
     mfcc, n_frames = zip(*map(first_window, clips), strict=True)
-    return Unlabelled(np.stack(mfcc), np.array(n_frames, np.int32), np.array(speaker, str))
+    return Unlabelled(np.stack(mfcc), np.array(n_frames, np.int32), np.array(speaker, str), _voice(clips))
+
+
+def _voice(clips: Sequence[Clip]) -> np.ndarray | None:
+    return None if any(clip.tracks is None for clip in clips) else np.stack([voice_of(clip) for clip in clips])
 
 
 def resolved(normalise: str, support: Support, emotions: Sequence[str]) -> str:
@@ -168,7 +187,8 @@ def adapt_again(model: Model, support: Support, log: Callable[[str], None] | Non
     """Adapt with other clips, from where `model` started and in the same way; its own clips only if they are given.
 
     A model that was normalised by further recordings without labels is still normalised as it was: all voices, or, of
-    one that normalises by speaker, those of which there is too little.
+    one that normalises by speaker, those of which there is too little (of a model over the voice, what each is shrunk
+    to).
 
     Raises:
       InputError: as adapt_model.
@@ -181,12 +201,14 @@ def adapt_again(model: Model, support: Support, log: Callable[[str], None] | Non
     of_clips = {"created", "support", "adaptation", "cross_validation", "calibration", "warnings"}
     if model.support is not None and np.isin(model.support.sha256, support.sha256).all():
         of_clips -= {"warnings"}  # what is wrong with the clips that are still there
+    # Of MFCC each voice has its own statistics alone.
+    same = keep and (model.settings.normalise == "corpus" or model.settings.features == "voice")
     again = adapt_model(
         model.start or Start(model.params, None),
         model.settings,
         how,
         support,
-        scale=model.scale if keep and model.settings.normalise == "corpus" else None,
+        scale=model.scale if same else None,
         about={name: value for name, value in model.about.items() if name not in of_clips},
         log=log,
     )
@@ -205,8 +227,12 @@ _AS_IS = {"trim_db": 0.0, "deltas": False, "normalise": "none"}
 
 def _corpus(support: Support, emotions: Sequence[str], unlabelled: Unlabelled | None = None) -> Corpus:
     """Return the clips, and after them what has no labels; nothing looks at the label 0 that those are given."""
-    extra = unlabelled or Unlabelled(support.mfcc[:0], support.n_frames[:0], support.speaker[:0])
+    none = support.take(_NONE)
+    extra = unlabelled or Unlabelled(none.mfcc, none.n_frames, none.speaker, none.voice)
     m = len(extra.n_frames)
+    voice = None
+    if support.voice is not None and extra.voice is not None:
+        voice = np.concatenate([support.voice, extra.voice])
     return Corpus(
         name=_CLIPS,
         language="",
@@ -217,21 +243,41 @@ def _corpus(support: Support, emotions: Sequence[str], unlabelled: Unlabelled | 
         file=np.concatenate([support.file, np.array([f"unlabelled {i}" for i in range(m)], str)]),
         seconds=np.concatenate([support.seconds, np.zeros(m, np.float32)]),
         emotions=tuple(emotions),
+        voice=voice,
     )
 
 
 def _rescaled(settings: ModelSpec, corpus: Corpus, scale: Scale) -> Corpus:
     """Return what the network is given, normalised as before."""
-    x, n_frames = make_x(settings, corpus.mfcc, corpus.n_frames)
-    return dataclasses.replace(corpus, mfcc=rescale(x, n_frames, scale), n_frames=n_frames)
+    x, n = _x(settings, corpus)
+    if settings.features == "mfcc":
+        return dataclasses.replace(corpus, mfcc=rescale(x, n, scale), n_frames=n)
+    if settings.normalise == "speaker":
+        speaker = _speakers(corpus)
+        each = shrunk_to(scale, x, n, speaker, np.ones(len(x), bool))
+        scale = Scale(each.mean[speaker][:, None], each.std[speaker][:, None])
+    voice = np.array(corpus.voice)
+    voice[:, columns(settings.track_groups)] = rescale(x, n, scale)[:, 0]
+    return dataclasses.replace(corpus, voice=voice)
 
 
 def _scale(settings: ModelSpec, corpus: Corpus) -> Scale | None:
     if settings.normalise not in ("corpus", "speaker"):
         return None
-    x, n_frames = make_x(settings, corpus.mfcc, corpus.n_frames)
-    one = scales(x, n_frames, np.zeros(len(x), int), np.ones(len(x), bool))
+    x, n = _x(settings, corpus)
+    voice = settings.features == "voice"
+    if voice and settings.normalise == "speaker":
+        return everybodys_scale(x, n, _speakers(corpus), np.ones(len(x), bool))
+    one = scales(x, n, np.zeros(len(x), int), np.ones(len(x), bool), MIN_VOICE_STD if voice else MIN_STD)
     return Scale(one.mean[0], one.std[0])
+
+
+def _x(settings: ModelSpec, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
+    return make_x(settings, *(getattr(corpus, name) for name in GIVEN[settings.features]))
+
+
+def _speakers(corpus: Corpus) -> np.ndarray:
+    return np.unique(corpus.speaker, return_inverse=True)[1]
 
 
 def _by_repeat(parts: Parts, logits: Sequence[np.ndarray], n: int, classes: int) -> np.ndarray:

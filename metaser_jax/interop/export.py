@@ -1,8 +1,8 @@
 """A model as a file for other programs: StableHLO by jax.export, or NumPy arrays.
 
-StableHLO: f(mfcc [n, 120, 20] float32, n_frames [n] int32) -> {"logits": [n, class], "probabilities": [n, class]}, for
-any n, parameters inside; beside it FILE.json says what it is. NumPy: the arrays of `npz.pack` for one who writes the
-network himself (docs/model_folder.md has it in 30 lines).
+StableHLO: f(mfcc [n, 120, 20] float32, n_frames [n] int32) -> {"logits": [n, class], "probabilities": [n, class]}, of a
+model over the voice f(voice [n, 171] float32), for any n, parameters inside; beside it FILE.json says what it is.
+NumPy: the arrays of `npz.pack` for one who writes the network himself (docs/model_folder.md has it in 30 lines).
 
 Reference: jax's documentation, "Exporting and serializing staged-out computations" (docs.jax.dev).
 """
@@ -21,15 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
-from metaser_jax.audio.mfcc import MAX_FRAMES
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.interop.exported import FORMAT_VERSION, STABLEHLO, Function, beside
+from metaser_jax.interop.exported import FORMAT_VERSION, FORMAT_VERSIONS, STABLEHLO, Function, beside
 from metaser_jax.recogniser import arrays as npz
 from metaser_jax.recogniser.folder import FEATURES, digest
-from metaser_jax.recogniser.forward import make_forward
+from metaser_jax.recogniser.forward import GIVEN, make_forward
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.settings import check_settings, check_temperature, settings_json
-from metaser_jax.types import N_MFCC
 from metaser_jax.versions import version
 
 NPZ = "metaser_npz"
@@ -42,15 +40,15 @@ _READABLE = (
 
 
 def make_function(model: Model) -> Function:
-    """Return (mfcc [n, 120, 20] float32, n_frames [n] int32) -> {"logits", "probabilities"}, to jit; parameters inside.
+    """Return (what forward.GIVEN says, each [n, ...]) -> {"logits", "probabilities"}, to jit; parameters inside.
 
     Probabilities are calibrated: softmax(logits / temperature).
     """
     forward = make_forward(model.settings)
     params, scale = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), (model.params, model.scale))
 
-    def function(mfcc: jax.Array, n_frames: jax.Array) -> dict[str, jax.Array]:
-        logits = forward(params, scale, mfcc, n_frames)
+    def function(*given: jax.Array) -> dict[str, jax.Array]:
+        logits = forward(params, scale, *given)
         return {"logits": logits, "probabilities": jax.nn.softmax(logits / np.float32(model.temperature))}
 
     return function
@@ -74,8 +72,9 @@ def export_stablehlo(model: Model, out: str | os.PathLike[str], platforms: Seque
         raise InputError(f"--platforms: got none, expected at least one of {', '.join(PLATFORMS)}.")
     _check_new(out, beside(out))
     (n,) = jax_export.symbolic_shape("n")
+    given = GIVEN[model.settings.features]
     made = jax_export.export(jax.jit(make_function(model)), platforms=list(dict.fromkeys(platforms)))(
-        jax.ShapeDtypeStruct((n, MAX_FRAMES, N_MFCC), np.float32), jax.ShapeDtypeStruct((n,), np.int32)
+        *(jax.ShapeDtypeStruct((n, *shape), dtype) for dtype, shape in given.values())
     )
     try:
         content = bytes(made.serialize())
@@ -86,8 +85,7 @@ def export_stablehlo(model: Model, out: str | os.PathLike[str], platforms: Seque
         "temperature": float(model.temperature),
         "sha256": hashlib.sha256(content).hexdigest(),
         "inputs": {
-            "mfcc": {"dtype": "float32", "shape": ["n", MAX_FRAMES, N_MFCC]},
-            "n_frames": {"dtype": "int32", "shape": ["n"]},
+            name: {"dtype": np.dtype(dtype).name, "shape": ["n", *shape]} for name, (dtype, shape) in given.items()
         },
         "outputs": {name: {"dtype": "float32", "shape": ["n", classes]} for name in ("logits", "probabilities")},
         "platforms": list(made.platforms),
@@ -101,7 +99,7 @@ def export_stablehlo(model: Model, out: str | os.PathLike[str], platforms: Seque
 def export_npz(model: Model, out: str | os.PathLike[str]) -> None:
     """Write the model's arrays to `out`, as numpy.savez does.
 
-    They are lstm_1/kernel_input ..., scale/mean, scale/std, temperature, and settings, which is JSON.
+    They are lstm_1/kernel_input or voice/kernel ..., scale/mean, scale/std, temperature, and settings, which is JSON.
 
     Raises:
       InputError: a file that is there or cannot be written.
@@ -130,12 +128,12 @@ def load_npz(path: str | os.PathLike[str]) -> Model:
         facts = json.loads(str(npz.read_one(data, "settings", npz.Spec(None, ()))))
         if facts["format"] != NPZ:
             raise ValueError(f"its format is {facts['format']!r}, expected {NPZ!r}")
-        if facts["format_version"] != FORMAT_VERSION:
+        if facts["format_version"] not in FORMAT_VERSIONS:
             raise ValueError(
                 f"its format version is {facts['format_version']} (metaser_jax {facts['metaser_jax']}); metaser_jax "
                 f"{version()} reads {FORMAT_VERSION}"
             )
-        settings = check_settings(facts["settings"])
+        settings = check_settings(facts["settings"], facts["format_version"])
         want = {name.removeprefix("params/"): spec for name, spec in npz.specs(settings, False, False).items()}
         want |= {"temperature": npz.Spec(npz.DOUBLE, ()), "settings": npz.Spec(None, ())}
         arrays = npz.read_npz(data, want)
@@ -160,7 +158,7 @@ def _facts(format: str, model: Model) -> dict[str, Any]:
         "digest": digest(model),
         "emotions": list(model.settings.emotions),
         "settings": settings_json(model.settings),
-        "features": FEATURES,
+        "features": FEATURES[model.settings.features],
     }
 
 

@@ -13,10 +13,13 @@ from jax import export as jax_export
 from metaser_jax.errors import InputError
 
 STABLEHLO = "metaser_stablehlo"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# That can be read. In version 1 all models were over MFCC.
+FORMAT_VERSIONS = (1, FORMAT_VERSION)
 
-Function = Callable[[jax.Array, jax.Array], dict[str, jax.Array]]
-"""(mfcc [n, 120, 20] float32, n_frames [n] int32) -> {"logits": [n, class], "probabilities": [n, class]}."""
+Function = Callable[..., dict[str, jax.Array]]
+"""(mfcc [n, 120, 20] float32, n_frames [n] int32) -> {"logits": [n, class], "probabilities": [n, class]}; of a model
+over the voice of (voice [n, 171] float32). FILE.json says which."""
 
 
 class Exported(NamedTuple):
@@ -51,7 +54,7 @@ def load_exported(path: str | os.PathLike[str]) -> Exported:
         raise InputError(
             f"{path} is not as metaser export --to=stablehlo writes it: {error}. Export it again."
         ) from error
-    if got != FORMAT_VERSION:
+    if got not in FORMAT_VERSIONS:
         raise InputError(
             f"{path} is of version {got} (metaser_jax {made_by}), expected {FORMAT_VERSION}. Export it again."
         )

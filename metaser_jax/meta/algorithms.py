@@ -19,11 +19,15 @@ class Algorithm(NamedTuple):
     """A meta-learner.
 
     Attributes:
-      make: (loss_fn, *, inner_lr, inner_steps, inner_optimizer, inner_batch_size, execution) -> Learner; where it has
-        an order, also with the keywords order, anneal_episodes and multi_step_episodes.
+      make: (loss_fn, *, execution) -> Learner; where it has inner steps, also with the keywords inner_lr, inner_steps,
+        inner_optimizer and inner_batch_size; an order, with order, anneal_episodes and multi_step_episodes; where it
+        starts the last layer, with last_layer.
       name: what people call it.
       about: what is special about it, for the help of a flag; "" where nothing is.
+      has_steps: whether it adapts by gradient steps on the support set.
       has_order: whether its meta-gradient can be of first or second order.
+      starts_last_layer: whether it makes the network's last layer of the support set, by what its meta-parameters have
+        as `start`. Fine-tuning begins in the same way.
       learned_rates: what has an inner rate of its own that is learned: each "parameter", or each layer and "step";
         None: nothing has. Fine-tuning takes over those of parameters.
       labels: order -> name, where people have one of their own for it.
@@ -34,7 +38,9 @@ class Algorithm(NamedTuple):
     make: Callable[..., Learner]
     name: str
     about: str = ""
+    has_steps: bool = True
     has_order: bool = True
+    starts_last_layer: bool = False
     learned_rates: Literal["parameter", "step"] | None = None
     labels: Mapping[str, str] = {}
     least_steps: int = 1
@@ -81,6 +87,22 @@ def _reptile(*args, **options) -> Learner:
     return reptile(*args, **options)
 
 
+def _proto_maml(*args, **options) -> Learner:
+    from metaser_jax.meta.proto_maml import proto_maml
+
+    return proto_maml(*args, **options)
+
+
+def _proto_meta_sgd(*args, **options) -> Learner:
+    return _proto_maml(*args, learn_rates=True, **options)
+
+
+def _r2d2(*args, **options) -> Learner:
+    from metaser_jax.meta.r2d2 import r2d2
+
+    return r2d2(*args, **options)
+
+
 ALGORITHMS: dict[str, Algorithm] = {
     # MetaSER is the paper's name for what it does with MAML, and the name that its runs have always had on disk.
     "maml": Algorithm(_maml, "MAML", labels={"second": "MAML, second order", "first": "FOMAML"}, method="metaser"),
@@ -90,6 +112,24 @@ ALGORITHMS: dict[str, Algorithm] = {
         _layer_rates, "MAML with layer rates", "learns each layer's and step's inner rate", learned_rates="step"
     ),
     "reptile": Algorithm(_reptile, "Reptile", has_order=False, least_steps=5),
+    "proto_maml": Algorithm(
+        _proto_maml, "ProtoMAML", "starts the last layer with the classes' prototypes", starts_last_layer=True
+    ),
+    "proto_meta_sgd": Algorithm(
+        _proto_meta_sgd,
+        "ProtoMAML with learned rates",
+        "proto_maml that learns each parameter's inner rate",
+        starts_last_layer=True,
+        learned_rates="parameter",
+    ),
+    "r2d2": Algorithm(
+        _r2d2,
+        "R2-D2",
+        "makes the last layer by ridge regression, without inner steps",
+        has_steps=False,
+        has_order=False,
+        starts_last_layer=True,
+    ),
 }
 
 

@@ -1,20 +1,71 @@
 """A last layer that a task's support set gives: by class prototypes, or by ridge regression in closed form.
 
+`start_last_layer` is what a learner begins a task with, and what an adaptation that follows it begins with.
+
 References: Snell, Swersky, Zemel, "Prototypical networks for few-shot learning", NeurIPS 2017; Bertinetto et al.,
 "Meta-learning with differentiable closed-form solvers", ICLR 2019.
 """
 
 import functools
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from metaser_jax.errors import InputError
-from metaser_jax.meta.accumulate import widened
+from metaser_jax.meta.accumulate import typed_as, widened
 from metaser_jax.meta.derivatives import guarded
 from metaser_jax.models.last_layer import LastLayer, Linear
 from metaser_jax.types import Batch, Params
+
+
+class PrototypeStart(NamedTuple):
+    """(1 - b) W + b s P(support), b = sigmoid(blend), s = exp(log_scale): the own last layer and the prototypes'.
+
+    Attributes: blend and log_scale, scalars.
+    """
+
+    blend: jax.Array
+    log_scale: jax.Array
+
+
+class RidgeStart(NamedTuple):
+    """s ridge(support, penalty), penalty = exp(log_penalty), s = exp(log_scale).
+
+    Attributes: log_penalty and log_scale, scalars.
+    """
+
+    log_penalty: jax.Array
+    log_scale: jax.Array
+
+
+LastLayerStart = PrototypeStart | RidgeStart
+
+
+def start_last_layer(how: LastLayerStart, last_layer: LastLayer, params: Params, support: Batch) -> Params:
+    """Return the parameters with the last layer that a support set gives them.
+
+    Args:
+      how: which, and what was learned of it.
+      last_layer: where it is.
+      params: of the network.
+      support: x [n, ...], y [n] classes or one-hot [n, class], weights where there are some. A class without
+        utterances keeps its own part of the last layer with prototypes; ridge regression gives it logits of zero.
+
+    Raises:
+      InputError: other labels.
+    """
+    own = last_layer.get(params)
+    if isinstance(how, RidgeStart):
+        found = typed_as(own, ridge(last_layer, params, support, jnp.exp(how.log_penalty)))
+        return last_layer.put(params, jax.tree.map(lambda w: jnp.exp(how.log_scale) * w, found))
+    found = typed_as(own, prototypes(last_layer, params, support))
+    of_class, weight = _labels(support, own.bias.shape[-1], own.bias.dtype)
+    there = jnp.any(of_class * weight[:, None] > 0, axis=0)
+    share, scale = jnp.where(there, jax.nn.sigmoid(how.blend), 0), jnp.exp(how.log_scale)
+    mixed = jax.tree.map(lambda w, p: (1 - share) * w + share * scale * p, own, found)
+    return last_layer.put(params, typed_as(own, mixed))
 
 
 def prototypes(last_layer: LastLayer, params: Params, support: Batch) -> Linear:
@@ -68,15 +119,18 @@ def _seen(last_layer: LastLayer, params: Params, support: Batch) -> tuple[jax.Ar
     """Return embeddings [n, d] or [n, member, d], one-hot labels [n, class] and weights [n], in float32 or more."""
     support = guarded(support)
     h = widened(last_layer.embed(params, support.x))
-    classes = last_layer.get(params).bias.shape[-1]
+    return h, *_labels(support, last_layer.get(params).bias.shape[-1], h.dtype)
+
+
+def _labels(support: Batch, classes: int, dtype: Any) -> tuple[jax.Array, jax.Array]:
+    """Return one-hot labels [n, class] and weights [n]."""
     if support.y.ndim == 1 and jnp.issubdtype(support.y.dtype, jnp.integer):
-        of_class = jax.nn.one_hot(support.y, classes, dtype=h.dtype)
+        of_class = jax.nn.one_hot(support.y, classes, dtype=dtype)
     elif support.y.shape[1:] == (classes,):
-        of_class = support.y.astype(h.dtype)
+        of_class = support.y.astype(dtype)
     else:
         raise InputError(
             f"support.y: got {support.y.dtype}{list(support.y.shape)}, expected whole numbers [n], or one-hot labels "
             f"[n, {classes}]."
         )
-    weight = jnp.ones_like(h[:, 0]) if support.weight is None else support.weight.astype(h.dtype)
-    return h, of_class, weight
+    return of_class, jnp.ones(len(of_class), dtype) if support.weight is None else support.weight.astype(dtype)

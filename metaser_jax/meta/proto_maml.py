@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaser_jax.meta.accumulate import typed_as
 from metaser_jax.meta.bilevel import Order, Rule, bilevel
 from metaser_jax.meta.execution import AUTO, Execution
-from metaser_jax.meta.last_layer import prototypes
+from metaser_jax.meta.inner_loop import INNER_LR
+from metaser_jax.meta.last_layer import PrototypeStart, start_last_layer
 from metaser_jax.meta.learner import Learner
 from metaser_jax.models.last_layer import LastLayer
 from metaser_jax.models.losses import LossFn
@@ -28,11 +28,17 @@ from metaser_jax.types import Batch, Params
 
 
 class ProtoParams(NamedTuple):
-    """Attributes: params of the model; blend and log_scale of the prototypes, scalars."""
+    """What ProtoMAML learns.
+
+    Attributes:
+      params: of the model.
+      start: how the last layer starts.
+      rates: a pytree like params, the inner learning rate of each, as Meta-SGD's; None where none are learned.
+    """
 
     params: Params
-    blend: jax.Array
-    log_scale: jax.Array
+    start: PrototypeStart
+    rates: Params | None
 
 
 def proto_maml(
@@ -42,6 +48,7 @@ def proto_maml(
     inner_steps: int = 1,
     order: Order = "second",
     *,
+    learn_rates: bool = False,
     inner_optimizer: optax.GradientTransformation | None = None,
     inner_batch_size: int | None = None,
     anneal_episodes: int = 0,
@@ -52,11 +59,13 @@ def proto_maml(
 
     Args:
       loss_fn: (params, batch) -> scalar, any; of `mean_loss` or `cross_entropy`, large sets are taken in chunks.
-      last_layer: of the network; `models.classifier.last_layer` has EmotionLSTM's.
-      inner_lr: step size of the inner SGD, 2e-4 by default; not beside an inner_optimizer.
+      last_layer: of the network; `models.classifier.last_layer` has ours.
+      inner_lr: step size of the inner SGD, 2e-4 by default; not beside an inner_optimizer, unless rates are learned,
+        which start at it.
       inner_steps: number of inner steps.
       order: "second", "first" or "annealed", as maml's.
-      inner_optimizer: any optax transformation, instead of SGD.
+      learn_rates: whether the inner rate of each parameter is learned, as Meta-SGD does.
+      inner_optimizer: any optax transformation, instead of SGD; learned rates multiply its updates.
       inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
       anneal_episodes: of order "annealed": episodes of first order before second order begins.
       multi_step_episodes: episodes of MAML++'s multi-step loss, as maml's; 0 is off.
@@ -70,20 +79,26 @@ def proto_maml(
     """
 
     def init(params: Params) -> ProtoParams:
-        dtype = jnp.result_type(last_layer.get(params).bias)
-        return ProtoParams(params, jnp.zeros((), dtype), jnp.zeros((), dtype))
+        zero = jnp.zeros((), jnp.result_type(last_layer.get(params).bias))
+        rate = INNER_LR if inner_lr is None else inner_lr
+        rates = jax.tree.map(lambda p: jnp.full_like(p, rate), params) if learn_rates else None
+        return ProtoParams(params, PrototypeStart(zero, zero), rates)
 
     def start(meta_params: ProtoParams, support: Batch) -> Params:
-        params, blend, log_scale = meta_params
-        own = last_layer.get(params)
-        found = typed_as(own, prototypes(last_layer, params, support))
-        share = jax.nn.sigmoid(blend)
-        mixed = jax.tree.map(lambda w, p: (1 - share) * w + share * jnp.exp(log_scale) * p, own, found)
-        return last_layer.put(params, typed_as(own, mixed))
+        return start_last_layer(meta_params.start, last_layer, meta_params.params, support)
+
+    def scale(meta_params: ProtoParams, updates: Params, step: jax.Array) -> Params:
+        del step
+        return jax.tree.map(jnp.multiply, meta_params.rates, updates)
 
     return bilevel(
         loss_fn,
-        Rule(init=init, params=lambda meta_params: meta_params.params, start=start),
+        Rule(
+            init=init,
+            params=lambda meta_params: meta_params.params,
+            start=start,
+            scale=scale if learn_rates else None,
+        ),
         inner_lr,
         inner_steps,
         order,

@@ -12,10 +12,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metaser_jax.meta.accumulate import typed_as
 from metaser_jax.meta.derivatives import derivatives
 from metaser_jax.meta.execution import AUTO, Execution
-from metaser_jax.meta.last_layer import ridge
+from metaser_jax.meta.last_layer import RidgeStart, start_last_layer
 from metaser_jax.meta.learner import Info, Learner, make_learner
 from metaser_jax.meta.over_tasks import mean_over_tasks
 from metaser_jax.models.last_layer import LastLayer
@@ -24,11 +23,10 @@ from metaser_jax.types import Batch, Episode, Params
 
 
 class RidgeParams(NamedTuple):
-    """Attributes: params of the model; log_penalty and log_scale of the regression, scalars."""
+    """Attributes: params of the model; start, how the regression makes its last layer."""
 
     params: Params
-    log_penalty: jax.Array
-    log_scale: jax.Array
+    start: RidgeStart
 
 
 def r2d2(loss_fn: LossFn, last_layer: LastLayer, *, execution: Execution = AUTO) -> Learner:
@@ -36,7 +34,7 @@ def r2d2(loss_fn: LossFn, last_layer: LastLayer, *, execution: Execution = AUTO)
 
     Args:
       loss_fn: (params, batch) -> scalar, any; of `mean_loss` or `cross_entropy`, large sets are taken in chunks.
-      last_layer: of the network; `models.classifier.last_layer` has EmotionLSTM's. The network's own last layer is
+      last_layer: of the network; `models.classifier.last_layer` has ours. The network's own last layer is
         replaced by the regression, and learns nothing.
       execution: over_tasks and chunk matter here.
 
@@ -48,15 +46,12 @@ def r2d2(loss_fn: LossFn, last_layer: LastLayer, *, execution: Execution = AUTO)
     """
 
     def init(params: Params) -> RidgeParams:
-        dtype = jnp.result_type(last_layer.get(params).bias)
-        return RidgeParams(params, jnp.zeros((), dtype), jnp.zeros((), dtype))
+        zero = jnp.zeros((), jnp.result_type(last_layer.get(params).bias))
+        return RidgeParams(params, RidgeStart(zero, zero))
 
     def adapt(execution: Execution, meta_params: RidgeParams, support: Batch) -> Params:
         del execution  # the regression is of the whole set
-        params, log_penalty, log_scale = meta_params
-        own = last_layer.get(params)
-        found = typed_as(own, ridge(last_layer, params, support, jnp.exp(log_penalty)))
-        return last_layer.put(params, jax.tree.map(lambda w: jnp.exp(log_scale) * w, found))
+        return start_last_layer(meta_params.start, last_layer, meta_params.params, support)
 
     def value_and_grad(execution: Execution, meta_params: RidgeParams, episode: Episode, step: jax.Array | int):
         del step  # nothing is annealed

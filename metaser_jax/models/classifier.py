@@ -36,13 +36,13 @@ def in_head(path: tuple[Any, ...]) -> bool:
 def decays(params: Params) -> Params:
     """Return which parameters weight decay is for.
 
-    Not the constants that input statistics are standardised with, and no learned rates, where there are some beside the
-    parameters.
+    Not the constants that input statistics are standardised with, and not what a learner learns beside the parameters:
+    rates, and how it starts the last layer.
     """
 
     def decay(path: tuple[Any, ...], _: Any) -> bool:
         names = {getattr(key, "key", getattr(key, "name", None)) for key in path}
-        return names.isdisjoint(("standardise", "rates"))
+        return names.isdisjoint(("standardise", "rates", "start"))
 
     return jax.tree_util.tree_map_with_path(decay, params)
 

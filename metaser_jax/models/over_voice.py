@@ -46,7 +46,7 @@ class Perceptron(nn.Module):
 
     def features(self, x: jax.Array) -> jax.Array:
         """Return the hidden units, [n, member, hidden_dim]."""
-        return jax.nn.relu(self.voice(jnp.broadcast_to(x, (len(x), self.members, x.shape[-1]))))
+        return jax.nn.relu(self.voice(jnp.broadcast_to(x, (x.shape[0], self.members, x.shape[-1]))))
 
     def head(self, features: jax.Array) -> jax.Array:
         """Return what the last layers make of the features, on average."""

@@ -17,6 +17,7 @@ from metaser_jax.data.normalise import Scale
 from metaser_jax.recogniser.model import Model, Start, Support
 from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.network import THRESHOLDS
+from metaser_jax.specs.voice import STATISTICS
 from metaser_jax.types import N_MFCC, Params
 
 FLOAT, DOUBLE, INTEGER = np.dtype("<f4"), np.dtype("<f8"), np.dtype("<i4")
@@ -40,8 +41,16 @@ class Spec(NamedTuple):
 
 
 def params_specs(settings: ModelSpec) -> dict[str, Spec]:
-    """Return the parameters of the network: "lstm_1/kernel_input" and so on, as models.EmotionLSTM names them."""
-    h, coefs, classes = settings.hidden_dim, settings.coefs, len(settings.emotions)
+    """Return the parameters of the network: "lstm_1/kernel_input" and so on, as make_network's names them."""
+    h, coefs, classes, m = settings.hidden_dim, settings.coefs, len(settings.emotions), settings.members
+    if settings.network == "perceptron":
+        shapes = {
+            "voice/kernel": (m, coefs, h),
+            "voice/bias": (m, h),
+            "output/kernel": (m, h, classes),
+            "output/bias": (m, classes),
+        }
+        return {name: Spec(FLOAT, shape) for name, shape in shapes.items()}
     pooled = h * (2 if settings.pooling == "mean_std" else 1)
     statistics = coefs + len(THRESHOLDS) * N_MFCC if settings.input_statistics else 0
     shapes = {
@@ -76,9 +85,10 @@ def has_scale(settings: ModelSpec) -> bool:
     return settings.normalise in ("corpus", "speaker")
 
 
-def support_specs(clips: int) -> dict[str, Spec]:
+def support_specs(settings: ModelSpec, clips: int) -> dict[str, Spec]:
     """Return what support.npz holds."""
-    return {
+    voice = {"voice": Spec(FLOAT, (clips, len(STATISTICS)))} if settings.features == "voice" else {}
+    return voice | {
         "mfcc": Spec(FLOAT, (clips, MAX_FRAMES, N_MFCC)),
         "n_frames": Spec(INTEGER, (clips,)),
         "label": Spec(INTEGER, (clips,)),
@@ -134,9 +144,10 @@ def unpack(arrays: Mapping[str, np.ndarray], start: bool, rates: bool) -> tuple[
     return nested(arrays, "params"), scale, begun
 
 
-def pack_support(support: Support) -> dict[str, np.ndarray]:
+def pack_support(support: Support, settings: ModelSpec) -> dict[str, np.ndarray]:
     """Return the content of support.npz."""
-    return {name: np.asarray(getattr(support, name)) for name in support_specs(0)}
+    arrays = {name: getattr(support, name) for name in support_specs(settings, 0)}
+    return {name: np.asarray(array) for name, array in arrays.items() if array is not None}
 
 
 def check(arrays: Mapping[str, np.ndarray], want: Mapping[str, Spec]) -> None:

@@ -8,6 +8,7 @@ from metaser_jax.recogniser.licences import inside, meaning, of_clips
 from metaser_jax.recogniser.model import Model
 from metaser_jax.report.content import Block, Bullets, Code, Content, Section, Table
 from metaser_jax.report.markdown_page import markdown_page
+from metaser_jax.specs import ModelSpec
 
 LIMITS = (
     "It names one of its emotions whatever it hears, also where there is none of them: it has no answer such as "
@@ -109,7 +110,8 @@ def _use(model: Model) -> Section:
         'predictor = Predictor.load("FOLDER")\n'
         'print(predictor.predict_file("recording.wav"))'
     )
-    explained = "FOLDER is the folder of this page. A recording is heard in windows of 2.79 s."
+    heard = "in windows of 2.79 s" if model.settings.features == "mfcc" else "whole, or in windows of 5 s if over 8 s"
+    explained = f"FOLDER is the folder of this page. A recording is heard {heard}."
     return Section("How to use it", (explained, Code(command), "Or in a program:", Code(python)))
 
 
@@ -136,14 +138,30 @@ def _made_of(model: Model) -> Section:
             },
         )
         or _UNKNOWN,
-        "network": f"two LSTM layers of {settings.hidden_dim} units, pooling {settings.pooling}, activation "
-        f"{settings.activation}, statistics of the input {'seen' if settings.input_statistics else 'not seen'}",
-        "input": f"20 MFCC of 120 frames{' and their changes' if settings.deltas else ''}, silence "
-        f"{f'below {settings.trim_db:g} dB cut off' if settings.trim_db else 'kept'}, normalised by: "
-        f"{settings.normalise}",
+        "network": _network(settings),
+        "input": f"{_input(settings)}, normalised by: {settings.normalise}",
     }
     blocks.append(_table(["part", "what it is"], said.items()))
     return Section("What it was made of", tuple(blocks))
+
+
+def _network(settings: ModelSpec) -> str:
+    if settings.network == "perceptron":
+        several = f"the mean of {settings.members}, each " if settings.members > 1 else ""
+        return f"{several}one hidden layer of {settings.hidden_dim} rectified units"
+    return (
+        f"two LSTM layers of {settings.hidden_dim} units, pooling {settings.pooling}, activation "
+        f"{settings.activation}, statistics of the input {'seen' if settings.input_statistics else 'not seen'}"
+    )
+
+
+def _input(settings: ModelSpec) -> str:
+    if settings.features == "voice":
+        return f"{settings.coefs} statistics of the voice ({', '.join(settings.track_groups)}), of the whole recording"
+    return (
+        f"20 MFCC of 120 frames{' and their changes' if settings.deltas else ''}, silence "
+        f"{f'below {settings.trim_db:g} dB cut off' if settings.trim_db else 'kept'}"
+    )
 
 
 def _clips(support: Mapping[str, Any]) -> str:

@@ -20,27 +20,39 @@ from typing import Any
 import numpy as np
 
 from metaser_jax.audio import mfcc as features
+from metaser_jax.audio import tracks
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser import arrays as npz
 from metaser_jax.recogniser.mistaken import MODEL, what_is_there
 from metaser_jax.recogniser.model import Model, Support
 from metaser_jax.recogniser.provenance import check_about
-from metaser_jax.recogniser.settings import check_settings, check_temperature, settings_json
+from metaser_jax.recogniser.settings import check_settings, check_temperature, digested, settings_json
 from metaser_jax.specs import ModelSpec
+from metaser_jax.specs.voice import STATISTICS, TRACKS
 from metaser_jax.versions import version
 
 FORMAT = "metaser_model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 ARRAYS, SUPPORT, CARD = "arrays.npz", "support.npz", "README.md"
-# What a model was trained on, for readers that make their own features: librosa's defaults, see features.py.
-FEATURES = {
-    "sample_rate": features.SAMPLE_RATE,
-    "hop_length": features.HOP_LENGTH,
-    "n_mfcc": features.N_MFCC,
-    "max_frames": features.MAX_FRAMES,
-    "n_fft": 2048,
-    "n_mels": 128,
+# What a model was trained on, for readers that make their own features: librosa's defaults, see features.py; or
+# statistics of tracks.py.
+FEATURES: dict[str, dict[str, Any]] = {
+    "mfcc": {
+        "sample_rate": features.SAMPLE_RATE,
+        "hop_length": features.HOP_LENGTH,
+        "n_mfcc": features.N_MFCC,
+        "max_frames": features.MAX_FRAMES,
+        "n_fft": 2048,
+        "n_mels": 128,
+    },
+    "voice": {
+        "sample_rate": features.SAMPLE_RATE,
+        "hop_length": tracks.HOP,
+        "window_length": tracks.WINDOW,
+        "tracks": list(TRACKS),
+        "statistics": list(STATISTICS),
+    },
 }
 _KEYS = {
     *("format", "format_version", "metaser_jax", "settings", "features", "temperature", "start", "support"),
@@ -101,7 +113,7 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
     """
     if not isinstance(model, Model):
         return _load(Path(model))[1]["digest"]
-    settings = json.dumps([settings_json(model.settings), float(model.temperature)], sort_keys=True)
+    settings = json.dumps([digested(model.settings), float(model.temperature)], sort_keys=True)
     sha = hashlib.sha256(settings.encode())
     for name, array in sorted(npz.pack(dataclasses.replace(model, start=None)).items()):
         sha.update(f"\0{name}\0".encode())
@@ -112,6 +124,15 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
 def read_facts(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the content of model.json, after all was checked as load_model does. Raises InputError as load_model."""
     return _load(Path(folder))[1]
+
+
+def hears_voice(folder: str | os.PathLike[str]) -> bool:
+    """Return whether a model is given what is heard of the voice, by model.json alone, before the rest is read.
+
+    Raises InputError as load_model: it is no model folder, or of a newer version.
+    """
+    settings = _read_json(Path(folder)).get("settings")
+    return isinstance(settings, Mapping) and settings.get("features") == "voice"
 
 
 def zip_model(folder: str | os.PathLike[str]) -> bytes:
@@ -135,10 +156,11 @@ def _contents(model: Model) -> dict[str, bytes]:
     rates = model.start is not None and model.start.rates is not None
     checked = {ARRAYS: (npz.pack(model), npz.specs(model.settings, model.start is not None, rates))}
     if model.support is not None:
-        checked[SUPPORT] = (npz.pack_support(model.support), npz.support_specs(len(model.support)))
+        of_support = npz.support_specs(model.settings, len(model.support))
+        checked[SUPPORT] = (npz.pack_support(model.support, model.settings), of_support)
     contents = {}
     try:
-        check_settings(settings_json(model.settings))
+        check_settings(settings_json(model.settings), FORMAT_VERSION)
         check_temperature(model.temperature)
         check_about(model.about)
         for name, (arrays, want) in checked.items():
@@ -157,7 +179,7 @@ def _contents(model: Model) -> dict[str, bytes]:
         "metaser_jax": version(),
         "digest": of_model,
         "settings": settings_json(model.settings),
-        "features": FEATURES,
+        "features": FEATURES[model.settings.features],
         "temperature": float(model.temperature),
         "start": None if model.start is None else {"rates": rates},
         "support": None if model.support is None else {"clips": len(model.support)},
@@ -225,9 +247,9 @@ def _read_model(folder: Path, facts: Mapping[str, Any]) -> Model:
     unknown = sorted(facts.keys() - _KEYS)
     if unknown:
         raise ValueError(f"{MODEL} has {', '.join(unknown)}, which format version {FORMAT_VERSION} has not")
-    if facts["features"] != FEATURES:
-        raise ValueError(f"{MODEL} has features {facts['features']}, expected {FEATURES}")
-    settings = check_settings(facts["settings"])
+    settings = check_settings(facts["settings"], facts["format_version"])
+    if facts["features"] != FEATURES[settings.features]:
+        raise ValueError(f"{MODEL} has features {facts['features']}, expected {FEATURES[settings.features]}")
     check_temperature(facts["temperature"])
     start, rates = facts["start"] is not None, facts["start"] is not None and facts["start"]["rates"] is True
     arrays = _read_arrays(folder, ARRAYS, facts["files"], npz.specs(settings, start, rates))
@@ -235,7 +257,8 @@ def _read_model(folder: Path, facts: Mapping[str, Any]) -> Model:
     support = None
     if facts["support"] is not None:
         clips = facts["support"]["clips"]
-        support = Support(**_read_arrays(folder, SUPPORT, facts["files"], npz.support_specs(clips)))
+        of_support = npz.support_specs(settings, clips)
+        support = Support(**_read_arrays(folder, SUPPORT, facts["files"], of_support))
         _check_support(support, settings)
     check_about(facts["about"])
     model = Model(

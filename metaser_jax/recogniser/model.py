@@ -27,10 +27,11 @@ class Support:
     """The labelled clips of an adaptation: features, no sound. All have n entries along their first axis.
 
     Attributes:
-      mfcc: [n, 120, 20] float32, zero after the real frames. n_frames: [n] int32, 1 to 120.
+      mfcc: [n, 120, 20] float32, zero after the real frames. n_frames: [n] int32, 1 to 120. Copies are found by them.
       label: [n] int32, index into the model's emotions.
       speaker: [n] str, corpus.UNKNOWN_SPEAKER where it is not known.
       file: [n] str, unique. sha256: [n] str, hexadecimal, of the file's bytes. seconds: [n] float32, of the recording.
+      voice: [n, 171] float32, statistics of the whole clip's voice; None of a model over MFCC, which has no use for it.
     """
 
     mfcc: np.ndarray
@@ -40,13 +41,24 @@ class Support:
     file: np.ndarray
     sha256: np.ndarray
     seconds: np.ndarray
+    voice: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
 
     def take(self, index: np.ndarray) -> "Support":
         """Return the clips at `index`, [m] integers or [n] booleans, in that order."""
-        return Support(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
+        return Support(**{name: array[index] for name, array in self.arrays().items()})
+
+    def with_others(self, others: "Support") -> "Support":
+        """Return these clips, and others after them, which have the same arrays."""
+        more = others.arrays()
+        return Support(**{name: np.concatenate([array, more[name]]) for name, array in self.arrays().items()})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return those that are there, by name."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: array for name, array in fields.items() if array is not None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +69,8 @@ class Model:
       settings: the network and its input; normalise is not "auto".
       params: of the network, NumPy arrays.
       scale: mean, std [coef] float64 that features are normalised by; normalise "speaker" takes it for voices that it
-        has too little of. None where normalise is "none" or "utterance".
+        has too little of, or, of a model over the voice, shrinks each voice's mean to it. None where normalise is
+        "none" or "utterance".
       temperature: logits are divided by it before the softmax, so that probabilities are calibrated; 1 changes nothing.
       start: None where it is not known; then it can only be adapted further, from params.
       support: the clips that it was adapted with, None where they were left out.

@@ -1,30 +1,32 @@
 """A model's answer to recordings: label, calibrated probabilities, and how they change over a long recording.
 
-Of a recording's windows (clips.windows: 2.79 s every 1.39 s), with logits z_w and the model's temperature T:
+Of a recording's windows (clips.windows: 2.79 s every 1.39 s; of a model over the voice clips.voice_windows: all, or of
+more than 8 s, 5 s every 2.5 s), with logits z_w and the model's temperature T:
 
     p_w = softmax(z_w / T)          p = mean of p_w over the windows that are not silent          label = argmax p
 
 NOTE: a network is trained on the first window alone; windows="first" takes that.
 
 Features of a model that normalises by speaker are normalised by the model's own statistics, of the voices that it
-learned from, or by those of the voice at hand where the speakers are given and there is enough of it.
+learned from, or by those of the voice at hand where the speakers are given: of MFCC where there is enough of it; of the
+voice from one window on, its mean over all of the windows shrunk to the model's (normalise.shrunk_to).
 """
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from metaser_jax.audio import clips as recordings
-from metaser_jax.audio.clips import Clip, Windows
+from metaser_jax.audio.clips import Clip, VoiceWindows, Windows
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.data.normalise import Scale, scales
+from metaser_jax.data.normalise import Scale, scales, shrunk_to
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.recogniser.folder import load_model
-from metaser_jax.recogniser.forward import Forward, make_forward, make_x
+from metaser_jax.recogniser.forward import GIVEN, Forward, make_forward, make_x
 from metaser_jax.recogniser.model import Model
 from metaser_jax.specs import ModelSpec
 
@@ -33,7 +35,7 @@ BATCH = 32
 """Windows per call of the compiled program; fewer are padded."""
 
 MIN_SPEAKER_SECONDS = 10.0
-"""Of a voice that has less, the mean and the deviation of what was said are not yet those of the voice."""
+"""Of a voice that has less, the mean and the deviation of its MFCC are of what was said, and not yet of the voice."""
 
 
 class Window(NamedTuple):
@@ -76,11 +78,13 @@ class Predictor:
     Attributes:
       model: the model.
       emotions: the classes, in the order of all probabilities.
+      voice: whether it is given statistics of the voice, and its clips must have tracks (clips.read_clip).
     """
 
     def __init__(self, model: Model):
         self.model = model
         self.emotions = model.settings.emotions
+        self.voice = model.settings.features == "voice"
         self._params = jax.device_put(model.params)
         self._forward = _compiled(model.settings)
 
@@ -95,18 +99,18 @@ class Predictor:
         Args:
           waveform: [n] or [n, channels] float in [-1, 1].
           sample_rate: in Hz.
-          windows: "all", or "first" for the first 2.79 s alone.
+          windows: "all", or "first" for the first alone.
 
         Raises:
           InputError: samples that cannot be used (clips.clip_of), nothing that can be heard, an unknown `windows`.
         """
-        clip = recordings.clip_of(waveform, sample_rate)
+        clip = recordings.clip_of(waveform, sample_rate, voice=self.voice)
         recordings.check_audible(clip, "waveform")
         return self.predict_clips([clip], windows=windows)[0]
 
     def predict_file(self, path: str | os.PathLike[str], *, windows: str = "all") -> Prediction:
         """Predict a file. Raises RecordingError: it cannot be used; InputError: an unknown `windows`."""
-        return self.predict_clips([recordings.read_audible(path)], windows=windows)[0]
+        return self.predict_clips([recordings.read_audible(path, voice=self.voice)], windows=windows)[0]
 
     def predict_clips(
         self, clips: Sequence[Clip], *, windows: str = "all", speakers: Sequence[str] | None = None
@@ -117,66 +121,84 @@ class Predictor:
           clips: the clips.
           windows: "all" or "first", see `predict`.
           speakers: of each clip, where they are known. Of use to a model that normalises by speaker: a speaker with
-            MIN_SPEAKER_SECONDS or more among the clips is normalised by the statistics of these.
+            MIN_SPEAKER_SECONDS or more among the clips is normalised by the statistics of these; by a model over the
+            voice, each speaker.
 
         Raises:
-          InputError: an unknown `windows`; as many speakers as clips are expected.
+          InputError: an unknown `windows`; as many speakers as clips are expected; clips without tracks, for a model
+            over the voice.
         """
         check_choice("windows", windows, WINDOWS)
         if speakers is not None and len(speakers) != len(clips):
             raise InputError(f"speakers: got {len(speakers)} for {len(clips)} clips, expected one of each clip.")
         if not clips:
             return []
-        parts = [recordings.windows(clip, windows) for clip in clips]
-        mfcc, n_frames = (np.concatenate([getattr(part, name) for part in parts]) for name in ("mfcc", "n_frames"))
+        divided = recordings.voice_windows if self.voice else recordings.windows
+        parts = [divided(clip, windows) for clip in clips]
+        given = [
+            np.concatenate([getattr(part, name) for part in parts]) for name in GIVEN[self.model.settings.features]
+        ]
         scale = None
-        if speakers is not None and self.model.settings.normalise == "speaker":
-            scale = self._scale_of_speakers(parts, speakers, seconds_of(clips, speakers, windows))
+        everybody = self.model.scale
+        if speakers is not None and everybody is not None and self.model.settings.normalise == "speaker":
+            names = np.repeat(np.asarray(speakers, str), [len(part.start) for part in parts])
+            own = set(speakers) - {UNKNOWN_SPEAKER} if self.voice else own_voices(seconds_of(clips, speakers, windows))
+            scale = self._scale_of_speakers(
+                everybody, given, np.concatenate([part.silent for part in parts]), names, own
+            )
         # In float64, so that what is printed adds up to 1.
-        probabilities = _softmax(self.logits(mfcc, n_frames, scale).astype(np.float64) / self.model.temperature)
+        probabilities = _softmax(self.logits(*given, scale=scale).astype(np.float64) / self.model.temperature)
         ends = np.cumsum([len(part.start) for part in parts])[:-1]
         each = np.split(probabilities, ends)
         return [self._prediction(*of) for of in zip(clips, parts, each, strict=True)]
 
-    def logits(self, mfcc: np.ndarray, n_frames: np.ndarray, scale: Scale | None = None) -> np.ndarray:
+    def logits(self, *given: np.ndarray, scale: Scale | None = None) -> np.ndarray:
         """Return what the network says, before calibration, in calls of one compiled program.
 
         Args:
-          mfcc: [n, 120, 20] float32, zero after the real frames. n_frames: [n] int, 1 to 120.
+          given: mfcc [n, 120, 20] float32, zero after the real frames, and n_frames [n] int, 1 to 120; or, to a model
+            over the voice, voice [n, 171] float32.
           scale: mean and std [n, 1, coef] that features are normalised by, instead of the model's.
 
         Returns:
           [n, class] float32. Those of an utterance are the same to the bit, whatever it is together with.
         """
-        scale = self._own_scale(len(mfcc)) if scale is None else scale
-        given = (scale, mfcc, np.asarray(n_frames, np.int32))
+        n = len(given[0])
+        scale = _of_each(self.model.scale, n) if scale is None else scale
+        dtypes = [dtype for dtype, _ in GIVEN[self.model.settings.features].values()]
+        arrays = (scale, *(np.asarray(array, dtype) for array, dtype in zip(given, dtypes, strict=True)))
         chunks = []
-        for first in range(0, len(mfcc), BATCH):
-            chunk = jax.tree.map(lambda a, first=first: _padded(a[first : first + BATCH]), given)
+        for first in range(0, n, BATCH):
+            chunk = jax.tree.map(lambda a, first=first: _padded(a[first : first + BATCH]), arrays)
             chunks.append(self._forward(self._params, *chunk))
-        return np.concatenate([np.zeros((0, len(self.emotions)), np.float32), *chunks])[: len(mfcc)]
+        return np.concatenate([np.zeros((0, len(self.emotions)), np.float32), *chunks])[:n]
 
-    def _own_scale(self, n: int) -> Scale | None:
-        if self.model.scale is None:
-            return None
-        return Scale(*(np.broadcast_to(np.float32(a), (n, 1, a.shape[-1])) for a in self.model.scale))
+    def _scale_of_speakers(
+        self,
+        everybody: Scale,
+        given: Sequence[np.ndarray],
+        silent: np.ndarray,
+        names: np.ndarray,
+        own: Collection[str],
+    ) -> Scale:
+        """Return of each window the mean and std of its speaker's windows, or everybody's: [n, 1, coef].
 
-    def _scale_of_speakers(self, parts: Sequence[Windows], speakers: Sequence[str], seconds: dict[str, float]) -> Scale:
-        """Return of each window the mean and std of his speaker's windows, or the model's: [n, 1, coef]."""
-        names = np.repeat(np.asarray(speakers, str), [len(part.start) for part in parts])
-        mfcc, n_frames, silent = (
-            np.concatenate([getattr(p, k) for p in parts]) for k in ("mfcc", "n_frames", "silent")
-        )
-        scale = jax.tree.map(np.array, self._own_scale(len(names)))
-        for name in own_voices(seconds):
+        Args: everybody: of the model. given: of n windows. silent: [n] bool. names: [n] str, who speaks. own: those who
+          have statistics of their own.
+        """
+        scale = jax.tree.map(np.array, _of_each(everybody, len(names)))
+        for name in own:
             of = np.flatnonzero((names == name) & ~silent)
-            x, n = make_x(self.model.settings, mfcc[of], n_frames[of])
-            own = scales(x, n, np.zeros(len(of), int), np.ones(len(of), bool))
-            for target, value in zip(scale, own, strict=True):
+            if not len(of):
+                continue
+            x, n = make_x(self.model.settings, *(array[of] for array in given))
+            of_one = (x, n, np.zeros(len(of), int), np.ones(len(of), bool))
+            found = shrunk_to(everybody, *of_one) if self.voice else scales(*of_one)
+            for target, value in zip(scale, found, strict=True):
                 target[names == name] = value
         return scale
 
-    def _prediction(self, clip: Clip, part: Windows, probabilities: np.ndarray) -> Prediction:
+    def _prediction(self, clip: Clip, part: Windows | VoiceWindows, probabilities: np.ndarray) -> Prediction:
         counts = ~part.silent if not part.silent.all() else np.ones_like(part.silent)
         mean = probabilities[counts].mean(axis=0)
         spans = [recordings.span(part, k, clip.seconds) for k in range(len(part.start))]
@@ -206,6 +228,10 @@ def own_voices(seconds: dict[str, float]) -> list[str]:
 def _compiled(settings: ModelSpec) -> Forward:
     """Return one program for all models of the same settings: adapting again compiles nothing."""
     return jax.jit(make_forward(settings))
+
+
+def _of_each(scale: Scale | None, n: int) -> Scale | None:
+    return scale and Scale(*(np.broadcast_to(np.float32(a), (n, 1, a.shape[-1])) for a in scale))
 
 
 def _padded(array: np.ndarray) -> np.ndarray:

@@ -3,26 +3,47 @@
 import dataclasses
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.arrays import check_names
 from metaser_jax.specs import ModelSpec
+from metaser_jax.specs.voice import GROUPS
+
+# Settings that version 1 had not: what it always was.
+SINCE_2 = MappingProxyType({"features": "mfcc", "track_groups": list(GROUPS), "network": "lstm", "members": 1})
+# What a model folder may be given of a recording.
+FEATURES = ("mfcc", "voice")
 
 
 def settings_json(settings: ModelSpec) -> dict[str, Any]:
     """Return the settings as in model.json."""
     values = dataclasses.asdict(settings)
-    return values | {"emotions": list(settings.emotions), "trim_db": float(settings.trim_db)}
+    lists = {"emotions": list(settings.emotions), "track_groups": list(settings.track_groups)}
+    return values | lists | {"trim_db": float(settings.trim_db)}
 
 
-def check_settings(said: Mapping[str, Any]) -> ModelSpec:
+def digested(settings: ModelSpec) -> dict[str, Any]:
+    """Return what of settings_json a digest is of: of a model over MFCC as in version 1, whose digests stay."""
+    values = settings_json(settings)
+    return {name: value for name, value in values.items() if settings.features != "mfcc" or name not in SINCE_2}
+
+
+def check_settings(said: Mapping[str, Any], version: int) -> ModelSpec:
     """Return `settings_json` undone.
+
+    Args:
+      said: the settings.
+      version: of the format that they are in, 1 or 2.
 
     Raises ValueError or TypeError: keys, types or values that a model does not have.
     """
-    check_names(said, {field.name: None for field in dataclasses.fields(ModelSpec)})
-    emotions = said["emotions"]
+    names = dict.fromkeys(field.name for field in dataclasses.fields(ModelSpec))
+    check_names(said, {name: None for name in names if version > 1 or name not in SINCE_2})
+    if version == 1:
+        said = {**said, **SINCE_2}
+    emotions, groups = said["emotions"], said["track_groups"]
     if not (
         isinstance(emotions, list)
         and len(emotions) >= 2
@@ -30,7 +51,11 @@ def check_settings(said: Mapping[str, Any]) -> ModelSpec:
         and len(set(emotions)) == len(emotions)
     ):
         raise ValueError(f"emotions are {emotions!r}, expected two or more different names")
-    for name, kind in (("hidden_dim", int), ("deltas", bool), ("input_statistics", bool)):
+    if not (isinstance(groups, list) and all(isinstance(group, str) for group in groups)):
+        raise ValueError(f"track_groups are {groups!r}, expected a list of names")
+    if said["features"] not in FEATURES:
+        raise ValueError(f"features are {said['features']!r}, expected one of: {', '.join(FEATURES)}")
+    for name, kind in (("hidden_dim", int), ("members", int), ("deltas", bool), ("input_statistics", bool)):
         if type(said[name]) is not kind:
             raise ValueError(f"{name} is {said[name]!r}, expected {kind.__name__}")
     if type(said["trim_db"]) not in (int, float):
@@ -38,7 +63,8 @@ def check_settings(said: Mapping[str, Any]) -> ModelSpec:
     if said["normalise"] == "auto":
         raise ValueError("normalise is 'auto', expected what it was resolved to")
     try:
-        return ModelSpec(**{**said, "emotions": tuple(emotions), "trim_db": float(said["trim_db"])})
+        tuples = {"emotions": tuple(emotions), "track_groups": tuple(groups)}
+        return ModelSpec(**{**said, **tuples, "trim_db": float(said["trim_db"])})
     except InputError as error:
         raise ValueError(str(error).removeprefix("--")) from error
 

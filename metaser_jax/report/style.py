@@ -32,8 +32,8 @@ _COLOURS = {
     "transser": "#009E73",
     "svm": "#E69F00",
     "scratch": "#D55E00",
-    "joint": "#6699CC",
-    "egemaps": "#661100",
+    "joint": "#222222",
+    "egemaps": "#A6761D",
     "maml": "#0072B2",
     ("maml", "first"): "#56B4E9",
     ("maml", "annealed"): "#332288",
@@ -41,6 +41,9 @@ _COLOURS = {
     "meta_sgd": "#882255",
     "layer_rates": "#117733",
     "reptile": "#7F7F7F",
+    "proto_maml": "#AA4499",
+    "proto_meta_sgd": "#661100",
+    "r2d2": "#6699CC",
 }
 _OTHER_COLOURS = ("#44AA99", "#DDCC77", "#8C6D31", "#5D3A9B")
 # All layers solid, the head alone dashed; further variants of a method, from other sources say, by finer patterns.

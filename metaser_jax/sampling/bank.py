@@ -22,11 +22,18 @@ class Bank(NamedTuple):
       x: [utterance, time, coef] float32, all utterances; from `tasks.py` any pytree of arrays [example, ...].
       table: [corpus, class, slot] int32, rows of x; slots from `count` on are padding.
       count: [corpus, class] int32, number of utterances.
+      speaker: [utterance] int32, a number for each speaker of each corpus; None: not known.
+      speakers: [corpus, speaker] bool, whom a task of the corpus may hear; None: not known.
+      directions: [corpus * class, coef], where a corpus's mean of a class lies beside the class's mean over corpora;
+        None: not known.
     """
 
     x: jax.Array
     table: jax.Array
     count: jax.Array
+    speaker: jax.Array | None = None
+    speakers: jax.Array | None = None
+    directions: jax.Array | None = None
 
 
 def build(corpora: Sequence[Corpus], *, pool: bool = False) -> Bank:
@@ -52,6 +59,54 @@ def build(corpora: Sequence[Corpus], *, pool: bool = False) -> Bank:
     return of_arrays(x, source, label, (1 if pool else len(corpora), len(emotions)))
 
 
+def with_speakers(built: Bank, corpora: Sequence[Corpus], voices: Sequence[np.ndarray], *, least: int = 0) -> Bank:
+    """Return a bank that knows its speakers.
+
+    Args:
+      built: of `build`, with the same corpora, pooled or not.
+      corpora: its own.
+      voices: of each corpus, all speakers' names, sorted: banks of several parts then have the same numbers.
+      least: see `heard`.
+    """
+    sizes = [len(names) for names in voices]
+    first = np.cumsum([0, *sizes])
+    speaker = [
+        start + np.searchsorted(names, corpus.speaker)
+        for start, names, corpus in zip(first, voices, corpora, strict=False)
+    ]
+    number = built.count.shape[0]
+    corpus = np.repeat(np.arange(len(voices)) % number, sizes)  # of pooled ones all are the first
+    speakers = np.concatenate(heard(corpora, voices, least)) & (corpus == np.arange(number)[:, None])
+    return built._replace(speaker=jnp.asarray(np.concatenate(speaker), jnp.int32), speakers=jnp.asarray(speakers))
+
+
+def heard(corpora: Sequence[Corpus], voices: Sequence[np.ndarray], least: int = 0) -> list[np.ndarray]:
+    """Return which of each corpus's speakers have `least` utterances or more of each class, and one of any, [speaker].
+
+    Args:
+      corpora: some.
+      voices: of each, speakers' names, sorted.
+      least: 0 or more.
+    """
+    found = []
+    for corpus, names in zip(corpora, voices, strict=True):
+        said = np.zeros((len(names), len(corpus.emotions)), int)
+        np.add.at(said, (np.searchsorted(names, corpus.speaker), corpus.label), 1)
+        found.append((said.min(axis=1) >= least) & (said.sum(axis=1) > 0))
+    return found
+
+
+def directions(corpora: Sequence[Corpus]) -> np.ndarray:
+    """Return Bank.directions, float32: means over the real frames of utterances, over utterances, over corpora."""
+
+    def mean(corpus: Corpus, label: int) -> np.ndarray:
+        x = corpus.mfcc[corpus.label == label]
+        return np.mean(x.sum(axis=1) / np.maximum(x.any(axis=-1).sum(axis=1), 1)[:, None], axis=0)
+
+    means = np.stack([[mean(one, label) for label in range(len(one.emotions))] for one in corpora])
+    return (means - means.mean(axis=0)).reshape(-1, means.shape[-1]).astype(np.float32)
+
+
 def of_arrays(x: Any, source: np.ndarray, label: np.ndarray, shape: tuple[int, int]) -> Bank:
     """Put examples on the default device.
 
@@ -68,6 +123,23 @@ def of_arrays(x: Any, source: np.ndarray, label: np.ndarray, shape: tuple[int, i
     table = np.zeros((count.size, count.max()), np.int32)
     table[cell[rows], slot] = rows
     return Bank(jax.tree.map(jnp.asarray, x), jnp.asarray(table.reshape(*shape, -1)), jnp.asarray(count.reshape(shape)))
+
+
+def check_speakers(names: Sequence[str], speakers: Sequence[int], least: int, who: str) -> None:
+    """Raise an InputError that names every corpus with fewer than `least` speakers for tasks.
+
+    Args:
+      names: of the corpora.
+      speakers: how many each has.
+      least: how many it needs.
+      who: which speakers count, for the message.
+    """
+    short = [f"{name} has {n}" for name, n in zip(names, speakers, strict=True) if n < least]
+    if short:
+        raise InputError(
+            f"Too few speakers for tasks: {', '.join(short)}, expected at least {least} {who}. Lower --shots, or leave "
+            "the corpus out of --sources."
+        )
 
 
 def check_enough(corpora: Sequence[Corpus], shots: int, queries: int, *, pool: bool = False, part: str) -> None:

@@ -38,10 +38,14 @@ class Readers:
     One that dies, or takes longer than the time limit, is replaced, and its upload alone is refused.
     """
 
-    def __init__(self, count: int, time_limit: float, max_seconds: float, memory: int = MEMORY):
-        """Set it up; `memory`: bytes, of each process, beyond what it has when it is ready."""
+    def __init__(self, count: int, time_limit: float, max_seconds: float, memory: int = MEMORY, *, voice: bool = True):
+        """Set it up.
+
+        Args: memory: bytes, of each process, beyond what it has when it is ready. voice: see clips.read_clip.
+        """
         self._time_limit = time_limit
         self._max_seconds = max_seconds
+        self._voice = voice
         self._memory = memory
         self._readers = [_Reader(memory) for _ in range(count)]
         self._free: asyncio.Queue[int] = asyncio.Queue()
@@ -64,7 +68,7 @@ class Readers:
         for last in (False, True):
             try:
                 await asyncio.wait_for(asyncio.wrap_future(self._readers[index].ready), _START_SECONDS)
-                reading = self._readers[index].submit(name, data, self._max_seconds)
+                reading = self._readers[index].submit(name, data, self._max_seconds, self._voice)
                 break
             except (BrokenProcessPool, TimeoutError) as error:
                 # It died before it was given this file, by whatever the system wanted its memory for.
@@ -116,8 +120,8 @@ class _Reader:
         self.ready: Future[None] = self._pool.submit(_warm, memory)
         self.children = set(multiprocessing.active_children()) - before
 
-    def submit(self, name: str, data: bytes, max_seconds: float) -> Future[Reading]:
-        return self._pool.submit(_read, name, data, max_seconds)
+    def submit(self, name: str, data: bytes, max_seconds: float, voice: bool) -> Future[Reading]:
+        return self._pool.submit(_read, name, data, max_seconds, voice)
 
     def kill(self) -> None:
         for child in self.children:
@@ -131,7 +135,7 @@ def _warm(memory: int) -> None:
     file = io.BytesIO()
     noise = np.random.default_rng(0).normal(scale=0.1, size=(44100, 2))
     soundfile.write(file, noise, 44100, format="WAV")
-    _read("warm.wav", file.getvalue(), 2.0)
+    _read("warm.wav", file.getvalue(), 2.0, True)
     _limit_memory(memory)
 
 
@@ -146,8 +150,8 @@ def _limit_memory(more: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _read(name: str, data: bytes, max_seconds: float) -> Reading:
-    clip, sound = read_with_sound(Upload(name, data), max_seconds)
+def _read(name: str, data: bytes, max_seconds: float, voice: bool) -> Reading:
+    clip, sound = read_with_sound(Upload(name, data), max_seconds, voice=voice)
     check_audible(clip, name)
     return Reading(clip, peaks_of(sound.mono))
 

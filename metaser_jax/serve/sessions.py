@@ -20,7 +20,7 @@ from metaser_jax.serve.reading import Reading
 from metaser_jax.serve.refused import Refused
 
 MAX_PAGES = 8
-# Of all clips of a page together: features of so long a sound take some 25 MB.
+# Of all clips of a page together: features of so long a sound take some 25 MB, and its voice's tracks 50 MB.
 MAX_HOURS = 2.0
 
 
@@ -162,5 +162,4 @@ def support_with(support: Support | None, labelled: list[Heard]) -> Support:
     if support is None:
         return new
     kept = support.take(~np.isin(support.sha256, new.sha256))
-    fields = [field.name for field in dataclasses.fields(Support)]
-    return Support(*(np.concatenate([getattr(kept, name), getattr(new, name)]) for name in fields))
+    return kept.with_others(new)

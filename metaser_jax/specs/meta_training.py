@@ -1,10 +1,14 @@
 """How a network is meta-trained."""
 
 import dataclasses
+import math
 
 from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS
 from metaser_jax.specs.base import option, require
 from metaser_jax.specs.sources import SourcesSpec
+
+# What is left of the inner steps of an algorithm that has none.
+NO_STEPS = {"inner_steps": 1, "inner_optimizer": "sgd", "inner_batch_size": 0}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,13 +22,15 @@ class MetaLearningSpec(SourcesSpec):
     )
     order: str = option(
         "Derivative of the inner steps: second (exact), first (FOMAML), or annealed (first for --anneal_episodes, then "
-        "second). reptile has none.",
+        "second). reptile and r2d2 have none.",
         "second",
         choices=ORDERS,
     )
     anneal_episodes: int = option("With --order=annealed: episodes of first order.", 0)
-    inner_steps: int = option("Gradient steps on a task's support set.", 1)
-    inner_lr: float = option("Step size of the inner optimizer; where rates are learned, their start.", 2e-4)
+    inner_steps: int = option("Gradient steps on a task's support set. r2d2 has none.", 1)
+    inner_lr: float = option(
+        "Step size of the inner optimizer; where rates are learned, their start. r2d2 does not look at it.", 2e-4
+    )
     inner_optimizer: str = option(
         "Inner optimizer: sgd, momentum (SGD with 0.9) or adam.", "sgd", choices=("sgd", "momentum", "adam")
     )
@@ -42,6 +48,36 @@ class MetaLearningSpec(SourcesSpec):
     queries: int = option("Query utterances per emotion and task.", 10)
     episodes: int = option("Episodes to train for.", 10_000)
     pool_sources: bool = option("Draw each task from all sources together, instead of from one corpus.", False)
+    tasks_by: str = option(
+        "What a task is of: one corpus, or one speaker of it (corpora in turn) who says each emotion more than --shots "
+        "times. Of a speaker with fewer than --queries more, all that there are.",
+        "corpus",
+        choices=("corpus", "speaker"),
+    )
+    query_speakers: str = option(
+        "Whose clips a task's query set has: any speaker's, or others': the task's corpus is divided by speakers at "
+        "random, support and query sets are drawn from either half, and what a half lacks is left out.",
+        "any",
+        choices=("any", "others"),
+    )
+    shots_mix: tuple[int, ...] = option(
+        "Shots per emotion of which each task draws one, separated by commas; --shots is the largest. Empty: all have "
+        "--shots.",
+        (),
+    )
+    class_shift: float = option(
+        "Move each emotion of a task, in support and query set alike, by a random offset with this deviation, so that "
+        "it has to be learned from the support set.",
+        0.0,
+    )
+    class_shift_directions: str = option(
+        "Directions of --class_shift: any (in each coefficient; 1 is the deviation of normalised input), or corpora "
+        "(those in which the sources' means of an emotion differ; 1 is as far as they do).",
+        "any",
+        choices=("any", "corpora"),
+    )
+    feature_dropout: float = option("Share of each utterance's coefficients that training leaves out.", 0.0)
+    feature_noise: float = option("Deviation of the noise that training adds to the input.", 0.0)
     dtype: str = option(
         "Precision: float32, or float64 for comparing machines.", "float32", choices=("float32", "float64")
     )
@@ -82,6 +118,7 @@ class MetaLearningSpec(SourcesSpec):
         self._require_one_or_more("inner_steps", "tasks_per_episode", "shots", "queries", "episodes")
         for flag in ("inner_lr", "meta_lr"):
             require(getattr(self, flag) > 0, flag, getattr(self, flag), "a number above 0")
+        self._check_tasks()
         for flag in ("anneal_episodes", "inner_batch_size", "multi_step_episodes"):
             require(getattr(self, flag) >= 0, flag, getattr(self, flag), "0 or more")
         require(
@@ -90,7 +127,12 @@ class MetaLearningSpec(SourcesSpec):
             self.weight_decay,
             "a number above 0 with --meta_optimizer=adamw, and 0 without",
         )
-        has_order = ALGORITHMS[self.algorithm].has_order
+        algorithm = ALGORITHMS[self.algorithm]
+        without = f"with --algorithm={self.algorithm}"
+        if not algorithm.has_steps:
+            for flag, unused in NO_STEPS.items():
+                require(getattr(self, flag) == unused, flag, getattr(self, flag), f"{unused} {without}")
+        has_order = algorithm.has_order
         annealed = has_order and self.order == "annealed"
         require(
             annealed == (self.anneal_episodes > 0),
@@ -102,12 +144,32 @@ class MetaLearningSpec(SourcesSpec):
             has_order or self.multi_step_episodes == 0,
             "multi_step_episodes",
             self.multi_step_episodes,
-            f"0 with --algorithm={self.algorithm}, which learns nothing from the query sets",
+            f"0 {without}, which has no derivative of inner steps",
         )
         size, batch = self.shots * len(self.emotions), self.inner_batch_size
         require(
             batch == 0 or size % batch == 0, "inner_batch_size", batch, f"a divisor of the {size} support utterances"
         )
+
+    def _check_tasks(self) -> None:
+        """Raise an InputError unless tasks can be made as the fields say."""
+        by_corpus = "corpus with --pool_sources, which makes one of all"
+        require(self.tasks_by == "corpus" or not self.pool_sources, "tasks_by", self.tasks_by, by_corpus)
+        apart = self.query_speakers == "any" or self.tasks_by == "corpus"
+        require(apart, "query_speakers", self.query_speakers, "any with --tasks_by=speaker")
+        mix = self.shots_mix
+        valid = not mix or (min(mix) >= 1 and len(set(mix)) == len(mix) and max(mix) == self.shots)
+        require(valid, "shots_mix", mix, f"numbers from 1 on, each once, of which --shots={self.shots} is the largest")
+        weighted = mix or self.query_speakers == "others"
+        whole = self.inner_batch_size == 0 or not weighted
+        require(whole, "inner_batch_size", self.inner_batch_size, "0 where tasks differ in their shots")
+        for flag in ("class_shift", "feature_noise"):
+            require(0 <= getattr(self, flag) < math.inf, flag, getattr(self, flag), "0 (off) or a positive number")
+        require(0 <= self.feature_dropout < 1, "feature_dropout", self.feature_dropout, "from 0 (off) to below 1")
+        one_row_kind = self.class_shift == 0 or self.features != "both"
+        require(one_row_kind, "class_shift", self.class_shift, "0 with --features=both, whose rows differ in kind")
+        along = self.class_shift_directions == "any" or (self.class_shift > 0 and len(self.sources) > 1)
+        require(along, "class_shift_directions", self.class_shift_directions, "any without --class_shift and 2 sources")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

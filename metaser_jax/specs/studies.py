@@ -207,5 +207,5 @@ def _require_amounts(config: Spec) -> None:
     for flag in ("shots", "fractions"):
         values = getattr(config, flag)
         require(len(set(values)) == len(values), flag, values, "each amount once")
-    require(all(n >= 1 for n in config.shots), "shots", config.shots, "numbers from 1 on")
+    require(all(n >= 0 for n in config.shots), "shots", config.shots, "numbers from 0 on")
     require(all(0 < f <= 1 for f in config.fractions), "fractions", config.fractions, "above 0 and at most 1")

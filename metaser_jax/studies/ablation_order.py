@@ -2,7 +2,7 @@
 
 Finn et al., MAML, ICML 2017 (second and first order); Antoniou et al., MAML++, ICLR 2019 (annealed: first, then
 second); Raghu et al., ANIL, ICLR 2020; Li et al., Meta-SGD, 2017, and a learned rate per layer and step; Nichol et al.,
-Reptile, 2018.
+Reptile, 2018; Triantafillou et al., ProtoMAML, ICLR 2020; Bertinetto et al., R2-D2, ICLR 2019.
 
 At equal wall time, each is trained anew for as many episodes as fit into second order's time. Seconds per episode are
 the median over a run's intervals, without compilation and validation.

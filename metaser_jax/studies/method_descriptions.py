@@ -11,11 +11,13 @@ from metaser_jax.adaptation.svm import SVM
 from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.results.series import METHOD_NAMES
 from metaser_jax.specs import MetaTrainSpec, NetworkSpec
+from metaser_jax.specs.meta_training import NO_STEPS
 from metaser_jax.specs.sources import SourcesSpec
 from metaser_jax.studies.methods import METASER, PRETRAINED, finetune_spec, settings
 from metaser_jax.studies.study import Study
 
 _OF_ORDER = ("order", "anneal_episodes", "multi_step_episodes")
+_OF_STEPS = ("inner_lr", *NO_STEPS)
 ALL = "all that is meta-trained"
 # The layers that are adapted are in each table; the seeds are the study's own; where checkpoints are changes nothing.
 _LEFT_OUT = {"adapt", "checkpoint_every", "log_every", "seed", "split_seed", "sources", "method"}
@@ -73,8 +75,9 @@ def _of_runs(trained: Sequence[SourcesSpec], network: dict[str, Any]) -> list[li
         values, found = _without(settings(spec), network), others
         if isinstance(spec, MetaTrainSpec):
             found = meta
-            if not ALGORITHMS[spec.algorithm].has_order:
-                values = {name: value for name, value in values.items() if name not in _OF_ORDER}
+            algorithm = ALGORITHMS[spec.algorithm]
+            unused = (*(() if algorithm.has_order else _OF_ORDER), *(() if algorithm.has_steps else _OF_STEPS))
+            values = {name: value for name, value in values.items() if name not in unused}
         found.setdefault((trained_name(spec), _listed(values)), values)
     first = next(iter(meta.values())) if len(meta) > 1 else {}
     shared = {name: value for name, value in first.items() if all(one.get(name) == value for one in meta.values())}

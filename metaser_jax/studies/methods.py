@@ -9,6 +9,7 @@ from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.adaptation.svm import SVM
 from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.specs import FinetuneSpec, MetaTrainSpec, PretrainSpec, how_fields
+from metaser_jax.specs.meta_training import NO_STEPS
 from metaser_jax.specs.sources import SourcesSpec
 from metaser_jax.specs.studies import FOMAML
 from metaser_jax.studies.cells import Run, safe
@@ -43,6 +44,8 @@ def algorithm_changes(plain: MetaTrainSpec, name: str, order: str = "second") ->
     if not algorithm.has_order:
         # It learns nothing from the query sets, and its order is not looked at.
         changes |= {"order": plain.order if plain.order != "annealed" else "second", "multi_step_episodes": 0}
+    if not algorithm.has_steps:
+        changes |= NO_STEPS
     if algorithm.least_steps > plain.inner_steps:
         changes["inner_steps"] = algorithm.least_steps
     return changes

@@ -51,7 +51,7 @@ def run_sweep(
         end, runs that could not go on.
       cluster.Preempted: as train_groups.
     """
-    members = [Member(*one[:2], MetaTrainSpec.of(one.config), one.config.run_dir) for one in config.members]
+    members = [Member(*one[:2], MetaTrainSpec.of(one.config), one.config.run_dir) for one in config.grid_members]
     groups = load_groups(members, config.data_dir, load)
     preset = presets.FINETUNE[config.adapt_preset]
     spec = FinetuneSpec(**preset | {"emotions": config.emotions, "devices": config.devices})

@@ -29,7 +29,7 @@ class Diagnosis(NamedTuple):
 
 
 def diagnose(
-    learner: Learner, source: Bank, shape: dict[str, int], state: TrainState, corpora: Sequence[str]
+    learner: Learner, source: Bank, shape: dict[str, Any], state: TrainState, corpora: Sequence[str]
 ) -> list[str]:
     """Return what is not finite in the episode that comes after the state.
 
@@ -65,7 +65,7 @@ def diagnose_validation(
     loss_fn: LossFn,
     sources: Bank,
     held_out: Bank,
-    shape: dict[str, int],
+    shape: dict[str, Any],
     key: jax.Array,
     state: TrainState,
     corpora: Sequence[str],

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.run_dir import write_text
 from metaser_jax.sampling import bank, episodes
 from metaser_jax.sampling.bank import Bank
+from metaser_jax.sampling.task_rules import TaskRule
 from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.training import intervals
 from metaser_jax.training.checkpoints import to_host
@@ -44,8 +45,22 @@ VALIDATION_TASKS = 16
 
 def check_sources(spec: MetaTrainSpec, ready: Sequence[Target]) -> None:
     """Raise an InputError unless episodes can be drawn from the sources."""
-    train = [r.corpus.take(r.split.train) for r in ready]
+    train, valid = ([r.corpus.take(getattr(r.split, part)) for r in ready] for part in ("train", "valid"))
     bank.check_enough(train, spec.shots, spec.queries, pool=spec.pool_sources, part="training part")
+    names, voices = [corpus.name for corpus in train], _voices(ready)
+    if spec.tasks_by == "speaker":
+        both = zip(bank.heard(train, voices, spec.shots + 1), bank.heard(valid, voices), strict=True)
+        who = f"with {spec.shots + 1} training clips of each emotion (--shots and one more) and a validation clip"
+        bank.check_speakers(names, [int(np.sum(a & b)) for a, b in both], 1, who)
+    if spec.query_speakers == "others":
+        speakers = [int(np.sum(of)) for of in bank.heard(train, voices)]
+        pooled = (["all sources pooled"], [sum(speakers)])
+        bank.check_speakers(*(pooled if spec.pool_sources else (names, speakers)), 2, "for --query_speakers=others")
+
+
+def _voices(ready: Sequence[Target]) -> list[np.ndarray]:
+    """Return the names of each source's speakers, sorted."""
+    return [np.unique(r.corpus.speaker) for r in ready]
 
 
 def meta_train(
@@ -133,25 +148,46 @@ class Program(NamedTuple):
 
 
 def banks(spec: MetaTrainSpec, ready: Sequence[Target]) -> tuple[Bank, Bank]:
-    """Return the sources' training and validation parts."""
+    """Return the sources' training and validation parts, which know what the tasks ask for."""
 
-    def build(part: str) -> Bank:
+    def build(part: str, least: int) -> Bank:
         corpora = [r.corpus.take(getattr(r.split, part)) for r in ready]
         built = bank.build(corpora, pool=spec.pool_sources)
+        if spec.tasks_by == "speaker" or spec.query_speakers == "others":
+            built = bank.with_speakers(built, corpora, _voices(ready), least=least)
+        if spec.class_shift_directions == "corpora":
+            built = built._replace(directions=jnp.asarray(bank.directions(corpora), spec.dtype))
         return built._replace(x=built.x.astype(spec.dtype))
 
-    return build("train"), build("valid")
+    return build("train", spec.shots + 1 if spec.tasks_by == "speaker" else 0), build("valid", 0)
 
 
-def episode_shape(spec: MetaTrainSpec, devices: int = 1) -> dict[str, int]:
-    """Return the shape of an episode, or of the part of it that is one of so many devices'."""
-    return {"tasks": spec.tasks_per_episode // devices, "shots": spec.shots, "queries": spec.queries}
+def task_rule(spec: MetaTrainSpec) -> TaskRule:
+    """Return how a specification's tasks are made."""
+    return TaskRule(
+        one_speaker=spec.tasks_by == "speaker",
+        other_speakers=spec.query_speakers == "others",
+        shots_mix=spec.shots_mix,
+        class_shift=spec.class_shift,
+        along_corpora=spec.class_shift_directions == "corpora",
+        dropout=spec.feature_dropout,
+        noise=spec.feature_noise,
+        rows_apart=spec.statistics_rows,
+    )
 
 
-def validation_shape(spec: MetaTrainSpec, held_out: Bank) -> dict[str, int]:
-    """Return the shape of a validation task, whose queries are from the validation part."""
-    # As many queries as its smallest class has.
-    return {"shots": spec.shots, "queries": min(spec.queries, int(held_out.count.min()))}
+def episode_shape(spec: MetaTrainSpec, devices: int = 1) -> dict[str, Any]:
+    """Return the shape of an episode, or of the part of it that is one of so many devices', and how it is made."""
+    shape = {"tasks": spec.tasks_per_episode // devices, "shots": spec.shots, "queries": spec.queries}
+    return shape | {"rule": task_rule(spec)}
+
+
+def validation_shape(spec: MetaTrainSpec, held_out: Bank) -> dict[str, Any]:
+    """Return the shape of a validation task, whose queries are from the validation part, and how it is made."""
+    # As many queries as its smallest class has; by speakers classes lack some in any case, which weigh nothing.
+    most = held_out.count.min() if held_out.speakers is None else held_out.table.shape[2]
+    rule = task_rule(spec)._replace(dropout=0.0, noise=0.0)
+    return {"shots": spec.shots, "queries": min(spec.queries, int(most)), "rule": rule}
 
 
 def diagnosis_of(spec: MetaTrainSpec, sources: Bank, held_out: Bank) -> Diagnosis:
@@ -183,7 +219,7 @@ def sampler(spec: MetaTrainSpec, mesh: Mesh) -> Callable[[Bank, jax.Array], Epis
 
 
 def functions_of(
-    spec: MetaTrainSpec, trainer: Trainer, mesh: Mesh, valid_shape: dict[str, int]
+    spec: MetaTrainSpec, trainer: Trainer, mesh: Mesh, valid_shape: dict[str, Any]
 ) -> tuple[Callable[..., tuple[TrainState, IntervalInfo]], Callable[..., jax.Array]]:
     """Return what a run compiles.
 

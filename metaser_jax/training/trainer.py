@@ -1,7 +1,7 @@
 """A specification's network, learner, optimizers and initial state."""
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from metaser_jax.loops.meta_training import TrainState, init_state
 from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.learner import Learner
-from metaser_jax.models.classifier import Network, make_network, trained_logits
+from metaser_jax.models.classifier import Network, last_layer, make_network, trained_logits
 from metaser_jax.models.frames import frame_mask
 from metaser_jax.models.input_statistics import Standardise, input_statistics
 from metaser_jax.models.losses import LossFn, cross_entropy
@@ -46,7 +46,12 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
     """
     rate = spec.inner_lr if inner_lr is None else inner_lr
     algorithm = ALGORITHMS[spec.algorithm]
-    options = {"inner_batch_size": spec.inner_batch_size or None, "execution": _execution(spec)}
+    options: dict[str, Any] = {"execution": _execution(spec)}
+    if algorithm.starts_last_layer:
+        options |= {"last_layer": last_layer(make_network(spec, spec.recurrence))}
+    if not algorithm.has_steps:
+        return algorithm.make(loss_fn, **options)
+    options |= {"inner_steps": spec.inner_steps, "inner_batch_size": spec.inner_batch_size or None}
     if spec.inner_optimizer == "sgd" or algorithm.learned_rates:
         options |= {"inner_lr": rate}
     if spec.inner_optimizer != "sgd":
@@ -55,7 +60,7 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
     if algorithm.has_order:
         options |= {"order": spec.order, "anneal_episodes": spec.anneal_episodes}
         options |= {"multi_step_episodes": spec.multi_step_episodes}
-    return algorithm.make(loss_fn, inner_steps=spec.inner_steps, **options)
+    return algorithm.make(loss_fn, **options)
 
 
 def _execution(spec: MetaTrainSpec) -> Execution:

@@ -8,9 +8,11 @@ from subprograms import python
 
 from metaser_jax.audio import clips
 from metaser_jax.audio import mfcc as features
-from metaser_jax.audio.clips import Clip, Quality, Upload, clip_of, read_all, read_clip, span, windows
+from metaser_jax.audio.clips import Clip, Quality, Upload, clip_of, read_all, read_clip, span, voice_windows, windows
 from metaser_jax.audio.decoding import Limits, decode
 from metaser_jax.audio.extraction import extract
+from metaser_jax.audio.track_statistics import statistics
+from metaser_jax.audio.tracks import STEP
 from metaser_jax.audio.worker_pool import MIN_FILES_FOR_PROCESSES
 from metaser_jax.errors import InputError, RecordingError
 
@@ -37,6 +39,9 @@ def test_the_first_window_is_what_training_sees(tmp_path, rate, channels, second
     mfcc, n_frames = clips.first_window(clip)
     assert mfcc.tobytes() == extraction.mfcc.tobytes()
     assert n_frames == extraction.n_frames
+    assert clip.tracks.tobytes() == extraction.tracks.tobytes()
+    assert clips.voice_of(clip).tobytes() == extraction.voice.tobytes()
+    assert voice_windows(clip).voice.tobytes() == extraction.voice.tobytes()
     assert (clip.seconds, clip.sample_rate, clip.sha256) == extraction[4:]
     assert clip.quality.channels == channels
 
@@ -246,6 +251,61 @@ def test_span():
     assert span(found, 1, clip.seconds) == (pytest.approx(60 * 512 / 22050), 4.0)
     short = clip_of(sound(0.001), 22050)
     assert span(windows(short), 0, short.seconds) == (0, short.seconds)
+
+
+def voiced(time: int, start: float = 0.0) -> Clip:
+    """A clip of so many frames of tracks, which begin at `start` s."""
+    tracks = np.random.default_rng(time).normal(size=(time, 19)).astype(np.float32)
+    seconds = start + time * STEP
+    frames = np.zeros((1 + int(seconds / clips.HOP_SECONDS), 20))
+    return clip_with(frames)._replace(seconds=seconds, tracks=tracks, tracks_start=start)
+
+
+@pytest.mark.parametrize(
+    ("time", "starts"),
+    [(1, [0]), (431, [0]), (689, [0]), (690, [0, 215, 430]), (860, [0, 215, 430]), (861, [0, 215, 430, 645])],
+)
+def test_voice_windows(time, starts):
+    """Whole up to 8 s, or 430 frames (5 s) every 215, the last of more than that."""
+    clip = voiced(time, start=1.0)
+    found = voice_windows(clip)
+    np.testing.assert_allclose(found.start, 1 + np.array(starts) * STEP)
+    for i, start in enumerate(starts):
+        frames = clip.tracks[start : start + 430] if len(starts) > 1 else clip.tracks
+        np.testing.assert_array_equal(found.voice[i], statistics(frames))
+        assert span(found, i, clip.seconds) == (found.start[i], pytest.approx(1 + (start + len(frames)) * STEP))
+    assert found.end[-1] == pytest.approx(clip.seconds)
+    first = voice_windows(clip, "first")
+    assert [array.tolist() for array in first] == [array[:1].tolist() for array in found]
+
+
+def test_where_the_voice_begins():
+    speech = sound(3)[:, 0]
+    found = voice_windows(clip_of(np.concatenate([np.zeros(22050), speech, np.zeros(44100)]), 22050))
+    (start,), (end,) = found.start, found.end
+    assert start == pytest.approx(1.0, abs=0.05)
+    assert end == pytest.approx(4.0, abs=0.1)
+    short = clip_of(sound(0.01), 22050)
+    assert span(voice_windows(short), 0, short.seconds) == (0, short.seconds)
+
+
+def test_a_clip_without_its_voice():
+    clip = clip_of(sound(), 22050, voice=False)
+    assert clip.tracks is None
+    assert clip.frames.tobytes() == clip_of(sound(), 22050).frames.tobytes()
+    for of in (voice_windows, clips.voice_of):
+        with pytest.raises(InputError, match=r"read without its voice's tracks\. Read it with voice=True"):
+            of(clip)
+
+
+def test_pauses_in_voice_windows_are_silent():
+    speech, pause = sound(6)[:, 0], 1e-4 * sound(13, seed=1)[:, 0]
+    found = voice_windows(clip_of(np.concatenate([np.zeros(22050), speech, pause, speech]), 22050))
+    assert found.silent.any()
+    for start, end, silent in zip(found.start, found.end, found.silent, strict=True):
+        assert silent == (start > 7.1 and end < 19.9)
+    assert voice_windows(clip_of(1e-5 * sound(), 22050)).silent.all()
+    assert voice_windows(clip_of(np.zeros(22050), 22050)).silent.all()
 
 
 def test_pauses_are_silent():

@@ -10,10 +10,12 @@ import soundfile
 from fakes import fake_model
 
 from metaser_jax import InputError
+from metaser_jax.audio.clips import read_clip, voice_of
 from metaser_jax.commands import adapt
 from metaser_jax.config.commands import AdaptConfig
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.folder import load_model, save_model
+from metaser_jax.recogniser.predictor import Predictor
 
 RATE = 16_000
 
@@ -135,6 +137,28 @@ def test_speakers_who_say_all_emotions_are_normalised_apart(config, clips, tmp_p
     assert model.settings.normalise == "speaker"
     assert set(model.support.speaker) == {"s0", "s1", "s2"}
     assert model.about["cross_validation"]["by"] == "speaker"
+
+
+def test_a_voice_model_from_clips_to_predictions(config, clips, tmp_path, capsys):
+    model = fake_model(hidden_dim=3, features="voice", normalise="corpus")
+    small = jax.tree.map(lambda p: p / 8, model.start.params)
+    save_model(tmp_path / "voice", dataclasses.replace(model, start=model.start._replace(params=small)))
+    for path in clips.rglob("*.wav"):
+        path.rename(path.with_name(f"s{path.stem}_{path.parent.name}.wav"))
+    write_clip(clips / "sad" / "s0_long.wav", "sad", 9, seconds=6)
+    how = {"init": str(tmp_path / "voice"), "speaker_pattern": r"s\d", "normalise": "speaker", "max_epochs": 30}
+    adapt.main(config(**how), [])
+    made = load_model(tmp_path / "out")
+    assert "still speaks after" not in capsys.readouterr().err, "all of it is heard"
+    assert made.support.voice.shape == (13, 171)
+    assert made.about["cross_validation"]["by"] == "speaker"
+    files = sorted(clips.rglob("*.wav"))
+    given = [read_clip(path) for path in files]
+    np.testing.assert_array_equal(made.support.voice, [voice_of(clip) for clip in given])
+    got = Predictor(made).predict_clips(given, speakers=[path.name[:2] for path in files])
+    assert np.mean([one.label == path.parent.name for one, path in zip(got, files, strict=True)]) > 0.7
+    adapt.main(config(**how | {"init": str(tmp_path / "out"), "out": str(tmp_path / "again")}), [])
+    jax.tree.map(np.testing.assert_array_equal, load_model(tmp_path / "again").params, made.params)
 
 
 def test_warnings_come_before_the_training(config, clips, capsys):

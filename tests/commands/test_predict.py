@@ -16,7 +16,7 @@ from metaser_jax import InputError
 from metaser_jax.audio.clips import Upload
 from metaser_jax.audio.worker_pool import MIN_FILES_FOR_PROCESSES
 from metaser_jax.commands import predict
-from metaser_jax.commands.reading import sources_of
+from metaser_jax.commands.reading import read, sources_of
 from metaser_jax.config.commands import PredictConfig
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.predictor import Predictor
@@ -196,6 +196,29 @@ def test_a_model_that_normalises_by_speaker(run, place):
     assert table(by_one)[2][2:6] != short[2:6]
     with pytest.raises(InputError, match="--speakers: got 'one', expected none: model does not normalise by speaker"):
         run("long.flac", speakers="one")
+
+
+def test_a_voice_model(run, place, tmp_path):
+    save_model(tmp_path / "model", fake_model(temperature=60.0, features="voice", normalise="speaker"))
+    model = str(tmp_path / "model")
+    status, out, err = run("long.flac", "b/short.wav", model=model, format="csv", track=True)
+    rows = table(out)[1:]
+    assert (status, len(rows)) == (0, 5), "12 s every 2.5 s, and one"
+    predictor = Predictor.load(model)
+    of_file = predictor.predict_file(place / "b" / "short.wav")
+    np.testing.assert_allclose(np.array(rows[-1][2:6], float), of_file.probabilities, atol=1e-6)
+    assert "note: this model normalises by speaker" in err
+    _, own, err = run("b/short.wav", model=model, format="csv", speakers="one")
+    assert err == "", "a second of a voice is enough"
+    assert table(own)[1][2:6] != rows[-1][2:6]
+    assert run("long.flac", model=model, format="csv", windows="first")[1].splitlines()[1].split(",")[7] == "4.992"
+
+
+def test_only_what_a_model_hears_is_computed(run, monkeypatch):
+    seen = []
+    monkeypatch.setattr(predict, "read", lambda sources, workers, voice: seen.append(voice) or read(sources, 1, voice))
+    run("b/short.wav")
+    assert seen == [False]
 
 
 def test_a_model_that_was_not_calibrated_says_so(run, place):

@@ -4,12 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from fakes import fake_corpus
+from fakes import fake_corpus, fake_voice
 
 from metaser_jax import InputError
-from metaser_jax.data.inputs import add_deltas, make_input, trim
+from metaser_jax.data.inputs import CLIP, add_deltas, make_input, trim
 from metaser_jax.data.normalise import normalise
 from metaser_jax.specs import FrontEnd
+from metaser_jax.specs.voice import columns
 
 DB = np.sqrt(128)  # of MFCC 0, per dB of the mean over 128 mel bands
 
@@ -101,3 +102,13 @@ def test_how():
 def test_unknown_normalisation():
     with pytest.raises(InputError, match=r"normalise: got 'auo'.*Did you mean 'auto'"):
         make_input(fake_corpus(), FrontEnd(normalise="auo"), np.arange(3))
+
+
+def test_the_voice_alone_is_enough_for_its_statistics():
+    corpus = dataclasses.replace(fake_corpus(), voice=fake_voice(fake_corpus().label))
+    how = FrontEnd(features="voice", track_groups=("pitch",), normalise="none")
+    seen = make_input(corpus, how, np.arange(3))
+    np.testing.assert_array_equal(seen.mfcc[:, 0], corpus.voice[:, columns(("pitch",))].clip(-CLIP, CLIP))
+    for features in ("tracks", "both"):
+        with pytest.raises(InputError, match=f"fake: got MFCC alone, expected what --features={features} is made of"):
+            make_input(corpus, dataclasses.replace(how, features=features), np.arange(3))

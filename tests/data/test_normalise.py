@@ -8,7 +8,7 @@ from fakes import fake_corpus
 
 from metaser_jax import InputError
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.data.normalise import normalise, resolve
+from metaser_jax.data.normalise import SHRINK, everybodys_scale, normalise, resolve, shrunk_scales, shrunk_to
 
 
 @pytest.fixture
@@ -112,3 +112,22 @@ def test_auto_looks_at_the_training_parts_labels_alone():
         label[train] = corpus.label[train]
         other = dataclasses.replace(corpus, label=label)
         assert resolve(other, "auto", train) == resolve(corpus, "auto", train)
+
+
+def test_a_voices_mean_is_shrunk_to_everybodys():
+    rng = np.random.default_rng(0)
+    group = np.repeat([0, 1, 2], [1, 4, 20])
+    x = (rng.normal(size=(25, 1, 3)) + group[:, None, None]).astype(np.float32)
+    ones, all_of = np.ones(25, np.int32), np.ones(25, bool)
+    means = np.stack([x[group == g, 0].mean(0, dtype=float) for g in range(3)])
+    found, everybody = shrunk_scales(x, ones, group, all_of), everybodys_scale(x, ones, group, all_of)
+    np.testing.assert_allclose(everybody.mean, means.mean(0))
+    for g, n in enumerate((1, 4, 20)):
+        np.testing.assert_allclose(found.mean[g], (n * means[g] + SHRINK * everybody.mean) / (n + SHRINK))
+    pooled = np.sqrt(np.square(x[:, 0] - means[group]).sum(0) / (25 - 3))
+    np.testing.assert_allclose(found.std, np.broadcast_to(pooled, (3, 3)))
+    np.testing.assert_array_equal(everybody.std, found.std[0])
+    # A voice that comes later, towards those.
+    one = shrunk_to(everybody, x[1:3], ones[1:3], np.zeros(2, int), np.ones(2, bool))
+    np.testing.assert_allclose(one.mean[0], (2 * x[1:3, 0].mean(0) + SHRINK * everybody.mean) / (2 + SHRINK), rtol=1e-6)
+    np.testing.assert_array_equal(one.std[0], everybody.std)

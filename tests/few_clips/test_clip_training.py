@@ -5,23 +5,27 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from fakes import fake_corpus, fake_model
+from fakes import fake_corpus, fake_model, fake_voice
 
 from metaser_jax import InputError
 from metaser_jax.adaptation.engine import Case, train_and_predict
 from metaser_jax.adaptation.starts import Init
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.data.normalise import Scale, shrunk_to
 from metaser_jax.data.splits import split
 from metaser_jax.data.target import Target
 from metaser_jax.few_clips.training import Adaptation, Unlabelled, adapt_again, adapt_model
 from metaser_jax.models.classifier import take_head
-from metaser_jax.recogniser.forward import make_forward
+from metaser_jax.recogniser.forward import GIVEN, make_forward, make_x
 from metaser_jax.recogniser.model import Start, Support
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.specs import FinetuneSpec
 
 HOW = Adaptation(max_epochs=3, repeats=2, folds=3)
 CORPUS = fake_corpus(per_emotion=14, speakers=7, frames=12, noise=1.5, seed=3)
+# Its voices differ, so that it matters what they are normalised by.
+_BY_VOICE = np.random.default_rng(1).normal(size=(7, 171))[[int(name[1:]) for name in CORPUS.speaker]]
+VOICES = dataclasses.replace(CORPUS, voice=(fake_voice(CORPUS.label, 3, 1.5) + _BY_VOICE).astype(np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +37,35 @@ def start():
     return Start(small, rates), model.settings
 
 
-def clips(index):
-    one = CORPUS.take(index)
+@pytest.fixture(scope="module")
+def voice_start():
+    model = fake_model(hidden_dim=5, features="voice", track_groups=("pitch", "tilt", "mfcc"), members=3)
+    small = jax.tree.map(lambda p: p / 8, model.start.params)
+    return Start(small, model.start.rates), model.settings
+
+
+def clips(index, corpus=CORPUS):
+    one = corpus.take(index)
     sha256 = np.array([f"{i:064x}" for i in index])
-    return Support(one.mfcc, one.n_frames, one.label, one.speaker, one.file, sha256, one.seconds)
+    return Support(one.mfcc, one.n_frames, one.label, one.speaker, one.file, sha256, one.seconds, one.voice)
 
 
 def some(per_emotion, corpus=CORPUS):
     return np.sort(np.concatenate([np.flatnonzero(corpus.label == e)[:per_emotion] for e in range(4)]))
 
 
-def predict(model, corpus=CORPUS):
+def predict(model, corpus=CORPUS, scale=None):
     forward = jax.jit(make_forward(model.settings))
-    return np.asarray(forward(model.params, model.scale, corpus.mfcc, corpus.n_frames))
+    given = (getattr(corpus, name) for name in GIVEN[model.settings.features])
+    return np.asarray(forward(model.params, scale or model.scale, *given))
+
+
+def by_voice(model, corpus=VOICES):
+    """What a model over the voice that normalises by speaker is to normalise each utterance by."""
+    speaker = np.unique(corpus.speaker, return_inverse=True)[1]
+    x, n = make_x(model.settings, corpus.voice)
+    each = shrunk_to(model.scale, x, n, speaker, np.ones(len(x), bool))
+    return Scale(each.mean[speaker][:, None], each.std[speaker][:, None])
 
 
 def finetuned(start, settings, ready, drawn, **changes):
@@ -73,6 +93,75 @@ def test_the_model_is_finetunes(start, normalise, by):
     got = predict(model)[ready.split.test]
     np.testing.assert_allclose(got, expected, atol=1e-4)
     assert np.abs(predict(dataclasses.replace(model, params=start.params))[ready.split.test] - expected).max() > 1e-2
+
+
+@pytest.mark.parametrize("normalise", ["corpus", "none"])
+@pytest.mark.parametrize("by", ["drawn", "train"])
+def test_a_voice_model_is_finetunes(voice_start, normalise, by):
+    start, settings = voice_start
+    settings = dataclasses.replace(settings, normalise=normalise)
+    ready = Target(VOICES, split(VOICES, "random"), "")
+    drawn = np.concatenate([ready.split.train[VOICES.label[ready.split.train] == e][:2] for e in range(4)])
+    expected = finetuned(start, settings, ready, drawn, normalise_by=by)
+    unlabelled = None
+    if by == "train" and normalise == "corpus":
+        rest = VOICES.take(np.setdiff1d(ready.split.train, drawn))
+        unlabelled = Unlabelled(rest.mfcc, rest.n_frames, rest.speaker, rest.voice)
+    model = adapt_model(start, settings, HOW, clips(drawn, VOICES), unlabelled=unlabelled)
+    np.testing.assert_allclose(predict(model, VOICES)[ready.split.test], expected, atol=1e-4)
+    untrained = dataclasses.replace(model, params=start.params)
+    assert np.abs(predict(untrained, VOICES)[ready.split.test] - expected).max() > 1e-3
+
+
+def test_a_voice_model_by_speaker_is_finetunes(voice_start):
+    """Where all of a corpus's clips are given, those without labels, too."""
+    start, settings = voice_start
+    settings = dataclasses.replace(settings, normalise="speaker")
+    ready, drawn = Target(VOICES, split(VOICES, "random"), ""), some(2)
+    expected = finetuned(start, settings, ready, drawn)
+    rest = VOICES.take(np.setdiff1d(np.arange(len(VOICES)), drawn))
+    unlabelled = Unlabelled(rest.mfcc, rest.n_frames, rest.speaker, rest.voice)
+    model = adapt_model(start, settings, HOW, clips(drawn, VOICES), unlabelled=unlabelled)
+    test = VOICES.take(ready.split.test)
+    got = predict(model, test, jax.tree.map(lambda a: a[ready.split.test], by_voice(model)))
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+    assert np.abs(predict(model, test) - expected).max() > 1e-2
+
+
+def test_again_a_voice_model_is_normalised_as_it_was_by_unlabelled_recordings(voice_start):
+    start, settings = voice_start
+    rest = VOICES.take(some(14)[30:])
+    nobodys = np.full(len(rest), UNKNOWN_SPEAKER)
+    for normalise in ("corpus", "speaker"):
+        how = dataclasses.replace(settings, normalise=normalise)
+        model = adapt_model(
+            start,
+            how,
+            HOW,
+            clips(some(3), VOICES),
+            unlabelled=Unlabelled(rest.mfcc, rest.n_frames, nobodys, rest.voice + np.float32(2)),
+        )
+        alone = adapt_model(start, how, HOW, clips(some(3), VOICES))
+        assert np.abs(model.scale.mean - alone.scale.mean).max() > 0.2
+        again = adapt_again(model, model.support)
+        np.testing.assert_array_equal(again.scale.mean, model.scale.mean)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), again.params, model.params)
+        moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), alone.params, model.params)
+        assert max(jax.tree.leaves(moved)) > 1e-3
+
+
+def test_a_voice_models_clips_without_their_voice(voice_start):
+    start, settings = voice_start
+    with pytest.raises(InputError, match="the clips: got MFCC alone"):
+        adapt_model(start, settings, HOW, clips(some(2)))
+
+
+def test_a_voice_models_head_alone(voice_start):
+    start, settings = voice_start
+    model = adapt_model(start, settings, HOW._replace(adapt="head"), clips(some(3), VOICES))
+    before, after = (params["params"] for params in (start.params, model.params))
+    jax.tree.map(np.testing.assert_array_equal, before["voice"], after["voice"])
+    assert not np.array_equal(before["output"]["kernel"], after["output"]["kernel"])
 
 
 def test_the_head_alone(start):

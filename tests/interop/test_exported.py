@@ -20,6 +20,8 @@ from metaser_jax.interop.export import export_npz, export_stablehlo, load_npz, m
 from metaser_jax.interop.exported import load_exported
 from metaser_jax.recogniser.arrays import write_npz
 from metaser_jax.recogniser.folder import digest
+from metaser_jax.recogniser.forward import GIVEN
+from metaser_jax.recogniser.predictor import Predictor
 
 PAPER = {
     **{"pooling": "last", "activation": "none", "input_statistics": False},
@@ -30,6 +32,8 @@ SETTINGS = {
     "paper": PAPER,
     "utterance": {"normalise": "utterance", "pooling": "mean"},
     "speaker": {"normalise": "speaker", "trim_db": 0.0},
+    "voice": {"features": "voice", "normalise": "speaker", "members": 3},
+    "pitch": {"features": "voice", "normalise": "none", "members": 1, "track_groups": ("pitch", "loudness")},
 }
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "model_folder.md"
 
@@ -40,9 +44,13 @@ def model_of(kind, clips=20):
     return dataclasses.replace(model, params=jax.tree.map(lambda a: a * np.float32(0.3), model.params))
 
 
+def given(model, n=20):
+    """What it is given of its clips, in order."""
+    return [getattr(model.support, name)[:n] for name in GIVEN[model.settings.features]]
+
+
 def outputs(model, n=20):
-    support = model.support
-    return jax.tree.map(np.asarray, jax.jit(make_function(model))(support.mfcc[:n], support.n_frames[:n]))
+    return jax.tree.map(np.asarray, jax.jit(make_function(model))(*given(model, n)))
 
 
 def test_stablehlo_runs_without_the_project(tmp_path):
@@ -50,18 +58,19 @@ def test_stablehlo_runs_without_the_project(tmp_path):
     models, sizes = {kind: model_of(kind) for kind in SETTINGS}, (1, 3, 20)
     for kind, model in models.items():
         export_stablehlo(model, tmp_path / f"{kind}.hlo", ("cpu", "cuda", "tpu"))
-    x = models["paper"].support
-    np.savez(tmp_path / "x.npz", mfcc=x.mfcc, n_frames=x.n_frames)
+    inputs = {kind: list(GIVEN[model.settings.features]) for kind, model in models.items()}
+    x = models["voice"].support
+    np.savez(tmp_path / "x.npz", mfcc=x.mfcc, n_frames=x.n_frames, voice=x.voice)
     program = f"""
 import sys
 sys.modules["metaser_jax"] = sys.modules["flax"] = None
 import numpy as np
 from jax import export
 x = np.load("x.npz")
-for kind in {[*models]}:
+for kind, inputs in {inputs}.items():
     function = export.deserialize(bytearray(open(kind + ".hlo", "rb").read()))
     for n in {sizes}:
-        np.savez(f"{{kind}}{{n}}.npz", **function.call(x["mfcc"][:n], x["n_frames"][:n]))
+        np.savez(f"{{kind}}{{n}}.npz", **function.call(*(x[name][:n] for name in inputs)))
 """
     done = python("-c", program, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -74,8 +83,9 @@ for kind in {[*models]}:
                 np.testing.assert_allclose(got[name], want[name], rtol=1e-6, atol=1e-6)
 
 
-def test_what_lies_beside_it(tmp_path):
-    model = model_of("recommended", clips=4)
+@pytest.mark.parametrize("kind", ["recommended", "voice"])
+def test_what_lies_beside_it(kind, tmp_path):
+    model = model_of(kind, clips=4)
     export_stablehlo(model, tmp_path / "new" / "model.hlo", ("tpu", "cpu"))
     assert sorted(os.listdir(tmp_path / "new")) == ["model.hlo", "model.hlo.json"]
     call, facts = load_exported(tmp_path / "new" / "model.hlo")
@@ -85,7 +95,10 @@ def test_what_lies_beside_it(tmp_path):
     assert facts["versions"]["jax"] == jax.__version__
     assert "6 months" in facts["readable_by"]
     assert all(f"`{key}`" in DOCUMENT.read_text() for key in facts.keys() - {"format", "format_version", "readable_by"})
-    got = call(model.support.mfcc, model.support.n_frames)
+    assert {name: of["shape"][1:] for name, of in facts["inputs"].items()} == {
+        name: list(array.shape[1:]) for name, array in zip(GIVEN[model.settings.features], given(model), strict=True)
+    }
+    got = call(*given(model))
     np.testing.assert_allclose(got["probabilities"], outputs(model)["probabilities"], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(np.sum(got["probabilities"], -1), 1, rtol=1e-6)
 
@@ -105,8 +118,28 @@ def test_numpy_alone_does_the_same_with_the_arrays(kind, tmp_path):
     (program,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     names = {}
     exec(program, names)
-    got = names["predict"](tmp_path / "model.npz", model.support.mfcc, model.support.n_frames)
+    got = names["predict"](tmp_path / "model.npz", *given(model))
     np.testing.assert_allclose(got, outputs(model)["probabilities"], atol=1e-6)
+
+
+def test_a_voice_models_export_says_what_the_predictor_says(tmp_path):
+    model = model_of("voice")
+    export_stablehlo(model, tmp_path / "model.hlo")
+    got = load_exported(tmp_path / "model.hlo").call(model.support.voice)
+    np.testing.assert_allclose(got["logits"], Predictor(model).logits(model.support.voice), rtol=1e-6, atol=1e-6)
+
+
+def test_arrays_of_version_1_are_loaded(tmp_path):
+    model = model_of("recommended", clips=0)
+    export_npz(model, tmp_path / "model.npz")
+    with np.load(tmp_path / "model.npz") as arrays:
+        arrays = dict(arrays)
+    facts = json.loads(str(arrays["settings"])) | {"format_version": 1}
+    for name in ("features", "track_groups", "network", "members"):
+        del facts["settings"][name]
+    with (tmp_path / "old.npz").open("wb") as file:
+        write_npz(file, arrays | {"settings": np.array(json.dumps(facts))})
+    assert digest(load_npz(tmp_path / "old.npz")) == digest(model)
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
@@ -168,7 +201,7 @@ def written(tmp_path_factory):
     [
         ({}, b"other", r"model.hlo is not as it was written \(sha256\)"),
         ({"format": "onnx"}, None, "format 'onnx', expected 'metaser_stablehlo'"),
-        ({"format_version": 2, "metaser_jax": "9.0"}, None, r"is of version 2 \(metaser_jax 9.0\), expected 1"),
+        ({"format_version": 3, "metaser_jax": "9.0"}, None, r"is of version 3 \(metaser_jax 9.0\), expected 2"),
         ({"versions": None}, None, "is not as metaser export --to=stablehlo writes it"),
         ({"sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}, b"", "cannot read it"),
     ],
@@ -195,7 +228,7 @@ def test_an_exported_file_alone(written, tmp_path):
             lambda a, facts: facts.update(format="metaser_model"),
             "its format is 'metaser_model', expected 'metaser_npz'",
         ),
-        (lambda a, facts: facts.update(format_version=2, metaser_jax="9.0"), r"version is 2 \(metaser_jax 9.0\)"),
+        (lambda a, facts: facts.update(format_version=3, metaser_jax="9.0"), r"version is 3 \(metaser_jax 9.0\)"),
         (lambda a, facts: facts.pop("format"), "settings lack 'format'"),
         (lambda a, facts: facts["settings"].update(hidden_dim=9), r"float32\[20, 32\], expected float32\[20, 36\]"),
         (lambda a, facts: a.pop("hidden/bias"), "it lacks hidden/bias"),

@@ -37,6 +37,9 @@ LEARNERS = {
     "layer_rates": lambda loss, **how: layer_rates(loss, **COMMON, **how),
     "reptile": lambda loss, **how: reptile(loss, **COMMON, **how),
     "proto_maml": lambda loss, **how: proto_maml(loss, textbook.DENSE_LAST_LAYER, **COMMON, **how),
+    "proto_meta_sgd": lambda loss, **how: proto_maml(
+        loss, textbook.DENSE_LAST_LAYER, **COMMON, learn_rates=True, **how
+    ),
     "r2d2": lambda loss, **how: r2d2(loss, textbook.DENSE_LAST_LAYER, **how),
     "supervised": supervised,
 }
@@ -79,7 +82,7 @@ def test_shapes_values_order_of_tasks_and_that_it_learns(make, setting):
         return loss_fn(params, task.support), loss_fn(learner.adapt(meta, task.support), task.query)
 
     support_loss, query_loss = jax.lax.map(of_task, episode)
-    if make is not LEARNERS["proto_maml"]:  # which starts elsewhere
+    if make not in (LEARNERS["proto_maml"], LEARNERS["proto_meta_sgd"]):  # which start elsewhere
         close(info.support_loss, support_loss)
     close(info.query_loss, query_loss)
     close(loss, jnp.mean(query_loss))
@@ -162,6 +165,20 @@ def test_weighted_utterances_and_chunks(setting):
         for chunk in (0, 3)
     )
     close(whole, chunked)
+
+
+@each_learner
+def test_what_weighs_nothing_is_not_there(make):
+    """As tasks of mixed shots have it: the learner is the one of the smaller sets."""
+    with jax.enable_x64(True):
+        loss_fn, params, episode = textbook.dense_setting("float64")
+        learner = make(loss_fn, execution=Execution(chunk=3))
+        meta = learner.init(params)
+        few = episode._replace(support=jax.tree.map(lambda a: a[:, :5], episode.support))
+        weight = jnp.tile(jnp.arange(8) < 5, (4, 1)).astype("float64")
+        weighted = episode._replace(support=episode.support._replace(weight=weight))
+        value_and_grad = jax.jit(learner.value_and_grad)
+        close(value_and_grad(meta, weighted), value_and_grad(meta, few), 1e-11)
 
 
 def test_a_derivative_with_respect_to_the_utterances_is_refused(setting):

@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 from test_contract import close
 
 from metaser_jax import Batch, EmotionLSTM, InputError
-from metaser_jax.meta.last_layer import prototypes, ridge
+from metaser_jax.meta.last_layer import PrototypeStart, RidgeStart, prototypes, ridge, start_last_layer
 from metaser_jax.meta.proto_maml import proto_maml
 from metaser_jax.meta.r2d2 import r2d2
 from metaser_jax.models.classifier import last_layer
@@ -44,6 +44,17 @@ def test_a_class_without_utterances():
     found = prototypes(PLAIN, Linear(jnp.zeros((5, 4)), jnp.zeros(4)), support_of(9, 5))
     assert np.isfinite(found.kernel).all()
     assert np.all(found.kernel[:, 3] == 0)
+
+
+def test_a_class_without_utterances_keeps_its_own_part_of_the_last_layer():
+    own = Linear(jnp.asarray(RNG.normal(size=(5, 4)), "float32"), jnp.asarray(RNG.normal(size=4), "float32"))
+    how = PrototypeStart(jnp.float32(0.3), jnp.float32(0.2))
+    support = support_of(9, 5)
+    started = start_last_layer(how, PLAIN, own, support)
+    np.testing.assert_array_equal(started.kernel[:, 3], own.kernel[:, 3])
+    assert np.all(started.kernel[:, :3] != own.kernel[:, :3])
+    nothing = support._replace(weight=jnp.zeros(9))
+    jax.tree.map(np.testing.assert_array_equal, start_last_layer(how, PLAIN, own, nothing), own)
 
 
 @pytest.mark.parametrize(("n", "d"), [(6, 20), (40, 5)])
@@ -86,7 +97,8 @@ def test_proto_maml_is_the_textbooks(order):
             def of_task(task):
                 h, y = where.embed(meta.params, task.support.x), jax.nn.one_hot(task.support.y, textbook.CLASSES)
                 centres = y.T @ h / jnp.maximum(y.sum(0), 1)[:, None]
-                b, s = jax.nn.sigmoid(meta.blend), jnp.exp(meta.log_scale) / h.shape[1]
+                # A class without utterances keeps its own part.
+                b, s = jax.nn.sigmoid(meta.start.blend) * (y.sum(0) > 0), jnp.exp(meta.start.log_scale) / h.shape[1]
                 own = where.get(meta.params)
                 kernel = (1 - b) * own.kernel + b * s * 2 * centres.T
                 bias = (1 - b) * own.bias - b * s * jnp.sum(centres**2, 1)
@@ -100,7 +112,7 @@ def test_proto_maml_is_the_textbooks(order):
             return mean_over_tasks(of_task, episode)
 
         learner = proto_maml(loss_fn, where, 0.1, 2, order)
-        meta = learner.init(params)._replace(blend=jnp.float64(0.3), log_scale=jnp.float64(0.2))
+        meta = learner.init(params)._replace(start=PrototypeStart(jnp.float64(0.3), jnp.float64(0.2)))
         close(jax.jit(learner.value_and_grad)(meta, episode)[:2], jax.jit(jax.value_and_grad(book))(meta), 1e-11)
 
 
@@ -114,14 +126,14 @@ def test_r2d2_is_the_derivative_of_its_loss():
                 h = where.embed(meta.params, task.support.x)
                 h = jnp.concatenate([h, jnp.ones_like(h[:, :1])], 1)
                 y = jax.nn.one_hot(task.support.y, textbook.CLASSES, dtype=h.dtype)
-                w = jnp.linalg.inv(h.T @ h + jnp.exp(meta.log_penalty) * jnp.eye(h.shape[1])) @ h.T @ y
-                w = jnp.exp(meta.log_scale) * w
+                w = jnp.linalg.inv(h.T @ h + jnp.exp(meta.start.log_penalty) * jnp.eye(h.shape[1])) @ h.T @ y
+                w = jnp.exp(meta.start.log_scale) * w
                 return loss_fn(where.put(meta.params, Linear(w[:-1], w[-1])), task.query)
 
             return mean_over_tasks(of_task, episode)
 
         learner = r2d2(loss_fn, where)
-        meta = learner.init(params)._replace(log_penalty=jnp.float64(-0.5), log_scale=jnp.float64(0.4))
+        meta = learner.init(params)._replace(start=RidgeStart(jnp.float64(-0.5), jnp.float64(0.4)))
         close(jax.jit(learner.value_and_grad)(meta, episode)[:2], jax.jit(jax.value_and_grad(book))(meta), 1e-10)
 
 

@@ -56,6 +56,17 @@ def test_everything_that_is_known_is_said():
         assert said in card
 
 
+def test_a_voice_model_says_what_it_hears():
+    card = card_of(fake_model(features="voice", members=5, track_groups=("pitch", "tilt"), normalise="speaker"))
+    for said in (
+        "A recording is heard whole, or in windows of 5 s if over 8 s.",
+        "the mean of 5, each one hidden layer of 4 rectified units",
+        "45 statistics of the voice (pitch, tilt), of the whole recording, normalised by: speaker",
+    ):
+        assert said in card
+    assert "one hidden layer" in card_of(fake_model(features="voice", members=1))
+
+
 def test_the_front_matter_is_yaml():
     _, front, rest = card_of(about(language="Urdu")).split("---\n", 2)
     said = yaml.safe_load(front)

@@ -1,5 +1,6 @@
 """Folders that are no model, or not as they were written: an error that says what is there and what to do."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -117,8 +118,8 @@ def test_a_model_of_something_else(folder):
 
 
 def test_a_newer_one_names_both_versions(folder):
-    change(folder, lambda facts: facts.update(format_version=2, metaser_jax="7.8.9", new="?"))
-    refused(folder, r"format version 2, written by metaser_jax 7.8.9; this is metaser_jax \S+, which reads version 1")
+    change(folder, lambda facts: facts.update(format_version=3, metaser_jax="7.8.9", new="?"))
+    refused(folder, r"format version 3, written by metaser_jax 7.8.9; this is metaser_jax \S+, which reads version 2")
 
 
 @pytest.mark.parametrize("number", [0, -1, "1", None, True, 1.5])
@@ -130,7 +131,7 @@ def test_a_format_version_that_is_none(folder, number):
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda f: f.update(gain=2), "model.json has gain, which format version 1 has not"),
+        (lambda f: f.update(gain=2), "model.json has gain, which format version 2 has not"),
         (lambda f: f.pop("temperature"), "model.json lacks 'temperature'"),
         (lambda f: f.update(settings=3), "damaged"),
         (lambda f: f.update(files=[]), "damaged"),
@@ -145,6 +146,20 @@ def test_a_format_version_that_is_none(folder, number):
         (lambda f: f["settings"].update(emotions=["angry", "angry"]), "expected two or more different names"),
         (lambda f: f["settings"].update(emotions="angry"), "expected two or more different names"),
         (lambda f: f["features"].update(n_mfcc=13), "model.json has features"),
+        (lambda f: f.update(format_version=1), "it has, and should not have, features, members, network, track_groups"),
+        (lambda f: f["settings"].pop("features"), "it lacks features"),
+        (lambda f: f["settings"].update(features="tracks"), "features are 'tracks', expected one of: mfcc, voice"),
+        (lambda f: f["settings"].update(features=["mfcc"]), "features are"),
+        (lambda f: f["settings"].update(features="voice"), "damaged"),
+        (lambda f: f["settings"].update(network="perceptron"), "expected voice with --network=perceptron"),
+        (lambda f: f["settings"].update(members=True), "members is True, expected int"),
+        (lambda f: f["settings"].update(members=2), "members: got 2, expected 1 without"),
+        (lambda f: f["settings"].update(track_groups="pitch"), "track_groups are 'pitch', expected a list of names"),
+        (lambda f: f["settings"].update(track_groups=[["pitch"]]), "track_groups are"),
+        (
+            lambda f: f["settings"].update(track_groups=["sighs"]),
+            "track_groups: got 'sighs', expected one of: loudness",
+        ),
         (lambda f: f.update(temperature=-1), "temperature is -1, expected a positive number"),
         (lambda f: f.update(temperature=2.0), "has digest .*, but what the folder predicts with has"),
         (lambda f: f["settings"].update(trim_db=20.0), "has digest"),
@@ -222,6 +237,51 @@ def test_other_clips_than_there_can_be(folder, edit, said):
     edit(arrays)
     put(folder, "support.npz", npz(arrays))
     refused(folder, said)
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "said"),
+    [
+        ("arrays.npz", lambda a: a.pop("params/voice/bias"), "it lacks params/voice/bias"),
+        (
+            "arrays.npz",
+            lambda a: a.update({"scale/std": np.ones(20)}),
+            r"scale/std is float64\[20\], expected float64\[171\]",
+        ),
+        (
+            "arrays.npz",
+            lambda a: a.update({"start/output/kernel": np.ones((2, 4, 3), np.float32)}),
+            r"start/output/kernel is float32\[2, 4, 3\], expected float32\[2, 4, 4\]",
+        ),
+        ("arrays.npz", lambda a: a["params/voice/kernel"].put(7, np.inf), "voice/kernel has numbers that are not fin"),
+        ("arrays.npz", lambda a: a["params/voice/kernel"].put(7, 9), "has digest"),
+        ("support.npz", lambda a: a.pop("voice"), "it lacks voice"),
+        ("support.npz", lambda a: a["voice"].put(0, np.nan), "voice has numbers that are not finite"),
+        ("support.npz", lambda a: a.update(voice=a["voice"][:, :9]), r"voice is float32\[8, 9\], expected float32\[8,"),
+    ],
+)
+def test_a_voice_models_arrays(tmp_path, name, edit, said):
+    save_model(tmp_path / "model", fake_model(features="voice"))
+    arrays = arrays_of(tmp_path / "model", name)
+    edit(arrays)
+    put(tmp_path / "model", name, npz(arrays))
+    refused(tmp_path / "model", said)
+
+
+def test_a_voice_models_settings(tmp_path):
+    save_model(tmp_path / "model", fake_model(features="voice"))
+    change(tmp_path / "model", lambda facts: facts["settings"].update(members=10**9))
+    refused(tmp_path / "model", r"arrays.npz: .* is float32\[2, .*expected float32\[1000000000, ")
+    change(tmp_path / "model", lambda facts: facts["features"].update(hop_length=512))
+    change(tmp_path / "model", lambda facts: facts["settings"].update(members=2))
+    refused(tmp_path / "model", "model.json has features .*, expected")
+
+
+def test_networks_that_clips_are_not_adapted_to_are_not_saved(tmp_path):
+    model = fake_model(clips=0)
+    spec = dataclasses.replace(model.settings, features="tracks", trim_db=0.0, deltas=False, input_statistics=False)
+    with pytest.raises(InputError, match="cannot be saved: features are 'tracks', expected one of: mfcc, voice"):
+        save_model(tmp_path / "model", dataclasses.replace(model, settings=spec))
 
 
 class Evil:

@@ -17,7 +17,8 @@ from metaser_jax import InputError
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.arrays import params_specs
 from metaser_jax.recogniser.folder import FEATURES, digest, load_model, save_model, zip_model
-from metaser_jax.recogniser.forward import make_forward
+from metaser_jax.recogniser.forward import GIVEN, make_forward
+from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.specs.network import NORMALISATIONS
 
 FILES = ["README.md", "arrays.npz", "model.json", "support.npz"]
@@ -33,9 +34,14 @@ def assert_same(a, b):
     assert [leaf.dtype for leaf in jax.tree.leaves(a)] == [leaf.dtype for leaf in jax.tree.leaves(b)]
 
 
-@pytest.mark.parametrize("normalise", sorted({*NORMALISATIONS} - {"auto"}))
-def test_what_is_saved_is_loaded(normalise, tmp_path):
-    model = fake_model(normalise=normalise)
+VOICE = {"features": "voice", "track_groups": ("pitch", "tilt"), "members": 3}
+EACH = [{"normalise": normalise} for normalise in sorted({*NORMALISATIONS} - {"auto"})]
+EACH += [{"normalise": normalise, **VOICE} for normalise in ("none", "corpus", "speaker")]
+
+
+@pytest.mark.parametrize("settings", EACH, ids=str)
+def test_what_is_saved_is_loaded(settings, tmp_path):
+    model = fake_model(**settings)
     save_model(tmp_path / "new" / "model", model)
     assert names(tmp_path / "new" / "model") == FILES
     assert names(tmp_path / "new") == ["model"], "nothing is left beside it"
@@ -46,6 +52,15 @@ def test_what_is_saved_is_loaded(normalise, tmp_path):
         (model.params, model.scale, model.start, dataclasses.asdict(model.support)),
     )
     assert digest(loaded) == digest(model) == digest(tmp_path / "new" / "model")
+
+
+def test_a_folder_of_version_1_is_still_read():
+    """It was written before a model could be over anything but MFCC."""
+    model = load_model(Path(__file__).parent / "version_1")
+    assert (model.settings.features, model.settings.network, model.settings.members) == ("mfcc", "lstm", 1)
+    assert digest(model) == "44ea764e9119496d"
+    logits = Predictor(model).logits(model.support.mfcc, model.support.n_frames)
+    np.testing.assert_allclose(logits, [[-4.734813, -3.786509], [-7.308128, -2.128791]], atol=1e-4)
 
 
 @pytest.mark.parametrize("change", [{"start": False}, {"rates": False}, {"clips": 0}])
@@ -80,12 +95,23 @@ def test_arrays_are_also_what_numpy_reads(tmp_path):
         assert support["file"].tolist() == model.support.file.tolist()
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean", "mean_std"])
-@pytest.mark.parametrize("deltas", [False, True])
-@pytest.mark.parametrize("input_statistics", [False, True])
-def test_the_shapes_that_are_expected_are_the_networks(pooling, deltas, input_statistics):
-    settings = fake_model(pooling=pooling, deltas=deltas, input_statistics=input_statistics, clips=0).settings
-    x = jax.ShapeDtypeStruct((1, 120, settings.coefs), np.float32)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *(
+            {"pooling": pooling, "deltas": deltas, "input_statistics": statistics}
+            for pooling in ("last", "mean", "mean_std")
+            for deltas in (False, True)
+            for statistics in (False, True)
+        ),
+        VOICE,
+        {"features": "voice", "members": 1},
+    ],
+    ids=str,
+)
+def test_the_shapes_that_are_expected_are_the_networks(settings):
+    settings = fake_model(clips=0, **settings).settings
+    x = jax.ShapeDtypeStruct((1, settings.rows, settings.coefs), np.float32)
     params = jax.eval_shape(make_network(settings).init, jax.random.key(0), x)["params"]
     flat = {jax.tree_util.keystr(p, simple=True, separator="/"): a for p, a in jax.tree.leaves_with_path(params)}
     want = params_specs(settings)
@@ -105,6 +131,9 @@ def test_the_digest_is_of_what_it_predicts_with():
         dataclasses.replace(model, settings=dataclasses.replace(model.settings, trim_db=26.0)),
     ]
     assert len({of, *map(digest, others)}) == 5
+    voice = fake_model(**VOICE)
+    other = dataclasses.replace(voice.settings, track_groups=("pitch", "loudness"))
+    assert digest(voice) != digest(dataclasses.replace(voice, settings=other))
 
 
 def test_jax_arrays_are_saved_too(tmp_path):
@@ -197,12 +226,14 @@ def test_parameters_that_are_not_finite_are_not_written(tmp_path):
         save_model(tmp_path / "model", model)
 
 
-def test_the_settings_are_those_of_the_network(tmp_path):
-    model = fake_model()
+@pytest.mark.parametrize("settings", [{}, VOICE], ids=str)
+def test_the_settings_are_those_of_the_network(settings, tmp_path):
+    model = fake_model(**settings)
     save_model(tmp_path / "model", model)
     loaded = load_model(tmp_path / "model")
     of_loaded, of_model = (
-        make_forward(m.settings)(m.params, m.scale, m.support.mfcc, m.support.n_frames) for m in (loaded, model)
+        make_forward(m.settings)(m.params, m.scale, *(getattr(m.support, name) for name in GIVEN[m.settings.features]))
+        for m in (loaded, model)
     )
     np.testing.assert_array_equal(of_loaded, of_model)
 
@@ -213,8 +244,8 @@ def test_the_features_that_it_names_are_librosas_defaults():
     import librosa
 
     spectrum = inspect.signature(librosa.feature.melspectrogram).parameters
-    assert spectrum["n_fft"].default == FEATURES["n_fft"]
-    assert inspect.signature(librosa.filters.mel).parameters["n_mels"].default == FEATURES["n_mels"]
+    assert spectrum["n_fft"].default == FEATURES["mfcc"]["n_fft"]
+    assert inspect.signature(librosa.filters.mel).parameters["n_mels"].default == FEATURES["mfcc"]["n_mels"]
 
 
 def test_loading_imports_little(tmp_path):
@@ -231,9 +262,10 @@ load_model({str(tmp_path / "model")!r})
     assert done.returncode == 0, done.stderr
 
 
-def test_what_is_on_disk_is_described(tmp_path):
+@pytest.mark.parametrize("settings", [{}, VOICE], ids=str)
+def test_what_is_on_disk_is_described(settings, tmp_path):
     """Every key of model.json has its place in the document for people who write other readers."""
-    save_model(tmp_path / "model", fake_model())
+    save_model(tmp_path / "model", fake_model(**settings))
     document = (Path(__file__).resolve().parents[2] / "docs" / "model_folder.md").read_text()
 
     def keys(value):

@@ -18,6 +18,9 @@ NAMES = {
     ("meta_sgd", "first"): "Meta-SGD, first order",
     ("layer_rates", "second"): "MAML with layer rates",
     ("reptile", None): "Reptile",
+    ("proto_maml", "first"): "ProtoMAML, first order",
+    ("proto_meta_sgd", "second"): "ProtoMAML with learned rates",
+    ("r2d2", None): "R2-D2",
 }
 
 

@@ -88,7 +88,7 @@ def test_grid(registered):
     config = SweepConfig(
         data_dir="d", out="o", sources=("a",), seeds=1, grid=("algorithm=maml,joint",), tasks_per_episode=2
     )
-    assert [member.config.algorithm for member in config.members] == ["maml", "joint"]
+    assert [member.config.algorithm for member in config.grid_members] == ["maml", "joint"]
 
 
 def test_colour_is_its_own(registered, make_row):

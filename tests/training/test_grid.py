@@ -71,13 +71,15 @@ def whole(tmp_path_factory):
 
 
 def members_of(config):
-    return [Member(one.name, one.setting, MetaTrainSpec.of(one.config), one.config.run_dir) for one in config.members]
+    return [
+        Member(one.name, one.setting, MetaTrainSpec.of(one.config), one.config.run_dir) for one in config.grid_members
+    ]
 
 
 def train(config, log=lambda line: None, **options):
     groups = load_groups(members_of(config), config.data_dir, load)
     trained = train_groups(groups, JobSpec.of(config), config.data_dir, log, **options)
-    return [trained[member.name] for member in config.members]
+    return [trained[member.name] for member in config.grid_members]
 
 
 def state_at(episode, config):
@@ -102,7 +104,7 @@ def test_a_member_is_what_meta_train_makes_of_its_flags(whole, tmp_path):
     names = ["meta_lr=0.01,seed=0", "meta_lr=0.01,seed=1", "meta_lr=0.003,seed=0", "meta_lr=0.003,seed=1"]
     assert [one.member.name for one in trained] == [path.name for path in map(Path, folders(config))] == names
     assert len({one.valid_query_loss for one in trained}) == 4
-    member = config.members[3].config
+    member = config.grid_members[3].config
     assert (member.meta_lr, member.seed) == (0.003, 1)
     alone = dataclasses.replace(member, run_dir=str(tmp_path / "alone"))
     meta_train(alone, load=load)
@@ -117,7 +119,7 @@ def test_a_member_is_what_meta_train_makes_of_its_flags(whole, tmp_path):
 
 
 def folders(config):
-    return [one.config.run_dir for one in config.members]
+    return [one.config.run_dir for one in config.grid_members]
 
 
 def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(whole, sweep_config):
@@ -150,7 +152,7 @@ def test_a_run_that_diverges_stops_alone_and_is_named(whole, sweep_config):
     assert "2 of 4 runs could not go on" in str(raised.value)
     for name in ("meta_lr=1e+38,seed=0", "meta_lr=1e+38,seed=1"):
         assert f"{name}, kept up to episode 0: The update of episode 2 is not finite: " in str(raised.value)
-    for one, other in zip(config.members[:2], whole[0].members[:2], strict=True):
+    for one, other in zip(config.grid_members[:2], whole[0].members[:2], strict=True):
         assert_same_run(one.config, other.config)
     found = json.loads(Path(config.out, "sweep.json").read_text())
     assert [line["chosen"] for line in found["settings"]] == [True, True, False]  # two amounts of the first

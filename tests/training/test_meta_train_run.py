@@ -10,11 +10,12 @@ import pytest
 from small_runs import CORPORA, Killed, killed_at, meta_train
 
 from metaser_jax import InputError
+from metaser_jax.adaptation import starts
 from metaser_jax.config.presets import META_TRAIN
 from metaser_jax.data.splits import split
 from metaser_jax.models.classifier import make_network
 from metaser_jax.models.losses import cross_entropy
-from metaser_jax.specs import MetaTrainSpec
+from metaser_jax.specs import FinetuneSpec, MetaTrainSpec
 from metaser_jax.training.checkpoints import Checkpoints, to_host
 from metaser_jax.training.trainer import make_learner, make_trainer, no_utterances, run_keys
 
@@ -81,6 +82,9 @@ def test_a_run_repeats_and_goes_on_bit_for_bit(train_config, tmp_path):
             "meta_optimizer": "adamw",
             "weight_decay": 0.1,
         },
+        {"algorithm": "proto_maml", "inner_steps": 2, "multi_step_episodes": 3, "inner_optimizer": "momentum"},
+        {"algorithm": "proto_meta_sgd", "order": "first", "meta_optimizer": "adamw", "weight_decay": 0.1},
+        {"algorithm": "r2d2", "over_tasks": "vmap", "devices": 1},
         {"order": "first", "meta_optimizer": "sgd", "chunk": 3, "residuals": "recompute"},
     ],
     ids=lambda flags: flags.get("algorithm", "maml"),
@@ -94,7 +98,39 @@ def test_every_algorithm_by_its_flags(flags, train_config):
     written = json.loads((Path(config.run_dir) / "config.json").read_text())
     assert written["method"] == ("metaser" if config.algorithm == "maml" else config.algorithm)
     before, after = make_trainer(config, no_utterances(config)).state.meta_params, final_state(config).meta_params
+    if config.algorithm == "r2d2":  # whose own last layer is replaced
+        before, after = (state._replace(params=take_body(state.params)) for state in (before, after))
     assert all(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True))
+
+
+def take_body(params):
+    return {name: layer for name, layer in params["params"].items() if name != "output"}
+
+
+VOICE = {"network": "perceptron", "features": "voice", "pooling": "last", "members": 2}
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"tasks_by": "speaker", "shots": 1, "feature_dropout": 0.1, **VOICE},
+        {"query_speakers": "others", "shots_mix": (1, 2), "class_shift": 1.0, "class_shift_directions": "corpora"},
+    ],
+    ids=["speaker", "others"],
+)
+def test_tasks_by_their_flags(flags, train_config):
+    config = train_config(episodes=4, devices=1, **flags)
+    meta_train(config)
+    (line,) = metrics(config)
+    assert line["query_loss_mean"] > 0
+    assert line["valid_query_loss"] > 0
+    _, init = starts.resolve(config.run_dir, FinetuneSpec())
+    assert init.source["init_episode"] == 4
+
+
+def test_a_corpus_whose_speakers_say_too_little(train_config):
+    with pytest.raises(InputError, match="a has 0, b has 0, expected at least 1 with 9 training clips of each emotion"):
+        meta_train(train_config(tasks_by="speaker", shots=8))
 
 
 def test_nothing_is_compiled_after_the_start(train_config):
