@@ -50,7 +50,7 @@ class FinetuneConfig(FinetuneSpec):
             require(self.shots >= 0, "shots", self.shots, "0 or more")
             if self.shots == 0:
                 learned = self.init != "scratch" and (self.init != "svm" or bool(self.sources))
-                require(learned, "init", self.init, "a trained run, or --sources, with --shots=0")
+                require(learned, "init", self.init, "a trained run with --shots=0, or svm with --sources")
         else:
             require(0 < self.fraction <= 1, "fraction", self.fraction, "a number above 0 and at most 1")
         self._require_one_or_more("seeds")
