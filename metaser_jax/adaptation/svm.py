@@ -48,13 +48,11 @@ def fit_svm(x: np.ndarray, y: np.ndarray, sources: Sequence[Labelled] = ()) -> P
     """Return the machine, fitted.
 
     Args:
-      x: [n, feature], the target's drawn utterances. y: [n] int. Without any the sources weigh as at one shot.
+      x: [n, feature], the target's drawn utterances. y: [n] int. Without any the sources' weigh 1 on average.
       sources: (x, y) of each, as many features.
     """
     xs, ys = together(x, y, sources)
-    drawn = len(y) or len(np.unique(ys))
-    weight = [balanced(y)]
-    for _, other in sources:
-        weight.append(balanced(other) * SOURCES_WEIGHT * drawn / (len(other) * len(sources)))
+    of_sources = SOURCES_WEIGHT * len(y) if len(y) else len(ys)
+    weight = [balanced(y), *(balanced(other) * of_sources / (len(other) * len(sources)) for _, other in sources)]
     weights = np.concatenate(weight)
     return make_svm(x.shape[1]).fit(xs, ys, scale__sample_weight=weights, svc__sample_weight=weights)

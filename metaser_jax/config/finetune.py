@@ -49,7 +49,8 @@ class FinetuneConfig(FinetuneSpec):
         if self.shots is not None:
             require(self.shots >= 0, "shots", self.shots, "0 or more")
             if self.shots == 0:
-                require(self.init not in ("scratch", "svm"), "init", self.init, "a trained run with --shots=0")
+                learned = self.init != "scratch" and (self.init != "svm" or bool(self.sources))
+                require(learned, "init", self.init, "a trained run with --shots=0, or svm with --sources")
         else:
             require(0 < self.fraction <= 1, "fraction", self.fraction, "a number above 0 and at most 1")
         self._require_one_or_more("seeds")

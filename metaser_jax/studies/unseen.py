@@ -63,7 +63,7 @@ def run_unseen(
       log: prints a line.
       corpora: where prepared corpora come from.
       find: of the method egemaps, the recordings of a corpus; by default those in config.manual_dir.
-      extract: of egemaps, what is heard of a recording; by default openSMILE's functionals.
+      extract: of egemaps, what is heard of recordings; by default openSMILE's functionals.
 
     Returns:
       Path of report.html.
@@ -76,14 +76,14 @@ def run_unseen(
     spec, out = study.spec, study.out
     require_prepared(study, spec.corpora, "corpora")
     if EGEMAPS in spec.methods and extract is None:
-        egemaps.require_opensmile()
+        egemaps.opensmile()  # before anything is computed
     at, left = places(study, spec.corpora, functools.partial(even_folds, study))
     at, others = _of_same_amounts(at)
     claim(out, dataclasses.asdict(config), free=FREE)
     fits: dict[str, Fit] = {}
     if EGEMAPS in spec.methods:
         find = find or egemaps.find_in(config.manual_dir, study.data_dir)
-        heard = _heard(study, find, extract or egemaps.functionals)
+        heard = _heard(study, find, extract or egemaps.extract_all)
         fits[EGEMAPS] = functools.partial(egemaps.adapt_egemaps, heard=heard)
 
     cells = [one for place in at for one in _cells_at(study, place, fits)]

@@ -97,7 +97,7 @@ def intro(found: Found) -> str:
         "Each corpus in turn is a language that nobody has learned from: every method learned from all others, was "
         "given some clips of its training speakers, and was scored on all clips of its test speakers; with folds, each "
         "speaker is tested once. Draw by draw, all methods had the same clips.\n\n"
-        f"The recommended meta-learner is {found.metaser}. Joint training, eGeMAPS and the support vector machine "
+        f"{_recommended(found)}Joint training, eGeMAPS and the support vector machine "
         "with the sources need all recordings of the sources when they adapt; the networks need their parameters alone."
     )
 
@@ -175,6 +175,11 @@ def curves(found: Found, confidence: float) -> Figure:
     figure.suptitle(f"Unseen languages\nband: {confidence:.0%} interval over corpora, of {of}", fontsize=style.LARGE)
     style.legend_below(figure, handles)
     return figure
+
+
+def _recommended(found: Found) -> str:
+    compared = any(method_name(key) == found.metaser for key in found.names)
+    return f"The recommended meta-learner is {found.metaser}. " if compared else ""
 
 
 def _scores(found: Found, shots: int, confidence: float) -> list[Block]:

@@ -1,27 +1,144 @@
 """The benchmark, whole but tiny: from flags to a report, its numbers over corpora, and what it refuses."""
 
-import pytest
+import dataclasses
+import json
+import sys
 
+import numpy as np
+import pytest
+from fakes import fake_corpus
+
+from metaser_jax import InputError
 from metaser_jax.config import UnseenConfig, presets
+from metaser_jax.datasets.targets import Corpora
+from metaser_jax.specs.studies import UnseenSpec
+from metaser_jax.studies.entry import study_of
+from metaser_jax.studies.methods import finetune_spec, method_spec
+from metaser_jax.studies.plan import even_folds
 from metaser_jax.studies.unseen import run_unseen
 
-CORPORA = ("ravdess", "emodb", "urdu")
+CORPORA = ("ravdess", "emodb")
+METHODS = ("metaser", "meta_sgd", "multiser", "joint", "svm", "svm_sources", "egemaps")
 
 
 def unseen_config(out, **changes):
-    values = {"data_dir": "data", "out": str(out), "corpora": CORPORA, "shots": (0, 2), "seeds": 3, "folds": 3}
-    values |= {"pretrain_seeds": 1, "resamples": 50, "methods": ("metaser", "fomaml", "multiser", "joint", "svm")}
+    values = {"data_dir": "data", "out": str(out), "corpora": CORPORA, "shots": (0, 2), "seeds": 2, "folds": 2}
+    values |= {"pretrain_seeds": 1, "resamples": 50, "methods": METHODS, "adapt": ("all",)}
+    values |= {"manual_dir": ("recordings",)}
     return UnseenConfig(**values | changes)
 
 
 @pytest.fixture
-def preset(tiny, monkeypatch):
-    """The recommended learner is Meta-SGD."""
-    monkeypatch.setitem(
-        presets.META_TRAIN, "recommended", presets.META_TRAIN["recommended"] | {"algorithm": "meta_sgd"}
-    )
+def corpora(tiny, monkeypatch):
+    """The recommended learner is Meta-SGD; another preset has another number of episodes."""
+    recommended = presets.META_TRAIN["recommended"] | {"algorithm": "meta_sgd", "order": "second"}
+    monkeypatch.setitem(presets.META_TRAIN, "recommended", recommended)
+    monkeypatch.setitem(presets.META_TRAIN, "other", recommended | {"episodes": 2})
+    for name in ("PRETRAIN", "FINETUNE"):
+        monkeypatch.setitem(getattr(presets, name), "other", getattr(presets, name)["recommended"])
     return tiny
 
 
-def test_benchmark(tmp_path, preset):
-    page = run_unseen(unseen_config(tmp_path / "o"), "python experiments/unseen.py", corpora=preset).read_text()
+def extract(sources):
+    """What is heard of recordings, of which the name is all that there is."""
+    for source in sources:
+        emotion, number = source.split("/")
+        yield np.array([len(emotion), int(number[:4]) % 7], np.float32)
+
+
+def test_benchmark(tmp_path, corpora):
+    def find(name):
+        return {file: file for file in corpora.load(name, "data").file}
+
+    options = {"corpora": corpora, "find": find, "extract": extract}
+    config = unseen_config(tmp_path / "o", candidates=("recommended", "other"))
+    page = run_unseen(config, "python experiments/unseen.py", **options).read_text()
+    found = json.loads((tmp_path / "o" / "unseen.json").read_text())
+    of = {(one["name"], one["shots"]): one for one in found["over_corpora"]}
+    assert {name for name, _ in of} == {
+        *("Meta-SGD", "MultiSER", "joint training", "eGeMAPS, joint training"),
+        *("SVM, with the sources", "SVM, target alone"),
+    }
+    assert ("SVM, target alone", 0) not in of
+    assert ("SVM, target alone", 2) in of
+    assert all(one["corpora"].keys() == set(CORPORA) for one in of.values())
+    assert "MetaSER" not in page
+    assert "not defined" in page
+
+    rows = [json.loads(line) for line in (tmp_path / "o" / "results.jsonl").read_text().splitlines()]
+    for (name, shots), one in of.items():
+        for text in (f"{one['macro_f1']:.3f}", f"{one['over_corpora'][0]:.3f} to {one['over_corpora'][1]:.3f}"):
+            assert text in page, (name, shots)
+    # By hand: draws are means over folds, the corpora's means are of draws.
+    joint = {
+        corpus: [
+            np.mean([r["macro_f1"] for r in rows if (r["method"], r["target"], r["shots"], r["seed"]) == key])
+            for key in [("joint", corpus, 2, seed) for seed in (0, 1)]
+        ]
+        for corpus in CORPORA
+    }
+    means = np.mean(list(joint.values()), axis=1)
+    assert of["joint training", 2]["macro_f1"] == pytest.approx(means.mean())
+    half = 12.706205 * means.std(ddof=1) / np.sqrt(2)  # Student's t of one degree of freedom
+    assert of["joint training", 2]["over_corpora"] == pytest.approx([means.mean() - half, means.mean() + half])
+    own = {one["name"]: one for one in found["differences"] if one["minus"] == "its own zero shots"}
+    zero = of["joint training", 0]["macro_f1"]
+    assert own["joint training"]["difference"] == pytest.approx(means.mean() - zero)
+    assert own.keys() == {name for name, _ in of} - {"SVM, target alone"}
+    assert {one["minus"] for one in found["differences"]} == {"MultiSER", "its own zero shots"}
+    assert found["nested"]["choice"].keys() == set(CORPORA)
+    assert [one["shots"] for one in found["nested"]["scores"]] == [0, 2]
+    for name in ("unseen.png", "unseen.svg", "unseen.csv", "confusion_matrix.png", "report.md"):
+        assert (tmp_path / "o" / name).stat().st_size > 1000
+
+    # Other methods may join, and nothing is computed again.
+    cells = {path: path.stat().st_mtime_ns for path in (tmp_path / "o").glob("*/*/results.jsonl")}
+    run_unseen(unseen_config(tmp_path / "o", methods=("joint", "scratch")), "c", corpora=corpora)
+    assert {path: path.stat().st_mtime_ns for path in cells} == cells
+    assert "from scratch" in (tmp_path / "o" / "report.md").read_text()
+
+
+def test_methods(tiny):
+    study = study_of(unseen_config("o"), UnseenSpec, tiny)
+    specs = {m: method_spec(study, m, ("urdu",), 0) for m in ("metaser", "maml", "fomaml", "meta_sgd", "reptile")}
+    assert [(one.algorithm, one.order) for one in specs.values()] == [
+        *(("maml", "first"), ("maml", "second"), ("maml", "first"), ("meta_sgd", "second"), ("reptile", "first")),
+    ]
+    own = {"meta_sgd": {"learn": {"episodes": 6}, "adapt": {"max_epochs": 9}}}
+    changed = dataclasses.replace(study, settings=study.settings._replace(of_method=own))
+    assert method_spec(changed, "meta_sgd", ("urdu",), 0) == dataclasses.replace(specs["meta_sgd"], episodes=6)
+    assert (finetune_spec(changed, "meta_sgd").max_epochs, finetune_spec(changed, "metaser").max_epochs) == (9, 3)
+
+
+def test_as_many_folds_as_speakers_allow():
+    def folds(speakers, most=5):
+        corpus = fake_corpus("emodb", per_emotion=2 * speakers, speakers=speakers)
+        config = unseen_config("o", folds=most)
+        return even_folds(study_of(config, UnseenSpec, Corpora(lambda *_: corpus, lambda *_: True)), "emodb")
+
+    assert [folds(n) for n in (2, 4, 6, 9, 10, 24)] == [2, 4, 3, 3, 5, 5]
+    assert folds(10, most=2) == 2
+
+
+def test_refuses(tmp_path, tiny):
+    with pytest.raises(InputError, match=r"--corpora: got .*expected at least two"):
+        unseen_config("o", corpora=("ravdess",))
+    with pytest.raises(InputError, match=r"--methods: got 'metasr'.*Did you mean 'metaser'"):
+        unseen_config("o", methods=("metasr",))
+    with pytest.raises(InputError, match=r"--shots: got .*numbers from 0 on"):
+        unseen_config("o", shots=(-1,))
+    with pytest.raises(InputError, match="--candidates: got 'best'"):
+        unseen_config("o", candidates=("best", "recommended"))
+    with pytest.raises(InputError, match=r"--manual_dir: got .*egemaps hears"):
+        unseen_config("o", manual_dir=())
+    config = unseen_config(tmp_path / "o", corpora=("ravdess", "tess"))
+    with pytest.raises(InputError, match="--corpora=ravdess,tess: not prepared in data: tess"):
+        run_unseen(config, "c", corpora=tiny)
+    assert not (tmp_path / "o").exists()
+
+
+def test_missing_extra(tmp_path, tiny, monkeypatch):
+    monkeypatch.setitem(sys.modules, "opensmile", None)
+    with pytest.raises(InputError, match=r'needs openSMILE(.|\n)*pip install "metaser_jax\[peers\]"'):
+        run_unseen(unseen_config(tmp_path / "o"), "c", corpora=tiny)
+    assert not (tmp_path / "o").exists()
