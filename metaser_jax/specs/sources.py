@@ -11,6 +11,12 @@ class SourcesSpec(TrainSpec):
     """A network that learns from source corpora, in intervals, with checkpoints."""
 
     sources: tuple[str, ...] = option("Corpora to learn from, separated by commas.")
+    learn_from: str = option(
+        "What of each source is learned from: train, its training part (56 %, as the paper), or all but the validation "
+        "part (86 %), since nothing is scored on a source.",
+        "train",
+        choices=("train", "all"),
+    )
     split_seed: int = option("Seed of the sources' train, validation and test parts.", 0)
     log_every: int = option("Steps per line of metrics.jsonl, and per dispatch to the device.", 1)
     checkpoint_every: int = option("Steps between checkpoints; a multiple of --log_every.", 1)

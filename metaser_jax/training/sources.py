@@ -1,10 +1,12 @@
 """The source corpora of a run, and what says which run it is."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from metaser_jax.data.splits import Parts
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
@@ -19,13 +21,21 @@ FREE = ("data_dir", "run_dir", "init", *how_fields(MetaTrainSpec), *how_fields(P
 def load_sources(spec: SourcesSpec, data_dir: str, load: Load = load_corpus) -> list[Target]:
     """Load the source corpora, each with its random split and as the network is given it.
 
+    With spec.learn_from "all" a test part joins the training part.
+
     Raises:
       InputError: a corpus that is not prepared, or too small for a split.
     """
     of_each = {"emotions": spec.emotions, "split_seed": spec.split_seed, "load": load}
-    return [
-        target.as_input(spec.front_end) for name in spec.sources for target in load_targets(name, data_dir, **of_each)
-    ]
+    loaded = [target for name in spec.sources for target in load_targets(name, data_dir, **of_each)]
+    if spec.learn_from == "all":
+        loaded = [target._replace(split=_whole(target.split)) for target in loaded]
+    return [target.as_input(spec.front_end) for target in loaded]
+
+
+def _whole(split: Parts) -> Parts:
+    train = np.sort(np.concatenate([split.train, split.test]))
+    return dataclasses.replace(split, train=train, test=split.test[:0])
 
 
 def training_utterances(sources: Sequence[Target]) -> np.ndarray:
