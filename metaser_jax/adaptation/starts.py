@@ -1,7 +1,7 @@
 """Where an adaptation starts: a run's checkpoint, or random parameters."""
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -91,6 +91,61 @@ _PRETRAINED = _Kind(PretrainSpec, "pretrain.py", _restore_pretrained)
 def _kinds() -> dict[str, _Kind]:
     """Return the kind of a run by the method in its config.json."""
     return dict.fromkeys(methods(), _META_TRAINED) | dict.fromkeys(("transser", "multiser"), _PRETRAINED)
+
+
+# What of a meta-training says how its learner adapts.
+_ADAPTS = ("algorithm", "order", "inner_steps", "inner_lr", "inner_optimizer", "prototype_scale")
+
+
+def learner_facts(meta: Meta) -> dict[str, Any]:
+    """Return how a meta-trained start adapts, JSON-able, but for its parameters and their rates: Start.learner."""
+    settings = {name: getattr(meta.spec, name) for name in _ADAPTS}
+    settings["order"] = "second" if settings["order"] == "annealed" else settings["order"]
+    named = _named(meta.params)
+    return {"settings": settings, "numbers": {name: np.asarray(a).tolist() for name, a in named.items()}}
+
+
+def learner_of(facts: Mapping[str, Any], model: ModelSpec, params: Params, rates: Params | None) -> Meta:
+    """Return `learner_facts` undone.
+
+    Raises:
+      InputError: facts of another learner or network.
+    """
+    try:
+        spec = MetaTrainSpec(**dataclasses.asdict(model), sources=("one", "another"), **facts["settings"])
+        learner = make_learner(spec, cross_entropy(trained_logits(make_network(spec))))
+        like = jax.eval_shape(learner.init, params)
+        named, treedef = jax.tree_util.tree_flatten_with_path(like)
+        whole = {f"params{jax.tree_util.keystr(path)}": a for path, a in jax.tree_util.tree_leaves_with_path(params)}
+        if rates is not None:
+            paths = jax.tree_util.tree_leaves_with_path(rates)
+            whole |= {f"rates{jax.tree_util.keystr(path)}": a for path, a in paths}
+        whole |= facts["numbers"]
+        if not hasattr(like, "params"):  # the parameters are all that is learned
+            whole |= {name.removeprefix("params"): a for name, a in whole.items()}
+        leaves = [np.asarray(whole[jax.tree_util.keystr(path).lstrip(".")], np.float32) for path, _ in named]
+        if any(leaf.shape != one.shape for leaf, (_, one) in zip(leaves, named, strict=True)):
+            raise ValueError("numbers of another shape")
+    except (TypeError, ValueError, KeyError) as error:
+        raise InputError(f"The start's learner is not as it was written ({error}). Give another start.") from error
+    return Meta(spec, treedef.unflatten(leaves))
+
+
+def _named(meta_params: MetaParams) -> dict[str, np.ndarray]:
+    """Return what a learner learns besides parameters and rates like them, by its path."""
+    if not hasattr(meta_params, "params"):
+        return {}
+    of_params = jax.tree.structure(meta_params.params)
+    parts = {name: part for name, part in meta_params._asdict().items() if name != "params"}
+    if "rates" in parts and [np.shape(a) for a in jax.tree.leaves(parts["rates"])] == [
+        np.shape(a) for a in jax.tree.leaves(meta_params.params)
+    ]:
+        assert jax.tree.structure(parts.pop("rates")) == of_params
+    return {
+        f"{name}{jax.tree_util.keystr(path)}": leaf
+        for name, part in parts.items()
+        for path, leaf in jax.tree_util.tree_leaves_with_path(part)
+    }
 
 
 def resolve(

@@ -37,9 +37,10 @@ class AdaptConfig(Spec):
         None,
     )
     optimizer: str = option(
-        "inner: gradient descent with the inner rates that --init has learned, or with --lr; or adam.",
-        "inner",
-        choices=("inner", "adam"),
+        "learner: as --init was meta-trained to adapt, if it was, else (and with --adapt=head) inner: gradient descent "
+        "with the inner rates that --init has learned, or with --lr; or adam.",
+        "learner",
+        choices=("learner", "inner", "adam"),
     )
     lr: float = option("Learning rate, where --init has learned none.", 0.05)
     max_epochs: int = option("Passes over the clips.", 40)

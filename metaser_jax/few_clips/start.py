@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metaser_jax.adaptation.joint import JOINT
-from metaser_jax.adaptation.starts import SCRATCH, resolve
+from metaser_jax.adaptation.starts import SCRATCH, learner_facts, resolve
 from metaser_jax.adaptation.svm import SVM
 from metaser_jax.datasets.registry import terms
 from metaser_jax.errors import InputError
@@ -92,4 +92,5 @@ def _of_run(run_dir: str, optimizer: str) -> ClipStart:
     digests = saved.get("corpus_digests", {})
     sources = [{"name": name, **terms(name)._asdict(), "digest": digests.get(name)} for name in init.source["sources"]]
     about = init.source | {"algorithm": saved.get("algorithm"), "sources": sources}
-    return ClipStart(Start(init.params, init.rates), ModelSpec.of(spec), about)
+    learner = None if init.meta is None else learner_facts(init.meta)
+    return ClipStart(Start(init.params, init.rates, learner), ModelSpec.of(spec), about)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaser_jax.adaptation.engine import Case, train_and_predict
-from metaser_jax.adaptation.starts import Init
+from metaser_jax.adaptation.starts import Init, learner_of
 from metaser_jax.audio.clips import Clip, first_window, voice_of
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.data.normalise import (
@@ -33,7 +33,7 @@ from metaser_jax.recogniser.forward import GIVEN, make_x
 from metaser_jax.recogniser.model import Model, Start, Support
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.scores.calibration import fit_temperature
-from metaser_jax.specs import FinetuneSpec, ModelSpec
+from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, ModelSpec
 from metaser_jax.specs.voice import columns
 
 _ALL = Amount("fraction", 1.0)
@@ -45,7 +45,7 @@ _NONE = np.zeros(0, int)
 class Adaptation(NamedTuple):
     """How a model is adapted; the fields are AdaptConfig's flags."""
 
-    optimizer: str = "inner"
+    optimizer: str = "learner"
     lr: float = 0.05
     max_epochs: int = 40
     batch_size: int = 64
@@ -141,6 +141,9 @@ def adapt_model(
             "each voice by its own clips. Say who speaks in them, or leave them out."
         )
     of_how = {name: getattr(how, name) for name in ("optimizer", "lr", "max_epochs", "batch_size", "adapt")}
+    learns = how.optimizer == LEARNER and how.adapt == "all" and start.learner is not None
+    if how.optimizer == LEARNER and not learns:
+        of_how["optimizer"] = INNER
     spec = FinetuneSpec(**dataclasses.asdict(settings), **of_how, validation="none")
     corpus = _corpus(support, emotions, unlabelled)
     if scale is not None and settings.normalise != "utterance":
@@ -155,7 +158,10 @@ def adapt_model(
         fit = np.concatenate([train, np.arange(n, len(corpus))])
         folds.append(Target(corpus, Indices(train=fit, valid=_NONE, test=test)))
         cases.append(Case(number, _ALL, how.seed, (train, _NONE)))
-    init = Init(start.params, {}, start.rates)
+    meta = None
+    if learns and start.learner is not None:
+        meta = learner_of(start.learner, settings, start.params, start.rates)
+    init = Init(start.params, {}, start.rates, meta)
     *held_out, final = train_and_predict(spec, [init], folds, cases, log, keep_params=True)
     model = Model(
         settings=settings,

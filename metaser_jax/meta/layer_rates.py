@@ -84,7 +84,9 @@ def layer_rates(
 
     def scale(meta_params: LayerRatesParams, updates: Params, step: jax.Array) -> Params:
         return jax.tree.map(
-            lambda rates, layer: jax.tree.map(lambda update: rates[step].astype(update.dtype) * update, layer),
+            lambda rates, layer: jax.tree.map(
+                lambda update: jnp.asarray(rates)[step].astype(update.dtype) * update, layer
+            ),
             meta_params.rates,
             updates,
         )

@@ -137,10 +137,12 @@ def pack(model: Model) -> dict[str, np.ndarray]:
     return arrays
 
 
-def unpack(arrays: Mapping[str, np.ndarray], start: bool, rates: bool) -> tuple[Params, Scale | None, Start | None]:
+def unpack(
+    arrays: Mapping[str, np.ndarray], start: bool, rates: bool, learner: Mapping[str, Any] | None = None
+) -> tuple[Params, Scale | None, Start | None]:
     """Return `pack` undone: parameters, scale, start."""
     scale = Scale(*(arrays[f"scale/{name}"] for name in Scale._fields)) if "scale/mean" in arrays else None
-    begun = Start(nested(arrays, "start"), nested(arrays, "rates") if rates else None) if start else None
+    begun = Start(nested(arrays, "start"), nested(arrays, "rates") if rates else None, learner) if start else None
     return nested(arrays, "params"), scale, begun
 
 

@@ -26,7 +26,7 @@ from metaser_jax.recogniser import arrays as npz
 from metaser_jax.recogniser.mistaken import MODEL, what_is_there
 from metaser_jax.recogniser.model import Model, Support
 from metaser_jax.recogniser.provenance import check_about
-from metaser_jax.recogniser.settings import check_settings, check_temperature, digested, settings_json
+from metaser_jax.recogniser.settings import check_learner, check_settings, check_temperature, digested, settings_json
 from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.voice import STATISTICS, TRACKS
 from metaser_jax.versions import version
@@ -163,6 +163,7 @@ def _contents(model: Model) -> dict[str, bytes]:
         check_settings(settings_json(model.settings), FORMAT_VERSION)
         check_temperature(model.temperature)
         check_about(model.about)
+        check_learner(model.start and model.start.learner)
         for name, (arrays, want) in checked.items():
             npz.check(arrays, want)
             file = io.BytesIO()
@@ -181,7 +182,7 @@ def _contents(model: Model) -> dict[str, bytes]:
         "settings": settings_json(model.settings),
         "features": FEATURES[model.settings.features],
         "temperature": float(model.temperature),
-        "start": None if model.start is None else {"rates": rates},
+        "start": None if model.start is None else {"rates": rates, "learner": model.start.learner},
         "support": None if model.support is None else {"clips": len(model.support)},
         "files": {
             name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -253,7 +254,8 @@ def _read_model(folder: Path, facts: Mapping[str, Any]) -> Model:
     check_temperature(facts["temperature"])
     start, rates = facts["start"] is not None, facts["start"] is not None and facts["start"]["rates"] is True
     arrays = _read_arrays(folder, ARRAYS, facts["files"], npz.specs(settings, start, rates))
-    params, scale, begun = npz.unpack(arrays, start, rates)
+    learner = check_learner((facts["start"] or {}).get("learner"))
+    params, scale, begun = npz.unpack(arrays, start, rates, learner)
     support = None
     if facts["support"] is not None:
         clips = facts["support"]["clips"]

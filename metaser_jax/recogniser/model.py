@@ -1,6 +1,7 @@
 """What an adapted model is made of. `files.py` writes it to a folder and reads it again."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +17,13 @@ class Start(NamedTuple):
     Attributes:
       params: of the network.
       rates: the inner rate of each parameter, where they were learned with them (Meta-SGD); else None.
+      learner: how the start was meta-trained to adapt, JSON-able: `settings` of the algorithm, and what it has learned
+        besides parameters and rates, `numbers` by name; None where it was not.
     """
 
     params: Params
     rates: Params | None
+    learner: Mapping[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from metaser_jax.errors import InputError
+from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.recogniser.arrays import check_names
 from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.voice import GROUPS
@@ -73,3 +74,18 @@ def check_temperature(temperature: Any) -> None:
     """Raise ValueError or TypeError unless it is one."""
     if isinstance(temperature, bool) or not 0 < float(temperature) < math.inf:
         raise ValueError(f"temperature is {temperature!r}, expected a positive number")
+
+
+def check_learner(said: Any) -> Mapping[str, Any] | None:
+    """Return Start.learner as model.json has it. Raises ValueError or TypeError: no such algorithm, or no numbers."""
+    if said is None:
+        return None
+    check_names(said, dict.fromkeys(("settings", "numbers")))
+    for name, number in said["numbers"].items():
+        numbers = number if isinstance(number, list) else [number]
+        if not numbers or any(type(one) not in (int, float) or not math.isfinite(one) for one in numbers):
+            raise ValueError(f"start.learner has {name} = {number!r}, expected finite numbers")
+    algorithm = said["settings"].get("algorithm")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        raise ValueError(f"start.learner has algorithm {algorithm!r}, expected one of {', '.join(ALGORITHMS)}")
+    return said
