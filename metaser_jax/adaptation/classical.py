@@ -132,8 +132,12 @@ def together(x: np.ndarray, y: np.ndarray, sources: Sequence[Labelled]) -> Label
 def load_sources(
     names: Sequence[str], data_dir: str, emotions: tuple[str, ...], load: Load = load_corpus
 ) -> tuple[Target, ...]:
-    """Load corpora to learn from, split as for pre-training (random, seed 0); raises InputError as load_targets."""
-    return tuple(one for name in names for one in load_targets(name, data_dir, emotions=emotions, load=load))
+    """Load corpora to learn from, all of each, since nothing is scored on it; raises InputError as load_targets."""
+    found = []
+    for name in names:
+        (one,) = load_targets(name, data_dir, emotions=emotions, load=load)
+        found.append(one._replace(split=dataclasses.replace(one.split, train=np.arange(len(one.corpus)))))
+    return tuple(found)
 
 
 def check_applies(init: str, name: str, given: Collection[str]) -> None:

@@ -3,9 +3,8 @@
 from typing import Any
 
 _PAPER_MODEL = {"hidden_dim": 128, "pooling": "last", "activation": "none", "normalise": "none"}
-# Chosen on EMO-DB and RAVDESS as targets of one another and on URDU's validation parts: experiments/README.md has what
-# each change is worth.
-_RECOMMENDED_MODEL = {
+# An LSTM on MFCC, chosen on EMO-DB and RAVDESS as targets of one another and on URDU's validation parts.
+_LSTM_MODEL = {
     "hidden_dim": 16,
     "pooling": "mean_std",
     "activation": "relu",
@@ -13,6 +12,15 @@ _RECOMMENDED_MODEL = {
     "trim_db": 26.5,
     "deltas": True,
     "input_statistics": True,
+}
+# What is recommended was chosen by experiments/unseen.py alone, on five corpora: experiments/README.md has what each
+# ingredient is worth, and what lost.
+_RECOMMENDED_MODEL = {
+    "network": "perceptron",
+    "features": "voice",
+    "normalise": "auto",
+    "hidden_dim": 64,
+    "members": 4,
 }
 
 META_TRAIN: dict[str, dict[str, Any]] = {
@@ -31,8 +39,8 @@ META_TRAIN: dict[str, dict[str, Any]] = {
         "seed": 1,
     },
     # Few episodes: more learn the sources' own features by heart, and a new language gains nothing from those.
-    "recommended": {
-        **_RECOMMENDED_MODEL,
+    "lstm": {
+        **_LSTM_MODEL,
         "algorithm": "meta_sgd",
         "order": "second",
         "inner_steps": 1,
@@ -46,7 +54,35 @@ META_TRAIN: dict[str, dict[str, Any]] = {
         "episodes": 40,
         "checkpoint_every": 20,
     },
+    # From a run of pretrain.py --method=multiser --preset=recommended, where --init names one; the studies train it.
+    "recommended": {
+        **_RECOMMENDED_MODEL,
+        "learn_from": "all",
+        "algorithm": "cautious_proto_maml",
+        "order": "second",
+        "inner_steps": 8,
+        "inner_lr": 0.1,
+        "prototype_scale": 32.0,
+        "meta_lr": 1e-3,
+        "meta_schedule": "cosine",
+        "meta_optimizer": "adamw",
+        "weight_decay": 0.1,
+        "tasks_per_episode": 8,
+        "shots": 10,
+        "shots_mix": (0, 1, 5, 10),
+        "queries": 8,
+        "episodes": 200,
+        "checkpoint_every": 200,
+        "query_speakers": "others",
+        "class_shift": 0.2,
+        "corpus_shift": 0.5,
+        "feature_dropout": 0.3,
+        "over_tasks": "vmap",
+        "chunk": 0,
+    },
 }
+# The method whose run meta-training starts from.
+STARTS_FROM = {"recommended": "multiser"}
 
 PRETRAIN: dict[str, dict[str, Any]] = {
     # NOTE: for the baselines the paper gives neither the optimizer (this is the one that it meta-learns with), nor the
@@ -62,8 +98,8 @@ PRETRAIN: dict[str, dict[str, Any]] = {
         "max_epochs": 1000,
         "patience": 20,
     },
-    "recommended": {
-        **_RECOMMENDED_MODEL,
+    "lstm": {
+        **_LSTM_MODEL,
         "optimizer": "adamw",
         "schedule": "constant",
         "lr": 2e-3,
@@ -71,6 +107,21 @@ PRETRAIN: dict[str, dict[str, Any]] = {
         "batch_size": 64,
         "max_epochs": 10,
         "patience": 10,
+    },
+    "recommended": {
+        **_RECOMMENDED_MODEL,
+        "learn_from": "all",
+        "optimizer": "adamw",
+        "schedule": "cosine",
+        "lr": 3e-3,
+        "half_cycle": 400,
+        "weight_decay": 1.0,
+        "batch_size": 128,
+        "max_epochs": 20,
+        "patience": 20,
+        "checkpoint_every": 20,
+        "feature_dropout": 0.5,
+        "label_smoothing": 0.1,
     },
 }
 
@@ -101,8 +152,8 @@ FINETUNE: dict[str, dict[str, Any]] = {
         "max_epochs": 2500,
     },
     # Within the drawn clips: no validation part is looked at.
-    "recommended": {
-        **_RECOMMENDED_MODEL,
+    "lstm": {
+        **_LSTM_MODEL,
         "adapt": "all",
         "validation": "none",
         "optimizer": "inner",
@@ -110,11 +161,31 @@ FINETUNE: dict[str, dict[str, Any]] = {
         "batch_size": 64,
         "max_epochs": 40,
     },
+    "recommended": {**_RECOMMENDED_MODEL, "adapt": "all", "validation": "none", "optimizer": "learner", "lr": 0.1},
+    # A run that was not meta-trained: ten steps on all clips at once.
+    "recommended_baseline": {
+        **_RECOMMENDED_MODEL,
+        "adapt": "all",
+        "validation": "none",
+        "optimizer": "sgd",
+        "lr": 0.1,
+        "batch_size": 1024,
+        "max_epochs": 10,
+    },
 }
 
 # What a study changes in a preset for one of its methods (specs/studies.py names them): "learn" in how it learns from
 # sources, "adapt" in how it is adapted.
-OF_METHOD: dict[str, dict[str, dict[str, dict[str, Any]]]] = {"paper": {}, "recommended": {}}
+OF_METHOD: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
+    "paper": {},
+    "lstm": {},
+    "recommended": {
+        # One source after another, each as long as a quarter of MultiSER's training.
+        "transser": {"learn": {"lr": 1e-3, "half_cycle": 100, "max_epochs": 30}},
+        # From nothing the network has more to learn.
+        "scratch": {"adapt": {"max_epochs": 100}},
+    },
+}
 
 # A sweep has its own seeds, and adapts by the preset of the same name.
 SWEEP: dict[str, dict[str, Any]] = {

@@ -80,7 +80,7 @@ class MetaLearningSpec(SourcesSpec):
     )
     corpus_shift: float = option(
         "Move a task's emotions, in both sets alike, in the directions in which the sources' means of the emotions "
-        "differ; the deviation, where 1 is as far as they do.",
+        "differ; the deviation, where 1 is as far as they do. One source, or --pool_sources, has no such directions.",
         0.0,
     )
     feature_dropout: float = option("Share of each utterance's coefficients that training leaves out.", 0.0)
@@ -178,8 +178,6 @@ class MetaLearningSpec(SourcesSpec):
         for flag in ("class_shift", "corpus_shift"):
             one_row_kind = getattr(self, flag) == 0 or self.features != "both"
             require(one_row_kind, flag, getattr(self, flag), "0 with --features=both, whose rows differ in kind")
-        several = self.corpus_shift == 0 or (len(self.sources) > 1 and not self.pool_sources)
-        require(several, "corpus_shift", self.corpus_shift, "0 with one source, or --pool_sources")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -22,4 +22,5 @@ def settings_of(preset: str) -> Settings:
     # The paper adapts its baselines by another schedule than MetaSER.
     baseline = finetune.get(f"{preset}_baseline", finetune[preset])
     learn = presets.META_TRAIN[preset], presets.PRETRAIN[preset]
-    return Settings(*learn, finetune[preset], baseline, presets.OF_METHOD.get(preset, {}))
+    changes, start = presets.OF_METHOD.get(preset, {}), presets.STARTS_FROM.get(preset)
+    return Settings(*learn, finetune[preset], baseline, changes, start)

@@ -46,6 +46,8 @@ def algorithm_changes(plain: MetaTrainSpec, name: str, order: str = "second") ->
         changes |= {"order": plain.order if plain.order != "annealed" else "second", "multi_step_episodes": 0}
     if not algorithm.has_steps:
         changes |= NO_STEPS
+    if not (algorithm.has_steps and algorithm.starts_last_layer):
+        changes["prototype_scale"] = 1.0
     if algorithm.least_steps > plain.inner_steps:
         changes["inner_steps"] = algorithm.least_steps
     return changes
@@ -100,11 +102,18 @@ def _run(study: Study, method: str, sources: tuple[str, ...], seed: int) -> Run:
 def meta_run(study: Study, spec: MetaTrainSpec, kind: str, variant: str = METASER) -> Run:
     """Return a meta-training as a run that cells need; variant is the first part of its folder's name."""
     key = safe(f"{variant}_{'+'.join(spec.sources)}_{spec.episodes}_s{spec.seed}")
+    start = study.settings.starts_from
+    first = None if start is None else _run(study, start, spec.sources, spec.seed)
 
     def train() -> None:
-        run_meta_training(spec, study.data_dir, str(study.runs / key), log=_quiet, load=study.corpora.load)
+        if first is not None:
+            first.train()  # where it has finished, nothing is done
+        init = "" if first is None else str(study.runs / first.key)
+        folder = str(study.runs / key)
+        run_meta_training(spec, study.data_dir, folder, log=_quiet, load=study.corpora.load, init=init)
 
-    return Run(key, kind, train, settings(spec), spec)
+    identity = settings(spec) | ({} if first is None else {"starts_from": first.identity})
+    return Run(key, kind, train, identity, spec)
 
 
 def init_of(study: Study, runs: tuple[Run, ...], method: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from metaser_jax.adaptation.classical import load_sources
 from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.engine import adapt
 from metaser_jax.adaptation.joint import JOINT, adapt_joint
@@ -238,10 +239,10 @@ def _size(init: Init) -> int:
 
 @functools.cache
 def _source(load: Load, name: str, data_dir: str, emotions: tuple[str, ...]) -> Target:
-    (target,) = load_targets(name, data_dir, emotions=emotions, load=load)
+    (target,) = load_sources([name], data_dir, emotions, load)
     return target
 
 
 def source(study: Study, name: str, emotions: tuple[str, ...]) -> Target:
-    """Return a source corpus, not normalised, split as pre-training splits it."""
+    """Return a source corpus, not normalised, all of it to be learned from."""
     return _source(study.corpora.load, name, study.data_dir, emotions)

@@ -17,6 +17,7 @@ class Settings(NamedTuple):
     Attributes:
       meta_train: of MetaTrainSpec. pretrain: of PretrainSpec, for TransSER and MultiSER.
       finetune: of FinetuneSpec, for MetaSER. baseline: the same for the other networks.
+      starts_from: the method whose run meta-training starts from; None: random parameters.
       of_method: method -> what is changed for it alone, of "learn" (the first two) and of "adapt" (the others).
     """
 
@@ -25,6 +26,7 @@ class Settings(NamedTuple):
     finetune: Mapping[str, Any]
     baseline: Mapping[str, Any]
     of_method: Mapping[str, Mapping[str, Mapping[str, Any]]] = {}
+    starts_from: str | None = None
 
     def changes(self, method: str, what: str) -> Mapping[str, Any]:
         """Return what is changed for a method, of "learn" or of "adapt"."""

@@ -168,11 +168,16 @@ def banks(spec: MetaTrainSpec, ready: Sequence[Target]) -> tuple[Bank, Bank]:
         built = bank.build(corpora, pool=spec.pool_sources)
         if spec.tasks_by == "speaker" or spec.query_speakers == "others":
             built = bank.with_speakers(built, corpora, _voices(ready), least=least)
-        if spec.corpus_shift:
+        if _differ(spec):
             built = built._replace(directions=jnp.asarray(bank.directions(corpora), spec.dtype))
         return built._replace(x=built.x.astype(spec.dtype))
 
     return build("train", spec.shots + 1 if spec.tasks_by == "speaker" else 0), build("valid", 0)
+
+
+def _differ(spec: MetaTrainSpec) -> bool:
+    """Return whether emotions are to be moved as the sources have them."""
+    return spec.corpus_shift > 0 and len(spec.sources) > 1 and not spec.pool_sources
 
 
 def task_rule(spec: MetaTrainSpec) -> TaskRule:
@@ -182,7 +187,7 @@ def task_rule(spec: MetaTrainSpec) -> TaskRule:
         other_speakers=spec.query_speakers == "others",
         shots_mix=spec.shots_mix,
         class_shift=spec.class_shift,
-        corpus_shift=spec.corpus_shift,
+        corpus_shift=spec.corpus_shift if _differ(spec) else 0.0,
         dropout=spec.feature_dropout,
         noise=spec.feature_noise,
         rows_apart=spec.statistics_rows,
