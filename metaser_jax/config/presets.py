@@ -161,8 +161,17 @@ FINETUNE: dict[str, dict[str, Any]] = {
         "batch_size": 64,
         "max_epochs": 40,
     },
-    "recommended": {**_RECOMMENDED_MODEL, "adapt": "all", "validation": "none", "optimizer": "learner", "lr": 0.1},
-    # A run that was not meta-trained: ten steps on all clips at once.
+    # The last three are for runs that were not meta-trained: ten steps on all clips at once.
+    "recommended": {
+        **_RECOMMENDED_MODEL,
+        "adapt": "all",
+        "validation": "none",
+        "optimizer": "learner",
+        "lr": 0.1,
+        "batch_size": 1024,
+        "max_epochs": 10,
+    },
+    # The same, for studies that adapt the head alone as well.
     "recommended_baseline": {
         **_RECOMMENDED_MODEL,
         "adapt": "all",
