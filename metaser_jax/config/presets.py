@@ -54,9 +54,9 @@ META_TRAIN: dict[str, dict[str, Any]] = {
         "episodes": 40,
         "checkpoint_every": 20,
     },
-    # From a run of pretrain.py --method=multiser --preset=recommended, where --init names one; the studies train it.
     "recommended": {
         **_RECOMMENDED_MODEL,
+        "init": "multiser",
         "learn_from": "all",
         "algorithm": "cautious_proto_maml",
         "order": "second",
@@ -81,8 +81,6 @@ META_TRAIN: dict[str, dict[str, Any]] = {
         "chunk": 0,
     },
 }
-# The method whose run meta-training starts from.
-STARTS_FROM = {"recommended": "multiser"}
 
 PRETRAIN: dict[str, dict[str, Any]] = {
     # NOTE: for the baselines the paper gives neither the optimizer (this is the one that it meta-learns with), nor the

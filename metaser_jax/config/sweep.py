@@ -35,7 +35,7 @@ class SweepConfig(MetaLearningSpec, JobConfig):
     runs: str | None = option(
         "Folder of the runs, which sweeps may share; without it OUT/runs. A run that is there goes on.", None
     )
-    init: str = option("As meta_train.py's: a run of pretrain.py that every run starts from.", "")
+    init: str = option("As meta_train.py's: a run of pretrain.py that every run starts from, or multiser.", "")
     seeds: int = option("Runs of each setting, seeds 0, 1, ...", 5)
     grid: tuple[str, ...] = option(
         "NAME=V1,V2,...: values of another flag of meta_train.py, a number or a choice. Given several times: every "

@@ -25,7 +25,8 @@ class MetaTrainConfig(MetaTrainSpec, TrainingConfig):
 
     init: str = option(
         "Folder of a finished run of pretrain.py whose parameters meta-training starts from, of the same network and "
-        "input, with sources among --sources; empty: random ones, by the seed.",
+        "input, with sources among --sources; multiser: such a run, trained first in RUN_DIR_multiser by pretrain.py's "
+        "preset recommended; empty: random ones, by the seed.",
         "",
     )
 

@@ -73,7 +73,7 @@ def run_demo(
     sources = tuple(demo_voices.corpus_name(language) for language in languages)
     targets = [name for name in names if name not in sources]
 
-    for folder in ("metaser", "adapted"):  # a demo that is run again shows all of it again
+    for folder in ("metaser", "metaser_multiser", "adapted"):  # a demo that is run again shows all of it again
         shutil.rmtree(out / folder, ignore_errors=True)
     print(f"3/5  Meta-training on {', '.join(sources)}")
     run = meta_train(

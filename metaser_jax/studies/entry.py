@@ -21,6 +21,7 @@ def settings_of(preset: str) -> Settings:
     finetune = presets.FINETUNE
     # The paper adapts its baselines by another schedule than MetaSER.
     baseline = finetune.get(f"{preset}_baseline", finetune[preset])
-    learn = presets.META_TRAIN[preset], presets.PRETRAIN[preset]
-    changes, start = presets.OF_METHOD.get(preset, {}), presets.STARTS_FROM.get(preset)
-    return Settings(*learn, finetune[preset], baseline, changes, start)
+    learn = dict(presets.META_TRAIN[preset])
+    start = learn.pop("init", None)
+    changes = presets.OF_METHOD.get(preset, {})
+    return Settings(learn, presets.PRETRAIN[preset], finetune[preset], baseline, changes, start)

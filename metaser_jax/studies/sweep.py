@@ -25,6 +25,7 @@ from metaser_jax.studies import sweep_report, writing
 from metaser_jax.studies.sweep_report import Described, Setting
 from metaser_jax.training.grid import Group, Member, Trained, load_groups, train_groups
 from metaser_jax.training.intervals import ADVICE
+from metaser_jax.training.pretrain import MULTISER, trained_first
 
 NAME = "sweep"
 # What a sweep that is there may be gone on with in another way.
@@ -66,7 +67,9 @@ def run_sweep(
                 draw(target, amount, spec.validation, seed)
     out = Path(config.out)
     claim(out, dataclasses.asdict(config) | _digests(groups, folds), free=FREE)
-    by_name = train_groups(groups, JobSpec.of(config), config.data_dir, log, init=config.init)
+    job, start = JobSpec.of(config), str(out / MULTISER)
+    init = trained_first(config.init, members[0].spec, config.data_dir, start, job, log, load)
+    by_name = train_groups(groups, job, config.data_dir, log, init=init)
     trained = [by_name[member.name] for member in members]
     settings = []
     outcomes: list[Outcome] = []

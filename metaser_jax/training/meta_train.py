@@ -35,6 +35,7 @@ from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.cost import MEASURED, measured_of
 from metaser_jax.training.diagnosis import Diagnosis, diagnose, diagnose_validation
 from metaser_jax.training.finished import Pretrained, pretrained
+from metaser_jax.training.pretrain import MULTISER, trained_first
 from metaser_jax.training.sources import load_sources, training_utterances
 from metaser_jax.training.trainer import Trainer, make_learner, make_trainer, run_keys
 from metaser_jax.training.training_run import ALONE, OnInterval, TrainingRun, run_settings, training_run
@@ -73,11 +74,14 @@ def meta_train(
 ) -> Path:
     """Meta-train as a program's configuration says; arguments and errors as `run_meta_training`'s."""
     spec, job = MetaTrainSpec.of(config), JobSpec.of(config)
+    # As a sibling: a run's own folder holds one run.
+    start = f"{config.run_dir.rstrip('/')}_{MULTISER}"
+    init = trained_first(config.init, spec, config.data_dir, start, job, log, load)
     return run_meta_training(
         spec,
         config.data_dir,
         config.run_dir,
-        init=config.init,
+        init=init,
         job=job,
         log=log,
         load=load,

@@ -1,5 +1,6 @@
 """Pre-training of TransSER and MultiSER on prepared source corpora: sources -> bank -> minibatches -> checkpoint."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from metaser_jax import cluster
-from metaser_jax.config import PretrainConfig
+from metaser_jax.config import PretrainConfig, presets
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
@@ -17,11 +18,13 @@ from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
 from metaser_jax.loops.pretraining import PretrainState, stopped
 from metaser_jax.sampling import bank
-from metaser_jax.specs import JobSpec, PretrainSpec
+from metaser_jax.specs import JobSpec, MetaTrainSpec, ModelSpec, PretrainSpec
 from metaser_jax.training.pretrainer import Program, compile_program, make_state, mesh_of, stages
 from metaser_jax.training.sources import load_sources, training_utterances
 from metaser_jax.training.training_run import ALONE, OnInterval, TrainingRun, run_settings, training_run
 from metaser_jax.types import Augment
+
+MULTISER = "multiser"
 
 
 def pretrain(
@@ -37,6 +40,33 @@ def pretrain(
     return run_pretraining(
         spec, config.data_dir, config.run_dir, job=job, log=log, augment=augment, load=load, on_interval=on_interval
     )
+
+
+def trained_first(
+    init: str,
+    spec: MetaTrainSpec,
+    data_dir: str,
+    folder: str,
+    job: JobSpec,
+    log: Callable[[str], None],
+    load: Load,
+) -> str:
+    """Return the folder of what a meta-training starts from; of init "multiser" the run is trained there first.
+
+    Raises:
+      InputError: as run_pretraining; "multiser" in a job of several processes.
+    """
+    if init != MULTISER:
+        return init
+    if job.cluster != "none" or job.coordinator_address:
+        raise InputError(
+            f"--init={MULTISER}: got a job of several processes, expected the folder of a run. Run experiments/"
+            "pretrain.py --method=multiser first, and give its --run_dir."
+        )
+    values = presets.PRETRAIN["recommended"] | dataclasses.asdict(ModelSpec.of(spec))
+    own = {name: getattr(spec, name) for name in ("sources", "seed", "split_seed", "learn_from")}
+    run_pretraining(PretrainSpec(**{**values, **own, "method": MULTISER}), data_dir, folder, log=log, load=load)
+    return folder
 
 
 def run_pretraining(
