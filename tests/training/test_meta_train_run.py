@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_runs import CORPORA, Killed, killed_at, meta_train
+from small_runs import CORPORA, Killed, killed_at, load, meta_train
 
 from metaser_jax import InputError
 from metaser_jax.adaptation import starts
@@ -18,6 +18,8 @@ from metaser_jax.models.classifier import make_network
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.specs import FinetuneSpec, MetaTrainSpec
 from metaser_jax.training.checkpoints import Checkpoints, to_host
+from metaser_jax.training.meta_train import banks, task_rule
+from metaser_jax.training.sources import load_sources
 from metaser_jax.training.trainer import make_learner, make_trainer, no_utterances, run_keys
 
 COSTS = {"episodes_per_second", "host_peak_bytes", "device_peak_bytes"}
@@ -139,6 +141,14 @@ def test_tasks_by_their_flags(flags, train_config):
     assert line["valid_query_loss"] > 0
     _, init = starts.resolve(config.run_dir, FinetuneSpec())
     assert init.source["init_episode"] == 4
+
+
+@pytest.mark.parametrize("flags", [{"sources": ("a",)}, {"pool_sources": True}])
+def test_one_source_has_no_directions(flags, train_config):
+    config = train_config(corpus_shift=1.0, **flags)
+    assert task_rule(config).corpus_shift == 0
+    assert banks(config, load_sources(config, "data", load))[0].directions is None
+    assert task_rule(train_config(corpus_shift=1.0)).corpus_shift == 1
 
 
 def test_a_corpus_whose_speakers_say_too_little(train_config):
