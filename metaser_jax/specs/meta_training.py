@@ -69,8 +69,8 @@ class MetaLearningSpec(SourcesSpec):
         choices=("any", "others"),
     )
     shots_mix: tuple[int, ...] = option(
-        "Shots per emotion of which each task draws one, separated by commas, besides --shots; of larger ones than that "
-        "none. Empty: all have --shots.",
+        "Shots per emotion of which each task draws one, separated by commas, besides --shots; those above --shots are "
+        "left out. Empty: all have --shots.",
         (),
     )
     class_shift: float = option(

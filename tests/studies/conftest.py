@@ -7,9 +7,10 @@ from metaser_jax import InputError
 from metaser_jax.config import presets
 from metaser_jax.datasets.targets import Corpora
 
+# All of one size, so that they share programs.
 CORPORA = {
     "ravdess": fake_corpus("ravdess", per_emotion=20, noise=1.0),
-    "emodb": fake_corpus("emodb", per_emotion=24, seed=1, noise=1.0),
+    "emodb": fake_corpus("emodb", per_emotion=20, seed=1, noise=1.0),
     "urdu": fake_corpus("urdu", per_emotion=20, seed=2, noise=1.5),
 }
 TINY = {"hidden_dim": 4, "members": 2, "normalise": "corpus"}

@@ -30,10 +30,10 @@ def unseen_config(out, **changes):
 
 @pytest.fixture
 def corpora(tiny, monkeypatch):
-    """The recommended learner is Meta-SGD; another preset has another number of episodes."""
+    """The recommended learner is Meta-SGD; another preset has another inner rate, of which no program depends."""
     recommended = presets.META_TRAIN["recommended"] | {"algorithm": "meta_sgd", "order": "second"}
     monkeypatch.setitem(presets.META_TRAIN, "recommended", recommended)
-    monkeypatch.setitem(presets.META_TRAIN, "other", recommended | {"episodes": 2})
+    monkeypatch.setitem(presets.META_TRAIN, "other", recommended | {"inner_lr": 0.2})
     for name in ("PRETRAIN", "FINETUNE"):
         monkeypatch.setitem(getattr(presets, name), "other", getattr(presets, name)["recommended"])
     return tiny
