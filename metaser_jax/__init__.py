@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from metaser_jax.errors import InputError
     from metaser_jax.interop.torch_checkpoint import load_torch_checkpoint
     from metaser_jax.meta.anil import anil
+    from metaser_jax.meta.cautious import cautious_proto_maml
     from metaser_jax.meta.execution import Execution
     from metaser_jax.meta.layer_rates import layer_rates
     from metaser_jax.meta.learner import Info, Learner
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from metaser_jax.models.frames import frame_mask
     from metaser_jax.models.last_layer import LastLayer, Linear
     from metaser_jax.models.losses import cross_entropy, mean_loss
+    from metaser_jax.models.over_voice import Perceptron
     from metaser_jax.recogniser.predictor import Predictor
     from metaser_jax.sampling.tasks import task_sampler
     from metaser_jax.types import Batch, Episode
@@ -37,8 +39,10 @@ __all__ = [
     "LastLayer",
     "Learner",
     "Linear",
+    "Perceptron",
     "Predictor",
     "anil",
+    "cautious_proto_maml",
     "cross_entropy",
     "frame_mask",
     "last_layer",
@@ -66,8 +70,10 @@ _MODULE_OF = {
     "LastLayer": "models.last_layer",
     "Learner": "meta.learner",
     "Linear": "models.last_layer",
+    "Perceptron": "models.over_voice",
     "Predictor": "recogniser.predictor",
     "anil": "meta.anil",
+    "cautious_proto_maml": "meta.cautious",
     "cross_entropy": "models.losses",
     "frame_mask": "models.frames",
     "last_layer": "models.classifier",

@@ -33,7 +33,7 @@ PAUSE=${PAUSE:-30} # seconds before a start after another
 command="cd $REPO && JAX_COMPILATION_CACHE_DIR=\$HOME/.cache/metaser_jax flock \$HOME/.metaser_jax.lock \
   .venv/bin/python experiments/meta_train.py \
   --cluster=tpu \
-  --preset=recommended \
+  --preset=lstm \
   --data_dir=$DATA_DIR \
   --sources=$SOURCES \
   --run_dir=$RUN_DIR \
