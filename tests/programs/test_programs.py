@@ -42,8 +42,6 @@ def test_prepare_meta_train_finetune(tmp_path):
     assert len(Path(meta, "metrics.jsonl").read_text().splitlines()) == 2
     config = json.loads(Path(meta, "config.json").read_text())
     assert (config["seed"], config["network"]) == (3, "perceptron"), "flags win over presets, presets over defaults"
-        "flags win over the preset, the preset over defaults"
-    )
     said = succeeds(
         "finetune",
         *(f"--data_dir={data}", f"--init={meta}", "--target=demo_urdu", "--split=random", "--shots=2"),

@@ -174,7 +174,7 @@ def test_augmentation(pretrain_config, tmp_path):
 
 def test_dropout_and_smoothing_are_of_training_alone(pretrain_config, tmp_path):
     def run(name, augment=None, **flags):
-        config = pretrain_config(max_epochs=2, label_smoothing=0.9, run_dir=str(tmp_path / name), **flags)
+        config = pretrain_config(lr=0.1, max_epochs=2, label_smoothing=0.9, run_dir=str(tmp_path / name), **flags)
         pretrain(config, augment=augment)
         return config
 
