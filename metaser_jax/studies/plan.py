@@ -233,8 +233,9 @@ def _adapt(
 
 
 def _size(init: Init) -> int:
-    """Return how many numbers an adaptation starts from: parameters, and rates where they were learned."""
-    return sum(np.size(leaf) for leaf in jax.tree.leaves(init._replace(source={})))
+    """Return how many numbers an adaptation starts from: parameters, and whatever else was learned with them."""
+    learned = (init.params, init.rates) if init.meta is None else init.meta.params
+    return sum(np.size(leaf) for leaf in jax.tree.leaves(learned))
 
 
 @functools.cache

@@ -171,8 +171,8 @@ def curves(found: Found, confidence: float) -> Figure:
     axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
     axes.set_axisbelow(True)
     style.despine(axes)
-    of = " and ".join(names[method] for method in banded)
-    figure.suptitle(f"Unseen languages\nband: {confidence:.0%} interval over corpora, of {of}", fontsize=style.LARGE)
+    of = " and\n".join(names[method] for method in banded)
+    figure.suptitle(f"Unseen languages\nbands: {confidence:.0%} intervals over corpora, of {of}", fontsize=style.LARGE)
     style.legend_below(figure, handles)
     return figure
 
