@@ -104,6 +104,8 @@ def test_methods(tiny):
     assert [(one.algorithm, one.order) for one in specs.values()] == [
         *(("maml", "first"), ("maml", "second"), ("maml", "first"), ("meta_sgd", "second"), ("reptile", "first")),
     ]
+    # What a run's learner does is of all layers.
+    assert [finetune_spec(study, "metaser", of).optimizer for of in (None, "all", "head")] == ["learner"] * 2 + ["sgd"]
     own = {"meta_sgd": {"learn": {"episodes": 6}, "adapt": {"max_epochs": 9}}}
     changed = dataclasses.replace(study, settings=study.settings._replace(of_method=own))
     assert method_spec(changed, "meta_sgd", ("urdu",), 0) == dataclasses.replace(specs["meta_sgd"], episodes=6)
