@@ -36,7 +36,7 @@ MAY = {
     "results": CORE | ALGORITHMS | {"data", "scores"},
     "report": {"results", "scores"},
     "config": ALGORITHMS,
-    "recogniser": {"audio", "data", "models", "scores", "report"},
+    "recogniser": ALGORITHMS | {"audio", "data", "models", "scores", "report"},
     "interop": {"audio", "data", "models", "scores", "recogniser"},
     "training": CORE | SOUND | SUPPORT | {"report"},
     "adaptation": CORE | SOUND | SUPPORT | {"report", "training"},

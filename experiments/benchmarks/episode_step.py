@@ -19,7 +19,7 @@ def make_step(spec: MetaTrainSpec) -> Callable[[], Any]:
     classes = len(spec.emotions)
 
     def batch(per_class: int) -> Batch:
-        shape = (spec.tasks_per_episode, classes * per_class, 120, spec.coefs)
+        shape = (spec.tasks_per_episode, classes * per_class, spec.rows, spec.coefs)
         return Batch(random.standard_normal(shape, np.float32), random.integers(0, classes, shape[:2], np.int32))
 
     episode = Episode(batch(spec.shots), batch(spec.queries))

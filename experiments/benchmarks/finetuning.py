@@ -37,7 +37,7 @@ FRACTIONS = tuple(n / 10 for n in range(1, 11))
 
 def main() -> None:
     config = FinetuneConfig(
-        **FINETUNE["recommended"]
+        **FINETUNE["lstm"]
         | {"data_dir": DATA_DIR.value, "init": "scratch", "target": TARGET.value, "out": "nowhere", "fraction": 1.0}
         | {"adapt": ADAPT.value, "seeds": SEEDS.value, "max_epochs": EPOCHS.value, "patience": EPOCHS.value}
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scaling_report import Case, draw, markdown
 
-from metaser_jax.config import flags
+from metaser_jax.config import MetaTrainConfig, flags
 from metaser_jax.config.presets import META_TRAIN
 from metaser_jax.errors import check_choice
 from metaser_jax.specs import MetaTrainSpec, Spec, option, require
@@ -23,7 +23,7 @@ class ScalingConfig(Spec):
     """experiments/benchmarks/scaling.py."""
 
     out: str = option("Folder for scaling.md and scaling.png.")
-    presets: tuple[str, ...] = option("Presets of meta_train.py, separated by commas.", ("paper", "recommended"))
+    presets: tuple[str, ...] = option("Presets of meta_train.py, separated by commas.", ("paper", "lstm"))
     shots: int = option("Support utterances per emotion and task.", 5)
     tasks: int = option("Tasks of an episode in strong scaling, all devices together.", 512)
     devices: tuple[int, ...] = option("Numbers of devices, separated by commas.", (8, 64, 512))
@@ -49,8 +49,8 @@ class ScalingConfig(Spec):
 
 def of_one_task(preset: str, shots: int) -> MetaTrainSpec:
     """The preset with one task on one device."""
-    ours = {"shots": shots, "tasks_per_episode": 1, "devices": 1}
-    return MetaTrainSpec(**META_TRAIN[preset] | ours, sources=("none",))
+    ours = {"sources": ("none",), "shots": shots, "tasks_per_episode": 1, "devices": 1}
+    return MetaTrainSpec.of(MetaTrainConfig(**META_TRAIN[preset] | ours, data_dir="", run_dir=""))
 
 
 def measure(spec: MetaTrainSpec, rounds: int) -> list[float]:

@@ -62,8 +62,8 @@ def write_sound(path: Path, seconds: float = 3.0, rate: int = 44100, seed: int =
 
 
 def write_model(folder: Path) -> None:
-    """The recommended network, not trained: a prediction takes as long."""
-    preset = META_TRAIN["recommended"]
+    """The LSTM on MFCC, not trained: a prediction takes as long."""
+    preset = META_TRAIN["lstm"]
     names = ("hidden_dim", "pooling", "activation", "input_statistics", "trim_db", "deltas")
     settings = ModelSpec(emotions=FOUR_EMOTIONS, normalise="corpus", **{name: preset[name] for name in names})
     coefs = settings.coefs
@@ -120,7 +120,7 @@ def main() -> None:
                         command = commands(checkout, place).get(name)
                         if command is None:
                             continue
-                        for made in ("tuned", "adapted", *(["run"] if name == "meta_train.py" else [])):
+                        for made in ("tuned", "adapted", *(["run", "run_multiser"] if name == "meta_train.py" else [])):
                             shutil.rmtree(place / made, ignore_errors=True)
                         kept = {cache: f"{place}/{cache}_{number}" for cache in ("XDG_CACHE_HOME", "BARE_CACHE")}
                         one = timed(process(command, checkout, PYTHONPATH=str(checkout), **kept))

@@ -20,9 +20,9 @@ class StudyConfig(StudySpec):
         None,
     )
     preset: str = option(
-        "Settings of every method: paper or recommended (metaser_jax/config/presets.py).",
+        f"Settings of every method: {', '.join(META_TRAIN)} (metaser_jax/config/presets.py).",
         "recommended",
-        choices=("paper", "recommended"),
+        choices=tuple(META_TRAIN),
     )
 
 

@@ -58,7 +58,7 @@ class SweepConfig(MetaLearningSpec, JobConfig):
         10,
     )
     adapt_preset: str = option(
-        "Settings of the adaptation: a preset of finetune.py.", "recommended", choices=("paper", "recommended")
+        "Settings of the adaptation: a preset of finetune.py.", "recommended", choices=("paper", "lstm", "recommended")
     )
 
     def __post_init__(self) -> None:

@@ -125,7 +125,7 @@ def cautious_proto_maml(
         layer = last_layer.get(source)
         of_class, weight = labels_of(support, layer.bias.shape[-1], layer.bias.dtype)
         count = jnp.sum(of_class * weight[:, None], axis=0)
-        k = jnp.sum(count) / jnp.maximum(jnp.sum(count > 0), 1)
+        k = jnp.sum(count) / jnp.maximum(jnp.sum(count > 0, dtype=count.dtype), 1)
         trust = jax.nn.sigmoid(FASTER * caution.trust) * k / (k + jnp.exp(FASTER * caution.log_clips))
         return jax.tree.map(lambda a, s: s + trust.astype(s.dtype) * (a - s), adapted, source)
 

@@ -69,8 +69,8 @@ class MetaLearningSpec(SourcesSpec):
         choices=("any", "others"),
     )
     shots_mix: tuple[int, ...] = option(
-        "Shots per emotion of which each task draws one, separated by commas; --shots is the largest. Empty: all have "
-        "--shots.",
+        "Shots per emotion of which each task draws one, separated by commas, besides --shots; those above --shots are "
+        "left out. Empty: all have --shots.",
         (),
     )
     class_shift: float = option(
@@ -160,6 +160,11 @@ class MetaLearningSpec(SourcesSpec):
             batch == 0 or size % batch == 0, "inner_batch_size", batch, f"a divisor of the {size} support utterances"
         )
 
+    @property
+    def shots_drawn(self) -> tuple[int, ...]:
+        """Shots of which each task draws one; empty: all have `shots`."""
+        return (*(shots for shots in self.shots_mix if shots < self.shots), self.shots) if self.shots_mix else ()
+
     def _check_tasks(self) -> None:
         """Raise an InputError unless tasks can be made as the fields say."""
         by_corpus = "corpus with --pool_sources, which makes one of all"
@@ -167,8 +172,8 @@ class MetaLearningSpec(SourcesSpec):
         apart = self.query_speakers == "any" or self.tasks_by == "corpus"
         require(apart, "query_speakers", self.query_speakers, "any with --tasks_by=speaker")
         mix = self.shots_mix
-        valid = not mix or (min(mix) >= 0 and len(set(mix)) == len(mix) and max(mix) == self.shots)
-        require(valid, "shots_mix", mix, f"numbers from 0 on, each once, of which --shots={self.shots} is the largest")
+        valid = not mix or (min(mix) >= 0 and len(set(mix)) == len(mix))
+        require(valid, "shots_mix", mix, "numbers from 0 on, each once")
         weighted = mix or self.query_speakers == "others"
         whole = self.inner_batch_size == 0 or not weighted
         require(whole, "inner_batch_size", self.inner_batch_size, "0 where tasks differ in their shots")

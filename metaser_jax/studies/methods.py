@@ -8,7 +8,7 @@ from metaser_jax.adaptation.joint import JOINT
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.adaptation.svm import SVM
 from metaser_jax.meta.algorithms import ALGORITHMS
-from metaser_jax.specs import FinetuneSpec, MetaTrainSpec, PretrainSpec, how_fields
+from metaser_jax.specs import LEARNER, FinetuneSpec, MetaTrainSpec, PretrainSpec, how_fields
 from metaser_jax.specs.meta_training import NO_STEPS
 from metaser_jax.specs.sources import SourcesSpec
 from metaser_jax.specs.studies import FOMAML
@@ -73,6 +73,8 @@ def pretrain_spec(study: Study, method: str, sources: tuple[str, ...], seed: int
 def finetune_spec(study: Study, method: str, adapt: str | None = None) -> FinetuneSpec:
     """Return how a method is adapted."""
     preset = study.settings.baseline if method in (*BASELINES, SCRATCH) else study.settings.finetune
+    if adapt == "head" and preset["optimizer"] == LEARNER:  # which adapts all layers
+        preset = study.settings.baseline
     given = {"hidden_dim": study.spec.hidden_dim, "max_epochs": study.spec.max_epochs, "adapt": adapt}
     return FinetuneSpec(**{**preset, **study.settings.changes(method, "adapt"), **_chosen(given)})
 

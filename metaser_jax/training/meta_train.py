@@ -189,7 +189,7 @@ def task_rule(spec: MetaTrainSpec) -> TaskRule:
     return TaskRule(
         one_speaker=spec.tasks_by == "speaker",
         other_speakers=spec.query_speakers == "others",
-        shots_mix=spec.shots_mix,
+        shots_mix=spec.shots_drawn,
         class_shift=spec.class_shift,
         corpus_shift=spec.corpus_shift if _differ(spec) else 0.0,
         dropout=spec.feature_dropout,

@@ -41,7 +41,7 @@ def weighted(sources, features, shots):
     of = np.repeat(np.arange(len(sources)), [len(one.split.train) for one in sources])
     same = (of[:, None] == of) & (y[:, None] == y)
     share = 1 / (len(sources) * 4 * same.sum(1))  # sources alike, and emotions alike within each
-    return x, y, share * len(x) * (0.8 if shots else 1.0)
+    return x, y, share * len(x) * (1 - joint.SHOTS_WEIGHT if shots else 1.0)
 
 
 @pytest.mark.parametrize("voice", [False, True])
@@ -65,7 +65,7 @@ def test_it_is_sklearns_on_the_sources_and_the_draw(joint_config, voice, shots):
         here = features(ready)
         for seed in range(config.seeds):
             drawn = draw(ready, Amount("shots", 2), "none", seed)[0] if shots else np.arange(0)
-            own = np.full(len(drawn), 0.2 * len(x) / max(len(drawn), 1))
+            own = np.full(len(drawn), joint.SHOTS_WEIGHT * len(x) / max(len(drawn), 1))
             rows = np.concatenate([x, here[drawn]]), np.concatenate([y, ready.corpus.label[drawn]])
             model = LogisticRegression(C=joint.C, max_iter=5000, tol=1e-8).fit(*rows, np.concatenate([weight, own]))
             one = next(found)

@@ -115,8 +115,9 @@ def test_program_takes_given_seconds(tmp_path):
     assert (tmp_path / "scaling.png").stat().st_size > 10_000
 
 
-def test_a_meta_step_is_measured(modules):
-    config = modules[2].of_one_task("paper", shots=1)
+@pytest.mark.parametrize("preset", ["paper", "recommended"])
+def test_a_meta_step_is_measured(modules, preset):
+    config = modules[2].of_one_task(preset, shots=1)
     assert (config.tasks_per_episode, config.devices, config.shots) == (1, 1, 1)
     seconds = modules[2].measure(dataclasses.replace(config, hidden_dim=2, queries=1, order="first"), rounds=3)
     assert len(seconds) == 3

@@ -58,7 +58,7 @@ TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 
             TRAIN | {"tasks_by": "speaker", "query_speakers": "others"},
             "--query_speakers: got 'others'",
         ),
-        (MetaTrainConfig, TRAIN | {"shots_mix": (1, 10)}, "--shots_mix: got .1, 10., .* --shots=5 is the largest"),
+        (MetaTrainConfig, TRAIN | {"shots_mix": (1, 1)}, "--shots_mix: got .1, 1., expected .* each once"),
         (MetaTrainConfig, TRAIN | {"shots_mix": (-1, 5)}, "--shots_mix: got .-1, 5., expected numbers from 0 on"),
         (
             MetaTrainConfig,
@@ -67,11 +67,6 @@ TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 
         ),
         (MetaTrainConfig, TRAIN | {"class_shift": -1.0}, "--class_shift: got -1.0"),
         (MetaTrainConfig, TRAIN | {"feature_dropout": 1.0}, "--feature_dropout: got 1.0, expected from 0"),
-        (
-            MetaTrainConfig,
-            TRAIN | {"corpus_shift": 1.0, "pool_sources": True},
-            "expected 0 with one source",
-        ),
         (
             MetaTrainConfig,
             TRAIN | {"class_shift": 1.0, "network": "both", "features": "both"},
@@ -157,6 +152,16 @@ def test_presets_are_valid(config, settings):
     sweep = {"data_dir": "d", "sources": ("a",), "out": "o"}
     required = {MetaTrainConfig: TRAIN, PretrainConfig: PRE, FinetuneConfig: TUNE, SweepConfig: sweep}[config]
     config(**required | settings)
+
+
+def test_of_the_mix_of_shots_those_below_the_most_count():
+    def drawn(**values):
+        return MetaTrainConfig(**TRAIN | values).shots_drawn
+
+    assert drawn() == drawn(shots=7) == ()
+    assert drawn(shots_mix=(0, 1, 5, 10), shots=5) == (0, 1, 5)
+    assert drawn(shots_mix=(0, 1), shots=5) == (0, 1, 5)
+    assert drawn(shots_mix=(10, 0), shots=10) == (0, 10)
 
 
 def test_the_papers_numbers():

@@ -31,7 +31,7 @@ def test_corpus(data_dir):
 
 def test_not_prepared(data_dir):
     expected = (
-        rf"urdu 1\.1\.0 is not prepared in --data_dir={data_dir}; prepared there: emodb 1\.1\.0\. "
+        rf"urdu 2\.0\.0 is not prepared in --data_dir={data_dir}; prepared there: emodb 2\.0\.0\. "
         r"To prepare it: python experiments/prepare\.py --corpora=urdu"
     )
     for read in (datasets.load, datasets.load_statistics):
@@ -51,9 +51,9 @@ def test_unknown_name(data_dir):
 
 @pytest.mark.parametrize("file", ["metadata.json", "dataset_info.json", "emodb-train.array_record-00000-of-00001"])
 def test_damaged(data_dir, file):
-    path = data_dir / "emodb" / "1.1.0" / file
+    path = data_dir / "emodb" / "2.0.0" / file
     path.write_bytes(path.read_bytes()[:10])
-    with pytest.raises(InputError, match=r"1\.1\.0 is damaged .*--overwrite"):
+    with pytest.raises(InputError, match=r"2\.0\.0 is damaged .*--overwrite"):
         datasets.load("emodb", data_dir)
 
 
@@ -61,7 +61,7 @@ def test_through_tfds_alone(data_dir):
     """Whoever has the folder needs this package's code no more than its name."""
     import tensorflow_datasets as tfds
 
-    examples = tfds.builder_from_directory(data_dir / "emodb" / "1.1.0").as_data_source("train")
+    examples = tfds.builder_from_directory(data_dir / "emodb" / "2.0.0").as_data_source("train")
     assert {example["emotion"].decode() for example in examples} >= {"anxiety/fear", "boredom"}
 
 
@@ -82,7 +82,7 @@ def test_builder_with_a_configuration_survives_pickling(name, tmp_path):
 def test_what_tfds_knows_of_it(data_dir):
     split = datasets.builder("emodb", data_dir).info.splits["train"]
     assert split.num_examples == 8
-    assert 8 * 120 * 20 * 4 < split.num_bytes < 8 * 11_000
+    assert 8 * (120 * 20 + 171) * 4 < split.num_bytes < 8 * 12_000
 
 
 def test_prepared_names(data_dir, make_corpus, recordings_dir):
@@ -92,5 +92,5 @@ def test_prepared_names(data_dir, make_corpus, recordings_dir):
         make_corpus(name)
         datasets.prepare(name, recordings_dir, data_dir)
     assert datasets.prepared_names(data_dir) == ["emodb", "shemo", "demo_urdu", "folder/saraiki"]
-    with pytest.raises(InputError, match=r"there: demo_urdu 1\.1\.0, emodb 1\.1\.0, folder saraiki 1\.0\.0, shemo "):
+    with pytest.raises(InputError, match=r"there: demo_urdu 2\.0\.0, emodb 2\.0\.0, folder saraiki 2\.0\.0, shemo "):
         datasets.load("urdu", data_dir)

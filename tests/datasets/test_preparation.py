@@ -255,7 +255,7 @@ def test_failed_overwrite_keeps_what_was_there(make_corpus, recordings_dir, data
 def test_overwrite_repairs_a_damaged_corpus(make_corpus, recordings_dir, data_dir):
     make_corpus("demo_urdu")
     first = datasets.prepare("demo_urdu", recordings_dir, data_dir)
-    (data_dir / "demo_urdu/1.1.0/dataset_info.json").write_text("{")
+    (data_dir / "demo_urdu/2.0.0/dataset_info.json").write_text("{")
     assert datasets.prepare("demo_urdu", recordings_dir, data_dir, overwrite=True) == first
 
 
@@ -281,7 +281,7 @@ def test_any_number_of_processes_writes_the_same_bytes(recordings_dir, tmp_path)
     for workers in (1, 2):
         run = python(program, recordings_dir, tmp_path / f"data{workers}", workers)
         assert run.returncode == 0, run.stderr
-        digests.append(digest(tmp_path / f"data{workers}" / "demo_urdu" / "1.1.0"))
+        digests.append(digest(tmp_path / f"data{workers}" / "demo_urdu" / "2.0.0"))
     assert "demo_urdu-train.array_record-00000-of-00001" in digests[0]
     assert digests[0] == digests[1]
     assert len(datasets.load("demo_urdu", tmp_path / "data1")) == number - 1
@@ -338,7 +338,7 @@ def test_killed_run_does_not_count(make_corpus, recordings_dir, data_dir):
     with pytest.raises(InputError, match="prepared there: nothing"):
         datasets.load("demo_urdu", data_dir)
     assert datasets.prepare("demo_urdu", recordings_dir, data_dir).utterances == 4
-    assert os.listdir(data_dir / "demo_urdu") == ["1.1.0"]
+    assert os.listdir(data_dir / "demo_urdu") == ["2.0.0"]
 
 
 def test_killed_overwrite_loses_nothing(make_corpus, recordings_dir, data_dir):
@@ -349,7 +349,7 @@ def test_killed_overwrite_loses_nothing(make_corpus, recordings_dir, data_dir):
     assert not datasets.is_prepared("demo_urdu", data_dir)
     assert datasets.prepare("demo_urdu", "/nowhere", data_dir) == first
     datasets.prepare("demo_urdu", recordings_dir, data_dir, overwrite=True)
-    assert os.listdir(data_dir / "demo_urdu") == ["1.1.0"]
+    assert os.listdir(data_dir / "demo_urdu") == ["2.0.0"]
 
 
 def test_real_recordings(real_corpora, tmp_path, data_dir):
@@ -373,7 +373,7 @@ def test_real_recordings(real_corpora, tmp_path, data_dir):
 def test_metadata_on_disk_is_plain_json(make_corpus, recordings_dir, data_dir):
     make_corpus("demo_urdu")
     datasets.prepare("demo_urdu", recordings_dir, data_dir)
-    text = (data_dir / "demo_urdu/1.1.0/metadata.json").read_text()
+    text = (data_dir / "demo_urdu/2.0.0/metadata.json").read_text()
     options = {"skip_bad": False, "drop_duplicates": False, "language": None, "speaker_pattern": None}
     left_out = {"skipped": [], "excluded": [], "duplicates": [], "dropped": []}
     assert json.loads(text) == {"language": "Urdu", "options": options, **left_out}

@@ -42,7 +42,7 @@ def test_a_run_over_the_voice(trained):
     one = load("c").take(np.arange(0, 64, 4))
     names = ("mfcc", "n_frames", "label", "speaker", "file", "file", "seconds", "voice")
     support = Support(*(getattr(one, name) for name in names))
-    how = Adaptation(max_epochs=30, repeats=1, folds=2)
+    how = Adaptation(optimizer="inner", max_epochs=30, repeats=1, folds=2)
     start = found.start._replace(rates=None)
     model = adapt_model(start, found.settings, how, support, about={"init": found.about})
     said = Predictor(model).logits(one.voice).argmax(-1)

@@ -153,7 +153,7 @@ def test_again_a_voice_model_is_normalised_as_it_was_by_unlabelled_recordings(vo
 def test_a_voice_models_clips_without_their_voice(voice_start):
     start, settings = voice_start
     with pytest.raises(InputError, match="the clips: got MFCC alone"):
-        adapt_model(start, settings, HOW, clips(some(2)))
+        adapt_model(start, settings, HOW, clips(some(2), dataclasses.replace(CORPUS, voice=None)))
 
 
 def test_a_voice_models_head_alone(voice_start):

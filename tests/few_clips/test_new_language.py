@@ -38,20 +38,16 @@ def data_dir(real_corpora, tmp_path_factory) -> Path:
     return data
 
 
-VOICE = {"network": "perceptron", "features": "voice", "members": 2, "hidden_dim": 16, "normalise": "auto"}
-
-
 @pytest.fixture
-def run_dir(data_dir, tmp_path, network) -> str:
+def run_dir(data_dir, tmp_path, preset) -> str:
     """A run that has learned nothing yet: what is compared does not depend on it."""
     run = str(tmp_path / "run")
-    chosen = META_TRAIN["recommended"] if network == "recommended" else VOICE
-    config = MetaTrainConfig(data_dir=str(data_dir), sources=("emodb",), run_dir=run, **chosen)
+    config = MetaTrainConfig(data_dir=str(data_dir), sources=("emodb",), run_dir=run, **META_TRAIN[preset])
     corpus = datasets.load("emodb", data_dir).select(config.emotions)
     parts = split(corpus, "random")
     sources = [Target(corpus, parts, corpus.digest()).as_input(config.front_end)]
     state = make_trainer(MetaTrainSpec.of(config), training_utterances(sources)).state
-    claim(run, identity(dataclasses.asdict(config), "meta_sgd", config.sources, sources))
+    claim(run, identity(dataclasses.asdict(config), config.algorithm, config.sources, sources))
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, state, 0.5)
     return run
@@ -74,13 +70,15 @@ def link(corpus, index, real_corpora, folder):
 
 
 @pytest.mark.parametrize(
-    ("network", "kind", "by"),
-    [("recommended", "speaker", "drawn"), ("recommended", "random", "train"), ("voice", "speaker", "drawn")],
+    ("preset", "kind", "by"),
+    [("recommended", "speaker", "drawn"), ("recommended", "random", "train"), ("lstm", "speaker", "drawn")],
 )
-def test_adapted_to_five_clips_of_urdu_it_scores_as_finetune(kind, by, data_dir, run_dir, real_corpora, tmp_path):
+def test_adapted_to_five_clips_of_urdu_it_scores_as_finetune(
+    preset, kind, by, data_dir, run_dir, real_corpora, tmp_path
+):
     names = {"data_dir": str(data_dir), "target": "urdu", "init": run_dir, "out": str(tmp_path / "tuned")}
     choice = {"split": kind, "normalise_by": by, "shots": SHOTS, "seeds": 1}
-    config = FinetuneConfig(**FINETUNE["recommended"] | names | choice)  # the network is the run's
+    config = FinetuneConfig(**FINETUNE[preset] | names | choice)
     (row,) = run_finetune(config)
     (ready,) = load_target(config, load=datasets.load)
     corpus, (drawn, _) = ready.corpus, draw(ready, Amount("shots", SHOTS), config.validation, 0)
@@ -92,7 +90,8 @@ def test_adapted_to_five_clips_of_urdu_it_scores_as_finetune(kind, by, data_dir,
     )
     unlabelled = [f"--unlabelled={train}"] if by == "train" else []
     model = f"--model={tmp_path / 'model'}"
-    metaser("adapt", f"--init={run_dir}", f"--support={support}", f"--out={tmp_path / 'model'}", *unlabelled)
+    how = [f"--optimizer={config.optimizer}", *unlabelled]
+    metaser("adapt", f"--init={run_dir}", f"--support={support}", f"--out={tmp_path / 'model'}", *how)
 
     lines = metaser("predict", model, "--format=json", "--windows=first", str(test)).splitlines()
     label_of = {Path(one["file"]).name: one["label"] for one in map(json.loads, lines)}

@@ -22,6 +22,7 @@ from metaser_jax import (
     supervised,
 )
 from metaser_jax.devices import parallel
+from metaser_jax.meta.cautious import cautious_proto_maml
 from metaser_jax.meta.proto_maml import proto_maml
 from metaser_jax.meta.r2d2 import r2d2
 
@@ -40,10 +41,15 @@ LEARNERS = {
     "proto_meta_sgd": lambda loss, **how: proto_maml(
         loss, textbook.DENSE_LAST_LAYER, **COMMON, learn_rates=True, **how
     ),
+    "cautious_proto_maml": lambda loss, **how: cautious_proto_maml(loss, textbook.DENSE_LAST_LAYER, **COMMON, **how),
+    "cautious_first": lambda loss, **how: cautious_proto_maml(
+        loss, textbook.DENSE_LAST_LAYER, **COMMON, order="first", **how
+    ),
     "r2d2": lambda loss, **how: r2d2(loss, textbook.DENSE_LAST_LAYER, **how),
     "supervised": supervised,
 }
 each_learner = pytest.mark.parametrize("make", LEARNERS.values(), ids=LEARNERS)
+START_ELSEWHERE = ("proto_maml", "proto_meta_sgd", "cautious_proto_maml", "cautious_first")
 AFTER_ANNEALING = 100
 
 
@@ -82,7 +88,7 @@ def test_shapes_values_order_of_tasks_and_that_it_learns(make, setting):
         return loss_fn(params, task.support), loss_fn(learner.adapt(meta, task.support), task.query)
 
     support_loss, query_loss = jax.lax.map(of_task, episode)
-    if make not in (LEARNERS["proto_maml"], LEARNERS["proto_meta_sgd"]):  # which start elsewhere
+    if make not in [LEARNERS[name] for name in START_ELSEWHERE]:
         close(info.support_loss, support_loss)
     close(info.query_loss, query_loss)
     close(loss, jnp.mean(query_loss))

@@ -41,11 +41,11 @@ def test_prepare_meta_train_finetune(tmp_path):
     assert "Compiled in" in said
     assert len(Path(meta, "metrics.jsonl").read_text().splitlines()) == 2
     config = json.loads(Path(meta, "config.json").read_text())
-    assert (config["seed"], config["pooling"]) == (3, "mean_std"), "flags win over the preset, the preset over defaults"
+    assert (config["seed"], config["network"]) == (3, "perceptron"), "flags win over presets, presets over defaults"
     said = succeeds(
         "finetune",
         *(f"--data_dir={data}", f"--init={meta}", "--target=demo_urdu", "--split=random", "--shots=2"),
-        *("--adapt=head", "--seeds=2", "--max_epochs=2", f"--out={tuned}"),
+        *("--adapt=head", "--optimizer=sgd", "--seeds=2", "--max_epochs=2", f"--out={tuned}"),
     )
     rows = [json.loads(line) for line in Path(tuned, "results.jsonl").read_text().splitlines()]
     assert [row["seed"] for row in rows] == [0, 1]

@@ -7,12 +7,13 @@ from metaser_jax import InputError
 from metaser_jax.config import presets
 from metaser_jax.datasets.targets import Corpora
 
+# All of one size, so that they share programs.
 CORPORA = {
     "ravdess": fake_corpus("ravdess", per_emotion=20, noise=1.0),
-    "emodb": fake_corpus("emodb", per_emotion=24, seed=1, noise=1.0),
+    "emodb": fake_corpus("emodb", per_emotion=20, seed=1, noise=1.0),
     "urdu": fake_corpus("urdu", per_emotion=20, seed=2, noise=1.5),
 }
-TINY = {"hidden_dim": 4, "pooling": "mean", "normalise": "corpus"}
+TINY = {"hidden_dim": 4, "members": 2, "normalise": "corpus"}
 
 
 def load(name, data_dir):
@@ -27,19 +28,22 @@ def tiny(monkeypatch):
     changes = {
         "META_TRAIN": {
             "shots": 2,
+            "shots_mix": (0, 2),
             "queries": 2,
             "tasks_per_episode": 2,
             "episodes": 4,
             "log_every": 2,
             "algorithm": "maml",
             "order": "first",
+            "inner_steps": 2,
+            "prototype_scale": 1.0,
         },
-        "PRETRAIN": {"max_epochs": 2, "log_every": 1, "batch_size": 8},
+        "PRETRAIN": {"max_epochs": 2, "log_every": 1, "checkpoint_every": 2, "batch_size": 8},
         "FINETUNE": {"max_epochs": 3, "patience": 2},
     }
     for name, values in changes.items():
         preset = getattr(presets, name)["recommended"] | TINY | values
         if name == "META_TRAIN":
-            preset |= {"log_every": 2, "checkpoint_every": 2}
+            preset |= {"checkpoint_every": 2}
         monkeypatch.setitem(getattr(presets, name), "recommended", preset)
     return Corpora(load, lambda name, data_dir: name in CORPORA)

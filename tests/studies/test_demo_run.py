@@ -31,7 +31,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
         assert report.read_text().count("synthetic") >= 1
         rows = read_results(tmp_path / "demo" / "results.jsonl")
         assert {(row["method"], row["target"], row["seed"]) for row in rows} == {
-            (method, "demo_urdu", seed) for method in ("meta_sgd", "scratch") for seed in (0, 1)
+            (method, "demo_urdu", seed) for method in ("cautious_proto_maml", "scratch") for seed in (0, 1)
         }
     for picture in ("adaptation_curve.png", "confusion_matrix.png", "training.png"):
         assert (tmp_path / "demo" / picture).stat().st_size > 1000

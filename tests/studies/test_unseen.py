@@ -30,10 +30,10 @@ def unseen_config(out, **changes):
 
 @pytest.fixture
 def corpora(tiny, monkeypatch):
-    """The recommended learner is Meta-SGD; another preset has another number of episodes."""
+    """The recommended learner is Meta-SGD; another preset has another inner rate, of which no program depends."""
     recommended = presets.META_TRAIN["recommended"] | {"algorithm": "meta_sgd", "order": "second"}
     monkeypatch.setitem(presets.META_TRAIN, "recommended", recommended)
-    monkeypatch.setitem(presets.META_TRAIN, "other", recommended | {"episodes": 2})
+    monkeypatch.setitem(presets.META_TRAIN, "other", recommended | {"inner_lr": 0.2})
     for name in ("PRETRAIN", "FINETUNE"):
         monkeypatch.setitem(getattr(presets, name), "other", getattr(presets, name)["recommended"])
     return tiny
@@ -104,6 +104,8 @@ def test_methods(tiny):
     assert [(one.algorithm, one.order) for one in specs.values()] == [
         *(("maml", "first"), ("maml", "second"), ("maml", "first"), ("meta_sgd", "second"), ("reptile", "first")),
     ]
+    # What a run's learner does is of all layers.
+    assert [finetune_spec(study, "metaser", of).optimizer for of in (None, "all", "head")] == ["learner"] * 2 + ["sgd"]
     own = {"meta_sgd": {"learn": {"episodes": 6}, "adapt": {"max_epochs": 9}}}
     changed = dataclasses.replace(study, settings=study.settings._replace(of_method=own))
     assert method_spec(changed, "meta_sgd", ("urdu",), 0) == dataclasses.replace(specs["meta_sgd"], episodes=6)

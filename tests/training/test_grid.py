@@ -118,6 +118,15 @@ def test_a_member_is_what_meta_train_makes_of_its_flags(whole, tmp_path):
     assert train(config) == trained  # nothing is left to do
 
 
+def test_a_rate_that_falls_falls_in_a_sweep_as_well(sweep_config, tmp_path):
+    config = sweep_config(seeds=1, grid=(), meta_schedule="cosine", episodes=4)
+    train(config)
+    (member,) = config.grid_members
+    alone = dataclasses.replace(member.config, run_dir=str(tmp_path / "alone"))
+    meta_train(alone, load=load)
+    assert_same_run(member.config, alone)
+
+
 def folders(config):
     return [one.config.run_dir for one in config.grid_members]
 

@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_runs import CORPORA, Killed, killed_at, meta_train
+from small_runs import CORPORA, Killed, killed_at, load, meta_train
 
 from metaser_jax import InputError
 from metaser_jax.adaptation import starts
@@ -17,6 +18,8 @@ from metaser_jax.models.classifier import make_network
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.specs import FinetuneSpec, MetaTrainSpec
 from metaser_jax.training.checkpoints import Checkpoints, to_host
+from metaser_jax.training.meta_train import banks, task_rule
+from metaser_jax.training.sources import load_sources
 from metaser_jax.training.trainer import make_learner, make_trainer, no_utterances, run_keys
 
 COSTS = {"episodes_per_second", "host_peak_bytes", "device_peak_bytes"}
@@ -84,6 +87,7 @@ def test_a_run_repeats_and_goes_on_bit_for_bit(train_config, tmp_path):
         },
         {"algorithm": "proto_maml", "inner_steps": 2, "multi_step_episodes": 3, "inner_optimizer": "momentum"},
         {"algorithm": "proto_meta_sgd", "order": "first", "meta_optimizer": "adamw", "weight_decay": 0.1},
+        {"algorithm": "cautious_proto_maml", "inner_steps": 2, "shots_mix": (0, 2), "meta_schedule": "cosine"},
         {"algorithm": "r2d2", "over_tasks": "vmap", "devices": 1},
         {"order": "first", "meta_optimizer": "sgd", "chunk": 3, "residuals": "recompute"},
     ],
@@ -101,6 +105,17 @@ def test_every_algorithm_by_its_flags(flags, train_config):
     if config.algorithm == "r2d2":  # whose own last layer is replaced
         before, after = (state._replace(params=take_body(state.params)) for state in (before, after))
     assert all(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True))
+
+
+def test_the_rate_falls_to_zero_over_the_episodes(train_config):
+    config = train_config(meta_optimizer="sgd", meta_lr=0.5, meta_schedule="cosine", episodes=4)
+    trainer = make_trainer(config, no_utterances(config))
+    ones = jax.tree.map(jnp.ones_like, trainer.state.meta_params)
+    state, rates = trainer.state.opt_state, []
+    for _ in range(4):
+        updates, state = trainer.optimizer.update(ones, state, ones)
+        rates.append(-float(jax.tree.leaves(updates)[0].ravel()[0]))
+    np.testing.assert_allclose(rates, 0.25 * (1 + np.cos(np.pi * np.arange(4) / 4)), rtol=1e-6)
 
 
 def take_body(params):
@@ -126,6 +141,14 @@ def test_tasks_by_their_flags(flags, train_config):
     assert line["valid_query_loss"] > 0
     _, init = starts.resolve(config.run_dir, FinetuneSpec())
     assert init.source["init_episode"] == 4
+
+
+@pytest.mark.parametrize("flags", [{"sources": ("a",)}, {"pool_sources": True}])
+def test_one_source_has_no_directions(flags, train_config):
+    config = train_config(corpus_shift=1.0, **flags)
+    assert task_rule(config).corpus_shift == 0
+    assert banks(config, load_sources(config, "data", load))[0].directions is None
+    assert task_rule(train_config(corpus_shift=1.0)).corpus_shift == 1
 
 
 def test_a_corpus_whose_speakers_say_too_little(train_config):
@@ -195,10 +218,12 @@ def test_a_run_says_that_it_compiles_before_it_does(train_config):
     assert "After that: 8 episodes of training." in said[compiling]
 
 
-@pytest.mark.parametrize("preset", ["recommended", "paper"])
+@pytest.mark.parametrize("preset", ["recommended", "lstm", "paper"])
 def test_the_initial_state_is_that_of_the_network_op_by_op(preset):
-    spec = MetaTrainSpec(**META_TRAIN[preset] | {"sources": ("a",), "seed": 4, "hidden_dim": 24})
-    x = np.random.default_rng(0).normal(size=(5, 12, spec.coefs)).astype(np.float32)
+    values = META_TRAIN[preset] | {"sources": ("a",), "seed": 4, "hidden_dim": 24}
+    values.pop("init", None)  # random parameters are looked at
+    spec = MetaTrainSpec(**values)
+    x = np.random.default_rng(0).normal(size=(5, 1 if spec.features == "voice" else 12, spec.coefs)).astype(np.float32)
     got = make_trainer(spec, x).state.meta_params
     learner = make_learner(spec, cross_entropy(make_network(spec).apply))
     expected = learner.init(make_network(spec).init(run_keys(spec)[0], x))

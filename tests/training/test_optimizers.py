@@ -1,5 +1,7 @@
 """Optimizers by name: the steps that they take, and what they refuse."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +33,12 @@ def test_cyclical_steps():
     np.testing.assert_allclose(steps(sgd), [-2e-5, -6e-5, -1e-4, -6e-5, -2e-5], rtol=1e-6)
 
 
+def test_cosine_steps():
+    sgd = make("sgd", 0.4, schedule="cosine", half_cycle=4)
+    expected = [-0.2 * (1 + math.cos(math.pi * min(step, 4) / 4)) for step in range(6)]
+    np.testing.assert_allclose(steps(sgd, 6), expected, rtol=1e-6, atol=1e-9)
+
+
 def test_names():
     np.testing.assert_allclose(steps(make("adam", 0.1)), steps(optax.adam(0.1)))
     decayed = make("adamw", 0.1, weight_decay=0.3)
@@ -52,10 +60,12 @@ def test_weight_decay_leaves_constants_and_learned_rates_alone():
     ("name", "options", "message"),
     [
         ("adagrad", {}, "optimizer: got 'adagrad', expected one of: adam, adamw, sgd"),
-        ("sgd", {"schedule": "cosine"}, "schedule: got 'cosine', expected one of: constant, cyclical"),
+        ("sgd", {"schedule": "linear"}, "schedule: got 'linear', expected one of: constant, cosine, cyclical"),
         ("adam", {"weight_decay": 0.1}, "weight_decay: got 0.1, expected 0"),
         ("adam", {"base_lr": 0.1}, "base_lr: got 0.1, expected 0"),
         ("adam", {"half_cycle": 10}, "half_cycle: got 10, expected 0"),
+        ("adam", {"schedule": "cosine"}, "half_cycle: got 0, expected 1 or more"),
+        ("adam", {"schedule": "cosine", "half_cycle": 1, "base_lr": 0.1}, "base_lr: got 0.1, expected 0"),
         (
             "adam",
             {"schedule": "cyclical", "base_lr": 0.3, "half_cycle": 1},

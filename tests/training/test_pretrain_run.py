@@ -1,19 +1,24 @@
 """A pre-training run: what it writes, that it goes on bit for bit, what is fine-tuned from it, and what it refuses."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_runs import Killed, killed_at, pretrain, resolve, run_finetune
+from small_runs import Killed, killed_at, load, pretrain, resolve, run_finetune
 
-from metaser_jax import InputError
+from metaser_jax import Batch, InputError, cross_entropy
+from metaser_jax.models.classifier import make_network
+from metaser_jax.sampling.task_rules import dropped
 from metaser_jax.training import pretrain as module
 from metaser_jax.training import pretrainer
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.pretrainer import make_state
+from metaser_jax.training.sources import load_sources, training_utterances
 from metaser_jax.training.trainer import make_trainer, no_utterances
 
 COSTS = {"epochs_per_second", "host_peak_bytes", "device_peak_bytes"}
@@ -105,19 +110,25 @@ def test_a_stage_ends_early_and_the_next_begins_from_its_best(pretrain_config, m
     "flags",
     [
         {"schedule": "cyclical", "base_lr": 1e-3, "half_cycle": 7, "devices": 1},
+        {"schedule": "cosine", "half_cycle": 20, "learn_from": "all"},
         {"optimizer": "adamw", "weight_decay": 0.1, "chunk": 3},
         {"optimizer": "sgd", "chunk": 0, "batch_size": 8},
     ],
-    ids=lambda flags: flags.get("optimizer", "cyclical"),
+    ids=lambda flags: flags.get("optimizer", flags.get("schedule")),
 )
 def test_every_flag(flags, pretrain_config):
     config = pretrain_config(max_epochs=2, **flags)
     pretrain(config)
     (line,) = metrics(config)
-    steps = {16: 2 * 4, 8: 2 * 7}[config.batch_size] * 2  # b has 54 training utterances, more than a's 45
-    last = (steps - 1) % 14  # half a cycle is 7 steps
-    cyclic = 1e-3 + 9e-3 * (1 - abs(last / 7 - 1))
-    assert line["learning_rate"] == pytest.approx(cyclic if config.schedule == "cyclical" else config.lr, rel=1e-5)
+    # b has 54 training utterances, more than a's 45; with the test part 83.
+    steps = {(16, "train"): 2 * 4, (8, "train"): 2 * 7, (16, "all"): 2 * 6}[config.batch_size, config.learn_from] * 2
+    last = steps - 1
+    rate = {
+        "cyclical": 1e-3 + 9e-3 * (1 - abs(last % 14 / 7 - 1)),  # half a cycle is 7 steps
+        "cosine": 5e-3 * (1 + math.cos(math.pi * min(last / 20, 1))),
+        "constant": config.lr,
+    }[config.schedule]
+    assert line["learning_rate"] == pytest.approx(rate, rel=1e-5, abs=1e-9)
     start, end = make_state(config, no_utterances(config)).params, last_state(config).best_params
     assert all(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (start, end)), strict=True))
 
@@ -159,6 +170,37 @@ def test_augmentation(pretrain_config, tmp_path):
     ]
     assert np.any(moved[0] != 0)
     assert np.all(moved[1] == 0), "all that it saw was zero"
+
+
+def test_dropout_and_smoothing_are_of_training_alone(pretrain_config, tmp_path):
+    def run(name, augment=None, **flags):
+        config = pretrain_config(lr=0.1, max_epochs=2, label_smoothing=0.9, run_dir=str(tmp_path / name), **flags)
+        pretrain(config, augment=augment)
+        return config
+
+    config = run("flag", feature_dropout=0.5)
+    params, (line,) = last_state(config).params, metrics(config)
+    by_hand = run("by_hand", lambda key, x: dropped(key, x, 0.5))
+    jax.tree.map(np.testing.assert_array_equal, params, last_state(by_hand).params)
+    # The entropy of labels of which .9 are divided among four.
+    assert line["train_loss"] > -(0.325 * np.log(0.325) + 3 * 0.225 * np.log(0.225))
+    loss = cross_entropy(make_network(config).apply)
+    losses = [
+        loss(params, Batch(*(jnp.asarray(a[one.split.valid]) for a in (one.corpus.mfcc, one.corpus.label))))
+        for one in load_sources(config, "data", load)
+    ]
+    assert line["valid_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_all_but_the_validation_part_is_learned_from(pretrain_config):
+    train, everything = (load_sources(pretrain_config(learn_from=of), "data", load) for of in ("train", "all"))
+    for one, of_all in zip(train, everything, strict=True):
+        assert len(one.split.test) > 0
+        np.testing.assert_array_equal(of_all.split.train, np.sort([*one.split.train, *one.split.test]))
+        np.testing.assert_array_equal(of_all.split.valid, one.split.valid)
+        assert len(of_all.split.test) == 0
+        assert sorted([*of_all.split.train, *of_all.split.valid]) == list(range(len(of_all.corpus)))
+    assert len(training_utterances(everything)) == sum(len(of.split.train) for of in everything)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(pretrain_config):

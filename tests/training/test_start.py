@@ -52,3 +52,24 @@ def test_a_run_that_has_not_finished(train_config, pretrain_config):
         pretrain(config, log=lambda line: None, on_interval=killed_at("total_epoch", 4))
     with pytest.raises(InputError, match="has not finished: its last checkpoint is at epoch"):
         meta_train(train_config(init=config.run_dir))
+
+
+def test_its_start_is_trained_first(train_config, tmp_path):
+    config = train_config(init="multiser", episodes=4, seed=3)
+    meta_train(config, log=lambda line: None)
+    run = Path(f"{config.run_dir}_multiser")
+    written = json.loads((run / "config.json").read_text())
+    same = ("sources", "seed", "hidden_dim", "pooling", "split_seed", "learn_from")
+    assert [written[name] for name in same] == [["a", "b"], 3, 4, "mean", 0, "train"]
+    assert (written["method"], written["label_smoothing"]) == ("multiser", 0.1)
+    found = json.loads(Path(config.run_dir, "config.json").read_text())
+    assert found["init_digest"] == pretrained(str(run), MetaTrainSpec.of(config)).digest
+
+    said = []
+    meta_train(config, log=said.append)
+    assert "has finished already" in said[0]
+    assert "has all its 4 episodes already" in said[-1]
+    job = {"coordinator_address": "a:1", "num_processes": 2, "process_id": 0, "run_dir": str(tmp_path / "other")}
+    with pytest.raises(InputError, match=r"--init=multiser: got a job of several processes(.|\n)*pretrain\.py"):
+        meta_train(train_config(init="multiser", **job))
+    assert not (tmp_path / "other").exists()
