@@ -23,7 +23,7 @@ SCRATCH = "scratch"
 
 
 class Meta(NamedTuple):
-    """How a meta-trained run adapts.
+    """Hold how a meta-trained run adapts.
 
     Attributes:
       spec: of its meta-training. params: its meta-parameters, of the spec's learner.
@@ -101,7 +101,7 @@ def learner_facts(meta: Meta) -> dict[str, Any]:
     """Return how a meta-trained start adapts, JSON-able, but for its parameters and their rates: Start.learner."""
     settings = {name: getattr(meta.spec, name) for name in _ADAPTS}
     settings["order"] = "second" if settings["order"] == "annealed" else settings["order"]
-    named = _named(meta.params)
+    named = _named(meta)
     return {"settings": settings, "numbers": {name: np.asarray(a).tolist() for name, a in named.items()}}
 
 
@@ -131,19 +131,15 @@ def learner_of(facts: Mapping[str, Any], model: ModelSpec, params: Params, rates
     return Meta(spec, treedef.unflatten(leaves))
 
 
-def _named(meta_params: MetaParams) -> dict[str, np.ndarray]:
+def _named(meta: Meta) -> dict[str, np.ndarray]:
     """Return what a learner learns besides parameters and rates like them, by its path."""
-    if not hasattr(meta_params, "params"):
+    if not hasattr(meta.params, "params"):
         return {}
-    of_params = jax.tree.structure(meta_params.params)
-    parts = {name: part for name, part in meta_params._asdict().items() if name != "params"}
-    if "rates" in parts and [np.shape(a) for a in jax.tree.leaves(parts["rates"])] == [
-        np.shape(a) for a in jax.tree.leaves(meta_params.params)
-    ]:
-        assert jax.tree.structure(parts.pop("rates")) == of_params
+    kept_apart = {"params"} | ({"rates"} if ALGORITHMS[meta.spec.algorithm].learned_rates == "parameter" else set())
     return {
         f"{name}{jax.tree_util.keystr(path)}": leaf
-        for name, part in parts.items()
+        for name, part in meta.params._asdict().items()
+        if name not in kept_apart
         for path, leaf in jax.tree_util.tree_leaves_with_path(part)
     }
 

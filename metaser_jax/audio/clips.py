@@ -119,7 +119,7 @@ class Windows(NamedTuple):
 
 
 class VoiceWindows(NamedTuple):
-    """What a network over statistics of the voice is given of a recording, w windows.
+    """Hold what a network over statistics of the voice is given of a recording, w windows.
 
     Attributes:
       start, end: [w] float64, in s.

@@ -13,7 +13,7 @@ from metaser_jax.audio.tracks import tracks
 
 
 class Extraction(NamedTuple):
-    """What is kept of one recording.
+    """Hold what is kept of one recording.
 
     Attributes:
       mfcc: [120, 20] float32, zero after the real frames.

@@ -21,13 +21,13 @@ class Algorithm(NamedTuple):
     Attributes:
       make: (loss_fn, *, execution) -> Learner; where it has inner steps, also with the keywords inner_lr, inner_steps,
         inner_optimizer and inner_batch_size; an order, with order, anneal_episodes and multi_step_episodes; where it
-        starts the last layer, with last_layer.
+        starts the last layer, with last_layer, and if it has steps as well with prototype_scale.
       name: what people call it.
       about: what is special about it, for the help of a flag; "" where nothing is.
       has_steps: whether it adapts by gradient steps on the support set.
       has_order: whether its meta-gradient can be of first or second order.
-      starts_last_layer: whether it makes the network's last layer of the support set, by what its meta-parameters have
-        as `start`. Fine-tuning begins in the same way.
+      starts_last_layer: whether it makes the network's last layer of the support set, by what its meta-parameters hold
+        beside the parameters; so does an adaptation with --optimizer=learner.
       learned_rates: what has an inner rate of its own that is learned: each "parameter", each "layer", or each layer
         and "step"; None: nothing has. Fine-tuning takes over those of parameters.
       labels: order -> name, where people have one of their own for it.
