@@ -4,6 +4,7 @@ python experiments/prepare.py --corpora=ravdess,emodb,urdu --manual_dir=RECORDIN
 """
 
 import dataclasses
+import sys
 import time
 
 from metaser_jax import datasets
@@ -13,13 +14,14 @@ from metaser_jax.config import PrepareConfig, flags
 def main() -> None:
     """Checks everything that can be checked in a moment, then prepares corpus by corpus."""
     options = flags.config(PrepareConfig)
-    names = [datasets.check_name(name, "--corpora") for name in dict.fromkeys(options.corpora)]
+    names = [datasets.known_name(name, "--corpora") for name in dict.fromkeys(options.corpora)]
     for name in names:
         datasets.put_back(name, options.data_dir)
     waiting = [name for name in names if options.overwrite or not datasets.is_prepared(name, options.data_dir)]
     for name in names:
         if name in waiting:
-            datasets.check(name, options.manual_dir, **choices(options, name))
+            for note in datasets.check(name, options.manual_dir, **choices(options, name)):
+                print(f"note: {name}: {note}", file=sys.stderr)
         else:  # with the same options?
             datasets.prepare(name, options.manual_dir, options.data_dir, **choices(options, name))
     for name in names:

@@ -4,6 +4,8 @@ The four that all eight corpora share come first and in the order of every confu
 them. New emotions are appended, never inserted: prepared corpora on disk hold these numbers.
 """
 
+import unicodedata
+
 FOUR_EMOTIONS = ("angry", "happy", "neutral", "sad")
 
 EMOTIONS = (
@@ -38,4 +40,5 @@ _EMOTION_OF_NAME = {name: emotion for emotion, names in _SYNONYMS.items() for na
 
 def emotion_named(text: str) -> str | None:
     """Return the one of EMOTIONS that a person's word stands for, e.g. " Anger" or "SAD"; None if it is not known."""
-    return _EMOTION_OF_NAME.get(" ".join(text.lower().replace("_", " ").replace("-", " ").split()))
+    text = unicodedata.normalize("NFC", text).lower()
+    return _EMOTION_OF_NAME.get(" ".join(text.replace("_", " ").replace("-", " ").split()))

@@ -43,6 +43,7 @@ def check_choice(what: str, got: str, valid: Iterable[str]) -> str:
     valid = sorted(valid)
     if got in valid:
         return got
-    close = difflib.get_close_matches(got, valid, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    in_lower_case = {one.lower(): one for one in valid}
+    close = difflib.get_close_matches(got.lower(), in_lower_case, n=1)
+    hint = f" Did you mean {in_lower_case[close[0]]!r}?" if close else ""
     raise InputError(f"{what}: got {got!r}, expected one of: {', '.join(valid)}.{hint}")

@@ -83,7 +83,9 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
 
 
 def _read(config: EvaluateConfig, predictor: Predictor) -> _Clips:
-    listed = labelled_files(config.support, predictor.emotions, config.speaker_pattern, config.skip_bad)
+    listed = labelled_files(config.support, predictor.emotions, config, config.skip_bad)
+    for note in listed.notes:
+        say(f"note: {note}")
     files, clips, bad = [], [], []
     sources = [file.source for file in listed.files]
     with read(sources, config.workers, predictor.voice) as recordings:

@@ -3,10 +3,11 @@
 import dataclasses
 
 from metaser_jax.specs.base import Spec, option, require
+from metaser_jax.specs.labelling import Labelling
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AdaptConfig(Spec):
+class AdaptConfig(Labelling):
     """metaser adapt."""
 
     init: str = option(
@@ -30,11 +31,6 @@ class AdaptConfig(Spec):
         "speaker.",
         "auto",
         choices=("auto", "corpus", "speaker"),
-    )
-    speaker_pattern: str | None = option(
-        "Regular expression that finds the speaker in a clip's path below --support: its group named speaker, or its "
-        "first group, or all that matches. Otherwise the folders that are no emotion, or the CSV's column.",
-        None,
     )
     optimizer: str = option(
         "learner: as --init was meta-trained to adapt, if it was, else (and with --adapt=head) inner: gradient descent "
@@ -98,7 +94,7 @@ class PredictConfig(_OfRecordings):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(_OfRecordings):
+class EvaluateConfig(Labelling, _OfRecordings):
     """metaser evaluate."""
 
     support: str = option(
@@ -107,9 +103,6 @@ class EvaluateConfig(_OfRecordings):
     )
     format: str = option("table or json.", "table", choices=("table", "json"))
     out: str | None = option("File for a CSV with what was predicted of each clip.", None)
-    speaker_pattern: str | None = option(
-        "Regular expression that finds the speaker in a clip's path below --support; see metaser adapt.", None
-    )
     skip_bad: bool = option("Leave out clips that cannot be used, and list them, instead of stopping.", False)
 
 

@@ -3,10 +3,11 @@
 import dataclasses
 
 from metaser_jax.specs.base import Spec, option, require
+from metaser_jax.specs.labelling import Labelling
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PrepareConfig(Spec):
+class PrepareConfig(Labelling):
     """experiments/prepare.py."""
 
     corpora: tuple[str, ...] = option(
@@ -25,20 +26,17 @@ class PrepareConfig(Spec):
         "Keep the first of several byte-identical recordings; the others are counted and listed.", False
     )
     language: str | None = option("For folder/NAME: English name of the language, for tables.", None)
-    speaker_pattern: str | None = option(
-        "For folder/NAME: regular expression that finds the speaker in a recording's path below the folder: its group "
-        "named speaker, or its first group, or all that matches. Otherwise the folders that are no emotion.",
-        None,
-    )
     workers: int = option("Processes that extract features; 0 takes one per core.", 0)
     overwrite: bool = option("Prepare again what is already prepared.", False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(bool(self.corpora), "corpora", self.corpora, "at least one corpus")
-        for flag in ("language", "speaker_pattern"):
-            own = any(name.startswith("folder/") for name in self.corpora)
-            require(own or getattr(self, flag) is None, flag, getattr(self, flag), "a folder/NAME among --corpora")
+        own = any(name.startswith("folder/") for name in self.corpora)
+        require(own or self.language is None, "language", self.language, "a folder/NAME among --corpora")
+        for field in dataclasses.fields(Labelling):
+            value = getattr(self, field.name)
+            require(own or value == field.default, field.name, value, "a folder/NAME among --corpora")
         require(self.workers >= 0, "workers", self.workers, "0 (one per core) or a positive number")
 
 

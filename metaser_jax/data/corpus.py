@@ -29,6 +29,7 @@ class Corpus:
       voice: [n, 171] float32, statistics of the whole clip's frame tracks, specs.voice.STATISTICS; None: not known.
       tracks: [n, 120, 19] float32, means of every four frames of the first 5.6 s, zero after the real ones; None: not
         known. n_tracks: [n] int32, number of real ones.
+      same: [n] int32, byte-identical recordings have one number; None: there are none.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Corpus:
     voice: np.ndarray | None = None
     tracks: np.ndarray | None = None
     n_tracks: np.ndarray | None = None
+    same: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)

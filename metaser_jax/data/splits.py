@@ -1,8 +1,8 @@
 """Which utterances train, validate and test; and the k-shot or fractional draws from the training part.
 
 70 : 30 train : test, and a fifth of train for validation, as the paper; "random" stratified by emotion, or "speaker"
-with no speaker in two parts. Where the speakers are few: folds, of which each is the test part once. scikit-learn
-draws; every draw is a function of the corpus and a seed.
+with no speaker in two parts. Where the speakers are few: folds, of which each is the test part once. Byte-identical
+recordings are always in one part. scikit-learn draws; every draw is a function of the corpus and a seed.
 """
 
 import dataclasses
@@ -108,7 +108,7 @@ def speaker_folds(corpus: Corpus, folds: int, seed: int = 0) -> tuple[Split, ...
         divided, valid_by = _divide_speakers(corpus, rest, VALID_SHARE, seed), "speaker"
         if divided is None:
             what, valid_by = f"--folds={folds}, what fold {index} leaves", "random"
-            divided = _stratified(corpus, rest, round(VALID_SHARE * len(rest)), seed, what)
+            divided = _apart(corpus, rest, VALID_SHARE, seed, what)
         parts = [np.sort(part) for part in (*divided, test)]
         where = {"kind": "speaker", "seed": seed, "valid_by": valid_by, "fold": (index, folds)}
         splits.append(Split(**_named(parts), digest=_digest(corpus, parts), **where))
@@ -137,7 +137,7 @@ def _divide(corpus: Corpus, pool: np.ndarray, kind: str, share: float, seed: int
             "expected at least 2 of each emotion. Record or prepare more, or leave the emotion out of --emotions."
         )
     if kind == "random":
-        return _stratified(corpus, pool, round(share * len(pool)), seed, "the split")
+        return _apart(corpus, pool, share, seed, "the split")
     divided = _divide_speakers(corpus, pool, share, seed)
     if divided is None:
         _, counts = _per_speaker(corpus, pool)
@@ -163,6 +163,20 @@ def _stratified(corpus: Corpus, pool: np.ndarray, size: int, seed: int, what: st
         f"{what}: {len(pool)} utterances of {corpus.name} ({_per_emotion(corpus, counts)}) cannot be divided into "
         f"{len(pool) - size} and {size} with every emotion in both. Use more data, other amounts, or fewer --emotions."
     )
+
+
+def _apart(corpus: Corpus, pool: np.ndarray, share: float, seed: int, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return `_stratified` parts; where byte-identical recordings would be in both, one of each is divided.
+
+    The others follow it.
+    """
+    parts = _stratified(corpus, pool, round(share * len(pool)), seed, what)
+    if corpus.same is None or not np.isin(corpus.same[parts[0]], corpus.same[parts[1]]).any():
+        return parts
+    first = pool[np.unique(corpus.same[pool], return_index=True)[1]]
+    _, small = _stratified(corpus, first, round(share * len(first)), seed, what)
+    in_small = np.isin(corpus.same[pool], corpus.same[small])
+    return pool[~in_small], pool[in_small]
 
 
 def _divide_speakers(corpus: Corpus, pool: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -305,5 +319,5 @@ def hold_out(corpus: Corpus, drawn: np.ndarray, seed: int) -> tuple[np.ndarray, 
     Raises:
       InputError: too few of an emotion for both parts.
     """
-    train, valid = _stratified(corpus, drawn, round(VALID_SHARE * len(drawn)), seed, "--validation=draw")
+    train, valid = _apart(corpus, drawn, VALID_SHARE, seed, "--validation=draw")
     return np.sort(train), np.sort(valid)

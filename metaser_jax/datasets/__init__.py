@@ -3,7 +3,7 @@
 from metaser_jax.datasets.loading import is_prepared, load, load_statistics, prepared_names
 from metaser_jax.datasets.options import OF_FOLDER, Options
 from metaser_jax.datasets.preparation import prepare, put_back
-from metaser_jax.datasets.registry import NAMES, PAPER, builder, builder_class, check, check_name
+from metaser_jax.datasets.registry import NAMES, PAPER, builder, builder_class, check, check_name, known_name
 from metaser_jax.datasets.statistics import Published, Statistics
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "check",
     "check_name",
     "is_prepared",
+    "known_name",
     "load",
     "load_statistics",
     "prepare",

@@ -21,7 +21,8 @@ from metaser_jax.audio.worker_pool import extract_all
 from metaser_jax.datasets import files, recordings
 from metaser_jax.datasets.downloads import Download, fetch
 from metaser_jax.datasets.files import CorpusFile
-from metaser_jax.datasets.options import OF_FOLDER, Options
+from metaser_jax.datasets.names import documented, within, without_copy_marks
+from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.recordings import Excluded, Left, Listing, Parsed, Unknown
 from metaser_jax.datasets.statistics import Published
 from metaser_jax.datasets.streaming import write_split
@@ -63,6 +64,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       DOWNLOADS: zip archives that hold the whole corpus; empty if its owners give it to people alone.
       ARCHIVES: glob patterns of the names of its archives, which may lie in manual_dir itself.
       LABELLED_BY_USER: whether language and speakers are the user's to say.
+      WITHOUT_ANY: what to do where no name is understood.
     """
 
     LANGUAGE: ClassVar[str]
@@ -79,6 +81,10 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     DOWNLOADS: ClassVar[tuple[Download, ...]] = ()
     ARCHIVES: ClassVar[tuple[str, ...]] = ()
     LABELLED_BY_USER: ClassVar[bool] = False
+    WITHOUT_ANY: ClassVar[str] = (
+        "Are these the corpus's own names? If not, prepare the recordings as folder/NAME: --emotion_pattern and "
+        "--speaker_pattern find emotion and speaker in other names."
+    )
 
     def __init__(
         self,
@@ -90,8 +96,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     ):
         """Make the builder. Args: options: see Options; extract: instead of extract_all; others: TFDS's."""
         options = options or Options()
-        for option in OF_FOLDER:
-            if getattr(options, option) is not None and not self.LABELLED_BY_USER:
+        for option in options.given_of_folder():
+            if not self.LABELLED_BY_USER:
                 raise InputError(f"--{option} is for folder/NAME; {self.name} says it itself. Leave it out.")
         super().__init__(file_format=file_format or "array_record", **kwargs)
         # TFDS makes a pickled builder anew from these arguments.
@@ -150,17 +156,25 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
           code_of_stem: what `labels` returned.
         """
         for pattern, what in self.NOT_OURS.items():
-            if re.fullmatch(pattern, path.stem, re.ASCII):
+            if re.fullmatch(pattern, without_copy_marks(path.stem), re.ASCII):
                 return Excluded(what)
-        match = re.fullmatch(self.STEM, path.stem, re.ASCII)
+        match = documented(path.stem, self.STEM)
         speaker = match and self.speaker(match, path)
-        if not speaker:
-            return Unknown(f"unknown name, expected {self.STEM_MEANS}")
+        if not match or not speaker:
+            return Unknown(f"unknown name, expected {self.STEM_MEANS}{self._almost(path.stem) if not match else ''}")
+        stem = match[0]
         if code_of_stem is None:
-            return self.parsed(speaker, match["code"])
-        if path.stem not in code_of_stem:
+            said = self.parsed(speaker, match["code"])
+        elif stem in code_of_stem:
+            said = self.parsed(speaker, code_of_stem[stem])
+        else:
             return Unknown(f"the corpus's label files have no label of it; they have {len(code_of_stem)} others")
-        return self.parsed(speaker, code_of_stem[path.stem])
+        return said._replace(stem=stem) if isinstance(said, Parsed) and stem != path.stem else said
+
+    def _almost(self, stem: str) -> str:
+        """Return what a name has in it that would be read alone."""
+        part = within(stem, self.STEM)
+        return f"; it has {part!r} in it, and more: rename it if that is what it is" if part else ""
 
     def speaker(self, match: re.Match[str], path: PurePath) -> str | None:
         """Return the speaker, from the match of STEM; None if it cannot be told."""
@@ -175,7 +189,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def key(self, path: PurePath, parsed: Parsed) -> str:
         """Return what no two recordings of the corpus have in common."""
-        return f"{parsed.speaker}/{path.stem}"
+        return f"{parsed.speaker}/{parsed.stem or path.stem}"
 
     def labels(self, found: Sequence[CorpusFile]) -> Mapping[str, str] | None:
         """Return the emotion's code of each recording by its stem, where the corpus keeps it in other files."""
@@ -203,10 +217,12 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return self._listing(found, str(folder or ", ".join(map(str, archives))))
 
     def _listing(self, everything: Sequence[CorpusFile], place: str) -> Listing:
-        found = recordings.listing(place, self.find(everything), self.key)
+        return self._checked(recordings.listing(place, self.find(everything), self.key), everything, place)
+
+    def _checked(self, found: Listing, everything: Sequence[CorpusFile], place: str) -> Listing:
         n_files = len(found.recordings) + len(found.unknown)
         if found.unknown and not self.options.skip_bad:
-            raise recordings.bad_recordings(self.corpus_name, found.unknown, n_files)
+            raise recordings.bad_recordings(self.corpus_name, found.unknown, n_files, self.WITHOUT_ANY)
         if not found.recordings:
             raise recordings.no_recordings(place, self.layout, everything, found.excluded)
         if self.published and len(found.recordings) > self.published.utterances:
@@ -278,7 +294,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, listing: Listing) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (key, example). All bad recordings are found before the first is an error."""
-        bad, dropped = list(listing.unknown), []
+        bad, dropped = list(listing.unknown), list(listing.copies)
         files_of_hash: dict[str, list[str]] = {}
         sources = [recording.source for recording in listing.recordings]
         with (

@@ -4,12 +4,14 @@ Nothing is written, so an archive takes no further space and a run that is kille
 the path that it would have if its archive were unpacked where it lies, so a corpus is the same either way.
 """
 
+import contextlib
 import errno
 import functools
 import lzma
 import os
 import stat
 import struct
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +33,7 @@ class CorpusFile(NamedTuple):
     """One file.
 
     Attributes:
-      file: posix path below the corpus's folder.
+      file: posix path below the corpus's folder, in the one form in which names are compared.
       path: the file on disk, or the zip archive that has it.
       member: its name in the archive, if it is in one.
       size: in bytes.
@@ -130,13 +132,32 @@ def members(archive: Path, beside: PurePosixPath | None = None) -> list[CorpusFi
         parts = PurePosixPath(info.filename).parts
         folder = info.filename.endswith("/") or not parts
         if not folder and parts[0] != "__MACOSX" and not any(part.startswith(".") for part in parts):
-            found.append(CorpusFile((beside / info.filename).as_posix(), archive, info.filename, info.file_size))
+            file = one_form((beside / info.filename).as_posix())
+            found.append(CorpusFile(file, archive, info.filename, info.file_size))
     return found
+
+
+def one_form(name: str) -> str:
+    """Return a name as all are compared: composed (NFC), since macOS's disks and archives have José in two parts."""
+    return unicodedata.normalize("NFC", name)
+
+
+def existing(path: Path) -> Path:
+    """Return the path under which a file is there, if its name has another form on disk; otherwise as it was given."""
+    if os.path.lexists(path) or path.parent == path:
+        return path
+    parent = existing(path.parent)
+    with contextlib.suppress(OSError):
+        for name in os.listdir(parent):
+            if one_form(name) == one_form(path.name):
+                return parent / name
+    return path
 
 
 def named(files: Sequence[CorpusFile], file_name: str) -> list[CorpusFile]:
     """Return the files of that name, in any folder and in any case."""
-    return [one for one in files if one.relative.name.lower() == file_name.lower()]
+    wanted = one_form(file_name).lower()
+    return [one for one in files if one.relative.name.lower() == wanted]
 
 
 def _is_zip(one: CorpusFile) -> bool:
@@ -164,6 +185,7 @@ def _archive(path: Path) -> zipfile.ZipFile:
 
 
 def _on_disk(path: Path, file: str) -> CorpusFile:
+    file = one_form(file)
     try:
         return CorpusFile(file, path, None, path.stat().st_size)
     except OSError:  # a link to nothing; reading it says so

@@ -4,7 +4,7 @@ The rules of labelled clips are those of the corpora folder/NAME (datasets/folde
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,11 +12,12 @@ from metaser_jax.audio import bounded_files as regular_files
 from metaser_jax.audio.clips import SUFFIXES
 from metaser_jax.audio.containers import CONVERTED
 from metaser_jax.datasets import recordings
-from metaser_jax.datasets.files import CorpusFile, files_below, files_in, members
-from metaser_jax.datasets.folder.listing import Rules, Said, compiled, key
+from metaser_jax.datasets.files import CorpusFile, existing, files_below, files_in, members
+from metaser_jax.datasets.folder.listing import Rules, listed
 from metaser_jax.datasets.folder.table import Table, read_table
 from metaser_jax.datasets.recordings import Left
 from metaser_jax.errors import InputError
+from metaser_jax.specs.labelling import Labelling
 
 _LAYOUT = "angry/clip1.wav, happy/clip2.wav ..., or labels.csv with the columns path, emotion, and if known speaker"
 _OTHER_AUDIO = tuple(sorted({*recordings.AUDIO_SUFFIXES, *CONVERTED} - set(SUFFIXES)))
@@ -40,11 +41,12 @@ class LabelledFile(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """Labelled clips, sorted by file; what is left out, and why; and the language, if the CSV says it."""
+    """Labelled clips, sorted by file; what is left out, and why; the language, if a table says it; notes for people."""
 
     files: tuple[LabelledFile, ...]
     left: tuple[Left, ...]
     language: str | None
+    notes: tuple[str, ...]
 
 
 class AudioFile(NamedTuple):
@@ -71,7 +73,7 @@ class AudioFile(NamedTuple):
 def labelled_files(
     place: str | os.PathLike[str],
     emotions: tuple[str, ...],
-    speaker_pattern: str | None = None,
+    how: Labelling | None = None,
     skip_bad: bool = False,
 ) -> Listed:
     """Return the clips of a folder, of a zip archive of it, or of a CSV, without opening them.
@@ -79,24 +81,23 @@ def labelled_files(
     Args:
       place: the folder, with a folder per emotion or a labels.csv; or the CSV itself.
       emotions: those that are wanted, some of emotions.EMOTIONS; clips of others are left out.
-      speaker_pattern: regular expression that finds the speaker in a path below `place`.
+      how: what their owner says of them.
       skip_bad: leave out clips of which speaker or emotion cannot be told, instead of raising an error.
 
     Raises:
       InputError: there is nothing there, or no clip of these emotions; a clip is there twice; a CSV is not readable; a
         clip's speaker or emotion cannot be told.
     """
-    place = Path(place)
-    found, name, table = _found(place)
-    rules = Rules(name, compiled(speaker_pattern), SUFFIXES, _OTHER_AUDIO)
-    table = table or rules.table(found)
-    listing = recordings.listing(str(place), _said(rules, table, found), key)
+    place, how = existing(Path(place)), how or Labelling()
+    found, name, table = _found(place, how)
+    said = Rules(name, how, SUFFIXES, _OTHER_AUDIO).said(found, table)
+    listing = listed(str(place), said)
     if listing.unknown and not skip_bad:
         raise recordings.bad_recordings(str(place), listing.unknown, len(listing.recordings) + len(listing.unknown))
     if not listing.recordings:
         left = [*listing.excluded, *listing.unknown]
         raise recordings.no_recordings(str(place), _LAYOUT, found, left, "labelled clip", "left out")
-    files, left = [], [*listing.excluded, *listing.unknown]
+    files, left = [], [*listing.excluded, *listing.unknown, *listing.copies]
     for one in listing.recordings:
         if one.parsed.label in emotions:
             files.append(LabelledFile(one.source, one.file, one.parsed.label, one.parsed.speaker))
@@ -107,7 +108,7 @@ def labelled_files(
         raise InputError(
             f"{place} has {len(left)} clips, of {others}; expected some of {', '.join(emotions)}. Layout: {_LAYOUT}"
         )
-    return Listed(tuple(files), tuple(sorted(left)), table.language if table else None)
+    return Listed(tuple(files), tuple(sorted(left)), said.language, said.notes)
 
 
 def audio_files(arguments: Sequence[str | os.PathLike[str]]) -> list[AudioFile]:
@@ -130,7 +131,7 @@ def audio_files(arguments: Sequence[str | os.PathLike[str]]) -> list[AudioFile]:
     return list(found.values())
 
 
-def _found(place: Path) -> tuple[list[CorpusFile], str, Table | None]:
+def _found(place: Path, how: Labelling) -> tuple[list[CorpusFile], str, Table | None]:
     """Return all files of a place, its name, and the CSV if it is one."""
     name = place.resolve().name
     if place.is_dir():
@@ -143,17 +144,11 @@ def _found(place: Path) -> tuple[list[CorpusFile], str, Table | None]:
     if suffix not in _CSV:
         raise InputError(f"{place} is a file, expected a folder or a CSV of labelled clips: {_LAYOUT}")
     one = CorpusFile(name, place.absolute(), None, place.stat().st_size)
-    return [one], place.stem, read_table(one)
-
-
-def _said(rules: Rules, table: Table | None, found: Sequence[CorpusFile]) -> Iterator[tuple[CorpusFile, Said]]:
-    if table is not None:
-        return rules.said_by_table(table, found)
-    return recordings.by_suffix(found, rules.formats, rules.said_by_folders, rules.other_audio)
+    return [one], place.stem, read_table(one, how)
 
 
 def _below(argument: str) -> list[AudioFile]:
-    path = Path(argument)
+    path = existing(Path(argument))
     if path.is_dir():
         audio = _audio(files_below(path, strict=False))
         if not audio:

@@ -1,5 +1,6 @@
 """From a prepared corpus on disk to arrays in memory."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,9 @@ def load(name: str, data_dir: str | os.PathLike[str]) -> Corpus:
     _, columns, metadata = _read(name, data_dir, fields)
     tracks, n_tracks = zip(*columns.pop("tracks"), strict=True)
     columns |= {"tracks": np.stack(tracks), "n_tracks": np.array(n_tracks, np.int32)}
-    return Corpus(name=name, language=metadata["language"], **columns)
+    arrays: dict[str, Any] = columns
+    corpus = Corpus(name=name, language=metadata["language"], **arrays)
+    return dataclasses.replace(corpus, same=_same(corpus.file.tolist(), metadata["duplicates"]))
 
 
 def load_statistics(name: str, data_dir: str | os.PathLike[str]) -> Statistics:
@@ -113,6 +116,13 @@ def _columns(prepared: "CorpusBuilder", fields: Sequence[str]) -> dict[str, np.n
     columns = {name: np.concatenate(part) for name, part in parts.items()}
     order = np.argsort(columns["file"], kind="stable")
     return {name: columns[name][order] for name in fields}
+
+
+def _same(files: Sequence[str], duplicates: Sequence[Sequence[str]]) -> np.ndarray | None:
+    """Return Corpus.same, of the groups of byte-identical files."""
+    first = {file: group[0] for group in duplicates for file in group}
+    names = np.array([first.get(file, file) for file in files], str)
+    return np.unique(names, return_inverse=True)[1].astype(np.int32) if first else None
 
 
 def _pairs(tracks: Sequence[np.ndarray]) -> np.ndarray:

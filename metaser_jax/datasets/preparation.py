@@ -53,10 +53,11 @@ def prepare(
         except OSError as error:
             raise InputError(f"{name} could not be prepared in --data_dir={data_dir}: {error}") from error
     statistics = load_statistics(name, data_dir)
+    before = Options().of_content() | statistics.options  # which may have fewer, of an earlier version
     for option, value in wanted.items():
-        if statistics.options[option] != value:
+        if before[option] != value:
             raise InputError(
-                f"{name} is prepared in --data_dir={data_dir} with {option}={statistics.options[option]!r}, and now "
+                f"{name} is prepared in --data_dir={data_dir} with {option}={before[option]!r}, and now "
                 f"--{option}={value!r} is asked for. Give --overwrite to prepare it again, or another --data_dir."
             )
     return statistics

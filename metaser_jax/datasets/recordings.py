@@ -1,9 +1,11 @@
 """Which files of a folder are a corpus's recordings, and what is known of each; nothing is left out without a word."""
 
+import hashlib
 import os
 import posixpath
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 from itertools import groupby
 from pathlib import Path, PurePath
@@ -12,6 +14,7 @@ from typing import NamedTuple
 from metaser_jax.datasets.files import CorpusFile
 from metaser_jax.errors import InputError
 
+COPY = "a byte-identical copy of a recording that is read"
 AUDIO_SUFFIXES = (".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma")
 # Zip archives are read.
 OTHER_ARCHIVE_SUFFIXES = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip")
@@ -26,11 +29,13 @@ class Parsed(NamedTuple):
       speaker: unique within the corpus.
       emotion: the corpus's own name of it.
       label: ours, one of emotions.EMOTIONS.
+      stem: the file name's stem as the corpus has it, where it is written otherwise.
     """
 
     speaker: str
     emotion: str
     label: str
+    stem: str | None = None
 
 
 class Excluded(NamedTuple):
@@ -40,9 +45,13 @@ class Excluded(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """A recording of which speaker or emotion cannot be told: an error, unless --skip_bad."""
+    """A recording of which speaker or emotion cannot be told: an error, unless --skip_bad.
+
+    Attributes: reason; no_emotion, whether it says no emotion that is known.
+    """
 
     reason: str
+    no_emotion: bool = False
 
 
 class Recording(NamedTuple):
@@ -69,11 +78,22 @@ class Left(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """All audio files of a corpus, each in one of the three, sorted by file; and the language, if a file says it."""
+    """All audio files of a corpus, each in one of the first four, sorted by file.
+
+    Attributes:
+      recordings: those to read.
+      excluded: those that are no part of the corpus.
+      unknown: those of which speaker or emotion cannot be told.
+      copies: those of which a byte-identical one is among the recordings.
+      notes: sentences for the user.
+      language: if a file says it.
+    """
 
     recordings: tuple[Recording, ...]
     excluded: tuple[Left, ...]
     unknown: tuple[Left, ...]
+    copies: tuple[Left, ...] = ()
+    notes: tuple[str, ...] = ()
     language: str | None = None
 
 
@@ -98,8 +118,8 @@ def corpus_place(
         raise InputError(f"--manual_dir: {manual_dir} {what}. {expected}")
     children = sorted(manual_dir.iterdir())
     folders = {child.name: child for child in children if child.is_dir()}
-    by_lower_case = {folder.lower(): child for folder, child in folders.items()} | folders
-    folder = by_lower_case.get(name) or by_lower_case.get(name.lower())
+    alike = {loosely(folder): child for folder, child in folders.items()} | folders
+    folder = alike.get(name) or alike.get(loosely(name))
     wanted = [f"{name}.zip", *patterns]
     archives = [
         child
@@ -122,7 +142,7 @@ def listing(
     pairs: Iterable[tuple[CorpusFile, Parsed | Excluded | Unknown]],
     key: Callable[[PurePath, Parsed], str],
 ) -> Listing:
-    """Sort what a corpus says of its files.
+    """Sort what a corpus says of its files; of byte-identical recordings with one key the first is kept.
 
     Args:
       place: where they are, for messages.
@@ -130,16 +150,17 @@ def listing(
       key: (its path, what is known) -> what no two recordings have in common.
 
     Raises:
-      InputError: the same recording is there twice, in two formats, folders or archives.
+      InputError: two recordings that differ have one key, in two formats, folders or archives.
     """
     parsed, excluded, unknown = [], [], []
+    pairs, copies = without_copies(list(pairs), lambda one, said: key(one.relative, said))
     for source, said in pairs:
         match said:
             case Parsed():
                 parsed.append((source, said))
             case Excluded(reason):
                 excluded.append(Left(str(source), reason))
-            case Unknown(reason):
+            case Unknown(reason=reason):
                 unknown.append(Left(str(source), reason))
     shared = _shared_folder([source for source, _ in parsed])
     recordings = [
@@ -147,7 +168,36 @@ def listing(
     ]
     recordings.sort(key=lambda recording: (recording.file, str(recording.source)))
     _check_unique(place, recordings)
-    return Listing(tuple(recordings), tuple(sorted(excluded)), tuple(sorted(unknown)))
+    return Listing(tuple(recordings), tuple(sorted(excluded)), tuple(sorted(unknown)), copies)
+
+
+def without_copies(
+    pairs: Sequence[tuple[CorpusFile, Parsed | Excluded | Unknown]], alike: Callable[[CorpusFile, Parsed], Hashable]
+) -> tuple[list[tuple[CorpusFile, Parsed | Excluded | Unknown]], tuple[Left, ...]]:
+    """Return the pairs without recordings whose bytes are another's, and those; the least nested of each is kept.
+
+    Args: alike: (file, what is known) -> what copies have in common; only such recordings are compared.
+    """
+    groups: dict[Hashable, list[CorpusFile]] = {}
+    for one, said in pairs:
+        if isinstance(said, Parsed):
+            groups.setdefault((alike(one, said), one.size), []).append(one)
+    stems = {id(one): said.stem for one, said in pairs if isinstance(said, Parsed)}
+    copies: list[CorpusFile] = []
+    for group in groups.values():
+        group.sort(key=lambda one: (stems[id(one)] is not None, len(one.relative.parts), one.file, str(one)))
+        kept: set[bytes] = set()
+        for one in group if len(group) > 1 else ():
+            try:
+                digest = hashlib.sha256(one.read_bytes()).digest()
+            except OSError:  # reading it as a recording says so
+                continue
+            if digest in kept:
+                copies.append(one)
+            kept.add(digest)
+    dropped = {id(one) for one in copies}
+    left = sorted(Left(str(one), COPY) for one in copies)
+    return [pair for pair in pairs if id(pair[0]) not in dropped], tuple(left)
 
 
 def by_suffix(
@@ -196,11 +246,13 @@ def too_many(place: str, n_found: int, n_published: int, meaning: str) -> InputE
     return InputError(f"{place} has {n_found} recordings, the corpus has {n_published}. {meaning}")
 
 
-def bad_recordings(name: str, bad: Sequence[Left], n_files: int) -> InputError:
-    """Return the one error for all recordings of a corpus that cannot be used."""
+def bad_recordings(name: str, bad: Sequence[Left], n_files: int, advice: str = "") -> InputError:
+    """Return the one error for all recordings of a corpus that cannot be used; `advice`: what else would help."""
     lines = [f"{name}: {len(bad)} of {n_files} recordings cannot be used:"]
     lines += _shortened([f"  {line}" for line in by_reason(bad)])
-    lines.append("Replace or remove them, or leave them out with --skip_bad (they are then counted and listed).")
+    if len(bad) < n_files or not advice:
+        lines.append("Replace or remove them, or leave them out with --skip_bad (they are then counted and listed).")
+    lines += [advice] if advice else []
     return InputError("\n".join(lines))
 
 
@@ -224,16 +276,31 @@ def _shared_folder(sources: Sequence[CorpusFile]) -> str:
     return f"{shared}/" if shared not in ("", ".", "/") else ""
 
 
+def loosely(name: str) -> str:
+    """Return the name of a corpus or its folder as people vary it: EMO-DB is emodb."""
+    return re.sub(r"[-_ ]", "", name).lower()
+
+
 def _check_unique(place: str, recordings: Sequence[Recording]) -> None:
     first: dict[str, CorpusFile] = {}
-    twice = []
+    twice: dict[tuple[str, str], list[str]] = {}
     for recording in recordings:
         other = first.setdefault(recording.key, recording.source)
         if other is not recording.source:
-            twice.append(f"  {other} and {recording.source}")
+            folders = (_folder(other), _folder(recording.source))
+            twice.setdefault(folders, []).append(f"{other} and {recording.source}")
     if twice:
-        lines = [f"{place}: the same speaker and file name twice, {len(twice)} times:", *_shortened(twice)]
+        n = sum(map(len, twice.values()))
+        lines = [f"{place}: the same speaker and file name twice, {n} times, and the recordings differ:"]
+        lines += _shortened(
+            [f"  in {one} and in {two}, {len(names)} times, e.g. {names[0]}" for (one, two), names in twice.items()]
+        )
         raise InputError("\n".join([*lines, "Keep one of each and move the other out of the folder."]))
+
+
+def _folder(source: CorpusFile) -> str:
+    folder = posixpath.dirname(source.member or source.file)
+    return f"{source.path.name}: {folder}/" if source.member else f"{folder or '.'}/"
 
 
 def _shortened(lines: Sequence[str]) -> list[str]:

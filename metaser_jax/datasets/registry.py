@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from absl import logging
 
 from metaser_jax.datasets.options import Options
+from metaser_jax.datasets.recordings import loosely
 from metaser_jax.errors import InputError, check_choice
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ def check_name(name: str, what: str = "corpus") -> str:
             "letters, digits, '_', '-' and '.'."
         )
     return name
+
+
+def known_name(name: str, what: str = "corpus") -> str:
+    """Return check_name of a corpus as people may write it, e.g. TESS or EMO-DB."""
+    alike = {loosely(one): one for one in NAMES}
+    return check_name(alike.get(loosely(name), name), what)
 
 
 def is_folder_name(name: str) -> bool:
@@ -109,8 +116,10 @@ def check(
     *,
     make: "Callable[..., CorpusBuilder]" = builder,
     **options: Any,
-) -> None:
-    """Look at the recordings of a corpus, without opening them; without manual_dir, whether it can be downloaded.
+) -> tuple[str, ...]:
+    """Look at the recordings of a corpus, and return notes; without manual_dir, see whether it can be downloaded.
+
+    None is opened, but those that seem to be copies.
 
     Args:
       name: one of NAMES, or folder/ANYTHING.
@@ -124,9 +133,10 @@ def check(
     with tempfile.TemporaryDirectory() as nothing:  # a builder wants a data_dir, and reads what is there
         corpus = make(name, nothing, **options)
     if manual_dir is not None:
-        corpus.listing(Path(manual_dir))
-    elif not corpus.downloads:
+        return corpus.listing(Path(manual_dir)).notes
+    if not corpus.downloads:
         raise corpus.not_downloadable()
+    return ()
 
 
 @contextlib.contextmanager

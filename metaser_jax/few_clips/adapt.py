@@ -48,7 +48,9 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
             "learns from --support alone: put those clips there as well, if they are to count."
         )
     emotions = start.settings.emotions
-    listed = labelled_files(config.support, emotions, config.speaker_pattern, config.skip_bad)
+    listed = labelled_files(config.support, emotions, config, config.skip_bad)
+    for note in listed.notes:
+        log(f"note: {note}")
     files = [(one.source, one.file, one.speaker) for one in listed.files]
     voice = start.settings.features == "voice"
     clips, kept, bad = _read("--support", files, config.skip_bad, config.workers, voice)

@@ -50,7 +50,7 @@ class Spec:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if field.metadata["choices"]:
+            if field.metadata.get("choices"):
                 check_choice(f"--{field.name}", getattr(self, field.name), field.metadata["choices"])
             if field.name in ("seed", "split_seed"):
                 seed = getattr(self, field.name)

@@ -53,7 +53,7 @@ def rows(data_dir: str, corpora: Sequence[str] = (), split_seed: int = 0) -> lis
             f"--data_dir={data_dir} has no prepared corpus. Prepare some first: python experiments/prepare.py "
             f"--corpora=urdu --data_dir={data_dir}"
         )
-    return [_row(datasets.check_name(name, "--corpora"), data_dir, split_seed) for name in names]
+    return [_row(datasets.known_name(name, "--corpora"), data_dir, split_seed) for name in names]
 
 
 def _row(name: str, data_dir: str, split_seed: int) -> Row:

@@ -70,6 +70,31 @@ def test_name_of_a_recording(tmp_path, name, stem, expected):
 
 
 @pytest.mark.parametrize(
+    ("name", "stem", "documented"),
+    [
+        ("tess", "oaf_back_angry", "OAF_back_angry"),
+        ("tess", "OAF_Back_PS", "OAF_back_ps"),
+        ("savee", "dc_A01", "DC_a01"),
+        ("savee", "DC/SA12", "DC/sa12"),
+        ("emodb", "03A01fA", "03a01Fa"),
+        ("emovo", "RAB-F1-B1", "rab-f1-b1"),
+        ("shemo", "f01a01", "F01A01"),
+        ("urdu", "sm1_f10_a010", "SM1_F10_A010"),
+        ("urdu", "Copy of SM1_F10_A010", "SM1_F10_A010"),
+        ("urdu", "SM1_F10_A010 (1)", "SM1_F10_A010"),
+        ("urdu", "SM1_F10_A010 - Copy (2)", "SM1_F10_A010"),
+        ("ravdess", "03-01-05-01-02-01-12 copy 2", "03-01-05-01-02-01-12"),
+    ],
+)
+def test_names_of_a_copy_or_in_another_case(tmp_path, name, stem, documented):
+    builder = datasets.builder(name, tmp_path)
+    said, expected = builder.parse(Path(stem + ".wav")), builder.parse(Path(documented + ".wav"))
+    assert isinstance(expected, Parsed)
+    assert said == expected._replace(stem=Path(documented).name)
+    assert builder.key(Path(stem + ".wav"), said) == builder.key(Path(documented + ".wav"), expected)
+
+
+@pytest.mark.parametrize(
     ("name", "stem", "reason"),
     [
         ("demo_urdu", "f1_bored_01", "unknown emotion 'bored', expected one of: angry"),
@@ -93,7 +118,8 @@ def test_name_of_a_recording(tmp_path, name, stem, expected):
         ("tess", "XAF_back_angry", "e.g. OAF_back_angry"),
         ("ravdess", "03-01-09-01-02-01-12", "unknown emotion '09', expected one of: 01 neutral"),
         ("ravdess", "03-01-05-01-02-12", "seven numbers"),
-        ("ravdess", "03-01-05-01-02-01-12 (1)", "seven numbers"),
+        ("ravdess", "03-01-05-01-02-01-12x", "it has '03-01-05-01-02-01-12' in it, and more: rename it"),
+        ("tess", "289testOAF_such_fear7", "it has 'OAF_such_fear' in it, and more: rename it"),
         ("urdu", "SM1_F10_B010", "unknown emotion 'B'"),
         ("urdu", "recording7", "e.g. SM1_F10_A010"),
     ],

@@ -184,5 +184,8 @@ def test_one_recording_under_two_names(name, same, make_corpus, recordings_dir):
     folder = make_corpus(name)
     (folder / same[1]).parent.mkdir()
     shutil.copy(folder / same[0], folder / same[1])
+    listing = datasets.builder(name, recordings_dir / "data").listing(recordings_dir)
+    assert len(listing.copies) == 1
+    (folder / same[1]).write_bytes((folder / same[1]).read_bytes() + b"\0")
     with pytest.raises(InputError, match="the same speaker and file name twice, 1 times"):
         datasets.check(name, recordings_dir)

@@ -8,6 +8,7 @@ from metaser_jax.audio.clips import read_clip
 from metaser_jax.datasets.labelled_files import audio_files, labelled_files
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.specs.labelling import Labelling
 
 WAV = encoded(sound(0.05))
 
@@ -46,12 +47,12 @@ def test_folders(place):
 
 def test_speaker_pattern(place):
     put(place, "angry/spk7_1.wav", "sad/spk8_1.wav")
-    listed = labelled_files(place, FOUR_EMOTIONS, r"(?P<speaker>spk\d+)_")
+    listed = labelled_files(place, FOUR_EMOTIONS, Labelling(speaker_pattern=r"(?P<speaker>spk\d+)_"))
     assert [one.speaker for one in listed.files] == ["spk7", "spk8"]
     with pytest.raises(InputError, match=r"--speaker_pattern: got '\(', which is no regular expression"):
-        labelled_files(place, FOUR_EMOTIONS, "(")
+        labelled_files(place, FOUR_EMOTIONS, Labelling(speaker_pattern="("))
     with pytest.raises(InputError, match="finds no speaker in the path"):
-        labelled_files(place, FOUR_EMOTIONS, "(spk7)_")
+        labelled_files(place, FOUR_EMOTIONS, Labelling(speaker_pattern="(spk7)_"))
 
 
 def test_a_csv_in_the_folder(place):
@@ -122,7 +123,8 @@ def test_unknown_labels_are_an_error_that_lists_them(place):
 
 
 def test_a_clip_that_is_there_twice(place):
-    put(place, "angry/1.wav", "angry/1.flac")
+    put(place, "angry/1.wav")
+    put(place, "angry/1.flac", data=WAV + b"\0")
     with pytest.raises(InputError, match=r"angry/1\.flac and angry/1\.wav"):
         labelled_files(place, FOUR_EMOTIONS)
 

@@ -375,5 +375,6 @@ def test_metadata_on_disk_is_plain_json(make_corpus, recordings_dir, data_dir):
     datasets.prepare("demo_urdu", recordings_dir, data_dir)
     text = (data_dir / "demo_urdu/2.0.0/metadata.json").read_text()
     options = {"skip_bad": False, "drop_duplicates": False, "language": None, "speaker_pattern": None}
+    options |= {"speakers": "auto", "emotion_pattern": None, "map": [], "columns": []}
     left_out = {"skipped": [], "excluded": [], "duplicates": [], "dropped": []}
     assert json.loads(text) == {"language": "Urdu", "options": options, **left_out}

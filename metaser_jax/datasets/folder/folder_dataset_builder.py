@@ -1,6 +1,6 @@
 """A corpus of one's own: a folder with a folder per emotion, or a CSV. See README.md beside this file."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
@@ -8,9 +8,9 @@ import tensorflow_datasets as tfds
 
 from metaser_jax.datasets import recordings
 from metaser_jax.datasets.base import VOICE_TOO, CorpusBuilder, Said
-from metaser_jax.datasets.files import CorpusFile, files_below
-from metaser_jax.datasets.folder import listing
-from metaser_jax.datasets.folder.listing import Rules, compiled
+from metaser_jax.datasets.files import CorpusFile, files_below, one_form
+from metaser_jax.datasets.folder import listing, table
+from metaser_jax.datasets.folder.listing import Rules
 from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.recordings import Listing, Parsed
 from metaser_jax.emotions import EMOTIONS
@@ -32,6 +32,7 @@ class Builder(CorpusBuilder):
     Put recordings into MANUAL_DIR/NAME/angry/, MANUAL_DIR/NAME/happy/ ..., or list them in MANUAL_DIR/NAME/labels.csv
     or MANUAL_DIR/NAME.csv, with the columns path, emotion, and if known speaker and language.
     """
+    WITHOUT_ANY = ""
 
     LAYOUT = "angry/clip1.wav"
     STEM_MEANS = "a folder per emotion, e.g. angry/clip1"
@@ -44,7 +45,7 @@ class Builder(CorpusBuilder):
         if isinstance(config, str):
             config = tfds.core.BuilderConfig(name=config, description=f"The recordings of {config}.")
         super().__init__(config=config, options=options, **kwargs)
-        self._rules = Rules(self.place, compiled(self.options.speaker_pattern), self.FORMATS, recordings.AUDIO_SUFFIXES)
+        self._rules = Rules(self.place, self.options, self.FORMATS, recordings.AUDIO_SUFFIXES)
 
     @property
     def language(self) -> str:
@@ -62,34 +63,26 @@ class Builder(CorpusBuilder):
 
     def listing(self, manual_dir: Path) -> Listing:
         """List the recordings, from a CSV beside the folder where there is one."""
-        wanted = f"{self.place}.csv".lower()
-        tables = [path for path in manual_dir.glob("*") if path.name.lower() == wanted and path.is_file()]
+        wanted = [f"{self.place}{suffix}".lower() for suffix in table.SUFFIXES]
+        tables = [path for path in manual_dir.glob("*") if path.name.lower() in wanted and path.is_file()]
         if not tables:
             return super().listing(manual_dir)
         # Its paths are seen from manual_dir, so the files of the folder are, too.
         found = [CorpusFile(path.name, path, None, path.stat().st_size) for path in sorted(tables)]
         folder = manual_dir / self.place
         if folder.is_dir():
-            found += [one._replace(file=f"{self.place}/{one.file}") for one in files_below(folder)]
+            found += [one._replace(file=one_form(f"{self.place}/{one.file}")) for one in files_below(folder)]
         return self._listing(found, " and ".join(map(str, tables)))
 
     def _listing(self, everything: Sequence[CorpusFile], place: str) -> Listing:
-        table = self._rules.table(everything)
-        found = super()._listing(everything, place)
-        if table is None or table.language is None:
-            return found
-        if self.options.language not in (None, table.language):
+        said = self._rules.said(everything)
+        if self.options.language not in (None, said.language) and said.language:
             raise InputError(
-                f"--language={self.options.language!r}, but {place} says {table.language!r}. Leave the flag out, or "
+                f"--language={self.options.language!r}, but {place} says {said.language!r}. Leave the flag out, or "
                 "correct the column language."
             )
-        return found._replace(language=table.language)
-
-    def find(self, found: Sequence[CorpusFile]) -> Iterator[tuple[CorpusFile, Said]]:
-        """Yield each recording with what is said of it: by a table, or by its folders."""
-        table = self._rules.table(found)
-        return super().find(found) if table is None else self._rules.said_by_table(table, found)
+        return self._checked(listing.listed(place, said), everything, place)
 
     def parse(self, path: PurePath, code_of_stem: Mapping[str, str] | None = None) -> Said:
-        """Return what the folders of a path say."""
-        return self._rules.said_by_folders(path)
+        """Return what a path says by itself."""
+        return self._rules.parse(path)

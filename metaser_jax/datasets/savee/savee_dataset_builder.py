@@ -45,7 +45,8 @@ class Builder(CorpusBuilder):
 
     def key(self, path: PurePath, parsed: Parsed) -> str:
         """Return the speaker and the stem without its prefix."""
-        return f"{parsed.speaker}/{path.stem.rpartition('_')[2]}"  # with and without the prefix it is the same
+        # With and without the prefix it is the same.
+        return f"{parsed.speaker}/{(parsed.stem or path.stem).rpartition('_')[2]}"
 
     def speaker(self, match: re.Match[str], path: PurePath) -> str | None:
         """Return the speaker of the file name's prefix, or of its folder."""

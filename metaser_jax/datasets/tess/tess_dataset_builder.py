@@ -49,7 +49,7 @@ class Builder(CorpusBuilder):
 
     def key(self, path: PurePath, parsed: Parsed) -> str:
         """Return the speaker and the stem without its prefix."""
-        return f"{parsed.speaker}/{path.stem.partition('_')[2]}"
+        return f"{parsed.speaker}/{(parsed.stem or path.stem).partition('_')[2]}"
 
     def speaker(self, match: re.Match[str], path: PurePath) -> str:
         """Return the actress; OA is OAF."""

@@ -1,0 +1,155 @@
+"""Who speaks in a folder of one's own: which of its folders are people, and what looks like a speaker in file names.
+
+A folder may as well be a wrapper, a part of a split, an intensity, a sex or a session. Taken for a speaker, it puts one
+person on both sides of a split by speaker, and nobody is told; so it is asked.
+"""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import PurePath
+
+import numpy as np
+
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.datasets.recordings import Parsed
+from metaser_jax.errors import InputError
+from metaser_jax.specs.labelling import plain
+
+_SPLITS = {"train", "training", "test", "testing", "valid", "validation", "val", "dev", "eval", "evaluation", "devel"}
+_NAMES_TOO = {"dev", "val"}  # a part of a split beside others of them, and a person's name elsewhere
+_SEXES = {"male", "female", "males", "females", "man", "woman", "men", "women", "boys", "girls"}
+_INTENSITIES = {"normal", "strong", "weak", "low", "medium", "mid", "middle", "high", "loud", "soft", "mild", "intense"}
+_SESSION = re.compile(r"(session|ses|sess|day|take|part|round|recording|rec|disc|disk|cd|set|batch|chapter)[ _-]?\d+")
+_LISTED = 10
+_MOST_FIELDS = 3
+_FIELD = "[^/_. -]+"
+_GAP = "[_. -]+"
+
+
+def of_folders(place: str, named: Sequence[tuple[PurePath, tuple[str, ...]]]) -> list[str]:
+    """Return the speaker of each recording: its folders that not all share; UNKNOWN_SPEAKER where it has none.
+
+    Args: place: for messages. named: of each recording its path, and its folders that are no emotion.
+
+    Raises:
+      InputError: the folders may be something else than people; the message says how to decide.
+    """
+    if not any(folders for _, folders in named):
+        return [UNKNOWN_SPEAKER] * len(named)
+    shared = set.intersection(*(set(folders) for _, folders in named))
+    inner = [tuple(folder for folder in folders if folder not in shared) for _, folders in named]
+    if not any(inner):
+        names = "/".join(dict.fromkeys(folder for folder in named[0][1] if folder in shared))
+        why = f"all {len(named)} recordings are in {names!r}, which is one speaker, or only a folder around them"
+        raise _asking(place, why, named)
+    if why := _no_people(inner) or _crossed(inner):
+        raise _asking(place, why, named)
+    return ["/".join(folders) or UNKNOWN_SPEAKER for folders in inner]
+
+
+def notes(recordings: Sequence[tuple[PurePath, Parsed]]) -> Iterator[str]:
+    """Yield who speaks, for people to check, and what in the file names may be a speaker where nobody is known."""
+    names = Counter(parsed.speaker for _, parsed in recordings)
+    unknown = names.pop(UNKNOWN_SPEAKER, 0)
+    if names:
+        also = f"; of {unknown} the speaker is not known" if unknown else ""
+        yield f"{len(names)} speaker{'s' * (len(names) != 1)}: {_counted(names)}{also}."
+    elif unknown and (found := fields([path for path, _ in recordings], [parsed.label for _, parsed in recordings])):
+        yield "Who speaks is not known, and a split by speaker not possible. " + _proposed(found)
+
+
+def fields(paths: Sequence[PurePath], labels: Sequence[str] = ()) -> dict[str, Counter[str]]:
+    """Return patterns for --speaker_pattern, and what they find: parts of the file names that may be speakers.
+
+    A part may be one if it has some values, each in several recordings and, if labels are given, in several emotions.
+    """
+    stems = [path.stem for path in paths]
+    split = [re.findall(_FIELD, stem) for stem in stems]
+    number = min(map(len, split), default=0)
+    patterns = [rf"(?:^|/)(?:{_FIELD}{_GAP}){{{i}}}(?P<speaker>{_FIELD})[^/]*$" for i in range(number)]
+    if number == 1:
+        patterns = [r"(?:^|/)(?P<speaker>\d+)[^/]*$", r"(?:^|/)(?P<speaker>[A-Za-z]+\d*)[^/]*$"]
+    found = {}
+    for pattern in patterns:
+        pattern = pattern.replace(rf"(?:{_FIELD}{_GAP}){{0}}", "")
+        matches = [re.search(pattern, path.as_posix()) for path in paths]
+        values = [match["speaker"] for match in matches if match]
+        if len(values) == len(paths) and _may_be_speakers(values, labels):
+            found[pattern] = Counter(values)
+    return dict(list(found.items())[:_MOST_FIELDS])
+
+
+def _may_be_speakers(values: Sequence[str], labels: Sequence[str]) -> bool:
+    counts = Counter(values)
+    if not 2 <= len(counts) <= len(values) / 4:
+        return False
+    if not len(set(labels)) > 1:
+        return True
+    emotions = [len({label for value, label in zip(values, labels, strict=True) if value == one}) for one in counts]
+    return float(np.mean(np.array(emotions) > 1)) >= 0.8
+
+
+def _no_people(inner: Sequence[tuple[str, ...]]) -> str | None:
+    """Return why folders are no people by their names, if they are not."""
+    seen = {plain(folder) for folders in inner for folder in folders}
+    splits = seen & _SPLITS
+    if splits - _NAMES_TOO or len(splits) > 1:
+        return f"{_quoted(splits)} {_is(splits)} named as part of a split into train and test, and no speaker"
+    if said := {folder for folder in seen if folder in _INTENSITIES}:
+        return f"{_quoted(said)} {_is(said)} named as an intensity or a level, and no speaker"
+    if said := {folder for folder in seen if _SESSION.fullmatch(folder)}:
+        return f"{_quoted(said)} {_is(said)} named as a session or a part, and no speaker"
+    if any(folders and all(plain(folder) in _SEXES for folder in folders) for folders in inner):
+        return f"{_quoted(seen & _SEXES)} {_is(seen & _SEXES)} named as a sex, of which there may be several speakers"
+    return None
+
+
+def _crossed(inner: Sequence[tuple[str, ...]]) -> str | None:
+    """Return why of two levels of folders one is no part of a speaker: the same folder lies in several others."""
+    above: dict[str, set[str]] = {}
+    for folders in inner:
+        for outer, folder in itertools.pairwise(folders):
+            above.setdefault(folder, set()).add(outer)
+    several = sorted(folder for folder, outer in above.items() if len(outer) > 1)
+    if not several:
+        return None
+    outer = sorted(above[several[0]])
+    return f"the folder {several[0]!r} is in {_quoted(outer)}, so one of the two is the speaker, or both together"
+
+
+def _asking(place: str, why: str, named: Sequence[tuple[PurePath, tuple[str, ...]]]) -> InputError:
+    paths = [path for path, _ in named]
+    lines = [f"{place}: who speaks is not clear: {why}. Say it by one of these:"]
+    depth = min(len(path.parts) - 1 for path in paths)
+    for i in range(depth):
+        values = Counter(path.parts[i] for path in paths)
+        if len(values) > 1 and all(path.parts[i] in folders for path, folders in named):
+            skipped = f"(?:[^/]+/){{{i}}}" * (i > 0)
+            lines.append(f"  --speaker_pattern='^{skipped}(?P<speaker>[^/]+)/'   {_counted(values)}")
+    for pattern, values in fields(paths).items():
+        lines.append(f"  --speaker_pattern='{pattern}'   {_counted(values)}")
+    as_they_are = Counter("/".join(folders) for _, folders in named)
+    lines.append(f"  --speakers=folders   {_counted(as_they_are)}")
+    lines.append("  --speakers=one   all recordings are of one person")
+    lines.append("  --speakers=unknown   it is not known; a split by speaker is then not possible")
+    return InputError("\n".join(lines))
+
+
+def _proposed(found: dict[str, Counter[str]]) -> str:
+    each = [f"--speaker_pattern='{pattern}' finds {_counted(values)}" for pattern, values in found.items()]
+    return f"If the file names say it: {'; or '.join(each)}."
+
+
+def _counted(values: Counter[str]) -> str:
+    shown = ", ".join(f"{name or '(none)'} {n}" for name, n in sorted(values.items())[:_LISTED])
+    return shown + (f" and {len(values) - _LISTED} more" if len(values) > _LISTED else "")
+
+
+def _quoted(names: Collection[str]) -> str:
+    return " and ".join(repr(name) for name in sorted(names)[:_LISTED])
+
+
+def _is(names: Collection[str]) -> str:
+    return "is" if len(names) == 1 else "are"
