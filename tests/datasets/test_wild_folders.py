@@ -236,6 +236,13 @@ def test_a_table_with_other_columns(place):
     ]
 
 
+def test_a_table_that_is_not_read_is_mentioned(place):
+    put(place, "angry/anna/1.wav", "sad/bilal/1.wav")
+    (place / "metadata.csv").write_text("name,who\n1,anna\n")
+    notes = labelled_files(place, FOUR_EMOTIONS).notes
+    assert notes[-1].endswith("if metadata.csv lists the recordings; its columns: name, who.")
+
+
 def test_columns_that_are_not_there(place):
     put(place, "angry/1.wav")
     assert "--columns is for a table, and mine has no .csv or .tsv" in message(place, columns=("path=file",))

@@ -78,7 +78,9 @@ class Rules(NamedTuple):
         else:
             pairs, copies = self._by_folders(found)
         self._check_any(pairs, found, listed)
-        notes = voices.notes([(PurePath(one.file), said) for one, said in pairs if isinstance(said, Parsed)])
+        notes = [*voices.notes([(PurePath(one.file), said) for one, said in pairs if isinstance(said, Parsed)])]
+        if listed is None:
+            notes += [f"{way}." for way in proposals.of_tables(found)]
         return Found(pairs, copies, tuple(notes), listed.language if listed else None)
 
     def parse(self, path: PurePath) -> Said:

@@ -38,7 +38,7 @@ def message(rules: "Rules", failed: Sequence[CorpusFile], found: Sequence[Corpus
     else:
         what = f"none of its {len(failed)} recordings says" if len(failed) > 1 else "its only recording does not say"
         lines = [f"{rules.place}: {what} an emotion: {shown}; {_EXPECTED}."]
-        ways = [*_of_pattern(rules, failed), *_of_folders(rules, failed), *_of_tables(found)]
+        ways = [*_of_pattern(rules, failed), *_of_folders(rules, failed), *of_tables(found)]
     if ways:
         lines += ["This would read them:", *(f"  {way}" for way in ways)]
     else:
@@ -85,7 +85,8 @@ def _of_words(words: Counter[str], how: Labelling) -> Iterator[str]:
         yield f"--map={shown}   with one of angry, happy, neutral, sad ... for each ({_counted(Counter(strange))})"
 
 
-def _of_tables(found: Sequence[CorpusFile]) -> Iterator[str]:
+def of_tables(found: Sequence[CorpusFile]) -> Iterator[str]:
+    """Yield --columns for each table that is there and is not read."""
     for one in found:
         if one.relative.suffix.lower() in table.SUFFIXES and (columns := table.columns(one)):
             yield (

@@ -23,7 +23,7 @@ _SEXES = {"male", "female", "males", "females", "man", "woman", "men", "women", 
 _INTENSITIES = {"normal", "strong", "weak", "low", "medium", "mid", "middle", "high", "loud", "soft", "mild", "intense"}
 _SESSION = re.compile(r"(session|ses|sess|day|take|part|round|recording|rec|disc|disk|cd|set|batch|chapter)[ _-]?\d+")
 _LISTED = 10
-_MOST_FIELDS = 3
+_MOST_FIELDS = 2
 _FIELD = "[^/_. -]+"
 _GAP = "[_. -]+"
 
@@ -78,7 +78,8 @@ def fields(paths: Sequence[PurePath], labels: Sequence[str] = ()) -> dict[str, C
         values = [match["speaker"] for match in matches if match]
         if len(values) == len(paths) and _may_be_speakers(values, labels):
             found[pattern] = Counter(values)
-    return dict(list(found.items())[:_MOST_FIELDS])
+    # Speakers are more than the emotions, sentences or repetitions that names count as well.
+    return dict(sorted(found.items(), key=lambda one: -len(one[1]))[:_MOST_FIELDS])
 
 
 def _may_be_speakers(values: Sequence[str], labels: Sequence[str]) -> bool:
