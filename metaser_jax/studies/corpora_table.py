@@ -19,7 +19,8 @@ class Row(NamedTuple):
 
     Attributes:
       statistics: of all that is prepared of it.
-      random, by_speaker: its splits, of the utterances of the four emotions; None where there can be none.
+      random, by_speaker: its splits, of the utterances of those of the four emotions that it has; None where there can
+        be none.
       why_not: for what is None, the reason.
     """
 
@@ -59,16 +60,22 @@ def rows(data_dir: str, corpora: Sequence[str] = (), split_seed: int = 0) -> lis
 def _row(name: str, data_dir: str, split_seed: int) -> Row:
     statistics = datasets.load_statistics(name, data_dir)
     corpus = datasets.load(name, data_dir)
+    # Where it lacks some of the four, its splits are of the others.
+    selected = _of_four(statistics)
     why_not: list[str] = []
 
     def parts(kind: str) -> Split | None:
         try:
-            return split(corpus.select(FOUR_EMOTIONS), kind, split_seed)
+            return split(corpus.select(selected if len(selected) > 1 else FOUR_EMOTIONS), kind, split_seed)
         except InputError as error:
             why_not.append(f"{kind}: {error}")
             return None
 
     return Row(statistics, parts("random"), parts("speaker"), tuple(why_not))
+
+
+def _of_four(statistics: Statistics) -> tuple[str, ...]:
+    return tuple(emotion for emotion in FOUR_EMOTIONS if emotion in statistics.counts())
 
 
 def markdown(table: Sequence[Row], data_dir: str, split_seed: int = 0) -> str:
@@ -87,6 +94,8 @@ def markdown(table: Sequence[Row], data_dir: str, split_seed: int = 0) -> str:
         lines.append(cells)
         notes += [f"- {one.name}, {reason}" for reason in row.why_not]
         notes += [f"- {one.name}: {sign}" for sign in one.altered()]
+        if row.random and _of_four(one) != FOUR_EMOTIONS:
+            notes.append(f"- {one.name}: its splits are of {', '.join(_of_four(one))}, --emotions of other programs")
         left = {"skipped": one.skipped, "not part of the corpus": one.excluded, "dropped duplicates": one.dropped}
         notes += [f"- {one.name}: {len(files)} recordings {what}" for what, files in left.items() if files]
         notes += [f"- {one.name}: byte-identical are {' and '.join(files)}" for files in one.duplicates]
