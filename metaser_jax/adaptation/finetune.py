@@ -16,7 +16,7 @@ from metaser_jax.adaptation.starts import resolve
 from metaser_jax.adaptation.svm import SVM, adapt_svm
 from metaser_jax.config import FinetuneConfig
 from metaser_jax.datasets.loading import load as load_corpus
-from metaser_jax.datasets.targets import Load, load_targets
+from metaser_jax.datasets.targets import Load, load_targets, load_together
 from metaser_jax.devices import parallel
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, write_predictions
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
@@ -56,6 +56,7 @@ def run_finetune(
     else:
         spec, init = resolve(config.init, spec, config.target, given)
     of_split = {"split_kind": config.split, "split_seed": config.split_seed, "folds": config.folds}
+    load = load_together([config.target, *config.sources], config.data_dir, spec.emotions, load)
     folds = load_targets(config.target, config.data_dir, emotions=spec.emotions, **of_split, load=load)
     sources = load_sources(config.sources, config.data_dir, spec.emotions, load)
     amount = Amount("fraction", config.fraction) if config.shots is None else Amount("shots", config.shots)

@@ -34,10 +34,7 @@ def main(config: AdaptConfig, arguments: list[str]) -> None:
         print("An emotion has a single clip, so nothing could be held out: no score, and uncalibrated probabilities.")
     else:
         print(validated["verdict"])
-        print(
-            f"Calibrated with temperature {calibration['temperature']:.2f}: expected calibration error "
-            f"{calibration['ece_before']:.2f} before, {calibration['ece_after']:.2f} after, on the same clips."
-        )
+        print(calibration["verdict"])
     print(f"The model and its card are in {config.out}. Next: metaser predict --model={config.out} RECORDING ...")
 
 

@@ -49,8 +49,7 @@ def define(config_class: type, presets: Presets | None = None) -> None:
 
 
 def _define_one(name: str, hint: Any, default: Any, text: str, metadata: Mapping[str, Any]) -> None:
-    if isinstance(hint, types.UnionType):  # X | None
-        (hint,) = (h for h in typing.get_args(hint) if h is not type(None))
+    hint = _without_none(hint)
     if metadata["repeated"]:
         flags.DEFINE_multi_string(name, list(default), text)
     elif typing.get_origin(hint) is tuple:
@@ -65,6 +64,13 @@ def _define_one(name: str, hint: Any, default: Any, text: str, metadata: Mapping
             str: flags.DEFINE_string,
         }
         by_type[hint](name, default, text)
+
+
+def _without_none(hint: Any) -> Any:
+    """Return X of X | None."""
+    if isinstance(hint, types.UnionType):
+        (hint,) = (h for h in typing.get_args(hint) if h is not type(None))
+    return hint
 
 
 def config(config_class: type[ConfigT], presets: Presets | None = None) -> ConfigT:
@@ -88,7 +94,7 @@ def given(config_class: type) -> set[str]:
 
 
 def _items(flag: flags.Flag, hint: Any) -> tuple:
-    item_type = typing.get_args(hint)[0]
+    item_type = typing.get_args(_without_none(hint))[0]
     try:
         return tuple(item_type(item) for item in flag.value if item)
     except ValueError as error:

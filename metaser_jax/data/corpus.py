@@ -2,11 +2,12 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from metaser_jax.emotions import EMOTIONS
-from metaser_jax.errors import check_choice
+from metaser_jax.errors import InputError, check_choice
 
 # The speaker of recordings whose speaker nobody wrote down.
 UNKNOWN_SPEAKER = "unknown"
@@ -62,11 +63,9 @@ class Corpus:
         """Return the utterances of these emotions, relabelled 0, 1, ... in the order given.
 
         Raises:
-          InputError: an unknown emotion, or one of which the corpus has no utterance.
+          InputError: as require_emotions.
         """
-        counts = self.counts()
-        for emotion in emotions:
-            check_choice(f"emotion of {self.name}", emotion, counts)
+        require_emotions([self], emotions)
         new_label = np.full(len(self.emotions), -1, np.int32)
         for label, emotion in enumerate(emotions):
             new_label[self.emotions.index(emotion)] = label
@@ -87,3 +86,24 @@ class Corpus:
             if array is not None:
                 sha.update(np.ascontiguousarray(array).tobytes())
         return sha.hexdigest()[:16]
+
+
+def require_emotions(corpora: Sequence[Corpus], emotions: Sequence[str]) -> None:
+    """Check that each corpus has utterances of each emotion.
+
+    Raises:
+      InputError: an unknown emotion; or one that a corpus lacks, with the --emotions that all of them have.
+    """
+    lacking, shared = [], list(emotions)
+    for corpus in corpora:
+        for emotion in emotions:
+            check_choice("--emotions", emotion, corpus.emotions)
+        counts = corpus.counts()
+        missing = [emotion for emotion in emotions if emotion not in counts]
+        shared = [emotion for emotion in shared if emotion in counts]
+        if missing:
+            has = ", ".join(f"{n} {emotion}" for emotion, n in counts.items()) or "none"
+            lacking.append(f"{corpus.name} has no {' and no '.join(missing)} (its utterances: {has})")
+    if lacking:
+        instead = f"Give --emotions={','.join(shared)} to all programs alike, or use" if len(shared) > 1 else "Use"
+        raise InputError(f"--emotions={','.join(emotions)}: {'; '.join(lacking)}. {instead} other corpora.")

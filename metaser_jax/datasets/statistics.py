@@ -10,6 +10,12 @@ import numpy as np
 from metaser_jax.datasets.recordings import Left, by_reason
 from metaser_jax.emotions import EMOTIONS
 
+# Published durations are rounded, and part of a corpus may speak a little longer than all of it; a copy that was cut or
+# padded differs by more.
+_TOLERANCE = 0.1
+# So many recordings do not take the same time to the sample by chance.
+_MANY = 10
+
 
 class Published(NamedTuple):
     """What the documentation of a corpus states.
@@ -18,11 +24,16 @@ class Published(NamedTuple):
       utterances: number of utterances.
       speakers: number of speakers.
       emotions: utterances of our emotions, e.g. {"angry": 192}.
+      mean_seconds: of an utterance; None: it is not known. ShEMO's and IEMOCAP's articles state it; of the others it
+        is the hours that EmoBox (Ma et al., Interspeech 2024) counts.
+      sample_rates: of the recordings in Hz; empty: not known.
     """
 
     utterances: int
     speakers: int
     emotions: Mapping[str, int]
+    mean_seconds: float | None = None
+    sample_rates: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +48,7 @@ class Statistics:
       speakers: number of speakers.
       emotions: (label, the corpus's own name of the emotion) -> utterances, in the order of emotions.EMOTIONS.
       seconds: sum of the durations.
+      shortest, longest: recordings' durations in seconds.
       sample_rates: rate in Hz of the files -> utterances.
       skipped: recordings that could not be used (skip_bad).
       excluded: recordings of other parts of the corpus, e.g. songs.
@@ -52,6 +64,8 @@ class Statistics:
     speakers: int
     emotions: dict[tuple[str, str], int]
     seconds: float
+    shortest: float
+    longest: float
     sample_rates: dict[int, int]
     skipped: tuple[Left, ...]
     excluded: tuple[Left, ...]
@@ -78,6 +92,8 @@ class Statistics:
             speakers=len(set(columns["speaker"].tolist())),
             emotions={(EMOTIONS[label], own): counts[label, own] for label, own in sorted(counts)},
             seconds=float(columns["seconds"].sum(dtype=np.float64)),
+            shortest=float(columns["seconds"].min()),
+            longest=float(columns["seconds"].max()),
             sample_rates=dict(sorted(Counter(columns["sample_rate"].tolist()).items())),
             skipped=tuple(Left(*left) for left in metadata["skipped"]),
             excluded=tuple(Left(*left) for left in metadata["excluded"]),
@@ -93,18 +109,54 @@ class Statistics:
             counts[label] += n
         return dict(counts)
 
+    @property
+    def mean_seconds(self) -> float:
+        """Duration of a recording, on average."""
+        return self.seconds / self.utterances
+
+    def lasts_as_published(self) -> bool:
+        """Return whether recordings take as long as published, on average; True where that is not known."""
+        known = self.published and self.published.mean_seconds
+        return not known or abs(self.mean_seconds / known - 1) <= _TOLERANCE
+
+    def other_rates(self) -> list[int]:
+        """Return the sampling rates that are not among the published ones; none where those are not known."""
+        known = self.published and self.published.sample_rates
+        return [rate for rate in self.sample_rates if known and rate not in known]
+
+    def altered(self) -> list[str]:
+        """Return the signs that recordings were cut, padded or resampled since they were published."""
+        signs, published = [], self.published
+        if published and not self.lasts_as_published():
+            signs.append(
+                f"a recording takes {self.mean_seconds:.2f} s on average, as published {published.mean_seconds:.2f} s"
+            )
+        if self.utterances >= _MANY and self.shortest == self.longest:
+            signs.append(f"every recording takes exactly {self.shortest:.3f} s")
+        if published and self.other_rates():
+            n = sum(self.sample_rates[rate] for rate in self.other_rates())
+            signs.append(
+                f"{n} of {self.utterances} recordings are not at {_rates(published.sample_rates)}, as published"
+            )
+        return signs
+
     def report(self) -> str:
         """Return several lines of text."""
         complete = ""
         if self.published is not None and self.utterances != self.published.utterances:
             complete = f" of {self.published.utterances} published"
         rates = ", ".join(f"{rate:,} Hz ({n})" for rate, n in self.sample_rates.items())
+        signs = self.altered()
         width = max(len(own) for _, own in self.emotions)
         lines = [
             f"{self.name} ({self.language}): {self.utterances} utterances{complete}, {self.speakers} speakers, "
             f"{self.seconds:,.0f} s ({self.seconds / 3600:.2f} h)",
             *(f"  {label:<10} {own:<{width}} {n:>6}" for (label, own), n in self.emotions.items()),
             f"  sampling rates: {rates}",
+            f"  durations: {self.shortest:.2f} to {self.longest:.2f} s, {self.mean_seconds:.2f} s on average",
+            f"  signs that recordings were cut, padded or resampled: {len(signs) or 'none'}",
+            *(f"    {sign}" for sign in signs),
+            *(["    Scores on them cannot be compared with published ones."] if signs and self.published else []),
             *_lines("skipped", self.skipped),
             *_lines("not part of this corpus", self.excluded),
             f"  byte-identical recordings, {'the first of each' if self.dropped else 'all'} kept: "
@@ -112,6 +164,10 @@ class Statistics:
             *(f"    {' = '.join(files)}" for files in self.duplicates),
         ]
         return "\n".join(lines)
+
+
+def _rates(rates: Sequence[int]) -> str:
+    return " or ".join(f"{rate:,} Hz" for rate in rates)
 
 
 def _lines(title: str, left: Sequence[Left]) -> list[str]:

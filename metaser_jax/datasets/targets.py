@@ -1,9 +1,9 @@
 """Prepared corpora with their splits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from metaser_jax.data.corpus import Corpus
+from metaser_jax.data.corpus import Corpus, require_emotions
 from metaser_jax.data.splits import speaker_folds, split
 from metaser_jax.data.target import Target
 from metaser_jax.datasets import loading
@@ -26,6 +26,17 @@ class Corpora(NamedTuple):
 
 
 ON_DISK = Corpora(loading.load, loading.is_prepared)
+
+
+def load_together(names: Iterable[str], data_dir: str, emotions: tuple[str, ...], load: Load = loading.load) -> Load:
+    """Read corpora that are used together, each once, and return what loads them from memory.
+
+    Raises:
+      InputError: unknown or unprepared corpus; an emotion that one lacks, with those that all have.
+    """
+    corpora = {name: load(name, data_dir) for name in names}
+    require_emotions(list(corpora.values()), emotions)
+    return lambda name, _: corpora[name]
 
 
 def load_targets(

@@ -32,7 +32,7 @@ from metaser_jax.models.classifier import with_head
 from metaser_jax.recogniser.forward import GIVEN, make_x
 from metaser_jax.recogniser.model import Model, Start, Support
 from metaser_jax.results.outcomes import Amount
-from metaser_jax.scores.calibration import fit_temperature
+from metaser_jax.scores.calibration import calibrate
 from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, ModelSpec
 from metaser_jax.specs.voice import columns
 
@@ -181,11 +181,11 @@ def adapt_model(
     }
     if parts:
         logits = _by_repeat(parts, [one.logits for one in held_out], n, len(emotions))
-        calibration = fit_temperature(logits, support.label)
+        calibration = calibrate(logits, support.label, parts.tests)
         model = dataclasses.replace(model, temperature=calibration.temperature)
         told_apart = settings.normalise == "speaker"
         known["cross_validation"] = validated(support, emotions, parts, logits, told_apart)
-        known["calibration"] = calibration._asdict()
+        known["calibration"] = calibration._asdict() | {"verdict": calibration.verdict()}
     return dataclasses.replace(model, about=known)
 
 

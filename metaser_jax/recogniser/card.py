@@ -207,15 +207,15 @@ def _calibration(model: Model) -> Section:
     heading = "Its probabilities"
     if model.temperature == 1 and not said:
         return Section(heading, ("Not calibrated: they may be much too sure, or too unsure.",))
-    of = f", found on {said['n']} clips when the cross-validation held them out" if said.get("n") else ""
     names = {"nll": "negative log-likelihood", "ece": "expected calibration error"}
     body = [
         [name, f"{said[f'{key}_before']:.3f}", f"{said[f'{key}_after']:.3f}"]
         for key, name in names.items()
         if said.get(f"{key}_before") is not None and said.get(f"{key}_after") is not None
     ]
-    text = f"Logits are divided by a temperature of {model.temperature:.3g}{of}."
-    return Section(heading, (text, *([_table(["", "before", "after"], body)] if body else [])))
+    of = f", found on {said['n']} clips when the cross-validation held them out" if said.get("n") else ""
+    text = said.get("verdict") or f"Logits are divided by a temperature of {model.temperature:.3g}{of}."
+    return Section(heading, (_line(text), *([_table(["", "before", "after"], body)] if body else [])))
 
 
 def _identity(model: Model, digest: str) -> Section:

@@ -1,13 +1,15 @@
-"""Probabilities that mean what they say: temperature scaling, and how far off they are.
+"""Probabilities that mean what they say: temperature scaling, where it helps, and how far off they are.
 
   p = softmax(logits / T),    T minimises the negative log-likelihood of clips that the model has not learned from
 
 Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017. Of a handful of clips all may be
-right, and the best T then is 0, which makes every probability 1. So the targets are smoothed by the number of clips, as
-Platt's (1999) are for two classes: n clips of K emotions count as (n + 1) / (n + K) for the right one.
+right, and the best T then is 0, which makes every probability 1. So log T has a normal prior around 0, no change: the
+fewer the clips, the nearer is T to 1. And a temperature that helps the clips it was fitted on need not help others, so
+it is judged on clips that it was not fitted on, and left alone where it does not help those.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -17,17 +19,20 @@ from metaser_jax.errors import InputError
 
 # What a temperature may be; at either end hardly anything changes any more.
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 50.0
+# Standard deviation of log T before any clip is seen.
+PRIOR = 0.35
 BINS = 10
 
 
 class Calibration(NamedTuple):
-    """Temperature scaling, and what it changed on the clips that it was found with.
+    """Temperature scaling, and what it changes on clips that neither the model nor the temperature was fitted on.
 
     Attributes:
-      temperature: the logits' divisor.
+      temperature: the logits' divisor; 1 where `tried` does not help.
       n: clips it was found with.
-      nll_before, nll_after: mean negative log-likelihood in nats, with temperature 1 and with this one.
+      nll_before, nll_after: mean negative log-likelihood in nats, with temperature 1 and as the model is now.
       ece_before, ece_after: expected calibration error, see `calibration_error`.
+      tried: the temperature that was fitted; nll_tried, ece_tried: with temperatures fitted in the same way.
     """
 
     temperature: float
@@ -36,10 +41,55 @@ class Calibration(NamedTuple):
     nll_after: float
     ece_before: float
     ece_after: float
+    tried: float
+    nll_tried: float
+    ece_tried: float
+
+    def verdict(self) -> str:
+        """Return what was done and what it does, in plain words."""
+        changes = (
+            f"negative log-likelihood {self.nll_before:.2f} without it and {self.nll_tried:.2f} with it, expected "
+            f"calibration error {self.ece_before:.2f} and {self.ece_tried:.2f}"
+        )
+        held_out = "clips that neither the model nor the temperature had learned from"
+        if self.temperature == self.tried:
+            return f"Calibrated with temperature {self.tried:.2f}. On {held_out}: {changes}."
+        return (
+            f"Probabilities are left as they are (temperature 1): the temperature that fits these clips, "
+            f"{self.tried:.2f}, does not help on {held_out}: {changes}."
+        )
 
 
-def fit_temperature(logits: np.ndarray, label: np.ndarray) -> Calibration:
-    """Return the temperature of held-out clips.
+def calibrate(logits: np.ndarray, label: np.ndarray, parts: Sequence[Sequence[np.ndarray]]) -> Calibration:
+    """Fit a temperature to held-out clips, and keep it only if it helps clips that it was not fitted on.
+
+    The clips of each part are scored with the temperature that fits the others. It helps if that makes the negative
+    log-likelihood smaller, which is a proper score, and the calibration error, which of few clips is noise, no larger.
+
+    Args:
+      logits: [run, n, class], of models that had not learned from the clip.
+      label: [n] int.
+      parts: [run][part] of [m] int, two parts or more that together are the n clips.
+
+    Raises:
+      InputError: as fit_temperature.
+    """
+    logits = np.asarray(logits, np.float64)
+    fitted = fit_temperature(logits, label)
+    temperature = np.ones(logits.shape[:2])
+    for run, tests in enumerate(parts):
+        for test in tests:
+            others = np.setdiff1d(np.arange(len(label)), test)
+            temperature[run, test] = fit_temperature(logits[:, others], label[others])
+    before, tried = (_scores(logits / t, label) for t in (1.0, temperature[..., None]))
+    helps = tried[0] < before[0] and tried[1] <= before[1]
+    after = tried if helps else before
+    scored = (before[0], after[0], before[1], after[1])
+    return Calibration(fitted if helps else 1.0, len(label), *scored, fitted, *tried)
+
+
+def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
+    """Return the temperature that fits held-out clips, the maximum a posteriori under the prior.
 
     Args:
       logits: [run, n, class], of models that had not learned from the clip; or [n, class] of one.
@@ -51,33 +101,27 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray) -> Calibration:
     logits, label = np.asarray(logits, np.float64), np.asarray(label)
     if logits.ndim == 2:
         logits = logits[None]
-    runs, n, classes = logits.shape if logits.ndim == 3 else (0, 0, 0)
+    runs, n, _ = logits.shape if logits.ndim == 3 else (0, 0, 0)
     if not runs * n or label.shape != (n,) or not np.isfinite(logits).all():
         raise InputError(
             f"fit_temperature: got logits {logits.shape} and labels {label.shape}, expected finite [run, n, class] and "
             "[n] with n > 0."
         )
-    right = (n + 1) / (n + classes)
-    target = np.full((n, classes), (1 - right) / (classes - 1))
-    target[np.arange(n), label] = right
 
     def loss(log_temperature: float) -> float:
-        return -float((target * log_softmax(logits / np.exp(log_temperature), axis=-1)).sum(-1).mean())
+        likelihood = log_softmax(logits / np.exp(log_temperature), axis=-1)[:, np.arange(n), label].mean()
+        return float((log_temperature / PRIOR) ** 2 / (2 * n) - likelihood)
 
     bounds = np.log([MIN_TEMPERATURE, MAX_TEMPERATURE])
-    temperature = float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
-    before, after = (
-        np.exp(log_softmax(logits / t, axis=-1)).reshape(-1, classes).astype(np.float64) for t in (1.0, temperature)
-    )
-    labels = np.tile(label, runs)
-    return Calibration(
-        temperature,
-        n,
-        log_loss(before, labels),
-        log_loss(after, labels),
-        calibration_error(before, labels),
-        calibration_error(after, labels),
-    )
+    best: Any = minimize_scalar(loss, bounds=bounds, method="bounded")
+    return float(np.exp(best.x))
+
+
+def _scores(logits: np.ndarray, label: np.ndarray) -> tuple[float, float]:
+    """Return negative log-likelihood and calibration error of [run, n, class] logits."""
+    probabilities = np.exp(log_softmax(logits, axis=-1)).reshape(-1, logits.shape[-1])
+    labels = np.tile(label, len(logits))
+    return log_loss(probabilities, labels), calibration_error(probabilities, labels)
 
 
 def log_loss(probabilities: np.ndarray, label: np.ndarray) -> float:

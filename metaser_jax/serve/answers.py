@@ -21,6 +21,7 @@ def of_model(model: Model, name: str) -> dict[str, Any]:
         "emotions": list(model.settings.emotions),
         "score": _score(about.get("cross_validation")),
         "calibrated": about.get("calibration") is not None,
+        "calibration": (about.get("calibration") or {}).get("verdict"),
         "limits": list(about.get("limits") or ()),
         "by_speaker": model.settings.normalise == "speaker",
         "n_support": 0 if model.support is None else len(model.support),

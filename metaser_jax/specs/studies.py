@@ -45,6 +45,9 @@ class StudySpec(Spec):
     pretrain_epochs: int | None = option("Most epochs of TransSER and MultiSER; without it the preset's.", None)
     max_epochs: int | None = option("Most epochs of each adaptation; without it the preset's.", None)
     hidden_dim: int | None = option("Hidden units of the network; without it the preset's.", None)
+    emotions: tuple[str, ...] | None = option(
+        "Emotions to tell apart, separated by commas; without it the preset's.", None
+    )
     resamples: int = option("Bootstrap resamples behind an interval.", 2000)
     confidence: float = option("Coverage of the intervals.", 0.95)
 

@@ -19,7 +19,8 @@ class Row(NamedTuple):
 
     Attributes:
       statistics: of all that is prepared of it.
-      random, by_speaker: its splits, of the utterances of the four emotions; None where there can be none.
+      random, by_speaker: its splits, of the utterances of those of the four emotions that it has; None where there can
+        be none.
       why_not: for what is None, the reason.
     """
 
@@ -59,11 +60,13 @@ def rows(data_dir: str, corpora: Sequence[str] = (), split_seed: int = 0) -> lis
 def _row(name: str, data_dir: str, split_seed: int) -> Row:
     statistics = datasets.load_statistics(name, data_dir)
     corpus = datasets.load(name, data_dir)
+    # Where it lacks some of the four, its splits are of the others.
+    selected = _of_four(statistics)
     why_not: list[str] = []
 
     def parts(kind: str) -> Split | None:
         try:
-            return split(corpus.select(FOUR_EMOTIONS), kind, split_seed)
+            return split(corpus.select(selected if len(selected) > 1 else FOUR_EMOTIONS), kind, split_seed)
         except InputError as error:
             why_not.append(f"{kind}: {error}")
             return None
@@ -71,10 +74,14 @@ def _row(name: str, data_dir: str, split_seed: int) -> Row:
     return Row(statistics, parts("random"), parts("speaker"), tuple(why_not))
 
 
+def _of_four(statistics: Statistics) -> tuple[str, ...]:
+    return tuple(emotion for emotion in FOUR_EMOTIONS if emotion in statistics.counts())
+
+
 def markdown(table: Sequence[Row], data_dir: str, split_seed: int = 0) -> str:
     """Return the table for people, with what it means below."""
-    head = ["corpus", "language", "utterances", "speakers", *FOUR_EMOTIONS, "other emotions", "hours", "sampling rates"]
-    head += ["random split", "split by speaker"]
+    head = ["corpus", "language", "utterances", "speakers", *FOUR_EMOTIONS, "other emotions", "hours", "mean seconds"]
+    head += ["sampling rates", "random split", "split by speaker"]
     lines = [head, ["---"] * len(head)]
     notes = []
     for row in table:
@@ -82,9 +89,13 @@ def markdown(table: Sequence[Row], data_dir: str, split_seed: int = 0) -> str:
         others = ", ".join(f"{emotion} {n}" for emotion, n in one.counts().items() if emotion not in FOUR_EMOTIONS)
         rates = ", ".join(f"{rate / 1000:g} kHz ({n})" for rate, n in one.sample_rates.items())
         cells = [one.name, one.language, *(_beside(*pair) for pair in row.counts().values())]
-        cells += [others or "-", f"{one.seconds / 3600:.2f}", rates, _sizes(row.random), _sizes(row.by_speaker)]
+        cells += [others or "-", f"{one.seconds / 3600:.2f}", _duration(one), rates + _published_rates(one)]
+        cells += [_sizes(row.random), _sizes(row.by_speaker)]
         lines.append(cells)
         notes += [f"- {one.name}, {reason}" for reason in row.why_not]
+        notes += [f"- {one.name}: {sign}" for sign in one.altered()]
+        if row.random and _of_four(one) != FOUR_EMOTIONS:
+            notes.append(f"- {one.name}: its splits are of {', '.join(_of_four(one))}, --emotions of other programs")
         left = {"skipped": one.skipped, "not part of the corpus": one.excluded, "dropped duplicates": one.dropped}
         notes += [f"- {one.name}: {len(files)} recordings {what}" for what, files in left.items() if files]
         notes += [f"- {one.name}: byte-identical are {' and '.join(files)}" for files in one.duplicates]
@@ -92,8 +103,9 @@ def markdown(table: Sequence[Row], data_dir: str, split_seed: int = 0) -> str:
     text = [f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |" for cells in lines]
     text += [
         "",
-        f"Counts: prepared / as the corpus's documentation states; {DIFFERS} where they differ. Splits: utterances of "
-        f"the four emotions in training / validation / test (split seed {split_seed}).",
+        f"Counts, mean seconds and sampling rates: prepared / as the corpus's documentation states; {DIFFERS} where "
+        "they differ, as in a copy that was cut, padded or resampled, whose scores cannot be compared with published "
+        f"ones. Splits: utterances of the four emotions in training / validation / test (split seed {split_seed}).",
         *([f"Of the paper's eight not prepared in {data_dir}: {', '.join(missing)}."] if missing else []),
         *(["", *notes] if notes else []),
     ]
@@ -104,6 +116,19 @@ def _beside(prepared: int, published: int | None) -> str:
     if published is None:
         return str(prepared)
     return f"{prepared} / {published}" + (f" {DIFFERS}" if prepared != published else "")
+
+
+def _duration(one: Statistics) -> str:
+    if not one.published or one.published.mean_seconds is None:
+        return f"{one.mean_seconds:.2f}"
+    mark = "" if one.lasts_as_published() else f" {DIFFERS}"
+    return f"{one.mean_seconds:.2f} / {one.published.mean_seconds:.2f}{mark}"
+
+
+def _published_rates(one: Statistics) -> str:
+    if not one.published or not one.other_rates():
+        return ""
+    return f" / {' or '.join(f'{rate / 1000:g}' for rate in one.published.sample_rates)} kHz {DIFFERS}"
 
 
 def _sizes(parts: Split | None) -> str:
@@ -125,9 +150,16 @@ def _flat(row: Row) -> dict[str, Any]:
     line: dict[str, Any] = {"corpus": one.name, "language": one.language}
     for what, (prepared, published) in row.counts().items():
         line |= {what: prepared, f"{what}_published": published}
-    line["differs"] = " ".join(what for what, (n, m) in row.counts().items() if m not in (None, n))
+    differs = [what for what, (n, m) in row.counts().items() if m not in (None, n)]
+    differs += ["mean_seconds"] if not one.lasts_as_published() else []
+    line["differs"] = " ".join([*differs, *(["sampling_rates"] if one.other_rates() else [])])
     line |= {emotion: one.counts().get(emotion, 0) for emotion in EMOTIONS if emotion not in FOUR_EMOTIONS}
     line["hours"] = round(one.seconds / 3600, 4)
+    published = one.published
+    line["mean_seconds"] = round(one.mean_seconds, 3)
+    line["mean_seconds_published"] = published and published.mean_seconds
+    line["sampling_rates_published"] = " ".join(map(str, published.sample_rates)) if published else None
+    line["altered"] = "; ".join(one.altered())
     line["sampling_rates"] = " ".join(f"{rate}:{n}" for rate, n in one.sample_rates.items())
     for kind, parts in (("random", row.random), ("speaker", row.by_speaker)):
         for part in ("train", "valid", "test"):

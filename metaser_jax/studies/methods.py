@@ -28,7 +28,7 @@ CLASSIFIERS = (SVM, JOINT, EGEMAPS)
 def meta_spec(study: Study, sources: tuple[str, ...], seed: int, **changes: Any) -> MetaTrainSpec:
     """Return a meta-training run of the study: its settings, its own changes, then these."""
     own = study.spec
-    given = {"hidden_dim": own.hidden_dim, "episodes": own.episodes, "shots": own.meta_shots}
+    given = {"episodes": own.episodes, "shots": own.meta_shots} | _of_network(study)
     return MetaTrainSpec(**{**study.settings.meta_train, **_chosen(given), **changes, "sources": sources, "seed": seed})
 
 
@@ -65,7 +65,7 @@ def method_spec(study: Study, method: str, sources: tuple[str, ...], seed: int) 
 
 def pretrain_spec(study: Study, method: str, sources: tuple[str, ...], seed: int) -> PretrainSpec:
     """Return a run of TransSER or MultiSER."""
-    given = {"hidden_dim": study.spec.hidden_dim, "max_epochs": study.spec.pretrain_epochs}
+    given = {"max_epochs": study.spec.pretrain_epochs} | _of_network(study)
     values = {**study.settings.pretrain, **study.settings.changes(method, "learn"), **_chosen(given)}
     return PretrainSpec(**{**values, "method": method, "sources": sources, "seed": seed})
 
@@ -75,7 +75,7 @@ def finetune_spec(study: Study, method: str, adapt: str | None = None) -> Finetu
     preset = study.settings.baseline if method in (*BASELINES, SCRATCH) else study.settings.finetune
     if adapt == "head" and preset["optimizer"] == LEARNER:  # which adapts all layers
         preset = study.settings.baseline
-    given = {"hidden_dim": study.spec.hidden_dim, "max_epochs": study.spec.max_epochs, "adapt": adapt}
+    given = {"max_epochs": study.spec.max_epochs, "adapt": adapt} | _of_network(study)
     return FinetuneSpec(**{**preset, **study.settings.changes(method, "adapt"), **_chosen(given)})
 
 
@@ -126,6 +126,10 @@ def init_of(study: Study, runs: tuple[Run, ...], method: str) -> list[str]:
 def settings(spec: SourcesSpec | FinetuneSpec) -> dict[str, Any]:
     """Return a specification without how it is computed."""
     return {name: value for name, value in dataclasses.asdict(spec).items() if name not in how_fields(type(spec))}
+
+
+def _of_network(study: Study) -> dict[str, Any]:
+    return {"hidden_dim": study.spec.hidden_dim, "emotions": study.spec.emotions}
 
 
 def _chosen(given: dict[str, Any]) -> dict[str, Any]:

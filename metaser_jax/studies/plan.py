@@ -17,7 +17,7 @@ from metaser_jax.adaptation.svm import SVM, adapt_svm
 from metaser_jax.data.splits import speaker_folds
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.registry import check_name
-from metaser_jax.datasets.targets import Load, load_targets
+from metaser_jax.datasets.targets import Load, load_targets, load_together
 from metaser_jax.errors import InputError
 from metaser_jax.results.outcomes import Amount, Outcome
 from metaser_jax.specs import FinetuneSpec
@@ -83,10 +83,11 @@ def unprepared(study: Study, names: Sequence[str], what: str) -> Left | None:
 
 
 def require_prepared(study: Study, names: Sequence[str], flag: str = "sources") -> None:
-    """Raise an InputError, with what to do, unless the corpora that a study cannot do without are prepared."""
+    """Raise an InputError unless the corpora that a study cannot do without are prepared, and have its emotions."""
     missing = unprepared(study, names, "+".join(names))
     if missing:
         raise InputError(f"--{flag}={','.join(names)}: {missing.why}")
+    load_together(names, study.data_dir, finetune_spec(study, SCRATCH).emotions, study.corpora.load)
 
 
 def even_folds(study: Study, name: str) -> int:

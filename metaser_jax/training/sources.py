@@ -9,7 +9,7 @@ import numpy as np
 from metaser_jax.data.splits import Parts
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
-from metaser_jax.datasets.targets import Load, load_targets
+from metaser_jax.datasets.targets import Load, load_targets, load_together
 from metaser_jax.specs import JobSpec, MetaTrainSpec, PretrainSpec, how_fields
 from metaser_jax.specs.sources import SourcesSpec
 
@@ -24,8 +24,9 @@ def load_sources(spec: SourcesSpec, data_dir: str, load: Load = load_corpus) -> 
     With spec.learn_from "all" a test part joins the training part.
 
     Raises:
-      InputError: a corpus that is not prepared, or too small for a split.
+      InputError: a corpus that is not prepared, lacks an emotion, or is too small for a split.
     """
+    load = load_together(spec.sources, data_dir, spec.emotions, load)
     of_each = {"emotions": spec.emotions, "split_seed": spec.split_seed, "load": load}
     loaded = [target for name in spec.sources for target in load_targets(name, data_dir, **of_each)]
     if spec.learn_from == "all":

@@ -69,7 +69,7 @@ def test_a_model_folder_that_says_what_it_is_made_of(config, tmp_path, capsys):
     said = capsys.readouterr()
     assert "Adapted to 12 clips: 3 angry, 3 happy, 3 neutral, 3 sad." in said.out
     assert "Macro F1" in said.out
-    assert "Calibrated with temperature" in said.out
+    assert model.about["calibration"]["verdict"] in said.out
     assert "warning: " in said.err, "nobody knows the speakers"
     assert "Macro F1" in (tmp_path / "out" / "README.md").read_text()
 

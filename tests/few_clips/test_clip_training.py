@@ -181,7 +181,10 @@ def test_scored_and_calibrated_on_what_it_has_not_learned(start):
     scored, calibration = model.about["cross_validation"], model.about["calibration"]
     assert (scored["n"], scored["folds"], scored["repeats"]) == (24, 3, 2)
     assert np.sum(scored["confusion"]) == 48
-    assert model.temperature == calibration["temperature"] != 1
+    assert model.temperature == calibration["temperature"]
+    assert calibration["nll_after"] <= calibration["nll_before"]
+    assert calibration["ece_after"] <= calibration["ece_before"]
+    assert f"temperature {calibration['tried']:.2f}" in calibration["verdict"]
     assert model.about["language"] == "Esperanto"
     assert model.about["support"]["n_per_emotion"] == {"angry": 6, "happy": 6, "neutral": 6, "sad": 6}
     assert scored["macro_f1"] > 0.6

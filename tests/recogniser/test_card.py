@@ -45,7 +45,7 @@ def test_everything_that_is_known_is_said():
         "(2 folds, divided by speaker, repeated 4 times)",
         "0.610 (95 % interval over speakers 0.420 to 0.800)",
         "With 8 clips the score says little.",
-        "temperature of 1.5, found on 8 clips when",
+        "Calibrated with temperature 1.50. It helps.",
         "| negative log-likelihood    | 1.400  | 1.200 |",
         "- 2 clips are shorter than a second: angry/0000.wav, sad/0003.wav.",
         "- Left out: calm/0000.wav (the model does not know calm).",
@@ -113,6 +113,11 @@ def test_any_key_may_be_missing():
         said = card_of(dataclasses.replace(model, about=known))
         assert "None" not in said
         assert all(limit in said for limit in LIMITS)
+
+
+def test_the_calibration_of_an_older_model():
+    old = {key: value for key, value in fake_model().about["calibration"].items() if key != "verdict"}
+    assert "temperature of 1.5, found on 8 clips when" in card_of(about(calibration=old))
 
 
 def test_what_is_not_known_is_said_to_be_so():

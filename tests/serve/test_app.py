@@ -28,6 +28,7 @@ def test_a_new_page_is_told_of_the_model(page, model):
     assert told["score"]["macro_f1"] == 0.61
     assert told["score"]["interval"] == [0.42, 0.8]
     assert told["limits"] == model.about["limits"]
+    assert told["calibration"] == model.about["calibration"]["verdict"]
     assert page.opened["clips"] == []
     assert page.opened["limits"]["bytes"] == 2**20
 
@@ -38,6 +39,7 @@ def test_a_model_without_provenance():
     assert told["name"] == "a model"
     assert told["score"] is None
     assert not told["calibrated"]
+    assert told["calibration"] is None
 
 
 def test_a_clip_is_heard(page):

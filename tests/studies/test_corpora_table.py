@@ -56,12 +56,15 @@ def test_markdown(data_dir):
         "18 / 62 ≠",
     ]
     assert emodb["other emotions"] == "boredom 1"
-    assert emodb["sampling rates"] == "16 kHz (48), 22.05 kHz (25)"
+    mean = (25 * 200 * 1600 / 22050 + 48 * 1600 / 16000) / 73
+    assert emodb["mean seconds"] == f"{mean:.2f} / 2.78 ≠" == "5.04 / 2.78 ≠"
+    assert emodb["sampling rates"] == "16 kHz (48), 22.05 kHz (25) / 16 kHz ≠"
+    assert "- emodb: 25 of 73 recordings are not at 16,000 Hz, as published" in text
     assert emodb["random split"] == "40 / 10 / 22"
     assert emodb["split by speaker"] == "24 / 24 / 24"
     assert (mine["corpus"], mine["utterances"], mine["angry"], mine["happy"]) == ("folder/mine", "2", "1", "0")
     assert (mine["random split"], mine["split by speaker"]) == ("not possible", "not possible")
-    assert "- folder/mine, random: emotion of folder/mine: got 'happy', expected one of: angry, sad" in text
+    assert "- folder/mine, random: folder/mine has too few utterances to split: 1 angry, 1 sad are left" in text
     assert "- folder/mine: 4 recordings dropped duplicates" in text
     assert "- folder/mine: byte-identical are angry/0.wav and angry/1.wav and angry/2.wav" in text
     assert "not prepared in" in text
@@ -77,13 +80,16 @@ def test_csv(data_dir):
     text = corpora.comma_separated(corpora.rows(data_dir, ("folder/mine", "emodb")))
     mine, emodb = csv.DictReader(io.StringIO(text))
     assert (emodb["utterances"], emodb["utterances_published"], emodb["happy_published"]) == ("73", "535", "71")
-    assert emodb["differs"] == "utterances speakers angry happy neutral sad"
+    assert emodb["differs"] == "utterances speakers angry happy neutral sad mean_seconds sampling_rates"
+    assert (emodb["mean_seconds"], emodb["mean_seconds_published"]) == ("5.036", "2.78")
+    assert (emodb["sampling_rates"], emodb["sampling_rates_published"]) == ("16000:48 22050:25", "16000")
     assert emodb["boredom"] == "1"
     assert (emodb["random_train"], emodb["random_valid"], emodb["random_test"]) == ("40", "10", "22")
     assert len(emodb["speaker_split_digest"]) == 16
     assert (mine["utterances_published"], mine["differs"], mine["random_train"]) == ("", "", "")
+    assert (mine["mean_seconds_published"], mine["sampling_rates_published"]) == ("", "")
     assert mine["dropped"] == "4"
-    assert "got 'happy'" in mine["notes"]
+    assert "too few utterances" in mine["notes"]
 
 
 def test_the_seed_of_the_splits(data_dir):

@@ -27,7 +27,7 @@ class Builder(CorpusBuilder):
 
     LANGUAGE = "German"
     LAYOUT = "**/wav/03a01Fa.wav"
-    PUBLISHED = Published(535, 10, {"angry": 127, "happy": 71, "neutral": 79, "sad": 62})
+    PUBLISHED = Published(535, 10, {"angry": 127, "happy": 71, "neutral": 79, "sad": 62}, 2.78, (16_000,))
     DOWNLOADS = (Download("http://emodb.bilderbar.info/download/download.zip"),)
     MORE_THAN_PUBLISHED = (
         "The 2.0 release adds 281 recordings that listeners did not agree on, under names of the same form; use the "

@@ -26,7 +26,7 @@ class Builder(CorpusBuilder):
 
     LANGUAGE = "Italian"
     LAYOUT = "**/f1/rab-f1-b1.wav"
-    PUBLISHED = Published(588, 6, {"angry": 84, "happy": 84, "neutral": 84, "sad": 84})
+    PUBLISHED = Published(588, 6, {"angry": 84, "happy": 84, "neutral": 84, "sad": 84}, 3.12, (48_000,))
     DOWNLOADS = (
         Download(
             "https://drive.usercontent.google.com/download?id=1SUtaKeA-LYnKaD3qv87Y5wYgihJiNJAo&export=download&confirm=t"

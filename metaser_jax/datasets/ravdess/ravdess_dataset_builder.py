@@ -27,7 +27,7 @@ class Builder(CorpusBuilder):
 
     LANGUAGE = "English"
     LAYOUT = "**/Actor_01/03-01-05-01-02-01-01.wav"
-    PUBLISHED = Published(1440, 24, {"angry": 192, "happy": 192, "neutral": 96, "sad": 192})
+    PUBLISHED = Published(1440, 24, {"angry": 192, "happy": 192, "neutral": 96, "sad": 192}, 3.70, (48_000,))
     DOWNLOADS = (
         Download(
             "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip",

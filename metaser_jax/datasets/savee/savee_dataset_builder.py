@@ -28,7 +28,7 @@ class Builder(CorpusBuilder):
 
     LANGUAGE = "English"
     LAYOUT = "**/DC/a01.wav"
-    PUBLISHED = Published(480, 4, {"angry": 60, "happy": 60, "neutral": 120, "sad": 60})
+    PUBLISHED = Published(480, 4, {"angry": 60, "happy": 60, "neutral": 120, "sad": 60}, 3.84, (44_100,))
     ARCHIVES = ("AudioData.zip",)
     # The speaker is the folder, or, in copies with all files in one folder, a prefix.
     STEM = r"(?:(?P<speaker>DC|JE|JK|KL)_)?(?P<code>[a-z]{1,2})\d\d"

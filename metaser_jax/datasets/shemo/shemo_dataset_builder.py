@@ -36,7 +36,7 @@ class Builder(CorpusBuilder):
 
     LANGUAGE = "Persian"
     LAYOUT = "**/female/F01A01.wav"
-    PUBLISHED = Published(3000, 87, {"angry": 1059, "happy": 201, "neutral": 1028, "sad": 449})
+    PUBLISHED = Published(3000, 87, {"angry": 1059, "happy": 201, "neutral": 1028, "sad": 449}, 4.10, (44_100, 22_050))
     DOWNLOADS = (Download(f"{_RAW}/female.zip"), Download(f"{_RAW}/male.zip"))  # sha256 in checksums.tsv
     ARCHIVES = ("female.zip", "male.zip")
     STEM = r"(?P<speaker>[FM]\d\d)(?P<code>[A-Z])\d\d"

@@ -29,7 +29,7 @@ class Builder(CorpusBuilder):
 
     LANGUAGE = "English"
     LAYOUT = "**/OAF_back_angry.wav"
-    PUBLISHED = Published(2800, 2, {"angry": 400, "happy": 400, "neutral": 400, "sad": 400})
+    PUBLISHED = Published(2800, 2, {"angry": 400, "happy": 400, "neutral": 400, "sad": 400}, 2.05, (24_414, 96_000))
     DOWNLOADS = (
         Download("https://borealisdata.ca/api/access/dataset/:persistentId/?persistentId=doi:10.5683/SP2/E8H2MF"),
     )

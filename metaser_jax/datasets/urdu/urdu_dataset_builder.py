@@ -28,7 +28,7 @@ class Builder(CorpusBuilder):
     LANGUAGE = "Urdu"
     LAYOUT = "**/Angry/SM1_F1_A01.wav"
     # Its README says 38 speakers, its names show 29.
-    PUBLISHED = Published(400, 38, {"angry": 100, "happy": 100, "neutral": 100, "sad": 100})
+    PUBLISHED = Published(400, 38, {"angry": 100, "happy": 100, "neutral": 100, "sad": 100}, 2.50, (44_100,))
     DOWNLOADS = (
         Download("https://github.com/siddiquelatif/URDU-Dataset/archive/4b546d4e0fa36d1c86c53a281631b2ab7ce2fdec.zip"),
     )

@@ -40,7 +40,7 @@ function showModel() {
     : "Not scored: how often it is right is not known.";
   $("limits").hidden = false;
   const said = [model.score?.verdict, ...model.limits,
-    model.calibrated ? null : "Its probabilities are not calibrated: take them as an order, not as numbers.",
+    model.calibrated ? model.calibration : "Its probabilities are not calibrated: take them as an order, not as numbers.",
     model.by_speaker ? "It was normalised by speaker; whose the clips are is not known here, so that it is less sure." : null];
   $("limits").querySelector("ul").replaceChildren(...said.filter(Boolean).map((text) => element("li", {}, text)));
   const changed = learned > 0;
