@@ -84,7 +84,7 @@ def _whole(folder):
     yield "wav with an odd name", _write(folder / "-- \n'\"<b>&.WAV", data["wav"]), "reads"
     for channels in (8, 200):
         yield f"{channels} channels", _write(folder / f"{channels}.wav", encoded(sound(0.2, channels))), "reads"
-    eight = encoded(sound(0.2, 8), 96000, "FLAC")
+    eight = encoded(sound(0.2, 8, 96000), 96000, "FLAC")
     yield "8 channels of 96 kHz in a flac", _write(folder / "8.flac", eight), "reads"
     for rate in (1000, 8000, 192_000, 384_000):
         yield f"{rate} Hz", _write(folder / f"{rate}.wav", encoded(sound(0.2, rate=rate), rate)), "reads"
@@ -200,7 +200,7 @@ def _odd_samples(folder):
     for suffix, *kind in (_KINDS[0], _KINDS[1]):
         yield f"no samples in {suffix}", _write(folder / f"none.{suffix}", encoded(sound(0), RATE, *kind)), "error"
         one = encoded(np.full((1, 1), 0.5), RATE, *kind)
-        yield f"one sample in {suffix}", _write(folder / f"one.{suffix}", one), "reads"
+        yield f"one sample in {suffix}", _write(folder / f"one.{suffix}", one), "error"
     clipped = np.sign(sound()) * 0.9999
     yield "nothing but full scale", _write(folder / "clipped.wav", encoded(clipped)), "reads"
     yield "digital silence", _write(folder / "silence.wav", encoded(np.zeros((8000, 1)))), "silent"

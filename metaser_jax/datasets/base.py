@@ -7,6 +7,7 @@ data_dir/NAME/VERSION/, or data_dir/NAME/CONFIG/VERSION/, in array_record files,
 import contextlib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from metaser_jax.audio.extraction import Extraction
 from metaser_jax.audio.mfcc import MAX_FRAMES, N_MFCC
+from metaser_jax.audio.quality import Measured, notes_of_all
 from metaser_jax.audio.worker_pool import extract_all
 from metaser_jax.datasets import files, recordings
 from metaser_jax.datasets.downloads import Download, fetch
@@ -278,7 +280,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, listing: Listing) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (key, example). All bad recordings are found before the first is an error."""
-        bad, dropped = list(listing.unknown), []
+        bad, dropped, measured = list(listing.unknown), [], {}
         files_of_hash: dict[str, list[str]] = {}
         sources = [recording.source for recording in listing.recordings]
         with (
@@ -288,13 +290,15 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             for recording, result in zip(listing.recordings, results, strict=True):
                 progress.update()
                 if isinstance(result, RecordingError):
-                    bad.append(Left(str(recording.source), result.reason))
+                    bad.append(Left(str(recording.source), result.listed))
                     continue
                 alike = files_of_hash.setdefault(result.sha256, [])
                 alike.append(recording.file)
                 if self.options.drop_duplicates and len(alike) > 1:
                     dropped.append(Left(recording.file, f"byte-identical to {alike[0]}"))
                     continue
+                if result.quality is not None:
+                    measured[recording.file] = Measured.of(result)
                 yield (
                     recording.key,
                     {
@@ -312,6 +316,9 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 )
         if bad and (not self.options.skip_bad or not files_of_hash):
             raise recordings.bad_recordings(self.corpus_name, bad, len(sources) + len(listing.unknown))
+        notes = notes_of_all(list(measured.values()), list(measured), "recording")
+        for note in notes:
+            tqdm.write(f"{self.corpus_name}: {note}", file=sys.stderr)
         self.info.metadata.update(
             language=listing.language or self.language,
             options=self.options.of_content(),
@@ -319,6 +326,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             excluded=listing.excluded,
             duplicates=sorted(alike for alike in files_of_hash.values() if len(alike) > 1),
             dropped=sorted(dropped),
+            notes=notes,
         )
 
     # TFDS prints both to the standard output, where they would stand between the lines of a program's report.
