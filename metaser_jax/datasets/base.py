@@ -7,7 +7,6 @@ data_dir/NAME/VERSION/, or data_dir/NAME/CONFIG/VERSION/, in array_record files,
 import contextlib
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
@@ -46,8 +45,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     Features, all in the split "train": mfcc [120, 20] float32; n_frames; tracks [frames, 19] and voice [171]
     float32, see audio/tracks.py and track_statistics.py; label, an index into emotions.EMOTIONS;
     emotion, the corpus's own name of it; speaker; file, the path below the folder that all recordings share; seconds;
-    sample_rate, the file's in Hz. `info.metadata` has the lists `skipped`, `excluded`, `duplicates` and `dropped` of
-    Statistics, the language and the options.
+    sample_rate, the file's in Hz. `info.metadata` has the lists `skipped`, `excluded`, `duplicates`, `dropped` and
+    `notes` of Statistics, the language and the options.
 
     A corpus defines the constants below. Where file names do not tell everything it overrides `speaker`, or `labels`
     if the emotions are in other files.
@@ -316,9 +315,6 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 )
         if bad and (not self.options.skip_bad or not files_of_hash):
             raise recordings.bad_recordings(self.corpus_name, bad, len(sources) + len(listing.unknown))
-        notes = notes_of_all(list(measured.values()), list(measured), "recording")
-        for note in notes:
-            tqdm.write(f"{self.corpus_name}: {note}", file=sys.stderr)
         self.info.metadata.update(
             language=listing.language or self.language,
             options=self.options.of_content(),
@@ -326,7 +322,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             excluded=listing.excluded,
             duplicates=sorted(alike for alike in files_of_hash.values() if len(alike) > 1),
             dropped=sorted(dropped),
-            notes=notes,
+            notes=notes_of_all(list(measured.values()), list(measured), "recording"),
         )
 
     # TFDS prints both to the standard output, where they would stand between the lines of a program's report.

@@ -43,6 +43,8 @@ class Statistics:
       duplicates: groups of files with identical bytes; all that are not `dropped` are among the utterances.
       dropped: recordings left out because another is byte-identical (drop_duplicates).
       options: what was chosen when it was prepared (Options.of_content).
+      notes: what is wrong with some of the recordings, see audio/quality.py; none of a corpus that was prepared before
+        there were any.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Statistics:
     duplicates: tuple[tuple[str, ...], ...]
     dropped: tuple[Left, ...]
     options: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -84,6 +87,7 @@ class Statistics:
             duplicates=tuple(tuple(files) for files in metadata["duplicates"]),
             dropped=tuple(Left(*left) for left in metadata["dropped"]),
             options=dict(metadata["options"]),
+            notes=tuple(metadata["notes"]),
         )
 
     def counts(self) -> dict[str, int]:
@@ -110,6 +114,7 @@ class Statistics:
             f"  byte-identical recordings, {'the first of each' if self.dropped else 'all'} kept: "
             f"{len(self.duplicates) or 'none'}",
             *(f"    {' = '.join(files)}" for files in self.duplicates),
+            *(f"  note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)
 

@@ -66,9 +66,9 @@ def without_first_frame(mp3: bytes) -> bytes:
     return mp3[start:]
 
 
-def containers() -> Iterator[Container]:
+def containers(seconds: float = 1.5) -> Iterator[Container]:
     """Yield them all."""
-    samples = speech()
+    samples = speech(seconds)
     sound, size = samples.tobytes(), samples.nbytes
     for kind in ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "NIST", "IRCAM", "VOC"):
         yield Container(kind, encoded(samples, RATE, kind, "PCM_16"))
