@@ -76,7 +76,7 @@ setup(
     packages=find_packages(include=["metaser_jax", "metaser_jax.*"]),
     package_data={
         "metaser_jax": ["py.typed"],
-        "metaser_jax.datasets": ["*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
+        "metaser_jax.datasets": ["*.md", "*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
         "metaser_jax.serve": ["page/*"],
     },
     install_requires=CORE + DATA + RUNS,

@@ -1,7 +1,7 @@
 """Fuzzes the reading of recordings with atheris: whatever the bytes are, they read or are a RecordingError.
 
-make fuzz, or python tests/fuzz/fuzz_recordings.py -max_total_time=300 CORPUS [CRASH_FILE]. A corpus of its own, one file
-of each container, is written into an empty CORPUS. libsndfile is not instrumented; the code around it is.
+make fuzz, or python tests/fuzz/fuzz_recordings.py -max_total_time=300 CORPUS. One file of each container is written
+into an empty CORPUS; a file in place of it is read once. libsndfile is not instrumented, but the code around it is.
 """
 
 import sys
@@ -15,7 +15,7 @@ with atheris.instrument_imports(include=["metaser_jax.audio", "metaser_jax.error
     from metaser_jax.audio.decoding import Limits, decode
     from metaser_jax.errors import RecordingError
 
-from containers import containers
+from containers import containers  # noqa: E402
 
 LIMITS = Limits(10**6, 30, "expected less")
 
@@ -24,10 +24,9 @@ def read(data: bytes) -> None:
     """Decode, without the guard that makes every exception a RecordingError."""
     try:
         sound = decode(data, "fuzzed.wav", LIMITS)
-    except RecordingError as error:
-        assert "expected" in error.reason, error
-    else:
-        assert len(sound.mono) > 0
+    except RecordingError:
+        return
+    assert len(sound.mono) > 0
 
 
 def write_seeds(folder: Path) -> None:
