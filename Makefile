@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs coverage bench install test-lowest clean
+.PHONY: demo test lint docs coverage fuzz bench install test-lowest clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -36,6 +36,11 @@ $(VENV)/.docs: $(VENV)/.installed
 # Every test, and which lines of the package they reached; processes that tests start count as well.
 coverage: install
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --cov=metaser_jax --cov-report=term:skip-covered
+
+# Reads made-up recordings for five minutes, which must each be sound or a RecordingError; Linux, Python 3.11 or newer.
+fuzz: install
+	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
+	$(BIN)/python tests/fuzz/fuzz_recordings.py -max_total_time=300 -timeout=20 -rss_limit_mb=4096 $(VENV)/.fuzzed
 
 # Installs PyTorch, then times a meta-step against it: about ten minutes; wants a machine with nothing else to do.
 bench: install

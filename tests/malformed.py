@@ -84,7 +84,7 @@ def _whole(folder):
     yield "wav with an odd name", _write(folder / "-- \n'\"<b>&.WAV", data["wav"]), "reads"
     for channels in (8, 200):
         yield f"{channels} channels", _write(folder / f"{channels}.wav", encoded(sound(0.2, channels))), "reads"
-    eight = encoded(sound(0.2, 8), 96000, "FLAC")
+    eight = encoded(sound(0.2, 8, 96000), 96000, "FLAC")
     yield "8 channels of 96 kHz in a flac", _write(folder / "8.flac", eight), "reads"
     for rate in (1000, 8000, 192_000, 384_000):
         yield f"{rate} Hz", _write(folder / f"{rate}.wav", encoded(sound(0.2, rate=rate), rate)), "reads"
@@ -113,6 +113,8 @@ def _no_sound(folder):
         "browser.webm": b"\x1aE\xdf\xa3\x9fB\x86\x81\x01" + bytes(2000),
         "phone.amr": b"#!AMR\n" + bytes(2000),
         "stream.aac": b"\xff\xf1\x50\x80\x2e\x7f\xfc" * 300,
+        "speex.ogg": b"OggS\x00\x06" + bytes(20) + b"\x01\x50Speex   " + bytes(2000),
+        "pointer.wav": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 123\n",
         "media.wma": b"0&\xb2u\x8ef\xcf\x11\xa6\xd9\x00\xaa\x00b\xcel" + bytes(2000),
     }
     for name, data in contents.items():
@@ -181,6 +183,13 @@ def _lying(folder):
     yield "no fmt", _write(folder / "fmt.wav", wav[:12] + wav[36:]), "error"
     chunks = wav[:12] + b"junk\0\0\0\0" * 200_000 + wav[12:]
     yield "very many chunks", _write(folder / "chunks.wav", chunks), "either"
+    yield "no length of data", _write(folder / "data_0.wav", changed(at_data, bytes(4))), "reads"
+    half = struct.pack("<I", (len(wav) - at_data - 4) // 2)
+    yield "half of it promised", _write(folder / "half.wav", changed(at_data, half)), "reads"
+    # libsndfile decodes more of it than it promises, at first more than there is room for.
+    mp3 = bytearray(encoded(sound(0.15), kind="MP3"))
+    mp3[mp3.rindex(mp3[:2], 0, mp3.rindex(mp3[:2]))] = 0
+    yield "mp3 without a frame", _write(folder / "more.mp3", bytes(mp3)), "error"
     flac = bytearray(encoded(sound(), kind="FLAC"))
     flac[21:26] = bytes([flac[21] | 0x0F, 0xFF, 0xFF, 0xFF, 0xFF])
     yield "flac of 2^36 samples", _write(folder / "samples.flac", bytes(flac)), "error"
@@ -200,9 +209,12 @@ def _odd_samples(folder):
     for suffix, *kind in (_KINDS[0], _KINDS[1]):
         yield f"no samples in {suffix}", _write(folder / f"none.{suffix}", encoded(sound(0), RATE, *kind)), "error"
         one = encoded(np.full((1, 1), 0.5), RATE, *kind)
-        yield f"one sample in {suffix}", _write(folder / f"one.{suffix}", one), "reads"
+        yield f"one sample in {suffix}", _write(folder / f"one.{suffix}", one), "error"
     clipped = np.sign(sound()) * 0.9999
     yield "nothing but full scale", _write(folder / "clipped.wav", encoded(clipped)), "reads"
+    constant = encoded(np.full((8000, 1), 0.1))
+    yield "a constant", _write(folder / "constant.wav", constant), "error"
+    yield "opposite channels", _write(folder / "opposite.wav", encoded(sound() * [[1, -1]])), "reads"
     yield "digital silence", _write(folder / "silence.wav", encoded(np.zeros((8000, 1)))), "silent"
     yield "one step of noise", _write(folder / "off.wav", encoded(np.sign(sound()) / 2**15)), "silent"
 

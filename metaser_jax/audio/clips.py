@@ -15,8 +15,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaser_jax.audio import mfcc as features
-from metaser_jax.audio.decoding import MAX_RATE, MIN_RATE, Limits, Sound, Source, decode, read_source, sound_of
+from metaser_jax.audio.decoding import (
+    MAX_RATE,
+    MIN_RATE,
+    Limits,
+    Sound,
+    Source,
+    decode,
+    errors_of,
+    quality_of,
+    read_source,
+    sound_of,
+)
 from metaser_jax.audio.mfcc import HOP_LENGTH, MAX_FRAMES, N_MFCC, SAMPLE_RATE
+from metaser_jax.audio.quality import SILENCE_DBFS, Quality, why_unusable
 from metaser_jax.audio.track_statistics import statistics
 from metaser_jax.audio.tracks import STEP, placed_tracks
 from metaser_jax.audio.worker_pool import read_each
@@ -34,33 +46,12 @@ SUFFIXES = (
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus"),
     *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"),
 )
-# Nothing in a recording is louder: no speech, but a microphone that is off. RAVDESS's quietest speech has -58 dBFS.
-SILENCE_DBFS = -70.0
 # A window's loudest frame is so far below the recording's loudest: a pause.
 SILENT_DB = 40.0
 # MFCC 0 is the sum of 128 mel bands' levels in dB over the square root of their number, so that it changes by so much
 # where all change by 1 dB; as inputs.DB, whose module needs jax.
 _DB = 128**0.5
-_LOUDEST_STEP = SAMPLE_RATE // 10
-_LOUDEST_STEPS = 4
 _MAX_CHANNELS = 64
-
-
-class Quality(NamedTuple):
-    """What a recording's sound is like.
-
-    Attributes:
-      peak: largest absolute sample of any channel, as in the file; 1 is full scale.
-      clipped: share of the samples that lie in rows of three or more at full scale, see decoding.Sound.
-      loudness_db: root mean square of the loudest 0.4 s, mixed to mono, in dBFS: a constant of 1 is 0. -inf for digital
-        silence.
-      channels: of the file.
-    """
-
-    peak: float
-    clipped: float
-    loudness_db: float
-    channels: int
 
 
 class Clip(NamedTuple):
@@ -159,10 +150,11 @@ def read_with_sound(
     voice: bool = True,
 ) -> tuple[Clip, Sound]:
     """Read as read_clip, and return the samples that it was made of, mono, at the file's rate."""
-    data = read_source(source)
-    sound, sha256 = decode(data, str(source), _limits(max_seconds, max_samples)), hashlib.sha256(data).hexdigest()
-    del data  # of a long recording hundreds of megabytes
-    return _clip(sound, sha256, voice), sound
+    with errors_of(str(source)):
+        data = read_source(source)
+        sound, sha256 = decode(data, str(source), _limits(max_seconds, max_samples)), hashlib.sha256(data).hexdigest()
+        del data  # of a long recording hundreds of megabytes
+        return _clip(sound, sha256, voice), sound
 
 
 def read_audible(
@@ -208,7 +200,7 @@ def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SE
             yield block if scale is None else block * scale
 
     try:
-        sound = sound_of(blocks(), samples.shape[1], int(sample_rate), "samples", _limits(max_seconds))
+        sound = sound_of(blocks, samples.shape[1], int(sample_rate), "samples", _limits(max_seconds))
     except RecordingError as error:
         raise InputError(f"samples: {error.reason}.") from error
     sha = hashlib.sha256()
@@ -237,11 +229,10 @@ def read_all(
 
 
 def check_audible(clip: Clip, path: str) -> None:
-    """Raise RecordingError for a recording in which nothing can be heard, which says nothing of an emotion."""
-    loudness = clip.quality.loudness_db
-    if loudness < SILENCE_DBFS:
-        found = "digital silence" if loudness == -np.inf else f"silence: its loudest part has {loudness:.0f} dBFS"
-        raise RecordingError(path, f"{found}, expected speech (above {SILENCE_DBFS:.0f} dBFS); check the microphone")
+    """Raise RecordingError for a recording in which nobody can be heard: it says nothing of an emotion."""
+    why = why_unusable(clip)
+    if why is not None:
+        raise RecordingError(path, why)
 
 
 def first_window(clip: Clip) -> tuple[np.ndarray, int]:
@@ -334,18 +325,6 @@ def _limits(max_seconds: float, max_samples: int = features.MAX_SAMPLES) -> Limi
 
 def _clip(sound: Sound, sha256: str, voice: bool) -> Clip:
     samples = features.resampled(sound.mono, sound.sample_rate)
-    quality = Quality(sound.peak, sound.clipped, _loudness(samples), sound.channels)
     frames = np.ascontiguousarray(features.frames(samples))
     tracks, start = placed_tracks(samples) if voice else (None, 0.0)
-    return Clip(frames, sound.seconds, sound.sample_rate, sha256, quality, tracks, start)
-
-
-def _loudness(samples: np.ndarray) -> float:
-    steps = len(samples) // _LOUDEST_STEP
-    if steps < _LOUDEST_STEPS:
-        power = float(np.mean(np.square(samples, dtype=np.float64)))
-    else:
-        energy = np.square(samples[: steps * _LOUDEST_STEP]).reshape(steps, -1).sum(axis=1, dtype=np.float64)
-        energy = np.convolve(energy, np.ones(_LOUDEST_STEPS), "valid")
-        power = float(energy.max()) / (_LOUDEST_STEPS * _LOUDEST_STEP)
-    return 10 * float(np.log10(power)) if power > 0 else -np.inf
+    return Clip(frames, sound.seconds, sound.sample_rate, sha256, quality_of(sound), tracks, start)

@@ -3,17 +3,20 @@
 Memory is taken for what is read, in blocks that are mixed to mono, and not for what a header promises.
 """
 
+import contextlib
+import difflib
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import soundfile
 
 from metaser_jax.audio import bounded_files as regular_files
-from metaser_jax.audio import containers, mp3
-from metaser_jax.errors import RecordingError
+from metaser_jax.audio import chunks, containers, mp3, quality
+from metaser_jax.audio.quality import Quality
+from metaser_jax.errors import InputError, RecordingError
 
 MIN_RATE, MAX_RATE = 1_000, 1_000_000
 # float32 waveforms lie in [-1, 1], or in the range of 32-bit integers if somebody forgot to scale them. Above that,
@@ -24,8 +27,26 @@ _BLOCK = 2**20
 _FORMATS = ".wav, .flac, .mp3 or .ogg"
 # Encoders add up to three frames of silence, of at most 72 ms each, which the header tells the reader to drop.
 _MP3_SLACK = 0.3
+# Of libsndfile's errors the one for an encoding that it does not read.
+_UNSUPPORTED = 4
+_SILENT_POWER = 10 ** (quality.SILENCE_DBFS / 10)
 # As near to its loudest sample a recording is clipped where neighbouring samples are: three steps of 16 bits.
 _FULL_SCALE, _FLAT = 0.999, 1e-4
+
+
+@contextlib.contextmanager
+def errors_of(path: str) -> Iterator[None]:
+    """Make whatever is raised while a recording is read that recording's error: it stops no other."""
+    try:
+        yield
+    except RecordingError:
+        raise
+    except MemoryError as error:
+        reason = "reading it takes too much memory, expected a recording of some seconds"
+        raise RecordingError(path, reason, "Cut it into parts, or leave it out.") from error
+    except Exception as error:
+        said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        raise RecordingError(path, f"cannot be read ({said}), expected a complete {_FORMATS} file") from error
 
 
 class Source(Protocol):
@@ -56,6 +77,9 @@ class Sound(NamedTuple):
       peak: largest absolute sample of any channel.
       clipped: share of the samples, of all channels, that lie in a row of three or more at full scale: within 1e-4
         of 1, or of the recording's loudest sample where that is .999 to 1 (of each 2^20 samples', in long ones).
+      power: [channels] float64, mean square of each; 0 where there is one.
+      channel: which channel is `mono`; None: the mean of all.
+      header: what is wrong with the header, see quality.Quality.
     """
 
     mono: np.ndarray
@@ -63,6 +87,9 @@ class Sound(NamedTuple):
     channels: int
     peak: float
     clipped: float
+    power: np.ndarray
+    channel: int | None = None
+    header: str = ""
 
     @property
     def seconds(self) -> float:
@@ -76,14 +103,24 @@ def read_source(source: str | os.PathLike[str] | Source) -> bytes:
         on_disk = isinstance(source, str | os.PathLike)
         data = regular_files.read_bytes(source) if on_disk else source.read_bytes()
     except OSError as error:
-        raise RecordingError(
-            str(source), f"cannot be read ({error.strerror or error}), expected a sound file"
-        ) from error
+        advice = _almost(str(source)) if isinstance(error, FileNotFoundError) else ""
+        reason = f"cannot be read ({error.strerror or error}), expected a sound file"
+        raise RecordingError(str(source), reason, advice) from error
     except ValueError as error:  # a name with a null character
         raise RecordingError(str(source), f"cannot be read ({error}), expected a sound file") from error
     if not data:
         raise RecordingError(str(source), f"the file is empty (0 bytes), expected {_FORMATS} audio")
     return data
+
+
+def _almost(path: str) -> str:
+    """Return what to do about a name that is not there, with the one beside it that is almost the same."""
+    try:
+        names = os.listdir(os.path.dirname(path) or ".")
+    except OSError:
+        names = []
+    close = difflib.get_close_matches(os.path.basename(path), names, n=1, cutoff=0.75)
+    return "Check the name." + (f" Did you mean {os.path.join(os.path.dirname(path), close[0])}?" if close else "")
 
 
 def decode(data: bytes, path: str, limits: Limits, block: int = _BLOCK) -> Sound:
@@ -99,29 +136,26 @@ def decode(data: bytes, path: str, limits: Limits, block: int = _BLOCK) -> Sound
       RecordingError: it is not audio, truncated or damaged, has no samples, is longer than the limits, or has samples
         that are not finite.
     """
-    data = containers.completed(data, path)
+    data, header = containers.completed(data, path)
     try:
-        with soundfile.SoundFile(_Bytes(data)) as file:
-            promised, sample_rate, is_mp3 = file.frames, file.samplerate, file.format == "MP3"
-            if not MIN_RATE <= sample_rate <= MAX_RATE:
-                raise RecordingError(path, f"{sample_rate:,} Hz, expected {MIN_RATE:,} to {MAX_RATE:,}")
-            # What can be sought in is never read beyond what was promised.
-            at_most = promised if file.seekable() else None
-            sound = sound_of(_blocks(file, block), file.channels, sample_rate, path, limits, at_most)
-    except soundfile.SoundFileError as error:
+        sound, promised, is_mp3 = _decoded(data, path, limits, block)
+        if is_mp3 and mp3.seconds(data) > sound.seconds + _MP3_SLACK:
+            # libsndfile takes it for shorter than it is.
+            header = chunks.MORE if mp3.says_length(data) else ""
+            data = mp3.with_length(data) or data
+            sound, promised, _ = _decoded(data, path, limits, block)
+    except soundfile.LibsndfileError as error:
         # The whole text of the error has the address of a buffer in it.
-        said = getattr(error, "error_string", str(error))
-        what, advice = containers.described(data, path)
-        why = f" (libsndfile: {said})" if what == containers.DAMAGED else ""
-        reason = f"{what}, expected a complete {_FORMATS} file{why}"
-        raise RecordingError(path, reason, *filter(None, [advice])) from error
+        what, advice = containers.described(data, path, unsupported=error.code == _UNSUPPORTED)
+        why = f" (libsndfile: {error.error_string})" if what == containers.DAMAGED else ""
+        raise RecordingError(path, f"{what}, expected a complete {_FORMATS} file{why}", *advice) from error
     if is_mp3 and (there := mp3.seconds(data)) > sound.seconds + _MP3_SLACK:
         raise RecordingError(
             path,
             f"an mp3 of {there:.2f} s whose header does not say so, of which only {sound.seconds:.2f} s can be read; "
             "convert it to .wav or .flac",
         )
-    if len(sound.mono) < promised:
+    if len(sound.mono) < promised and not (is_mp3 and mp3.is_whole(data)):
         raise RecordingError(
             path,
             f"truncated: the header promises {promised:,} samples, the file has {len(sound.mono):,}, expected a "
@@ -129,45 +163,92 @@ def decode(data: bytes, path: str, limits: Limits, block: int = _BLOCK) -> Sound
         )
     if not len(sound.mono):
         raise RecordingError(path, "the file has a header but no samples, expected audio")
-    return sound
+    return sound._replace(header=header)
+
+
+def _decoded(data: bytes, path: str, limits: Limits, block: int) -> tuple[Sound, int, bool]:
+    """Return the sound, the samples that the header promises, and whether it is an mp3."""
+    with _File(_Bytes(data)) as file:
+        promised, sample_rate, channels, is_mp3 = file.frames, file.samplerate, file.channels, file.format == "MP3"
+        # What can be sought in is never read beyond what was promised.
+        at_most = promised if file.is_whole else None
+    if not MIN_RATE <= sample_rate <= MAX_RATE:
+        raise RecordingError(path, f"{sample_rate:,} Hz, expected {MIN_RATE:,} to {MAX_RATE:,}")
+
+    def blocks() -> Iterator[np.ndarray]:
+        with _File(_Bytes(data)) as file:
+            frames = max(1, block // channels)
+            while len(part := file.read(frames, dtype="float32", always_2d=True)):
+                yield part
+
+    return sound_of(blocks, channels, sample_rate, path, limits, at_most), promised, is_mp3
 
 
 def sound_of(
-    blocks: Iterable[np.ndarray], channels: int, sample_rate: int, path: str, limits: Limits, at_most: int | None = None
+    blocks: Callable[[], Iterable[np.ndarray]],
+    channels: int,
+    sample_rate: int,
+    path: str,
+    limits: Limits,
+    at_most: int | None = None,
 ) -> Sound:
-    """Mix blocks of samples, [m, channels] float32 each, to mono; `at_most`: how many samples there can be, if known.
+    """Mix blocks of samples to mono; where the channels cancel, take the loudest alone.
+
+    Args: blocks: yields [m, channels] float32, the same each time. at_most: how many samples there can be, if known.
 
     Raises:
       RecordingError: longer than the limits, or samples that are not finite.
     """
+    sound = _mixed(blocks(), channels, sample_rate, path, limits, at_most, None)
+    loudest = int(sound.power.argmax())
+    if sound.power[loudest] > _SILENT_POWER and _silent(sound.mono, sample_rate):
+        alone = _mixed(blocks(), channels, sample_rate, path, limits, at_most, loudest)
+        return sound if _silent(alone.mono, sample_rate) else alone
+    return sound
+
+
+def _silent(mono: np.ndarray, rate: int) -> bool:
+    return len(mono) > 0 and quality.loudness(mono, rate) < quality.SILENCE_DBFS
+
+
+def _mixed(
+    blocks: Iterable[np.ndarray],
+    channels: int,
+    sample_rate: int,
+    path: str,
+    limits: Limits,
+    at_most: int | None,
+    channel: int | None,
+) -> Sound:
+    """Return the mean of the channels, or one of them."""
     # Virtual memory: pages are taken as they are written. The limit is in samples of all channels, as it always was.
     most = limits.frames(channels, sample_rate)
     mono = np.empty(max(1, most if at_most is None else min(at_most, most)), np.float32)
-    n, peak, n_flat, n_bad = 0, 0.0, 0, 0
+    n, peak, n_flat, n_bad, energy = 0, 0.0, 0, 0, np.zeros(channels)
     for block in blocks:
+        # libsndfile may decode more of an mp3 than it promises.
+        block = block if at_most is None else block[: at_most - n]
+        if not len(block):
+            break
         if n + len(block) > most:
             reason = f"longer than {round(most / sample_rate, 1):,g} s, {limits.expected}"
             raise RecordingError(path, reason, "Cut it into parts, or leave it out.")
         loudest = float(np.maximum(block.max(), -block.min()))
         if loudest <= MAX_SAMPLE:
-            if channels == 1:  # the same, quicker
-                mono[n : n + len(block)] = block[:, 0]
+            if channels == 1 or channel is not None:  # the same, quicker
+                mono[n : n + len(block)] = block[:, channel or 0]
             else:
                 block.mean(axis=1, out=mono[n : n + len(block)])
             n_flat += _flat(block, loudest)
+            if channels > 1:
+                energy += np.einsum("ij,ij->j", block, block, dtype=np.float64)
         n_bad += 0 if np.isfinite(loudest) else np.count_nonzero(~np.isfinite(block))
         peak = max(peak, loudest)
         n += len(block)
     if n_bad or peak > MAX_SAMPLE:
         found = f"{n_bad:,} samples are NaN or infinite" if n_bad else f"samples reach {peak:.3g}"
         raise RecordingError(path, f"{found}, expected audio in [-1, 1]")
-    return Sound(mono[:n], sample_rate, channels, peak, n_flat / max(1, n * channels))
-
-
-def _blocks(file: soundfile.SoundFile, size: int) -> Iterator[np.ndarray]:
-    frames = max(1, size // file.channels)
-    while len(block := file.read(frames, dtype="float32", always_2d=True)):
-        yield block
+    return Sound(mono[:n], sample_rate, channels, peak, n_flat / max(1, n * channels), energy / max(1, n), channel)
 
 
 def _flat(block: np.ndarray, loudest: float) -> int:
@@ -184,6 +265,39 @@ def _flat(block: np.ndarray, loudest: float) -> int:
     for i in range(3):
         flat[i : len(flat) - 2 + i] |= row
     return int(flat.sum())
+
+
+def quality_of(sound: Sound) -> Quality:
+    """Return what a recording's sound is like."""
+    loudest, below = float(sound.power.max()), 0.0
+    if loudest > 0:
+        below = 10 * np.log10(max(np.mean(np.square(sound.mono), dtype=np.float64), 1e-30) / loudest)
+    return Quality(
+        sound.peak,
+        sound.clipped,
+        quality.loudness(sound.mono, sound.sample_rate),
+        sound.channels,
+        float(sound.mono.mean(dtype=np.float64)),
+        min(0.0, float(below)),
+        sound.channel is not None,
+        sound.header,
+    )
+
+
+class _File(soundfile.SoundFile):
+    """A file that is read from its beginning to its end.
+
+    soundfile seeks after each block of what it can seek in, and a decoder of mp3 then begins anew.
+    """
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has an end that is known."""
+        return super().seekable()
+
+    def seekable(self) -> bool:
+        """Return False."""
+        return False
 
 
 class _Bytes(io.BytesIO):

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metaser_jax.audio.decoding import Limits, Source, read_source
-from metaser_jax.audio.mfcc import UTTERANCE, mfcc, waveform_of
+from metaser_jax.audio.decoding import Limits, Source, decode, errors_of, quality_of, read_source
+from metaser_jax.audio.mfcc import UTTERANCE, mfcc, resampled
+from metaser_jax.audio.quality import Quality, why_unusable
 from metaser_jax.audio.track_statistics import statistics
 from metaser_jax.audio.tracks import tracks
+from metaser_jax.errors import RecordingError
 
 
 class Extraction(NamedTuple):
@@ -23,6 +25,7 @@ class Extraction(NamedTuple):
       seconds: duration of the whole recording.
       sample_rate: of the file, in Hz.
       sha256: of the file's bytes, hexadecimal.
+      quality: of its sound; None where it was not looked at.
     """
 
     mfcc: np.ndarray
@@ -32,15 +35,26 @@ class Extraction(NamedTuple):
     seconds: float
     sample_rate: int
     sha256: str
+    quality: Quality | None = None
 
 
 def extract(path: str | os.PathLike[str] | Source, limits: Limits = UTTERANCE) -> Extraction:
-    """Read one recording and compute all that is kept of it. Raises RecordingError as mfcc.load_waveform does."""
-    data = read_source(path)
-    waveform = waveform_of(data, str(path), limits)
-    features, n_frames = mfcc(waveform.samples)
-    of_voice = tracks(waveform.samples)
-    sha256 = hashlib.sha256(data).hexdigest()
-    return Extraction(
-        features, n_frames, of_voice, statistics(of_voice), waveform.seconds, waveform.sample_rate, sha256
-    )
+    """Read one recording and compute all that is kept of it.
+
+    Raises:
+      RecordingError: as mfcc.load_waveform, or it has no sound (digital silence, a constant), or less than a window.
+    """
+    with errors_of(str(path)):
+        data = read_source(path)
+        sound = decode(data, str(path), limits)
+        samples = resampled(sound.mono, sound.sample_rate)
+        features, n_frames = mfcc(samples)
+        of_voice = tracks(samples)
+        sha256, quality = hashlib.sha256(data).hexdigest(), quality_of(sound)
+        found = Extraction(
+            features, n_frames, of_voice, statistics(of_voice), sound.seconds, sound.sample_rate, sha256, quality
+        )
+        why = why_unusable(found, silence=-np.inf)
+        if why is not None:
+            raise RecordingError(str(path), why)
+        return found

@@ -5,6 +5,8 @@ lets it guess: of a stream with varying bit rates it may read a third without a 
 """
 
 import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 _BIT_RATES = {  # kbit/s by index, of MPEG 1 and of MPEG 2 and 2.5
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -19,6 +21,21 @@ _HEADER = re.compile(
     + b"]",
     re.DOTALL,
 )
+_TAG = re.compile(b"Xing|Info|VBRI")
+# Bytes of a frame before its tag: the header, and what MPEG 1 and the others have of stereo and of mono.
+_BEFORE_TAG = {(True, False): 36, (True, True): 21, (False, False): 21, (False, True): 13}
+
+
+class _Frame(NamedTuple):
+    """A frame.
+
+    Attributes: at, its first byte; size, in bytes; seconds; tag: where a table of contents begins, in place of sound.
+    """
+
+    at: int
+    size: int
+    seconds: float
+    tag: int | None
 
 
 def seconds(data: bytes) -> float:
@@ -26,12 +43,56 @@ def seconds(data: bytes) -> float:
 
     0 if there is none.
     """
-    position = _after_id3(data)
-    total = 0.0
+    return sum(frame.seconds for frame in _frames(data) if frame.tag is None)
+
+
+def says_length(data: bytes) -> bool:
+    """Return whether the stream says how long it is (a frame Xing, Info or VBRI); otherwise libsndfile guesses."""
+    first = next(_frames(data), None)
+    return first is not None and first.tag is not None
+
+
+def is_whole(data: bytes) -> bool:
+    """Return whether the stream has all frames that it says it has, and true where it does not say how many."""
+    frames = list(_frames(data))
+    at = _count_at(data, frames)
+    return at is None or len(frames) - 1 >= int.from_bytes(data[at : at + 4], "big")
+
+
+def with_length(data: bytes) -> bytes | None:
+    """Return the stream with the number of its frames in its first; None if that cannot be written."""
+    frames = list(_frames(data))
+    if not frames:
+        return None
+    first, at = frames[0], _count_at(data, frames)
+    if at is not None:
+        return data[:at] + (len(frames) - 1).to_bytes(4, "big") + data[at + 4 :]
+    if first.tag is not None:
+        return None
+    count = len(frames).to_bytes(4, "big")
+    header = data[first.at : first.at + 4]
+    before = _BEFORE_TAG[header[1] >> 3 & 3 == 3, header[3] >> 6 == 3]
+    tag = (header + bytes(before - 4) + b"Info\x00\x00\x00\x01" + count).ljust(first.size, b"\0")
+    return data[: first.at] + tag + data[first.at :] if len(tag) == first.size else None
+
+
+def _count_at(data: bytes, frames: Sequence[_Frame]) -> int | None:
+    """Return where the stream says how many frames there are behind the first; None if nowhere."""
+    tag = frames[0].tag if frames else None
+    if tag is None:
+        return None
+    if data[tag : tag + 4] == b"VBRI":
+        return tag + 14
+    return tag + 8 if data[tag + 7] & 1 else None
+
+
+def _frames(data: bytes) -> Iterator[_Frame]:
+    """Yield the complete frames; the first may hold a table of contents in place of sound."""
+    position, sounds = after_id3(data), False
     while position + 4 <= len(data):
         frame = _frame(data[position : position + 4])
         if frame is None:
-            if total:
+            if sounds:
                 break  # a tag at the end
             found = _HEADER.search(data, position + 1)
             if found is None:
@@ -41,14 +102,14 @@ def seconds(data: bytes) -> float:
         size, duration = frame
         if position + size > len(data):
             break
-        # The first frame may hold a table of contents in place of sound.
-        if total or not any(tag in data[position : position + min(size, 60)] for tag in (b"Xing", b"Info", b"VBRI")):
-            total += duration
+        tag = None if sounds else _TAG.search(data, position, position + min(size, 60))
+        yield _Frame(position, size, duration, tag and tag.start())
+        sounds = sounds or tag is None
         position += size
-    return total
 
 
-def _after_id3(data: bytes) -> int:
+def after_id3(data: bytes) -> int:
+    """Return where the sound begins, after a tag ID3 if there is one."""
     if data[:3] != b"ID3" or len(data) < 10:
         return 0
     size = 0

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from metaser_jax.audio.clips import Clip
+from metaser_jax.audio.quality import notes_of_all
 from metaser_jax.commands import NO_ARGUMENTS
 from metaser_jax.commands.reading import progress, read, say
 from metaser_jax.config.commands import EvaluateConfig
@@ -49,6 +50,9 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
     found = _read(config, predictor)
     for line in by_reason(found.left):
         say(f"left out: {line}")
+    notes = notes_of_all(found.clips, [file.file for file in found.files])
+    for note in notes:
+        say(f"note: {note}")
     # Those that it learned from, too: they tell how their speaker sounds.
     speakers = [file.speaker for file in found.files]
     predictions = predictor.predict_clips(found.clips, windows=config.windows, speakers=speakers)
@@ -69,6 +73,7 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
         "emotions": list(predictor.emotions),
         "learned_from": int(learned.sum()) if model.support is not None else None,
         "left": [left._asdict() for left in found.left],
+        "notes": notes,
         **evaluate(scored, kinds_of(scored.speaker, model.support), predictor.emotions),
     }
     if config.format == "json":
@@ -92,7 +97,7 @@ def _read(config: EvaluateConfig, predictor: Predictor) -> _Clips:
         shown = progress(recordings, len(sources), True)
         for file, (_, result) in zip(listed.files, shown, strict=True):
             if isinstance(result, RecordingError):
-                bad.append(Left(result.path, result.reason))
+                bad.append(Left(result.path, result.listed))
             else:
                 files.append(file)
                 clips.append(result)

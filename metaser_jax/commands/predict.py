@@ -4,7 +4,8 @@ metaser predict --model=MODEL clip.wav folder/
 metaser predict --model=MODEL --format=csv --track interview.flac
 ffmpeg -i film.mp4 -f flac - | metaser predict --model=MODEL
 
-Unreadable files are listed on stderr; the rest are still printed, and the exit status is 1.
+Unreadable files are listed on stderr; the rest are still printed, and the exit status is 1. What may make an answer
+wrong (a recording that is very short, cut off, of another scale ...) is noted on stderr, and in JSON.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING, TextIO
 
 from metaser_jax.audio.clips import WINDOW, Clip
 from metaser_jax.audio.mfcc import Source
+from metaser_jax.audio.quality import Measured, notes_of_all
 from metaser_jax.commands import Arguments
 from metaser_jax.commands.reading import Read, progress, read, say, sources_of
 from metaser_jax.commands.rows import make_rows
 from metaser_jax.config.commands import PredictConfig
+from metaser_jax.datasets.files import one_form
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.recogniser.folder import hears_voice
 
@@ -61,10 +64,11 @@ def print_rows(config: PredictConfig, sources: Sequence[Source], frames: int = _
         # A name may have what the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
         sys.stdout.write(rows.header)
-        failed = 0
+        failed, heard = 0, {}
         shown = progress(recordings, len(sources), not sys.stdout.isatty())
         # A voice's statistics are those of all its recordings.
         for group in [list(shown)] if config.speakers != "none" else _groups(shown, frames):
+            heard |= {str(source): Measured.of(clip) for source, clip in group if isinstance(clip, Clip)}
             for source, result in _predicted(config, predictor, group):
                 if isinstance(result, RecordingError):
                     failed += 1
@@ -73,6 +77,8 @@ def print_rows(config: PredictConfig, sources: Sequence[Source], frames: int = _
                 else:
                     sys.stdout.write(rows.of(str(source), result))
             sys.stdout.flush()
+    for note in notes_of_all(list(heard.values()), list(heard), "recording"):
+        say(f"note: {note}")
     return failed
 
 
@@ -97,7 +103,9 @@ def _predicted(
     if config.speakers != "none":
         # A folder is a speaker; of the archive's members that is the part of the name before the last slash.
         by_folder = config.speakers == "folder"
-        speakers = [os.path.normpath(os.path.dirname(str(source))) if by_folder else "one" for source, _ in read]
+        speakers = [
+            one_form(os.path.normpath(os.path.dirname(str(source)))) if by_folder else "one" for source, _ in read
+        ]
         if not predictor.voice:
             _say_too_short(clips, speakers, config.windows)
     predictions = iter(predictor.predict_clips(clips, windows=config.windows, speakers=speakers))

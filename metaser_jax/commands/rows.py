@@ -103,7 +103,8 @@ def _json(emotions: Sequence[str], names: Sequence[str], track: bool) -> Rows:
             for window in prediction.track
         ]
         found = {"label": prediction.label, "probabilities": shares(prediction.probabilities)}
-        return _object({"file": name, **found, **_span(prediction.start, prediction.end), "track": windows})
+        span, notes = _span(prediction.start, prediction.end), list(prediction.notes)
+        return _object({"file": name, **found, **span, "notes": notes, "track": windows})
 
     return Rows("", of, lambda name, reason: _object({"file": name, "error": reason}))
 

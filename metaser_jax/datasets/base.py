@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from metaser_jax.audio.extraction import Extraction
 from metaser_jax.audio.mfcc import MAX_FRAMES, N_MFCC
+from metaser_jax.audio.quality import Measured, notes_of_all
 from metaser_jax.audio.worker_pool import extract_all
 from metaser_jax.datasets import files, recordings
 from metaser_jax.datasets.downloads import Download, fetch
@@ -45,8 +46,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     Features, all in the split "train": mfcc [120, 20] float32; n_frames; tracks [frames, 19] and voice [171]
     float32, see audio/tracks.py and track_statistics.py; label, an index into emotions.EMOTIONS;
     emotion, the corpus's own name of it; speaker; file, the path below the folder that all recordings share; seconds;
-    sample_rate, the file's in Hz. `info.metadata` has the lists `skipped`, `excluded`, `duplicates` and `dropped` of
-    Statistics, the language and the options.
+    sample_rate, the file's in Hz. `info.metadata` has the lists `skipped`, `excluded`, `duplicates`, `dropped` and
+    `notes` of Statistics, the language and the options.
 
     A corpus defines the constants below. Where file names do not tell everything it overrides `speaker`, or `labels`
     if the emotions are in other files.
@@ -294,7 +295,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, listing: Listing) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (key, example). All bad recordings are found before the first is an error."""
-        bad, dropped = list(listing.unknown), list(listing.copies)
+        bad, dropped, measured = list(listing.unknown), list(listing.copies), {}
         files_of_hash: dict[str, list[str]] = {}
         sources = [recording.source for recording in listing.recordings]
         with (
@@ -304,13 +305,15 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             for recording, result in zip(listing.recordings, results, strict=True):
                 progress.update()
                 if isinstance(result, RecordingError):
-                    bad.append(Left(str(recording.source), result.reason))
+                    bad.append(Left(str(recording.source), result.listed))
                     continue
                 alike = files_of_hash.setdefault(result.sha256, [])
                 alike.append(recording.file)
                 if self.options.drop_duplicates and len(alike) > 1:
                     dropped.append(Left(recording.file, f"byte-identical to {alike[0]}"))
                     continue
+                if result.quality is not None:
+                    measured[recording.file] = Measured.of(result)
                 yield (
                     recording.key,
                     {
@@ -335,6 +338,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             excluded=listing.excluded,
             duplicates=sorted(alike for alike in files_of_hash.values() if len(alike) > 1),
             dropped=sorted(dropped),
+            notes=notes_of_all(list(measured.values()), list(measured), "recording"),
         )
 
     # TFDS prints both to the standard output, where they would stand between the lines of a program's report.

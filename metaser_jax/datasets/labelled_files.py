@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from metaser_jax.audio import bounded_files as regular_files
 from metaser_jax.audio.clips import SUFFIXES
-from metaser_jax.audio.containers import CONVERTED
+from metaser_jax.audio.conversion import CONVERTED
 from metaser_jax.datasets import recordings
 from metaser_jax.datasets.files import CorpusFile, existing, files_below, files_in, members
 from metaser_jax.datasets.folder.listing import Rules, listed

@@ -17,7 +17,7 @@ from metaser_jax.errors import InputError
 if TYPE_CHECKING:
     from metaser_jax.datasets.base import CorpusBuilder
 
-_METADATA = ("language", "options", "skipped", "excluded", "duplicates", "dropped")
+_METADATA = ("language", "options", "skipped", "excluded", "duplicates", "dropped", "notes")
 # Examples in memory beside what is wanted of them: a corpus's MFCC take much more than the rest.
 _BATCH = 1000
 
@@ -93,7 +93,9 @@ def _read(
         with quiet():
             prepared = builder(name, data_dir)
             columns = _columns(prepared, fields)
-            metadata = {key: prepared.info.metadata[key] for key in _METADATA}
+            # Corpora that were prepared before there were notes have none.
+            found = {"notes": [], **(prepared.info.metadata or {})}
+            metadata = {key: found[key] for key in _METADATA}
     except Exception as error:  # whatever TFDS, protobuf, JSON and array_record raise
         raise InputError(f"{folder} is damaged ({error}). Prepare it again: {command} --overwrite") from error
     return prepared, columns, metadata

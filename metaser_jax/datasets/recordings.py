@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from metaser_jax.audio.conversion import conversion
 from metaser_jax.datasets.files import CorpusFile
 from metaser_jax.errors import InputError
 
@@ -222,7 +223,8 @@ def by_suffix(
 
 def not_read(one: CorpusFile, formats: Sequence[str]) -> Unknown:
     """Return what is said of audio in another format."""
-    return Unknown(f"{one.relative.suffix} is not read, expected {' or '.join(formats)}; convert it")
+    convert = conversion(f"NAME{one.relative.suffix}")
+    return Unknown(f"{one.relative.suffix} is not read, expected {' or '.join(formats)}. {convert}")
 
 
 def no_recordings(

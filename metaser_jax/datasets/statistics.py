@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets.recordings import Left, by_reason
 from metaser_jax.emotions import EMOTIONS
 
@@ -15,6 +16,8 @@ from metaser_jax.emotions import EMOTIONS
 _TOLERANCE = 0.1
 # So many recordings do not take the same time to the sample by chance.
 _MANY = 10
+# Named in a report.
+_SPEAKERS = 10
 
 
 class Published(NamedTuple):
@@ -45,7 +48,7 @@ class Statistics:
       language: English name of the language.
       utterances: number of utterances.
       published: what the corpus's documentation states, if it does.
-      speakers: number of speakers.
+      of_speaker: speaker -> utterances; UNKNOWN_SPEAKER where nobody wrote it down.
       emotions: (label, the corpus's own name of the emotion) -> utterances, in the order of emotions.EMOTIONS.
       seconds: sum of the durations.
       shortest, longest: recordings' durations in seconds.
@@ -55,13 +58,15 @@ class Statistics:
       duplicates: groups of files with identical bytes; all that are not `dropped` are among the utterances.
       dropped: recordings left out because another is byte-identical (drop_duplicates).
       options: what was chosen when it was prepared (Options.of_content).
+      notes: what is wrong with some of the recordings, see audio/quality.py; none of a corpus that was prepared before
+        there were any.
     """
 
     name: str
     language: str
     utterances: int
     published: Published | None
-    speakers: int
+    of_speaker: dict[str, int]
     emotions: dict[tuple[str, str], int]
     seconds: float
     shortest: float
@@ -72,6 +77,7 @@ class Statistics:
     duplicates: tuple[tuple[str, ...], ...]
     dropped: tuple[Left, ...]
     options: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -89,7 +95,7 @@ class Statistics:
             language=language,
             utterances=len(columns["label"]),
             published=published,
-            speakers=len(set(columns["speaker"].tolist())),
+            of_speaker=dict(sorted(Counter(columns["speaker"].tolist()).items())),
             emotions={(EMOTIONS[label], own): counts[label, own] for label, own in sorted(counts)},
             seconds=float(columns["seconds"].sum(dtype=np.float64)),
             shortest=float(columns["seconds"].min()),
@@ -100,7 +106,13 @@ class Statistics:
             duplicates=tuple(tuple(files) for files in metadata["duplicates"]),
             dropped=tuple(Left(*left) for left in metadata["dropped"]),
             options=dict(metadata["options"]),
+            notes=tuple(metadata["notes"]),
         )
+
+    @property
+    def speakers(self) -> int:
+        """Number of speakers; those that nobody wrote down count as one."""
+        return len(self.of_speaker)
 
     def counts(self) -> dict[str, int]:
         """Return utterances of each of our emotions that occurs, in the order of emotions.EMOTIONS."""
@@ -148,10 +160,15 @@ class Statistics:
         rates = ", ".join(f"{rate:,} Hz ({n})" for rate, n in self.sample_rates.items())
         signs = self.altered()
         width = max(len(own) for _, own in self.emotions)
+        known = {name: n for name, n in self.of_speaker.items() if name != UNKNOWN_SPEAKER}
+        who = f"{len(known)} speaker{'s' * (len(known) != 1)}" if known else "speakers not known"
+        shown = ", ".join(f"{name} {n}" for name, n in list(known.items())[:_SPEAKERS])
+        more = f" and {len(known) - _SPEAKERS} more" if len(known) > _SPEAKERS else ""
         lines = [
-            f"{self.name} ({self.language}): {self.utterances} utterances{complete}, {self.speakers} speakers, "
+            f"{self.name} ({self.language}): {self.utterances} utterances{complete}, {who}, "
             f"{self.seconds:,.0f} s ({self.seconds / 3600:.2f} h)",
             *(f"  {label:<10} {own:<{width}} {n:>6}" for (label, own), n in self.emotions.items()),
+            *([f"  speakers: {shown}{more}"] if known else []),
             f"  sampling rates: {rates}",
             f"  durations: {self.shortest:.2f} to {self.longest:.2f} s, {self.mean_seconds:.2f} s on average",
             f"  signs that recordings were cut, padded or resampled: {len(signs) or 'none'}",
@@ -159,9 +176,11 @@ class Statistics:
             *(["    Scores on them cannot be compared with published ones."] if signs and self.published else []),
             *_lines("skipped", self.skipped),
             *_lines("not part of this corpus", self.excluded),
-            f"  byte-identical recordings, {'the first of each' if self.dropped else 'all'} kept: "
+            *(_lines("copies left out", self.dropped) if self.dropped else []),
+            f"  byte-identical recordings, {'the first of each' if self.options['drop_duplicates'] else 'all'} kept: "
             f"{len(self.duplicates) or 'none'}",
             *(f"    {' = '.join(files)}" for files in self.duplicates),
+            *(f"  note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)
 

@@ -118,7 +118,7 @@ def _read(
     clips, kept, bad = [], [], []
     for i, one in enumerate(read_all([source for source, _, _ in files], workers, voice=voice)):
         if isinstance(one, RecordingError):
-            bad.append(Left(files[i][1], one.reason))
+            bad.append(Left(files[i][1], one.listed))
         else:
             clips.append(one)
             kept.append(i)

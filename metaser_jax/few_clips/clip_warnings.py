@@ -9,20 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metaser_jax.audio.clips import HOP_SECONDS, MAX_FRAMES, SILENCE_DBFS, Clip
+from metaser_jax.audio.clips import HOP_SECONDS, MAX_FRAMES, Clip
+from metaser_jax.audio.quality import SILENCE_DBFS, count, named, notes_of_all
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.few_clips.confounds import conditions, one_emotion_speakers
 
-_LISTED = 5
-_SHORT_SECONDS = 1.0
 _LEARNED_SECONDS = MAX_FRAMES * HOP_SECONDS
 # Of what learning does not hear, so much is as loud as speech: within 20 dB of the loudest, in the mean level.
 _CUT_SECONDS, _CUT_DB = 0.3, 20 * 128**0.5
-_CLIPPED_SHARE = 5e-4
-_QUIET_DBFS = -55.0
-# Lossy formats overshoot by a little.
-_MAX_PEAK = 4.0
-_LOW_RATE = 16_000
 
 
 def warnings_of(
@@ -50,20 +44,9 @@ def warnings_of(
         *_classes(labels, emotions),
         *_speakers(labels, speakers, emotions),
         *conditions(clips, labels, emotions),
-        *_sound(clips, files),
-        *_durations(clips, files, whole),
+        *notes_of_all(clips, files),
+        *_cut(clips, files, whole),
     ]
-
-
-def named(files: Sequence[str] | np.ndarray) -> str:
-    """Return the first files and how many more there are."""
-    more = f" and {len(files) - _LISTED} more" if len(files) > _LISTED else ""
-    return ", ".join(files[:_LISTED]) + more
-
-
-def count(n: int, one: str = "clip") -> str:
-    """Return a number of things: "1 clip", "2 clips"."""
-    return f"{n:,} {one}{'s' * (n != 1)}"
 
 
 def _duplicates(clips: Sequence[Clip], labels: np.ndarray, files: np.ndarray, emotions: Sequence[str]) -> list[str]:
@@ -134,59 +117,14 @@ def _speakers(labels: np.ndarray, speakers: np.ndarray, emotions: Sequence[str])
     ]
 
 
-def _sound(clips: Sequence[Clip], files: np.ndarray) -> list[str]:
-    loudness = np.array([clip.quality.loudness_db for clip in clips])
-    silent = files[loudness < SILENCE_DBFS]
-    quiet = files[(loudness >= SILENCE_DBFS) & (loudness < _QUIET_DBFS)]
-    clipped = files[[clip.quality.clipped > _CLIPPED_SHARE for clip in clips]]
-    unscaled = files[[clip.quality.peak > _MAX_PEAK for clip in clips]]
-    low = [i for i, clip in enumerate(clips) if clip.sample_rate < _LOW_RATE]
-    found = []
-    if len(silent):
-        found.append(
-            f"Nothing can be heard in {count(len(silent))}: {named(silent)}. Learned as an emotion, silence makes the "
-            "others worse. Remove them, and check the microphone."
-        )
-    if len(quiet):
-        found.append(
-            f"{count(len(quiet))} very quiet (below {_QUIET_DBFS:.0f} dBFS): {named(quiet)}. Noise may hide the voice. "
-            "Check that somebody speaks there; record closer to the microphone."
-        )
-    if len(clipped):
-        found.append(
-            f"{count(len(clipped))} recorded too loud, so that the wave is cut off: {named(clipped)}. It sounds harsh, "
-            "and harshness is taken for anger. Record again with a lower level."
-        )
-    if len(unscaled):
-        found.append(
-            f"{count(len(unscaled))} of which the samples reach far beyond 1 (full scale): {named(unscaled)}. Numbers "
-            "of another scale sound like shouting. Divide them, e.g. by 32,768, and save the clips again."
-        )
-    if low:
-        rates = ", ".join(f"{rate:,} Hz" for rate in sorted({clips[i].sample_rate for i in low}))
-        found.append(
-            f"{count(len(low))} of a low sample rate ({rates}): {named(files[low])}. Above half of it there is no "
-            "sound, where the recordings that the model comes from have some. Record with 16,000 Hz or more, unless "
-            "what will be predicted is such speech as well, e.g. from the telephone."
-        )
-    return found
-
-
-def _durations(clips: Sequence[Clip], files: np.ndarray, whole: bool) -> list[str]:
-    short = files[[clip.seconds < _SHORT_SECONDS for clip in clips]]
+def _cut(clips: Sequence[Clip], files: np.ndarray, whole: bool) -> list[str]:
     cut = files[[not whole and _cut_off(clip) >= _CUT_SECONDS for clip in clips]]
-    found = []
-    if len(short):
-        found.append(
-            f"{count(len(short))} shorter than a second: {named(short)}. There is little of an emotion in them. Whole "
-            "sentences of two to three seconds are best."
-        )
-    if len(cut):
-        found.append(
-            f"{count(len(cut))} in which somebody still speaks after {_LEARNED_SECONDS:.2f} s: {named(cut)}. Only what "
-            "is before is learned and scored. Cut them so that the part with the emotion comes first."
-        )
-    return found
+    if not len(cut):
+        return []
+    return [
+        f"{count(len(cut))} in which somebody still speaks after {_LEARNED_SECONDS:.2f} s: {named(cut)}. Only what "
+        "is before is learned and scored. Cut them so that the part with the emotion comes first."
+    ]
 
 
 def _cut_off(clip: Clip) -> float:

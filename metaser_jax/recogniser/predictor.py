@@ -22,6 +22,7 @@ import numpy as np
 
 from metaser_jax.audio import clips as recordings
 from metaser_jax.audio.clips import Clip, VoiceWindows, Windows
+from metaser_jax.audio.quality import notes_of
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.data.normalise import Scale, scales, shrunk_to
 from metaser_jax.errors import InputError, check_choice
@@ -61,6 +62,8 @@ class Prediction(NamedTuple):
       probabilities: [class] float32, calibrated, the mean over the windows that are not silent.
       start, end: what of the recording was looked at, in s.
       track: its windows, in order.
+      notes: what is wrong with the recording and may make the answer wrong, for people (audio/quality.py): too short,
+        samples of another scale, a low rate, clipped, very quiet ...; empty where nothing is.
     """
 
     label: str
@@ -68,6 +71,7 @@ class Prediction(NamedTuple):
     start: float
     end: float
     track: tuple[Window, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Predictor:
@@ -97,12 +101,13 @@ class Predictor:
         """Predict samples.
 
         Args:
-          waveform: [n] or [n, channels] float in [-1, 1].
+          waveform: [n] or [n, channels], float in [-1, 1] or int16 or int32 of their whole range. Of another scale, the
+            answer is wrong and `notes` says so.
           sample_rate: in Hz.
           windows: "all", or "first" for the first alone.
 
         Raises:
-          InputError: samples that cannot be used (clips.clip_of), nothing that can be heard, an unknown `windows`.
+          InputError: samples that cannot be used (clips.clip_of), nobody who can be heard, an unknown `windows`.
         """
         clip = recordings.clip_of(waveform, sample_rate, voice=self.voice)
         recordings.check_audible(clip, "waveform")
@@ -207,7 +212,7 @@ class Predictor:
             for span, p, silent in zip(spans, probabilities, part.silent, strict=True)
         )
         label = self.emotions[int(mean.argmax())]
-        return Prediction(label, mean.astype(np.float32), spans[0][0], spans[-1][1], tuple(track))
+        return Prediction(label, mean.astype(np.float32), spans[0][0], spans[-1][1], tuple(track), notes_of(clip))
 
 
 def seconds_of(clips: Sequence[Clip], speakers: Sequence[str], windows: str = "all") -> dict[str, float]:

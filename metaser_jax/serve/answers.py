@@ -7,10 +7,6 @@ from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Prediction
 from metaser_jax.serve.sessions import Heard, Page
 
-# A louder clip has more of its samples at full scale than a hard consonant can cause.
-CLIPPED = 1e-3
-_SHORT = 1.0
-
 
 def of_model(model: Model, name: str) -> dict[str, Any]:
     """Return what the page's head says of a model; any part of its provenance may be missing."""
@@ -59,17 +55,13 @@ def of_page(page: Page, name: str) -> dict[str, Any]:
 
 def of_clip(heard: Heard, emotions: tuple[str, ...], *, peaks: bool = False) -> dict[str, Any]:
     """Return one clip; probabilities are in the order of the model's emotions."""
-    before, notes = heard.before, []
-    if heard.clip.quality.clipped > CLIPPED:
-        notes.append(f"{100 * heard.clip.quality.clipped:.1f} % of the samples are clipped: record with less gain.")
-    if heard.clip.seconds < _SHORT:
-        notes.append("Shorter than a second.")
+    before = heard.before
     return {
         "id": heard.id,
         "name": heard.name,
         "speaker": heard.speaker,
         "seconds": heard.clip.seconds,
-        "notes": notes,
+        "notes": list(heard.prediction.notes),
         **_of_prediction(heard.prediction),
         "track": [
             {"start": w.start, "end": w.end, "probabilities": _rounded(w.probabilities), "silent": bool(w.silent)}

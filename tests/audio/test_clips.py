@@ -32,7 +32,7 @@ def clip_with(frames: np.ndarray) -> Clip:
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (22050, 2), (44100, 1), (48000, 6), (192_000, 2)])
-@pytest.mark.parametrize("seconds", [0.01, 1.0, 4.0])
+@pytest.mark.parametrize("seconds", [0.1, 1.0, 4.0])
 def test_the_first_window_is_what_training_sees(tmp_path, rate, channels, seconds):
     path = written(tmp_path / "a.wav", sound(seconds, channels, rate), rate, subtype="FLOAT")
     extraction, clip = extract(path), read_clip(path)
@@ -42,7 +42,7 @@ def test_the_first_window_is_what_training_sees(tmp_path, rate, channels, second
     assert clip.tracks.tobytes() == extraction.tracks.tobytes()
     assert clips.voice_of(clip).tobytes() == extraction.voice.tobytes()
     assert voice_windows(clip).voice.tobytes() == extraction.voice.tobytes()
-    assert (clip.seconds, clip.sample_rate, clip.sha256) == extraction[4:]
+    assert (clip.seconds, clip.sample_rate, clip.sha256, clip.quality) == extraction[4:]
     assert clip.quality.channels == channels
 
 

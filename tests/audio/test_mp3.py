@@ -1,10 +1,15 @@
 """Lengths of mp3 streams, and what is done where libsndfile would read a part without a word."""
 
+import io
+
 import numpy as np
 import pytest
 import soundfile
+from sounds import noise
 
 from metaser_jax.audio import mp3
+from metaser_jax.audio.clips import Upload, read_clip
+from metaser_jax.audio.decoding import Limits, decode
 from metaser_jax.audio.extraction import extract
 from metaser_jax.audio.mfcc import RecordingError
 
@@ -47,9 +52,49 @@ def test_read_whole(tmp_path):
     assert extract(path).seconds == pytest.approx(3.0, abs=0.01)
 
 
+def test_a_stream_that_does_not_say_its_length_is_read_whole(tmp_path):
+    """libsndfile's guess would end it early; and a header that says half of it is not believed."""
+    path = tmp_path / "x.mp3"
+    whole = encode(path, 22050)
+    path.write_bytes(without_header(whole))
+    found = extract(path)
+    assert found.seconds == pytest.approx(3.0, abs=0.15)
+    assert found.quality.header == ""
+    at = whole.index(b"Xing") + 8
+    half = int.from_bytes(whole[at : at + 4], "big") // 2
+    path.write_bytes(whole[:at] + half.to_bytes(4, "big") + whole[at + 4 :])
+    found = extract(path)
+    assert found.seconds == pytest.approx(3.0, abs=0.05)
+    assert found.quality.header == "more"
+
+
+def constant(seconds=2.0, rate=22050):
+    """An mp3 of a constant bit rate, whose first frame is sound: (samples, bytes)."""
+    samples = noise(seconds, rate=rate)[:, 0]
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="MP3", bitrate_mode="CONSTANT", compression_level=0.9)
+    return samples, without_header(file.getvalue())
+
+
+def test_a_guess_of_the_length_is_no_promise():
+    samples, data = constant()
+    assert not mp3.says_length(data)
+    # A tag at the end: the guess counts it in.
+    clip = read_clip(Upload("a.mp3", data + b"TAG" + bytes(1000)), voice=False)
+    assert clip.seconds == pytest.approx(len(samples) / 22050, abs=0.08)
+    assert clip.seconds == pytest.approx(mp3.seconds(data))
+
+
+def test_blocks_change_nothing():
+    """soundfile seeks in an mp3 after each block, and what follows would be decoded without what is before."""
+    _, data = constant()
+    whole, parts = (decode(data, "a.mp3", Limits(10**7, 60, ""), block=size).mono for size in (2**20, 1000))
+    np.testing.assert_allclose(parts, whole, atol=1e-6)
+
+
 def test_a_stream_of_which_only_a_part_would_be_read_is_an_error(tmp_path):
     path = tmp_path / "x.mp3"
-    path.write_bytes(without_header(encode(path, 22050)))
+    path.write_bytes(encode(path, 22050).replace(b"Xing", b"VBRI"))
     with pytest.raises(RecordingError, match=r"an mp3 of 3\.\d+ s whose header does not say so.*convert it"):
         extract(path)
 

@@ -16,7 +16,7 @@ from metaser_jax.errors import InputError
 def paths(tmp_path):
     """20 files of different lengths and rates, of which the 6th is damaged."""
     paths = [
-        write_sound(tmp_path / f"{i:02d}.wav", seconds=0.05 * (i + 1), rate=(16000, 48000)[i % 2], channels=1 + i % 3)
+        write_sound(tmp_path / f"{i:02d}.wav", seconds=0.1 * (i + 1), rate=(16000, 48000)[i % 2], channels=1 + i % 3)
         for i in range(20)
     ]
     paths[5].write_bytes(paths[5].read_bytes()[:100])

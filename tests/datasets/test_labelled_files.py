@@ -162,8 +162,10 @@ def test_files_as_typed_and_folders(place):
         *("a/readme.txt", "none.wav"),
     ]
     assert read_clip(found[0]).seconds > 0
-    with pytest.raises(RecordingError, match=r"none\.wav: cannot be read \(No such file"):
+    with pytest.raises(RecordingError, match=r"none\.wav: cannot be read \(No such file.*Check the name\.$"):
         read_clip(found[-1])
+    with pytest.raises(RecordingError, match=r"Did you mean .*/a/2\.FLAC\?$"):
+        read_clip(f"{folder}/a/2.FLA")
 
 
 def test_each_once(place, monkeypatch):

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import hashlib
 import json
@@ -377,4 +378,13 @@ def test_metadata_on_disk_is_plain_json(make_corpus, recordings_dir, data_dir):
     options = {"skip_bad": False, "drop_duplicates": False, "language": None, "speaker_pattern": None}
     options |= {"speakers": "auto", "emotion_pattern": None, "map": [], "columns": []}
     left_out = {"skipped": [], "excluded": [], "duplicates": [], "dropped": []}
-    assert json.loads(text) == {"language": "Urdu", "options": options, **left_out}
+    metadata = json.loads(text)
+    (note,) = metadata.pop("notes")
+    assert note.startswith("4 recordings shorter than a second: f1_angry_03.wav, f1_happy_00.wav, ")
+    assert metadata == {"language": "Urdu", "options": options, **left_out}
+    statistics = datasets.load_statistics("demo_urdu", data_dir)
+    assert statistics.notes == (note,)
+    assert f"  note: {note}" in statistics.report()
+    # One that was prepared before there were notes is read.
+    (data_dir / "demo_urdu/2.0.0/metadata.json").write_text(json.dumps(metadata))
+    assert datasets.load_statistics("demo_urdu", data_dir) == dataclasses.replace(statistics, notes=())

@@ -140,5 +140,7 @@ def test_audio_of_another_format_is_named_not_dropped(tmp_path):
     folder.mkdir(parents=True)
     for name in ("SM1_F1_A01.wav", "SM1_F1_A02.mp3"):
         (folder / name).write_bytes(b"x")
-    with pytest.raises(InputError, match=r"A02\.mp3: \.mp3 is not read, expected \.wav or \.flac; convert it"):
+    with pytest.raises(
+        InputError, match=r"A02\.mp3: \.mp3 is not read, expected \.wav or \.flac\. Convert it, e\.g\. with ffmpeg"
+    ):
         datasets.check("urdu", tmp_path)

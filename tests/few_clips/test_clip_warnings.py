@@ -79,7 +79,7 @@ def test_silence_is_no_duplicate():
     clips, labels, speakers, files = good()
     clips[1] = clips[12] = clip(99, loudness_db=-np.inf)
     text = warned(clips, labels, speakers, files)
-    assert "Nothing can be heard in 2 clips: angry/1.wav, neutral/12.wav." in text
+    assert "2 clips in which nothing can be heard: angry/1.wav, neutral/12.wav." in text
 
 
 def test_one_speaker():
@@ -163,7 +163,7 @@ def test_loudness_that_tells_the_emotion(loudness, said):
     [
         ({"clipped": 0.001}, "recorded too loud, so that the wave is cut off: angry/1.wav, happy/6.wav."),
         ({"loudness_db": -58.0}, "very quiet (below -55 dBFS): angry/1.wav"),
-        ({"loudness_db": -80.0}, "Nothing can be heard in 2 clips: angry/1.wav"),
+        ({"loudness_db": -80.0}, "2 clips in which nothing can be heard: angry/1.wav"),
         ({"peak": 9000.0}, "far beyond 1 (full scale): angry/1.wav"),
         ({"seconds": 0.9}, "shorter than a second: angry/1.wav"),
         ({"seconds": 4.0}, "in which somebody still speaks after 2.79 s: angry/1.wav"),

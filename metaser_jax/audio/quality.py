@@ -1,0 +1,246 @@
+"""What a recording's sound is like, and what people should know of it: the same notes in every command and the library.
+
+A note says what was found, why it matters and what to do. The limits were chosen on RAVDESS, EMO-DB and URDU, so that
+what is usual in good recordings causes none.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from metaser_jax.audio.chunks import MORE, REST
+
+# Nothing in a recording is louder: no speech, but a microphone that is off. RAVDESS's quietest speech has -58 dBFS.
+SILENCE_DBFS = -70.0
+# One window of 2,048 samples at 22,050 Hz, of which a spectrum is made: in less nobody says anything.
+LEAST_SECONDS = 2048 / 22050
+_LISTED = 5
+_SHORT_SECONDS = 1.0
+_CLIPPED_SHARE = 5e-4
+_QUIET_DBFS = -55.0
+# Lossy formats overshoot by a little.
+_MAX_PEAK = 4.0
+_LOW_RATE = 16_000
+# Of a mixture of channels, below the loudest of them, apart from what mixing many takes: they are nearly opposite.
+_CANCEL_DB = 20.0
+# A constant so much stronger than the sound itself.
+_OFFSET_DB = 6.0
+_LOUDEST_STEPS = 4
+_SPEECH, _MICROPHONE = f"expected speech (above {SILENCE_DBFS:.0f} dBFS)", "check the microphone"
+
+
+class Quality(NamedTuple):
+    """What a recording's sound is like.
+
+    Attributes:
+      peak: largest absolute sample of any channel, as in the file; 1 is full scale.
+      clipped: share of the samples that lie in rows of three or more at full scale, see decoding.Sound.
+      loudness_db: root mean square of the loudest 0.4 s, mixed to mono, without its mean, in dBFS: a square wave of 1
+        has 0. -inf for digital silence, and for a constant.
+      channels: of the file.
+      offset: the mean of all samples, of which the sound should have none.
+      mixed_db: level of the mixture of all channels over the loudest channel's, at most 0.
+      one_channel: whether the mixture is silent because the channels cancel, and the loudest channel was taken.
+      header: chunks.MORE where the header said less than there is, chunks.REST where something behind the sound was
+        not read, or "".
+    """
+
+    peak: float
+    clipped: float
+    loudness_db: float
+    channels: int
+    offset: float = 0.0
+    mixed_db: float = 0.0
+    one_channel: bool = False
+    header: str = ""
+
+
+class Recorded(Protocol):
+    """A recording that was read: clips.Clip, extraction.Extraction, Measured."""
+
+    @property
+    def quality(self) -> Quality | None:
+        """Of its sound; None where it was not looked at."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        ...
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the file, in Hz."""
+        ...
+
+
+class Measured(NamedTuple):
+    """What notes are made of, without the features."""
+
+    quality: Quality
+    seconds: float
+    sample_rate: int
+
+    @classmethod
+    def of(cls, one: Recorded) -> "Measured":
+        """Return it of a recording whose quality is known."""
+        assert one.quality is not None
+        return cls(one.quality, one.seconds, one.sample_rate)
+
+
+class _Kind(NamedTuple):
+    """A kind of note. Attributes: holds, of which recordings; found, said of some of them; means, with advice."""
+
+    holds: Callable[[Measured], bool]
+    found: Callable[[Sequence[Measured]], str]
+    means: str
+
+
+def loudness(samples: np.ndarray, rate: int) -> float:
+    """Return Quality.loudness_db of [n] samples, n > 0."""
+    step = max(1, rate // 10)
+    steps = len(samples) // step
+    if steps < _LOUDEST_STEPS:
+        rows, together = samples[None], 1
+    else:
+        rows, together = samples[: steps * step].reshape(steps, step), _LOUDEST_STEPS
+    n, ones = together * rows.shape[1], np.ones(together)
+    mean = np.convolve(rows.sum(axis=1, dtype=np.float64), ones, "valid") / n
+    power = np.convolve([np.square(row, dtype=np.float64).sum() for row in rows], ones, "valid") / n
+    # Where both are equal but for rounding, there is nothing but the mean.
+    varying = np.where(power - mean**2 > 1e-12 * power, power - mean**2, 0).max()
+    return 10 * float(np.log10(varying)) if varying > 0 else -np.inf
+
+
+def why_unusable(one: Recorded, *, silence: float = SILENCE_DBFS) -> str | None:
+    """Return why nobody can be heard in a recording, and what was expected; None if somebody may be.
+
+    Args: silence: what is below is refused, in dBFS; -inf refuses digital silence and constants alone.
+    """
+    quality, seconds, rate = measured = Measured.of(one)
+    if seconds < LEAST_SECONDS:
+        samples = round(seconds * rate)
+        count = "a single sample" if samples == 1 else f"{samples:,} samples"
+        return f"{count} ({seconds:.2g} s), expected speech (at least {LEAST_SECONDS:.2f} s)"
+    if quality.loudness_db > -np.inf and quality.loudness_db >= silence:
+        return None
+    if quality.peak == 0:
+        return f"digital silence, {_SPEECH}; {_MICROPHONE}"
+    if _of_offset(measured):
+        return f"a constant (DC) of {quality.offset:.2g} of full scale and no sound, {_SPEECH}; {_MICROPHONE}"
+    silent = f"silence: its loudest part has {quality.loudness_db:.0f} dBFS, {_SPEECH}; "
+    # No 16-bit file has so small numbers.
+    if quality.peak <= 2**-15:
+        return silent + "if these are 16-bit numbers stored with 32 bits, multiply them by 65,536"
+    return silent + _MICROPHONE
+
+
+def _amplitude(db: float) -> float:
+    return 10 ** (db / 20)
+
+
+def _nearly_cancel(one: Measured) -> bool:
+    quality = one.quality
+    return not quality.one_channel and quality.mixed_db < -_CANCEL_DB - 20 * np.log10(quality.channels)
+
+
+def _of_offset(one: Measured) -> bool:
+    return abs(one.quality.offset) > _amplitude(one.quality.loudness_db + _OFFSET_DB)
+
+
+def _rates(found: Sequence[Measured]) -> str:
+    rates = ", ".join(f"{rate:,} Hz" for rate in sorted({one.sample_rate for one in found}))
+    return f"of a low sample rate ({rates})"
+
+
+_KINDS = (
+    _Kind(
+        lambda one: one.quality.loudness_db < SILENCE_DBFS,
+        lambda _: "in which nothing can be heard",
+        "Learned as an emotion, silence makes the others worse. Leave it out, and check the microphone.",
+    ),
+    _Kind(
+        lambda one: SILENCE_DBFS <= one.quality.loudness_db < _QUIET_DBFS,
+        lambda _: f"very quiet (below {_QUIET_DBFS:.0f} dBFS)",
+        "Noise may hide the voice. Check that somebody speaks there; record closer to the microphone.",
+    ),
+    _Kind(
+        lambda one: one.quality.clipped > _CLIPPED_SHARE,
+        lambda _: "recorded too loud, so that the wave is cut off",
+        "It sounds harsh, and harshness is taken for anger. Record again with a lower level.",
+    ),
+    _Kind(
+        lambda one: one.quality.peak > _MAX_PEAK,
+        lambda _: "of which the samples reach far beyond 1 (full scale)",
+        "Numbers of another scale sound like shouting. Divide them, e.g. by 32,768, and save them again.",
+    ),
+    _Kind(
+        lambda one: one.quality.one_channel,
+        lambda _: "whose channels are opposite and cancel when they are mixed",
+        "The louder channel was taken alone. Check how the microphone was wired.",
+    ),
+    _Kind(
+        _nearly_cancel,
+        lambda _: "whose channels nearly cancel when they are mixed",
+        "Little of the voice is left. Save one channel alone.",
+    ),
+    _Kind(
+        lambda one: one.quality.header == MORE,
+        lambda _: "with more sound than the header says",
+        "All of it was read. What wrote the header was wrong or stopped early; listen to the end.",
+    ),
+    _Kind(
+        lambda one: one.quality.header == REST,
+        lambda _: "with something behind the sound that the header does not tell of",
+        "It was not read. If the sound ends too early, convert it again.",
+    ),
+    _Kind(
+        _of_offset,
+        lambda _: "with a constant (DC) that is stronger than the sound",
+        "It comes from the recording device. Remove it, e.g. with a high-pass filter of 50 Hz.",
+    ),
+    _Kind(
+        lambda one: one.sample_rate < _LOW_RATE,
+        _rates,
+        "Above half of it there is no sound, where the recordings that the model comes from have some. Record with "
+        "16,000 Hz or more, unless what will be predicted is such speech as well, e.g. from the telephone.",
+    ),
+    _Kind(
+        lambda one: one.seconds < _SHORT_SECONDS,
+        lambda _: "shorter than a second",
+        "There is little of an emotion in it. Whole sentences of two to three seconds are best.",
+    ),
+)
+
+
+def notes_of(one: Recorded) -> tuple[str, ...]:
+    """Return what people should know of one recording, a sentence or two each."""
+    measured = Measured.of(one)
+    said = ((kind.found([measured]), kind.means) for kind in _KINDS if kind.holds(measured))
+    return tuple(f"{found[:1].upper()}{found[1:]}. {means}" for found, means in said)
+
+
+def notes_of_all(recordings: Sequence[Recorded], files: Sequence[str] | np.ndarray, what: str = "clip") -> list[str]:
+    """Return what people should know of n recordings, a text of each kind, which names the first files.
+
+    Args: files: [n], their names. what: what they are called, in the singular.
+    """
+    measured, texts = [Measured.of(one) for one in recordings], []
+    for kind in _KINDS:
+        found = [i for i, one in enumerate(measured) if kind.holds(one)]
+        if found:
+            which = kind.found([measured[i] for i in found])
+            texts.append(f"{count(len(found), what)} {which}: {named([files[i] for i in found])}. {kind.means}")
+    return texts
+
+
+def named(files: Sequence[str] | np.ndarray) -> str:
+    """Return the first files and how many more there are."""
+    more = f" and {len(files) - _LISTED} more" if len(files) > _LISTED else ""
+    return ", ".join(files[:_LISTED]) + more
+
+
+def count(n: int, one: str = "clip") -> str:
+    """Return a number of things: "1 clip", "2 clips"."""
+    return f"{n:,} {one}{'s' * (n != 1)}"

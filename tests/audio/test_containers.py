@@ -1,0 +1,173 @@
+"""The same speech is the same in every container, and no header can make it other than that or an error."""
+
+import re
+import struct
+
+import numpy as np
+import pytest
+from containers import RATE, chunk, containers, fmt, in_ogg, patched, speech, wav
+from fakes import fake_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sounds import encoded, noise
+
+from metaser_jax.audio.clips import Upload, clip_of, read_clip
+from metaser_jax.audio.decoding import Limits, decode
+from metaser_jax.errors import RecordingError
+from metaser_jax.recogniser.predictor import Predictor
+
+LIMITS = Limits(10**6, 20, "expected less")
+FILES = {one.name: one for one in containers()}
+
+
+def attempt(data):
+    """Return the sound, or why there is none."""
+    try:
+        return read(data)
+    except RecordingError as error:
+        return error
+
+
+def read(data, name="a.wav"):
+    """Decode without the guard that makes every exception a RecordingError."""
+    return decode(data, name, LIMITS)
+
+
+@pytest.mark.parametrize("name", [name for name, one in FILES.items() if one.lossless])
+def test_the_same_samples(name):
+    sound = read(FILES[name].data)
+    assert sound.sample_rate == RATE
+    np.testing.assert_array_equal(sound.mono, speech()[:, 0] / np.float32(2**15))
+    assert sound.header == FILES[name].header
+
+
+def test_the_same_prediction():
+    """To 1e-6 where nothing is lost; of codecs within what was measured, rounded up."""
+    predictor = Predictor(fake_model())
+    (expected,) = predictor.predict_clips([clip_of(speech(), RATE)])
+    # MP3 begins with silence of its own where the stream does not say how much.
+    within = {"MP3": 0.01, "MP3 without a length": 0.05, "MP3 in WAV": 0.05, "WAV, MS ADPCM": 0.02}
+    assert len(FILES) >= 20
+    clips = [read_clip(Upload(one.name, one.data)) for one in FILES.values()]
+    for one, found in zip(FILES.values(), predictor.predict_clips(clips), strict=True):
+        assert found.label == expected.label, one.name
+        distance = np.abs(found.probabilities - expected.probabilities).max()
+        assert distance <= (1e-6 if one.lossless else within.get(one.name, 0.01)), one.name
+        assert (len(found.notes) == 1) == bool(one.header), found.notes
+
+
+@pytest.mark.parametrize("name", ["FLAC from a pipe", "FLAC in Ogg from a pipe", "W64 from a pipe"])
+def test_a_pipe_that_broke(name):
+    """What does not say its length has, as FLAC, its last frame whole; of W64 what is there is all."""
+    data = FILES[name].data[:-100]
+    if name.startswith("FLAC"):
+        with pytest.raises(RecordingError, match="truncated"):
+            read(data)
+    else:
+        assert len(read(data).mono) == len(speech()) - 50
+
+
+def test_truncated():
+    for kind in ("WAV", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC"):
+        with pytest.raises(RecordingError, match=r"truncated"):
+            read(encoded(speech(), RATE, kind, "PCM_16")[:-100])
+
+
+def test_two_formats_that_differ():
+    data = wav(fmt() + fmt(rate=8000) + chunk(b"data", speech().tobytes()))
+    with pytest.raises(RecordingError, match=r"says 2 times, and differently.*ffmpeg -i a\.wav a_converted\.wav"):
+        read(data)
+
+
+def test_what_is_not_read_is_named():
+    speex = in_ogg(bytes(100)).replace(b"\x7fFLAC\x01\x00\x00\x01", b"Speex   1")
+    for data, name, said in (
+        (speex, "a.ogg", r"this is Speex \(\.ogg\), which is not read.*ffmpeg -i a\.ogg a\.wav"),
+        (b".SoX" + bytes(100), "a.sox", r"SoX's own format.*ffmpeg -i a\.sox"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "a.wav", "Git LFS.*git lfs pull"),
+    ):
+        with pytest.raises(RecordingError, match=said):
+            read(data, name)
+    voc = encoded(speech(), RATE, "VOC", "PCM_16")
+    start = int.from_bytes(voc[20:22], "little")
+    with pytest.raises(RecordingError, match=r"several blocks.*ffmpeg -i a\.voc"):
+        read(voc[:-1] + voc[start:], "a.voc")
+
+
+def test_what_is_listed_does_not_repeat_names():
+    """Files with the same fault stand in one line, with what to do."""
+    errors = []
+    for name in ("b/one.m4a", "two.m4a"):
+        with pytest.raises(RecordingError) as caught:
+            read_clip(Upload(name, b"\0\0\0\x20ftypM4A "))
+        errors.append(caught.value)
+    assert errors[0].listed == errors[1].listed
+    assert errors[0].listed.endswith("Convert it, e.g. with ffmpeg -i NAME.m4a NAME.wav")
+    assert str(errors[1]).endswith("ffmpeg -i two.m4a two.wav")
+    with pytest.raises(RecordingError) as caught:
+        read(b"")
+    assert caught.value.listed == caught.value.reason
+
+
+SOUND = speech(0.1)
+NAMES = st.sampled_from([b"id3 ", b"junk", b"JUNK", b"iXML", b"abcd"])
+CHUNKS = st.lists(st.builds(chunk, NAMES, st.binary(max_size=40)), max_size=3).map(b"".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from([b"RIFF", b"RF64", b"BW64"]),
+    before=CHUNKS,
+    formats=st.integers(1, 3),
+    between=CHUNKS,
+    after=CHUNKS,
+    behind=st.binary(max_size=200),
+    size=st.sampled_from([None, 0, 2, SOUND.nbytes // 2, SOUND.nbytes + 1, 0x7FFFF000, 0xFFFFFFFF]),
+    of_all=st.sampled_from([None, 0, 100, 0xFFFFFFFF]),
+)
+def test_any_layout_of_chunks(name, before, formats, between, after, behind, size, of_all):
+    """All samples are read where the header is right; never other sound, nor a part without a word."""
+    content = SOUND.tobytes()
+    data = wav(before + fmt() * formats + between + chunk(b"data", content, size) + after, of_all, name) + behind
+    sound = attempt(data)
+    if isinstance(sound, RecordingError):
+        assert "truncated" in sound.reason
+        assert size == len(content) + 1
+        return
+    expected = SOUND[:, 0] / np.float32(2**15)
+    n = min(len(sound.mono), len(expected))
+    np.testing.assert_array_equal(sound.mono[:n], expected[:n])
+    if size is None:
+        assert len(sound.mono) == len(expected)
+    if n < len(expected):
+        assert sound.header or after, "a part is read, and the rest is something else"
+
+
+KINDS = [one for one in FILES.values() if len(one.data) < 100_000]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    one=st.sampled_from(KINDS),
+    places=st.lists(st.tuples(st.integers(0, 120), st.integers(0, 255)), max_size=6),
+    word=st.none() | st.tuples(st.integers(0, 120), st.sampled_from([0, 1, 2**31 - 1, 2**31, 2**32 - 1])),
+    share=st.none() | st.floats(0, 1),
+)
+def test_any_header(one, places, word, share):
+    """It reads, or is a RecordingError; nothing else is raised."""
+    data = bytearray(one.data)
+    for place, byte in places:
+        data[place] = byte
+    if word is not None:
+        data[word[0] : word[0] + 4] = struct.pack("<I", word[1])
+    data = bytes(data)
+    sound = attempt(data if share is None else data[: int(share * len(data))])
+    assert "expected" in sound.reason if isinstance(sound, RecordingError) else len(sound.mono) > 0
+
+
+def test_more_than_was_promised_is_not_read():
+    """libsndfile decodes more of a damaged mp3 than its header promises, at first more than there is room for."""
+    data = encoded(noise(0.15, rate=16000), 16000, "MP3")
+    for frame in list(re.finditer(re.escape(data[:2]), data))[1:]:
+        found = attempt(patched(data, frame.start(), b"\0"))
+        assert "expected" in found.reason

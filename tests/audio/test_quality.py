@@ -1,0 +1,140 @@
+"""What is wrong with a recording is known in one place: constants, channels that cancel, another scale and so on."""
+
+import numpy as np
+import pytest
+from containers import RATE, speech
+from sounds import encoded, noise
+
+from metaser_jax.audio.clips import Quality, Upload, check_audible, clip_of, read_clip
+from metaser_jax.audio.extraction import extract
+from metaser_jax.audio.quality import Measured, loudness, notes_of, notes_of_all
+from metaser_jax.audio.worker_pool import extract_all
+from metaser_jax.errors import RecordingError
+
+VOICE = speech()[:, 0] / np.float32(2**15)
+
+
+def file(samples, rate=RATE, subtype="FLOAT"):
+    return Upload("a.wav", encoded(samples, rate, subtype=subtype))
+
+
+def why(samples, rate=RATE):
+    with pytest.raises(RecordingError) as caught:
+        check_audible(clip_of(samples, rate), "a.wav")
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100])
+@pytest.mark.parametrize("level", [0.02, -0.9, 1.0])
+def test_a_constant_is_no_sound(rate, level):
+    constant = np.full(2 * rate, level, np.float32)
+    assert loudness(constant, rate) == -np.inf
+    assert why(constant, rate).startswith(f"a constant (DC) of {level:.2g} of full scale and no sound, expected speech")
+    hum = constant + 1e-5 * np.sin(np.arange(len(constant)))
+    assert "a constant (DC)" in why(hum.astype(np.float32), rate)
+
+
+def test_loudness_is_without_the_mean():
+    assert loudness(VOICE + np.float32(0.3), RATE) == pytest.approx(loudness(VOICE, RATE), abs=0.05)
+    (note,) = notes_of(clip_of(VOICE + np.float32(0.6), RATE, voice=False))
+    assert note.startswith("With a constant (DC) that is stronger than the sound. ")
+
+
+def test_channels_that_cancel():
+    """The louder one is taken, in every program; of other recordings the channels are mixed as ever."""
+    mono, both = clip_of(VOICE, RATE), np.stack([VOICE, -VOICE], axis=1)
+    for clip in (clip_of(both, RATE), read_clip(file(both)), read_clip(file(both, subtype="PCM_24"))):
+        assert clip.frames.tobytes() == mono.frames.tobytes()
+        assert clip.quality.one_channel
+        assert notes_of(clip)[0].startswith("Whose channels are opposite and cancel when they are mixed. The louder")
+        check_audible(clip, "a.wav")
+    assert extract(file(both)).mfcc.tobytes() == extract(file(VOICE)).mfcc.tobytes()
+    nearly = clip_of(np.stack([VOICE, -0.95 * VOICE], axis=1), RATE)
+    assert not nearly.quality.one_channel
+    assert notes_of(nearly)[0].startswith("Whose channels nearly cancel")
+    for others in ([VOICE, VOICE], [VOICE, 0 * VOICE], [VOICE, noise(1.5, 1, RATE)[:, 0]], [VOICE] + 30 * [0 * VOICE]):
+        assert notes_of(clip_of(np.stack(others, axis=1), RATE, voice=False)) == ()
+    assert "digital silence" in why(np.zeros((RATE, 2)))
+
+
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [
+        (np.zeros(RATE), "digital silence, expected speech (above -70 dBFS); check the microphone"),
+        (np.array([0.1, 0.2]), "2 samples (9.1e-05 s), expected speech (at least 0.09 s)"),
+        (np.array([0.1]), "a single sample"),
+        (speech().astype(np.int32), "if these are 16-bit numbers stored with 32 bits, multiply them by 65,536"),
+        (1e-4 * VOICE, "silence: its loudest part has -9"),
+    ],
+)
+def test_nobody_can_be_heard(samples, said):
+    assert said in why(samples)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "note"),
+    [
+        (VOICE * 2**15, RATE, "Of which the samples reach far beyond 1 (full scale). Numbers of another scale"),
+        (speech() * 1.0, RATE, "Of which the samples reach far beyond 1"),
+        (VOICE, 11025, "Of a low sample rate (11,025 Hz). "),
+        (VOICE[: RATE // 2], RATE, "Shorter than a second. "),
+        (np.clip(20 * VOICE, -1, 1), RATE, "Recorded too loud, so that the wave is cut off. "),
+        (0.01 * VOICE, RATE, "Very quiet (below -55 dBFS). "),
+    ],
+)
+def test_notes(samples, rate, note):
+    (found,) = notes_of(clip_of(samples, rate, voice=False))
+    assert found.startswith(note)
+    assert found.endswith(".")
+
+
+def test_nothing_is_said_of_good_recordings(real_corpora):
+    paths = [*sorted(real_corpora.glob("ravdess/*/*"))[::150], *sorted(real_corpora.glob("urdu/*/*"))[::60]]
+    paths += sorted(real_corpora.glob("emodb/*/*"))[::60]
+    assert len(paths) > 20
+    assert [note for path in paths for note in notes_of(read_clip(path, voice=False))] == []
+
+
+def test_notes_of_many_name_files():
+    good = Measured(Quality(0.5, 0.0, -20.0, 1), 2.0, 44100)
+    low, lower = good._replace(sample_rate=8000), good._replace(sample_rate=11025)
+    assert notes_of_all([good] * 3, list("abc")) == []
+    (text,) = notes_of_all([good, low, lower, low], list("abcd"), "recording")
+    assert text.startswith("3 recordings of a low sample rate (8,000 Hz, 11,025 Hz): b, c, d. Above half")
+    (text,) = notes_of_all([low] * 9, list("abcdefghi"))
+    assert "9 clips of a low sample rate (8,000 Hz): a, b, c, d, e and 4 more. " in text
+
+
+class Odd:
+    """A source that raises what no recording should."""
+
+    def __init__(self, error):
+        self._error = error
+
+    def __str__(self):
+        return "odd.wav"
+
+    def read_bytes(self):
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("a"), KeyError("a"), RuntimeError("encrypted"), MemoryError(), EOFError()]
+)
+def test_whatever_is_raised_is_that_files_error(error):
+    good = file(VOICE)
+    first, odd, last = extract_all([good, Odd(error), good], workers=1)
+    assert first.sha256 == last.sha256
+    assert isinstance(odd, RecordingError)
+    assert odd.path == "odd.wav"
+    assert "expected" in odd.reason
+    with pytest.raises(RecordingError, match=r"^odd\.wav: "):
+        read_clip(Odd(error))
+
+
+@pytest.mark.parametrize("samples", [np.zeros(RATE), np.full(RATE, 0.1), VOICE[:1], VOICE[:2000]])
+def test_a_corpus_has_no_recording_without_sound(samples):
+    (found,) = extract_all([file(samples)], workers=1)
+    assert isinstance(found, RecordingError)
+    (quiet,) = extract_all([file(1e-4 * VOICE)], workers=1)
+    assert notes_of(quiet)[0].startswith("In which nothing can be heard"), "it is kept, with a note"
