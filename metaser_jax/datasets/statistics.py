@@ -173,7 +173,7 @@ class Statistics:
             f"  durations: {self.shortest:.2f} to {self.longest:.2f} s, {self.mean_seconds:.2f} s on average",
             f"  signs that recordings were cut, padded or resampled: {len(signs) or 'none'}",
             *(f"    {sign}" for sign in signs),
-            *(["    Scores on them cannot be compared with published ones."] if signs and self.published else []),
+            *(["    Scores on them may not compare with published ones."] if signs and self.published else []),
             *_lines("skipped", self.skipped),
             *_lines("not part of this corpus", self.excluded),
             *(_lines("copies left out", self.dropped) if self.dropped else []),

@@ -104,7 +104,7 @@ def markdown(table: Sequence[Row], data_dir: str, split_seed: int = 0) -> str:
     text += [
         "",
         f"Counts, mean seconds and sampling rates: prepared / as the corpus's documentation states; {DIFFERS} where "
-        "they differ, as in a copy that was cut, padded or resampled, whose scores cannot be compared with published "
+        "they differ, as in a copy that was cut, padded or resampled, whose scores may not compare with published "
         f"ones. Splits: utterances of the four emotions in training / validation / test (split seed {split_seed}).",
         *([f"Of the paper's eight not prepared in {data_dir}: {', '.join(missing)}."] if missing else []),
         *(["", *notes] if notes else []),
