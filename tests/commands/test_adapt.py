@@ -101,15 +101,20 @@ def test_without_the_clips_in_it(config, tmp_path):
 def test_bad_clips_are_all_named_or_left_out_and_listed(config, clips, tmp_path, capsys):
     (clips / "sad" / "broken.wav").write_bytes(b"RIFF and nothing")
     soundfile.write(clips / "happy" / "mute.wav", np.zeros(RATE), RATE)
-    with pytest.raises(InputError, match=r"2 of 14 recordings cannot be used(.|\n)*silence") as error:
+    for name in ("phone.wav", "other.wav"):
+        (clips / "sad" / name).write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
+    with pytest.raises(InputError, match=r"4 of 16 recordings cannot be used(.|\n)*silence") as error:
         adapt.main(config(), [])
     assert "sad/broken.wav" in str(error.value)
+    assert "sad/other.wav, sad/phone.wav: this is MPEG-4 sound" in str(error.value)
+    assert "Convert it, e.g. with ffmpeg -i NAME.wav NAME_converted.wav" in str(error.value)
     assert not (tmp_path / "out").exists()
     adapt.main(config(skip_bad=True), [])
     assert "left out: happy/mute.wav: digital silence" in capsys.readouterr().err
     model = load_model(tmp_path / "out")
     assert len(model.support) == 12
-    assert {one["file"] for one in model.about["left_out"]} == {"sad/broken.wav", "happy/mute.wav"}
+    left_out = {"sad/broken.wav", "happy/mute.wav", "sad/phone.wav", "sad/other.wav"}
+    assert {one["file"] for one in model.about["left_out"]} == left_out
 
 
 def test_unlabelled_recordings_normalise(config, tmp_path, capsys):

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from fakes import fake_model
 from served import LIMITS, OTHER, Page, ReadersHere, serving, wav
+from sounds import encoded, noise
 
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.folder import digest, load_model
@@ -57,6 +58,18 @@ def test_a_clip_is_heard(page):
     assert max(clip["peaks"]) == 1
     seen = page.ask("GET", "/api/page").json["clips"]
     assert seen == [{key: value for key, value in clip.items() if key != "peaks"}]
+
+
+def test_what_may_make_an_answer_wrong_is_noted(page):
+    assert page.add(wav(seconds=1.0)).json["notes"] == []
+    unscaled = page.add(encoded(noise(0.5) * 2**15, subtype="FLOAT"))
+    assert [note.split(". ")[0] for note in unscaled.json["notes"]] == [
+        "Of which the samples reach far beyond 1 (full scale)",
+        "Shorter than a second",
+    ]
+    said = page.add(encoded(np.full((22050, 1), 0.1)))
+    assert said.status == 422
+    assert said.error.startswith("A constant (DC) of 0.1 of full scale and no sound")
 
 
 def test_a_long_clip_has_a_window_every_1_39_seconds(page):
