@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import io
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
@@ -177,8 +178,9 @@ def _decoded(data: bytes, path: str, limits: Limits, block: int) -> tuple[Sound,
 
     def blocks() -> Iterator[np.ndarray]:
         with _File(_Bytes(data)) as file:
-            frames = max(1, block // channels)
-            while len(part := file.read(frames, dtype="float32", always_2d=True)):
+            frames, left = max(1, block // channels), sys.maxsize if at_most is None else at_most
+            while left > 0 and len(part := file.read(min(frames, left), dtype="float32", always_2d=True)):
+                left -= len(part)
                 yield part
 
     return sound_of(blocks, channels, sample_rate, path, limits, at_most), promised, is_mp3
@@ -226,10 +228,6 @@ def _mixed(
     mono = np.empty(max(1, most if at_most is None else min(at_most, most)), np.float32)
     n, peak, n_flat, n_bad, energy = 0, 0.0, 0, 0, np.zeros(channels)
     for block in blocks:
-        # libsndfile may decode more of an mp3 than it promises.
-        block = block if at_most is None else block[: at_most - n]
-        if not len(block):
-            break
         if n + len(block) > most:
             reason = f"longer than {round(most / sample_rate, 1):,g} s, {limits.expected}"
             raise RecordingError(path, reason, "Cut it into parts, or leave it out.")
