@@ -117,9 +117,10 @@ def read_source(source: str | os.PathLike[str] | Source) -> bytes:
 def _almost(path: str) -> str:
     """Return what to do about a name that is not there, with the one beside it that is almost the same."""
     try:
-        names = os.listdir(os.path.dirname(path) or ".")
+        # A link to nothing is there, and no file.
+        names = set(os.listdir(os.path.dirname(path) or ".")) - {os.path.basename(path)}
     except OSError:
-        names = []
+        names = set()
     close = difflib.get_close_matches(os.path.basename(path), names, n=1, cutoff=0.75)
     return "Check the name." + (f" Did you mean {os.path.join(os.path.dirname(path), close[0])}?" if close else "")
 

@@ -106,7 +106,7 @@ class Statistics:
             duplicates=tuple(tuple(files) for files in metadata["duplicates"]),
             dropped=tuple(Left(*left) for left in metadata["dropped"]),
             options=dict(metadata["options"]),
-            notes=tuple(metadata["notes"]),
+            notes=tuple(metadata.get("notes", ())),
         )
 
     @property
@@ -159,6 +159,7 @@ class Statistics:
             complete = f" of {self.published.utterances} published"
         rates = ", ".join(f"{rate:,} Hz ({n})" for rate, n in self.sample_rates.items())
         signs = self.altered()
+        first = "the first of each" if self.options.get("drop_duplicates") else "all"
         width = max(len(own) for _, own in self.emotions)
         known = {name: n for name, n in self.of_speaker.items() if name != UNKNOWN_SPEAKER}
         who = f"{len(known)} speaker{'s' * (len(known) != 1)}" if known else "speakers not known"
@@ -177,8 +178,7 @@ class Statistics:
             *_lines("skipped", self.skipped),
             *_lines("not part of this corpus", self.excluded),
             *(_lines("copies left out", self.dropped) if self.dropped else []),
-            f"  byte-identical recordings, {'the first of each' if self.options['drop_duplicates'] else 'all'} kept: "
-            f"{len(self.duplicates) or 'none'}",
+            f"  byte-identical recordings, {first} kept: {len(self.duplicates) or 'none'}",
             *(f"    {' = '.join(files)}" for files in self.duplicates),
             *(f"  note: {note}" for note in self.notes),
         ]

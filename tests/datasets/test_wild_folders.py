@@ -317,7 +317,7 @@ def test_copies_in_a_folder_of_ones_own(place):
 def test_identical_recordings_are_in_one_part(tmp_path):
     for emotion in ("angry", "sad"):
         for i in range(40):
-            data = encoded(sound(0.05)) + f"{emotion}{i // 2}".encode()
+            data = encoded(sound(0.2)) + f"{emotion}{i // 2}".encode()
             path = tmp_path / "mine" / emotion / f"{i}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
