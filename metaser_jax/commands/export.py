@@ -7,12 +7,8 @@ docs/model_folder.md describes both.
 
 from collections.abc import Sequence
 
-from metaser_jax.commands import NO_ARGUMENTS
 from metaser_jax.config.commands import ExportConfig
 from metaser_jax.recogniser.folder import load_model
-
-CONFIG = ExportConfig
-ARGUMENTS = NO_ARGUMENTS
 
 
 def main(config: ExportConfig, arguments: Sequence[str]) -> int:

@@ -6,14 +6,10 @@ MODEL is a folder that metaser adapt wrote. --format=json prints the content of 
 import json
 from collections.abc import Sequence
 
-from metaser_jax.commands import Arguments
 from metaser_jax.config.commands import InfoConfig
 from metaser_jax.recogniser.card import content
 from metaser_jax.recogniser.folder import load_model, read_facts
 from metaser_jax.report.text_page import text_page
-
-CONFIG = InfoConfig
-ARGUMENTS = Arguments("one model folder", 1, 1)
 
 
 def main(config: InfoConfig, arguments: Sequence[str]) -> int:

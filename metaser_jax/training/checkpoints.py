@@ -17,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from metaser_jax import typed
 from metaser_jax.devices.keys import is_key
 from metaser_jax.errors import InputError
 
@@ -59,7 +60,7 @@ class Checkpoints:
         if read_only and not self._folder.is_dir():
             raise InputError(
                 f"{run_dir} holds no checkpoint ({_FOLDER}/ is missing), expected the --run_dir of a "
-                "finished run of experiments/meta_train.py or experiments/pretrain.py."
+                f"finished run of {typed.program('meta-train')} or {typed.program('pretrain')}."
             )
         if not read_only:
             self._folder.mkdir(parents=True, exist_ok=True)
