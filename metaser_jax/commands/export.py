@@ -1,4 +1,6 @@
-"""metaser export --model=MODEL --to=stablehlo|npz --out=FILE: a model for other programs.
+"""Export a model for other programs.
+
+metaser export --model=MODEL --to=stablehlo --out=FILE
 
 stablehlo: one function of MFCC, or of statistics of the voice, for any number of utterances, with its parameters inside
 and FILE.json beside it; needs jax alone. npz: the arrays, for NumPy and everything that reads them.

@@ -1,6 +1,9 @@
-"""metaser info MODEL: what a model was made of, the licences inside, what it scores, what it cannot do, its digest.
+"""Tell what a model was made of, the licences inside, what it scores, what it cannot do, its digest.
 
-MODEL is a folder that metaser adapt wrote. --format=json prints the content of its model.json.
+metaser info MODEL
+
+MODEL is a folder that metaser adapt wrote, or a zip archive of it, as the page of metaser serve gives it.
+--format=json prints the content of its model.json.
 """
 
 import json

@@ -50,7 +50,7 @@ GROUPS = {
         "info": Command(
             "what a model was made of, its scores, licences and limits",
             "commands.InfoConfig",
-            Arguments("one model folder", 1, 1),
+            Arguments("one model folder, or its zip archive", 1, 1),
         ),
         "export": Command("a model as StableHLO or NumPy arrays, for other programs", "commands.ExportConfig"),
         "import-torch": Command(
