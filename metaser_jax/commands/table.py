@@ -94,5 +94,12 @@ GROUPS = {
         "figure2": Command("the paper's Figure 2: score by amount of data", "studies.Figure2Config", needs=_STUDIES),
         "ablation-order": Command("second order against other meta-gradients", "studies.OrderConfig", needs=_STUDIES),
     },
+    "Set up": {
+        "completion": Command(
+            "what makes a shell complete all of this",
+            "commands.CompletionConfig",
+            Arguments("one shell: bash, zsh or fish", 1, 1),
+        ),
+    },
 }
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}

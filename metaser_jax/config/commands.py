@@ -157,6 +157,11 @@ class ImportTorchConfig(Spec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class CompletionConfig(Spec):
+    """metaser completion."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ServeConfig(Spec):
     """metaser serve."""
 
