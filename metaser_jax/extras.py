@@ -26,10 +26,13 @@ def require_extras(program: str, *modules: str) -> None:
     """
     missing = [EXTRAS[module] for module in modules if not _is_there(module)]
     if missing:
-        packages = " and ".join(dict.fromkeys(package for package, _ in missing))
-        extras = ",".join(dict.fromkeys(extra for _, extra in missing))
+        *packages, last = [package for package, _ in missing]
+        named = f"{', '.join(packages)} and {last}" if packages else last
+        extras = dict.fromkeys(extra for _, extra in missing)
+        # The demo's extra has what training needs.
+        wanted = ",".join(extra for extra in extras if extra != "train" or "demo" not in extras)
         is_not = "which is not" if len(missing) == 1 else "which are not"
-        raise InputError(f"{program} needs {packages}, {is_not} installed: pip install 'metaser_jax[{extras}]'")
+        raise InputError(f"{program} needs {named}, {is_not} installed: pip install 'metaser_jax[{wanted}]'")
 
 
 def _is_there(module: str) -> bool:

@@ -14,9 +14,10 @@ import soundfile
 from fakes import fake_model
 from subprograms import METASER, metaser, python
 
-from metaser_jax import typed
+from metaser_jax import extras, typed
 from metaser_jax.commands import CLOSED_PIPE, COMMANDS, configured
 from metaser_jax.config.options import is_required
+from metaser_jax.errors import InputError
 from metaser_jax.extras import EXTRAS
 from metaser_jax.recogniser.folder import save_model
 
@@ -211,6 +212,16 @@ def test_a_missing_extra_is_named_before_any_work(tmp_path):
     assert done.stderr == (
         "error: metaser meta-train needs orbax-checkpoint and tensorboardX, which are not installed: "
         "pip install 'metaser_jax[train]'\n"
+    )
+
+
+def test_the_extra_that_has_all_of_it_is_named(monkeypatch):
+    monkeypatch.setattr(extras, "_is_there", lambda module: module == "matplotlib")
+    with pytest.raises(InputError) as error:
+        extras.require_extras("metaser demo", "array_record", "tensorboardX", "matplotlib", "espeakng_loader")
+    assert str(error.value) == (
+        "metaser demo needs array_record, tensorboardX and espeakng-loader, which are not installed: "
+        "pip install 'metaser_jax[demo]'"
     )
 
 
