@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from absl import app, flags, logging
 
 import metaser_jax
-from metaser_jax.config.options import PRESET, help_of, is_required, options_of, page
+from metaser_jax.config.options import GENERAL, PLAIN, PRESET, Option, help_of, is_required, options_of, page
 from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted
 from metaser_jax.kept_programs import keep_compiled
 from metaser_jax.saying import JSON, TEXT, say, say_how
@@ -115,17 +115,24 @@ def _parse(argv: Sequence[str], about: str) -> list[str]:
     before = list(argv[1 : argv.index("--") if "--" in argv else None])
     asked = [_HELP[one] for one in before if one in _HELP]
     if asked:
-        options = [option for one in _defined for option in options_of(*one)]
-        print(page(about, argv[0], options, full=any(asked)))
+        print(page(about, argv[0], _options(), full=any(asked)))
         sys.exit(0)
     try:
         return FLAGS([argv[0], *map(_found_flagfile, argv[1:])])
     except flags.UnrecognizedFlagError as error:
-        valid = sorted(option.name for one in _defined for option in options_of(*one))
+        valid = sorted(option.name for option in _options())
         print(f"error: {error}\nThe flags of this program: --{', --'.join(valid)}", file=sys.stderr)
     except flags.Error as error:
         print(f"error: {error}\n--help explains every flag.", file=sys.stderr)
     sys.exit(2)
+
+
+def _options() -> list[Option]:
+    """Return the flags of the configurations, and those that the started file itself has defined."""
+    options = [option for one in _defined for option in options_of(*one)]
+    known = {one.name for one in (*options, *GENERAL)}
+    of_file = [flag for flag in FLAGS.get_key_flags_for_module(sys.argv[0]) if flag.name not in known]
+    return options + [Option(f.name, f.short_name or "", "VALUE", (), f.help or "", PLAIN, True) for f in of_file]
 
 
 def _found_flagfile(argument: str) -> str:
