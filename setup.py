@@ -5,6 +5,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+# The eight packages that the project is made of, and what they do not declare or bring in a version that will do. All
+# are imported when they are needed, never before.
 CORE = ["jax>=0.10.1", "jaxlib>=0.10.1", "flax>=0.12.7", "optax>=0.2.6"]
 DATA = [
     "librosa>=0.11.0",
@@ -12,24 +14,28 @@ DATA = [
     "soundfile>=0.12.1",
     "soxr>=0.4.0",
     "tensorflow-datasets>=4.9.10",
-    # tensorflow-datasets needs these two to work without TensorFlow and does not declare them.
-    "array_record>=0.8.1",
-    "importlib_resources>=6.4",
     "threadpoolctl>=3.5",
 ]
 RUNS = [
     "absl-py>=2.1",
     # jax.export writes and reads with it, and does not declare it.
     "flatbuffers>=24.3.25",
-    "orbax-checkpoint>=0.11.25",
     "scikit-learn>=1.5",
     "scipy>=1.14",
-    "tensorboardX>=2.6.2.2",
     "tqdm>=4.66",
 ]
 PLOT = ["matplotlib>=3.10.8"]
+# What training and studies need besides; metaser_jax/extras.py names what is missing before any work.
+TRAIN = [
+    *PLOT,
+    # tensorflow-datasets needs these two to work without TensorFlow and does not declare them.
+    "array_record>=0.8.1",
+    "importlib_resources>=6.4",
+    "orbax-checkpoint>=0.11.25",
+    "tensorboardX>=2.6.2.2",
+]
 # The library and the voices of eSpeak NG (GPL-3.0) are used by the demo alone, so they are an extra.
-DEMO = [*PLOT, "espeakng-loader>=0.2.4"]
+DEMO = [*TRAIN, "espeakng-loader>=0.2.4"]
 # PyTorch is what experiments/benchmarks compares with; higher and TorchOpt join where they are installed.
 BENCH = ["psutil>=5.9", "torch>=2.13.0"]
 # openSMILE, which the benchmark of unseen languages can compare with (experiments/unseen.py --methods=egemaps). Its
@@ -73,9 +79,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["metaser_jax", "metaser_jax.*"]),
+    # Flagfiles have one place, experiments/flagfiles; the wheel has them as metaser_jax/flagfiles.
+    packages=[*find_packages(include=["metaser_jax", "metaser_jax.*"]), "metaser_jax.flagfiles"],
+    package_dir={"metaser_jax.flagfiles": "experiments/flagfiles"},
     package_data={
         "metaser_jax": ["py.typed"],
+        "metaser_jax.flagfiles": ["*.flags"],
         "metaser_jax.datasets": ["*.md", "*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
         "metaser_jax.serve": ["page/*"],
     },
@@ -90,6 +99,7 @@ setup(
         "peers": PEERS,
         "plot": PLOT,
         "serve": SERVE,
+        "train": TRAIN,
         "test": TEST,
         **ACCELERATORS,
     },

@@ -3,19 +3,10 @@
 python experiments/corpora.py --data_dir=data --format=markdown
 """
 
-from metaser_jax.config import CorporaConfig, flags
+import sys
 
+from metaser_jax.commands import main
 
-def main() -> None:
-    config = flags.config(CorporaConfig)
-    # Imported here: after a look at what was typed.
-    from metaser_jax.studies import corpora_table as corpora
-
-    table = corpora.rows(config.data_dir, config.corpora, config.split_seed)
-    as_text = corpora.markdown(table, config.data_dir, config.split_seed)
-    print(corpora.comma_separated(table) if config.format == "csv" else as_text)
-
-
+# Worker processes import this file again.
 if __name__ == "__main__":
-    flags.define(CorporaConfig)
-    flags.run(main)
+    main(["corpora", *sys.argv[1:]])

@@ -3,20 +3,10 @@
 python experiments/demo.py
 """
 
-import shlex
 import sys
 
-from metaser_jax.config import DemoConfig, flags
+from metaser_jax.commands import main
 
-
-def main() -> None:
-    config = flags.config(DemoConfig)
-    # Imported here: the processes that speak and extract features import this file again, and need no jax.
-    from metaser_jax.studies.demo import run_demo
-
-    run_demo(config, command=shlex.join(["python", *sys.argv]))
-
-
+# Worker processes import this file again.
 if __name__ == "__main__":
-    flags.define(DemoConfig)
-    flags.run(main)
+    main(["demo", *sys.argv[1:]])

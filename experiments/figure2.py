@@ -5,22 +5,10 @@ Interrupted studies resume: repeat the command and it continues with what is mis
 python experiments/figure2.py --data_dir=data --sources=ravdess,emodb --targets=urdu --out=runs/figure2
 """
 
-import shlex
 import sys
 
-from metaser_jax.config import Figure2Config, flags
+from metaser_jax.commands import main
 
-flags.define(Figure2Config)
-
-
-def main() -> None:
-    config = flags.config(Figure2Config)
-    # Imported here: after a look at what was typed.
-    from metaser_jax.studies.figure2 import run_figure2
-
-    report = run_figure2(config, command=shlex.join(["python", *sys.argv]))
-    print(f"Report with pictures: {report}")
-
-
+# Worker processes import this file again.
 if __name__ == "__main__":
-    flags.run(main)
+    main(["figure2", *sys.argv[1:]])

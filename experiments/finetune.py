@@ -7,25 +7,10 @@ With --split=speaker --folds=K, on each of K folds over the target's speakers.
 python experiments/finetune.py --data_dir=data --init=runs/meta --target=urdu --shots=5 --out=runs/urdu_5
 """
 
-from metaser_jax.config import FinetuneConfig, flags
-from metaser_jax.config.presets import FINETUNE
+import sys
 
-flags.define(FinetuneConfig, FINETUNE)
+from metaser_jax.commands import main
 
-
-def main() -> None:
-    config = flags.config(FinetuneConfig, FINETUNE)
-    # Imported here: after a look at what was typed.
-    from metaser_jax.adaptation.finetune import run_finetune
-    from metaser_jax.report import summarise, table
-
-    rows = run_finetune(config, given=flags.given(FinetuneConfig), log=print)
-    print(table(summarise(rows)))
-    # A fold is a split of its own.
-    digests = list(dict.fromkeys(row["split_digest"] for row in rows))
-    split = f"split {digests[0]}" if config.folds == 0 else f"{config.folds} folds, splits {', '.join(digests)}"
-    print(f"{len(rows)} lines in {config.out}/results.jsonl ({split}).")
-
-
+# Worker processes import this file again.
 if __name__ == "__main__":
-    flags.run(main)
+    main(["finetune", *sys.argv[1:]])

@@ -3,23 +3,10 @@
 python experiments/meta_train.py --data_dir=data --sources=ravdess,emodb --run_dir=runs/meta --preset=recommended
 """
 
-from metaser_jax.config import MetaTrainConfig, flags
-from metaser_jax.config.presets import META_TRAIN
+import sys
 
-flags.define(MetaTrainConfig, META_TRAIN)
+from metaser_jax.commands import main
 
-
-def main() -> None:
-    config = flags.config(MetaTrainConfig, META_TRAIN)
-    # Imported here: after a look at what was typed.
-    from metaser_jax import cluster
-    from metaser_jax.training.meta_train import meta_train
-
-    folder = meta_train(config)
-    if cluster.is_primary():
-        start = f"--data_dir={config.data_dir} --init={folder} --target=... --out=..."
-        print(f"Next: python experiments/finetune.py {start}")
-
-
+# Worker processes import this file again.
 if __name__ == "__main__":
-    flags.run(main)
+    main(["meta-train", *sys.argv[1:]])

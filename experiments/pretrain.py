@@ -3,23 +3,10 @@
 python experiments/pretrain.py --method=multiser --data_dir=data --sources=ravdess,emodb --run_dir=runs/multiser
 """
 
-from metaser_jax.config import PretrainConfig, flags
-from metaser_jax.config.presets import PRETRAIN
+import sys
 
-flags.define(PretrainConfig, PRETRAIN)
+from metaser_jax.commands import main
 
-
-def main() -> None:
-    config = flags.config(PretrainConfig, PRETRAIN)
-    # Imported here: after a look at what was typed.
-    from metaser_jax import cluster
-    from metaser_jax.training.pretrain import pretrain
-
-    folder = pretrain(config)
-    if cluster.is_primary():
-        start = f"--data_dir={config.data_dir} --init={folder} --target=... --out=..."
-        print(f"Next: python experiments/finetune.py {start}")
-
-
+# Worker processes import this file again.
 if __name__ == "__main__":
-    flags.run(main)
+    main(["pretrain", *sys.argv[1:]])

@@ -6,27 +6,10 @@ sweeps resume: repeat the command and it continues with what is missing.
 python experiments/sweep.py --data_dir=data --sources=ravdess,emodb --grid=meta_lr=1e-3,2e-3 --out=runs/sweep
 """
 
-import json
-import shlex
 import sys
-from pathlib import Path
 
-from metaser_jax.config import SweepConfig, flags
-from metaser_jax.config.presets import SWEEP
+from metaser_jax.commands import main
 
-flags.define(SweepConfig, SWEEP)
-
-
-def main() -> None:
-    config = flags.config(SweepConfig, SWEEP)
-    # Imported here: after a look at what was typed.
-    from metaser_jax.studies.sweep import run_sweep
-    from metaser_jax.studies.sweep_report import text_of
-
-    report = run_sweep(config, command=shlex.join(["python", *sys.argv]))
-    print(text_of(json.loads(Path(config.out, "sweep.json").read_text(encoding="utf-8"))["settings"]))
-    print(f"Runs: {config.folder_of_runs}. Report: {report}")
-
-
+# Worker processes import this file again.
 if __name__ == "__main__":
-    flags.run(main)
+    main(["sweep", *sys.argv[1:]])

@@ -5,22 +5,10 @@ Interrupted studies resume: repeat the command and it continues with what is mis
 python experiments/unseen.py --data_dir=data --corpora=ravdess,emodb,tess --manual_dir=RECORDINGS --out=runs/unseen
 """
 
-import shlex
 import sys
 
-from metaser_jax.config import UnseenConfig, flags
+from metaser_jax.commands import main
 
-flags.define(UnseenConfig)
-
-
-def main() -> None:
-    config = flags.config(UnseenConfig)
-    # Imported here: after a look at what was typed.
-    from metaser_jax.studies.unseen import run_unseen
-
-    report = run_unseen(config, command=shlex.join(["python", *sys.argv]))
-    print(f"Report with pictures: {report}")
-
-
+# Worker processes import this file again.
 if __name__ == "__main__":
-    flags.run(main)
+    main(["unseen", *sys.argv[1:]])

@@ -5,6 +5,8 @@ nothing. Whoever sets JAX_COMPILATION_CACHE_DIR himself has his own way. JAX tel
 other flags of XLA and other devices apart. They are machine code: each kind of processor has a folder of its own.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import os
@@ -13,8 +15,10 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 # What is there when a program starts; beyond that, those go that were used longest ago.
 MOST_BYTES = 2**30
@@ -61,6 +65,9 @@ def kept_table(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
       name: of the file, without suffix; with the library's version.
       make: makes it.
     """
+    # Imported here: every program's flags come this way.
+    import numpy as np
+
     if os.environ.get("METASER_CACHE") == _OFF:
         return make()
     try:

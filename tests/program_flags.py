@@ -4,39 +4,45 @@ import dataclasses
 import re
 from pathlib import Path
 
-from metaser_jax import config as configurations
-from metaser_jax.config import presets
+from metaser_jax.commands import COMMANDS, configured
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 
-CALL = re.compile(r"experiments/(\w+)\.py((?:\s+--\w+(?:=[^\s;|&]*)?)*)")
+# metaser NAME, or experiments/NAME.py
+CALL = re.compile(rf"(?:\bmetaser ({'|'.join(COMMANDS)})|experiments/(\w+)\.py)\b((?:\s+--\w+(?:=[^\s;|&]*)?)*)")
 FLAG = re.compile(r"--(\w+)(?:=([^\s\"']*|\"[^\"]*\"))?")
 
 
 def flags_of(program: str) -> tuple[dict[str, tuple[str, ...]], set[str]]:
-    """(flag -> its choices, required flags), as the program defines them."""
-    source = (EXPERIMENTS / f"{program}.py").read_text()
-    name, preset = re.search(r"flags\.define\((\w+)(?:, (\w+))?\)", source).groups()
-    fields = dataclasses.fields(getattr(configurations, name))
+    """(flag -> its choices, required flags), as the sub-command defines them."""
+    config_class, presets = configured(COMMANDS[program])
+    fields = dataclasses.fields(config_class)
     flags = {field.name: field.metadata["choices"] for field in fields}
-    if preset:
-        flags["preset"] = tuple(getattr(presets, preset))
+    if presets:
+        flags["preset"] = tuple(presets)
     return flags, {field.name for field in fields if field.default is dataclasses.MISSING}
+
+
+def flagfile(name: str) -> Path:
+    """Return where a flagfile is: by its path below the repository, or by its name."""
+    path = EXPERIMENTS.parent / name
+    return path if path.is_file() else EXPERIMENTS / "flagfiles" / f"{name}.flags"
 
 
 def wrong(command: str) -> list[str]:
     """What is wrong with the flags of the programs that a command calls."""
     found = []
-    for program, given in CALL.findall(command):
+    for of_metaser, of_experiments, given in CALL.findall(command):
+        program = of_metaser or of_experiments.replace("_", "-")
         flags, required = flags_of(program)
         values = dict(FLAG.findall(given))
         if "flagfile" in values:
-            lines = (EXPERIMENTS.parent / values.pop("flagfile")).read_text(encoding="utf-8").splitlines()
+            lines = flagfile(values.pop("flagfile")).read_text(encoding="utf-8").splitlines()
             values = dict(FLAG.findall(" ".join(line for line in lines if line.startswith("--")))) | values
         if set(values) == {"help"} or not values:  # a name in a sentence
             continue
-        found += [f"{program}.py has no --{name}" for name in values if name not in flags]
-        found += [f"{program}.py needs --{name}" for name in sorted(required - set(values))]
+        found += [f"{program} has no --{name}" for name in values if name not in flags]
+        found += [f"{program} needs --{name}" for name in sorted(required - set(values))]
         for name, value in values.items():
             choices = flags.get(name, ())
             if choices and "$" not in value and value not in choices:

@@ -74,11 +74,11 @@ sys.argv = sys.argv[1:]
 """
 
 
-@pytest.mark.parametrize("program", [*(path.stem for path in EXPERIMENTS), *COMMANDS])
+@pytest.mark.parametrize("program", [*(path.name for path in EXPERIMENTS), *COMMANDS])
 def test_every_program_keeps_what_it_compiles(program):
     """And knows of mistakes in its flags before it imports jax."""
     run = METASER if program in COMMANDS else 'runpy.run_path(sys.argv[0], run_name="__main__")'
-    path = ["metaser", program] if program in COMMANDS else [EXPERIMENTS[0].parent / f"{program}.py"]
+    path = ["metaser", program] if program in COMMANDS else [EXPERIMENTS[0].parent / program]
     required = ("data_dir", "run_dir", "out", "sources", "target", "model", "init", "support", "classes", "corpora")
     given = dict.fromkeys((*required, "targets"), "a") | {"to": "npz", "method": "multiser"}
     flags = [f"--{name}={value}" for name, value in given.items()]

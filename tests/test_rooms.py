@@ -10,7 +10,7 @@ import pytest
 import metaser_jax
 
 ROOT = Path(metaser_jax.__file__).parent
-GROUND = {"types", "errors", "emotions", "versions", "processes", "kept_programs", "specs"}
+GROUND = {"types", "errors", "emotions", "versions", "typed", "saying", "extras", "processes", "kept_programs", "specs"}
 ALGORITHMS = {"meta.algorithms"}
 CORE = {"models", "meta", "sampling", "loops"}
 SOUND = {"audio", "data", "datasets", "demo_voices"}
@@ -43,6 +43,7 @@ MAY = {
     "few_clips": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training", "adaptation"},
     "studies": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training", "adaptation", "few_clips"},
     "serve": CORE | SOUND | SUPPORT | RECOGNISER | WORK | {"report", "config"},
+    "__main__": {"commands"},
     "commands": CORE | SOUND | SUPPORT | RECOGNISER | WORK | {"report", "config", "serve"},
 }
 # Where a program starts, which is where its configuration is taken apart.

@@ -11,7 +11,7 @@
 #     once by:
 #       gcloud compute tpus tpu-vm scp --recurse . "$TPU":metaser_jax --zone="$ZONE" --worker=all
 #       gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker=all --command="cd metaser_jax &&
-#         pip install uv && ~/.local/bin/uv venv --python=3.12 && ~/.local/bin/uv pip install -e '.[tpu]'"
+#         pip install uv && ~/.local/bin/uv venv --python=3.12 && ~/.local/bin/uv pip install -e '.[tpu,train]'"
 #   - corpora prepared by experiments/prepare.py at DATA_DIR on every host: its own copy, or a folder that all share;
 #   - RUN_DIR on a file system that all hosts mount (NFS, Filestore): host 0 writes there; a new slice goes on from it.
 #

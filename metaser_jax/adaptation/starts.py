@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from metaser_jax import typed
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.meta.algorithms import ALGORITHMS, methods
 from metaser_jax.meta.learner import MetaParams
@@ -54,7 +55,7 @@ class _Kind(NamedTuple):
 
     Attributes:
       spec: class of what the runs are.
-      program: its name, for messages.
+      program: its sub-command of metaser, for messages.
       restore: (spec, run_dir, Checkpoints) -> Init, whose source still lacks method, sources and init_seed.
     """
 
@@ -84,8 +85,8 @@ def _restore_pretrained(spec: PretrainSpec, run_dir: str, checkpoints: Checkpoin
     return Init(params, {"order": None, "inner_steps": None, "init_episode": epoch})
 
 
-_META_TRAINED = _Kind(MetaTrainSpec, "meta_train.py", _restore_meta_trained)
-_PRETRAINED = _Kind(PretrainSpec, "pretrain.py", _restore_pretrained)
+_META_TRAINED = _Kind(MetaTrainSpec, "meta-train", _restore_meta_trained)
+_PRETRAINED = _Kind(PretrainSpec, "pretrain", _restore_pretrained)
 
 
 def _kinds() -> dict[str, _Kind]:
@@ -192,7 +193,9 @@ def resolve(
 def _read(run_dir: str) -> tuple[_Kind, MetaTrainSpec | PretrainSpec, str]:
     """Read from config.json of a run the kind of run, what it is, and its method."""
     saved = read_config(run_dir)
-    require_fields(run_dir, saved, {"method", "sources"}, "meta_train.py or pretrain.py")
+    require_fields(
+        run_dir, saved, {"method", "sources"}, f"{typed.program('meta-train')} or {typed.program('pretrain')}"
+    )
     kinds = _kinds()
     kind = kinds[check_choice(f"{run_dir}: method in {CONFIG}", str(saved["method"]), kinds)]
-    return kind, spec_of(kind.spec, run_dir, saved, kind.program), saved["method"]
+    return kind, spec_of(kind.spec, run_dir, saved, typed.program(kind.program)), saved["method"]

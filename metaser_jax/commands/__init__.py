@@ -1,47 +1,32 @@
-"""The console command `metaser`: adapt to a language with a few labelled clips, predict, evaluate, share, look.
+"""The console command `metaser`: use a model, train one, study methods.
 
-Each sub-command is a module here with CONFIG, the dataclass of its flags (config/commands.py), ARGUMENTS, what may
-follow that is no flag, and main(config, arguments), which returns an exit status. A module is imported when its
-sub-command is typed, so that `metaser predict` starts quickly.
+Each sub-command is a line in table.py and a module here with main(config, arguments), which returns an exit status. The
+module is imported when all that was typed has been looked at, so that mistakes are told at once.
 """
 
+import ast
 import importlib
 import os
+import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any
 
+from metaser_jax.commands.table import COMMANDS, GROUPS, Arguments, Command
 
-class Arguments(NamedTuple):
-    """What a sub-command takes besides flags. Attributes: name, for people; least, most: how many; None: any number."""
-
-    name: str
-    least: int = 0
-    most: int | None = 0
-
+__all__ = ["CLOSED_PIPE", "COMMANDS", "configured", "main"]
 
 # What a shell reports for a program that a closed pipe has ended.
 CLOSED_PIPE = 141
-
-NO_ARGUMENTS = Arguments("nothing but flags")
-
-COMMANDS = {
-    "adapt": "learn a language from a few labelled clips of each emotion",
-    "predict": "the emotion of recordings, with probabilities",
-    "evaluate": "score a model on labelled clips",
-    "info": "what a model was made of, its scores, licences and limits",
-    "export": "a model as StableHLO or NumPy arrays, for other programs",
-    "import-torch": "a model from the authors' PyTorch checkpoint",
-    "serve": "a page in the browser: record, look, correct, adapt again",
-}
 
 
 def main(arguments: Sequence[str] | None = None, load: Callable[[str], ModuleType] = importlib.import_module) -> None:
     """Run what was typed: the entry point of setup.py.
 
     Args:
-      arguments: after the command's name; sys.argv's by default.
+      arguments: the sub-command and what follows it; sys.argv's by default.
       load: imports a sub-command's module by its name.
     """
     try:
@@ -52,25 +37,31 @@ def main(arguments: Sequence[str] | None = None, load: Callable[[str], ModuleTyp
 
 
 def _main(arguments: Sequence[str], load: Callable[[str], ModuleType]) -> None:
-    command, *rest = arguments or ["--help"]
-    if command in ("--help", "-h", "help", "--version"):
-        print(_version() if command == "--version" else _usage())
+    name, *rest = arguments or ["--help"]
+    if name in ("--help", "-h", "help", "--version"):
+        print(_version() if name == "--version" else _usage())
         sys.exit(0)
-    if command not in COMMANDS:
-        print(f"error: {_unknown(command)}", file=sys.stderr)
+    if name not in COMMANDS:
+        print(f"error: {_unknown(name)}", file=sys.stderr)
         sys.exit(2)
+    # Imported here: help and versions need none of it.
+    from metaser_jax import typed
     from metaser_jax.config import flags
+    from metaser_jax.config.places import check_places
+    from metaser_jax.extras import require_extras
 
-    module = load(f"metaser_jax.commands.{command.replace('-', '_')}")
-    # absl names the program by it, and shows the module's text above the flags.
-    sys.argv = [f"metaser {command}", *rest]
-    sys.modules["__main__"].__doc__ = f"\n{module.__doc__}"
-    flags.define(module.CONFIG)
+    command = COMMANDS[name]
+    config_class, presets = configured(command)
+    flags.define(config_class, presets)
 
     def run(given: list[str]) -> int | None:
-        _check_number(module.ARGUMENTS, command, given)
+        given = _take_model(config_class, typed.program(name), given)
+        config = flags.config(config_class, presets)
+        _check_number(command.takes, name, given)
+        check_places(config)
+        require_extras(typed.program(name), *command.needs)
         try:
-            status = module.main(flags.config(module.CONFIG), given)
+            status = load(command.module(name)).main(config, given)
             sys.stdout.flush()
             return status
         except BrokenPipeError:
@@ -78,22 +69,59 @@ def _main(arguments: Sequence[str], load: Callable[[str], ModuleType]) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return CLOSED_PIPE
 
-    flags.run(run, arguments=True)
+    about = _about(command.module(name)).replace(f"metaser {name} ", f"{typed.program(name)} ")
+    flags.run(run, arguments=True, argv=[typed.program(name), *rest], about=about)
+
+
+def configured(command: Command) -> tuple[type, Mapping[str, Mapping[str, Any]] | None]:
+    """Return the class of a sub-command's flags, and its presets, if it has some."""
+    of, _, name = command.config.rpartition(".")
+    config_class = getattr(importlib.import_module(f"metaser_jax.config.{of}"), name)
+    if not command.presets:
+        return config_class, None
+    return config_class, getattr(importlib.import_module("metaser_jax.config.presets"), command.presets)
+
+
+def _take_model(config_class: type, program: str, given: list[str]) -> list[str]:
+    """Return what was given besides flags; its first is taken for --model, if that is missing and it is one.
+
+    Raises:
+      InputError: it is none.
+    """
+    from metaser_jax.config import flags
+    from metaser_jax.config.places import is_model
+    from metaser_jax.errors import InputError
+
+    if not given or "model" not in flags.missing_flags(config_class):
+        return given
+    first, *rest = given
+    if not is_model(first):
+        raise InputError(
+            f"--model missing, and {first} is no model folder. Type {program} --model=MODEL {shlex.join(given)}"
+        )
+    flags.FLAGS["model"].parse(first)
+    return rest
+
+
+def _about(module: str) -> str:
+    """Return the docstring of a module of this room, without importing it."""
+    path = Path(__file__).with_name(f"{module.rpartition('.')[2]}.py")
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
 
 
 def _usage() -> str:
-    lines = [f"  {name:<13} {what}" for name, what in COMMANDS.items()]
-    return "\n".join(
-        [
-            "Speech emotion recognition for a language with a handful of labelled clips.",
-            "",
-            "usage: metaser COMMAND [--flag=value ...] [file ...]",
-            "",
-            *lines,
-            "",
-            "metaser COMMAND --help explains its flags; docs/new_language.md walks from recording to prediction.",
-        ]
-    )
+    lines = [
+        "Speech emotion recognition for a language with a handful of labelled clips.",
+        "",
+        "usage: metaser COMMAND [--flag=value ...] [file ...]",
+    ]
+    for title, group in GROUPS.items():
+        lines += ["", f"{title}:", *(f"  {name:<15} {command.what}" for name, command in group.items())]
+    lines += [
+        "",
+        "metaser COMMAND --help explains its flags; docs/new_language.md walks from recording to prediction.",
+    ]
+    return "\n".join(lines)
 
 
 def _version() -> str:

@@ -7,12 +7,8 @@ them are speakers. Or clips.csv with the columns path, emotion, and if known spe
 clips, then cross-validates, and says how much that score can prove.
 """
 
-import sys
-
-from metaser_jax.commands import NO_ARGUMENTS
 from metaser_jax.config.commands import AdaptConfig
-
-CONFIG, ARGUMENTS = AdaptConfig, NO_ARGUMENTS
+from metaser_jax.saying import say
 
 
 def main(config: AdaptConfig, arguments: list[str]) -> None:
@@ -24,7 +20,7 @@ def main(config: AdaptConfig, arguments: list[str]) -> None:
 
     parallel.one_device_per_core()
     check_out(config.out)
-    model = run_adapt(config, log=_say)
+    model = run_adapt(config, log=say)
     save_model(config.out, model)
     about = model.about
     clips = ", ".join(f"{n} {emotion}" for emotion, n in about["support"]["n_per_emotion"].items())
@@ -36,7 +32,3 @@ def main(config: AdaptConfig, arguments: list[str]) -> None:
         print(validated["verdict"])
         print(calibration["verdict"])
     print(f"The model and its card are in {config.out}. Next: metaser predict --model={config.out} RECORDING ...")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

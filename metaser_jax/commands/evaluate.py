@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,17 +16,15 @@ import numpy as np
 
 from metaser_jax.audio.clips import Clip
 from metaser_jax.audio.quality import notes_of_all
-from metaser_jax.commands import NO_ARGUMENTS
-from metaser_jax.commands.reading import progress, read, say
+from metaser_jax.commands.reading import progress, read
 from metaser_jax.config.commands import EvaluateConfig
 from metaser_jax.datasets.labelled_files import LabelledFile, labelled_files
 from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
 from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.saying import say
 
 if TYPE_CHECKING:
     from metaser_jax.recogniser.predictor import Prediction, Predictor
-
-CONFIG, ARGUMENTS = EvaluateConfig, NO_ARGUMENTS
 
 
 class _Clips(NamedTuple):
@@ -127,4 +124,4 @@ def _write_csv(
                 rows.writerow([one.file, one.speaker, one.emotion, said.label, *shares, *span, int(known)])
     except OSError as error:
         raise InputError(f"--out: {out} cannot be written ({error.strerror}). Give another file.") from error
-    print(f"Predictions of {len(files)} clips: {out}", file=sys.stderr)
+    say(f"Predictions of {len(files)} clips: {out}")

@@ -1,4 +1,6 @@
-"""metaser export --model=MODEL --to=stablehlo|npz --out=FILE: a model for other programs.
+"""Export a model for other programs.
+
+metaser export --model=MODEL --to=stablehlo --out=FILE
 
 stablehlo: one function of MFCC, or of statistics of the voice, for any number of utterances, with its parameters inside
 and FILE.json beside it; needs jax alone. npz: the arrays, for NumPy and everything that reads them.
@@ -7,12 +9,8 @@ docs/model_folder.md describes both.
 
 from collections.abc import Sequence
 
-from metaser_jax.commands import NO_ARGUMENTS
 from metaser_jax.config.commands import ExportConfig
 from metaser_jax.recogniser.folder import load_model
-
-CONFIG = ExportConfig
-ARGUMENTS = NO_ARGUMENTS
 
 
 def main(config: ExportConfig, arguments: Sequence[str]) -> int:

@@ -7,20 +7,16 @@ file does not, and a wrong order makes every answer wrong. The model predicts, a
 """
 
 import datetime
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from metaser_jax.commands import Arguments
 from metaser_jax.config.commands import ImportTorchConfig
 from metaser_jax.interop.torch_checkpoint import Imported, read_checkpoint
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.model import Model, Start
 from metaser_jax.results.environment import versions
+from metaser_jax.saying import say
 from metaser_jax.specs import ModelSpec
-
-CONFIG = ImportTorchConfig
-ARGUMENTS = Arguments("one checkpoint of PyTorch, FILE.pt", 1, 1)
 
 
 def main(config: ImportTorchConfig, arguments: Sequence[str]) -> int:
@@ -29,7 +25,7 @@ def main(config: ImportTorchConfig, arguments: Sequence[str]) -> int:
     imported = read_checkpoint(path, config.classes)
     save_model(config.out, _model(imported, Path(path).name, Path(config.out).resolve().name))
     if imported.left:
-        print(f"Not imported, because predicting needs none of it: {', '.join(imported.left)}.", file=sys.stderr)
+        say(f"Not imported, because predicting needs none of it: {', '.join(imported.left)}.")
     print(
         f"Imported {path}: {imported.hidden_dim} hidden units, {', '.join(imported.emotions)}; not calibrated.\n"
         f"The model and its card are in {config.out}. Next: metaser adapt --init={config.out} --support=CLIPS "

@@ -1,19 +1,18 @@
-"""metaser info MODEL: what a model was made of, the licences inside, what it scores, what it cannot do, its digest.
+"""Tell what a model was made of, the licences inside, what it scores, what it cannot do, its digest.
 
-MODEL is a folder that metaser adapt wrote. --format=json prints the content of its model.json.
+metaser info MODEL
+
+MODEL is a folder that metaser adapt wrote, or a zip archive of it, as the page of metaser serve gives it.
+--format=json prints the content of its model.json.
 """
 
 import json
 from collections.abc import Sequence
 
-from metaser_jax.commands import Arguments
 from metaser_jax.config.commands import InfoConfig
 from metaser_jax.recogniser.card import content
 from metaser_jax.recogniser.folder import load_model, read_facts
 from metaser_jax.report.text_page import text_page
-
-CONFIG = InfoConfig
-ARGUMENTS = Arguments("one model folder", 1, 1)
 
 
 def main(config: InfoConfig, arguments: Sequence[str]) -> int:

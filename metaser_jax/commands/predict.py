@@ -19,20 +19,17 @@ from typing import TYPE_CHECKING, TextIO
 from metaser_jax.audio.clips import WINDOW, Clip
 from metaser_jax.audio.mfcc import Source
 from metaser_jax.audio.quality import Measured, notes_of_all
-from metaser_jax.commands import Arguments
-from metaser_jax.commands.reading import Read, progress, read, say, sources_of
+from metaser_jax.commands.reading import Read, progress, read, sources_of
 from metaser_jax.commands.rows import make_rows
 from metaser_jax.config.commands import PredictConfig
 from metaser_jax.datasets.files import one_form
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.recogniser.folder import hears_voice
+from metaser_jax.saying import say
 
 if TYPE_CHECKING:
     from metaser_jax.recogniser.model import Model
     from metaser_jax.recogniser.predictor import Prediction, Predictor
-
-CONFIG = PredictConfig
-ARGUMENTS = Arguments("recordings: files and folders, or - for one from stdin", 0, None)
 
 # What was read waits for so much more, but no longer than this, to be predicted and printed.
 _FRAMES = 32 * WINDOW
@@ -46,7 +43,7 @@ def main(config: PredictConfig, arguments: list[str], stdin: TextIO | None = Non
     sources = sources_of(arguments, stdin)
     failed = print_rows(config, sources)
     if failed and len(sources) > 1:
-        print(f"{failed} of {len(sources)} recordings failed.", file=sys.stderr)
+        say(f"{failed} of {len(sources)} recordings failed.")
     return 1 if failed else 0
 
 

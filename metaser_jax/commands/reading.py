@@ -13,6 +13,7 @@ from metaser_jax.audio.worker_pool import processes_for
 from metaser_jax.datasets.files import MAX_BYTES
 from metaser_jax.datasets.labelled_files import audio_files
 from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.saying import progress_bar
 
 STDIN = "-"
 _MIN_FILES_FOR_BAR = 64
@@ -102,14 +103,4 @@ def progress(recordings: Iterable[Read], number: int, shown: bool) -> Iterable[R
     """Return the same, with a bar on a terminal if there are many and it is to be shown."""
     if not shown or number < _MIN_FILES_FOR_BAR or not sys.stderr.isatty():
         return recordings
-    from tqdm import tqdm
-
-    return tqdm(recordings, total=number, unit="recording", file=sys.stderr)
-
-
-def say(text: str) -> None:
-    """Print a line to stderr, above the bar if there is one."""
-    if tqdm := sys.modules.get("tqdm"):
-        tqdm.tqdm.write(text, file=sys.stderr)
-    else:
-        print(text, file=sys.stderr)
+    return progress_bar(recordings, total=number, unit="recording")

@@ -11,12 +11,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-from metaser_jax.commands import NO_ARGUMENTS
 from metaser_jax.config.commands import ServeConfig
-from metaser_jax.errors import InputError
-
-CONFIG = ServeConfig
-ARGUMENTS = NO_ARGUMENTS
 
 # Processes that read uploads: the next file is read while one is slow, and memory stays bounded.
 _READERS = 2
@@ -24,13 +19,7 @@ _READERS = 2
 
 def main(config: ServeConfig, arguments: list[str]) -> None:
     """Serve the page until Ctrl-C or SIGTERM."""
-    try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f'metaser serve needs starlette and uvicorn ({error}): pip install "metaser_jax[serve]"'
-        ) from error
+    # Imported here: after a look at what was typed.
     from metaser_jax.serve.listening import address_of, is_open_to_others, listen, serve
 
     # First, so that a port in use is said at once.

@@ -5,28 +5,37 @@ import dataclasses
 from metaser_jax.specs.base import Spec, option, require
 from metaser_jax.specs.labelling import Labelling
 
+_MODEL = "a model folder (metaser adapt), or its zip archive"
+_CLIPS = (
+    "a folder or a CSV of labelled clips: angry/clip1.wav, happy/clip2.wav ..., or labels.csv with the columns path, "
+    "emotion, and if known speaker"
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdaptConfig(Labelling):
     """metaser adapt."""
 
-    init: str = option(
-        "What to start from: a run directory (experiments/meta_train.py or pretrain.py), or a model folder."
-    )
+    init: str = option("What to start from: a run directory (metaser meta-train or pretrain), or a model folder.")
     support: str = option(
         "The labelled clips: a folder with a folder per emotion (angry/ happy/ neutral/ sad/), or a CSV with the "
-        "columns path, emotion, and if known speaker."
+        "columns path, emotion, and if known speaker.",
+        there=_CLIPS,
     )
-    out: str = option("Folder to write the model to; new or empty.")
-    language: str | None = option("Name of the language, for the model card.", None)
-    licence: str | None = option("Licence of the clips, or whom to ask for them, for the model card.", None)
+    out: str = option("Folder to write the model to; new or empty.", short="o")
+    language: str | None = option("Name of the language, for the model card.", None, common=True)
+    licence: str | None = option(
+        "Licence of the clips, or whom to ask for them, for the model card.", None, common=True
+    )
     unlabelled: str | None = option(
         "Folder of further recordings of the same voices and microphones, without labels: features are normalised by "
         "them and the clips together. Only for a model that normalises by corpus or speaker.",
         None,
+        common=True,
+        there="a folder of recordings",
     )
     normalise: str = option(
-        "auto: as experiments/finetune.py decides; corpus: all voices by the same statistics; speaker: each by its "
+        "auto: as metaser finetune decides; corpus: all voices by the same statistics; speaker: each by its "
         "own, which metaser predict then needs (--speakers). Only for a start that was trained with auto, corpus or "
         "speaker.",
         "auto",
@@ -45,11 +54,14 @@ class AdaptConfig(Labelling):
     folds: int = option("Parts of the cross-validation, at most; fewer where an emotion has fewer clips.", 5)
     repeats: int = option("Times the cross-validation is repeated, with other parts.", 4)
     seed: int = option("Seed of the training and of the cross-validation's parts.", 0)
-    skip_bad: bool = option("Leave out clips that cannot be used, and list them, instead of stopping.", False)
+    skip_bad: bool = option(
+        "Leave out clips that cannot be used, and list them, instead of stopping.", False, common=True
+    )
     keep_clips: bool = option(
         "Keep the clips' features (no sound) in the model, so that it can be adapted again with more; "
         "--nokeep_clips leaves them out.",
         True,
+        common=True,
     )
     workers: int = option("Processes that read clips; 0 takes one per core.", 0)
 
@@ -65,7 +77,7 @@ class AdaptConfig(Labelling):
 class _OfRecordings(Spec):
     """What a model is to make of recordings."""
 
-    model: str = option("Model folder (metaser adapt).")
+    model: str = option("Model folder (metaser adapt), or its zip archive.", short="m", there=_MODEL)
     windows: str = option(
         "What of a recording longer than 2.79 s (8 s, for a model over the voice) counts: all, in windows, or the "
         "first window.",
@@ -83,13 +95,18 @@ class _OfRecordings(Spec):
 class PredictConfig(_OfRecordings):
     """metaser predict."""
 
-    format: str = option("table, csv or json (a line per recording).", "table", choices=("table", "csv", "json"))
-    track: bool = option("A row per window, instead of per recording (table and csv; json has both).", False)
+    format: str = option(
+        "table, csv or json (a line per recording).", "table", choices=("table", "csv", "json"), common=True
+    )
+    track: bool = option(
+        "A row per window, instead of per recording (table and csv; json has both).", False, common=True
+    )
     speakers: str = option(
         "For a model that normalises by speaker: whose the recordings are. none: not known; one: all of one speaker; "
         "folder: each folder is one.",
         "none",
         choices=("none", "one", "folder"),
+        common=True,
     )
 
 
@@ -99,32 +116,35 @@ class EvaluateConfig(Labelling, _OfRecordings):
 
     support: str = option(
         "Labelled clips: a folder with a folder per emotion, or a CSV with the columns path, emotion, and if known "
-        "speaker. Those that the model has learned from are not scored."
+        "speaker. Those that the model has learned from are not scored.",
+        there=_CLIPS,
     )
-    format: str = option("table or json.", "table", choices=("table", "json"))
-    out: str | None = option("File for a CSV with what was predicted of each clip.", None)
-    skip_bad: bool = option("Leave out clips that cannot be used, and list them, instead of stopping.", False)
+    format: str = option("table or json.", "table", choices=("table", "json"), common=True)
+    out: str | None = option("File for a CSV with what was predicted of each clip.", None, common=True, short="o")
+    skip_bad: bool = option(
+        "Leave out clips that cannot be used, and list them, instead of stopping.", False, common=True
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InfoConfig(Spec):
     """metaser info."""
 
-    format: str = option("text or json.", "text", choices=("text", "json"))
+    format: str = option("text or json.", "text", choices=("text", "json"), common=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportConfig(Spec):
     """metaser export."""
 
-    model: str = option("Model folder (metaser adapt).")
+    model: str = option("Model folder (metaser adapt), or its zip archive.", short="m", there=_MODEL)
     to: str = option(
         "stablehlo: a function of any number of utterances for jax.export and other programs; npz: the arrays.",
         choices=("stablehlo", "npz"),
     )
-    out: str = option("File to write.")
+    out: str = option("File to write.", short="o")
     platforms: tuple[str, ...] = option(
-        "With --to=stablehlo: platforms that the function must run on.", ("cpu", "cuda", "tpu")
+        "With --to=stablehlo: platforms that the function must run on.", ("cpu", "cuda", "tpu"), common=True
     )
 
 
@@ -132,17 +152,22 @@ class ExportConfig(Spec):
 class ImportTorchConfig(Spec):
     """metaser import-torch."""
 
-    out: str = option("Folder to write the model to; new or empty.")
+    out: str = option("Folder to write the model to; new or empty.", short="o")
     classes: tuple[str, ...] = option("The emotions of the checkpoint's outputs, in their order.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompletionConfig(Spec):
+    """metaser completion."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServeConfig(Spec):
     """metaser serve."""
 
-    model: str = option("Model folder (metaser adapt).")
-    host: str = option("Address to listen at; 127.0.0.1 is this machine alone.", "127.0.0.1")
-    port: int = option("Port; 0 takes a free one.", 8000)
+    model: str = option("Model folder (metaser adapt), or its zip archive.", short="m", there=_MODEL)
+    host: str = option("Address to listen at; 127.0.0.1 is this machine alone.", "127.0.0.1", common=True)
+    port: int = option("Port; 0 takes a free one.", 8000, common=True)
     max_upload_mb: int = option("Largest recording that is taken, in MiB.", 32)
     max_seconds: float = option("Longest recording that is taken, in seconds.", 600.0)
     time_limit: float = option("Seconds that reading one recording may take.", 30.0)

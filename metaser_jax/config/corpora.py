@@ -8,7 +8,7 @@ from metaser_jax.specs.labelling import Labelling
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrepareConfig(Labelling):
-    """experiments/prepare.py."""
+    """metaser prepare."""
 
     corpora: tuple[str, ...] = option(
         "Corpora to prepare, separated by commas; folder/NAME is a folder of your own, MANUAL_DIR/NAME/EMOTION/*.wav."
@@ -18,16 +18,17 @@ class PrepareConfig(Labelling):
         "Folder with one folder per corpus (ravdess/, emodb/, urdu/ ...), each in its original layout or as its zip "
         "archive. Without it the corpora are downloaded into DATA_DIR/downloads, where their owners allow it.",
         None,
+        common=True,
     )
     skip_bad: bool = option(
-        "Leave out recordings that cannot be used, count and list them, instead of stopping.", False
+        "Leave out recordings that cannot be used, count and list them, instead of stopping.", False, common=True
     )
     drop_duplicates: bool = option(
         "Keep the first of several byte-identical recordings; the others are counted and listed.", False
     )
-    language: str | None = option("For folder/NAME: English name of the language, for tables.", None)
+    language: str | None = option("For folder/NAME: English name of the language, for tables.", None, common=True)
     workers: int = option("Processes that extract features; 0 takes one per core.", 0)
-    overwrite: bool = option("Prepare again what is already prepared.", False)
+    overwrite: bool = option("Prepare again what is already prepared.", False, common=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,9 +43,11 @@ class PrepareConfig(Labelling):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CorporaConfig(Spec):
-    """experiments/corpora.py."""
+    """metaser corpora."""
 
-    data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
-    corpora: tuple[str, ...] = option("Corpora to show, separated by commas; without it all that are prepared.", ())
-    format: str = option("markdown or csv.", "markdown", choices=("markdown", "csv"))
+    data_dir: str = option("Folder of prepared corpora (metaser prepare).", there="prepared corpora (metaser prepare)")
+    corpora: tuple[str, ...] = option(
+        "Corpora to show, separated by commas; without it all that are prepared.", (), common=True
+    )
+    format: str = option("markdown or csv.", "markdown", choices=("markdown", "csv"), common=True)
     split_seed: int = option("Seed of the train, validation and test parts whose sizes are shown.", 0)

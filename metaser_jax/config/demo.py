@@ -7,11 +7,13 @@ from metaser_jax.specs.base import Spec, option, require
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DemoConfig(Spec):
-    """experiments/demo.py."""
+    """metaser demo."""
 
-    out: str = option("Folder for the recordings, the prepared corpora, the runs and the report.", "runs/demo")
-    shots: tuple[int, ...] = option("Clips per emotion to adapt with, separated by commas.", (1, 5, 20))
-    seeds: int = option("Repetitions of each adaptation, each with its own draw of clips.", 3)
+    out: str = option(
+        "Folder for the recordings, the prepared corpora, the runs and the report.", "runs/demo", common=True, short="o"
+    )
+    shots: tuple[int, ...] = option("Clips per emotion to adapt with, separated by commas.", (1, 5, 20), common=True)
+    seeds: int = option("Repetitions of each adaptation, each with its own draw of clips.", 3, common=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

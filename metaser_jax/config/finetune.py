@@ -7,21 +7,30 @@ from metaser_jax.specs import FinetuneSpec, option, require, require_folds
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(FinetuneSpec):
-    """experiments/finetune.py. The network and its input are those of --init, unless that is scratch."""
+    """metaser finetune. The network and its input are those of --init, unless that is scratch."""
 
-    data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
+    TITLE = "The target"
+
+    data_dir: str = option("Folder of prepared corpora (metaser prepare).", there="prepared corpora (metaser prepare)")
     init: str = option(
-        "Run directory to start from (experiments/meta_train.py or pretrain.py), or scratch; or no network, for which "
+        "Run directory to start from (metaser meta-train or pretrain), or scratch; or no network, for which "
         "flags about networks and their training are errors: svm, a support vector machine on statistics of the same "
-        "input, or joint, logistic regression on them, trained on all --sources and the drawn clips together."
+        "input, or joint, logistic regression on them, trained on all --sources and the drawn clips together.",
+        there="a run (metaser meta-train or pretrain), scratch, svm or joint",
+        named=("scratch", "svm", "joint"),
     )
     target: str = option("Corpus to adapt to.")
-    out: str = option("Folder for results.jsonl and config.json.")
+    out: str = option("Folder for results.jsonl and config.json.", short="o")
     sources: tuple[str, ...] = option(
-        "With --init=svm or joint: corpora, separated by commas, whose training parts it learns from as well.", ()
+        "With --init=svm or joint: corpora, separated by commas, whose training parts it learns from as well.",
+        (),
+        common=True,
     )
     split: str = option(
-        "random, as the paper, or speaker: no speaker in two parts.", "random", choices=("random", "speaker")
+        "random, as the paper, or speaker: no speaker in two parts.",
+        "random",
+        choices=("random", "speaker"),
+        common=True,
     )
     split_seed: int = option("Seed of the target's train, validation and test parts.", 0)
     folds: int = option(
@@ -29,12 +38,17 @@ class FinetuneConfig(FinetuneSpec):
         "the test part once, and the results have a line per fold and seed. Where too few speakers are left for a "
         "validation part of their own, it shares those of the training part.",
         0,
+        common=True,
     )
     shots: int | None = option(
-        "Training utterances per emotion, 0 for what --init itself says of the target; or give --fraction.", None
+        "Training utterances per emotion, 0 for what --init itself says of the target; or give --fraction.",
+        None,
+        common=True,
     )
-    fraction: float | None = option("Fraction of the training part, above 0 and at most 1; or give --shots.", None)
-    seeds: int = option("Number of draws (seeds 0, 1, ...), each of its own utterances.", 5)
+    fraction: float | None = option(
+        "Fraction of the training part, above 0 and at most 1; or give --shots.", None, common=True
+    )
+    seeds: int = option("Number of draws (seeds 0, 1, ...), each of its own utterances.", 5, common=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,53 +9,54 @@ import gc
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from absl import app, flags, logging
 
+import metaser_jax
+from metaser_jax.config.options import GENERAL, PLAIN, PRESET, Option, help_of, is_required, options_of, page
 from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted
 from metaser_jax.kept_programs import keep_compiled
+from metaser_jax.saying import JSON, TEXT, say, say_how
 
 FLAGS = flags.FLAGS
-_REQUIRED = " Required."
+# In a wheel, and in a clone.
+_PACKAGE = Path(metaser_jax.__file__).parent
+FLAGFILES = (_PACKAGE / "flagfiles", _PACKAGE.parent / "experiments" / "flagfiles")
+_HELP = {"--help": False, "-help": False, "-h": False, "--helpshort": False, "--helpfull": True}
 ConfigT = TypeVar("ConfigT")
 Presets = Mapping[str, Mapping[str, Any]]
 
+# What this program has defined.
+_defined: list[tuple[type, Presets | None]] = []
+
 
 def define(config_class: type, presets: Presets | None = None) -> None:
-    """Define one flag per field of the dataclass, and --preset; all are shown in the main program's --help.
+    """Define one flag per field of the dataclass, and --preset; the program's --help shows them.
 
     A flag that a preset sets has no default of its own there: its help names the presets' values.
     """
     hints = typing.get_type_hints(config_class)
-    names = [field.name for field in dataclasses.fields(config_class)]
     if presets:
-        flags.DEFINE_enum("preset", "recommended", sorted(presets), "Defaults of the other flags.")
-        names.append("preset")
+        flags.DEFINE_enum(PRESET, "recommended", sorted(presets), "Defaults of the other flags.")
     for field in dataclasses.fields(config_class):
-        required = field.default is dataclasses.MISSING
-        of_preset = {name: p[field.name] for name, p in sorted((presets or {}).items()) if field.name in p}
-        text, default = field.metadata["help"], None if required else field.default
-        if of_preset:
-            rest = {} if len(of_preset) == len(presets) else {"otherwise": default}
-            text += f" ({', '.join(f'{name}: {value}' for name, value in (of_preset | rest).items())})"
-            default = None
-        _define_one(field.name, hints[field.name], default, text + (_REQUIRED if required else ""), field.metadata)
-        if required:
-            flags.mark_flag_as_required(field.name)
-    for name in names:
-        FLAGS.register_key_flag_for_module(sys.argv[0], FLAGS[name])
+        set_by_preset = any(field.name in preset for preset in (presets or {}).values())
+        default = None if is_required(field) or set_by_preset else field.default
+        _define_one(field.name, hints[field.name], default, help_of(field, presets), field.metadata)
+    _defined.append((config_class, presets))
 
 
 def _define_one(name: str, hint: Any, default: Any, text: str, metadata: Mapping[str, Any]) -> None:
     hint = _without_none(hint)
+    short = metadata["short"]
     if metadata["repeated"]:
-        flags.DEFINE_multi_string(name, list(default), text)
+        flags.DEFINE_multi_string(name, list(default), text, short_name=short)
     elif typing.get_origin(hint) is tuple:
-        flags.DEFINE_list(name, None if default is None else [str(v) for v in default], text)
+        flags.DEFINE_list(name, None if default is None else [str(v) for v in default], text, short_name=short)
     elif metadata["choices"]:
-        flags.DEFINE_enum(name, default, list(metadata["choices"]), text)
+        flags.DEFINE_enum(name, default, list(metadata["choices"]), text, short_name=short)
     else:
         by_type = {
             bool: flags.DEFINE_bool,
@@ -63,7 +64,7 @@ def _define_one(name: str, hint: Any, default: Any, text: str, metadata: Mapping
             float: flags.DEFINE_float,
             str: flags.DEFINE_string,
         }
-        by_type[hint](name, default, text)
+        by_type[hint](name, default, text, short_name=short)
 
 
 def _without_none(hint: Any) -> Any:
@@ -77,8 +78,11 @@ def config(config_class: type[ConfigT], presets: Presets | None = None) -> Confi
     """Return the configuration that the parsed flags say; the same `presets` as in `define`.
 
     Raises:
-      InputError: a value is out of its range (from the dataclass's own checks).
+      InputError: a required flag is missing; a value is out of its range (from the dataclass's own checks).
     """
+    missing = missing_flags(config_class)
+    if missing:
+        raise InputError(f"{', '.join(f'--{name}' for name in missing)} missing\n--help explains every flag.")
     values = dict(presets[FLAGS.preset]) if presets else {}
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
@@ -86,6 +90,12 @@ def config(config_class: type[ConfigT], presets: Presets | None = None) -> Confi
         if flag.present or (field.name not in values and flag.value is not None):
             values[field.name] = _items(flag, hints[field.name]) if isinstance(flag.value, list) else flag.value
     return config_class(**values)
+
+
+def missing_flags(config_class: type) -> list[str]:
+    """Return the names of the configuration's required flags that were not given."""
+    required = [field.name for field in dataclasses.fields(config_class) if is_required(field)]
+    return [name for name in required if FLAGS[name].value is None]
 
 
 def given(config_class: type) -> set[str]:
@@ -101,22 +111,50 @@ def _items(flag: flags.Flag, hint: Any) -> tuple:
         raise InputError(f"--{flag.name}: {error}, expected {item_type.__name__}s separated by commas.") from error
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: Sequence[str], about: str) -> list[str]:
+    before = list(argv[1 : argv.index("--") if "--" in argv else None])
+    asked = [_HELP[one] for one in before if one in _HELP]
+    if asked:
+        print(page(about, argv[0], _options(), full=any(asked)))
+        sys.exit(0)
     try:
-        return FLAGS(argv)
+        return FLAGS([argv[0], *map(_found_flagfile, argv[1:])])
     except flags.UnrecognizedFlagError as error:
-        valid = sorted(flag.name for flag in FLAGS.get_key_flags_for_module(sys.argv[0]))
+        valid = sorted(option.name for option in _options())
         print(f"error: {error}\nThe flags of this program: --{', --'.join(valid)}", file=sys.stderr)
     except flags.Error as error:
-        known = FLAGS.get_key_flags_for_module(sys.argv[0])
-        missing = [f"--{flag.name}" for flag in known if flag.value is None and flag.help.endswith(_REQUIRED)]
-        # absl names one alone, and its value None.
-        said = f"{', '.join(missing)} missing" if missing and "=None" in str(error) else error
-        print(f"error: {said}\n--help explains every flag.", file=sys.stderr)
+        print(f"error: {error}\n--help explains every flag.", file=sys.stderr)
     sys.exit(2)
 
 
-def run(main: Callable[..., int | None], *, arguments: bool = False, keep: bool = True) -> None:
+def _options() -> list[Option]:
+    """Return the flags of the configurations, and those that the started file itself has defined."""
+    options = [option for one in _defined for option in options_of(*one)]
+    known = {one.name for one in (*options, *GENERAL)}
+    of_file = [flag for flag in FLAGS.get_key_flags_for_module(sys.argv[0]) if flag.name not in known]
+    return options + [Option(f.name, f.short_name or "", "VALUE", (), f.help or "", PLAIN, True) for f in of_file]
+
+
+def _found_flagfile(argument: str) -> str:
+    """Return the argument; if it is a flagfile of the package by its name, by its path."""
+    flag, _, name = argument.partition("=")
+    if flag not in ("--flagfile", "-flagfile") or Path(name).exists():
+        return argument
+    for folder in FLAGFILES:
+        for path in (folder / name, folder / f"{name}.flags"):
+            if path.is_file():
+                return f"{flag}={path}"
+    return argument
+
+
+def run(
+    main: Callable[..., int | None],
+    *,
+    arguments: bool = False,
+    keep: bool = True,
+    argv: Sequence[str] | None = None,
+    about: str | None = None,
+) -> None:
     """Parse the flags, run `main`, and print an InputError as one message, without a traceback (exit status 2).
 
     What main compiles is kept on disk (kept_programs.py), but for keep=False, where compiling is timed. A program that
@@ -124,10 +162,18 @@ def run(main: Callable[..., int | None], *, arguments: bool = False, keep: bool 
 
     With arguments, main is given what was typed besides flags; otherwise that is an error.
 
+    Args:
+      argv: the program's name, and what was typed after it; by default sys.argv.
+      about: what --help says of the program; by default its docstring.
+
     Preempted is exit status PREEMPTED, and NotAllCameError LOST_PEER, for a scheduler to start the same command again.
     """
+    about = (sys.modules["__main__"].__doc__ or "") if about is None else about
+    flags.DEFINE_bool("quiet", False, "See --help.", short_name="q")
+    flags.DEFINE_enum("log_format", TEXT, (TEXT, JSON), "See --help.")
 
     def guarded(argv: list[str]) -> int | None:
+        say_how(quiet=FLAGS.quiet, log_format=FLAGS.log_format)
         if not FLAGS["verbosity"].present:
             # orbax logs every step, and with a traceback every error that it raises too; --verbosity=0 shows it.
             logging.set_verbosity(logging.FATAL)
@@ -142,7 +188,7 @@ def run(main: Callable[..., int | None], *, arguments: bool = False, keep: bool 
                 raise InputError(f"Unexpected arguments {argv[1:]}: every option is a flag, --name=value.")
             return main()
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}")
             return LOST_PEER if isinstance(error, NotAllCameError) else 2
         except Preempted as preempted:
             print(f"Preempted: {preempted}", file=sys.stderr)
@@ -151,4 +197,4 @@ def run(main: Callable[..., int | None], *, arguments: bool = False, keep: bool 
             print("Interrupted.", file=sys.stderr)
             return 130  # as a shell reports SIGINT
 
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, list(sys.argv if argv is None else argv), flags_parser=lambda given: _parse(given, about))

@@ -12,43 +12,47 @@ from metaser_jax.specs.studies import Figure2Spec, OrderSpec, StudySpec, Table2S
 class StudyConfig(StudySpec):
     """Where a study is, and by which presets its methods are trained."""
 
-    data_dir: str = option("Folder of prepared corpora (experiments/prepare.py).")
-    out: str = option("Folder for the cells, the tables, the pictures and the report.")
+    data_dir: str = option("Folder of prepared corpora (metaser prepare).", there="prepared corpora (metaser prepare)")
+    out: str = option("Folder for the cells, the tables, the pictures and the report.", short="o")
     runs: str | None = option(
         "Folder of the pre-training runs, which studies may share; without it OUT/runs. A run that is there is not "
         "trained again.",
         None,
+        common=True,
     )
     preset: str = option(
         f"Settings of every method: {', '.join(META_TRAIN)} (metaser_jax/config/presets.py).",
         "recommended",
         choices=tuple(META_TRAIN),
+        common=True,
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table2Config(Table2Spec, StudyConfig):
-    """experiments/table2.py."""
+    """metaser table2."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figure2Config(Figure2Spec, StudyConfig):
-    """experiments/figure2.py."""
+    """metaser figure2."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OrderConfig(OrderSpec, StudyConfig):
-    """experiments/ablation_order.py."""
+    """metaser ablation-order."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UnseenConfig(UnseenSpec, StudyConfig):
-    """experiments/unseen.py."""
+    """metaser unseen."""
 
     manual_dir: tuple[str, ...] = option(
         "For the method egemaps: folders, separated by commas, with the recordings that the corpora were prepared from "
-        "(--manual_dir of prepare.py).",
+        "(--manual_dir of metaser prepare).",
         (),
+        common=True,
+        there="a folder of recordings",
     )
     candidates: tuple[str, ...] = option(
         "Presets of the method metaser to choose from, separated by commas: each is run, and for each corpus the one "

@@ -19,7 +19,7 @@ class Member(NamedTuple):
     Attributes:
       name: of its folder: "meta_lr=0.002,seed=3".
       setting: the swept fields without the seed, which members of one setting share.
-      config: the run's, as meta_train.py would have it.
+      config: the run's, as metaser meta-train would have it.
     """
 
     name: str
@@ -29,26 +29,41 @@ class Member(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepConfig(MetaLearningSpec, JobConfig):
-    """experiments/sweep.py: a run of meta-training per seed and combination of --grid, and its adaptations."""
+    """metaser sweep: a run of meta-training per seed and combination of --grid, and its adaptations."""
 
-    out: str = option("Folder for the runs, results.jsonl, the tables and the report.")
+    TITLE = "The sweep"
+
+    out: str = option("Folder for the runs, results.jsonl, the tables and the report.", short="o")
     runs: str | None = option(
-        "Folder of the runs, which sweeps may share; without it OUT/runs. A run that is there goes on.", None
+        "Folder of the runs, which sweeps may share; without it OUT/runs. A run that is there goes on.",
+        None,
+        common=True,
     )
-    init: str = option("As meta_train.py's: a run of pretrain.py that every run starts from, or multiser.", "")
-    seeds: int = option("Runs of each setting, seeds 0, 1, ...", 5)
+    init: str = option(
+        "As meta-train's: a run of metaser pretrain that every run starts from, or multiser.",
+        "",
+        there="a run of metaser pretrain, or multiser",
+        named=("multiser",),
+    )
+    seeds: int = option("Runs of each setting, seeds 0, 1, ...", 5, common=True)
     grid: tuple[str, ...] = option(
-        "NAME=V1,V2,...: values of another flag of meta_train.py, a number or a choice. Given several times: every "
-        "combination.",
+        "NAME=V1,V2,...: values of another flag of metaser meta-train, a number or a choice. Given several times: "
+        "every combination.",
         (),
         repeated=True,
+        common=True,
     )
-    target: str | None = option("Corpus to adapt every run to; without it the runs are trained alone.", None)
-    adapt_shots: tuple[int, ...] = option("With --target: its utterances per emotion, separated by commas.", (5,))
+    target: str | None = option(
+        "Corpus to adapt every run to; without it the runs are trained alone.", None, common=True
+    )
+    adapt_shots: tuple[int, ...] = option(
+        "With --target: its utterances per emotion, separated by commas.", (5,), common=True
+    )
     split: str = option(
         "Of the target: random, as the paper, or speaker: no speaker in two parts.",
         "random",
         choices=("random", "speaker"),
+        common=True,
     )
     folds: int = option("Of the target, with --split=speaker: K folds over speakers; 0 is one split.", 0)
     target_split_seed: int = option("Seed of the target's train, validation and test parts.", 0)
@@ -56,9 +71,12 @@ class SweepConfig(MetaLearningSpec, JobConfig):
         "Draws of the target's clips, seeds 0, 1, ...: draw i starts from the run of the i-th seed, and from the first "
         "again after the last.",
         10,
+        common=True,
     )
     adapt_preset: str = option(
-        "Settings of the adaptation: a preset of finetune.py.", "recommended", choices=("paper", "lstm", "recommended")
+        "Settings of the adaptation: a preset of metaser finetune.",
+        "recommended",
+        choices=("paper", "lstm", "recommended"),
     )
 
     def __post_init__(self) -> None:
@@ -110,7 +128,7 @@ class SweepConfig(MetaLearningSpec, JobConfig):
         """The runs, setting by setting.
 
         Raises:
-          InputError: of `swept`; a combination that meta_train.py would refuse.
+          InputError: of `swept`; a combination that metaser meta-train would refuse.
         """
         return tuple(self._member(setting, seed) for setting in self.settings for seed in range(self.seeds))
 

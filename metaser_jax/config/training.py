@@ -9,7 +9,10 @@ from metaser_jax.specs import JobSpec, MetaTrainSpec, PretrainSpec, option
 class JobConfig(JobSpec):
     """Trains on prepared corpora, in one process or several."""
 
-    data_dir: str = option("Folder of prepared corpora (experiments/prepare.py); every process reads its own.")
+    data_dir: str = option(
+        "Folder of prepared corpora (metaser prepare); every process reads its own.",
+        there="prepared corpora (metaser prepare)",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,16 +24,21 @@ class TrainingConfig(JobConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetaTrainConfig(MetaTrainSpec, TrainingConfig):
-    """experiments/meta_train.py."""
+    """metaser meta-train."""
+
+    TITLE = "Meta-learning"
 
     init: str = option(
-        "Folder of a finished run of pretrain.py whose parameters meta-training starts from, of the same network and "
-        "input, with sources among --sources; multiser: such a run, trained first in RUN_DIR_multiser by pretrain.py's "
-        "preset recommended; empty: random ones, by the seed.",
+        "Folder of a finished run of metaser pretrain whose parameters meta-training starts from, of the same network "
+        "and input, with sources among --sources; multiser: such a run, trained first in RUN_DIR_multiser by "
+        "pretrain's preset recommended; empty: random ones, by the seed.",
         "",
+        common=True,
+        there="a run of metaser pretrain, or multiser",
+        named=("multiser",),
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PretrainConfig(PretrainSpec, TrainingConfig):
-    """experiments/pretrain.py."""
+    """metaser pretrain."""

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from metaser_jax.audio.extraction import Extraction
 from metaser_jax.audio.mfcc import MAX_FRAMES, N_MFCC
@@ -29,6 +28,7 @@ from metaser_jax.datasets.statistics import Published
 from metaser_jax.datasets.streaming import write_split
 from metaser_jax.emotions import EMOTIONS
 from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.saying import progress_bar
 from metaser_jax.specs.voice import STATISTICS, TRACKS
 
 VOICE_TOO = (
@@ -300,7 +300,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         sources = [recording.source for recording in listing.recordings]
         with (
             contextlib.closing(self._extract(sources, self.options.workers)) as results,
-            tqdm(desc=self.corpus_name, total=len(sources), unit="file") as progress,
+            progress_bar(desc=self.corpus_name, total=len(sources), unit="file") as progress,
         ):
             for recording, result in zip(listing.recordings, results, strict=True):
                 progress.update()

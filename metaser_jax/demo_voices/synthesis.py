@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from tqdm import tqdm
 
 from metaser_jax.demo_voices import recipe
 from metaser_jax.demo_voices.espeak import Engine
@@ -17,6 +16,7 @@ from metaser_jax.demo_voices.sound import record
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.processes import cores, spawn_pool
+from metaser_jax.saying import progress_bar
 
 MANIFEST = "manifest.json"
 MAKER = "metaser_jax.demo_voices"
@@ -92,7 +92,7 @@ def synthesise(
         jobs += [(str(partial), language, speaker, per_emotion, seed) for speaker in range(speakers)]
 
     total = sum(job[3] for job in jobs) * len(FOUR_EMOTIONS)
-    with tqdm(total=total, desc="eSpeak NG speaks", unit=" clips", disable=not (progress and jobs)) as bar:
+    with progress_bar(total=total, desc="eSpeak NG speaks", unit=" clips", shown=bool(progress and jobs)) as bar:
         for language, n_clips in _finished(jobs, min(workers or cores(), len(jobs))):
             bar.update(n_clips)
             left[language] -= 1

@@ -1,6 +1,6 @@
 """From a handful of labelled clips to a model: trained, cross-validated and calibrated, as runs of one program.
 
-The training is experiments/finetune.py's own, so that the same clips from the same start give the same model.
+The training is metaser finetune's own, so that the same clips from the same start give the same model.
 """
 
 import dataclasses

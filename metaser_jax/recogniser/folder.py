@@ -23,8 +23,9 @@ from metaser_jax.audio import mfcc as features
 from metaser_jax.audio import tracks
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser import arrays as npz
-from metaser_jax.recogniser.mistaken import MODEL, what_is_there
+from metaser_jax.recogniser.mistaken import MODEL
 from metaser_jax.recogniser.model import Model, Support
+from metaser_jax.recogniser.model_files import ModelFiles
 from metaser_jax.recogniser.provenance import check_about
 from metaser_jax.recogniser.settings import check_learner, check_settings, check_temperature, digested, settings_json
 from metaser_jax.specs import ModelSpec
@@ -94,7 +95,7 @@ def save_model(folder: str | os.PathLike[str], model: Model) -> None:
 
 
 def load_model(folder: str | os.PathLike[str]) -> Model:
-    """Read a model folder.
+    """Read a model folder, or a zip archive of one.
 
     Raises:
       InputError: it is none, of a newer version, damaged, or its arrays do not fit its settings.
@@ -199,9 +200,10 @@ def _contents(model: Model) -> dict[str, bytes]:
 
 
 def _load(folder: Path) -> tuple[Model, dict[str, Any]]:
-    facts = _read_json(folder)
+    files = _opened(folder)
+    facts = _read_json(folder, files)
     try:
-        model = _read_model(folder, facts)
+        model = _read_model(files, facts)
     except OSError as error:
         raise InputError(f"{folder} is damaged: {error.filename}: {error.strerror}. {_AGAIN}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -210,21 +212,24 @@ def _load(folder: Path) -> tuple[Model, dict[str, Any]]:
     return model, facts
 
 
-def _read_json(folder: Path) -> dict[str, Any]:
-    """Return model.json, of this format and version."""
-    path = folder / MODEL
+def _opened(folder: Path) -> ModelFiles:
     try:
-        if not path.is_file():
-            raise InputError(what_is_there(folder))
-        if path.stat().st_size > _MAX_JSON:
-            raise ValueError(f"{path.stat().st_size:,} bytes, expected at most {_MAX_JSON:,}")
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        return ModelFiles(folder)
+    except OSError as error:
+        raise InputError(f"{error.filename or folder} cannot be read: {error.strerror}.") from error
+
+
+def _read_json(folder: Path, files: ModelFiles | None = None) -> dict[str, Any]:
+    """Return model.json, of this format and version; `files` are those of the folder, if they are open."""
+    files = files or _opened(folder)
+    try:
+        if files.size(MODEL) > _MAX_JSON:
+            raise ValueError(f"{files.size(MODEL):,} bytes, expected at most {_MAX_JSON:,}")
+        facts = json.loads(files.read(MODEL).decode("utf-8"))
         if not isinstance(facts, dict):
             raise ValueError(f"a JSON {type(facts).__name__}, expected an object")
     except OSError as error:
-        raise InputError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
-    except InputError:
-        raise
+        raise InputError(f"{error.filename or folder / MODEL} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{folder} is damaged: {MODEL} is not as it was written ({error}). {_AGAIN}") from error
     got, number, made_by = facts.get("format"), facts.get("format_version"), facts.get("metaser_jax")
@@ -243,7 +248,7 @@ def _read_json(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _read_model(folder: Path, facts: Mapping[str, Any]) -> Model:
+def _read_model(opened: ModelFiles, facts: Mapping[str, Any]) -> Model:
     """Raise OSError, ValueError, KeyError, TypeError or AttributeError where something is not as written."""
     unknown = sorted(facts.keys() - _KEYS)
     if unknown:
@@ -253,14 +258,14 @@ def _read_model(folder: Path, facts: Mapping[str, Any]) -> Model:
         raise ValueError(f"{MODEL} has features {facts['features']}, expected {FEATURES[settings.features]}")
     check_temperature(facts["temperature"])
     start, rates = facts["start"] is not None, facts["start"] is not None and facts["start"]["rates"] is True
-    arrays = _read_arrays(folder, ARRAYS, facts["files"], npz.specs(settings, start, rates))
+    arrays = _read_arrays(opened, ARRAYS, facts["files"], npz.specs(settings, start, rates))
     learner = check_learner((facts["start"] or {}).get("learner"))
     params, scale, begun = npz.unpack(arrays, start, rates, learner)
     support = None
     if facts["support"] is not None:
         clips = facts["support"]["clips"]
         of_support = npz.support_specs(settings, clips)
-        support = Support(**_read_arrays(folder, SUPPORT, facts["files"], of_support))
+        support = Support(**_read_arrays(opened, SUPPORT, facts["files"], of_support))
         _check_support(support, settings)
     check_about(facts["about"])
     model = Model(
@@ -280,13 +285,13 @@ def _read_model(folder: Path, facts: Mapping[str, Any]) -> Model:
 
 
 def _read_arrays(
-    folder: Path, name: str, files: Mapping[str, Any], want: Mapping[str, npz.Spec]
+    opened: ModelFiles, name: str, files: Mapping[str, Any], want: Mapping[str, npz.Spec]
 ) -> dict[str, np.ndarray]:
-    path, said = folder / name, files[name]
-    size = path.stat().st_size
+    said = files[name]
+    size = opened.size(name)
     if size != said["bytes"]:
         raise ValueError(f"{name} has {size:,} bytes, and was written with {said['bytes']:,}")
-    data = path.read_bytes()
+    data = opened.read(name)
     if hashlib.sha256(data).hexdigest() != said["sha256"]:
         raise ValueError(f"{name} is not as it was written (sha256)")
     try:

@@ -9,8 +9,6 @@ MODEL = "model.json"
 def what_is_there(folder: Path) -> str:
     """Return a message for the user, of a place that has no MODEL."""
     expected = "expected a model folder, which metaser adapt writes"
-    if folder.suffix == ".zip" and folder.is_file():
-        return f"{folder} is a zip archive, {expected}. Unpack it and give the folder."
     if folder.suffix in (".pt", ".pth") and folder.is_file():
         return f"{folder} is a checkpoint of PyTorch, {expected}. metaser import-torch makes one of it."
     if not folder.is_dir():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from metaser_jax import typed
 from metaser_jax.errors import InputError
 
 CONFIG = "config.json"
@@ -40,8 +41,8 @@ def read_config(run_dir: str | Path) -> dict[str, Any]:
     path = Path(run_dir) / CONFIG
     if not path.is_file():
         raise InputError(
-            f"{run_dir} is no run: {CONFIG} is missing, expected the --run_dir of experiments/meta_train.py or "
-            "experiments/pretrain.py."
+            f"{run_dir} is no run: {CONFIG} is missing, expected the --run_dir of "
+            f"{typed.program('meta-train')} or {typed.program('pretrain')}."
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

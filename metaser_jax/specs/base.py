@@ -14,6 +14,10 @@ def option(
     choices: Collection[str] = (),
     repeated: bool = False,
     how: bool = False,
+    common: bool = False,
+    short: str | None = None,
+    there: str = "",
+    named: Collection[str] = (),
 ) -> Any:
     """Make a dataclass field with the help text and the valid values of its flag; without a default it is required.
 
@@ -23,8 +27,13 @@ def option(
       choices: valid values; a registry that grows is looked at again by every check.
       repeated: a tuple whose items each have a flag of their own; otherwise they are separated by commas.
       how: the field says how a run is computed, not what it is: a run may be continued, and started from, with another.
+      common: --help shows the flag, and not --helpfull alone; it shows all that are required.
+      short: the flag's letter.
+      there: of a path that a program reads: what is expected to be there, for the message where nothing is.
+      named: of such a path: values that are none.
     """
     metadata = {"help": help, "choices": choices, "repeated": repeated, "how": how}
+    metadata |= {"common": common, "short": short, "there": there, "named": named}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -46,7 +55,13 @@ def how_fields(spec: type) -> tuple[str, ...]:
 
 
 class Spec:
-    """Base of all specifications: a field with choices has one of them, however it was made."""
+    """Base of all specifications: a field with choices has one of them, however it was made.
+
+    Attributes:
+      TITLE: what --help calls the flags that a class declares first.
+    """
+
+    TITLE = ""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

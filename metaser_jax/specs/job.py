@@ -11,6 +11,8 @@ _EXPLICIT = ("coordinator_address", "num_processes", "process_id")
 class ClusterSpec(Spec):
     """How the processes of a job come together."""
 
+    TITLE = "A job of several processes"
+
     cluster: str = option(
         "How a job's processes find each other: slurm, ompi (Open MPI 4), tpu (Cloud TPU, also on GKE), k8s (an "
         "indexed Kubernetes Job or JobSet), auto (the first of them that is there). none: one process, or "
@@ -73,6 +75,8 @@ class ClusterSpec(Spec):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JobSpec(ClusterSpec):
     """What a training keeps and traces, besides how its processes come together."""
+
+    TITLE = "Checkpoints and traces"
 
     keep_checkpoints: int = option("Newest checkpoints of a run to keep, besides the best.", 3, how=True)
     profile: int = option(

@@ -15,21 +15,27 @@ NO_STEPS = {"inner_steps": 1, "inner_optimizer": "sgd", "inner_batch_size": 0}
 class MetaLearningSpec(SourcesSpec):
     """How meta-training is done: all but its seed and its folder."""
 
+    TITLE = "Meta-learning"
+
     algorithm: str = option(
         f"Meta-learner: {'; '.join(f'{k} ({a.about})' if a.about else k for k, a in ALGORITHMS.items())}.",
         "maml",
         choices=ALGORITHMS,
+        common=True,
     )
     order: str = option(
         "Derivative of the inner steps: second (exact), first (FOMAML), or annealed (first for --anneal_episodes, then "
         "second). reptile and r2d2 have none.",
         "second",
         choices=ORDERS,
+        common=True,
     )
     anneal_episodes: int = option("With --order=annealed: episodes of first order.", 0)
-    inner_steps: int = option("Gradient steps on a task's support set. r2d2 has none.", 1)
+    inner_steps: int = option("Gradient steps on a task's support set. r2d2 has none.", 1, common=True)
     inner_lr: float = option(
-        "Step size of the inner optimizer; where rates are learned, their start. r2d2 does not look at it.", 2e-4
+        "Step size of the inner optimizer; where rates are learned, their start. r2d2 does not look at it.",
+        2e-4,
+        common=True,
     )
     inner_optimizer: str = option(
         "Inner optimizer: sgd, momentum (SGD with 0.9) or adam.", "sgd", choices=("sgd", "momentum", "adam")
@@ -41,7 +47,7 @@ class MetaLearningSpec(SourcesSpec):
     multi_step_episodes: int = option(
         "Episodes in which the query loss after every inner step counts, less and less (MAML++); 0 is off.", 0
     )
-    meta_lr: float = option("Learning rate of the outer optimizer.", 1e-6)
+    meta_lr: float = option("Learning rate of the outer optimizer.", 1e-6, common=True)
     meta_schedule: str = option(
         "Learning rate over the episodes: constant, or cosine, from --meta_lr to zero.",
         "constant",
@@ -51,10 +57,10 @@ class MetaLearningSpec(SourcesSpec):
     weight_decay: float = option(
         "With --meta_optimizer=adamw: each step shrinks every weight by --meta_lr times this.", 0.0
     )
-    tasks_per_episode: int = option("Tasks per episode.", 8)
-    shots: int = option("Support utterances per emotion and task.", 5)
+    tasks_per_episode: int = option("Tasks per episode.", 8, common=True)
+    shots: int = option("Support utterances per emotion and task.", 5, common=True)
     queries: int = option("Query utterances per emotion and task.", 10)
-    episodes: int = option("Episodes to train for.", 10_000)
+    episodes: int = option("Episodes to train for.", 10_000, common=True)
     pool_sources: bool = option("Draw each task from all sources together, instead of from one corpus.", False)
     tasks_by: str = option(
         "What a task is of: one corpus, or one speaker of it (corpora in turn) who says each emotion more than --shots "
@@ -189,4 +195,6 @@ class MetaLearningSpec(SourcesSpec):
 class MetaTrainSpec(MetaLearningSpec):
     """One meta-training run."""
 
-    seed: int = option("Seed of the initial parameters and of the episodes.", 0)
+    TITLE = "Meta-learning"
+
+    seed: int = option("Seed of the initial parameters and of the episodes.", 0, common=True)

@@ -25,6 +25,8 @@ THRESHOLDS = (-1.3, -0.67, 0.0, 0.67, 1.3)
 class NetworkSpec(Spec):
     """What a network is."""
 
+    TITLE = "The network"
+
     emotions: tuple[str, ...] = option("Emotions to tell apart, separated by commas.", FOUR_EMOTIONS)
     network: str = option(
         "Kind of network: lstm (the paper's, over MFCC or the voice's tracks), perceptron (one hidden layer, over "
@@ -60,6 +62,8 @@ class NetworkSpec(Spec):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FrontEnd(Spec):
     """What a network is given of a recording (data/inputs.py)."""
+
+    TITLE = "What is heard"
 
     features: str = option(
         "What is heard: mfcc (the paper: 20 coefficients of the first 2.79 s), voice (statistics of the whole clip's "

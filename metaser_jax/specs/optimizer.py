@@ -12,8 +12,10 @@ SCHEDULES = ("constant", "cyclical", "cosine")
 class OptimizerSpec(Spec):
     """An optimizer and its learning rate over the steps."""
 
-    optimizer: str = option("Optimizer: adam, adamw or sgd.", "adam", choices=OPTIMIZERS)
-    lr: float = option("Learning rate; with --schedule=cyclical its highest.", 1e-3)
+    TITLE = "The optimizer"
+
+    optimizer: str = option("Optimizer: adam, adamw or sgd.", "adam", choices=OPTIMIZERS, common=True)
+    lr: float = option("Learning rate; with --schedule=cyclical its highest.", 1e-3, common=True)
     schedule: str = option(
         "Learning rate over the steps: constant, cyclical (triangular, between --base_lr and --lr, as the paper's "
         "baselines) or cosine (from --lr to zero in --half_cycle steps of a stage).",

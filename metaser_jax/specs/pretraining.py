@@ -11,18 +11,20 @@ from metaser_jax.specs.sources import SourcesSpec
 class PretrainSpec(OptimizerSpec, SourcesSpec):
     """A pre-training of TransSER or MultiSER."""
 
+    TITLE = "Pre-training"
+
     sources: tuple[str, ...] = option("Corpora to learn from, separated by commas; for transser in this order.")
     method: str = option(
         "transser: one source after another, each until its validation loss converges; multiser: minibatches of all "
         "sources in turn.",
         choices=("transser", "multiser"),
     )
-    batch_size: int = option("Utterances per step, an even number.", 64)
+    batch_size: int = option("Utterances per step, an even number.", 64, common=True)
     feature_dropout: float = option("Share of each utterance's coefficients that training leaves out.", 0.0)
     label_smoothing: float = option("Share of each label that training divides among all emotions.", 0.0)
-    max_epochs: int = option("Passes over the sources, at most; for transser over each source.", 1000)
-    patience: int = option("Epochs without a lower validation loss before it has converged.", 20)
-    seed: int = option("Seed of the initial parameters and of the minibatches.", 0)
+    max_epochs: int = option("Passes over the sources, at most; for transser over each source.", 1000, common=True)
+    patience: int = option("Epochs without a lower validation loss before it has converged.", 20, common=True)
+    seed: int = option("Seed of the initial parameters and of the minibatches.", 0, common=True)
     log_every: int = option("Epochs per line of metrics.jsonl, and per dispatch to the device.", 5)
     checkpoint_every: int = option("Epochs between checkpoints; a multiple of --log_every.", 50)
     devices: int = option(

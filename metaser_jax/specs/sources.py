@@ -10,6 +10,8 @@ from metaser_jax.specs.network import TrainSpec
 class SourcesSpec(TrainSpec):
     """A network that learns from source corpora, in intervals, with checkpoints."""
 
+    TITLE = "The sources"
+
     sources: tuple[str, ...] = option("Corpora to learn from, separated by commas.")
     learn_from: str = option(
         "What of each source is learned from: train, its training part (56 %, as the paper), or all but the validation "

@@ -35,11 +35,15 @@ def benchmark_methods() -> tuple[str, ...]:
 class StudySpec(Spec):
     """What the studies share: how often, and what of each method's preset is replaced."""
 
-    splits: tuple[str, ...] = option("Splits of the targets: random, speaker.", ("random", "speaker"))
-    folds: int = option("The speaker split as K folds over speakers, each the test part once; 0 is one split.", 0)
+    TITLE = "How often, and what is replaced"
+
+    splits: tuple[str, ...] = option("Splits of the targets: random, speaker.", ("random", "speaker"), common=True)
+    folds: int = option(
+        "The speaker split as K folds over speakers, each the test part once; 0 is one split.", 0, common=True
+    )
     split_seed: int = option("Seed of the targets' train, validation and test parts.", 0)
-    seeds: int = option("Draws of the target's clips, the same for every method: seeds 0, 1, ...", 10)
-    pretrain_seeds: int = option("Pre-training runs P of each kind; draw i starts from run i mod P.", 2)
+    seeds: int = option("Draws of the target's clips, the same for every method: seeds 0, 1, ...", 10, common=True)
+    pretrain_seeds: int = option("Pre-training runs P of each kind; draw i starts from run i mod P.", 2, common=True)
     episodes: int | None = option("Episodes of meta-training; without it the preset's.", None)
     meta_shots: int | None = option("Support utterances per emotion in meta-training; without it the preset's.", None)
     pretrain_epochs: int | None = option("Most epochs of TransSER and MultiSER; without it the preset's.", None)
@@ -67,13 +71,18 @@ class StudySpec(Spec):
 class ComparisonSpec(StudySpec):
     """A study that compares methods."""
 
-    methods: tuple[str, ...] = option(f"Methods to compare: {', '.join(METHODS)}.", METHODS)
+    TITLE = "What is compared"
+
+    methods: tuple[str, ...] = option(f"Methods to compare: {', '.join(METHODS)}.", METHODS, common=True)
     adapt: tuple[str, ...] = option(
         "Layers that each network may adapt: head (the dense layers, as the paper's baselines), all (the fair "
         "comparison).",
         ("head", "all"),
+        common=True,
     )
-    targets: tuple[str, ...] = option("Corpora to adapt to, separated by commas.", ("emovo", "shemo", "urdu"))
+    targets: tuple[str, ...] = option(
+        "Corpora to adapt to, separated by commas.", ("emovo", "shemo", "urdu"), common=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,13 +97,18 @@ class ComparisonSpec(StudySpec):
 class Table2Spec(ComparisonSpec):
     """Source sets x targets x methods."""
 
+    TITLE = "What is compared"
+
     source_sets: tuple[str, ...] = option(
         "Source sets, separated by commas, the corpora of a set by +: ravdess+emodb,ravdess. 'paper' is the paper's "
         "known four and all five sources.",
         ("paper",),
+        common=True,
     )
-    shots: tuple[int, ...] = option("Amounts of target data, in clips per emotion.", (5, 10))
-    fractions: tuple[float, ...] = option("Amounts of target data, as fractions of the training part.", (1.0,))
+    shots: tuple[int, ...] = option("Amounts of target data, in clips per emotion.", (5, 10), common=True)
+    fractions: tuple[float, ...] = option(
+        "Amounts of target data, as fractions of the training part.", (1.0,), common=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,13 +130,18 @@ class Table2Spec(ComparisonSpec):
 class Figure2Spec(ComparisonSpec):
     """Methods against the amount of target data."""
 
+    TITLE = "What is compared"
+
     sources: tuple[str, ...] = option(
-        "Corpora to learn from, separated by commas; the default is the paper's.", ("tess", "emodb", "ravdess")
+        "Corpora to learn from, separated by commas; the default is the paper's.",
+        ("tess", "emodb", "ravdess"),
+        common=True,
     )
-    shots: tuple[int, ...] = option("Amounts of target data, in clips per emotion.", (1, 5, 10, 20))
+    shots: tuple[int, ...] = option("Amounts of target data, in clips per emotion.", (1, 5, 10, 20), common=True)
     fractions: tuple[float, ...] = option(
         "Amounts of target data, as fractions of the training part.",
         (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+        common=True,
     )
 
     def __post_init__(self) -> None:
@@ -135,16 +154,22 @@ class Figure2Spec(ComparisonSpec):
 class OrderSpec(StudySpec):
     """Meta-learners compared with second order MAML."""
 
+    TITLE = "What is compared"
+
     sources: tuple[str, ...] = option(
-        "Corpora to learn from, separated by commas; the default is the paper's.", ("tess", "emodb", "ravdess")
+        "Corpora to learn from, separated by commas; the default is the paper's.",
+        ("tess", "emodb", "ravdess"),
+        common=True,
     )
-    targets: tuple[str, ...] = option("Corpora to adapt to, separated by commas.", ("emovo", "shemo", "urdu"))
+    targets: tuple[str, ...] = option(
+        "Corpora to adapt to, separated by commas.", ("emovo", "shemo", "urdu"), common=True
+    )
     variants: tuple[str, ...] = option(
-        f"What is compared with second order, which is always there: {', '.join(variants())}.", variants()
+        f"What is compared with second order, which is always there: {', '.join(variants())}.", variants(), common=True
     )
     anneal_share: float = option("Of annealed: the share of its episodes that is first order.", 0.5)
-    shots: tuple[int, ...] = option("Amounts of target data, in clips per emotion.", (5, 10))
-    fractions: tuple[float, ...] = option("Amounts of target data, as fractions of the training part.", ())
+    shots: tuple[int, ...] = option("Amounts of target data, in clips per emotion.", (5, 10), common=True)
+    fractions: tuple[float, ...] = option("Amounts of target data, as fractions of the training part.", (), common=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -161,17 +186,24 @@ class OrderSpec(StudySpec):
 class UnseenSpec(StudySpec):
     """The benchmark: each corpus in turn is the unseen language, all others the sources."""
 
+    TITLE = "What is compared"
+
     corpora: tuple[str, ...] = option(
         "Corpora, separated by commas, at least two: each in turn is the unseen language, learned from all others."
     )
-    shots: tuple[int, ...] = option("Clips per emotion of the unseen language; 0 is none at all.", (0, 1, 5, 10, 20))
+    shots: tuple[int, ...] = option(
+        "Clips per emotion of the unseen language; 0 is none at all.", (0, 1, 5, 10, 20), common=True
+    )
     methods: tuple[str, ...] = option(
         f"Methods to compare: metaser (the preset's meta-learner), {', '.join(benchmark_methods()[1:])}.",
         ("metaser", FOMAML, *(n for n in ("meta_sgd", "proto_maml") if n in ALGORITHMS), *BENCHMARK_BASELINES),
+        common=True,
     )
     adapt: tuple[str, ...] = option("Layers that TransSER and MultiSER adapt: head, all.", ("head", "all"))
     splits: tuple[str, ...] = option("Always speaker: who speaks an unseen language is unseen, too.", ("speaker",))
-    folds: int = option("Folds over a corpus's speakers, at most: as many as give each about as many speakers.", 5)
+    folds: int = option(
+        "Folds over a corpus's speakers, at most: as many as give each about as many speakers.", 5, common=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

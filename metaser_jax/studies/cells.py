@@ -1,7 +1,8 @@
 """A matrix of cells that is computed once: a finished cell is kept, and a killed study goes on with the next.
 
-OUT/cells/KEY/ holds a finished cell: results.jsonl and predictions.npz as finetune.py writes them, and cell.json (what
-it is of, and the seconds that it took). It is written beside and renamed, so it is there as a whole or not at all.
+OUT/cells/KEY/ holds a finished cell: results.jsonl and predictions.npz as metaser finetune writes them, and cell.json
+(what it is of, and the seconds that it took). It is written beside and renamed, so it is there as a whole or not
+at all.
 """
 
 import contextlib
@@ -18,7 +19,6 @@ from typing import Any, NamedTuple
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
-from tqdm import tqdm
 
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.devices import parallel
@@ -26,6 +26,7 @@ from metaser_jax.errors import InputError
 from metaser_jax.results.outcomes import PREDICTIONS, Outcome, write_predictions
 from metaser_jax.results.run_dir import RESULTS, to_lines, write_text
 from metaser_jax.results.scored import Scored, read_scored
+from metaser_jax.saying import progress_bar
 
 CELLS = "cells"
 CELL = "cell.json"
@@ -122,7 +123,7 @@ def _compute(
 ) -> None:
     waiting = [job.kind for job in (*runs.values(), *missing)]
     layout = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}{postfix}"
-    with tqdm(total=len(waiting), desc="study", bar_format=layout, dynamic_ncols=True, disable=not waiting) as bar:
+    with progress_bar(total=len(waiting), desc="study", bar_format=layout, shown=bool(waiting)) as bar:
 
         def timed(key: str, kind: str, job: Callable[[], Any]) -> tuple[Any, float]:
             bar.set_postfix_str(f"{clock.left(waiting)}now {key}")

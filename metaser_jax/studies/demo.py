@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from metaser_jax import datasets, demo_voices
 from metaser_jax.adaptation.finetune import run_finetune
 from metaser_jax.adaptation.starts import SCRATCH
@@ -18,6 +16,7 @@ from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.report import read_metrics, summarise, table, write_report
 from metaser_jax.results.run_dir import METRICS, RESULTS, to_lines, write_text
 from metaser_jax.results.series import method_name
+from metaser_jax.saying import progress_bar
 from metaser_jax.training.meta_train import meta_train
 
 INTRO = """\
@@ -83,7 +82,7 @@ def run_demo(
     print(f"4/5  Adapting to {', '.join(targets)}, and training from scratch beside it")
     rows = []
     todo = [(target, shots, init) for shots in config.shots for target in targets for init in (str(run), SCRATCH)]
-    for target, shots, init in tqdm(todo, desc="adapt", unit="setting", dynamic_ncols=True):
+    for target, shots, init in progress_bar(todo, desc="adapt", unit="setting"):
         name = f"{target}_{shots}_{'scratch' if init == SCRATCH else 'metaser'}"
         settings = FinetuneConfig(
             data_dir=str(data),

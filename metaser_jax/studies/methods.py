@@ -119,7 +119,7 @@ def meta_run(study: Study, spec: MetaTrainSpec, kind: str, variant: str = METASE
 
 
 def init_of(study: Study, runs: tuple[Run, ...], method: str) -> list[str]:
-    """Return what --init of finetune.py would be, for each pre-training seed."""
+    """Return what --init of metaser finetune would be, for each pre-training seed."""
     return [str(study.runs / run.key) for run in runs] or [method if method in CLASSIFIERS else SCRATCH]
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from metaser_jax import typed
 from metaser_jax.adaptation.classical import load_sources
 from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.engine import adapt
@@ -75,8 +76,7 @@ def unprepared(study: Study, names: Sequence[str], what: str) -> Left | None:
     if not missing:
         return None
     command = (
-        f"python experiments/prepare.py --corpora={','.join(missing)} --manual_dir=RECORDINGS "
-        f"--data_dir={study.data_dir}"
+        f"{typed.program('prepare')} --corpora={','.join(missing)} --manual_dir=RECORDINGS --data_dir={study.data_dir}"
     )
     short = NOT_PREPARED if len(names) == 1 else f"{NOT_PREPARED}: {', '.join(missing)}"
     return Left(what, short, f"not prepared in {study.data_dir}: {', '.join(missing)}. To prepare: {command}")
@@ -203,7 +203,7 @@ def cell(
 
 
 def _at(own: StudySpec, place: Place, folds: int) -> dict[str, Any]:
-    """Return what finetune.py's flags would say of the place.
+    """Return what metaser finetune's flags would say of the place.
 
     Its amount is one of the study's, and is not looked at.
     """

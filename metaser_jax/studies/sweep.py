@@ -37,7 +37,7 @@ def run_sweep(
 ) -> Path:
     """Train and adapt what is missing, and write sweep.json, sweep.csv, the report, and with a target its results.
 
-    results.jsonl has a line per setting, amount, fold and draw, as finetune.py's with two fields more: swept, the
+    results.jsonl has a line per setting, amount, fold and draw, as metaser finetune's with two fields more: swept, the
     setting, and init_valid_query_loss, of the run that the draw starts from.
 
     Args:

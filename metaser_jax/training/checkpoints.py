@@ -14,9 +14,8 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers
 
+from metaser_jax import typed
 from metaser_jax.devices.keys import is_key
 from metaser_jax.errors import InputError
 
@@ -59,7 +58,7 @@ class Checkpoints:
         if read_only and not self._folder.is_dir():
             raise InputError(
                 f"{run_dir} holds no checkpoint ({_FOLDER}/ is missing), expected the --run_dir of a "
-                "finished run of experiments/meta_train.py or experiments/pretrain.py."
+                f"finished run of {typed.program('meta-train')} or {typed.program('pretrain')}."
             )
         if not read_only:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -73,6 +72,10 @@ class Checkpoints:
             if len(self._damaged) == len(steps):
                 raise self._none_is_whole(error)
             self._put_aside(step)
+        # Imported here: adapting from a model needs none, and it takes half as long as jax.
+        import orbax.checkpoint as ocp
+        from orbax.checkpoint import checkpoint_managers
+
         best = checkpoint_managers.BestN(get_metric_fn=lambda metrics: metrics[_METRIC], reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
             best_fn=lambda metrics: metrics[_METRIC],
@@ -110,6 +113,8 @@ class Checkpoints:
         Raises:
           InputError: this checkpoint, or the one that was begun before it, cannot be written.
         """
+        import orbax.checkpoint as ocp
+
         state = to_host(state)
         items = {
             _STATE: ocp.args.StandardSave(state),
@@ -173,6 +178,8 @@ class Checkpoints:
                     f"says: {name} is {got}, expected {want}. Give the run the config.json back that it wrote, or "
                     "train again in another --run_dir."
                 )
+        import orbax.checkpoint as ocp
+
         empty = jax.tree.map(lambda leaf: np.zeros(_plain(leaf).shape, _plain(leaf).dtype), like)
         items = {_STATE: ocp.args.StandardRestore(empty), _RUN: ocp.args.JsonRestore()}
         with self._reading(episode):

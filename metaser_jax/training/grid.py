@@ -1,8 +1,8 @@
 """Many meta-trainings at once: those that share a program as one, one program after another.
 
-Each is an ordinary run in a folder of its own, which meta_train.py may go on with and finetune.py start from. A run
-that is come back to goes on from its own newest checkpoint, whatever the others have, so one that was stopped ends as
-one that was not.
+Each is an ordinary run in a folder of its own, which metaser meta-train may go on with and metaser finetune start from.
+A run that is come back to goes on from its own newest checkpoint, whatever the others have, so one that was
+stopped ends as one that was not.
 """
 
 import contextlib
@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from metaser_jax import cluster
 from metaser_jax.data.target import Target
@@ -26,6 +25,7 @@ from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import TrainState
 from metaser_jax.meta.algorithms import method_of
 from metaser_jax.results.run_dir import METRICS, read_lines, write_text
+from metaser_jax.saying import progress_bar
 from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.training import intervals
 from metaser_jax.training.checkpoints import to_host
@@ -210,7 +210,7 @@ def _go_on(
     with contextlib.ExitStack() as opened:
         monitors = [opened.enter_context(run.monitored(start)) for run, start in zip(runs, done, strict=True)]
         total = len(runs) * specs[0].episodes
-        bar = tqdm(total=total, initial=sum(done), desc="sweep", unit="episode", dynamic_ncols=True)
+        bar = progress_bar(total=total, initial=sum(done), desc="sweep", unit="episode")
         opened.enter_context(bar)
         now = program.states
         while (n := _episodes_of(specs, done, stopped)).any():

@@ -2,8 +2,8 @@
 
 A run's seed, --meta_lr, --inner_lr and --weight_decay are arguments. The runs are divided among the devices, and,
 where these are more than the runs, a run's tasks as well. On a CPU a device goes through its runs one after another,
-elsewhere through all of them at once. On one CPU device each is bit for bit what meta_train.py --devices=1 makes of it;
-XLA rounds programs of several devices otherwise, as meta_train.py's own.
+elsewhere through all of them at once. On one CPU device each is bit for bit what metaser meta-train --devices=1 makes
+of it; XLA rounds programs of several devices otherwise, as metaser meta-train's own.
 """
 
 import dataclasses
@@ -146,7 +146,7 @@ def compile_sweep(
 def _functions(spec: MetaTrainSpec, held_out: Bank, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return one run's interval and validation, on each of the devices that share its tasks.
 
-    As meta_train.py has them.
+    As metaser meta-train has them.
     """
     loss_fn = cross_entropy(trained_logits(make_network(spec, spec.recurrence)))
     devices = mesh.shape[parallel.AXIS]

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
 from metaser_jax import cluster
 from metaser_jax.config import MetaTrainConfig
@@ -29,6 +28,7 @@ from metaser_jax.results.run_dir import write_text
 from metaser_jax.sampling import bank, episodes
 from metaser_jax.sampling.bank import Bank
 from metaser_jax.sampling.task_rules import TaskRule
+from metaser_jax.saying import progress_bar
 from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.training import intervals
 from metaser_jax.training.checkpoints import to_host
@@ -318,13 +318,12 @@ def _compile(spec: MetaTrainSpec, trainer: Trainer, state: TrainState, run: Trai
 
 def _loop(spec: MetaTrainSpec, program: Program, run: TrainingRun, on_interval: OnInterval | None) -> None:
     state, done = program.state, int(program.state.episode)
-    bar = tqdm(
+    bar = progress_bar(
         total=spec.episodes,
         initial=done,
         desc="meta-train",
         unit="episode",
-        dynamic_ncols=True,
-        disable=not cluster.is_primary(),
+        shown=cluster.is_primary(),
     )
     with run.monitored(done) as monitor, bar:
         while done < spec.episodes:

@@ -1,29 +1,38 @@
 """The command as it is typed: what it says of itself, of sub-commands, and of mistyped ones."""
 
 import dataclasses
-import importlib
+import datetime
+import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from fakes import fake_model
-from subprograms import METASER, metaser
+from subprograms import METASER, metaser, python
 
-from metaser_jax import commands
-from metaser_jax.commands import CLOSED_PIPE, COMMANDS
+from metaser_jax import extras, typed
+from metaser_jax.commands import CLOSED_PIPE, COMMANDS, configured
+from metaser_jax.config.options import is_required
+from metaser_jax.errors import InputError
+from metaser_jax.extras import EXTRAS
 from metaser_jax.recogniser.folder import save_model
+
+ROOT = Path(__file__).resolve().parents[2]
+# What takes long to import.
+HEAVY = {"jax", "numpy", "flax", "optax", "orbax", "scipy", "sklearn", "librosa", "tensorflow_datasets"}
 
 
 @pytest.mark.parametrize("args", [(), ("--help",), ("help",)])
 def test_what_there_is(args):
     done = metaser(*args)
     assert (done.returncode, done.stderr) == (0, "")
-    for command, what in COMMANDS.items():
-        assert f"{command} " in done.stdout
-        assert what in done.stdout
+    for name, command in COMMANDS.items():
+        assert f"  {name} " in done.stdout
+        assert command.what in done.stdout
 
 
 def test_version():
@@ -38,12 +47,28 @@ def test_mistyped():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_explains_its_flags(command):
-    done = metaser(command, "--help")
-    assert f"metaser {command} " in done.stdout + done.stderr, "an example that can be copied"
-    assert "flags:" in done.stdout + done.stderr
-    config = importlib.import_module(f"metaser_jax.commands.{command.replace('-', '_')}").CONFIG
-    for field in dataclasses.fields(config):
-        assert re.search(rf"--(\[no\])?{field.name}\b", done.stdout), field.name
+    few, all_of_them = (metaser(command, option).stdout for option in ("--help", "--helpfull"))
+    assert f"metaser {command} " in few, "an example that can be copied"
+    fields = dataclasses.fields(configured(COMMANDS[command])[0])
+    for field in fields:
+        flag = rf"^  (-\w, )?--(\[no\])?{field.name}\b"
+        assert re.search(flag, all_of_them, re.M), field.name
+        shown = is_required(field) or field.metadata["common"]
+        assert bool(re.search(flag, few, re.M)) == shown, field.name
+    if any(map(is_required, fields)):
+        assert few.index("\nRequired:") < min(few.find(f"\n{title}:") % len(few) for title in ("Options", "The target"))
+
+
+def test_help_groups_the_flags():
+    said = metaser("meta-train", "--helpfull").stdout
+    titles = re.findall(r"^([A-Z].*):$", said, re.M)
+    assert titles[:2] == ["Required", "Options"]
+    assert titles[-2:] == ["How it is computed", "Every command"]
+    assert {"The network", "What is heard", "The sources", "Meta-learning"} <= set(titles)
+    assert len(set(titles)) == len(titles)
+    assert "  --order=second|first|annealed\n" in said
+    assert "  --[no]pool_sources\n" in said
+    assert "Tasks per episode. (lstm: 4, paper: 8, recommended: 8)" in said
 
 
 def test_a_flag_of_another_command_is_an_error_that_lists_its_own():
@@ -80,17 +105,136 @@ def test_nobody_reads_any_more(command, tmp_path):
         assert process.wait(60) == CLOSED_PIPE
 
 
-def test_interrupted_while_it_starts(capsys):
-    def interrupted(name):
-        raise KeyboardInterrupt
-
-    with pytest.raises(SystemExit) as ended:
-        commands.main(["info"], interrupted)
-    assert ended.value.code == 130
-    assert capsys.readouterr().err == "Interrupted.\n"
+def test_interrupted_while_it_starts():
+    code = """
+from metaser_jax.commands import main
+def interrupted(name):
+    raise KeyboardInterrupt
+main(["info", "m"], interrupted)
+"""
+    done = python("-c", code)
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
 
 
 def test_flags_that_are_missing_are_all_named():
     done = metaser("export", "--model=model")
     assert done.returncode == 2
     assert done.stderr == "error: --to, --out missing\n--help explains every flag.\n"
+
+
+WRONG = {
+    "an unknown command": ("predcit",),
+    "an unknown flag": ("predict", "--modle=m", "a.wav"),
+    "a missing flag": ("meta-train", "--sources=a"),
+    "a wrong value": ("finetune", "--data_dir=.", "--init=scratch", "--target=urdu", "--shots=-1", "--out=o"),
+    "a wrong choice": ("predict", "--model=m", "--format=xml", "a.wav"),
+    "no model": ("predict", "--model=nowhere", "a.wav"),
+    "no clips": ("adapt", "--init=m", "--support=nowhere", "--out=o"),
+    "no corpora": ("table2", "--data_dir=nowhere", "--out=o"),
+    "no run": ("finetune", "--data_dir=.", "--init=nowhere", "--target=urdu", "--shots=1", "--out=o"),
+    "no model among the arguments": ("predict", "italian", "new"),
+    "too many arguments": ("info", "a", "b"),
+}
+
+
+@pytest.mark.parametrize("args", WRONG.values(), ids=WRONG)
+def test_mistakes_are_told_before_anything_is_imported(args):
+    """Seconds would depend on the machine; what has been imported does not."""
+    report = f"""
+import atexit, sys
+heavy = {HEAVY}
+atexit.register(lambda: print(*sorted(heavy & sys.modules.keys())))
+sys.argv = ["metaser", *{args}]
+{METASER}
+"""
+    done = python("-c", report)
+    assert (done.returncode, done.stdout.split()) == (2, []), done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_first_argument_may_be_the_model(tmp_path):
+    model, clip = str(tmp_path / "italian"), str(tmp_path / "clip.wav")
+    save_model(model, fake_model())
+    soundfile.write(clip, np.sin(np.arange(22050) / 20), 22050)
+    expected = metaser("predict", f"--model={model}", clip).stdout
+    for args in ((model, clip), ("-m", model, clip)):
+        done = metaser("predict", *args)
+        assert (done.returncode, done.stdout) == (0, expected), done.stderr
+    mistaken = metaser("predict", "italian", "new/")
+    assert "--model missing, and italian is no model folder. Type metaser predict --model=MODEL" in mistaken.stderr
+
+
+def test_quiet_leaves_notes_out_and_json_has_time_and_level(tmp_path):
+    model, clip = str(tmp_path / "model"), str(tmp_path / "clip.wav")
+    save_model(model, fake_model())
+    soundfile.write(clip, np.sin(np.arange(22050) / 20), 22050)
+    args = ("predict", f"--model={model}", clip, str(tmp_path / "nowhere.wav"))
+    noisy, quiet, logged = (metaser(*args, *more).stderr for more in ((), ("-q",), ("--log_format=json",)))
+    assert "1 of 2 recordings failed." in noisy
+    assert "recordings failed" not in quiet
+    assert "error: " in quiet
+    lines = [json.loads(line) for line in logged.splitlines()]
+    assert {line["level"] for line in lines} == {"info", "error"}
+    assert all(set(line) == {"time", "level", "message"} for line in lines)
+    assert datetime.datetime.fromisoformat(lines[0]["time"]).tzinfo is not None
+
+
+def test_messages_name_the_command_that_was_typed(monkeypatch):
+    for started, prepare in (
+        ("/usr/bin/metaser", "metaser prepare"),
+        ("/x/metaser_jax/__main__.py", "python -m metaser_jax prepare"),
+        (f"{ROOT}/experiments/table2.py", "python experiments/prepare.py"),
+        (f"{ROOT}/experiments/benchmarks/race.py", "metaser prepare"),
+    ):
+        monkeypatch.setattr(sys, "argv", [started, "--x=1 2"])
+        assert typed.program("prepare") == prepare
+    monkeypatch.setattr(sys, "argv", ["experiments/table2.py", "--x=1 2"])
+    assert typed.line() == "python experiments/table2.py '--x=1 2'"
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/metaser", "table2", "--x=1 2"])
+    assert typed.line() == "metaser table2 '--x=1 2'"
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.joinpath("experiments").glob("*.py")), ids=lambda file: file.stem)
+def test_each_program_of_experiments_is_a_command(file):
+    assert file.stem.replace("_", "-") in COMMANDS
+    done = python(file, "--no_such_flag")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no_such_flag" in done.stderr
+    assert f"python experiments/{file.name} --" in python(file, "--help").stdout
+
+
+def test_a_missing_extra_is_named_before_any_work(tmp_path):
+    hide = "import sys; sys.modules['tensorboardX'] = sys.modules['orbax'] = None; "
+    flags = [f"--data_dir={tmp_path}", "--sources=a", f"--run_dir={tmp_path}/run"]
+    done = python("-c", f"{hide}sys.argv = ['metaser', 'meta-train', *{flags}]; {METASER}")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: metaser meta-train needs orbax-checkpoint and tensorboardX, which are not installed: "
+        "pip install 'metaser_jax[train]'\n"
+    )
+
+
+def test_the_extra_that_has_all_of_it_is_named(monkeypatch):
+    monkeypatch.setattr(extras, "_is_there", lambda module: module == "matplotlib")
+    with pytest.raises(InputError) as error:
+        extras.require_extras("metaser demo", "array_record", "tensorboardX", "matplotlib", "espeakng_loader")
+    assert str(error.value) == (
+        "metaser demo needs array_record, tensorboardX and espeakng-loader, which are not installed: "
+        "pip install 'metaser_jax[demo]'"
+    )
+
+
+def test_extras_are_those_of_setup():
+    setup = ROOT.joinpath("setup.py").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^([A-Z]+) = \[(.*?)\]$", setup, re.M | re.S))
+    for package, extra in EXTRAS.values():
+        of_extra = listed[extra.upper()] + listed["PLOT"] * ("*PLOT" in listed[extra.upper()])
+        assert f'"{package}>=' in of_extra, package
+    assert {name for command in COMMANDS.values() for name in command.needs} == set(EXTRAS)
+
+
+def test_flagfiles_have_names():
+    done = metaser("table2", "--flagfile=table2_urdu", "--data_dir=nowhere", "--out=o")
+    assert "--data_dir: nowhere does not exist" in done.stderr
+    assert "table2_ur" in metaser("table2", "--flagfile=table2_ur").stderr

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import fake_model
-from program_flags import CALL, wrong
+from program_flags import CALL, flags_of, wrong
 
 from metaser_jax import commands
-from metaser_jax.config import commands as command_configs
+from metaser_jax.commands.table import GROUPS
+from metaser_jax.config.options import GENERAL
 from metaser_jax.recogniser.folder import save_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,12 +24,8 @@ TORCH = ROOT / "tests" / "interop" / "torch_files" / "zip.pt"
 GIVEN = "import numpy as np\nwaveform, sample_rate = np.sin(np.arange(30000) / 20).astype(np.float32), 16000\n"
 # docs/model_folder.md's program is run by tests/interop/test_exported.py.
 ELSEWHERE = {"model_folder.md": "test_exported.py"}
-CONFIGS = {
-    "adapt": command_configs.AdaptConfig,
-    "predict": command_configs.PredictConfig,
-    "evaluate": command_configs.EvaluateConfig,
-    "serve": command_configs.ServeConfig,
-}
+# Their arguments may stand between flags.
+MODELS = GROUPS["Use a model"]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -72,8 +69,10 @@ def test_commands_have_flags_that_their_programs_know(page):
         elif first == "metaser":
             name = command.split()[1]
             assert name in commands.COMMANDS, command
-            fields = {field for of in (CONFIGS[name],) for field in of.__dataclass_fields__}
-            assert set(re.findall(r"--(\w+)", command)) <= fields, command
+            known = set(flags_of(name)[0]) | {option.name for option in GENERAL}
+            assert set(re.findall(r"--(\w+)", command)) <= known, command
+            if name not in MODELS:
+                assert wrong(command) == [], command
         elif first in (".", "git"):
             assert command.endswith(".venv/bin/activate"), command
         else:

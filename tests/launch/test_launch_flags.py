@@ -34,7 +34,7 @@ def test_flags_exist_and_take_such_values(launch, joined):
     for path in launchers(launch):
         lines = commands(path.read_text(), path.suffix, joined)
         assert [problem for line in lines for problem in wrong(line)] == [], path.name
-        calls[path.name] = sum(bool(given) for line in lines for _, given in CALL.findall(line))
+        calls[path.name] = sum(bool(given) for line in lines for *_, given in CALL.findall(line))
     has_calls = {"slurm.sbatch", "tpu_vm.sh", "gke_jobset_gpu.yaml", "gke_jobset_tpu.yaml", "local.sh", "README.md"}
     assert {name for name, n in calls.items() if n and name != "Dockerfile"} == has_calls
 
@@ -42,7 +42,7 @@ def test_flags_exist_and_take_such_values(launch, joined):
 def test_names_with_an_underscore_are_flags_of_ours(launch):
     """The schedulers' flags have none, so these are ours wherever they stand, in sentences, too."""
     known = {"preset"}
-    for name in dir(configurations):
+    for name in configurations.__all__:
         if dataclasses.is_dataclass(getattr(configurations, name)):
             known |= {field.name for field in dataclasses.fields(getattr(configurations, name))}
     for path in launchers(launch):
@@ -65,4 +65,4 @@ def test_the_check_can_fail(command, problem, launch):
 
 def test_continued_lines_are_seen(launch, joined):
     text = '"$VENV/bin/python" experiments/meta_train.py \\\n  --data_dir="$D" \\\n  --no_such=1\n'
-    assert "meta_train.py has no --no_such" in wrong(joined(text)[0])
+    assert "meta-train has no --no_such" in wrong(joined(text)[0])

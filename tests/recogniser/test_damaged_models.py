@@ -14,8 +14,9 @@ import pytest
 from fakes import fake_model
 
 from metaser_jax import InputError
+from metaser_jax.recogniser import model_files
 from metaser_jax.recogniser.arrays import write_npz
-from metaser_jax.recogniser.folder import load_model, save_model
+from metaser_jax.recogniser.folder import digest, load_model, save_model, zip_model
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,11 @@ def test_what_is_no_model_folder(tmp_path):
     run.mkdir()
     (run / "config.json").write_text("{}")
     refused(run, "run is a training run .*metaser adapt --init=.*run --support=CLIPS --out=MODEL")
-    for name, said in {"m.zip": "Unpack it", "m.pt": "metaser import-torch", "m.wav": "is a file"}.items():
+    for name, said in {
+        "m.zip": "cannot be read as a zip archive",
+        "m.pt": "metaser import-torch",
+        "m.wav": "is a file",
+    }.items():
         (tmp_path / name).touch()
         refused(tmp_path / name, said)
 
@@ -78,14 +83,16 @@ def test_places_that_cannot_be_read(folder, monkeypatch):
     with pytest.raises(InputError, match="cannot be read: File name too long"):
         load_model(folder / ("m" * 300))
 
-    def refuse(path, *args, **kwargs):
-        raise PermissionError(13, "Permission denied", str(path))
+    read = Path.read_bytes
+    for name, said in {"model.json": " cannot be read: Permission denied", "arrays.npz": ": Permission denied"}.items():
 
-    monkeypatch.setattr(Path, "read_text", refuse)
-    refused(folder, "model.json cannot be read: Permission denied")
-    monkeypatch.undo()
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    refused(folder, "arrays.npz: Permission denied")
+        def refuse(path, name=name):
+            if path.name == name:
+                raise PermissionError(13, "Permission denied", str(path))
+            return read(path)
+
+        monkeypatch.setattr(Path, "read_bytes", refuse)
+        refused(folder, name + said)
 
 
 def test_a_folder_around_the_folder(folder):
@@ -337,3 +344,52 @@ def test_two_arrays_of_one_name(folder):
 def test_arrays_that_are_no_npz(folder, content):
     put(folder, "arrays.npz", content)
     refused(folder, r"arrays.npz: it cannot be read \(File is not a zip file\)")
+
+
+def zipped(path, files):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_zip_archive_is_read_as_its_folder(whole, tmp_path):
+    path = tmp_path / "download.zip"
+    path.write_bytes(zip_model(whole))
+    assert digest(path) == digest(whole)
+    np.testing.assert_array_equal(load_model(path).support.mfcc, load_model(whole).support.mfcc)
+    flat = zipped(tmp_path / "flat.zip", {one.name: one.read_bytes() for one in whole.iterdir()})
+    assert digest(flat) == digest(whole)
+
+
+def test_archives_that_are_no_model_are_refused(whole, tmp_path):
+    files = {f"model/{one.name}": one.read_bytes() for one in whole.iterdir()}
+    refused(
+        zipped(tmp_path / "none.zip", {"model/notes.txt": "x"}), "none.zip has no model.json, expected a zip archive of"
+    )
+    two = files | {"other/model.json": "{}"}
+    refused(zipped(tmp_path / "two.zip", two), r"has 2 models \(model, other\)")
+    (tmp_path / "text.zip").write_text("no archive")
+    refused(tmp_path / "text.zip", "text.zip cannot be read as a zip archive")
+    lacking = {name: content for name, content in files.items() if "arrays" not in name}
+    refused(zipped(tmp_path / "model_lacking.zip", lacking), "is damaged: arrays.npz: No such file in the archive")
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_files, "MAX_BYTES", 10_000)
+    path = zipped(tmp_path / "bomb.zip", {"model/model.json": b" " * 1_000_000})
+    assert path.stat().st_size < 10_000
+    refused(path, "model.json has 1,000,000 bytes, expected at most 10,000 in an archive")
+
+
+def test_an_archive_that_lies_about_a_size_is_refused(whole, tmp_path):
+    path = tmp_path / "model.zip"
+    path.write_bytes(zip_model(whole))
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        size = next(info.file_size for info in archive.infolist() if info.filename.endswith("arrays.npz"))
+    for at in range(len(data) - 4):
+        if data[at : at + 4] == struct.pack("<I", size):
+            data[at : at + 4] = struct.pack("<I", size - 1)
+    path.write_bytes(data)
+    refused(path, "is damaged: arrays.npz")

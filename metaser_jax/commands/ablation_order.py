@@ -1,0 +1,19 @@
+"""Compare second order with other meta-gradients, and with every other meta-learner; a report.
+
+metaser ablation-order --data_dir=data --sources=ravdess,emodb --targets=urdu --out=runs/order
+
+Interrupted studies resume: repeat the command and it continues with what is missing.
+"""
+
+from collections.abc import Sequence
+
+from metaser_jax import typed
+from metaser_jax.config import OrderConfig
+from metaser_jax.saying import log
+from metaser_jax.studies.ablation_order import run_ablation_order
+
+
+def main(config: OrderConfig, arguments: Sequence[str]) -> None:
+    """Compute what is missing, and write the report."""
+    report = run_ablation_order(config, command=typed.line(), log=log)
+    print(f"Report with pictures: {report}")

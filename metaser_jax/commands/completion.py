@@ -1,0 +1,143 @@
+"""Print what makes a shell complete the commands, flags and choices of metaser.
+
+eval "$(metaser completion bash)"              # in ~/.bashrc
+eval "$(metaser completion zsh)"               # in ~/.zshrc, after compinit
+metaser completion fish > ~/.config/fish/completions/metaser.fish
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from metaser_jax.commands import COMMANDS, configured
+from metaser_jax.config.commands import CompletionConfig
+from metaser_jax.config.options import GENERAL, Option, options_of
+from metaser_jax.errors import check_choice
+
+_BASH = """\
+_metaser() {{
+    local cur=${{COMP_WORDS[COMP_CWORD]}} flag= words= files=
+    if (( COMP_CWORD == 1 )); then
+        COMPREPLY=($(compgen -W "{commands}" -- "$cur"))
+        return
+    fi
+    # Bash takes --flag=value for three words.
+    if [[ $cur == = ]]; then
+        flag=${{COMP_WORDS[COMP_CWORD-1]}} cur=
+    elif [[ ${{COMP_WORDS[COMP_CWORD-1]}} == = ]]; then
+        flag=${{COMP_WORDS[COMP_CWORD-2]}}
+    fi
+    if [[ -n $flag ]]; then
+        case "${{COMP_WORDS[1]}} $flag" in
+{values}
+            *) files=1 ;;
+        esac
+    elif [[ $cur == -* ]]; then
+        case ${{COMP_WORDS[1]}} in
+{flags}
+        esac
+    else
+        files=1
+    fi
+    if [[ -n $files ]]; then
+        local IFS=$'\\n'
+        COMPREPLY=($(compgen -f -- "$cur"))
+        compopt -o filenames 2>/dev/null
+    else
+        COMPREPLY=($(compgen -W "$words" -- "$cur"))
+        [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace 2>/dev/null
+    fi
+    return 0
+}}
+complete -F _metaser metaser
+"""
+_ZSH = """\
+#compdef metaser
+_metaser() {{
+    if (( CURRENT == 2 )); then
+        local -a commands=(
+{commands}
+        )
+        _describe command commands
+        return
+    fi
+    local command=$words[2]
+    shift words
+    (( CURRENT-- ))
+    case $command in
+{flags}
+    esac
+}}
+if [[ $funcstack[1] == _metaser ]]; then
+    _metaser "$@"
+else
+    compdef _metaser metaser
+fi
+"""
+
+
+def main(config: CompletionConfig, arguments: Sequence[str]) -> None:
+    """Print it. Raises InputError: another shell."""
+    shells = {"bash": _bash, "zsh": _zsh, "fish": _fish}
+    print(shells[check_choice("metaser completion", arguments[0], shells)](), end="")
+
+
+def _options() -> dict[str, list[Option]]:
+    return {name: [*options_of(*configured(command)), *GENERAL] for name, command in COMMANDS.items()}
+
+
+def _is_switch(option: Option) -> bool:
+    return not option.value and option not in GENERAL
+
+
+def _bash() -> str:
+    values, flags = [], []
+    for name, options in _options().items():
+        values += [
+            f'            "{name} --{one.name}") words="{" ".join(one.choices)}" ;;' for one in options if one.choices
+        ]
+        words = [f"--{one.name}{'=' if one.value else ''}" for one in options]
+        words += [f"--no{one.name}" for one in options if _is_switch(one)]
+        flags.append(f'            {name}) words="{" ".join(words)}" ;;')
+    return _BASH.format(commands=" ".join(COMMANDS), values="\n".join(values), flags="\n".join(flags))
+
+
+def _zsh() -> str:
+    commands = [f"            {shlex.quote(f'{name}:{command.what}')}" for name, command in COMMANDS.items()]
+    flags = []
+    for name, options in _options().items():
+        of_flags = []
+        for one in options:
+            about = re.sub(r"[\[\]:\\]", " ", _first_sentence(one.help))
+            takes = f"=[{about}]:{one.name}:" if one.value else f"[{about}]"
+            values = f"({' '.join(one.choices)})" if one.choices else "_files" if one.value else ""
+            of_flags.append(shlex.quote(f"--{one.name}{takes}{values}"))
+            if _is_switch(one):
+                of_flags.append(shlex.quote(f"--no{one.name}[{about}]"))
+        flags.append(f"        {name}) _arguments {' '.join(of_flags)} '*:file:_files' ;;")
+    return _ZSH.format(commands="\n".join(commands), flags="\n".join(flags))
+
+
+def _fish() -> str:
+    lines = []
+    for name, command in COMMANDS.items():
+        lines.append(f"complete -c metaser -f -n __fish_use_subcommand -a {name} -d {_quoted(command.what)}")
+    for name, options in _options().items():
+        of = f"complete -c metaser -n '__fish_seen_subcommand_from {name}'"
+        for one in options:
+            short = f" -s {one.short}" if one.short else ""
+            takes = f" -x -a {_quoted(' '.join(one.choices))}" if one.choices else " -r" if one.value else ""
+            about = _quoted(_first_sentence(one.help))
+            lines.append(f"{of}{short} -l {one.name}{takes} -d {about}")
+            if _is_switch(one):
+                lines.append(f"{of} -l no{one.name} -d {about}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """Return text for fish, in whose quotes a backslash and a quote alone are escaped."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[.;:]) ", text, maxsplit=1)[0].rstrip(".;:")

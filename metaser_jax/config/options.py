@@ -1,0 +1,158 @@
+"""The flags of a configuration as people see them: for --help, and for a shell that completes them."""
+
+import dataclasses
+import shutil
+import textwrap
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+PRESET = "preset"
+REQUIRED, PLAIN, MORE, HOW = "Required", "Options", "More options", "How it is computed"
+_VALUES = {int: "N", float: "X", str: "TEXT"}
+_WIDTH = 100
+
+
+class Option(NamedTuple):
+    """A flag.
+
+    Attributes:
+      name, short: "model", "m"; short is "" where there is none.
+      value: what it takes: "N", "second|first"; "" of a switch.
+      choices: all valid values, if they are few words.
+      help: text, with the default.
+      group: under which it is shown. common: shown by --help.
+    """
+
+    name: str
+    short: str
+    value: str
+    choices: tuple[str, ...]
+    help: str
+    group: str
+    common: bool
+
+
+# Every program's.
+GENERAL = (
+    Option("quiet", "q", "", (), "Say results, warnings and errors alone.", "Every command", False),
+    Option(
+        "log_format",
+        "",
+        "text|json",
+        ("text", "json"),
+        "Lines that are said on the way: text, or a JSON object each, with time, level and message.",
+        "Every command",
+        False,
+    ),
+    Option(
+        "flagfile",
+        "",
+        "FILE",
+        (),
+        "Flags from a file, one a line; or by its name one of those that come with the package.",
+        "Every command",
+        False,
+    ),
+    Option("verbosity", "v", "N", (), "0 shows what the libraries log as well.", "Every command", False),
+    Option("help", "", "", (), "The required and the common flags.", "Every command", False),
+    Option("helpfull", "", "", (), "All flags.", "Every command", False),
+)
+
+
+def is_required(field: dataclasses.Field) -> bool:
+    """Return whether a configuration's field has to be given."""
+    return field.default is dataclasses.MISSING
+
+
+def help_of(field: dataclasses.Field, presets: Mapping[str, Mapping[str, Any]] | None) -> str:
+    """Return the text of a field's flag; where presets set it, with their values."""
+    of_preset = {name: p[field.name] for name, p in sorted((presets or {}).items()) if field.name in p}
+    text = field.metadata["help"]
+    if not of_preset:
+        return text
+    rest = {} if len(of_preset) == len(presets or {}) else {"otherwise": field.default}
+    return f"{text} ({', '.join(f'{name}: {value}' for name, value in (of_preset | rest).items())})"
+
+
+def options_of(config_class: type, presets: Mapping[str, Mapping[str, Any]] | None = None) -> list[Option]:
+    """Return the flags of a program, required ones first, then by groups in the order of their fields."""
+    hints = typing.get_type_hints(config_class)
+    found = []
+    for field in dataclasses.fields(config_class):
+        text, default = help_of(field, presets), field.default
+        if not is_required(field) and default not in (None, "", ()) and text == field.metadata["help"]:
+            text += f" (default: {_said(default)})"
+        value, choices = _value(hints[field.name], tuple(field.metadata["choices"]))
+        common, short = field.metadata["common"], field.metadata["short"] or ""
+        found.append(Option(field.name, short, value, choices, text, _group(config_class, field), common))
+    if presets:
+        names = tuple(sorted(presets))
+        text = "Defaults of the other flags. (default: recommended)"
+        found.append(Option(PRESET, "", "|".join(names), names, text, PLAIN, True))
+    groups = list(dict.fromkeys((REQUIRED, PLAIN, *(one.group for one in found))))
+    last = [group for group in (MORE, HOW) if group in groups]
+    groups = [group for group in groups if group not in last] + last
+    return sorted(found, key=lambda one: groups.index(one.group))
+
+
+def page(about: str, command: str, options: list[Option], *, full: bool) -> str:
+    """Return what --help prints, or --helpfull.
+
+    Args:
+      about: what the program does.
+      command: that starts it.
+      options: of options_of.
+    """
+    shown = [one for one in options if full or one.common or one.group == REQUIRED]
+    lines, group = [about.strip()] if about else [], ""
+    for one in [*shown, *(GENERAL if full else ())]:
+        if one.group != group:
+            lines += ["", f"{one.group}:"]
+            group = one.group
+        lines += _lines(one)
+    if not full:
+        left = len(options) - len(shown)
+        more = f"{left} more flags" if left > 1 else "One more flag" if left else "What every command takes"
+        lines += ["", f"{more}: {command} --helpfull"]
+    return "\n".join(lines)
+
+
+def _lines(one: Option) -> Iterator[str]:
+    switch = not one.value and one not in GENERAL
+    name = f"--[no]{one.name}" if switch else f"--{one.name}"
+    yield f"  {f'-{one.short}, ' if one.short else ''}{name}{f'={one.value}' if one.value else ''}"
+    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 0)).columns) - 6
+    yield from textwrap.wrap(one.help, max(width, 20), initial_indent=" " * 6, subsequent_indent=" " * 6)
+
+
+def _group(config_class: type, field: dataclasses.Field) -> str:
+    if is_required(field):
+        return REQUIRED
+    first = next(of for of in reversed(config_class.__mro__) if field.name in vars(of).get("__annotations__", ()))
+    own = [one for one in dataclasses.fields(first) if one.name in first.__annotations__]
+    # What says how a run is computed is apart, but where a class is of nothing else.
+    if field.metadata["how"] and not (first.TITLE and all(one.metadata["how"] for one in own)):
+        return HOW
+    title = vars(first).get("TITLE", "")
+    return title or (PLAIN if field.metadata["common"] else MORE)
+
+
+def _value(hint: Any, choices: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    if isinstance(hint, types.UnionType):  # X | None
+        (hint,) = (h for h in typing.get_args(hint) if h is not type(None))
+    if hint is bool:
+        return "", ()
+    if choices:
+        return "|".join(choices), choices
+    if typing.get_origin(hint) is tuple:
+        one = _VALUES[typing.get_args(hint)[0]]
+        return f"{one},{one},...", ()
+    return _VALUES[hint], ()
+
+
+def _said(default: Any) -> str:
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return str(default).lower() if isinstance(default, bool) else str(default)

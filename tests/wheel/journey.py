@@ -1,0 +1,180 @@
+"""The README's whole way as somebody walks it who has `pip install` and no clone: `make test-wheel`.
+
+python tests/wheel/journey.py [PYTHON ...]
+
+Builds the wheel, and for each Python (by default each of 3.11, 3.12 and 3.13 that is there) makes a virtual environment
+of its own, installs it, and types in an empty folder what README.md says, on the demo's synthetic voices. After pip
+nothing reaches a network, where the system can see to that.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHONS = ("python3.11", "python3.12", "python3.13")
+# The README's sources cannot be had without a network; these can.
+SOURCES = {"ravdess,emodb,tess": "demo_english,demo_german"}
+TARGET, TRAIN, OTHERS = "demo_urdu", 5, 2
+
+
+def main(pythons: Sequence[str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="metaser_wheel_") as name:
+        folder = Path(name)
+        for i, python in enumerate(pythons):
+            start = time.perf_counter()
+            here = folder / f"{i}"
+            here.mkdir()
+            walk(python, here, folder / "dist")
+            shutil.rmtree(here)
+            print(f"{python}: the whole way in {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def walk(python: str, here: Path, dist: Path) -> None:
+    venv = here / "venv"
+    call("make a virtual environment", [python, "-m", "venv", venv])
+    bin_folder = venv / ("Scripts" if os.name == "nt" else "bin")
+    pip = [bin_folder / "python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    if not dist.exists():
+        # From a copy: building writes beside what is built.
+        source = here / "source"
+        kept = ("setup.py", "pyproject.toml", "README.md", "LICENSE")
+        shutil.copytree(ROOT / "metaser_jax", source / "metaser_jax", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "experiments" / "flagfiles", source / "experiments" / "flagfiles")
+        for file in kept:
+            shutil.copy(ROOT / file, source)
+        call("build the wheel", [*pip, "wheel", "--no-deps", "--wheel-dir", dist, source])
+    (wheel,) = dist.glob("*.whl")
+    check_wheel(wheel)
+    home = here / "home"
+    home.mkdir()
+    hidden = ("PYTHONPATH", "METASER_CACHE", "JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS", "VIRTUAL_ENV")
+    user = {name: value for name, value in os.environ.items() if name not in hidden}
+    user |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "PYTHONNOUSERSITE": "1"}
+    call("pip install metaser_jax", [*pip, "install", wheel])
+    metaser = bin_folder / "metaser"
+
+    def types(*arguments: str, says: str = "", status: int = 0) -> None:
+        """Type `metaser ARGUMENTS`, without a network."""
+        command = [*without_network(), metaser, *arguments]
+        said = call(f"metaser {' '.join(arguments)}", command, cwd=here, env=user, status=status)
+        assert says in said, f"{arguments}: expected {says!r} in:\n{said}"
+
+    types("--version", says="metaser_jax ")
+    types("meta-train", "--data_dir=.", "--sources=a", "--run_dir=r", says="pip install 'metaser_jax[train]'", status=2)
+    types("serve", "--model=.", says="pip install 'metaser_jax[serve]'", status=2)
+    call("pip install 'metaser_jax[demo,serve]'", [*pip, "install", f"{wheel}[demo,serve]"])
+    types("demo", says="Report with pictures: ")
+    clips(here, here / "runs" / "demo" / "recordings" / TARGET)
+    server = ""
+    for line in commands_of_readme():
+        if " serve " in line:
+            server = line
+        else:
+            types(*line.split()[1:])
+    model = next(re.finditer(r"--model=(\S+)", server))[1]
+    types("predict", model, "new_recordings/", says="new_recordings/")
+    types("evaluate", f"--model={model}", "--support=other_clips", says="Macro F1")
+    types("export", f"--model={model}", "--to=npz", "--out=model.npz", says="model.npz")
+    shutil.make_archive(str(here / "download"), "zip", here, model)
+    types("info", "download.zip", says="digest")
+    types("completion", "bash", says="complete -F _metaser metaser")
+    types("table2", "--flagfile=table2_urdu", "--data_dir=nowhere", "--out=o", says="nowhere does not exist", status=2)
+    serves([metaser, *server.split()[1:], "--port=0"], here, user)
+
+
+def check_wheel(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    flagfiles = {path.name for path in (ROOT / "experiments" / "flagfiles").glob("*.flags")}
+    assert flagfiles
+    assert {f"metaser_jax/flagfiles/{name}" for name in flagfiles} <= names
+    assert all(name.startswith(("metaser_jax/", "metaser_jax-")) for name in names)
+
+
+def commands_of_readme() -> list[str]:
+    """What the README has people type, training first, on corpora that are here."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    lines = [line.partition("#")[0].strip() for line in "".join(blocks).splitlines() if line.startswith("metaser ")]
+    for there, here in SOURCES.items():
+        lines = [line.replace(there, here) for line in lines]
+    lines = [f"{line} --manual_dir=runs/demo/recordings" if " prepare " in line else line for line in lines]
+    order = ("prepare", "meta-train", "adapt")
+    return sorted(
+        (line for line in lines if " demo" not in line[:12]),
+        key=lambda line: order.index(line.split()[1]) if line.split()[1] in order else len(order),
+    )
+
+
+def clips(here: Path, recordings: Path) -> None:
+    """Write clips/EMOTION/SPEAKER/, as many of two speakers; other_clips/ and new_recordings/ of others."""
+    seen: dict[tuple[str, str], int] = {}
+    for path in sorted(recordings.glob("*.wav")):
+        speaker, emotion, _ = path.stem.split("_")
+        n = seen[speaker, emotion] = seen.get((speaker, emotion), 0) + 1
+        known = speaker in ("f1", "m1")
+        if n > (TRAIN if known else OTHERS):
+            continue
+        places = [f"clips/{emotion}/{speaker}"] if known else [f"other_clips/{emotion}/{speaker}", "new_recordings"]
+        for place in places:
+            (here / place).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, here / place)
+
+
+def serves(command: Sequence[str | Path], here: Path, user: dict[str, str]) -> None:
+    start = time.perf_counter()
+    with subprocess.Popen(command, cwd=here, env=user, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            address = re.search(r"http://\S+", process.stdout.readline())[0]
+            with urllib.request.urlopen(address, timeout=30) as page:
+                assert page.status == 200
+        finally:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+            process.kill()
+    print(f"{time.perf_counter() - start:6.1f} s  metaser serve: the page answers", flush=True)
+
+
+def without_network() -> list[str]:
+    """Return what runs a command in a network of its own, which reaches nothing; nothing where there is none."""
+    command = ["unshare", "--map-root-user", "--net"]
+    if shutil.which(command[0]) and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+        return command
+    return []
+
+
+def call(name: str, command: Sequence[str | Path], status: int = 0, **keywords) -> str:
+    start = time.perf_counter()
+    done = subprocess.run(
+        [str(one) for one in command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **keywords,
+    )
+    print(f"{time.perf_counter() - start:6.1f} s  {name}", flush=True)
+    if done.returncode != status or "Traceback" in done.stdout:
+        sys.exit(f"{name} ended with {done.returncode}, expected {status}:\n{done.stdout}")
+    return done.stdout
+
+
+def found() -> Iterator[str]:
+    for name in PYTHONS:
+        # A name on the path may be a shim that runs nothing.
+        if shutil.which(name) and subprocess.run([name, "-c", ""], capture_output=True).returncode == 0:
+            yield name
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or list(found()))
