@@ -38,6 +38,7 @@ def _score(scored: dict[str, Any] | None) -> dict[str, Any] | None:
         "interval": None if interval is None else [float(end) for end in interval],
         "chance": float(scored["chance"]) if _is_number(scored.get("chance")) else None,
         "n": scored.get("n"),
+        "by": scored.get("by"),
         "meaning": _meaning(interval, scored.get("chance")),
         "before": _before(scored.get("before")),
         "verdict": str(scored.get("verdict") or ""),

@@ -240,6 +240,7 @@ class _Service:
             if adaptation.stop:
                 raise _Stopped
             adaptation.done, adaptation.of = done, of
+            adaptation.said = f"{done} of {of} trainings"
 
         try:
             model = await in_thread(self._learn, page.loaded.model, support, progress)

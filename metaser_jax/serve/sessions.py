@@ -130,9 +130,9 @@ class Page:
         return list(said.values())
 
     def beside(self, heard: Heard) -> tuple[str, ...]:
-        """Return the clips that count for the prediction of one: its voice's, where the model tells voices apart."""
+        """Return the clips of a clip's voice, itself among them; none where it is not known or makes no difference."""
         if not (heard.speaker and tells_voices_apart(self.loaded.model)):
-            return (heard.id,)
+            return ()
         return tuple(other.id for other in self.heard.values() if other.speaker == heard.speaker)
 
     def not_seen(self, predictor: Predictor, seen: Mapping[str, Seen]) -> list[Heard]:

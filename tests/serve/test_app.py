@@ -166,7 +166,7 @@ def test_a_clip_that_is_predicted_while_the_model_changes_has_the_new_ones_predi
     adding.start()
     assert gate.waits.wait(30)
     learner.may.set()
-    while page.ask("GET", "/api/adaptation").json["said"].startswith("Learning"):
+    while page.ask("GET", "/api/adaptation").json["said"].endswith("trainings"):
         time.sleep(0.01)
     gate.open.set()
     adding.join()
@@ -322,6 +322,8 @@ def test_a_voices_other_clips_count_as_in_evaluate():
         assert probabilities() == heard("bo", "ana", "ana")
         page.remove(told[2])
         assert probabilities() == heard("bo", "ana", "ana2")[:2]
+        page.tell(told[0], speaker="")
+        assert probabilities() == heard("", "ana", "ana2")[:2]
 
 
 def test_a_page_is_there_again_after_a_reload(page, port):
