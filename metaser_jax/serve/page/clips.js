@@ -23,7 +23,7 @@ export class Card {
     this.box = element("input", {type: "checkbox", class: "select", "aria-label": `Select ${name}`,
       onclick: (event) => may.select(this, event)});
     this.who = element("input", {type: "text", class: "who", "data-key": "speaker", list: "speakers", maxlength: 60,
-      autocomplete: "off", spellcheck: "false", placeholder: "who speaks?", "aria-label": `Speaker of ${name}`,
+      autocomplete: "off", spellcheck: "false", placeholder: "speaker?", "aria-label": `Speaker of ${name}`,
       onchange: () => may.correct([this], {speaker: this.who.value})});
     this.root = element("li", {class: "clip"});
     this.waiting("Waiting");
@@ -44,19 +44,19 @@ export class Card {
     return element("div", {class: "clip-head"}, ...more, button);
   }
 
-  title(about) {
+  title(about, speaker) {
     return element("div", {class: "clip-title"},
       element("div", {class: "clip-name", title: this.name}, this.name),
-      about ? element("div", {class: "clip-about"}, about) : null);
+      about ? element("div", {class: "clip-about"}, element("span", {}, about), speaker) : null);
   }
 
   waiting(what) {
-    this.root.replaceChildren(this.head(element("span"), element("span"), this.title(), element("span")),
+    this.root.replaceChildren(this.head(this.title()),
       element("p", {class: "busy", role: "status"}, what));
   }
 
   failed(message) {
-    this.root.replaceChildren(this.head(element("span"), element("span"), this.title(), element("span")),
+    this.root.replaceChildren(this.head(this.title()),
       element("p", {class: "error", role: "alert"}, message));
   }
 
@@ -81,10 +81,10 @@ export class Card {
       if (this.sound !== null) this.seek((event.clientX - box.left) / box.width);
     });
     this.root.replaceChildren(
-      this.head(this.box, this.button, this.title(`${lasting(clip.seconds)}${of(clip)}`), heard(clip, best)),
+      this.head(this.box, this.button, this.title(`${lasting(clip.seconds)}${of(clip)},`, this.who), heard(clip, best)),
       this.picture(emotions, best),
       ...this.notes().map((note) => element("p", {class: "note"}, note)),
-      element("div", {class: "said"}, this.choice(emotions), this.who),
+      this.choice(emotions),
     );
     if (focused) this.root.querySelector(`[data-key="${focused}"]`)?.focus();
   }

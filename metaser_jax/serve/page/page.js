@@ -330,6 +330,8 @@ async function watch() {
   $("running").hidden = true;
   showClips();
   showModel();
+  // On a phone the button is in reach, and what it brought may be far up.
+  ($("result").hidden ? $("adapt-trouble") : $("result")).scrollIntoView({block: "nearest"});
 }
 
 function showProgress(now) {
@@ -378,9 +380,10 @@ function change(score) {
 function others() {
   const seen = page.clips.filter((clip) => clip.loaded !== null && !clip.learned);
   const changed = seen.filter((clip) => clip.loaded.label !== clip.label).length;
+  const so = {0: "none is", 1: "1 is"}[changed] ?? `${changed} are`;
   const lines = [];
   if (seen.length) {
-    lines.push(element("p", {}, `Of ${count(seen.length, "clip")} that it has not learned from, ${changed} ${changed === 1 ? "is" : "are"} heard as another emotion now.`));
+    lines.push(element("p", {}, `Of ${count(seen.length, "clip")} that it has not learned from, ${so} heard as another emotion now.`));
   }
   lines.push(element("p", {class: "quiet small"}, "That those fit that were learned from proves nothing."));
   return lines;
@@ -451,7 +454,11 @@ function listen() {
   addEventListener("drop", async (event) => {
     event.preventDefault();
     $("drop").classList.remove("over");
-    add(await dropped(event.dataTransfer));
+    try {
+      add(await dropped(event.dataTransfer));
+    } catch {
+      $("passed").textContent = "This browser may not read all that is in the folder. Choose its files instead.";
+    }
   });
   // What a reload would lose, and an adapted model that goes with the tab.
   addEventListener("beforeunload", (event) => {
@@ -467,6 +474,7 @@ function showAgain() {
     cards.add(card);
     card.show(clip, page.model.emotions);
     $("clips").prepend(card.root);
+    recorded = Math.max(recorded, Number(/^Recording (\d+)\.wav$/.exec(clip.name)?.[1] ?? 0));
   }
 }
 
