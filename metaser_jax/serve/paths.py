@@ -8,7 +8,7 @@ from typing import NamedTuple
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets.folder.listing import Rules
 from metaser_jax.datasets.recordings import Parsed
-from metaser_jax.emotions import emotion_named
+from metaser_jax.specs.labelling import Labelling
 
 _LONGEST = 120
 
@@ -29,9 +29,10 @@ def told_by(path: str, place: str, emotions: Sequence[str]) -> Told:
       place: the only folder that was dropped, "" where there were several; not a speaker.
       emotions: of the model.
     """
-    place = "" if emotion_named(place) else place
+    how = Labelling()
+    place = "" if how.emotion(place) else shown(place)
     folders = [part for part in map(shown, path.replace("\\", "/").split("/")) if part]
-    said = Rules(shown(place), None, (), ()).said_by_folders(PurePosixPath(*folders))
+    said = Rules(place, how, (), ()).parse(PurePosixPath(*folders))
     if not isinstance(said, Parsed):
         return Told("")
     speaker = "" if said.speaker == UNKNOWN_SPEAKER else said.speaker
