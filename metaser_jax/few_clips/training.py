@@ -155,21 +155,22 @@ def adapt_model(
     parts = divide(support, how.folds, how.repeats, how.seed)
     tests = [test for repeat in parts.tests for test in repeat] if parts else []
     before = [] if earlier is None else without(tests, earlier, support.label)
-    trains = [*before, *without([*tests, _NONE], np.ones(n, bool), support.label)]
-    folds, cases = [], []
-    for number, (train, test) in enumerate(zip(trains, [*tests[: len(before)], *tests, _NONE], strict=True)):
+    trains = [*(np.setdiff1d(np.arange(n), test) for test in [*tests, _NONE]), *before]
+    folds = []
+    for train, test in zip(trains, [*tests, _NONE, *tests[: len(before)]], strict=True):
         # Unlabelled recordings come after the clips; the clips of a part are not known when it is predicted.
         fit = np.concatenate([train, np.arange(n, len(corpus))])
         folds.append(Target(corpus, Indices(train=fit, valid=_NONE, test=test)))
-        cases.append(Case(number, _ALL, how.seed, (train, _NONE)))
+    cases = [Case(number, _ALL, how.seed, (train, _NONE)) for number, train in enumerate(trains)]
     meta = None
     if learns and start.learner is not None:
         meta = learner_of(start.learner, settings, start.params, start.rates)
     init = Init(start.params, {}, start.rates, meta)
-    *held_out, final = train_and_predict(spec, [init], folds, cases, keep_params=True, progress=progress)
+    results = train_and_predict(spec, [init], folds, cases, keep_params=True, progress=progress)
+    held_out, final, of_earlier = results[: len(tests)], results[len(tests)].params, results[len(tests) + 1 :]
     model = Model(
         settings=settings,
-        params=with_head(start.params, final.params) if how.adapt == "head" else final.params,
+        params=with_head(start.params, final) if how.adapt == "head" else final,
         scale=scale if scale is not None else _scale(settings, corpus),
         temperature=1.0,
         start=start,
@@ -184,14 +185,14 @@ def adapt_model(
         "calibration": None,
     }
     if parts:
-        logits = _by_repeat(parts, [one.logits for one in held_out[len(before) :]], n, len(emotions))
+        logits = _by_repeat(parts, [one.logits for one in held_out], n, len(emotions))
         calibration = calibrate(logits, support.label, parts.tests)
         model = dataclasses.replace(model, temperature=calibration.temperature)
         told_apart = settings.normalise == "speaker"
         known["cross_validation"] = validated(support, emotions, parts, logits, told_apart)
         if before:
-            of_earlier = _by_repeat(parts, [one.logits for one in held_out[: len(before)]], n, len(emotions))
-            known["cross_validation"]["before"] = compared(support, logits, of_earlier)
+            fewer = _by_repeat(parts, [one.logits for one in of_earlier], n, len(emotions))
+            known["cross_validation"]["before"] = compared(support, logits, fewer)
         known["calibration"] = calibration._asdict() | {"verdict": calibration.verdict()}
     return dataclasses.replace(model, about=known)
 

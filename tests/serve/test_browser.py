@@ -172,7 +172,7 @@ def test_upload_look_correct_adapt_download(browser, folder, address, tmp_path):
         choice = cards[i].find_element("css selector", f"input[value={other}]")
         choice.send_keys(" ") if i % 2 else choice.click()
         browser.until(lambda i=i: cards[i].find_elements("css selector", "input:checked"))
-    assert browser.text("#adapt") == "Adapt with 5 labelled clips"
+    browser.until(lambda: browser.text("#adapt") == "Adapt with 5 labelled clips")
     browser.one("#adapt").click()
     browser.until(lambda: re.fullmatch(r"\d+ of \d+ trainings", browser.text("#said")))
     browser.until(lambda: not browser.one("#running").is_displayed())
