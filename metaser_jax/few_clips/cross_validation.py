@@ -8,14 +8,14 @@ from sklearn.model_selection import KFold, StratifiedKFold
 
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.recogniser.model import Support
-from metaser_jax.scores.bootstrap import bootstrap
+from metaser_jax.scores.bootstrap import bootstrap, choose_units, confusions, intervals_of
 from metaser_jax.scores.metrics import scores
 
 # Divisions of the speakers that are tried until each part leaves every emotion to learn from.
 _TRIES = 200
 BY_SPEAKER, BY_CLIP = "speaker", "clip"
 # Wider than this, an interval tells good from bad hardly at all.
-_WIDE = 0.25
+WIDE = 0.25
 
 
 class Parts(NamedTuple):
@@ -81,6 +81,40 @@ def _tests(kind: StratifiedKFold, label: np.ndarray, recording: np.ndarray) -> t
     return tuple(np.flatnonzero(np.isin(recording, test)) for _, test in kind.split(label, label))
 
 
+def without(tests: Sequence[np.ndarray], of: np.ndarray, label: np.ndarray) -> list[np.ndarray]:
+    """Return for each part the clips among `of` [n] bool that are not in it; [] where one would lack an emotion."""
+    trains = [np.setdiff1d(np.flatnonzero(of), test) for test in tests]
+    emotions = len(np.unique(label))
+    return trains if all(len(np.unique(label[train])) == emotions for train in trains) else []
+
+
+def compared(support: Support, logits: np.ndarray, before: np.ndarray) -> dict[str, Any]:
+    """Return what fewer clips score on the same parts, and whether the others made a difference, JSON-able.
+
+    Args:
+      logits, before: [repeat, n, class], of each clip by a model that had not learned from it; `before` of models that
+        had learned from fewer others.
+
+    Returns:
+      macro_f1; difference, how much higher that of `logits` is; interval [low, high] of the difference, or None, by the
+      same bootstrap as that of the score.
+    """
+    present, label = np.unique(support.label, return_inverse=True)
+    units = choose_units(label, support.speaker)
+    classes = len(present)
+    predicted = [some[:, :, present].argmax(-1) for some in (logits, before)]
+    tensors = [
+        np.stack([confusions(label, one, units.of, classes, units.number) for one in of_repeats])
+        for of_repeats in predicted
+    ]
+    difference = intervals_of(tensors, units, ("macro_f1",))["macro_f1"]
+    return {
+        "macro_f1": float(np.mean([scores(label, one, classes)["macro_f1"] for one in predicted[1]])),
+        "difference": difference.value,
+        "interval": None if difference.interval is None else [difference.interval.low, difference.interval.high],
+    }
+
+
 def validated(
     support: Support, emotions: Sequence[str], parts: Parts, logits: np.ndarray, told_apart: bool = False
 ) -> dict[str, Any]:
@@ -133,7 +167,7 @@ def verdict(result: dict[str, Any]) -> str:
     said[0] += f" on the {n} given clips; guessing scores about {chance:.2f}."
     if interval is not None and low <= chance:
         said.append("The interval reaches down to guessing: these clips do not show that anything was learned.")
-    elif interval is not None and high - low > _WIDE:
+    elif interval is not None and high - low > WIDE:
         said.append("The interval is wide: so few clips cannot tell a good model from a middling one.")
     if result["by"] == BY_SPEAKER:
         said.append(

@@ -27,7 +27,7 @@ from metaser_jax.data.normalise import (
 from metaser_jax.data.splits import Parts as Indices
 from metaser_jax.data.target import Target
 from metaser_jax.errors import InputError
-from metaser_jax.few_clips.cross_validation import Parts, divide, validated
+from metaser_jax.few_clips.cross_validation import Parts, compared, divide, validated, without
 from metaser_jax.models.classifier import with_head
 from metaser_jax.recogniser.forward import GIVEN, make_x
 from metaser_jax.recogniser.model import Model, Start, Support
@@ -106,7 +106,8 @@ def adapt_model(
     unlabelled: Unlabelled | None = None,
     scale: Scale | None = None,
     about: Mapping[str, Any] | None = None,
-    log: Callable[[str], None] | None = None,
+    earlier: np.ndarray | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Model:
     """Adapt a network to labelled clips.
 
@@ -119,7 +120,9 @@ def adapt_model(
       scale: what features are normalised by instead of statistics of the clips.
       about: provenance that the model is to carry; support, adaptation, cross_validation, calibration, created are
         added.
-      log: prints progress.
+      earlier: [n] bool, clips that a model was adapted to before; what learning from these alone scores on the same
+        parts of all clips is added to cross_validation as `before`, see cross_validation.compared.
+      progress: see engine.train_and_predict.
 
     Returns:
       The model. Where cross-validation is not possible (a single clip of an emotion) it is not calibrated.
@@ -148,24 +151,26 @@ def adapt_model(
     corpus = _corpus(support, emotions, unlabelled)
     if scale is not None and settings.normalise != "utterance":
         corpus, spec = _rescaled(settings, corpus, scale), dataclasses.replace(spec, **_AS_IS)
-    n, all_clips = len(support), np.arange(len(support))
+    n = len(support)
     parts = divide(support, how.folds, how.repeats, how.seed)
     tests = [test for repeat in parts.tests for test in repeat] if parts else []
-    folds, cases = [], []
-    for number, test in enumerate([*tests, _NONE]):
-        train = np.setdiff1d(all_clips, test)
+    before = [] if earlier is None else without(tests, earlier, support.label)
+    trains = [*(np.setdiff1d(np.arange(n), test) for test in [*tests, _NONE]), *before]
+    folds = []
+    for train, test in zip(trains, [*tests, _NONE, *tests[: len(before)]], strict=True):
         # Unlabelled recordings come after the clips; the clips of a part are not known when it is predicted.
         fit = np.concatenate([train, np.arange(n, len(corpus))])
         folds.append(Target(corpus, Indices(train=fit, valid=_NONE, test=test)))
-        cases.append(Case(number, _ALL, how.seed, (train, _NONE)))
+    cases = [Case(number, _ALL, how.seed, (train, _NONE)) for number, train in enumerate(trains)]
     meta = None
     if learns and start.learner is not None:
         meta = learner_of(start.learner, settings, start.params, start.rates)
     init = Init(start.params, {}, start.rates, meta)
-    *held_out, final = train_and_predict(spec, [init], folds, cases, log, keep_params=True)
+    results = train_and_predict(spec, [init], folds, cases, keep_params=True, progress=progress)
+    held_out, final, of_earlier = results[: len(tests)], results[len(tests)].params, results[len(tests) + 1 :]
     model = Model(
         settings=settings,
-        params=with_head(start.params, final.params) if how.adapt == "head" else final.params,
+        params=with_head(start.params, final) if how.adapt == "head" else final,
         scale=scale if scale is not None else _scale(settings, corpus),
         temperature=1.0,
         start=start,
@@ -185,12 +190,17 @@ def adapt_model(
         model = dataclasses.replace(model, temperature=calibration.temperature)
         told_apart = settings.normalise == "speaker"
         known["cross_validation"] = validated(support, emotions, parts, logits, told_apart)
+        if before:
+            fewer = _by_repeat(parts, [one.logits for one in of_earlier], n, len(emotions))
+            known["cross_validation"]["before"] = compared(support, logits, fewer)
         known["calibration"] = calibration._asdict() | {"verdict": calibration.verdict()}
     return dataclasses.replace(model, about=known)
 
 
-def adapt_again(model: Model, support: Support, log: Callable[[str], None] | None = None) -> Model:
+def adapt_again(model: Model, support: Support, progress: Callable[[int, int], None] | None = None) -> Model:
     """Adapt with other clips, from where `model` started and in the same way; its own clips only if they are given.
+
+    Where some of them are `model`'s own and others are not, both are scored: see adapt_model's `earlier`.
 
     A model that was normalised by further recordings without labels is still normalised as it was: all voices, or, of
     one that normalises by speaker, those of which there is too little (of a model over the voice, what each is shrunk
@@ -216,7 +226,8 @@ def adapt_again(model: Model, support: Support, log: Callable[[str], None] | Non
         support,
         scale=model.scale if same else None,
         about={name: value for name, value in model.about.items() if name not in of_clips},
-        log=log,
+        earlier=_earlier(model.support, support),
+        progress=progress,
     )
     licence = of_support.get("licence")
     if licence and (model.support is None or not np.isin(support.sha256, model.support.sha256).all()):
@@ -226,6 +237,15 @@ def adapt_again(model: Model, support: Support, log: Callable[[str], None] | Non
         again.about["support"]["unlabelled"] = unlabelled
         again = dataclasses.replace(again, scale=model.scale)
     return again
+
+
+def _earlier(learned: Support | None, support: Support) -> np.ndarray | None:
+    """Return which clips were learned from with the same label, [n] bool; None where all or none were."""
+    if learned is None:
+        return None
+    known = set(zip(learned.sha256.tolist(), learned.label.tolist(), strict=True))
+    earlier = np.array([one in known for one in zip(support.sha256.tolist(), support.label.tolist(), strict=True)])
+    return earlier if earlier.any() and not earlier.all() else None
 
 
 _AS_IS = {"trim_db": 0.0, "deltas": False, "normalise": "none"}

@@ -61,6 +61,7 @@ ABOUT: dict[str, Any] = {
         "confusion": [[float]],
         "emotions": [str],
         "verdict": str,
+        "before": {"macro_f1": float, "difference": float, "interval": [float]},
     },
     "calibration": {
         "temperature": float,

@@ -1,11 +1,14 @@
 """What a page is told, as JSON-able values."""
 
 import math
+import time
 from typing import Any
 
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.few_clips.cross_validation import WIDE
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Prediction
-from metaser_jax.serve.sessions import Heard, Page
+from metaser_jax.serve.sessions import Adaptation, Heard, Page, tells_voices_apart
 
 
 def of_model(model: Model, name: str) -> dict[str, Any]:
@@ -19,8 +22,8 @@ def of_model(model: Model, name: str) -> dict[str, Any]:
         "calibrated": about.get("calibration") is not None,
         "calibration": (about.get("calibration") or {}).get("verdict"),
         "limits": list(about.get("limits") or ()),
-        "by_speaker": model.settings.normalise == "speaker",
-        "n_support": 0 if model.support is None else len(model.support),
+        "by_speaker": tells_voices_apart(model),
+        "speakers": [] if model.support is None else sorted({*model.support.speaker.tolist()} - {UNKNOWN_SPEAKER}),
     }
 
 
@@ -34,8 +37,32 @@ def _score(scored: dict[str, Any] | None) -> dict[str, Any] | None:
         "macro_f1": float(scored["macro_f1"]),
         "interval": None if interval is None else [float(end) for end in interval],
         "chance": float(scored["chance"]) if _is_number(scored.get("chance")) else None,
+        "n": scored.get("n"),
         "by": scored.get("by"),
+        "meaning": _meaning(interval, scored.get("chance")),
+        "before": _before(scored.get("before")),
         "verdict": str(scored.get("verdict") or ""),
+    }
+
+
+def _meaning(interval: Any, chance: Any) -> str | None:
+    """Return what a score proves: "nothing", "something", "much"; None where that cannot be said."""
+    if interval is None or not _is_number(chance):
+        return None
+    if interval[0] <= chance:
+        return "nothing"
+    return "something" if interval[1] - interval[0] > WIDE else "much"
+
+
+def _before(before: Any) -> dict[str, Any] | None:
+    """Return what the model as loaded would score on the same clips, and whether the difference may be chance."""
+    if not before:
+        return None
+    interval = before.get("interval")
+    return {
+        **{name: float(before[name]) for name in ("macro_f1", "difference")},
+        "interval": interval,
+        "proved": interval is not None and (interval[0] > 0 or interval[1] < 0),
     }
 
 
@@ -43,31 +70,51 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def of_page(page: Page, name: str) -> dict[str, Any]:
-    """Return the model as it is now, the adaptation, and all clips (without their waveforms, which do not change)."""
+def of_page(page: Page, name: str, limits: dict[str, Any], *, peaks: bool = False) -> dict[str, Any]:
+    """Return the model as it is now, the adaptation, and all clips."""
     return {
         "model": of_model(page.predictor.model, name),
-        "adaptation": {"state": page.adaptation.state, "said": page.adaptation.said},
+        "limits": limits,
+        "adaptation": of_adaptation(page.adaptation),
         "n_learned": page.n_learned,
-        "clips": [of_clip(heard, page.predictor.emotions) for heard in page.heard.values()],
+        "unsaved": page.unsaved,
+        "clips": [of_clip(heard, page.predictor.emotions, peaks=peaks) for heard in page.heard.values() if heard.seen],
+    }
+
+
+def of_adaptation(adaptation: Adaptation) -> dict[str, Any]:
+    """Return how far it is; seconds since it began, while it runs."""
+    running = adaptation.state == "running"
+    return {
+        "state": adaptation.state,
+        "said": adaptation.said,
+        "done": adaptation.done,
+        "of": adaptation.of,
+        "seconds": round(time.monotonic() - adaptation.started, 1) if running else 0.0,
     }
 
 
 def of_clip(heard: Heard, emotions: tuple[str, ...], *, peaks: bool = False) -> dict[str, Any]:
-    """Return one clip; probabilities are in the order of the model's emotions."""
-    before = heard.before
+    """Return one clip that was predicted; probabilities are in the order of the model's emotions.
+
+    `loaded` is what the model as loaded hears, where that is another one.
+    """
+    assert heard.seen is not None
+    prediction, loaded = heard.seen.prediction, heard.seen.loaded
     return {
         "id": heard.id,
         "name": heard.name,
         "speaker": heard.speaker,
         "seconds": heard.clip.seconds,
-        "notes": list(heard.prediction.notes),
-        **_of_prediction(heard.prediction),
+        "notes": list(prediction.notes),
+        "unknown": heard.unknown,
+        **_of_prediction(prediction),
         "track": [
             {"start": w.start, "end": w.end, "probabilities": _rounded(w.probabilities), "silent": bool(w.silent)}
-            for w in heard.prediction.track
+            for w in prediction.track
         ],
-        "before": None if before is None else _of_prediction(before),
+        "loaded": None if loaded is None else _of_prediction(loaded),
+        "learned": heard.seen.learned,
         "emotion": None if heard.emotion is None else emotions[heard.emotion],
         **({"peaks": [round(float(peak), 2) for peak in heard.peaks]} if peaks else {}),
     }

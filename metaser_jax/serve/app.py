@@ -11,9 +11,9 @@ import sys
 import tempfile
 import time
 import traceback
-import unicodedata
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -23,8 +23,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from metaser_jax.audio.clips import SUFFIXES
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.few_clips.training import adapt_again
+from metaser_jax.recogniser.evaluation import learned_from
 from metaser_jax.recogniser.folder import save_model, zip_model
 from metaser_jax.recogniser.model import Model, Support
 from metaser_jax.recogniser.predictor import Prediction, Predictor
@@ -32,9 +34,10 @@ from metaser_jax.serve import answers
 from metaser_jax.serve.background import in_thread
 from metaser_jax.serve.body import IN_ALL, PAUSE, read_body, read_json
 from metaser_jax.serve.guard import FAILED, Guard, refusal
+from metaser_jax.serve.paths import last_part, shown, told_by
 from metaser_jax.serve.reading import Readers
 from metaser_jax.serve.refused import Refused
-from metaser_jax.serve.sessions import MAX_HOURS, Page, Pages, support_with
+from metaser_jax.serve.sessions import MAX_HOURS, Adaptation, Heard, Page, Pages, Seen, support_with
 
 # Uploads held in memory at once; others wait, and their senders with them.
 UPLOADS = 4
@@ -42,7 +45,11 @@ _UPLOAD_WAIT = 120.0
 _FOLDER = Path(__file__).with_name("page")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
-Learn = Callable[[Model, Support, Callable[[str], None]], Model]
+Learn = Callable[[Model, Support, Callable[[int, int], None]], Model]
+
+
+class _Stopped(Exception):
+    """The person at the page ended the adaptation."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +86,7 @@ def make_app(
       predictor: of the model as loaded. name: of it, where it does not say its own.
       readers: ended with the application.
       host: that it is bound to; requests must name it, this machine, or a number.
-      learn: see clip_adaptation.adapt_again.
+      learn: see few_clips.training.adapt_again.
     """
     service = _Service(predictor, name, limits, readers, learn)
     routes = [
@@ -88,10 +95,11 @@ def make_app(
         Route("/api/adaptation", service.adaptation, methods=["GET"]),
         Route("/api/adaptation", service.adapt, methods=["POST"]),
         Route("/api/adaptation", service.go_back, methods=["DELETE"]),
+        Route("/api/adaptation/stop", service.stop, methods=["POST"]),
         Route("/api/model.zip", service.download, methods=["GET"]),
         Route("/api/clips", service.add, methods=["POST"]),
-        Route("/api/clips/{number}", service.remove, methods=["DELETE"]),
-        Route("/api/clips/{number}/emotion", service.correct, methods=["PUT"]),
+        Route("/api/clips", service.correct, methods=["PUT"]),
+        Route("/api/clips", service.remove, methods=["DELETE"]),
         *(Route(path, _file(file), methods=["GET"]) for path, file in _page_files().items()),
     ]
     handlers = {Refused: _refused, InputError: _input_error, HTTPException: _http_error, Exception: _failed}
@@ -106,6 +114,12 @@ class _Service:
         self._limits = limits
         self._readers = readers
         self._learn = learn
+        self._told = {
+            "bytes": limits.max_upload,
+            "seconds": limits.max_seconds,
+            "clips": limits.max_clips,
+            "suffixes": sorted(SUFFIXES),
+        }
         self._pages = Pages(lambda: Page(predictor, limits.max_clips, limits.max_hours))
         self._uploads = asyncio.Semaphore(UPLOADS)
         self._predicting = asyncio.Lock()
@@ -123,22 +137,26 @@ class _Service:
 
     async def open(self, request: Request) -> Response:
         token, page = self._pages.open()
-        limits = {
-            "bytes": self._limits.max_upload,
-            "seconds": self._limits.max_seconds,
-            "clips": self._limits.max_clips,
-            "suffixes": sorted(SUFFIXES),
-        }
-        return JSONResponse({"token": token, "limits": limits, **answers.of_page(page, self._name)}, 201)
+        return JSONResponse({"token": token, **answers.of_page(page, self._name, self._told)}, 201)
 
     async def see(self, request: Request) -> Response:
-        return JSONResponse(answers.of_page(self._page(request), self._name))
+        """Answer with all there is; ?peaks=1 with the waveforms, too, which do not change."""
+        return JSONResponse(
+            answers.of_page(self._page(request), self._name, self._told, peaks="peaks" in request.query_params)
+        )
 
     async def add(self, request: Request) -> Response:
+        """Take a recording.
+
+        ?name is its file's, with its folders, which may say emotion and speaker; place, see paths.told_by; speaker,
+        whose it is where these do not say.
+        """
         page = self._page(request)
         page.check_room()
-        name = _clean(request.query_params.get("name", "")) or "recording"
-        speaker = _clean(request.query_params.get("speaker", ""))
+        path, place, speaker = (request.query_params.get(key, "") for key in ("name", "place", "speaker"))
+        told = told_by(path, place, page.predictor.emotions)
+        told = told._replace(speaker=told.speaker or shown(speaker))
+        name = last_part(path) or "recording"
         try:
             async with asyncio.timeout(_UPLOAD_WAIT):
                 await self._uploads.acquire()
@@ -149,42 +167,56 @@ class _Service:
             reading = await self._readers.read(name, data)
         finally:
             self._uploads.release()
-        predictor = page.predictor
-        (prediction,) = await self._predict(predictor, [reading.clip])
-        heard = page.add(name, speaker, reading, prediction)
-        while page.predictor is not predictor:
-            # The model became another one meanwhile, and this clip was not among those that were predicted anew.
-            predictor = page.predictor
-            (prediction,) = await self._predict(predictor, [reading.clip])
-            if page.predictor is predictor:
-                heard.prediction = prediction
-        return JSONResponse(answers.of_clip(heard, page.predictor.emotions, peaks=True), 201)
+        heard = page.add(name, told, reading)
+        try:
+            await self._look(page)
+        except BaseException:
+            page.heard.pop(heard.id, None)
+            raise
+        return JSONResponse(answers.of_clip(page.find(heard.id), page.predictor.emotions, peaks=True), 201)
 
-    async def _predict(self, predictor: Predictor, clips: list) -> list[Prediction]:
+    async def _look(self, page: Page, predictor: Predictor | None = None) -> None:
+        """Predict what came or changed, and all with another model, which then is the page's."""
         async with self._predicting:
-            return await in_thread(predictor.predict_clips, clips) if clips else []
+            predictor = predictor or page.predictor
+            seen: dict[str, Seen] = {}
+            # Clips may come and change while others are predicted.
+            while new := page.not_seen(predictor, seen):
+                of = [(predictor, page.beside(heard)) for heard in new]
+                looked = await in_thread(_looked, predictor, page.loaded, new, [heard.speaker for heard in new])
+                for heard, depends, (prediction, loaded, learned) in zip(new, of, looked, strict=True):
+                    seen[heard.id] = Seen(depends, prediction, loaded, learned)
+            page.see(predictor, seen)
 
     async def correct(self, request: Request) -> Response:
+        """Take what the person says of clips: {"clips": ids}, and "emotion", "speaker", or both."""
         page = self._page(request)
-        heard = page.find(request.path_params["number"])
-        emotion = (await read_json(request)).get("emotion")
+        said = await read_json(request)
+        clips = _named(page, said)
+        emotion, emotions = said.get("emotion"), page.predictor.emotions
         if emotion is not None:
-            check_choice("emotion", emotion if isinstance(emotion, str) else repr(emotion), page.predictor.emotions)
-            heard.emotion = page.predictor.emotions.index(emotion)
-        else:
-            heard.emotion = None
-        return JSONResponse(answers.of_clip(heard, page.predictor.emotions))
+            check_choice("emotion", emotion if isinstance(emotion, str) else repr(emotion), emotions)
+        speaker = said.get("speaker", "")
+        if not isinstance(speaker, str):
+            raise Refused(400, "The speaker is not a text.")
+        for heard in clips:
+            if "emotion" in said:
+                heard.emotion = None if emotion is None else emotions.index(emotion)
+            if "speaker" in said:
+                heard.speaker = shown(speaker)
+        await self._look(page)
+        return JSONResponse({"clips": [answers.of_clip(heard, emotions) for heard in clips if heard.seen]})
 
     async def remove(self, request: Request) -> Response:
+        """Forget clips: {"clips": ids}."""
         page = self._page(request)
-        del page.heard[page.find(request.path_params["number"]).id]
+        for heard in _named(page, await read_json(request)):
+            del page.heard[heard.id]
+        await self._look(page)
         return JSONResponse({})
 
     async def adaptation(self, request: Request) -> Response:
-        page = self._page(request)
-        adaptation = page.adaptation
-        seconds = time.monotonic() - adaptation.started if adaptation.state == "running" else 0.0
-        return JSONResponse({"state": adaptation.state, "said": adaptation.said, "seconds": round(seconds, 1)})
+        return JSONResponse(answers.of_adaptation(self._page(request).adaptation))
 
     async def adapt(self, request: Request) -> Response:
         page = self._page(request)
@@ -197,24 +229,28 @@ class _Service:
         if not labelled:
             raise Refused(409, "No clip has been corrected or confirmed yet: choose the emotion of some first.")
         support = support_with(page.loaded.model.support, labelled)
-        page.adaptation.state, page.adaptation.said = "running", "Learning, and cross-validating"
-        page.adaptation.started = time.monotonic()
+        page.adaptation = _running("Learning, and cross-validating")
         self._adapting = asyncio.create_task(self._adapt(page, support, len(labelled)))
         return JSONResponse({"state": "running"}, 202)
 
     async def _adapt(self, page: Page, support: Support, n_learned: int) -> None:
         adaptation = page.adaptation
 
-        def say(line: str) -> None:
-            adaptation.said = str(line)
+        def progress(done: int, of: int) -> None:
+            if adaptation.stop:
+                raise _Stopped
+            adaptation.done, adaptation.of = done, of
+            adaptation.said = f"{done} of {of} trainings"
 
         try:
-            model = await in_thread(self._learn, page.loaded.model, support, say)
-            predictor = Predictor(model)
+            model = await in_thread(self._learn, page.loaded.model, support, progress)
+            progress(adaptation.of, adaptation.of)
             adaptation.said = "Predicting all clips anew"
-            await self._see_again(page, predictor, keep=True)
-            page.n_learned = n_learned
+            await self._look(page, Predictor(model))
+            page.n_learned, page.unsaved = n_learned, True
             adaptation.state, adaptation.said = "done", ""
+        except _Stopped:
+            adaptation.state, adaptation.said = "stopped", "Stopped. The model is as before."
         except InputError as error:
             adaptation.state, adaptation.said = "failed", str(error)
         except Exception:
@@ -222,35 +258,34 @@ class _Service:
             adaptation.said = "Adapting failed; the terminal that runs metaser serve says why. The model is as before."
             adaptation.state = "failed"
 
-    async def _see_again(self, page: Page, predictor: Predictor, *, keep: bool) -> None:
-        seen: dict[str, Prediction] = {}
-        # Clips may come while others are predicted.
-        while new := [heard for heard in page.heard.values() if heard.id not in seen]:
-            predicted = await self._predict(predictor, [heard.clip for heard in new])
-            seen |= {heard.id: prediction for heard, prediction in zip(new, predicted, strict=True)}
-        page.see_again(predictor, seen, keep=keep)
+    async def stop(self, request: Request) -> Response:
+        """End an adaptation as soon as the trainings that are under way are done."""
+        adaptation = self._page(request).adaptation
+        if adaptation.state == "running" and not adaptation.stop:
+            adaptation.stop, adaptation.said = True, "Stopping"
+        return JSONResponse(answers.of_adaptation(adaptation))
 
     async def go_back(self, request: Request) -> Response:
         page = self._page(request)
         if page.adaptation.state == "running":
             raise Refused(409, "This page is being adapted just now. Try again when that is done.")
-        before = dataclasses.replace(page.adaptation)
+        before = page.adaptation
         # Until it is done nothing else may begin.
-        page.adaptation.state, page.adaptation.said = "running", "Predicting all clips anew"
-        page.adaptation.started = time.monotonic()
+        page.adaptation = _running("Predicting all clips anew")
         try:
-            await self._see_again(page, page.loaded, keep=False)
+            await self._look(page, page.loaded)
         except BaseException:
             page.adaptation = before
             raise
-        page.n_learned = 0
-        page.adaptation.state, page.adaptation.said = "none", ""
-        return JSONResponse(answers.of_page(page, self._name))
+        page.n_learned, page.unsaved = 0, False
+        page.adaptation = Adaptation()
+        return JSONResponse(answers.of_page(page, self._name, self._told))
 
     async def download(self, request: Request) -> Response:
         page = self._page(request)
         data = await in_thread(_zipped, page.predictor.model)
-        name = _clean(f"{answers.of_model(page.predictor.model, self._name)['name']}.zip").replace(" ", "_")
+        name = last_part(f"{answers.of_model(page.predictor.model, self._name)['name']}.zip").replace(" ", "_")
+        page.unsaved = False
         disposition = f"attachment; filename*=UTF-8''{quote(name)}"
         return Response(data, media_type="application/zip", headers={"Content-Disposition": disposition})
 
@@ -261,10 +296,26 @@ def _zipped(model: Model) -> bytes:
         return zip_model(Path(folder) / "model")
 
 
-def _clean(name: str) -> str:
-    """Return the last part of a path as people see it: no control characters, no slashes, not endless."""
-    shown = "".join(c for c in name if unicodedata.category(c)[0] != "C")
-    return shown.replace("\\", "/").rstrip("/").rpartition("/")[2].strip()[-120:]
+def _looked(
+    predictor: Predictor, loaded: Predictor, clips: list[Heard], speakers: list[str]
+) -> Iterator[tuple[Prediction, Prediction | None, bool]]:
+    """Return what a model and the one as loaded hear in clips, and which the model has learned from."""
+    recordings = [heard.clip for heard in clips]
+    named = [speaker or UNKNOWN_SPEAKER for speaker in speakers]
+    now = predictor.predict_clips(recordings, speakers=named)
+    before = [None] * len(now) if predictor is loaded else loaded.predict_clips(recordings, speakers=named)
+    return zip(now, before, learned_from(recordings, predictor.model.support).tolist(), strict=True)
+
+
+def _running(said: str) -> Adaptation:
+    return Adaptation("running", said, time.monotonic())
+
+
+def _named(page: Page, said: Mapping[str, Any]) -> list[Heard]:
+    numbers = said.get("clips")
+    if not isinstance(numbers, list):
+        raise Refused(400, "The request does not say which clips.")
+    return [page.find(str(number)) for number in dict.fromkeys(map(str, numbers))]
 
 
 def _page_files() -> dict[str, Path]:

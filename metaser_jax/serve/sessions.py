@@ -7,21 +7,39 @@ loop's thread alone; calculations beside it are given copies and give results ba
 import dataclasses
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from metaser_jax.audio.clips import Clip
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.few_clips.training import support_of
-from metaser_jax.recogniser.model import Support
+from metaser_jax.recogniser.model import Model, Support
 from metaser_jax.recogniser.predictor import Prediction, Predictor
+from metaser_jax.serve.paths import Told
 from metaser_jax.serve.reading import Reading
 from metaser_jax.serve.refused import Refused
 
 MAX_PAGES = 8
 # Of all clips of a page together: features of so long a sound take some 25 MB, and its voice's tracks 50 MB.
 MAX_HOURS = 2.0
+
+
+class Seen(NamedTuple):
+    """What is heard in a clip.
+
+    Attributes:
+      of: what that depends on besides the clip, see Page.beside.
+      prediction: of the model as it is now.
+      loaded: of the model as loaded; None where that is the same model.
+      learned: whether the model as it is now has learned from this recording.
+    """
+
+    of: tuple[Predictor, tuple[str, ...]]
+    prediction: Prediction
+    loaded: Prediction | None
+    learned: bool
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -31,8 +49,9 @@ class Heard:
     Attributes:
       id: unique in its page. name: as the person's file is called. speaker: "" where it is not known.
       clip, peaks: see reading.py.
-      prediction: of the model as it is now. before: of the one before the last adaptation, if this clip was there.
+      seen: None until it was predicted.
       emotion: what the person says it is, an index; None if nothing was said.
+      unknown: an emotion that its folder says and the model does not know; "" otherwise.
     """
 
     id: str
@@ -40,25 +59,35 @@ class Heard:
     speaker: str
     clip: Clip
     peaks: np.ndarray
-    prediction: Prediction
-    before: Prediction | None = None
+    seen: Seen | None = None
     emotion: int | None = None
+    unknown: str = ""
 
 
 @dataclasses.dataclass
 class Adaptation:
-    """Attributes: state, "none", "running", "done" or "failed"; said, for people; started, by time.monotonic."""
+    """What became of the last one.
+
+    Attributes:
+      state: "none", "running", "done", "stopped" or "failed". said: for people.
+      started: by time.monotonic.
+      done, of: trainings.
+      stop: whether it is to end.
+    """
 
     state: str = "none"
     said: str = ""
     started: float = 0.0
+    done: int = 0
+    of: int = 0
+    stop: bool = False
 
 
 class Page:
     """One page in one browser.
 
     Attributes: predictor, of the model as it is now; heard; adaptation; n_learned: clips of this page that the model
-    was adapted with.
+    was adapted with; unsaved: whether that model was not downloaded yet.
     """
 
     def __init__(self, predictor: Predictor, max_clips: int, max_hours: float = MAX_HOURS):
@@ -67,6 +96,7 @@ class Page:
         self.heard: dict[str, Heard] = {}
         self.adaptation = Adaptation()
         self.n_learned = 0
+        self.unsaved = False
         self._max_clips = max_clips
         self._max_hours = max_hours
         self._count = 0
@@ -80,12 +110,11 @@ class Page:
         if sum(heard.clip.seconds for heard in self.heard.values()) + seconds > self._max_hours * 3600:
             raise Refused(409, f"This page's clips would be more than {self._max_hours:g} hours together. Remove some.")
 
-    def add(self, name: str, speaker: str, reading: Reading, prediction: Prediction) -> Heard:
+    def add(self, name: str, told: Told, reading: Reading) -> Heard:
         """Raise Refused, see check_room."""
         self.check_room(reading.clip.seconds)
         self._count += 1
-        number = str(self._count)
-        heard = Heard(id=number, name=name, speaker=speaker, prediction=prediction, **reading._asdict())
+        heard = Heard(id=str(self._count), name=name, **told._asdict(), **reading._asdict())
         self.heard[heard.id] = heard
         return heard
 
@@ -100,13 +129,35 @@ class Page:
         said = {heard.clip.sha256: heard for heard in self.heard.values() if heard.emotion is not None}
         return list(said.values())
 
-    def see_again(self, predictor: Predictor, predictions: dict[str, Prediction], *, keep: bool) -> None:
-        """Take another model. `keep`: what was predicted until now is remembered, for comparison."""
+    def beside(self, heard: Heard) -> tuple[str, ...]:
+        """Return the clips of a clip's voice, itself among them; none where it is not known or makes no difference."""
+        if not (heard.speaker and tells_voices_apart(self.loaded.model)):
+            return ()
+        return tuple(other.id for other in self.heard.values() if other.speaker == heard.speaker)
+
+    def not_seen(self, predictor: Predictor, seen: Mapping[str, Seen]) -> list[Heard]:
+        """Return the clips of which it is not known, or not any more, what a model hears; of voices all clips.
+
+        `seen`: what is known besides what the clips remember.
+        """
+        known = {name: heard.seen for name, heard in self.heard.items() if heard.seen} | dict(seen)
+        return [
+            heard
+            for name, heard in self.heard.items()
+            if name not in known or known[name].of != (predictor, self.beside(heard))
+        ]
+
+    def see(self, predictor: Predictor, seen: Mapping[str, Seen]) -> None:
+        """Take a model, and what it hears."""
         self.predictor = predictor
-        for number, prediction in predictions.items():
+        for number, one in seen.items():
             if number in self.heard:
-                heard = self.heard[number]
-                heard.before, heard.prediction = (heard.prediction if keep else None), prediction
+                self.heard[number].seen = one
+
+
+def tells_voices_apart(model: Model) -> bool:
+    """Return whether it matters whose a clip is, and which others there are of that voice."""
+    return model.settings.normalise == "speaker"
 
 
 class Pages:

@@ -217,6 +217,43 @@ def test_again_with_the_same_clips_is_the_same_model(start):
     assert np.abs(predict(more) - predict(model)).max() > 1e-3
 
 
+def test_again_what_fewer_clips_score_is_of_the_same_parts(start):
+    start, settings = start
+    all_clips = clips(some(6))
+    model = adapt_model(start, settings, HOW, all_clips.take(np.arange(len(all_clips)) % 6 < 3))
+    again = adapt_again(model, all_clips)
+    alone = adapt_model(start, settings, HOW, all_clips)
+    jax.tree.map(np.testing.assert_array_equal, again.params, alone.params)
+    scored = again.about["cross_validation"]
+    before = scored.pop("before")
+    assert scored == alone.about["cross_validation"]
+    assert before["difference"] == pytest.approx(scored["macro_f1"] - before["macro_f1"])
+    assert before["interval"][0] < before["difference"] < before["interval"][1]
+    assert before["macro_f1"] != model.about["cross_validation"]["macro_f1"], "that is of other clips"
+    assert "before" not in adapt_again(model, model.support).about["cross_validation"]
+
+
+def test_what_waits_is_told_of_progress_and_may_end_it(start):
+    start, settings = start
+    told = []
+    watched = adapt_model(start, settings, HOW, clips(some(3)), progress=lambda *of: told.append(of))
+    alone = adapt_model(start, settings, HOW, clips(some(3)))
+    jax.tree.map(np.testing.assert_array_equal, watched.params, alone.params)
+    done, of = zip(*told, strict=True)
+    assert set(of) == {3 * HOW.repeats + 1}
+    assert done[0] == 0
+    assert done[-1] == of[0]
+    assert len(done) >= 3
+    assert list(done) == sorted(set(done))
+
+    def end(done, of):
+        if done:
+            raise KeyError(done)
+
+    with pytest.raises(KeyError):
+        adapt_model(start, settings, HOW, clips(some(3)), progress=end)
+
+
 def test_again_it_is_normalised_as_it_was_by_unlabelled_recordings(start):
     start, settings = start
     loud = CORPUS.take(some(14)[30:])

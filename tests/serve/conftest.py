@@ -22,10 +22,11 @@ class Learner:
         self.may = threading.Event()
         self.may.set()
 
-    def __call__(self, model, support, log):
+    def __call__(self, model, support, progress):
         self.given = model, support
-        log("learning")
+        progress(1, 3)
         assert self.may.wait(30)
+        progress(2, 3)
         if self.fails:
             raise self.fails
         scored = {"macro_f1": 0.5, "interval": [0.25, 0.75], "by": "speaker", "verdict": "It proves nothing."}

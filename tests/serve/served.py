@@ -82,15 +82,29 @@ class Page:
     def add(self, data: bytes, name: str = "clip.wav", **query: str) -> Answer:
         return self.ask("POST", f"/api/clips?{urlencode({'name': name, **query})}", data)
 
+    def tell(self, *clips: dict, **said: Any) -> Answer:
+        """Say emotion or speaker, or both, of clips."""
+        return self.ask("PUT", "/api/clips", {"clips": [clip["id"] for clip in clips], **said})
+
     def say(self, clip: dict, emotion: str | None) -> Answer:
-        return self.ask("PUT", f"/api/clips/{clip['id']}/emotion", {"emotion": emotion})
+        return self.tell(clip, emotion=emotion)
+
+    def remove(self, *clips: dict) -> Answer:
+        return self.ask("DELETE", "/api/clips", {"clips": [clip["id"] for clip in clips]})
+
+    def clips(self) -> list[dict]:
+        return self.ask("GET", "/api/page").json["clips"]
+
+    def until_done(self) -> dict:
+        """Wait for the adaptation, and return what became of it."""
+        while (now := self.ask("GET", "/api/adaptation").json)["state"] == "running":
+            time.sleep(0.01)
+        return now
 
     def adapt(self) -> dict:
         """Waits until it is done: the page as it is then."""
         assert self.ask("POST", "/api/adaptation").status == 202
-        while (now := self.ask("GET", "/api/adaptation").json)["state"] == "running":
-            time.sleep(0.01)
-        return now | self.ask("GET", "/api/page").json
+        return self.until_done() | self.ask("GET", "/api/page").json
 
 
 def tone(hertz: float = 440.0, seconds: float = 0.5, seed: int = 0) -> np.ndarray:

@@ -13,6 +13,7 @@ from fakes import fake_model
 from served import LIMITS, OTHER, Page, ReadersHere, serving, wav
 from sounds import encoded, noise
 
+from metaser_jax.audio import clips as clips_
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.folder import digest, load_model
 from metaser_jax.recogniser.predictor import Predictor
@@ -53,11 +54,12 @@ def test_a_clip_is_heard(page):
     assert clip["label"] == EMOTIONS[np.argmax(clip["probabilities"])]
     assert sum(clip["probabilities"]) == pytest.approx(1, abs=1e-3)
     assert [(w["start"], w["end"]) for w in clip["track"]] == [(0.0, pytest.approx(1.0))]
-    assert clip["before"] is None
+    assert clip["loaded"] is None
+    assert not clip["learned"]
     assert len(clip["peaks"]) == 400
     assert max(clip["peaks"]) == 1
-    seen = page.ask("GET", "/api/page").json["clips"]
-    assert seen == [{key: value for key, value in clip.items() if key != "peaks"}]
+    assert page.clips() == [{key: value for key, value in clip.items() if key != "peaks"}]
+    assert page.ask("GET", "/api/page?peaks=1").json["clips"] == [clip]
 
 
 def test_what_may_make_an_answer_wrong_is_noted(page):
@@ -86,7 +88,7 @@ def test_a_long_clip_has_a_window_every_1_39_seconds(page):
 
 def test_correct_adapt_look_download_go_back(page, learner, model, tmp_path):
     clips = [page.add(wav(hertz), f"{hertz}.wav").json for hertz in (300, 500, 700)]
-    assert page.say(clips[0], "sad").json["emotion"] == "sad"
+    assert page.say(clips[0], "sad").json["clips"][0]["emotion"] == "sad"
     page.say(clips[1], "happy")
     page.say(clips[1], None)
     now = page.adapt()
@@ -94,7 +96,7 @@ def test_correct_adapt_look_download_go_back(page, learner, model, tmp_path):
     assert now["n_learned"] == 1
     assert now["model"]["score"]["verdict"] == "It proves nothing."
     for clip, seen in zip(clips, now["clips"], strict=True):
-        assert seen["before"] == {"label": clip["label"], "probabilities": clip["probabilities"]}
+        assert seen["loaded"] == {"label": clip["label"], "probabilities": clip["probabilities"]}
         assert seen["probabilities"] != clip["probabilities"]
     given, support = learner.given
     assert given is not None
@@ -113,7 +115,7 @@ def test_correct_adapt_look_download_go_back(page, learner, model, tmp_path):
     back = page.ask("DELETE", "/api/adaptation").json
     assert back["n_learned"] == 0
     for clip, seen in zip(clips, back["clips"], strict=True):
-        assert seen["before"] is None
+        assert seen["loaded"] is None
         assert seen["probabilities"] == clip["probabilities"]
 
 
@@ -157,21 +159,18 @@ def test_a_clip_that_is_predicted_while_the_model_changes_has_the_new_ones_predi
     learner.may.clear()
     page.ask("POST", "/api/adaptation")
     if alone:
-        page.ask("DELETE", f"/api/clips/{first['id']}")
+        page.remove(first)
     gate.open.clear()
     gate.waits.clear()
     adding = threading.Thread(target=lambda: page.add(wav(400)))
     adding.start()
     assert gate.waits.wait(30)
     learner.may.set()
-    while alone and page.ask("GET", "/api/adaptation").json["state"] == "running":
-        time.sleep(0.01)
-    while page.ask("GET", "/api/adaptation").json["said"] == "learning":
+    while page.ask("GET", "/api/adaptation").json["said"].endswith("trainings"):
         time.sleep(0.01)
     gate.open.set()
     adding.join()
-    while page.ask("GET", "/api/adaptation").json["state"] == "running":
-        time.sleep(0.01)
+    page.until_done()
     later = page.ask("GET", "/api/page").json["clips"][-1]
     assert later["probabilities"] == page.add(wav(400)).json["probabilities"]
     assert later["probabilities"] != page.ask("DELETE", "/api/adaptation").json["clips"][-1]["probabilities"]
@@ -209,7 +208,7 @@ def test_the_last_word_on_the_same_recording_counts(page, learner, model):
 def test_a_recording_that_the_model_has_learned_from_counts_once(model):
     own = {"sha256": model.support.sha256[3], "seconds": 1.0, "frames": np.ones((130, 20), np.float32)}
     clip = sessions.Clip(sample_rate=22050, quality=None, **own)
-    heard = sessions.Heard(id="1", name="a", speaker="", clip=clip, peaks=None, prediction=None, emotion=2)
+    heard = sessions.Heard(id="1", name="a", speaker="", clip=clip, peaks=None, emotion=2)
     support = sessions.support_with(model.support, [heard])
     assert len(support) == len(model.support)
     assert support.label[-1] == 2
@@ -230,8 +229,7 @@ def test_one_adaptation_at_a_time(port, page, learner):
         assert whose in refused.error
     assert page.ask("DELETE", "/api/adaptation").status == 409
     learner.may.set()
-    while page.ask("GET", "/api/adaptation").json["state"] == "running":
-        time.sleep(0.01)
+    page.until_done()
     assert other.adapt()["state"] == "done"
 
 
@@ -252,11 +250,104 @@ def test_an_adaptation_that_cannot_be_says_why(page, learner, capfd):
     assert page.adapt()["state"] == "done"
 
 
+def test_an_adaptation_counts_and_can_be_stopped(page, learner):
+    clip = page.add(wav()).json
+    page.say(clip, "sad")
+    learner.may.clear()
+    page.ask("POST", "/api/adaptation")
+    while (now := page.ask("GET", "/api/adaptation").json)["done"] == 0:
+        time.sleep(0.01)
+    assert (now["state"], now["done"], now["of"]) == ("running", 1, 3)
+    assert page.ask("POST", "/api/adaptation/stop").json["said"] == "Stopping"
+    learner.may.set()
+    stopped = page.until_done()
+    assert (stopped["state"], stopped["said"]) == ("stopped", "Stopped. The model is as before.")
+    assert page.clips()[0]["probabilities"] == clip["probabilities"]
+    assert page.adapt()["state"] == "done"
+    assert page.ask("POST", "/api/adaptation/stop").json["state"] == "done"
+
+
+def test_many_clips_are_told_of_at_once(page):
+    clips = [page.add(wav(hertz)).json for hertz in (300, 400, 500)]
+    told = page.tell(*clips[:2], emotion="sad", speaker=" Ana\n").json["clips"]
+    assert [(clip["id"], clip["emotion"], clip["speaker"]) for clip in told] == [
+        (clip["id"], "sad", "Ana") for clip in clips[:2]
+    ]
+    page.tell(clips[0], emotion=None)
+    assert [(clip["emotion"], clip["speaker"]) for clip in page.clips()] == [(None, "Ana"), ("sad", "Ana"), (None, "")]
+    page.remove(*clips[1:])
+    assert [clip["id"] for clip in page.clips()] == [clips[0]["id"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "told"),
+    [
+        ("clips/angry/ana/1.wav", "clips", ("angry", "ana", "")),
+        ("clips/ana/Anger/1.wav", "clips", ("angry", "ana", "")),
+        ("angry/1.wav", "angry", ("angry", "who was typed", "")),
+        ("ana/sad/1.wav", "", ("sad", "ana", "")),
+        ("clips/calm/1.wav", "clips", (None, "who was typed", "calm")),
+        ("clips/ana/1.wav", "clips", (None, "who was typed", "")),
+        ("1.wav", "", (None, "who was typed", "")),
+    ],
+)
+def test_folders_say_emotion_and_speaker(page, name, place, told):
+    clip = page.add(wav(), name, place=place, speaker="who was typed").json
+    assert (clip["emotion"], clip["speaker"], clip["unknown"]) == told
+    assert clip["name"] == "1.wav"
+
+
+def test_a_voices_other_clips_count_as_in_evaluate():
+    model = fake_model(features="voice", normalise="speaker", temperature=1000.0)
+    recordings = [wav(hertz, seconds=1.0, seed=hertz) for hertz in (200, 300, 500)]
+    clips = [clips_.read_clip(clips_.Upload("a.wav", data), voice=True) for data in recordings]
+
+    def heard(*speakers):
+        predictions = Predictor(model).predict_clips(clips, speakers=[speaker or "unknown" for speaker in speakers])
+        return [pytest.approx([float(p) for p in one.probabilities], abs=1e-4) for one in predictions]
+
+    with serving(model) as port:
+        page = Page(port)
+        assert page.opened["model"]["by_speaker"]
+        told = [page.add(data, speaker=name).json for data, name in zip(recordings, ("ana", "ana", ""), strict=True)]
+
+        def probabilities():
+            return [clip["probabilities"] for clip in page.clips()]
+
+        assert probabilities() == heard("ana", "ana", "")
+        assert told[0]["probabilities"] != page.clips()[0]["probabilities"], "another clip of the voice came"
+        page.tell(told[2], speaker="ana")
+        assert probabilities() == heard("ana", "ana", "ana")
+        page.tell(told[0], speaker="bo")
+        assert probabilities() == heard("bo", "ana", "ana")
+        page.remove(told[2])
+        assert probabilities() == heard("bo", "ana", "ana2")[:2]
+        page.tell(told[0], speaker="")
+        assert probabilities() == heard("", "ana", "ana2")[:2]
+
+
+def test_a_page_is_there_again_after_a_reload(page, port):
+    clip = page.add(wav()).json
+    page.say(clip, "sad")
+    assert not page.ask("GET", "/api/page").json["unsaved"]
+    assert page.adapt()["unsaved"]
+    again = Page(port, opened=False)
+    again.token = page.token
+    told = again.ask("GET", "/api/page?peaks=1").json
+    assert told["limits"] == page.opened["limits"]
+    assert told["n_learned"] == 1
+    (kept,) = told["clips"]
+    assert (kept["emotion"], kept["peaks"]) == ("sad", clip["peaks"])
+    assert kept["loaded"]["probabilities"] == clip["probabilities"]
+    again.ask("GET", "/api/model.zip")
+    assert not again.ask("GET", "/api/page").json["unsaved"]
+
+
 def test_a_clip_is_removed(page):
     clip = page.add(wav()).json
-    assert page.ask("DELETE", f"/api/clips/{clip['id']}").status == 200
-    assert page.ask("GET", "/api/page").json["clips"] == []
-    for again in (page.ask("DELETE", f"/api/clips/{clip['id']}"), page.say(clip, "sad")):
+    assert page.remove(clip).status == 200
+    assert page.clips() == []
+    for again in (page.remove(clip), page.say(clip, "sad")):
         assert again.status == 404
         assert "not here any more" in again.error
 
@@ -295,7 +386,7 @@ def test_a_page_holds_so_many_clips_and_hours(page, model):
     refused = page.add(wav())
     assert refused.status == 409
     assert "5 clips" in refused.error
-    page.ask("DELETE", "/api/clips/1")
+    page.remove({"id": "1"})
     assert page.add(wav()).status == 201
     with serving(model, limits=dataclasses.replace(LIMITS, max_hours=1.2 / 3600)) as port:
         other = Page(port)
@@ -320,15 +411,18 @@ def test_names_are_the_last_part_of_what_is_sent(page, name, shown):
     [
         *((b"", 400, "not JSON"), (b"{", 400, "not JSON"), (b"[]", 400, "not a JSON object")),
         *((b"\xff", 400, "not JSON"), (b"[" * 4000, 400, "not JSON"), (b"9" * 5000, 413, "Larger than")),
-        *((b'{"emotion": "calm"}', 422, "'calm', expected one of: angry"), (b'{"emotion": 3}', 422, "'3'")),
+        (b'{"clips": ["ID"], "emotion": "calm"}', 422, "'calm', expected one of: angry"),
+        *((b'{"clips": ["ID"], "emotion": 3}', 422, "'3'"), (b'{"emotion": "sad"}', 400, "which clips")),
+        *((b'{"clips": "ID"}', 400, "which clips"), (b'{"clips": ["ID"], "speaker": 1}', 400, "not a text")),
+        (b'{"clips": ["ID", "99"], "emotion": "sad"}', 404, "not here any more"),
     ],
 )
 def test_a_correction_that_is_none(page, sent, status, said):
     clip = page.add(wav()).json
-    refused = page.ask("PUT", f"/api/clips/{clip['id']}/emotion", sent)
+    refused = page.ask("PUT", "/api/clips", sent.replace(b"ID", clip["id"].encode()))
     assert refused.status == status
     assert said in refused.error
-    assert page.ask("GET", "/api/page").json["clips"][0]["emotion"] is None
+    assert page.clips()[0]["emotion"] is None
 
 
 def test_an_error_of_ours_is_an_answer_too(model, capfd):

@@ -1,5 +1,6 @@
 """The page in a real browser: Debian's chromium, driven by selenium."""
 
+import contextlib
 import json
 import os
 import re
@@ -75,10 +76,12 @@ def driver(folder):
 
 
 class Browser:
-    """The page as a person has it before her."""
+    """The page as a person has it before her, who has not been here before."""
 
     def __init__(self, driver, address):
         self.driver = driver
+        driver.get(address)
+        driver.execute_script("sessionStorage.clear()")
         driver.get_log("browser")
         driver.get(address)
         self.until(lambda: self.text("#state") == "as loaded")
@@ -105,6 +108,14 @@ class Browser:
         self.until(lambda: len(self.all(".clip")) == n + len(paths) and not self.all(".clip .busy"))
         return self.all(".clip")[: len(paths)]
 
+    def drop(self, *paths: Path) -> None:
+        """Drop files and folders, as from a file manager."""
+        place = self.one("#drop").rect
+        data = {"items": [], "files": list(map(str, paths)), "dragOperationsMask": 1}
+        for event in ("dragEnter", "dragOver", "drop"):
+            where = {"type": event, "x": place["x"] + 9, "y": place["y"] + 9, "data": data}
+            self.driver.execute_cdp_cmd("Input.dispatchDragEvent", where)
+
     def errors(self) -> list[str]:
         return [line["message"] for line in self.driver.get_log("browser") if line["level"] in ("SEVERE", "WARNING")]
 
@@ -118,6 +129,16 @@ def label(card) -> str:
     return card.find_element("css selector", ".heard-label").text.split()[0]
 
 
+def speaker(card) -> str:
+    return card.find_element("css selector", ".who").get_attribute("value")
+
+
+def said(card) -> str | None:
+    """The emotion that a person or a folder said."""
+    chosen = card.find_elements("css selector", ".choice input:checked")
+    return chosen[0].get_attribute("value") if chosen else None
+
+
 def percents(card) -> list[int]:
     return [int(part.text.removesuffix(" %")) for part in card.find_elements("css selector", ".percent")]
 
@@ -125,7 +146,9 @@ def percents(card) -> list[int]:
 def test_upload_look_correct_adapt_download(browser, folder, address, tmp_path):
     assert browser.text("h1").startswith("fake")
     assert "Esperanto" in browser.text("#summary")
-    assert "macro F1 0.61" in browser.text("#score")
+    assert browser.text("#headline") == "0.61 Better than guessing, by how much is not sure"
+    assert "95 % interval 0.42 to 0.80" in browser.text("#score")
+    assert "guessing 0.25" in browser.text("#score")
     assert "not a diagnosis" in browser.text("#limits")
     assert browser.one("#empty").is_displayed()
     assert not browser.one("#adapt").is_enabled()
@@ -149,19 +172,39 @@ def test_upload_look_correct_adapt_download(browser, folder, address, tmp_path):
         choice = cards[i].find_element("css selector", f"input[value={other}]")
         choice.send_keys(" ") if i % 2 else choice.click()
         browser.until(lambda i=i: cards[i].find_elements("css selector", "input:checked"))
-    assert browser.text("#adapt") == "Adapt again with 4 corrected clips and 1 confirmed"
+    browser.until(lambda: browser.text("#adapt") == "Adapt with 5 labelled clips")
     browser.one("#adapt").click()
-    browser.until(lambda: browser.one("#running").is_displayed())
+    browser.until(lambda: re.fullmatch(r"\d+ of \d+ trainings", browser.text("#said")))
     browser.until(lambda: not browser.one("#running").is_displayed())
     assert not browser.one("#adapt-trouble").is_displayed(), browser.text("#adapt-trouble")
     assert browser.text("#state") == "adapted with 5 clips of this page"
-    assert "on the 17 given clips" in browser.text("#result")
+    assert re.search(r"^0\.\d\d → 0\.\d\d$", browser.text("#result .change"))
+    assert "on the same 17 clips" in browser.text("#result")
     assert [(label(card), percents(card)) for card in cards] != before
-    changed = [card for card, was in zip(cards, before, strict=True) if label(card) != was[0]]
-    assert f"{len(changed)} of 7 clips" in browser.text("#result")
-    for card, was in zip(cards, before, strict=True):
-        said = card.find_element("css selector", ".was").text
-        assert said == (f"was {was[0]} " if card in changed else "was ") + f"{max(was[1])} %"
+    changed = [label(card) != was[0] for card, was in zip(cards, before, strict=True)]
+    # The first five were learned from.
+    assert f"Of 2 clips that it has not learned from, {('none', '1', '2')[sum(changed[5:])]} " in browser.text(
+        "#result"
+    )
+    assert [bool(card.find_elements("css selector", ".learned")) for card in cards] == 5 * [True] + 2 * [False]
+    for card, was, other in zip(cards, before, changed, strict=True):
+        told = card.find_element("css selector", ".was:not(.learned)").text
+        assert told == (f"was {was[0]} " if other else "was ") + f"{max(was[1])} %"
+
+    # Loaded again, it is as it was; only the sound is not kept.
+    def seen(card):
+        return (card.find_element("css selector", ".clip-name").text, label(card), percents(card), said(card))
+
+    kept = sorted(map(seen, cards))
+    headline = browser.text("#headline")
+    browser.driver.refresh()
+    browser.until(lambda: browser.text("#state") == "adapted with 5 clips of this page")
+    assert sorted(map(seen, browser.all(".clip"))) == kept
+    assert browser.text("#headline") == headline
+    assert browser.text("#adapt") == "Adapt with 5 labelled clips"
+    assert not browser.one(".play").is_enabled()
+    by_name = {card.find_element("css selector", ".clip-name").text: card for card in browser.all(".clip")}
+    cards = [by_name[name] for name in names]
 
     browser.one("#download").click()
     archive = folder / "downloads" / "fake.zip"
@@ -177,13 +220,183 @@ def test_upload_look_correct_adapt_download(browser, folder, address, tmp_path):
     assert [(label(card), percents(card)) for card in cards] == before
     cards[0].find_element("css selector", ".remove").click()
     browser.until(lambda: len(browser.all(".clip")) == 6)
-    assert browser.text("#adapt") == "Adapt again with 3 corrected clips and 1 confirmed"
+    assert browser.text("#adapt") == "Adapt with 4 labelled clips"
 
     assert browser.errors() == []
     asked = [json.loads(line["message"])["message"] for line in browser.driver.get_log("performance")]
     urls = [event["params"]["request"]["url"] for event in asked if event["method"] == "Network.requestWillBeSent"]
     assert len(urls) > 20
     assert {url for url in urls if not url.startswith((address, f"blob:{address}", "data:", "chrome"))} == set()
+
+
+def test_the_largest_words_are_how_sure_it_is_and_what_that_means(browser, folder):
+    browser.add(folder / "clip 0.wav")
+    size = """return [...document.querySelectorAll(arguments[0])].filter((e) => e.checkVisibility())
+      .map((e) => parseFloat(getComputedStyle(e).fontSize))"""
+    (largest,) = browser.driver.execute_script(size, "#headline")
+    others = browser.driver.execute_script(size, "body *:not(#headline, #headline *)")
+    assert max(others) < largest
+    assert max(browser.driver.execute_script(size, ".clip *")) == browser.driver.execute_script(size, ".heard-label")[0]
+
+
+def test_a_folder_labels_its_clips(browser, folder, tmp_path):
+    for name in ("angry/ana/1.wav", "Sadness/ana/2.wav", "Sadness/bo/3.wav", "calm/bo/4.wav"):
+        path = tmp_path / "clips" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "clip 0.wav", path)
+    (tmp_path / "clips" / "readme.txt").write_text("Not a recording.")
+    browser.drop(tmp_path / "clips", folder / "clip 1.wav")
+    browser.until(lambda: len(browser.all(".heard-label")) == 5)
+    told = {
+        card.find_element("css selector", ".clip-name").text: (said(card), speaker(card))
+        for card in browser.all(".clip")
+    }
+    expected = {"1.wav": ("angry", "clips/ana"), "2.wav": ("sad", "clips/ana"), "3.wav": ("sad", "clips/bo")}
+    assert told == expected | {"4.wav": (None, "clips/bo"), "clip 1.wav": (None, "")}
+    assert "Its folder says calm" in browser.text("#clips")
+    assert browser.text("#passed") == "1 file that is no recording was passed over."
+    assert browser.text("#adapt") == "Adapt with 3 labelled clips"
+    browser.one("#all").click()
+    browser.one("#many-remove").click()
+    browser.until(lambda: not browser.all(".clip"))
+
+    # Alone, the folder is where the clips are, and none of their speakers.
+    browser.one("#speaker").send_keys("cem")
+    browser.one("#folder").send_keys(str(tmp_path / "clips"))
+    browser.until(lambda: len(browser.all(".heard-label")) == 4)
+    assert sorted(map(speaker, browser.all(".clip"))) == ["ana", "ana", "bo", "bo"]
+    assert browser.errors() == []
+
+
+def test_many_clips_are_labelled_at_once(browser, folder):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    cards = browser.add(*(folder / f"clip {i}.wav" for i in range(6)))
+    boxes = browser.all(".clip .select")
+    boxes[1].click()
+    ActionChains(browser.driver).key_down(Keys.SHIFT).click(boxes[3]).key_up(Keys.SHIFT).perform()
+    assert browser.text("#selected") == "3 of 6 selected"
+    browser.one("#many [data-emotion=sad]").click()
+    browser.until(lambda: [said(card) for card in cards] == [None, "sad", "sad", "sad", None, None])
+    assert browser.text("#unnamed").startswith("Who speaks in 3 labelled clips is not known.")
+    browser.one("#all").click()
+    browser.one("#all").click()
+    boxes[0].click()
+    browser.one("#select-unnamed").click()
+    assert browser.text("#selected") == "3 of 6 selected"
+    browser.driver.switch_to.active_element.send_keys("Ana", Keys.ENTER)
+    browser.until(lambda: [speaker(card) for card in cards] == ["", "Ana", "Ana", "Ana", "", ""])
+    assert not browser.one("#unnamed").is_displayed()
+    browser.one("#many-remove").click()
+    browser.until(lambda: len(browser.all(".clip")) == 3)
+    assert browser.text("#selected") == "Select all"
+    assert browser.errors() == []
+
+
+def test_who_speaks_changes_what_is_heard(driver, folder):
+    from selenium.webdriver.common.keys import Keys
+
+    model = fake_model(features="voice", normalise="speaker", temperature=50.0)
+    with serving(model, ReadersHere(), Limits(max_upload=2**20, max_seconds=60.0, max_clips=50)) as port:
+        browser = Browser(driver, f"http://127.0.0.1:{port}/")
+        low, high = browser.add(folder / "clip 0.wav", folder / "clip 1.wav")
+
+        def widths(card):
+            of = "return [...arguments[0].querySelectorAll('.bar .filled')].map((bar) => bar.getAttribute('width'))"
+            return driver.execute_script(of, card)
+
+        nobodys = widths(low)
+        assert browser.text("#unnamed").startswith("Who speaks in 2 clips is not known. This model tells voices apart")
+        low.find_element("css selector", ".who").send_keys("ana", Keys.ENTER)
+        browser.until(lambda: widths(low) != nobodys)
+        alone = widths(low)
+        high.find_element("css selector", ".who").send_keys("ana", Keys.ENTER)
+        browser.until(lambda: widths(low) != alone)
+        browser.one("#speaker").send_keys("ana")
+        both = widths(low)
+        browser.add(folder / "clip 2.wav")
+        browser.until(lambda: widths(low) != both)
+        assert browser.errors() == []
+
+
+def test_adapting_is_counted_and_can_be_stopped(driver, port, learner, folder):
+    browser = Browser(driver, f"http://127.0.0.1:{port}/")
+    learner.fails = None
+    learner.may.clear()
+    (card,) = browser.add(folder / "clip 0.wav")
+    heard = percents(card)
+    card.find_element("css selector", "input[value=sad]").click()
+    browser.until(browser.one("#adapt").is_enabled)
+    browser.one("#adapt").click()
+    browser.until(lambda: browser.text("#said") == "1 of 3 trainings")
+    progress = browser.one("#progress")
+    assert (progress.get_attribute("value"), progress.get_attribute("max")) == ("1", "3")
+    # It goes on while the page is loaded again.
+    browser.driver.refresh()
+    browser.until(lambda: browser.text("#said") == "1 of 3 trainings")
+    browser.one("#stop").click()
+    browser.until(lambda: browser.text("#said") == "Stopping")
+    learner.may.set()
+    browser.until(lambda: "Stopped. The model is as before." in browser.text("#result"))
+    assert browser.text("#state") == "as loaded"
+    assert percents(browser.one(".clip")) == heard
+    assert browser.one("#adapt").is_enabled()
+    assert browser.errors() == []
+
+
+@contextlib.contextmanager
+def screen(driver, width, dark=False):
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    try:
+        yield
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_adapt_is_in_reach_on_a_phone(browser, folder):
+    with screen(browser.driver, 400):
+        browser.add(*(folder / f"clip {i}.wav" for i in range(6)))
+        browser.one(".clip input[value=sad]").send_keys(" ")
+        browser.until(browser.one("#adapt").is_enabled)
+        for where in ("0", "document.body.scrollHeight / 2", "document.body.scrollHeight"):
+            browser.driver.execute_script(f"scrollTo(0, {where})")
+            box = browser.driver.execute_script(
+                "return document.querySelector('#adapt').getBoundingClientRect().toJSON()"
+            )
+            assert 0 < box["top"] < box["bottom"] <= 900
+        browser.one("#adapt").click()
+        browser.until(lambda: browser.one("#result").is_displayed())
+        browser.one("#back").send_keys(" ")
+        browser.until(lambda: browser.text("#state") == "as loaded")
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_axe_finds_nothing(browser, folder, width):
+    Axe = pytest.importorskip("axe_core_python.selenium").Axe
+
+    def found():
+        problems = []
+        for dark in (False, True):
+            with screen(browser.driver, width, dark):
+                problems += [one["nodes"] for one in Axe().run(browser.driver)["violations"]]
+        return problems
+
+    assert found() == []
+    browser.add(folder / "clip 0.wav", folder / "clip 1.wav", folder / "long.wav", folder / "notes.wav")
+    browser.one(".clip input[value=sad]").send_keys(" ")
+    browser.until(browser.one("#adapt").is_enabled)
+    browser.one(".clip .select").send_keys(" ")
+    assert found() == []
+    browser.one("#adapt").send_keys(" ")
+    browser.until(lambda: browser.one("#result").is_displayed())
+    assert found() == []
+    browser.one("#back").send_keys(" ")
+    browser.until(lambda: browser.text("#state") == "as loaded")
 
 
 def test_record(browser):
@@ -247,14 +460,10 @@ def test_what_only_the_browser_reads_is_sent_as_wav(browser):
 
 @pytest.mark.parametrize("width", [360, 420, 820, 1280])
 def test_nothing_is_wider_than_the_window(browser, folder, width):
-    browser.driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    )
-    try:
+    with screen(browser.driver, width):
         browser.add(folder / "clip 0.wav", folder / "long.wav", folder / "notes.wav")
+        browser.one("#all").send_keys(" ")
         assert browser.driver.execute_script("return document.documentElement.scrollWidth") <= width
-    finally:
-        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_server_that_has_forgotten_the_page_says_so(browser, folder, address):
@@ -266,3 +475,8 @@ def test_a_server_that_has_forgotten_the_page_says_so(browser, folder, address):
     assert "Load the page again" in browser.text("#trouble")
     browser.one("#reload").click()
     browser.until(lambda: browser.text("#state") == "as loaded" and not browser.one("#trouble").is_displayed())
+    assert not browser.one("#lost").is_displayed()
+    browser.driver.execute_script("sessionStorage.setItem('page', 'of a server that was ended')")
+    browser.driver.refresh()
+    browser.until(lambda: browser.one("#lost").is_displayed())
+    assert browser.text("#state") == "as loaded"

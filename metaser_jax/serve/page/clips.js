@@ -9,61 +9,91 @@ const LONG = 12;
 
 let playing = null;
 
-/** A card for a file that is not read yet. remove() is called when the person wants it away. */
+/**
+ * A card for a file that is not read yet. The person may do with it: remove(card), correct([card], said) and
+ * select(card, event). Without a sound, which no reload keeps, it cannot be played.
+ */
 export class Card {
-  constructor(name, sound, speaker, remove) {
+  constructor(name, sound, may) {
     this.name = name;
     this.sound = sound;
-    this.speaker = speaker;
+    this.may = may;
     this.clip = null;
-    this.remove = remove;
     this.audio = null;
+    this.box = element("input", {type: "checkbox", class: "select", "aria-label": `Select ${name}`,
+      onclick: (event) => may.select(this, event)});
+    this.who = element("input", {type: "text", class: "who", "data-key": "speaker", list: "speakers", maxlength: 60,
+      autocomplete: "off", spellcheck: "false", placeholder: "speaker?", "aria-label": `Speaker of ${name}`,
+      onchange: () => may.correct([this], {speaker: this.who.value})});
     this.root = element("li", {class: "clip"});
     this.waiting("Waiting");
   }
 
+  get selected() {
+    return this.box.checked;
+  }
+
+  set selected(so) {
+    this.box.checked = so;
+    this.root.classList.toggle("selected", so);
+  }
+
   head(...more) {
     const button = element("button", {type: "button", class: "remove", title: "Remove", "aria-label": `Remove ${this.name}`,
-      onclick: () => this.remove(this)}, icon(CROSS));
+      onclick: () => this.may.remove([this])}, icon(CROSS));
     return element("div", {class: "clip-head"}, ...more, button);
   }
 
-  title(about) {
-    return element("div", {},
+  title(about, speaker) {
+    return element("div", {class: "clip-title"},
       element("div", {class: "clip-name", title: this.name}, this.name),
-      about ? element("div", {class: "clip-about"}, about) : null);
+      about ? element("div", {class: "clip-about"}, element("span", {}, about), speaker) : null);
   }
 
   waiting(what) {
-    this.root.replaceChildren(this.head(element("span"), this.title(), element("span")),
+    this.root.replaceChildren(this.head(this.title()),
       element("p", {class: "busy", role: "status"}, what));
   }
 
   failed(message) {
-    this.root.replaceChildren(this.head(element("span"), this.title(), element("span")),
+    this.root.replaceChildren(this.head(this.title()),
       element("p", {class: "error", role: "alert"}, message));
   }
 
-  /** Draws what the server said of the clip; peaks are kept from the first time. */
-  show(clip, emotions, correct) {
+  /** Draws what the server said of the clip, if it is anything new; peaks are kept from the first time. */
+  show(clip, emotions) {
+    const told = JSON.stringify({...clip, peaks: null});
+    if (told === this.told) return;
+    this.told = told;
     const focused = this.root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    // What is being typed stays.
+    if (focused !== "speaker" || this.who.value === this.clip.speaker) this.who.value = clip.speaker;
     this.clip = {...clip, peaks: clip.peaks ?? this.clip?.peaks ?? []};
     this.root.classList.toggle("long", clip.seconds > LONG);
     const best = Math.max(...clip.probabilities);
     this.button = element("button", {type: "button", class: "play", "data-key": "play", "aria-label": `Play ${this.name}`,
+      disabled: this.sound === null,
+      title: this.sound === null ? "No sound is kept when the page is loaded again. Add the file again to hear it." : null,
       onclick: () => this.toggle()}, icon(this.isPlaying() ? PAUSE : PLAY));
     this.wave = waveform(this.clip);
     this.wave.addEventListener("click", (event) => {
       const box = this.wave.getBoundingClientRect();
-      this.seek((event.clientX - box.left) / box.width);
+      if (this.sound !== null) this.seek((event.clientX - box.left) / box.width);
     });
     this.root.replaceChildren(
-      this.head(this.button, this.title(`${lasting(clip.seconds)}${of(clip)}${clip.speaker ? `, ${clip.speaker}` : ""}`), heard(clip, best)),
+      this.head(this.box, this.button, this.title(`${lasting(clip.seconds)}${of(clip)},`, this.who), heard(clip, best)),
       this.picture(emotions, best),
-      ...clip.notes.map((note) => element("p", {class: "note"}, note)),
-      this.choice(emotions, correct),
+      ...this.notes().map((note) => element("p", {class: "note"}, note)),
+      this.choice(emotions),
     );
     if (focused) this.root.querySelector(`[data-key="${focused}"]`)?.focus();
+  }
+
+  /** What there is to know of the recording, and of its label. */
+  notes() {
+    const {notes, unknown, emotion} = this.clip;
+    const folder = unknown && emotion === null ? [`Its folder says ${unknown}, which this model does not know.`] : [];
+    return [...notes, ...folder];
   }
 
   picture(emotions, best) {
@@ -82,13 +112,14 @@ export class Card {
     return element("div", {class: "picture"}, ...rows);
   }
 
-  choice(emotions, correct) {
+  choice(emotions) {
     const chosen = this.clip.emotion;
+    const say = (emotion) => this.may.correct([this], {emotion});
     const choices = emotions.map((emotion) => element("label", {"data-emotion": emotion},
       element("input", {type: "radio", name: `emotion-${this.clip.id}`, value: emotion, "data-key": `is-${emotion}`,
-        checked: emotion === chosen, onchange: () => correct(this, emotion)}), emotion));
+        checked: emotion === chosen, onchange: () => say(emotion)}), emotion));
     const undo = chosen === null ? null
-      : element("button", {type: "button", "data-key": "undo", onclick: () => correct(this, null)}, "undo");
+      : element("button", {type: "button", "data-key": "undo", onclick: () => say(null)}, "undo");
     return element("fieldset", {class: "choice"}, element("legend", {}, "It is"), ...choices, undo);
   }
 
@@ -150,14 +181,14 @@ function of(clip) {
 }
 
 function heard(clip, best) {
-  const was = clip.before;
+  const was = clip.loaded;
   const ticks = clip.track.length === 1 ? "ticks" : "";
   let change = null;
-  if (was !== null && was.label !== clip.label) {
-    change = element("div", {class: `was changed ${ticks}`}, `was ${was.label} ${percent(Math.max(...was.probabilities))}`);
-  } else if (was !== null) {
-    change = element("div", {class: `was ${ticks}`}, `was ${percent(Math.max(...was.probabilities))}`);
+  if (was !== null) {
+    const label = was.label === clip.label ? "" : `${was.label} `;
+    change = element("div", {class: `was ${ticks}${label ? " changed" : ""}`}, `was ${label}${percent(Math.max(...was.probabilities))}`);
   }
   return element("div", {class: "heard"},
-    element("div", {class: "heard-label", "data-emotion": clip.label}, `${clip.label} ${percent(best)}`), change);
+    element("div", {class: "heard-label", "data-emotion": clip.label}, `${clip.label} ${percent(best)}`), change,
+    clip.learned ? element("div", {class: "was learned"}, "learned from") : null);
 }

@@ -68,7 +68,7 @@ function silent(edges, i, seconds, height) {
   return shape("rect", {class: "silent", x, y: 0, width: (1000 * edges[i + 1]) / seconds - x, height});
 }
 
-/** One emotion's probability: of each window, or of the only one; `before` is a tick at what it was. */
+/** One emotion's probability: of each window, or of the only one; a tick is at what the model as loaded heard. */
 export function probabilities(clip, emotion, index) {
   const over = clip.track.length > 1;
   const svg = picture(over ? "time" : "bar", 1000, 100);
@@ -76,8 +76,8 @@ export function probabilities(clip, emotion, index) {
   svg.append(shape("rect", {class: "track", x: 0, y: 0, width: 1000, height: 100}));
   if (!over) {
     svg.append(shape("rect", {class: "filled", x: 0, y: 0, width: 1000 * clip.probabilities[index], height: 100}));
-    if (clip.before) {
-      const x = Math.min(998, Math.max(2, 1000 * clip.before.probabilities[index]));
+    if (clip.loaded) {
+      const x = Math.min(998, Math.max(2, 1000 * clip.loaded.probabilities[index]));
       svg.append(shape("line", {class: "tick", x1: x, x2: x, y1: 0, y2: 100}));
     }
     return svg;
@@ -94,5 +94,20 @@ export function probabilities(clip, emotion, index) {
       class: "filled", x, y: 100 - height, width: (1000 * edges[i + 1]) / clip.seconds - x, height,
     }));
   });
+  return svg;
+}
+
+/** A score between 0 and 1, the interval that it may be in, and what guessing scores. */
+export function scale({macro_f1: value, interval, chance}) {
+  const svg = picture("score-scale", 1000, 100);
+  svg.append(shape("rect", {class: "track", x: 0, y: 30, width: 1000, height: 40}));
+  if (interval) {
+    svg.append(shape("rect", {class: "interval", x: 1000 * interval[0], y: 30, width: 1000 * (interval[1] - interval[0]), height: 40}));
+  }
+  if (chance !== null) {
+    svg.append(shape("line", {class: "chance", x1: 1000 * chance, x2: 1000 * chance, y1: 10, y2: 90}));
+  }
+  const x = Math.min(997, Math.max(3, 1000 * value));
+  svg.append(shape("line", {class: "value", x1: x, x2: x, y1: 5, y2: 95}));
   return svg;
 }

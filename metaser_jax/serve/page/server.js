@@ -1,5 +1,7 @@
 // Requests. Whatever goes wrong is an Error whose message is for people.
 
+const KEY = "page";
+
 let token = null;
 
 export class Forgotten extends Error {}
@@ -23,8 +25,42 @@ export async function ask(method, path, {json, body} = {}) {
   throw answer.status === 410 ? new Forgotten(message) : new Error(message);
 }
 
+/** The page as it was before a reload of this tab, or a new one; `lost`: there was one that the server has forgotten. */
 export async function open() {
+  token = remembered();
+  let lost = false;
+  if (token !== null) {
+    try {
+      return {page: await (await ask("GET", "/api/page?peaks=1")).json(), lost};
+    } catch (error) {
+      if (!(error instanceof Forgotten)) throw error;
+      lost = true;
+    }
+  }
+  token = null;
   const page = await (await ask("POST", "/api/pages")).json();
   token = page.token;
-  return page;
+  try {
+    sessionStorage.setItem(KEY, token);
+  } catch {
+    // Not allowed: then a reload begins anew.
+  }
+  return {page, lost};
+}
+
+/** A reload begins anew. */
+export function forget() {
+  try {
+    sessionStorage.removeItem(KEY);
+  } catch {
+    // Nothing was remembered.
+  }
+}
+
+function remembered() {
+  try {
+    return sessionStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
 }
