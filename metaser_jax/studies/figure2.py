@@ -17,7 +17,7 @@ from metaser_jax.report.page import picture, write_page
 from metaser_jax.results.draws import draw_scores
 from metaser_jax.results.rows import Row
 from metaser_jax.results.series import Series, amount, method_name, series_label
-from metaser_jax.scores.significance import crossovers, seed_interval
+from metaser_jax.scores.significance import SCORE, crossovers, seed_interval
 from metaser_jax.specs.studies import Figure2Spec
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.comparison import compare_methods, to_json
@@ -150,7 +150,7 @@ def _picture(confidence: float, out: Path, rows: Sequence[Row], kind: str) -> Pi
         return None
 
     def interval(at_point: Sequence[Row]) -> tuple[float, float] | None:
-        found = seed_interval(draw_scores(at_point, "macro_f1"), confidence).interval
+        found = seed_interval(draw_scores(at_point, "macro_f1"), confidence, SCORE).interval
         return found and (found.low, found.high)
 
     band = Band(f"{confidence:.0%} interval for the mean over draws", interval, dots=False)
