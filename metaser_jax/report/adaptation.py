@@ -57,7 +57,7 @@ DEVIATION = Band("± sample standard deviation", _deviation)
 
 
 def plot_adaptation(rows: Iterable[Row], path: str | Path) -> Path:
-    """Write the picture as PNG or SVG, by the suffix of path, and return the path."""
+    """Write the picture as PNG, SVG or PDF, by the suffix of path, and return the path."""
     return style.save(adaptation_figure(rows), path)
 
 

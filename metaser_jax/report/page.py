@@ -1,4 +1,4 @@
-"""The report of a run: report.html, which is one file that needs no other, report.md, and the pictures beside them."""
+"""The report of a run: report.html, which is one file that needs no other, report.md, pictures and tables.tex."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
 from metaser_jax.report.adaptation import adaptation_figure
+from metaser_jax.report.citation import cite_section, corpora_of
 from metaser_jax.report.confusion import confusion_figure
 from metaser_jax.report.content import (
     EXPLANATIONS,
@@ -19,6 +20,7 @@ from metaser_jax.report.content import (
     split_table,
 )
 from metaser_jax.report.html_page import html_page
+from metaser_jax.report.latex_page import latex_page
 from metaser_jax.report.markdown_page import markdown_page
 from metaser_jax.report.training import training_figure
 from metaser_jax.results.rows import Row, completed
@@ -39,7 +41,9 @@ def write_report(
     notes: Sequence[str] = (),
     device: str | None = None,
 ) -> Path:
-    """Write report.html, report.md, adaptation_curve.png, confusion_matrix.png and, with training, training.png.
+    """Write report.html, report.md, tables.tex, and adaptation_curve, confusion_matrix and, with training, training.
+
+    The pictures are PNG, which the page shows, and PDF, for a paper.
 
     Args:
       folder: where to; made if it is not there.
@@ -74,19 +78,22 @@ def write_report(
         Section("Other scores", (other_scores,)),
         Section("Splits", (split_table(rows),)),
         run_section(command, device),
+        cite_section(corpora_of(rows)),
     )
     return write_page(folder, Content(title, intro, sections))
 
 
 def picture(folder: Path, name: str, caption: str, figure: "Figure") -> Picture:
-    """Save the figure as folder/name (PNG), to be shown in a report there."""
+    """Save the figure as folder/name (PNG), to be shown in a report there, and as PDF beside it."""
+    style.save(figure, (folder / name).with_suffix(".pdf"))
     return Picture(name, style.save(figure, folder / name).read_bytes(), style.screen_width(figure), caption)
 
 
 def write_page(folder: Path, content: Content) -> Path:
-    """Write report.html and report.md into the folder, which is made, and return the path of report.html."""
+    """Write report.html, report.md and tables.tex into the folder, which is made; return the path of report.html."""
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "report.html"
     page.write_text(html_page(content), encoding="utf-8")
     (folder / "report.md").write_text(markdown_page(content), encoding="utf-8")
+    (folder / "tables.tex").write_text(latex_page(content), encoding="utf-8")
     return page

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SUFFIXES = (".png", ".svg")
+SUFFIXES = (".png", ".svg", ".pdf")
 DOTS_PER_INCH = 150
 SMALL, NORMAL, LARGE = 9.5, 11, 13
 COLUMNS = 3
@@ -128,7 +128,7 @@ def panel_grid(
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write the figure as PNG or SVG by the suffix of path, whose folder is made; return the path.
+    """Write the figure as PNG, SVG or PDF by the suffix of path, whose folder is made; return the path.
 
     Raises:
       InputError: another suffix.
@@ -137,7 +137,12 @@ def save(figure: Figure, path: str | Path) -> Path:
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: got suffix {path.suffix!r}, expected one of: {', '.join(SUFFIXES)}.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    from matplotlib import rc_context
+
+    # TrueType, which publishers take, where matplotlib's default of PDF is Type 3.
+    with rc_context({"pdf.fonttype": 42}):
+        # The same picture is the same file.
+        figure.savefig(path, metadata={"CreationDate": None} if path.suffix.lower() == ".pdf" else None)
     return path
 
 

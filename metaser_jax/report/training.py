@@ -34,7 +34,7 @@ _STEPS = {
 
 
 def plot_training(metrics: Iterable[Row], path: str | Path) -> Path:
-    """Write the picture as PNG or SVG, by the suffix of path, and return the path."""
+    """Write the picture as PNG, SVG or PDF, by the suffix of path, and return the path."""
     return style.save(training_figure(metrics), path)
 
 
