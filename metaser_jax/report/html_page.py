@@ -37,6 +37,7 @@ tbody th { font-weight: normal; min-width: 5rem; }
 .number { text-align: right; }
 .score { white-space: nowrap; }
 .name { white-space: nowrap; }
+.pair { min-width: 6.6rem; }
 .long { min-width: 16rem; max-width: 40rem; }
 .best { font-weight: bold; }
 .first > * { border-top: 2px solid var(--strong); }
@@ -160,7 +161,8 @@ def _kinds(table: Table) -> list[str]:
         if name in RIGHT_ALIGNED:
             found.append("number")
         elif any(SCORE.match(cell) for cell in column):
-            found.append("score")
+            # A difference with its interval in brackets may have the brackets on a line of their own.
+            found.append("pair" if any(" to " in cell and "(" in cell for cell in column) else "score")
         else:
             found.append("long" if longest > _LONG else "name" if longest <= _NAME else "")
     return found or [""] * len(table.header)

@@ -18,7 +18,7 @@ _SPECIAL = {
     "^": r"\textasciicircum{}",
     **{c: f"${c}$" for c in "<>|"},
     "±": r"$\pm$",
-    "×": r"$\times$",
+    "\u00d7": r"$\times$",
 }
 _NUMBER = re.compile(r"^[+-]?\d[\d,]*(\.\d+)?( ± \d+(\.\d+)?)?$")
 # Sizes of a page: what is longer goes over pages, a longer text over lines.
@@ -26,7 +26,7 @@ _LONG_TABLE, _LONG_TEXT = 45, 50
 
 
 def latex_page(content: Content) -> str:
-    """Return every table of a report, each with its caption and label, to be pasted or put in by \\input."""
+    """Return every table of a report, each with its caption and label, to be pasted into a paper."""
     tables = [
         (section.heading, block) for section in content.sections for block in section.blocks if isinstance(block, Table)
     ]

@@ -24,6 +24,7 @@ from metaser_jax.report.latex_page import latex_page
 from metaser_jax.report.markdown_page import markdown_page
 from metaser_jax.report.training import training_figure
 from metaser_jax.results.rows import Row, completed
+from metaser_jax.results.series import method_name, series
 from metaser_jax.results.summaries import summarise
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def write_report(
         ("confusion_matrix.png", f"Confusion with the most target data, summed over {summed}.", confusion_figure(rows)),
     ]
     if training is not None:
-        figures.append(("training.png", "Losses of meta-training against episodes.", training_figure(training)))
+        figures.append(
+            ("training.png", "Losses of meta-training against episodes.", training_figure(training, _of(rows)))
+        )
     explained = (scores, *EXPLANATIONS, *(picture(folder, *figure) for figure in figures))
     sections = (
         Section("Results", explained),
@@ -81,6 +84,13 @@ def write_report(
         cite_section(corpora_of(rows)),
     )
     return write_page(folder, Content(title, intro, sections))
+
+
+def _of(rows: Sequence[Row]) -> str:
+    """Return what of the rows was meta-trained: "FOMAML, learned from tess + emodb"."""
+    keys = [key for key in dict.fromkeys(map(series, rows)) if key.algorithm and key.sources]
+    learned = dict.fromkeys(f"{method_name(key)}, learned from {' + '.join(key.sources)}" for key in keys)
+    return "; ".join(learned)
 
 
 def picture(folder: Path, name: str, caption: str, figure: "Figure") -> Picture:

@@ -1,4 +1,4 @@
-"""Reports in Chromium: no finding of axe of any severity, nothing beyond the page, whatever the screen, and on paper."""
+"""Reports in Chromium: no finding of axe, nothing beyond the page, on screens small and large, dark, and on paper."""
 
 import base64
 import importlib.util
