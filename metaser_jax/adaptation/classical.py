@@ -19,6 +19,7 @@ from metaser_jax.data.utterance_statistics import utterance_statistics
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError
+from metaser_jax.results.environment import processor
 from metaser_jax.results.outcomes import Amount, Outcome, outcome
 from metaser_jax.specs import FinetuneSpec, FrontEnd
 
@@ -113,7 +114,7 @@ def adapt_classifier(
             x = features(ready, spec.front_end, drawn) if by_draw else seen[min(index, len(seen) - 1)]
             fitted = fit(x[drawn], ready.corpus.label[drawn], joined) if len(drawn) else unadapted()
             predicted = fitted.predict(x[ready.split.test])
-            more = nothing | {"seconds": time.perf_counter() - start}
+            more = nothing | {"seconds": time.perf_counter() - start, "device": f"1 x cpu ({processor()})"}
             outcomes.append(outcome(spec, ready, source, amount, seed, (drawn, drawn[:0]), predicted, **more))
     return outcomes
 

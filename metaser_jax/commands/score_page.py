@@ -1,9 +1,9 @@
 """What `metaser evaluate` found, for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metaser_jax.recogniser.evaluation import HEARD, NEW, UNKNOWN
+from metaser_jax.recogniser.evaluation import HEARD, MIN_SPEAKERS, NEW, UNKNOWN
 from metaser_jax.report.content import Block, Bullets, Content, Section, Table
 from metaser_jax.report.tables import SCORE_NAMES
 
@@ -36,6 +36,7 @@ def score_page(facts: Mapping[str, Any]) -> Content:
             Section("Emotions", (Table(["emotion", "clips", "recall", "precision"], of_emotion),)),
             Section("Confusion: a row for each true emotion", (Table(["true", *emotions], confusion),)),
             Section("Calibration", (says,)),
+            *_paper(facts),
         ),
     )
 
@@ -52,9 +53,10 @@ def _intro(facts: Mapping[str, Any]) -> str:
 
 def _scores(facts: Mapping[str, Any]) -> Table:
     low_high = "of a single clip there is no interval"
-    if facts["interval"] is not None:
-        low, high = facts["interval"]
-        low_high = f"95 %: {low:.2f} to {high:.2f}, over {facts['units']} {facts['by']}"
+    if facts["over_clips"] is not None:
+        low_high = f"95 %: {_interval(facts['over_clips'])} over {_clips(facts['n'])} of {_whose(facts)}"
+    if facts["over_speakers"] is not None:
+        low_high = f"95 %: {_interval(facts['over_speakers'])} over {_whose(facts)}"
     more = {"macro_f1": low_high, "accuracy": f"guessing scores about {1 / len(facts['emotions']):.2f}"}
     names = ("macro_f1", "weighted_f1", "uar", "accuracy")
     return Table(
@@ -72,10 +74,15 @@ def _cautions(facts: Mapping[str, Any]) -> tuple[Block, ...]:
             f"No clip is {' or '.join(missing)}: macro F1 and UAR count that as 0, so that they cannot exceed "
             f"{n - len(missing)}/{n}. Give clips of every emotion."
         )
-    if facts["by"] == "utterances" and facts["interval"] is not None:
+    if facts["over_speakers"] is not None:
         said.append(
-            "The interval is over clips, because these are too few speakers, or not known, or they do not each say "
-            "most emotions. For other speakers it is too narrow."
+            "The interval says what other speakers would give. Over clips, what other clips of these speakers would "
+            f"give, it is {_interval(facts['over_clips'])}."
+        )
+    elif facts["over_clips"] is not None:
+        said.append(
+            "The interval is over clips: it says what other clips of the same speakers would give. What other speakers "
+            f"would give it does not say: {_why_not_speakers(facts)}."
         )
     if facts["learned_from"] is None:
         said.append("The model was saved without its clips: if it has learned from some of these, they are scored too.")
@@ -86,6 +93,38 @@ def _cautions(facts: Mapping[str, Any]) -> tuple[Block, ...]:
     if kinds == {UNKNOWN} and facts["learned_from"] is not None:
         said.append("Whether the model learned from these speakers is not known: new speakers may score lower.")
     return (Bullets(tuple(said)),) if said else ()
+
+
+def _why_not_speakers(facts: Mapping[str, Any]) -> str:
+    if facts["speakers"] is None:
+        return "who speaks is not known of all clips"
+    if facts["speakers"] < MIN_SPEAKERS:
+        return f"that takes clips of {MIN_SPEAKERS} speakers or more"
+    return "too few of the speakers say each emotion"
+
+
+def _paper(facts: Mapping[str, Any]) -> tuple[Section, ...]:
+    """Return the sentence that may be written of these scores, and what may not; of one clip there is none."""
+    if facts["over_clips"] is None:
+        return ()
+    tested, kinds = f"{_clips(facts['n'])} of {_whose(facts)}", facts["by_speakers"]
+    if HEARD in kinds:
+        tested += f", {kinds[HEARD]['n']} of the clips by speakers that the model had learned from"
+    over = f"interval over {_whose(facts)}" if facts["over_speakers"] is not None else "interval over these clips"
+    write = f'Write: "Macro F1 was {facts["macro_f1"]:.2f} (95 % {over}: {_interval(facts["interval"])}) on {tested}."'
+    if facts["over_speakers"] is not None:
+        return (Section("In a paper", (write,)),)
+    do_not = "Do not write that the interval is what other speakers would score, nor the score without their number."
+    return (Section("In a paper", (write, do_not)),)
+
+
+def _whose(facts: Mapping[str, Any]) -> str:
+    number = facts["speakers"]
+    return "speakers who are not known" if number is None else "1 speaker" if number == 1 else f"{number} speakers"
+
+
+def _interval(ends: Sequence[float]) -> str:
+    return f"{ends[0]:.2f} to {ends[1]:.2f}"
 
 
 def _speakers(kinds: Mapping[str, Mapping[str, Any]]) -> tuple[Section, ...]:

@@ -12,10 +12,12 @@ import numpy as np
 from metaser_jax.audio.clips import Clip, first_window
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.recogniser.model import Support
-from metaser_jax.scores.bootstrap import bootstrap
+from metaser_jax.scores.bootstrap import Bootstrap, bootstrap
 from metaser_jax.scores.calibration import BINS, calibration_error, log_loss
 from metaser_jax.scores.metrics import scores
 
+# With fewer an interval over speakers says nothing: of three it may be 0 to 1.
+MIN_SPEAKERS = 6
 HEARD, NEW, UNKNOWN = "speakers that it learned from", "other speakers", "speakers that are not known"
 
 
@@ -76,22 +78,32 @@ def evaluate(predicted: Predicted, kinds: np.ndarray, emotions: Sequence[str], s
       seed: of the bootstrap.
 
     Returns:
-      n; of metrics.scores; interval [low, high] of macro F1, 95 %, or None of a single clip, and what it is over (by,
-      units; see bootstrap.py); per_emotion {emotion: {n, recall, precision}}, None where there is nothing to divide by;
+      n; of metrics.scores; speakers, how many, None where one is not known; two 95 % intervals [low, high] of macro F1
+      (bootstrap.py): over_clips, None of a single clip, and over_speakers, None of fewer than MIN_SPEAKERS, or if they
+      do not each say most emotions; interval, the one to publish (over speakers if there is one), and what it is over
+      (by, units); per_emotion {emotion: {n, recall, precision}}, None where there is nothing to divide by;
       calibration {nll, ece, bins}; by_speakers {kind: {n, macro_f1, uar, accuracy}}, of the kinds that are there.
     """
     classes = len(emotions)
     highest = predicted.probabilities.argmax(-1)
-    interval = bootstrap(predicted.label, highest, predicted.speaker, classes=classes, seed=seed)
+    unknown = np.full(len(highest), UNKNOWN_SPEAKER)
+    over_clips = bootstrap(predicted.label, highest, unknown, classes=classes, seed=seed)
+    names = np.unique(predicted.speaker)
+    over_speakers = over_clips
+    if len(names) >= MIN_SPEAKERS:
+        over_speakers = bootstrap(predicted.label, highest, predicted.speaker, classes=classes, seed=seed)
     of_all = scores(predicted.label, highest, classes)
     confusion = np.array(of_all["confusion"])
     true, said, hit = confusion.sum(1), confusion.sum(0), np.diagonal(confusion)
     return {
         "n": len(predicted.label),
         **of_all,
-        "interval": None if interval.interval is None else [interval.interval.low, interval.interval.high],
-        "by": interval.by,
-        "units": interval.units,
+        "speakers": None if UNKNOWN_SPEAKER in names else len(names),
+        "over_clips": _ends(over_clips),
+        "over_speakers": _ends(over_speakers) if over_speakers.by == "speakers" else None,
+        "interval": _ends(over_speakers),
+        "by": over_speakers.by,
+        "units": over_speakers.units,
         "per_emotion": {
             emotion: {"n": int(true[k]), "recall": _share(hit[k], true[k]), "precision": _share(hit[k], said[k])}
             for k, emotion in enumerate(emotions)
@@ -107,6 +119,10 @@ def evaluate(predicted: Predicted, kinds: np.ndarray, emotions: Sequence[str], s
             if (kinds == kind).any()
         },
     }
+
+
+def _ends(found: Bootstrap) -> list[float] | None:
+    return None if found.interval is None else [found.interval.low, found.interval.high]
 
 
 def _of_kind(predicted: Predicted, classes: int) -> dict[str, Any]:

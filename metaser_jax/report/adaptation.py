@@ -57,7 +57,7 @@ DEVIATION = Band("± sample standard deviation", _deviation)
 
 
 def plot_adaptation(rows: Iterable[Row], path: str | Path) -> Path:
-    """Write the picture as PNG or SVG, by the suffix of path, and return the path."""
+    """Write the picture as PNG, SVG or PDF, by the suffix of path, and return the path."""
     return style.save(adaptation_figure(rows), path)
 
 
@@ -74,6 +74,17 @@ def adaptation_figure(rows: Iterable[Row], band: Band = DEVIATION) -> Figure:
     for row in rows:
         panels[*style.place(row), amount(row)[0] == "fraction"].append(row)
     looks = style.looks(map(series, rows))
+    merged = style.coinciding(_curves(rows, list(looks)))
+    rows = [row for row in rows if series(row) not in merged]
+    panels = {where: [row for row in of if series(row) not in merged] for where, of in panels.items()}
+    # A line that stands for another has its own look still: nothing else in the picture is drawn so.
+    names = series_names(list(looks))
+    names = {
+        key: style.merged_name(name, [other for other, kept in merged.items() if kept == key])
+        for key, name in names.items()
+        if key not in merged
+    }
+    looks = {key: look for key, look in looks.items() if key not in merged}
     crowded = len(looks) > _CROWDED
     size = {"alone": (7.5, 5.2), "height": 5.0, "frame": 2.2, "width": 5.4} if crowded else _SIZE
     if crowded:
@@ -82,11 +93,22 @@ def adaptation_figure(rows: Iterable[Row], band: Band = DEVIATION) -> Figure:
     split_in_title = len({style.place(row)[1] for row in rows}) > 1
     for axes, (_, panel) in zip(grid, sorted(panels.items()), strict=True):
         _draw_panel(axes, panel, looks, split_in_title, band)
-        if crowded:
-            _zoom(axes)
-    figure.suptitle(_title(panels, rows, band), fontsize=style.LARGE)
-    style.legend_below(figure, _handles(looks, rows))
+    if crowded:
+        _zoom(grid)
+    figure.suptitle(style.titled(_title(panels, rows, band), figure.get_figwidth()), fontsize=style.LARGE)
+    style.legend_below(figure, _handles(looks, names, rows))
     return figure
+
+
+def _curves(rows: Sequence[Row], keys: Sequence[Series]) -> dict[Series, dict[tuple, float]]:
+    """Return the mean of each series at each place and amount."""
+    points: dict[Series, dict[tuple, list[Row]]] = {key: defaultdict(list) for key in keys}
+    for row in rows:
+        points[series(row)][*style.place(row), *amount(row)].append(row)
+    return {
+        key: {at: float(np.mean(draw_scores(group, "macro_f1"))) for at, group in of.items()}
+        for key, of in points.items()
+    }
 
 
 def chance_macro_f1(confusion: Sequence[Sequence[int]]) -> float:
@@ -150,11 +172,12 @@ def _draw_series(axes: Axes, rows: dict[float, list[Row]], look: style.Look, shi
     axes.plot(at, mean, zorder=4, **look._asdict())
 
 
-def _zoom(axes: Axes) -> None:
-    """Zoom from the lowest to the highest line, to the next tenths."""
-    values = np.concatenate([line.get_ydata() for line in axes.get_lines()])
+def _zoom(grid: Sequence[Axes]) -> None:
+    """Zoom all panels from the lowest to the highest line of any, to the next tenths: they share their scale."""
+    values = np.concatenate([line.get_ydata() for axes in grid for line in axes.get_lines()])
     low, high = math.floor(10 * values.min() - 0.2) / 10, math.ceil(10 * values.max() + 0.2) / 10
-    axes.set_ylim(max(0, low), min(1, high))
+    for axes in grid:
+        axes.set_ylim(max(0, low), min(1, high))
 
 
 def _oracle(rows: list[Row]) -> dict[float, float]:
@@ -203,13 +226,14 @@ def _title(panels: dict[tuple, list[Row]], rows: list[Row], band: Band) -> str:
     dots = ", dots: draws" if band.dots else ""
     spread = "" if draws == "one draw" else f"\n{around}: {band.name}{dots}"
     plural = "split" if len(splits) == 1 else "splits"
-    return f"Macro F1 against {data}: {' and '.join(splits)} {plural}, {draws}{spread}"
+    sources = {key.sources for key in map(series, rows)} - {()}
+    learned = f", learned from {' + '.join(sources.pop())}" if len(sources) == 1 else ""
+    return style.plain(f"Macro F1 against {data}{learned}\n{' and '.join(splits)} {plural}, {draws}{spread}")
 
 
-def _handles(looks: dict[Series, style.Look], rows: list[Row]) -> list:
+def _handles(looks: dict[Series, style.Look], names: dict[Series, str], rows: list[Row]) -> list:
     from matplotlib.lines import Line2D
 
-    names = series_names(list(looks))
     handles = [Line2D([], [], label=style.plain(names[key]), **look._asdict()) for key, look in looks.items()]
     handles.append(Line2D([], [], color=style.GREY, linestyle="--", linewidth=1.2, label="chance: uniform guess"))
     if _oracle(rows):

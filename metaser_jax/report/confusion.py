@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def plot_confusion(rows: Iterable[Row], path: str | Path) -> Path:
-    """Write the picture as PNG or SVG, by the suffix of path, and return the path."""
+    """Write the picture as PNG, SVG or PDF, by the suffix of path, and return the path."""
     return style.save(confusion_figure(rows), path)
 
 

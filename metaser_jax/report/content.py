@@ -1,16 +1,17 @@
 """What a report says, whatever its format: sections of paragraphs, tables, pictures and lists."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from metaser_jax.report.tables import ABSENT, MAIN_SCORES, cells
+from metaser_jax.report.tables import ABSENT, MAIN_SCORES, SCORE_NAMES, best_of, cells
 from metaser_jax.results.environment import environment
 from metaser_jax.results.rows import Row
 from metaser_jax.results.series import split_name
 from metaser_jax.results.summaries import Summary
 
 OTHER_SCORES = ("accuracy", "weighted_f1")
+ORACLE = "speaker_oracle_macro_f1"
 EXPLANATIONS = (
     "Each score is the mean ± the sample standard deviation over draws: a draw is one seed, and where a split has "
     "folds, each of which is the test part once, the draw's score is the mean over them. One draw has no spread: a "
@@ -19,7 +20,8 @@ EXPLANATIONS = (
     "The speaker oracle guesses each speaker's most frequent training emotion and hears nothing. What it scores is "
     "what the split gives away by its speakers: on a random split, a score that does not exceed it is no evidence that "
     "emotion was recognised. On a speaker-disjoint split it can only guess the most frequent emotion.",
-    "Chance is the macro F1 of guessing each emotion equally often.",
+    "Chance is the macro F1 of guessing each emotion equally often. Bold is the highest mean of one target, split and "
+    "amount of data, whether or not its difference from the others can be told from chance.",
 )
 
 
@@ -33,10 +35,20 @@ class Picture(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table: its header, and rows of as many cells."""
+    """A table.
+
+    Attributes:
+      header: of its columns. body: rows of as many cells.
+      name: what it shows, above it.
+      best: (row, column) of what is bold, see tables.best_of.
+      folded: whether a page shows it on demand only.
+    """
 
     header: list[str]
     body: list[list[str]]
+    name: str = ""
+    best: frozenset[tuple[int, int]] = frozenset()
+    folded: bool = False
 
 
 class Bullets(NamedTuple):
@@ -46,9 +58,10 @@ class Bullets(NamedTuple):
 
 
 class Code(NamedTuple):
-    """Text in a fixed width."""
+    """Text in a fixed width. Attributes: text; name, of what it is."""
 
     text: str
+    name: str = ""
 
 
 Block = str | Table | Picture | Bullets | Code
@@ -92,8 +105,31 @@ def run_section(command: str, device: str | None = None) -> Section:
 
 
 def score_tables(summaries: list[Summary]) -> tuple[Table, Table]:
-    """Return the table of the main scores, and that of the others."""
-    return Table(*cells(summaries, MAIN_SCORES)), Table(*cells(summaries, OTHER_SCORES))
+    """Return the table of the main scores, and that of the others; the best of each place and amount is bold."""
+    same = [(s.target, s.split, s.folds, s.shots, s.fraction) for s in summaries]
+    main, others = (Table(*cells(summaries, scores)) for scores in (MAIN_SCORES, OTHER_SCORES))
+    names = [SCORE_NAMES[name] for name in (*MAIN_SCORES, *OTHER_SCORES) if name != ORACLE]
+    main, others = (t._replace(best=best_of(t.header, t.body, names, same)) for t in (main, others))
+    return narrowed(main, "Main scores"), narrowed(others, "Other scores")
+
+
+def narrowed(table: Table, name: str = "") -> Table:
+    """Return the table without columns whose cells are all the same, which its name says instead."""
+    if len(table.body) < 2:
+        return table._replace(name=name)
+    columns = list(zip(*table.body, strict=True))
+    kept = [i for i, column in enumerate(columns) if len(set(column)) > 1]
+    # A table whose rows are all alike stays as it is.
+    if not kept:
+        return table._replace(name=name)
+    same = [f"{header} {columns[i][0]}" for i, header in enumerate(table.header) if i not in kept]
+    place = {column: number for number, column in enumerate(kept)}
+    return table._replace(
+        header=[table.header[i] for i in kept],
+        body=[[line[i] for i in kept] for line in table.body],
+        name=f"{name}; in every row: {', '.join(same)}" if name and same else ", ".join(filter(None, (name, *same))),
+        best=frozenset((row, place[column]) for row, column in table.best if column in place),
+    )
 
 
 def split_table(rows: list[Row]) -> Table:
@@ -115,4 +151,16 @@ def split_table(rows: list[Row]) -> Table:
         "digest of the split",
         "used for seeds",
     ]
-    return Table(header, [[*line, ", ".join(map(str, sorted(used)))] for line, used in sorted(seeds.items())])
+    body = [[*line, _ranges(used)] for line, used in sorted(seeds.items())]
+    return narrowed(Table(header, body), "Splits")
+
+
+def _ranges(numbers: Collection[int]) -> str:
+    """Return whole numbers with those that follow each other together: "0 to 9, 12"."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return ", ".join(f"{r[0]} to {r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in found)

@@ -1,90 +1,171 @@
-"""A report as one HTML file: pictures and style are in it, it refers to nothing outside and runs nothing."""
+"""A report as one HTML file: pictures and style are in it, it refers to nothing outside and runs nothing.
+
+Landmarks, a table of contents, tables that scroll by keyboard, and colours by what the reader's system asks for, light
+or dark; on paper everything is open (tests/report/test_report_browser.py looks at it with axe in Chromium).
+"""
 
 import base64
 import re
+from collections.abc import Sequence
 from html import escape
 
-from metaser_jax.report.content import Block, Bullets, Code, Content, Picture, Table
-from metaser_jax.report.tables import RIGHT_ALIGNED
+from metaser_jax.report.content import Block, Bullets, Code, Content, Picture, Section, Table
+from metaser_jax.report.tables import RIGHT_ALIGNED, SCORE
 
-_SCORE = re.compile(r"[+-]?\d\.\d{3}\b")
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 60rem; margin: 2rem auto;
-  padding: 0 1rem; }
-p, li { max-width: 46rem; }
-h1 { line-height: 1.2; }
-h2 { margin-top: 2.2rem; border-bottom: 1px solid #ccc; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.88rem; font-variant-numeric: tabular-nums; margin: 1rem 0; }
-th, td { text-align: left; padding: 0.25rem 0.7rem; border-bottom: 1px solid #e3e3e3; vertical-align: top; }
-thead th { border-bottom: 2px solid #555; }
+:root { color-scheme: light dark; --text: #1a1a1a; --faint: #4a4a4a; --page: #fff; --line: #d8d8d8; --strong: #777;
+  --box: #f4f4f4; --link: #0b57a8; }
+@media (prefers-color-scheme: dark) { :root { --text: #e8e8e8; --faint: #b8b8b8; --page: #16181b; --line: #3a3f45;
+  --strong: #8a9098; --box: #22262b; --link: #8ec1ff; } }
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page); max-width: 76rem;
+  margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }
+a { color: var(--link); }
+p, li, figcaption { max-width: 46rem; }
+h1 { line-height: 1.2; max-width: 46rem; }
+h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--line); line-height: 1.3; }
+nav { background: var(--box); padding: 0.6rem 1rem; border-radius: 4px; }
+nav h2 { margin: 0; border: 0; font-size: 1rem; }
+nav ul { margin: 0.3rem 0 0; padding-left: 1.2rem; columns: 20rem auto; }
+.wide { overflow-x: auto; margin: 1rem 0; }
+.wide:focus-visible, summary:focus-visible, a:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
+table { border-collapse: collapse; font-size: 0.82rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
+caption { text-align: left; padding-bottom: 0.4rem; color: var(--faint); }
+th, td { text-align: left; padding: 0.22rem 0.5rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+thead th { border-bottom: 2px solid var(--strong); vertical-align: bottom; }
+tbody th { font-weight: normal; min-width: 5rem; }
 .number { text-align: right; }
 .score { white-space: nowrap; }
-.first td { border-top: 2px solid #999; }
-img { max-width: 100%; height: auto; }
+.name { white-space: nowrap; }
+.pair { min-width: 6.6rem; }
+.long { min-width: 16rem; max-width: 40rem; }
+.best { font-weight: bold; }
+.first > * { border-top: 2px solid var(--strong); }
+summary { cursor: pointer; color: var(--link); }
+img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 figure { margin: 1.5rem 0; }
-figcaption { color: #444; font-size: 0.9rem; }
-pre { background: #f5f5f5; padding: 0.7rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85rem; }
+figcaption { color: var(--faint); font-size: 0.9rem; }
+pre { background: var(--box); padding: 0.7rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.82rem; }
+@page { size: A4; margin: 14mm 12mm; }
 @media print {
-  body { margin: 0; max-width: none; font-size: 11pt; }
+  :root { color-scheme: light; --text: #000; --faint: #333; --page: #fff; --line: #ccc; --strong: #666; --box: #f4f4f4;
+    --link: #000; }
+  body { margin: 0; padding: 0; max-width: none; font-size: 10.5pt; }
   figure, tr, pre { break-inside: avoid; }
-  h2 { break-after: avoid; }
-  table { font-size: 8.5pt; }
-  th, td { padding: 0.15rem 0.4rem; }
+  h2, summary, caption { break-after: avoid; }
+  table { font-size: 7.5pt; }
+  th, td { padding: 0.12rem 0.3rem; }
   .wide { overflow: visible; }
+  .name, thead th { white-space: normal; }
+  .long { min-width: 8rem; }
+  details::details-content { content-visibility: visible; block-size: auto; }
 }
 """
+# A text that is longer may wrap; a shorter name does not.
+_LONG, _NAME = 40, 34
 
 
 def html_page(content: Content) -> str:
     """Return a self-contained page: pictures are in it, and nothing is fetched."""
-    parts = [_element("h1", content.title), *(_element("p", paragraph) for paragraph in content.paragraphs)]
-    for section in content.sections:
-        parts += [_element("h2", section.heading), *map(_block, section.blocks)]
+    ids = _ids([section.heading for section in content.sections])
+    items = "".join(
+        f'<li><a href="#{id_}">{escape(section.heading)}</a></li>'
+        for id_, section in zip(ids, content.sections, strict=True)
+    )
+    contents = f'<nav aria-labelledby="contents"><h2 id="contents">Contents</h2><ul>{items}</ul></nav>'
     head = [
         '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
         _element("title", content.title),
         f"<style>{_STYLE}</style>",
     ]
-    lines = ["<!DOCTYPE html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", *parts, "</body>", "</html>"]
+    lines = [
+        *("<!DOCTYPE html>", '<html lang="en">', "<head>", *head, "</head>", "<body>"),
+        *("<header>", _element("h1", content.title), "</header>"),
+        *([contents] if len(content.sections) > 1 else []),
+        *("<main>", *(_element("p", paragraph) for paragraph in content.paragraphs)),
+        *(_section(id_, section) for id_, section in zip(ids, content.sections, strict=True)),
+        *("</main>", "</body>", "</html>"),
+    ]
     return "\n".join(lines) + "\n"
 
 
-def _block(block: Block) -> str:
+def _ids(headings: Sequence[str]) -> list[str]:
+    """Return an id for each heading, of its letters and digits; the same heading again gets a number."""
+    found: list[str] = []
+    for number, heading in enumerate(headings):
+        plain = re.sub(r"\W+", "-", heading.lower()).strip("-") or "section"
+        found.append(plain if plain not in (*found, "contents") else f"{plain}-{number}")
+    return found
+
+
+def _section(id_: str, section: Section) -> str:
+    blocks = "\n".join(_block(block, section.heading) for block in section.blocks)
+    return f'<section>\n<h2 id="{id_}">{escape(section.heading)}</h2>\n{blocks}\n</section>'
+
+
+def _block(block: Block, heading: str) -> str:
     match block:
         case Table():
-            return _table(block)
+            return _table(block, heading)
         case Picture():
             return _picture(block)
         case Bullets():
             return "\n".join(["<ul>", *(_element("li", item) for item in block.items), "</ul>"])
         case Code():
-            return _element("pre", block.text)
+            name = _element("p", f"{block.name}:") if block.name else ""
+            return name + _element("pre", block.text)
         case str():
             return _element("p", block)
 
 
-def _element(tag: str, text: str, kind: str = "") -> str:
-    attribute = f' class="{kind}"' if kind else ""
-    return f"<{tag}{attribute}>{escape(text)}</{tag}>"
+def _element(tag: str, text: str, kind: str = "", **attributes: str) -> str:
+    given = {**({"class": kind} if kind else {}), **attributes}
+    inside = "".join(f' {name}="{value}"' for name, value in given.items())
+    return f"<{tag}{inside}>{escape(text)}</{tag}>"
 
 
-def _table(table: Table) -> str:
-    kinds = ["number" if name in RIGHT_ALIGNED else "" for name in table.header]
-    lines = ["".join(_element("th", *cell) for cell in zip(table.header, kinds, strict=True))]
-    previous = None
-    for line in table.body:
+def _table(table: Table, heading: str) -> str:
+    kinds = _kinds(table)
+    header = "".join(_element("th", *cell, scope="col") for cell in zip(table.header, kinds, strict=True))
+    lines, previous = [], None
+    for i, line in enumerate(table.body):
         target = line[table.header.index("target")] if "target" in table.header else None
-        row = "".join(
-            # A score stays on one line with its spread or interval.
-            _element("td", cell, kind or ("score" if _SCORE.match(cell) else ""))
-            for cell, kind in zip(line, kinds, strict=True)
-        )
-        lines.append(f'<tr class="first">{row}</tr>' if previous not in (None, target) else f"<tr>{row}</tr>")
+        cells = []
+        for j, (cell, kind) in enumerate(zip(line, kinds, strict=True)):
+            kind = " ".join(filter(None, (kind, "best" if (i, j) in table.best else "")))
+            # A row is called by its first cell.
+            cells.append(_element("th", cell, kind, scope="row") if j == 0 and cell else _element("td", cell, kind))
+        first = ' class="first"' if previous not in (None, target) else ""
+        lines.append(f"<tr{first}>{''.join(cells)}</tr>")
         previous = target
-    body = "\n".join(lines[1:])
-    return f'<div class="wide"><table><thead><tr>{lines[0]}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+    body = "\n".join(lines)
+    caption = _element("caption", table.name) if table.name and not table.folded else ""
+    label = escape(table.name or heading, quote=True)
+    # What scrolls sideways must be reached by keyboard.
+    whole = (
+        f'<div class="wide" role="group" aria-label="{label}" tabindex="0"><table>{caption}'
+        f"<thead><tr>{header}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
+    )
+    if not table.folded:
+        return whole
+    return f"<details>{_element('summary', table.name or heading)}\n{whole}</details>"
+
+
+def _kinds(table: Table) -> list[str]:
+    """Return each column's class: what is right-aligned, a score, which keeps to one line, a name, or a long text."""
+    found = []
+    for name, column in zip(table.header, zip(*table.body, strict=True) if table.body else (), strict=False):
+        longest = max(map(len, column))
+        if name in RIGHT_ALIGNED:
+            found.append("number")
+        elif any(SCORE.match(cell) for cell in column):
+            # A difference with its interval in brackets may have the brackets on a line of their own.
+            found.append("pair" if any(" to " in cell and "(" in cell for cell in column) else "score")
+        else:
+            found.append("long" if longest > _LONG else "name" if longest <= _NAME else "")
+    return found or [""] * len(table.header)
 
 
 def _picture(picture: Picture) -> str:

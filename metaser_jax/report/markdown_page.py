@@ -18,13 +18,19 @@ def markdown_page(content: Content) -> str:
 def _block(block: Block) -> str:
     match block:
         case Table():
-            return markdown_table(*block)
+            body = [
+                [f"**{cell}**" if (i, j) in block.best else cell for j, cell in enumerate(line)]
+                for i, line in enumerate(block.body)
+            ]
+            name = f"{_plain(block.name)}:\n\n" if block.name else ""
+            return name + markdown_table(block.header, body)
         case Picture():
             return f"![{_plain(block.caption)}]({block.name})"
         case Bullets():
             return "\n".join(f"- {_plain(item)}" for item in block.items)
         case Code():
-            return "\n".join(f"    {line}" for line in block.text.splitlines())
+            name = f"{_plain(block.name)}:\n\n" if block.name else ""
+            return name + "\n".join(f"    {line}" for line in block.text.splitlines())
         case str():
             return _plain(block)
 

@@ -1,4 +1,4 @@
-"""The report of a run: report.html, which is one file that needs no other, report.md, and the pictures beside them."""
+"""The report of a run: report.html, which is one file that needs no other, report.md, pictures and tables.tex."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
 from metaser_jax.report.adaptation import adaptation_figure
+from metaser_jax.report.citation import cite_section, corpora_of
 from metaser_jax.report.confusion import confusion_figure
 from metaser_jax.report.content import (
     EXPLANATIONS,
@@ -19,9 +20,11 @@ from metaser_jax.report.content import (
     split_table,
 )
 from metaser_jax.report.html_page import html_page
+from metaser_jax.report.latex_page import latex_page
 from metaser_jax.report.markdown_page import markdown_page
 from metaser_jax.report.training import training_figure
 from metaser_jax.results.rows import Row, completed
+from metaser_jax.results.series import method_name, series
 from metaser_jax.results.summaries import summarise
 
 if TYPE_CHECKING:
@@ -39,7 +42,9 @@ def write_report(
     notes: Sequence[str] = (),
     device: str | None = None,
 ) -> Path:
-    """Write report.html, report.md, adaptation_curve.png, confusion_matrix.png and, with training, training.png.
+    """Write report.html, report.md, tables.tex, and adaptation_curve, confusion_matrix and, with training, training.
+
+    The pictures are PNG, which the page shows, and PDF, for a paper.
 
     Args:
       folder: where to; made if it is not there.
@@ -66,7 +71,9 @@ def write_report(
         ("confusion_matrix.png", f"Confusion with the most target data, summed over {summed}.", confusion_figure(rows)),
     ]
     if training is not None:
-        figures.append(("training.png", "Losses of meta-training against episodes.", training_figure(training)))
+        figures.append(
+            ("training.png", "Losses of meta-training against episodes.", training_figure(training, _of(rows)))
+        )
     explained = (scores, *EXPLANATIONS, *(picture(folder, *figure) for figure in figures))
     sections = (
         Section("Results", explained),
@@ -74,19 +81,29 @@ def write_report(
         Section("Other scores", (other_scores,)),
         Section("Splits", (split_table(rows),)),
         run_section(command, device),
+        cite_section(corpora_of(rows)),
     )
     return write_page(folder, Content(title, intro, sections))
 
 
+def _of(rows: Sequence[Row]) -> str:
+    """Return what of the rows was meta-trained: "FOMAML, learned from tess + emodb"."""
+    keys = [key for key in dict.fromkeys(map(series, rows)) if key.algorithm and key.sources]
+    learned = dict.fromkeys(f"{method_name(key)}, learned from {' + '.join(key.sources)}" for key in keys)
+    return "; ".join(learned)
+
+
 def picture(folder: Path, name: str, caption: str, figure: "Figure") -> Picture:
-    """Save the figure as folder/name (PNG), to be shown in a report there."""
+    """Save the figure as folder/name (PNG), to be shown in a report there, and as PDF beside it."""
+    style.save(figure, (folder / name).with_suffix(".pdf"))
     return Picture(name, style.save(figure, folder / name).read_bytes(), style.screen_width(figure), caption)
 
 
 def write_page(folder: Path, content: Content) -> Path:
-    """Write report.html and report.md into the folder, which is made, and return the path of report.html."""
+    """Write report.html, report.md and tables.tex into the folder, which is made; return the path of report.html."""
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "report.html"
     page.write_text(html_page(content), encoding="utf-8")
     (folder / "report.md").write_text(markdown_page(content), encoding="utf-8")
+    (folder / "tables.tex").write_text(latex_page(content), encoding="utf-8")
     return page

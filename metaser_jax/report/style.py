@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from metaser_jax.errors import InputError
 from metaser_jax.results.draws import by_setting, draws_of
 from metaser_jax.results.rows import Row
-from metaser_jax.results.series import Series, series_order
+from metaser_jax.results.series import ADAPT_NAMES, Series, series_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SUFFIXES = (".png", ".svg")
+SUFFIXES = (".png", ".svg", ".pdf")
 DOTS_PER_INCH = 150
 SMALL, NORMAL, LARGE = 9.5, 11, 13
 COLUMNS = 3
 PANEL_WIDTH = 3.7  # inches, beside others
 GREY = "#555555"
+# Curves that are nowhere further apart are one line to the eye.
+SAME = 0.002
 # Okabe & Ito (2008) and, for what they lack, Tol's muted scheme. A method has its colour in every picture, whatever
 # else is in it; algorithms by their order too, where people compare orders.
 _COLOURS = {
@@ -87,6 +90,36 @@ def _colour(key: Series) -> str:
     return _COLOURS.get((method, key.order)) or _COLOURS.get(method, other)
 
 
+def coinciding(curves: Mapping[Series, Mapping[Any, float]]) -> dict[Series, Series]:
+    """Return which variants of a method lie on an earlier one of it at every point: one -> the one that it lies on.
+
+    Args:
+      curves: of each series, in the order in which they are drawn, its score at each point.
+    """
+    found: dict[Series, Series] = {}
+    for key, curve in curves.items():
+        for other in curves:
+            if other == key:
+                break
+            same = other._replace(adapt=None) == key._replace(adapt=None) and curves[other].keys() == curve.keys()
+            if same and other not in found and all(abs(curve[at] - curves[other][at]) <= SAME for at in curve):
+                found[key] = other
+                break
+    return found
+
+
+def merged_name(name: str, others: Iterable[Series]) -> str:
+    """Return what a line is called that stands for others too: "MAML, all layers = head only within .002"."""
+    adapted = [ADAPT_NAMES.get(key.adapt or "", str(key.adapt)) for key in others]
+    return f"{name} = {', '.join(adapted)} within {SAME:.3f}".replace("0.", ".") if adapted else name
+
+
+def titled(text: str, width: float) -> str:
+    """Return a title whose lines fit a figure of so many inches."""
+    letters = int(width / 0.105)
+    return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of so many inches.
 
@@ -128,7 +161,7 @@ def panel_grid(
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write the figure as PNG or SVG by the suffix of path, whose folder is made; return the path.
+    """Write the figure as PNG, SVG or PDF by the suffix of path, whose folder is made; return the path.
 
     Raises:
       InputError: another suffix.
@@ -137,7 +170,12 @@ def save(figure: Figure, path: str | Path) -> Path:
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: got suffix {path.suffix!r}, expected one of: {', '.join(SUFFIXES)}.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    from matplotlib import rc_context
+
+    # TrueType, which publishers take, where matplotlib's default of PDF is Type 3.
+    with rc_context({"pdf.fonttype": 42}):
+        # The same picture is the same file.
+        figure.savefig(path, metadata={"CreationDate": None} if path.suffix.lower() == ".pdf" else None)
     return path
 
 

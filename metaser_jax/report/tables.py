@@ -1,6 +1,8 @@
 """Tables of summaries. No number is shown without its spread and what that is over."""
 
-from collections.abc import Sequence
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from typing import Literal
 
 from metaser_jax.errors import check_choice
@@ -19,6 +21,8 @@ STYLES = ("text", "markdown")
 ABSENT = "not recorded"
 OVER = "± over"
 RIGHT_ALIGNED = ("shots", "fraction", OVER)
+# A score in a cell, alone or before its spread or interval.
+SCORE = re.compile(r"[+-]?\d\.\d{3}\b")
 
 
 def table(
@@ -39,6 +43,35 @@ def table(
     check_choice("style", style, STYLES)
     header, body = cells(summaries, scores)
     return markdown_table(header, body) if style == "markdown" else text_table(header, body)
+
+
+def best_of(
+    header: Sequence[str], body: Sequence[Sequence[str]], columns: Sequence[str], groups: Sequence[Hashable] = ()
+) -> frozenset[tuple[int, int]]:
+    """Return (row, column) of the highest score of each of these columns, as they are printed: all that share it.
+
+    Args:
+      groups: of each row; only rows of one group are compared. Without it all are.
+    """
+    rows: dict[Hashable, list[int]] = defaultdict(list)
+    for number in range(len(body)):
+        rows[groups[number] if groups else None].append(number)
+    found = set()
+    for column in (header.index(name) for name in columns if name in header):
+        for group in rows.values():
+            scores = {row: float(m[0]) for row in group if (m := SCORE.match(body[row][column]))}
+            # Alone in its group, nothing is the best.
+            if len(scores) > 1:
+                found |= {(row, column) for row, score in scores.items() if score == max(scores.values())}
+    return frozenset(found)
+
+
+def best_in_rows(body: Sequence[Sequence[str]], columns: Sequence[int]) -> frozenset[tuple[int, int]]:
+    """Return (row, column) of the highest score of each row among these columns, as they are printed."""
+    turned = list(zip(*body, strict=True))
+    names = [str(row) for row in range(len(body))]
+    found = best_of(names, [turned[column] for column in columns], names) if body else ()
+    return frozenset((row, columns[number]) for number, row in found)
 
 
 def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:

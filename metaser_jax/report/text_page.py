@@ -20,7 +20,8 @@ def text_page(content: Content, width: int = 100) -> str:
 def _block(block: Block, width: int) -> str:
     match block:
         case Table():
-            return _table(block, width)
+            name = f"{textwrap.fill(block.name, width)}\n\n" if block.name else ""
+            return name + _table(block, width)
         case Picture():
             return f"[{block.name}: {block.caption}]"
         case Bullets():
@@ -28,7 +29,8 @@ def _block(block: Block, width: int) -> str:
                 textwrap.fill(item, width, initial_indent="- ", subsequent_indent="  ") for item in block.items
             )
         case Code():
-            return textwrap.indent(block.text, "    ")
+            name = f"{block.name}\n\n" if block.name else ""
+            return name + textwrap.indent(block.text, "    ")
         case str():
             return textwrap.fill(block, width)
 

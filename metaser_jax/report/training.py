@@ -33,17 +33,18 @@ _STEPS = {
 }
 
 
-def plot_training(metrics: Iterable[Row], path: str | Path) -> Path:
-    """Write the picture as PNG or SVG, by the suffix of path, and return the path."""
-    return style.save(training_figure(metrics), path)
+def plot_training(metrics: Iterable[Row], path: str | Path, of: str = "") -> Path:
+    """Write the picture as PNG, SVG or PDF, by the suffix of path, and return the path; of: as training_figure's."""
+    return style.save(training_figure(metrics, of), path)
 
 
-def training_figure(metrics: Iterable[Row]) -> Figure:
+def training_figure(metrics: Iterable[Row], of: str = "") -> Figure:
     """Return the picture, not yet written.
 
     Args:
       metrics: rows of metrics.jsonl: episode or total_epoch, and losses in nats; a loss that is null or not finite is
         left out. Where there are stages, each has lines of its own.
+      of: what was trained, for the title.
 
     Raises:
       InputError: no rows; none with a loss; no matplotlib.
@@ -69,7 +70,8 @@ def training_figure(metrics: Iterable[Row]) -> Figure:
     axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
     axes.margins(x=0.02)
     style.despine(axes)
-    figure.suptitle(title, fontsize=style.LARGE)
+    named = style.plain(f"{of}\n{title}" if of else title)
+    figure.suptitle(style.titled(named, figure.get_figwidth()), fontsize=style.LARGE)
     style.legend_below(figure, handles)
     return figure
 

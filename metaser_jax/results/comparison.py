@@ -21,7 +21,7 @@ from metaser_jax.results.pairing import by_setting, check_same_draws, draws_of, 
 from metaser_jax.results.scored import Scored
 from metaser_jax.results.series import Series
 from metaser_jax.scores.bootstrap import RESAMPLES, SCORES, Bootstrap, intervals_of
-from metaser_jax.scores.significance import Paired, Seeds, holm, paired_test, seed_interval
+from metaser_jax.scores.significance import SCORE, Paired, Seeds, holm, paired_test, seed_interval
 
 
 class Measured(NamedTuple):
@@ -87,7 +87,8 @@ def results(
         units, tensors = pooled(list(draws.values()))
         by_speakers = intervals_of(tensors, units, resamples=resamples, confidence=confidence, seed=seed)
         scores = {
-            score: Measured(seed_interval(per_draw(draws, score), confidence), by_speakers[score]) for score in SCORES
+            score: Measured(seed_interval(per_draw(draws, score), confidence, SCORE), by_speakers[score])
+            for score in SCORES
         }
         first = next(iter(draws.values()))
         found.append(

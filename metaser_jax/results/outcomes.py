@@ -9,6 +9,7 @@ import numpy as np
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.splits import Split
 from metaser_jax.data.target import Target
+from metaser_jax.results.environment import device
 from metaser_jax.scores.metrics import scores, speaker_oracle
 from metaser_jax.specs import FinetuneSpec
 
@@ -54,7 +55,7 @@ def outcome(
       source: what is known of where it started: method, order, sources, inner_steps ...
       drawn: the utterances that it was trained on and validated on.
       predicted: [n_test] int, classes, in the order of target.split.test.
-      more: further fields of the row: best_epoch, epochs, seconds ...
+      more: further fields of the row: best_epoch, epochs, seconds ...; device, where it is not jax's.
     """
     corpus, split = target.corpus, cast(Split, target.split)
     test, train = split.test, split.train
@@ -81,6 +82,7 @@ def outcome(
         "n_valid": len(drawn[1]),
         "n_test": len(test),
         "speaker_oracle_macro_f1": scores(corpus.label[test], oracle, classes)["macro_f1"],
+        "device": device(),
         **more,
         "seed": seed,
         **scores(corpus.label[test], predicted, classes),

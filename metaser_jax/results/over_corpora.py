@@ -15,7 +15,7 @@ from metaser_jax.results.draws import Setting
 from metaser_jax.results.pairing import Draws, by_setting, check_same_draws, draws_of, per_draw
 from metaser_jax.results.scored import Scored
 from metaser_jax.results.series import Series
-from metaser_jax.scores.significance import Paired, Seeds, paired_test, seed_interval
+from metaser_jax.scores.significance import SCORE, Paired, Seeds, paired_test, seed_interval
 
 # What stands for the sources of a method that has some: of each corpus they are all others.
 OTHERS = "the others"
@@ -85,8 +85,9 @@ def measure(cells: Cells, confidence: float = 0.95) -> Measured:
       InputError: corpora with other numbers of draws.
     """
     scores = _table(cells)
-    each = {name: seed_interval(row, confidence) for name, row in zip(cells, scores, strict=True)}
-    return Measured(each, seed_interval(scores.mean(1), confidence), seed_interval(scores.mean(0), confidence))
+    each = {name: seed_interval(row, confidence, SCORE) for name, row in zip(cells, scores, strict=True)}
+    corpora, draws = (seed_interval(scores.mean(axis), confidence, SCORE) for axis in (1, 0))
+    return Measured(each, corpora, draws)
 
 
 def subtract(a: Cells, b: Cells, confidence: float = 0.95) -> Difference:

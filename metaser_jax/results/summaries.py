@@ -6,7 +6,7 @@ from typing import Any
 
 from metaser_jax.results.draws import Setting, by_setting, draw_scores, draws_of, order, setting
 from metaser_jax.results.rows import SCORES, Row, completed
-from metaser_jax.scores.significance import Seeds, seed_interval
+from metaser_jax.scores.significance import SCORE, Seeds, seed_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,4 +54,4 @@ def _summary(rows: Sequence[Row]) -> Summary:
 
 
 def _over_draws(values: Sequence[float | None]) -> Seeds | None:
-    return None if None in values else seed_interval([value for value in values if value is not None])
+    return None if None in values else seed_interval([v for v in values if v is not None], ends=SCORE)

@@ -4,6 +4,12 @@ A draw is one seed: its utterances of the target's training part, the order of i
 split share the test part, so an interval over draws says what another draw would give on the same speakers; what other
 speakers would give, `metaser_jax.scores.bootstrap` estimates. Folds of one seed are not draws: average over them first.
 
+Intervals of what has ends, as scores (0 to 1) and their differences (-1 to 1) have, are Student's t on the logit scale,
+from there back (delta method; Lesaffre, Rizopoulos & Tsonaka, "The logistic transform for bounded outcome scores",
+Biostatistics, 2007): none leaves what a score can be. For three draws of scores around .97 they cover the truth 95
+times in 100, where t on the scores themselves does 89 and goes beyond 1 (tests/scores/test_significance.py). In the
+middle of the scale both are the same.
+
 scipy does the arithmetic. Where it would give nan (one draw, no deviation), None stands for "cannot be said".
 """
 
@@ -17,6 +23,8 @@ from numpy.typing import ArrayLike
 
 from metaser_jax.errors import InputError
 
+# What a score can be, and the difference of two.
+SCORE, DIFFERENCE = (0.0, 1.0), (-1.0, 1.0)
 # Below this, relative to the values' size, a deviation is rounding.
 _ROUNDING = 1e-12
 
@@ -35,7 +43,8 @@ class Seeds(NamedTuple):
     Attributes:
       mean, n: of the draws.
       deviation: the sample's (n - 1); None of a single draw.
-      interval: Student's t for the mean; None of a single draw. Scores that are all the same give low = high.
+      interval: for the mean, see the module's docstring; None of a single draw. Scores that are all the same give low =
+        high.
     """
 
     mean: float
@@ -51,7 +60,7 @@ class Paired(NamedTuple):
     """One method's scores minus another's on the same draws.
 
     Attributes:
-      difference: mean, deviation, n and Student's t interval of the differences.
+      difference: mean, deviation, n and interval of the differences.
       p_t: two-sided p of the paired t-test; None of a single draw, or where all differences are the same number but 0,
         whose deviation of 0 no test can use. All 0: 1.
       p_wilcoxon: two-sided, exact p of Wilcoxon's signed-rank test (differences of 0 are dropped, ties share their mean
@@ -63,11 +72,12 @@ class Paired(NamedTuple):
     p_wilcoxon: float | None
 
 
-def seed_interval(values: ArrayLike, confidence: float = 0.95) -> Seeds:
-    """Return mean, deviation and Student's t interval of scores over draws.
+def seed_interval(values: ArrayLike, confidence: float = 0.95, ends: tuple[float, float] | None = None) -> Seeds:
+    """Return mean, deviation and Student's t interval of values over draws.
 
     Args:
       values: [n], a score of each draw (the mean over its folds where there are folds).
+      ends: the least and the most that a value can be, SCORE say, which the interval then keeps to; None: it has none.
 
     Raises:
       InputError: no values, one that is not a finite number, or a confidence that is not between 0 and 1.
@@ -79,8 +89,23 @@ def seed_interval(values: ArrayLike, confidence: float = 0.95) -> Seeds:
         return Seeds(mean, None, 1, None)
     if _same(values):
         return Seeds(mean, 0.0, n, Interval(mean, mean, confidence))
-    low, high = scipy.stats.t.interval(confidence, n - 1, loc=mean, scale=scipy.stats.sem(values))
-    return Seeds(mean, float(values.std(ddof=1)), n, Interval(float(low), float(high), confidence))
+    margin = float(scipy.stats.t.ppf((1 + confidence) / 2, n - 1) * scipy.stats.sem(values))
+    low, high = (mean - margin, mean + margin) if ends is None else between(mean, margin, ends)
+    return Seeds(mean, float(values.std(ddof=1)), n, Interval(low, high, confidence))
+
+
+def between(value: float, margin: float, ends: tuple[float, float]) -> tuple[float, float]:
+    """Return value +- margin between the ends: as wide on the logit scale as the margin is there, and back from it.
+
+    At an end itself there is nothing around the value: what was measured is the same everywhere.
+    """
+    low, high = ends
+    share = (value - low) / (high - low)
+    if not 0 < share < 1:
+        return value, value
+    wide = margin / ((high - low) * share * (1 - share))
+    at = low + (high - low) * scipy.special.expit(scipy.special.logit(share) + np.array([-wide, wide]))
+    return float(at[0]), float(at[1])
 
 
 def paired_test(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Paired:
@@ -97,7 +122,7 @@ def paired_test(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Paired:
         raise InputError(f"paired_test: got {len(a)} and {len(b)} scores, expected one of each method for each draw.")
     # What is left of equal scores by rounding would be a rank like any other.
     differences = np.where(np.abs(a - b) <= _ROUNDING, 0, a - b)
-    seeds = seed_interval(differences, confidence)
+    seeds = seed_interval(differences, confidence, DIFFERENCE)
     if not differences.any():
         return Paired(seeds, 1.0 if len(a) > 1 else None, 1.0 if len(a) > 1 else None)
     if len(a) == 1:

@@ -12,12 +12,12 @@ from metaser_jax.config import Figure2Config
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.report import style
 from metaser_jax.report.adaptation import Band, adaptation_figure
-from metaser_jax.report.content import Content, Picture, Section, Table, run_section
+from metaser_jax.report.content import Content, Picture, Section, Table, narrowed, run_section
 from metaser_jax.report.page import picture, write_page
 from metaser_jax.results.draws import draw_scores
 from metaser_jax.results.rows import Row
 from metaser_jax.results.series import Series, amount, method_name, series_label
-from metaser_jax.scores.significance import crossovers, seed_interval
+from metaser_jax.scores.significance import SCORE, crossovers, seed_interval
 from metaser_jax.specs.studies import Figure2Spec
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.comparison import compare_methods, to_json
@@ -38,6 +38,9 @@ with the target's clips alone and with the sources' recordings joined to them.{m
 "Head only" adapts the dense layers, as the paper lets TransSER and MultiSER; "all layers" is what it lets MetaSER \
 adapt. One method's head against another's whole network says who may adapt more, and not which learned better."""
 KINDS = ("fraction", "shots")
+_CROSSED = "Where curves meet"
+# A longer table is shown on demand.
+_FOLDED = 30
 
 
 def run_figure2(
@@ -73,7 +76,8 @@ def run_figure2(
         run_section(command),
     )
     intro = INTRO.format(sources=" and ".join(config.sources), metaser=metaser_is(compared.trained))
-    return write_page(out, Content(TITLE, intro, sections))
+    title = f"{TITLE}: {' and '.join(config.targets)}, learned from {' + '.join(config.sources)}"
+    return write_page(out, Content(title, intro, sections))
 
 
 def crossings_of(lines: Sequence[Line]) -> list[Line]:
@@ -128,7 +132,7 @@ def _crossover_section(crossings: Sequence[Line]) -> tuple[Section, ...]:
         for one in crossings
     ]
     header = ["target", "split", "method", "against", "along", "what"]
-    return (Section("Crossover points", (text, Table(header, body))),)
+    return (Section("Crossover points", (text, narrowed(Table(header, body, folded=len(body) > _FOLDED), _CROSSED))),)
 
 
 def _crossing_text(one: Line) -> str:
@@ -150,7 +154,7 @@ def _picture(confidence: float, out: Path, rows: Sequence[Row], kind: str) -> Pi
         return None
 
     def interval(at_point: Sequence[Row]) -> tuple[float, float] | None:
-        found = seed_interval(draw_scores(at_point, "macro_f1"), confidence).interval
+        found = seed_interval(draw_scores(at_point, "macro_f1"), confidence, SCORE).interval
         return found and (found.low, found.high)
 
     band = Band(f"{confidence:.0%} interval for the mean over draws", interval, dots=False)
@@ -158,16 +162,13 @@ def _picture(confidence: float, out: Path, rows: Sequence[Row], kind: str) -> Pi
     name = f"{NAME}_{'fractions' if kind == 'fraction' else 'shots'}"
     style.save(figure, out / f"{name}.svg")
     against = "the fraction of the training part" if kind == "fraction" else "clips per emotion"
-    caption = f"Macro F1 on the test part against {against}. Scales differ between panels."
+    caption = f"Macro F1 on the test part against {against}."
     return picture(out, f"{name}.png", caption, figure)
 
 
-def _points(lines: Sequence[Line]) -> list[Table | str]:
+def _points(lines: Sequence[Line]) -> list[Table]:
     """Return the points of the curves: a table for each target, split and kind of amount."""
     groups: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
         groups.setdefault((tables.place_name(line), amount(line)[0]), []).append(line)
-    found: list[Table | str] = []
-    for (place, kind), group in groups.items():
-        found += [f"{place}, along {kind}:", tables.by_amount(group)]
-    return found
+    return [tables.by_amount(group, f"{place}, along {kind}") for (place, kind), group in groups.items()]

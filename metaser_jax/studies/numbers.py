@@ -42,6 +42,9 @@ def lines_of(runs: Sequence[Scored], spec: StudySpec) -> list[Line]:
         line |= {"seeds": list(result.seeds), "split_digests": list(result.digests)}
         line["init_seeds"] = sorted({row["init_seed"] for row in of_setting if row.get("init_seed") is not None})
         line["seconds"] = _mean([row["seconds"] for row in of_setting])
+        # Numbers that it starts from: parameters and learned rates, or features of the sources; older rows lack both.
+        line["start_size"] = max((row["start_size"] for row in of_setting if row.get("start_size")), default=None)
+        line["device"] = " and ".join(sorted({row["device"] for row in of_setting if row.get("device")})) or None
         line |= {"confidence": spec.confidence, "emotions": of_setting[0]["emotions"]}
         line["confusion"] = np.sum([row["confusion"] for row in of_setting], axis=0).tolist()
         found.append(line)

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.report import style
 from metaser_jax.report.content import Section, Table
 from metaser_jax.report.page import picture
+from metaser_jax.report.tables import best_of
 from metaser_jax.results.rows import Row
 from metaser_jax.specs import INNER, MetaTrainSpec
 from metaser_jax.specs.studies import OrderSpec, variants
@@ -119,8 +122,9 @@ def table_of(lines: Sequence[Line]) -> Table:
     body.sort(key=lambda row: (names.index(row[0]), row[1]))
     oracles = [next(line["speaker_oracle_macro_f1"] for line in lines if tables.data_name(line) == d) for d in amounts]
     empty = [""] * 6
+    best = best_of(header, body, amounts, [line[1] for line in body])
     body.append(["speaker oracle (hears nothing)", *empty, *(f"{oracle:.3f}" for oracle in oracles)])
-    return Table(header, body)
+    return Table(header, body, best=best)
 
 
 def time_figure(lines: Sequence[Line], confidence: float) -> Figure:
@@ -151,10 +155,14 @@ def time_figure(lines: Sequence[Line], confidence: float) -> Figure:
                 axes.errorbar([x], [score], yerr=[[score - low], [high - score]], fmt="o", **look)
         axes.set_title(style.plain(f"{place}\n{data}"), fontsize=style.NORMAL)
         axes.set_xlabel("seconds of meta-training", fontsize=style.NORMAL)
-        axes.set_xlim(left=0)
         axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
         axes.set_axisbelow(True)
         style.despine(axes)
+    # One scale for all panels.
+    ends = np.array([[*axes.get_xlim(), *axes.get_ylim()] for axes in grid])
+    for axes in grid:
+        axes.set_xlim(0, ends[:, 1].max())
+        axes.set_ylim(ends[:, 2].min(), ends[:, 3].max())
     handles = [
         Line2D([], [], color=colours[variant], marker="o", label=variant_name(variant))
         for variant in variants()
@@ -162,6 +170,8 @@ def time_figure(lines: Sequence[Line], confidence: float) -> Figure:
     ]
     for name, face in (("equal episodes", style.GREY), ("equal time", "white")):
         handles.append(Line2D([], [], color=style.GREY, marker="o", markerfacecolor=face, linestyle="", label=name))
-    figure.suptitle(f"Score against training time\nbar: {confidence:.0%} interval over draws", fontsize=style.LARGE)
+    learned = " + ".join(lines[0]["sources"])
+    title = f"Score against training time, meta-trained on {learned}\nbar: {confidence:.0%} interval over draws"
+    figure.suptitle(style.plain(style.titled(title, figure.get_figwidth())), fontsize=style.LARGE)
     style.legend_below(figure, handles)
     return figure

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from metaser_jax.report.citation import cite_section, corpora_of
 from metaser_jax.report.content import Block, Bullets, Content, Section, Table, run_section, score_tables, split_table
 from metaser_jax.report.page import write_page
 from metaser_jax.report.tables import markdown_table
@@ -156,6 +157,7 @@ def write(
             Section("Runs", (_runs_table(trained),)),
             *((Section("Splits of the target", (split_table(rows),)),) if rows else ()),
             run_section(sweep.command),
+            cite_section(dict.fromkeys([*sweep.sources, *corpora_of(rows)])),
         ),
     )
     return write_page(sweep.out, content)

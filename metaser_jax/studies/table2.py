@@ -54,6 +54,7 @@ def run_table2(
     study, identity = study_of(config, Table2Spec, corpora), dataclasses.asdict(config)
     out, spec = study.out, study.spec
     compared = compare_methods(study, identity, spec.sets, log)
+    title = f"{TITLE}: {' and '.join(spec.targets)}"
     main, intro = _sections(spec, compared), INTRO.format(metaser=metaser_is(compared.trained))
     writing.write_json(out / f"{NAME}.json", to_json(identity, command, compared))
     writing.write_csv(out / f"{NAME}.csv", [*compared.lines, *_skipped(compared)])
@@ -61,7 +62,7 @@ def run_table2(
     beside = (*writing.left_section(compared.left), *splits)
     write_text(
         out / f"{NAME}.md",
-        markdown_page(Content(TITLE, intro, (*main, *beside, run_section(command)))),
+        markdown_page(Content(title, intro, (*main, *beside, run_section(command)))),
     )
     sections = (
         *main,
@@ -70,7 +71,7 @@ def run_table2(
         writing.times_section(compared.seconds),
         run_section(command),
     )
-    return write_page(out, Content(TITLE, intro, sections))
+    return write_page(out, Content(title, intro, sections))
 
 
 def _sections(spec: Table2Spec, compared: Compared) -> tuple[Section, ...]:

@@ -9,6 +9,7 @@ from metaser_jax.report import style
 from metaser_jax.report.confusion import counts_figure
 from metaser_jax.report.content import Block, Section, Table
 from metaser_jax.report.page import picture
+from metaser_jax.report.tables import best_of
 from metaser_jax.results.draws import setting
 from metaser_jax.results.over_corpora import (
     Cells,
@@ -154,15 +155,23 @@ def curves(found: Found, confidence: float) -> Figure:
     """Return each method's mean over corpora against shots; bands, over corpora, of two of them."""
     figure, (axes,) = style.panel_grid(1, "macro F1, mean over corpora", alone=(8.0, 5.2), height=5.2, frame=2.2)
     names, looks = found.names, style.looks(found.names)
+    means = {
+        method: {s: measure(cells).corpora.mean for s in found.shots if (cells := found.at(method, s))}
+        for method in looks
+    }
+    merged = style.coinciding(means)
     banded = [method for method in (found.recommended, found.reference) if method]
     handles = []
     for method, look in looks.items():
+        if method in merged:
+            continue
+        name = style.merged_name(names[method], [other for other, kept in merged.items() if kept == method])
         measured = {
             at: measure(cells, confidence).corpora for at, s in enumerate(found.shots) if (cells := found.at(method, s))
         }
-        at, means = list(measured), [of.mean for of in measured.values()]
+        at = list(measured)
         look = look._replace(linewidth=1.6, markersize=5)
-        handles += axes.plot(at, means, label=names[method], zorder=3, **look._asdict())
+        handles += axes.plot(at, list(means[method].values()), label=style.plain(name), zorder=3, **look._asdict())
         if method in banded and all(of.interval for of in measured.values()):
             low, high = ([getattr(of.interval, end) for of in measured.values()] for end in ("low", "high"))
             axes.fill_between(at, low, high, color=look.color, alpha=0.12, linewidth=0)
@@ -171,8 +180,12 @@ def curves(found: Found, confidence: float) -> Figure:
     axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
     axes.set_axisbelow(True)
     style.despine(axes)
-    of = " and\n".join(names[method] for method in banded)
-    figure.suptitle(f"Unseen languages\nbands: {confidence:.0%} intervals over corpora, of {of}", fontsize=style.LARGE)
+    corpora = ", ".join(dict.fromkeys(name for cells in found.points.values() for name in cells))
+    of = " and ".join(names[method] for method in banded)
+    title = (
+        f"Unseen languages: {corpora}, each from the others\nbands: {confidence:.0%} intervals over corpora, of {of}"
+    )
+    figure.suptitle(style.plain(style.titled(title, figure.get_figwidth())), fontsize=style.LARGE)
     style.legend_below(figure, handles)
     return figure
 
@@ -197,7 +210,8 @@ def _scores(found: Found, shots: int, confidence: float) -> list[Block]:
     body = [row(name, found.at(method, shots)) for method, name in found.names.items()]
     if found.candidates:
         body.append(row("chosen on the other corpora", _nested(found).get(shots)))
-    return [f"{amount_name('shots', shots)}:", Table(header, body)]
+    scores = [*corpora, "mean"]
+    return [Table(header, body, amount_name("shots", shots), best_of(header, body, scores))]
 
 
 def _difference_sections(found: Found, confidence: float) -> list[Section]:
@@ -298,7 +312,9 @@ def _costs(found: Found) -> tuple[Block, ...]:
         "features of all sources; of several corpora the most. Seconds of adapting and scoring, compilation included; "
         "learning from sources is not in them."
     )
-    return text, Table(["method", "numbers that travel", "per adaptation", "all"], body)
+    devices = sorted({cell.runs[0].row.get("device") or "" for cell in found.done.values()} - {""})
+    on = f"Hardware: {' and '.join(devices)}." if devices else "The hardware was not recorded."
+    return text, Table(["method", "numbers that travel", "per adaptation", "all"], body), on
 
 
 def _described(study: Study[UnseenSpec]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from metaser_jax.report.citation import cite_section, corpora_of
 from metaser_jax.report.confusion import confusion_figure
 from metaser_jax.report.content import Block, Bullets, Section, Table, split_table
 from metaser_jax.report.page import picture
@@ -60,7 +61,7 @@ def comparison_section(
     )
     blocks: list[Block] = [explained]
     for name, lines in groups.items():
-        blocks += [name, tables.differences(lines)]
+        blocks.append(tables.differences(lines, name))
     return (Section(heading, tuple(blocks)),)
 
 
@@ -78,7 +79,7 @@ def every_comparison(comparisons: Sequence[Line]) -> tuple[Section, ...]:
         "part, a bootstrap of the difference: what other speakers would give, or, where speakers do not allow it, "
         "other utterances of the same speakers, which is narrower than it should be."
     )
-    return (Section("Every comparison", (explained, tables.comparisons(comparisons))),)
+    return (Section("Every comparison", (explained, *tables.comparisons(comparisons))),)
 
 
 def closing_sections(
@@ -112,11 +113,12 @@ def detail_sections(
 ) -> tuple[Section, ...]:
     """Return all scores, splits, what is left out, what the numbers do not say, and how methods were trained."""
     return (
-        Section("All scores", (_about_scores(study.spec), tables.all_scores(lines))),
+        Section("All scores", (_about_scores(study.spec), *tables.all_scores(lines), _CSV)),
         *every_comparison(comparisons),
         *left_section(left),
         *split_sections(study.spec, rows, lines),
         Section("How the methods were trained", (Table(["what", "settings"], described(study, methods, trained)),)),
+        cite_section(corpora_of(rows)),
     )
 
 
@@ -128,6 +130,13 @@ def split_sections(spec: StudySpec, rows: Sequence[Row], lines: Sequence[Line]) 
     )
 
 
+_CSV = (
+    "Starts from: how many numbers an adaptation starts from, parameters and learned rates, or, of what is fitted on "
+    "the sources' recordings, their features. Seconds: of one adaptation and its scoring. The CSV and JSON beside this "
+    "page have all of it, and tables.tex every table for a paper."
+)
+
+
 def _about_scores(spec: StudySpec) -> str:
     return (
         f"Mean ± sample standard deviation over {spec.seeds} draws"
@@ -136,7 +145,8 @@ def _about_scores(spec: StudySpec) -> str:
         "the same test part. Over the test part: bootstrap over its speakers, what other speakers would give; over "
         "utterances where too few speakers say each emotion, which says so, and is too narrow for other speakers. The "
         "speaker oracle guesses each speaker's most frequent training emotion and hears nothing: on a random split a "
-        "score that does not exceed it is no evidence that emotion was recognised."
+        "score that does not exceed it is no evidence that emotion was recognised. Bold is the highest mean of one "
+        "amount of data, whether or not the difference can be told from chance."
     )
 
 

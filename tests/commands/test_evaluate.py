@@ -12,11 +12,15 @@ from fakes import fake_model
 from metaser_jax import InputError
 from metaser_jax.audio.clips import read_clip
 from metaser_jax.commands import evaluate
+from metaser_jax.commands.score_page import score_page
 from metaser_jax.config.commands import EvaluateConfig
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.few_clips.training import support_of
+from metaser_jax.recogniser.evaluation import NEW, Predicted
+from metaser_jax.recogniser.evaluation import evaluate as evaluated
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.predictor import Predictor
+from metaser_jax.report.text_page import text_page
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +82,27 @@ def test_a_page_for_people(run):
     assert "other speakers" in out
     assert "expected calibration error" in out
     assert "With so few clips" in out
+    said = " ".join(out.split())
+    assert "over 10 clips of 3 speakers" in said
+    assert "that takes clips of 6 speakers or more" in said
+    assert 'Write: "Macro F1 was' in said
+    assert "(95 % interval over these clips: " in said
+    assert ') on 10 clips of 3 speakers, 2 of the clips by speakers that the model had learned from."' in said
+    assert "Do not write that" in said
+
+
+def test_the_sentence_for_a_paper_over_speakers():
+    speaker = np.repeat(list("abcdef"), 8)
+    label = np.tile(np.arange(4), 12)
+    said = np.where(np.arange(48) % 5 == 0, 0, label)
+    found = evaluated(Predicted(label, np.eye(4)[said], speaker), np.full(48, NEW), FOUR_EMOTIONS)
+    facts = {"model": "m", "digest": "d", "support": "s", "emotions": FOUR_EMOTIONS, "learned_from": 0, "left": []}
+    out = " ".join(text_page(score_page({**facts, **found})).split())
+    (low, high), clips = found["over_speakers"], found["over_clips"]
+    assert f"give, it is {clips[0]:.2f} to {clips[1]:.2f}" in out
+    value = f"Macro F1 was {found['macro_f1']:.2f}"
+    assert f'"{value} (95 % interval over 6 speakers: {low:.2f} to {high:.2f}) on 48 clips of 6 speakers."' in out
+    assert "Do not write" not in out
 
 
 def test_what_was_predicted_as_csv(run, place, tmp_path):

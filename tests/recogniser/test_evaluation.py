@@ -85,5 +85,22 @@ def test_the_interval_is_over_speakers_where_they_allow_it():
     assert 0 < low < by_speaker["macro_f1"] < high <= 1
     by_clip = evaluate(predicted(label, said, ["unknown"] * 24), np.full(24, UNKNOWN), EMOTIONS)
     assert (by_clip["by"], by_clip["units"]) == ("utterances", 24)
+    assert (by_clip["speakers"], by_clip["over_speakers"]) == (None, None)
+    # Both intervals are there, and the wider one is to be published.
+    assert (by_speaker["speakers"], by_speaker["over_speakers"]) == (6, by_speaker["interval"])
+    assert by_speaker["over_clips"] == by_clip["interval"] == by_clip["over_clips"]
+
+
+def test_few_speakers_have_no_interval_over_them():
+    """Three speakers of whom one is always wrong: over them it would be .1 to 1."""
+    label, speaker = np.tile(np.arange(4), 42), np.repeat(list("abc"), 56)
+    said = np.where(speaker == "a", (label + 1) % 4, label)
+    found = evaluate(predicted(label, said, speaker), np.full(168, NEW), EMOTIONS)
+    assert (found["by"], found["units"], found["speakers"], found["over_speakers"]) == ("utterances", 168, 3, None)
+    low, high = found["interval"]
+    assert 0.55 < low < found["macro_f1"] < high < 0.75
+
+
+def test_a_single_clip_has_no_interval():
     alone = evaluate(predicted([0], [0], ["a"]), np.array([NEW]), EMOTIONS)
     assert alone["interval"] is None

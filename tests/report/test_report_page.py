@@ -52,11 +52,8 @@ def report(tmp_path_factory, many_rows, metrics):
 def test_files(report):
     assert report.name == "report.html"
     assert sorted(p.name for p in report.parent.iterdir()) == [
-        "adaptation_curve.png",
-        "confusion_matrix.png",
-        "report.html",
-        "report.md",
-        "training.png",
+        *("adaptation_curve.pdf", "adaptation_curve.png", "confusion_matrix.pdf", "confusion_matrix.png"),
+        *("report.html", "report.md", "tables.tex", "training.pdf", "training.png"),
     ]
 
 
@@ -88,6 +85,9 @@ def test_what_a_reader_needs_is_in_both(report):
 def test_refers_to_nothing_outside(report):
     page = Page(report)
     references = [value for name, value in page.attributes if name in ("src", "href", "srcset", "action", "data")]
+    inside = {f"#{value}" for name, value in page.attributes if name == "id"}
+    assert {value for value in references if value.startswith("#")} == inside - {"#contents"}, "the table of contents"
+    references = [value for value in references if not value.startswith("#")]
     assert len(references) == 3
     assert all(value.startswith("data:image/png;base64,") for value in references)
     names = ("adaptation_curve", "confusion_matrix", "training")

@@ -79,6 +79,29 @@ def test_head_is_dashed_and_svm_says_what_it_has_learned_from(make_row):
 METHODS = (("metaser", "head"), ("multiser", "all"), ("multiser", "head"), ("svm", None))
 
 
+def test_curves_that_coincide_are_one_line(make_row):
+    """The head lies within .002 of all layers for one method and not for the other; panels share their scale."""
+    rows = [
+        make_row(method=method, adapt=adapt, shots=shots, target=target, macro_f1=0.5 + 0.01 * shots + more)
+        for method, adapt, more in (
+            *(("metaser", "all", 0.0), ("metaser", "head", 0.0019)),
+            *(("multiser", "all", 0.1), ("multiser", "head", 0.103), ("scratch", "all", 0.0), ("transser", "all", 0.2)),
+        )
+        for shots in (1, 5)
+        for target in ("urdu", "emodb")
+    ]
+    figure = adaptation_figure(rows)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[:3] == [
+        "MetaSER, all layers = head only within .002",
+        *("MultiSER, all layers", "MultiSER, head only"),
+    ]
+    assert [len(curves(axes)) for axes in figure.axes] == [5, 5]
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+    rows[0]["macro_f1"] += 0.01
+    assert len(curves(adaptation_figure(rows).axes[1])) == 6
+
+
 def test_another_band(make_row):
     rows = [make_row(s, shots=k) for s in range(3) for k in (1, 5)]
     figure = adaptation_figure(rows, Band("a tenth", lambda group: (0.4, 0.4 + len(group) / 30), dots=False))
@@ -107,7 +130,9 @@ def test_folds_have_their_own_panel_and_are_named(make_row):
     assert several.get_title() == "urdu, 3-fold speaker split"
     assert alone.get_title() == "urdu, speaker split"
     np.testing.assert_allclose(curves(several)[0].get_ydata()[0], np.mean([row["macro_f1"] for row in folds[:3]]))
-    assert figure.get_suptitle().endswith("3-fold speaker and speaker splits, one draw"), "one draw has no spread"
+    assert figure.get_suptitle() == (
+        "Macro F1 against shots, learned from tess + emodb\n3-fold speaker and speaker splits, one draw"
+    ), "one draw has no spread"
     (matrix,) = confusion_figure(folds).axes
     assert matrix.get_title().startswith("urdu, 3-fold speaker split")
     counts = np.sum([row["confusion"] for row in folds[3:]], axis=0)

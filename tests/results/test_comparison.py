@@ -16,7 +16,7 @@ from metaser_jax.results.scored import read_scored, scored
 from metaser_jax.results.series import Series
 from metaser_jax.scores.bootstrap import bootstrap
 from metaser_jax.scores.metrics import scores
-from metaser_jax.scores.significance import holm, paired_test, seed_interval
+from metaser_jax.scores.significance import SCORE, holm, paired_test, seed_interval
 from metaser_jax.specs import FinetuneSpec
 
 CORPUS = fake_corpus("c", per_emotion=15)
@@ -50,7 +50,7 @@ def test_results_of_one_split():
     test = outcomes[0].test
     assert (result.n_train, result.n_test) == (8, len(test))
     for score, measured in result.scores.items():
-        assert measured.draws == seed_interval([o.row[score] for o in outcomes])
+        assert measured.draws == seed_interval([o.row[score] for o in outcomes], ends=SCORE)
         label, speaker = CORPUS.label[test], CORPUS.speaker[test]
         again = bootstrap(label, [o.predicted for o in outcomes], speaker, score=score, classes=4)
         assert measured.speakers.value == pytest.approx(again.value)
@@ -87,7 +87,7 @@ def macro_f1(label, predicted):
 
 @pytest.mark.parametrize("folds", [0, 3])
 def test_compare(folds):
-    a, b = run(folds=folds), run("svm", 0.4, folds)
+    a, b = run(folds=folds), run("svm", 0.3, folds)
     more = Amount("shots", 4)
     a4, b4 = run(folds=folds, amount=more, right=0.8), run("svm", 0.79, folds, amount=more)
     found = compare(scored([*b4, *a, *b, *a4], CORPUS), METASER)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import logit
 from sklearn import metrics
 
 from metaser_jax import InputError
@@ -15,6 +16,7 @@ from metaser_jax.scores.bootstrap import (
     score_of,
 )
 from metaser_jax.scores.metrics import scores
+from metaser_jax.scores.significance import SCORE, seed_interval
 
 
 def made_up(speakers=6, per_emotion=5, runs=3, right=0.6, seed=0):
@@ -64,7 +66,7 @@ def test_the_value_is_the_mean_over_runs(score):
 
 
 def test_against_a_loop_over_resamples():
-    """Drawn utterance by utterance and scored by scikit-learn: about the same interval."""
+    """Drawn utterance by utterance and scored by scikit-learn: about the same interval, on the logit scale."""
     label, predicted, speaker = made_up(right=0.5, runs=2)
     found = bootstrap(label, predicted, speaker, resamples=4000)
     rng, values = np.random.default_rng(1), []
@@ -74,16 +76,18 @@ def test_against_a_loop_over_resamples():
         values.append(np.mean([metrics.f1_score(label[at], p[at], average="macro") for p in predicted]))
     margin = stats.t.ppf(0.975, 5) * np.std(values, ddof=1) * np.sqrt(6 / 5)
     low, high, confidence = found.interval
-    assert (found.value - low, high - found.value) == pytest.approx((margin, margin), rel=0.25)
+    assert logit(high) - logit(found.value) == pytest.approx(logit(found.value) - logit(low))
+    wide = (logit(high) - logit(low)) / 2 * found.value * (1 - found.value)
+    assert wide == pytest.approx(margin, rel=0.25)
     assert confidence == 0.95
 
 
 def test_of_a_mean_it_is_the_textbooks():
-    """Accuracy with as many utterances of each speaker is a mean over speakers, whose t interval it must be."""
+    """Accuracy with as many utterances of each speaker is a mean over speakers, whose interval it must be."""
     label, predicted, speaker = made_up(speakers=4, runs=1)
     found = bootstrap(label, predicted, speaker, score="accuracy", resamples=20_000)
     of_speaker = [(predicted[0] == label)[speaker == s].mean() for s in np.unique(speaker)]
-    expected = stats.ttest_1samp(of_speaker, 0).confidence_interval()
+    expected = seed_interval(of_speaker, ends=SCORE).interval
     width = expected.high - expected.low
     assert found.interval[:2] == pytest.approx((expected.low, expected.high), abs=0.02 * width)
 
@@ -101,18 +105,25 @@ def difference(label, a, b, speaker, score="macro_f1"):
 def test_an_interval_stays_within_what_scores_can_be():
     label, speaker = np.tile(np.arange(4), 3), np.repeat(["a", "b", "c"], 4)
     wrong = np.where(speaker == "a", 0, label)
-    assert bootstrap(label, wrong, speaker).interval.high == 1
-    assert bootstrap(label, (wrong + 1) % 4, speaker).interval.low == 0
+    # One speaker of three is always wrong: t alone would go from .3 below to .7 above what can be.
+    for predicted in (wrong, (wrong + 1) % 4):
+        found = bootstrap(label, predicted, speaker)
+        assert 0 < found.interval.low < found.value < found.interval.high < 1
+        assert found.interval.high - found.interval.low > 0.5
     assert difference(label, label, (label + 1) % 4, speaker).interval == (1, 1, 0.95)
     assert difference(label, label, wrong, speaker).interval.low < 0
 
 
-def test_intervals_cover_other_speakers():
-    """Speakers whose emotions differ in difficulty: of 150 corpora of 6, at least 9 in 10 intervals have the truth."""
+@pytest.mark.parametrize(("easy", "speakers"), [(0, 6), (3, 3)])
+def test_intervals_cover_other_speakers(easy, speakers):
+    """Speakers whose emotions differ in difficulty: of 100 corpora, about 95 intervals have the truth.
+
+    The second is near the end of the scale (macro F1 .93), where t without the logit covers 88 and exceeds 1.
+    """
     rng = np.random.default_rng(0)
 
     def corpus(speakers, runs):
-        ability = 1 / (1 + np.exp(-rng.normal(0, 1, speakers)))
+        ability = 1 / (1 + np.exp(-rng.normal(easy, 1, speakers)))
         label = np.tile(np.arange(4), (speakers, 6))
         right = rng.random((runs, *label.shape)) < ability[:, None]
         predicted = np.where(right, label, (label + rng.integers(1, 4, right.shape)) % 4)
@@ -121,10 +132,11 @@ def test_intervals_cover_other_speakers():
     label, predicted, _ = corpus(20_000, 1)
     truth = scores(label, predicted[0], 4)["macro_f1"]
     covered = 0
-    for seed in range(150):
-        low, high, _ = bootstrap(*corpus(6, 2), resamples=200, seed=seed).interval
+    for seed in range(100):
+        low, high, _ = bootstrap(*corpus(speakers, 2), resamples=200, seed=seed).interval
+        assert 0 <= low <= high <= 1
         covered += low <= truth <= high
-    assert 135 <= covered <= 149
+    assert 90 <= covered <= 99
 
 
 def test_deterministic_by_seed():

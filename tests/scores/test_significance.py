@@ -5,7 +5,16 @@ import pytest
 from scipy import stats
 
 from metaser_jax import InputError
-from metaser_jax.scores.significance import Crossover, crossovers, holm, paired_test, seed_interval
+from metaser_jax.scores.significance import (
+    DIFFERENCE,
+    SCORE,
+    Crossover,
+    between,
+    crossovers,
+    holm,
+    paired_test,
+    seed_interval,
+)
 
 A = np.array([0.52, 0.61, 0.55, 0.58, 0.63, 0.49, 0.57])
 B = np.array([0.48, 0.55, 0.56, 0.50, 0.53, 0.47, 0.51])
@@ -35,6 +44,28 @@ def test_intervals_cover():
     assert 366 <= covered <= 392  # 3 standard deviations
 
 
+@pytest.mark.parametrize(("mean", "deviation", "most"), [(0.97, 0.03, 0.91), (0.1, 0.05, 1), (0.6, 0.1, 1)])
+def test_intervals_of_scores_cover_and_stay(mean, deviation, most):
+    """Three draws, also where scores press against an end; `most` that t on the scores themselves may cover there."""
+    size = mean * (1 - mean) / deviation**2 - 1
+    samples = np.random.default_rng(0).beta(mean * size, (1 - mean) * size, size=(400, 3))
+    found = [seed_interval(s, ends=SCORE).interval for s in samples]
+    assert all(0 < low < high < 1 for low, high, _ in found)
+    assert 366 <= sum(low <= mean <= high for low, high, _ in found) <= 392
+    plain = [seed_interval(s).interval for s in samples]
+    assert sum(low <= mean <= high for low, high, _ in plain) <= 400 * most
+
+
+def test_between_by_hand():
+    """Around 3/4 a margin of 3/16 is 1 on the logit scale: odds of 3 divided and multiplied by e."""
+    assert between(0.75, 3 / 16, SCORE) == pytest.approx((3 / (3 + np.e), 3 * np.e / (1 + 3 * np.e)))
+    assert between(0.5, 0.375, DIFFERENCE) == pytest.approx((2 * 3 / (3 + np.e) - 1, 6 * np.e / (1 + 3 * np.e) - 1))
+    assert between(0.4, 1e-4, SCORE) == pytest.approx((0.4 - 1e-4, 0.4 + 1e-4), abs=1e-7)
+    assert between(1.0, 0.1, SCORE) == (1, 1)
+    low, high = seed_interval([0.3, 0.1], ends=DIFFERENCE).interval[:2]
+    assert (low, high) == pytest.approx((-0.807, 0.909), abs=1e-3), "t alone: -1.07 to 1.47"
+
+
 @pytest.mark.parametrize("values", [[], [0.5, np.nan], [[0.5]], [np.inf]])
 def test_bad_values(values):
     with pytest.raises(InputError, match="expected one or more finite numbers"):
@@ -52,7 +83,8 @@ def test_paired_against_scipy():
     test = stats.ttest_rel(A, B)
     interval = test.confidence_interval(0.95)
     assert found.difference.mean == pytest.approx((A - B).mean())
-    assert found.difference.interval == pytest.approx((interval.low, interval.high, 0.95))
+    # On the scale of differences, -1 to 1, which is straight around 0.
+    assert found.difference.interval == pytest.approx((interval.low, interval.high, 0.95), abs=1e-4)
     assert found.p_t == pytest.approx(test.pvalue)
     assert found.p_wilcoxon == pytest.approx(stats.wilcoxon(A, B).pvalue)
     back = paired_test(B, A)

@@ -1,0 +1,34 @@
+"""What to cite is what CITATION.cff and the corpora say."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from metaser_jax.report.citation import PAPER, SOFTWARE, cite_section, corpora_of
+from metaser_jax.report.content import Code
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_as_citation_cff_has_it():
+    of = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    (paper,) = of["references"]
+    for value in (paper["title"], paper["doi"], str(paper["year"]), f"{paper['start']}--{paper['end']}"):
+        assert f"{{{value}}}" in PAPER
+    names = " and ".join(f"{one['family-names']}, {one['given-names']}" for one in paper["authors"])
+    assert f"author = {{{names}}}" in PAPER
+    plain = re.sub(r"[{}\\]", "", SOFTWARE.format(version=of["version"]))
+    for value in (of["title"], of["authors"][0]["name"], of["version"], of["license"]):
+        assert f" = {value}," in plain
+
+
+def test_every_corpus_that_was_used(make_row):
+    rows = [make_row(target="emodb", sources=["tess", "folder/mine", "demo_italian"]), make_row(sources=None)]
+    assert corpora_of(rows) == ["demo_italian", "emodb", "folder/mine", "tess", "urdu"]
+    section = cite_section(corpora_of(rows))
+    (code,) = [block for block in section.blocks if isinstance(block, Code)]
+    for key in ("@software{metaser_jax,", "chopra2021metaser", "burkhardt2005emodb", "pichorafuller2020tess", "latif2"):
+        assert code.text.count(key) == 1
+    assert any("Cite folder/mine as whoever recorded them asks" in block for block in section.blocks)
+    assert "demo" not in str(section.blocks)
