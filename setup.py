@@ -73,7 +73,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["metaser_jax", "metaser_jax.*"]),
     package_data={
-        "metaser_jax": ["py.typed"],
+        "metaser_jax": ["py.typed", "starts/*/*"],
         "metaser_jax.datasets": ["*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
         "metaser_jax.serve": ["page/*"],
     },

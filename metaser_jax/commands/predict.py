@@ -23,6 +23,7 @@ from metaser_jax.commands.rows import make_rows
 from metaser_jax.config.commands import PredictConfig
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.recogniser.folder import hears_voice
+from metaser_jax.recogniser.licences import non_commercial
 
 if TYPE_CHECKING:
     from metaser_jax.recogniser.model import Model
@@ -119,6 +120,9 @@ def _notes(config: PredictConfig, model: Model) -> Iterator[str]:
             "this model normalises by speaker, and whose these recordings are was not said; they are normalised by "
             "the voices that the model learned from. --speakers=one or --speakers=folder may do better."
         )
+    bound = non_commercial(model.about)
+    if bound:
+        yield f"{config.model} is {bound}"
     if not model.about.get("calibration"):
         yield "this model was not calibrated: it may be surer than it should be, or less sure."
 

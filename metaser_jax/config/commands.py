@@ -10,7 +10,9 @@ class AdaptConfig(Spec):
     """metaser adapt."""
 
     init: str = option(
-        "What to start from: a run directory (experiments/meta_train.py or pretrain.py), or a model folder."
+        "What to start from: open (for any use) or research (better, not for commercial use), which come with the "
+        "package, a run directory (experiments/meta_train.py or pretrain.py), or a model folder.",
+        "open",
     )
     support: str = option(
         "The labelled clips: a folder with a folder per emotion (angry/ happy/ neutral/ sad/), or a CSV with the "
@@ -69,7 +71,7 @@ class AdaptConfig(Spec):
 class _OfRecordings(Spec):
     """What a model is to make of recordings."""
 
-    model: str = option("Model folder (metaser adapt).")
+    model: str = option("Model folder (metaser adapt); or open or research, which have learned from no clip of yours.")
     windows: str = option(
         "What of a recording longer than 2.79 s (8 s, for a model over the voice) counts: all, in windows, or the "
         "first window.",
@@ -124,15 +126,38 @@ class InfoConfig(Spec):
 class ExportConfig(Spec):
     """metaser export."""
 
-    model: str = option("Model folder (metaser adapt).")
     to: str = option(
-        "stablehlo: a function of any number of utterances for jax.export and other programs; npz: the arrays.",
-        choices=("stablehlo", "npz"),
+        "stablehlo: a function of any number of utterances for jax.export and other programs; npz: the arrays; start: "
+        "of a run of training (--init), a folder to adapt from and to predict with.",
+        choices=("stablehlo", "npz", "start"),
     )
-    out: str = option("File to write.")
+    out: str = option("File to write, or with --to=start a new folder.")
+    model: str | None = option("Model folder (metaser adapt), or the name of a start; not with --to=start.", None)
     platforms: tuple[str, ...] = option(
         "With --to=stablehlo: platforms that the function must run on.", ("cpu", "cuda", "tpu")
     )
+    init: str | None = option("With --to=start: the run, of experiments/meta_train.py or pretrain.py.", None)
+    data_dir: str | None = option(
+        "With --to=start: folder of the prepared corpora that the run has learned from; by default where they were.",
+        None,
+    )
+    calibrate: bool = option(
+        "With --to=start: repeat the run without each of its sources (of one: without each fifth of its voices) to "
+        "calibrate probabilities on what was left out; each takes as long as the run did.",
+        True,
+    )
+    about: str | None = option(
+        "With --to=start: JSON file with what else its card is to say (about, in docs/model_folder.md).", None
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        start = self.to == "start"
+        expected = "none with --to=start, which takes a run (--init)" if start else f"a model with --to={self.to}"
+        require((self.model is None) == start, "model", self.model, expected)
+        require(
+            (self.init is not None) == start, "init", self.init, f"{'a run' if start else 'none'} with --to={self.to}"
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -147,7 +172,7 @@ class ImportTorchConfig(Spec):
 class ServeConfig(Spec):
     """metaser serve."""
 
-    model: str = option("Model folder (metaser adapt).")
+    model: str = option("Model folder (metaser adapt); or open or research, to begin with.")
     host: str = option("Address to listen at; 127.0.0.1 is this machine alone.", "127.0.0.1")
     port: int = option("Port; 0 takes a free one.", 8000)
     max_upload_mb: int = option("Largest recording that is taken, in MiB.", 32)

@@ -166,7 +166,7 @@ def adapt_model(
     model = Model(
         settings=settings,
         params=with_head(start.params, final.params) if how.adapt == "head" else final.params,
-        scale=scale if scale is not None else _scale(settings, corpus),
+        scale=scale if scale is not None else scale_of(settings, corpus),
         temperature=1.0,
         start=start,
         support=support,
@@ -267,7 +267,8 @@ def _rescaled(settings: ModelSpec, corpus: Corpus, scale: Scale) -> Corpus:
     return dataclasses.replace(corpus, voice=voice)
 
 
-def _scale(settings: ModelSpec, corpus: Corpus) -> Scale | None:
+def scale_of(settings: ModelSpec, corpus: Corpus) -> Scale | None:
+    """Return what a model of these settings normalises by, of the voices of a corpus; None where it has nothing."""
     if settings.normalise not in ("corpus", "speaker"):
         return None
     x, n = _x(settings, corpus)
