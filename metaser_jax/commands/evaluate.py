@@ -19,6 +19,7 @@ from metaser_jax.audio.clips import Clip
 from metaser_jax.commands import NO_ARGUMENTS
 from metaser_jax.commands.reading import progress, read, say
 from metaser_jax.config.commands import EvaluateConfig
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets.labelled_files import LabelledFile, labelled_files
 from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
 from metaser_jax.errors import InputError, RecordingError
@@ -56,6 +57,8 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
     speakers = [file.speaker for file in found.files]
     predictions = predictor.predict_clips(found.clips, windows=config.windows, speakers=speakers)
     label = np.array([predictor.emotions.index(file.emotion) for file in found.files])
+    if predictor.voice and model.settings.normalise == "speaker":
+        _say_one_emotion(label, np.array(speakers), len(predictor.emotions))
     predicted = Predicted(label, np.array([p.probabilities for p in predictions]), np.array(speakers))
     learned = learned_from(found.clips, model.support)
     if learned.all():
@@ -83,6 +86,19 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
         print(text_page(score_page(facts)), end="")
     if config.out is not None:
         _write_csv(config.out, predictor.emotions, found.files, predictions, learned)
+
+
+def _say_one_emotion(label: np.ndarray, speaker: np.ndarray, emotions: int) -> None:
+    from metaser_jax.few_clips.confounds import one_emotion_speakers
+
+    known = speaker != UNKNOWN_SPEAKER
+    says = one_emotion_speakers(label[known], speaker[known], emotions) if known.any() else None
+    if says is not None:
+        say(
+            f"note: {says.single} of the {says.repeated} speakers with several clips say one emotion only. This model "
+            "hears each voice beside its other recordings, which takes that emotion away: the score is of no use for "
+            "voices that say several. Score these clips without their speakers."
+        )
 
 
 def _read(config: EvaluateConfig, predictor: Predictor) -> _Clips:

@@ -47,6 +47,12 @@ class AdaptConfig(Spec):
     lr: float = option("Learning rate, where --init has learned none.", 0.05)
     max_epochs: int = option("Passes over the clips.", 40)
     batch_size: int = option("Clips per step.", 64)
+    model_kind: str = option(
+        "network: --init adapted to the clips; zero_shots: --init as it is, normalised by the clips; svm: a support "
+        "vector machine of the clips alone. Whichever it is, the others are cross-validated, too.",
+        "network",
+        choices=("network", "zero_shots", "svm"),
+    )
     adapt: str = option("Layers to adapt: all, or the dense head.", "all", choices=("all", "head"))
     folds: int = option("Parts of the cross-validation, at most; fewer where an emotion has fewer clips.", 5)
     repeats: int = option("Times the cross-validation is repeated, with other parts.", 4)
@@ -93,9 +99,10 @@ class PredictConfig(_OfRecordings):
     track: bool = option("A row per window, instead of per recording (table and csv; json has both).", False)
     speakers: str = option(
         "For a model that normalises by speaker: whose the recordings are. none: not known; one: all of one speaker; "
-        "folder: each folder is one.",
-        "none",
-        choices=("none", "one", "folder"),
+        "folder: each folder is one. auto: for a model over the voice the folders in a folder that is given, as "
+        "metaser adapt reads them (an emotion's is none); for others none.",
+        "auto",
+        choices=("auto", "none", "one", "folder"),
     )
 
 

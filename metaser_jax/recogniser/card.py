@@ -137,6 +137,7 @@ def _made_of(model: Model) -> Section:
         "adapted": _listed(
             how,
             {
+                "model_kind": "kind of model: {}",
                 "adapt": "layers: {}",
                 "optimizer": "optimizer {}",
                 "lr": "lr {}",

@@ -43,6 +43,7 @@ ABOUT: dict[str, Any] = {
         "batch_size": int,
         "seed": int,
         "adapt": str,
+        "model_kind": str,
         "folds": int,
         "repeats": int,
     },
@@ -61,6 +62,7 @@ ABOUT: dict[str, Any] = {
         "chance": float,
         "confusion": [[float]],
         "emotions": [str],
+        "others": [{"kind": str, "macro_f1": float, "minus": float, "interval": [float]}],
         "verdict": str,
     },
     "calibration": {
