@@ -55,9 +55,10 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
         say(f"left out: {line}")
     # Those that it learned from, too: they tell how their speaker sounds.
     speakers = [file.speaker for file in found.files]
-    predictions = predictor.predict_clips(found.clips, windows=config.windows, speakers=speakers)
+    heard_by = speakers if config.speakers == "auto" else None
+    predictions = predictor.predict_clips(found.clips, windows=config.windows, speakers=heard_by)
     label = np.array([predictor.emotions.index(file.emotion) for file in found.files])
-    if predictor.voice and model.settings.normalise == "speaker":
+    if heard_by and predictor.voice and model.settings.normalise == "speaker":
         _say_one_emotion(label, np.array(speakers), len(predictor.emotions))
     predicted = Predicted(label, np.array([p.probabilities for p in predictions]), np.array(speakers))
     learned = learned_from(found.clips, model.support)
@@ -97,7 +98,7 @@ def _say_one_emotion(label: np.ndarray, speaker: np.ndarray, emotions: int) -> N
         say(
             f"note: {says.single} of the {says.repeated} speakers with several clips say one emotion only. This model "
             "hears each voice beside its other recordings, which takes that emotion away: the score is of no use for "
-            "voices that say several. Score these clips without their speakers."
+            "voices that say several. --speakers=none hears each clip by itself."
         )
 
 

@@ -119,6 +119,12 @@ class EvaluateConfig(_OfRecordings):
     speaker_pattern: str | None = option(
         "Regular expression that finds the speaker in a clip's path below --support; see metaser adapt.", None
     )
+    speakers: str = option(
+        "For a model that normalises by speaker: auto: each voice is heard beside its other clips, where speakers are "
+        "known; none: each clip by itself.",
+        "auto",
+        choices=("auto", "none"),
+    )
     skip_bad: bool = option("Leave out clips that cannot be used, and list them, instead of stopping.", False)
 
 
