@@ -17,6 +17,8 @@ _TRIES = 200
 BY_SPEAKER, BY_CLIP = "speaker", "clip"
 # Wider than this, an interval tells good from bad hardly at all.
 _WIDE = 0.25
+# What another kind of model must be better by to be spoken of.
+_BETTER = 0.05
 
 
 class Parts(NamedTuple):
@@ -156,15 +158,16 @@ def _of_others(result: dict[str, Any]) -> list[str]:
     if not others:
         return []
     said = ["On the same parts: " + "; ".join(f"{NAMES[one['kind']]} {one['macro_f1']:.2f}" for one in others) + "."]
-    # By as much as chance alone gives in one comparison of forty.
-    better = [one for one in others if one["interval"] is not None and one["interval"][0] > 0]
-    if better:
-        best = max(better, key=lambda one: one["minus"])
-        low, high = best["interval"]
-        said.append(
-            f"{NAMES[best['kind']].capitalize()} is clearly better, by {best['minus']:.2f} (95 % interval {low:.2f} to "
-            f"{high:.2f}): --model_kind={best['kind']} takes it."
-        )
+    best = max(others, key=lambda one: one["minus"])
+    if best["interval"] is None or best["minus"] < _BETTER:
+        return said
+    low, high = best["interval"]
+    by = f"better, by {best['minus']:.2f} (95 % interval {low:.2f} to {high:.2f}"
+    who, takes = NAMES[best["kind"]].capitalize(), f"--model_kind={best['kind']} takes it"
+    if low > 0:  # by as much as chance alone gives in one comparison of forty
+        said.append(f"{who} is clearly {by}): {takes}.")
+    else:
+        said.append(f"{who} is {by}, which so few clips do not prove): {takes}.")
     return said
 
 
