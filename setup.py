@@ -84,7 +84,7 @@ setup(
     packages=[*find_packages(include=["metaser_jax", "metaser_jax.*"]), "metaser_jax.flagfiles"],
     package_dir={"metaser_jax.flagfiles": "experiments/flagfiles"},
     package_data={
-        "metaser_jax": ["py.typed"],
+        "metaser_jax": ["py.typed", "starts/*/*"],
         "metaser_jax.flagfiles": ["*.flags"],
         "metaser_jax.datasets": ["*.md", "*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
         "metaser_jax.serve": ["page/*"],

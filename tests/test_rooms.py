@@ -39,7 +39,7 @@ MAY = {
     "recogniser": ALGORITHMS | {"audio", "data", "models", "scores", "report"},
     "interop": {"audio", "data", "models", "scores", "recogniser"},
     "training": CORE | SOUND | SUPPORT | {"report"},
-    "adaptation": CORE | SOUND | SUPPORT | {"report", "training"},
+    "adaptation": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training"},
     "few_clips": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training", "adaptation"},
     "studies": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training", "adaptation", "few_clips"},
     "serve": CORE | SOUND | SUPPORT | RECOGNISER | WORK | {"report", "config"},

@@ -1,7 +1,8 @@
-"""Where an adaptation starts: a run's checkpoint, or random parameters."""
+"""Where an adaptation starts: a run's checkpoint, a start folder, or random parameters."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,10 @@ from metaser_jax.meta.algorithms import ALGORITHMS, methods
 from metaser_jax.meta.learner import MetaParams
 from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
+from metaser_jax.recogniser.folder import load_model
+from metaser_jax.recogniser.mistaken import MODEL
+from metaser_jax.recogniser.model import Start, trained_settings
+from metaser_jax.recogniser.starts import located
 from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import INNER, FinetuneSpec, MetaTrainSpec, ModelSpec, PretrainSpec
 from metaser_jax.training.checkpoints import Checkpoints
@@ -21,6 +26,8 @@ from metaser_jax.training.trainer import make_learner, make_trainer, no_utteranc
 from metaser_jax.types import Params
 
 SCRATCH = "scratch"
+# What rows call the method of a model folder that does not say how it was trained.
+MODEL_FOLDER = "model"
 
 
 class Meta(NamedTuple):
@@ -151,43 +158,63 @@ def resolve(
     """Load what an adaptation starts from; the network and its input are then the checkpoint's.
 
     Args:
-      start: a run directory, or SCRATCH.
+      start: a run directory, a model folder, the name of a start, or SCRATCH.
       spec: of the adaptation.
       target: corpus that it adapts to, if it is one.
       given: names of the fields that the user chose himself; those must not contradict the checkpoint.
 
     Raises:
-      InputError: start is neither scratch nor a finished run, learned from the target, or contradicts `given`; inner
-        rates that are not those of SGD, for --optimizer=inner.
+      InputError: start is neither scratch nor a finished run nor a model folder, learned from the target, or
+        contradicts `given`; inner rates that are not those of SGD, for --optimizer=inner.
     """
     if start == SCRATCH:
         return spec, Init(None, {"method": SCRATCH, "order": None, "sources": [], "inner_steps": None})
-    kind, trained, method = _read(start)
-    model = dataclasses.asdict(ModelSpec.of(trained))
+    place = located(start)
+    of_folder = (place / MODEL).is_file()
+    trained, init = _of_folder(place) if of_folder else _of_run(start, spec)
+    model = dataclasses.asdict(trained)
     for name in sorted(set(given) & model.keys()):
         if getattr(spec, name) != model[name]:
             raise InputError(
                 f"--{name}: got {getattr(spec, name)!r}, but {start} was trained with {model[name]!r}. Leave "
                 "the flag out (the network and its input are the run's), or train another run."
             )
-    if target in trained.sources:
+    sources = init.source["sources"]
+    if target in sources:
         raise InputError(
-            f"--target={target} is one of the sources of {start} ({', '.join(trained.sources)}): "
+            f"--target={target} is one of the sources of {start} ({', '.join(sources)}): "
             "its test part would be scored by a model that has learned from it. Give a corpus that is not among them."
         )
+    return dataclasses.replace(spec, **model), init
+
+
+def _of_folder(folder: Path) -> tuple[ModelSpec, Init]:
+    model = load_model(folder)
+    settings, begun = trained_settings(model), model.start or Start(model.params, None)
+    about = model.about.get("init") or {}
+    names = ("method", "algorithm", "order", "inner_steps", "init_episode", "init_seed")
+    source = {name: about.get(name) for name in names}
+    source["method"] = source["method"] or MODEL_FOLDER
+    source["sources"] = [one.get("name") for one in about.get("sources") or []]
+    meta = None if begun.learner is None else learner_of(begun.learner, settings, begun.params, begun.rates)
+    return settings, Init(begun.params, source, begun.rates, meta)
+
+
+def _of_run(run_dir: str, spec: FinetuneSpec) -> tuple[ModelSpec, Init]:
+    kind, trained, method = _read(run_dir)
     rates = isinstance(trained, MetaTrainSpec) and ALGORITHMS[trained.algorithm].learned_rates
     if spec.optimizer == INNER and rates == "parameter":
         # Rates of Adam's updates, say, are of another size than those of gradients.
         got = trained.inner_optimizer
         if got != "sgd":
             raise InputError(
-                f"--optimizer={INNER}: {start} has learned its rates with --inner_optimizer={got}, expected sgd. "
+                f"--optimizer={INNER}: {run_dir} has learned its rates with --inner_optimizer={got}, expected sgd. "
                 "Give another --optimizer, or train another run."
             )
-    with Checkpoints(start, read_only=True) as checkpoints:
-        init = kind.restore(trained, start, checkpoints)
+    with Checkpoints(run_dir, read_only=True) as checkpoints:
+        init = kind.restore(trained, run_dir, checkpoints)
     source = {"method": method, "sources": list(trained.sources)} | init.source | {"init_seed": trained.seed}
-    return dataclasses.replace(spec, **model), init._replace(source=source)
+    return ModelSpec.of(trained), init._replace(source=source)
 
 
 def _read(run_dir: str) -> tuple[_Kind, MetaTrainSpec | PretrainSpec, str]:

@@ -1,6 +1,6 @@
 """Adapt to a language with a few labelled clips of each emotion, and write a model folder.
 
-metaser adapt --init=runs/meta --support=clips --out=saraiki --language=Saraiki
+metaser adapt --support=clips --out=saraiki --language=Saraiki
 
 clips/ holds angry/ happy/ neutral/ sad/ with .wav, .flac, .mp3, .ogg and whatever else libsndfile reads; folders inside
 them are speakers. Or clips.csv with the columns path, emotion, and if known speaker. It warns of problems with the

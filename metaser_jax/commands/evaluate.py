@@ -18,6 +18,7 @@ from metaser_jax.audio.clips import Clip
 from metaser_jax.audio.quality import notes_of_all
 from metaser_jax.commands.reading import progress, read
 from metaser_jax.config.commands import EvaluateConfig
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets.labelled_files import LabelledFile, labelled_files
 from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
 from metaser_jax.errors import InputError, RecordingError
@@ -40,10 +41,13 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
     # Imported here: after a look at what was typed.
     from metaser_jax.recogniser.evaluation import Predicted, evaluate, kinds_of, learned_from
     from metaser_jax.recogniser.folder import digest
+    from metaser_jax.recogniser.licences import non_commercial
     from metaser_jax.recogniser.predictor import Predictor
 
     predictor = Predictor.load(config.model)
     model = predictor.model
+    if bound := non_commercial(model.about):
+        say(f"note: {config.model} is {bound}")
     found = _read(config, predictor)
     for line in by_reason(found.left):
         say(f"left out: {line}")
@@ -54,6 +58,8 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
     speakers = [file.speaker for file in found.files]
     predictions = predictor.predict_clips(found.clips, windows=config.windows, speakers=speakers)
     label = np.array([predictor.emotions.index(file.emotion) for file in found.files])
+    if heard_by and predictor.voice and model.settings.normalise == "speaker":
+        _say_one_emotion(label, np.array(speakers), len(predictor.emotions))
     predicted = Predicted(label, np.array([p.probabilities for p in predictions]), np.array(speakers))
     learned = learned_from(found.clips, model.support)
     if learned.all():
@@ -82,6 +88,19 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
         print(text_page(score_page(facts)), end="")
     if config.out is not None:
         _write_csv(config.out, predictor.emotions, found.files, predictions, learned)
+
+
+def _say_one_emotion(label: np.ndarray, speaker: np.ndarray, emotions: int) -> None:
+    from metaser_jax.few_clips.confounds import one_emotion_speakers
+
+    known = speaker != UNKNOWN_SPEAKER
+    says = one_emotion_speakers(label[known], speaker[known], emotions) if known.any() else None
+    if says is not None:
+        say(
+            f"note: {says.single} of the {says.repeated} speakers with several clips say one emotion only. This model "
+            "hears each voice beside its other recordings, which takes that emotion away: the score is of no use for "
+            "voices that say several. --speakers=unknown hears each clip by itself."
+        )
 
 
 def _read(config: EvaluateConfig, predictor: Predictor) -> _Clips:

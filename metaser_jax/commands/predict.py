@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, TextIO
 
 from metaser_jax.audio.clips import WINDOW, Clip
@@ -22,10 +23,16 @@ from metaser_jax.audio.quality import Measured, notes_of_all
 from metaser_jax.commands.reading import Read, progress, read, sources_of
 from metaser_jax.commands.rows import make_rows
 from metaser_jax.config.commands import PredictConfig
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets.files import one_form
+from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.recogniser.folder import hears_voice
+from metaser_jax.recogniser.licences import non_commercial
 from metaser_jax.saying import say
+
+SpeakerOf = Callable[[Source], str]
+"""Who speaks in a recording."""
 
 if TYPE_CHECKING:
     from metaser_jax.recogniser.model import Model
@@ -41,21 +48,24 @@ _NAMED = 5
 def main(config: PredictConfig, arguments: list[str], stdin: TextIO | None = None) -> int:
     """Print the rows, and return the exit status: 1 where a recording failed."""
     sources = sources_of(arguments, stdin)
-    failed = print_rows(config, sources)
+    failed = print_rows(config, sources, folders=[argument for argument in arguments if os.path.isdir(argument)])
     if failed and len(sources) > 1:
         say(f"{failed} of {len(sources)} recordings failed.")
     return 1 if failed else 0
 
 
-def print_rows(config: PredictConfig, sources: Sequence[Source], frames: int = _FRAMES) -> int:
-    """Return how many failed."""
+def print_rows(
+    config: PredictConfig, sources: Sequence[Source], frames: int = _FRAMES, folders: Sequence[str] = ()
+) -> int:
+    """Return how many failed; folders: that were given, whose own folders may say who speaks."""
     with read(sources, config.workers, hears_voice(config.model)) as recordings:
         # It imports jax: after the worker processes have started.
         from metaser_jax.recogniser.predictor import Predictor
 
         predictor = Predictor.load(config.model)
         _check_speakers(config, predictor.model)
-        for note in _notes(config, predictor.model):
+        speaker_of = _speaker_of(config, predictor, sources, folders)
+        for note in _notes(config, predictor.model, speaker_of):
             say(f"note: {note}")
         rows = make_rows(config.format, predictor.emotions, list(map(str, sources)), track=config.track)
         # A name may have what the terminal's encoding lacks.
@@ -64,9 +74,9 @@ def print_rows(config: PredictConfig, sources: Sequence[Source], frames: int = _
         failed, heard = 0, {}
         shown = progress(recordings, len(sources), not sys.stdout.isatty())
         # A voice's statistics are those of all its recordings.
-        for group in [list(shown)] if config.speakers != "none" else _groups(shown, frames):
+        for group in _groups(shown, frames) if speaker_of is None else [list(shown)]:
             heard |= {str(source): Measured.of(clip) for source, clip in group if isinstance(clip, Clip)}
-            for source, result in _predicted(config, predictor, group):
+            for source, result in _predicted(config, predictor, group, speaker_of):
                 if isinstance(result, RecordingError):
                     failed += 1
                     say(f"error: {result}")
@@ -92,17 +102,37 @@ def _groups(recordings: Iterable[Read], most: int) -> Iterator[list[Read]]:
         yield group
 
 
+def _speaker_of(
+    config: PredictConfig, predictor: Predictor, sources: Sequence[Source], folders: Sequence[str]
+) -> SpeakerOf | None:
+    """Return who speaks in a recording; None where nobody knows, or it makes no difference."""
+    if config.speakers == "one":
+        return lambda source: "one"
+    if config.speakers == "folder":
+        # Of the archive's members that is the part of the name before the last slash.
+        return lambda source: os.path.normpath(os.path.dirname(str(source)))
+    if config.speakers == "none" or not (predictor.voice and predictor.model.settings.normalise == "speaker"):
+        return None
+    known = {str(source): _folders_of(str(source), folders) for source in sources}
+    return (lambda source: known[str(source)] or UNKNOWN_SPEAKER) if any(known.values()) else None
+
+
+def _folders_of(name: str, folders: Sequence[str]) -> str:
+    """Return the folders between a folder that was given and a recording, those of emotions left out."""
+    for folder in folders:
+        if name.startswith(os.path.join(folder, "")):
+            between = PurePath(os.path.relpath(name, folder)).parts[:-1]
+            return "/".join(part for part in between if emotion_named(part) is None)
+    return ""
+
+
 def _predicted(
-    config: PredictConfig, predictor: Predictor, group: Sequence[Read]
+    config: PredictConfig, predictor: Predictor, group: Sequence[Read], speaker_of: SpeakerOf | None
 ) -> Iterator[tuple[Source, Prediction | RecordingError]]:
     read = [(source, result) for source, result in group if isinstance(result, Clip)]
     clips, speakers = [clip for _, clip in read], None
-    if config.speakers != "none":
-        # A folder is a speaker; of the archive's members that is the part of the name before the last slash.
-        by_folder = config.speakers == "folder"
-        speakers = [
-            one_form(os.path.normpath(os.path.dirname(str(source)))) if by_folder else "one" for source, _ in read
-        ]
+    if speaker_of is not None:
+        speakers = [one_form(speaker_of(source)) for source, _ in read]
         if not predictor.voice:
             _say_too_short(clips, speakers, config.windows)
     predictions = iter(predictor.predict_clips(clips, windows=config.windows, speakers=speakers))
@@ -111,19 +141,31 @@ def _predicted(
 
 
 def _check_speakers(config: PredictConfig, model: Model) -> None:
-    if config.speakers != "none" and model.settings.normalise != "speaker":
+    if config.speakers in ("one", "folder") and model.settings.normalise != "speaker":
         raise InputError(
             f"--speakers: got {config.speakers!r}, expected none: {config.model} does not normalise by speaker "
             f"(but {model.settings.normalise!r}), and whose the recordings are makes no difference. Leave it out."
         )
 
 
-def _notes(config: PredictConfig, model: Model) -> Iterator[str]:
-    if model.settings.normalise == "speaker" and config.speakers == "none":
+def _notes(config: PredictConfig, model: Model, speaker_of: SpeakerOf | None) -> Iterator[str]:
+    unknown = model.settings.normalise == "speaker" and speaker_of is None
+    if unknown and model.settings.features != "voice":
         yield (
             "this model normalises by speaker, and whose these recordings are was not said; they are normalised by "
             "the voices that the model learned from. --speakers=one or --speakers=folder may do better."
         )
+    elif unknown:
+        yield (
+            "this model hears each voice beside its other recordings, and whose these are was not said: each is heard "
+            "by itself. A folder for each voice inside the folder that you give, or --speakers=one if all are one "
+            "voice's, makes it better, if the voice says several emotions in them."
+        )
+    if speaker_of is not None and config.speakers == "auto":
+        yield "the folders here are taken for voices, each heard beside its other recordings; not so: --speakers=none."
+    bound = non_commercial(model.about)
+    if bound:
+        yield f"{config.model} is {bound}"
     if not model.about.get("calibration"):
         yield "this model was not calibrated: it may be surer than it should be, or less sure."
 

@@ -26,11 +26,14 @@ def main(config: ServeConfig, arguments: list[str]) -> None:
     with contextlib.closing(listen(config.host, config.port)) as listening:
         from metaser_jax.devices import parallel
         from metaser_jax.recogniser.folder import load_model
+        from metaser_jax.recogniser.licences import non_commercial
         from metaser_jax.recogniser.predictor import Predictor
         from metaser_jax.serve.app import Limits, make_app
         from metaser_jax.serve.reading import Readers
 
         model = load_model(config.model)
+        if bound := non_commercial(model.about):
+            print(f"note: {config.model} is {bound}", file=sys.stderr)
         parallel.one_device_per_core()
         limits = Limits(
             max_upload=config.max_upload_mb * 2**20, max_seconds=config.max_seconds, max_clips=config.max_clips

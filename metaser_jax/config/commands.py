@@ -16,7 +16,12 @@ _CLIPS = (
 class AdaptConfig(Labelling):
     """metaser adapt."""
 
-    init: str = option("What to start from: a run directory (metaser meta-train or pretrain), or a model folder.")
+    init: str = option(
+        "What to start from: open (for any use) or research (better, not for commercial use), which come with the "
+        "package, a run directory (metaser meta-train or pretrain), or a model folder.",
+        "open",
+        common=True,
+    )
     support: str = option(
         "The labelled clips: a folder with a folder per emotion (angry/ happy/ neutral/ sad/), or a CSV with the "
         "columns path, emotion, and if known speaker.",
@@ -50,6 +55,12 @@ class AdaptConfig(Labelling):
     lr: float = option("Learning rate, where --init has learned none.", 0.05)
     max_epochs: int = option("Passes over the clips.", 40)
     batch_size: int = option("Clips per step.", 64)
+    model_kind: str = option(
+        "network: --init adapted to the clips; zero_shots: --init as it is, normalised by the clips; svm: a support "
+        "vector machine of the clips alone. Whichever it is, the others are cross-validated, too.",
+        "network",
+        choices=("network", "zero_shots", "svm"),
+    )
     adapt: str = option("Layers to adapt: all, or the dense head.", "all", choices=("all", "head"))
     folds: int = option("Parts of the cross-validation, at most; fewer where an emotion has fewer clips.", 5)
     repeats: int = option("Times the cross-validation is repeated, with other parts.", 4)
@@ -77,7 +88,12 @@ class AdaptConfig(Labelling):
 class _OfRecordings(Spec):
     """What a model is to make of recordings."""
 
-    model: str = option("Model folder (metaser adapt), or its zip archive.", short="m", there=_MODEL)
+    model: str = option(
+        "Model folder (metaser adapt), or its zip archive; or open or research, which have learned from no clip of "
+        "yours.",
+        short="m",
+        there=_MODEL,
+    )
     windows: str = option(
         "What of a recording longer than 2.79 s (8 s, for a model over the voice) counts: all, in windows, or the "
         "first window.",
@@ -103,9 +119,10 @@ class PredictConfig(_OfRecordings):
     )
     speakers: str = option(
         "For a model that normalises by speaker: whose the recordings are. none: not known; one: all of one speaker; "
-        "folder: each folder is one.",
-        "none",
-        choices=("none", "one", "folder"),
+        "folder: each folder is one. auto: for a model over the voice the folders in a folder that is given, as "
+        "metaser adapt reads them (an emotion's is none); for others none.",
+        "auto",
+        choices=("auto", "none", "one", "folder"),
         common=True,
     )
 
@@ -137,15 +154,44 @@ class InfoConfig(Spec):
 class ExportConfig(Spec):
     """metaser export."""
 
-    model: str = option("Model folder (metaser adapt), or its zip archive.", short="m", there=_MODEL)
     to: str = option(
-        "stablehlo: a function of any number of utterances for jax.export and other programs; npz: the arrays.",
-        choices=("stablehlo", "npz"),
+        "stablehlo: a function of any number of utterances for jax.export and other programs; npz: the arrays; start: "
+        "of a run of training (--init), a folder to adapt from and to predict with.",
+        choices=("stablehlo", "npz", "start"),
     )
-    out: str = option("File to write.", short="o")
+    out: str = option("File to write, or with --to=start a new folder.", short="o")
+    model: str | None = option(
+        "Model folder (metaser adapt), its zip archive, or the name of a start; not with --to=start.",
+        None,
+        common=True,
+        short="m",
+        there=_MODEL,
+    )
     platforms: tuple[str, ...] = option(
         "With --to=stablehlo: platforms that the function must run on.", ("cpu", "cuda", "tpu"), common=True
     )
+    init: str | None = option("With --to=start: the run, of experiments/meta_train.py or pretrain.py.", None)
+    data_dir: str | None = option(
+        "With --to=start: folder of the prepared corpora that the run has learned from; by default where they were.",
+        None,
+    )
+    calibrate: bool = option(
+        "With --to=start: repeat the run without each of its sources (of one: without each fifth of its voices) to "
+        "calibrate probabilities on what was left out; each takes as long as the run did.",
+        True,
+    )
+    about: str | None = option(
+        "With --to=start: JSON file with what else its card is to say (about, in docs/model_folder.md).", None
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        start = self.to == "start"
+        expected = "none with --to=start, which takes a run (--init)" if start else f"a model with --to={self.to}"
+        require((self.model is None) == start, "model", self.model, expected)
+        require(
+            (self.init is not None) == start, "init", self.init, f"{'a run' if start else 'none'} with --to={self.to}"
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -165,7 +211,11 @@ class CompletionConfig(Spec):
 class ServeConfig(Spec):
     """metaser serve."""
 
-    model: str = option("Model folder (metaser adapt), or its zip archive.", short="m", there=_MODEL)
+    model: str = option(
+        "Model folder (metaser adapt), or its zip archive; or open or research, to begin with.",
+        short="m",
+        there=_MODEL,
+    )
     host: str = option("Address to listen at; 127.0.0.1 is this machine alone.", "127.0.0.1", common=True)
     port: int = option("Port; 0 takes a free one.", 8000, common=True)
     max_upload_mb: int = option("Largest recording that is taken, in MiB.", 32)

@@ -17,6 +17,7 @@ from metaser_jax.errors import InputError
 from metaser_jax.few_clips.clip_warnings import warnings_of
 from metaser_jax.few_clips.start import read_start
 from metaser_jax.few_clips.training import Adaptation, Unlabelled, adapt_model, resolved, support_of, unlabelled_of
+from metaser_jax.recogniser.licences import non_commercial
 from metaser_jax.recogniser.model import Model, Support
 from metaser_jax.results.environment import versions
 
@@ -42,6 +43,14 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
     log = log or (lambda line: None)
     how = Adaptation(**{name: getattr(config, name) for name in Adaptation._fields})
     start = read_start(config.init, config.normalise, config.optimizer)
+    bound = non_commercial({"init": start.about})
+    if bound:
+        log(f"note: {config.init} is {bound}")
+    elif config.init == AdaptConfig.init:
+        log(
+            f"Starting from {config.init}, which may be used for anything. --init=research has learned from more, and "
+            "is not for commercial use."
+        )
     if start.clips:
         log(
             f"note: {config.init} was adapted to {start.clips} clips. This adaptation starts where that one did, and "

@@ -1,12 +1,13 @@
 """How well an adaptation to a handful of clips does, by those clips alone: parts, scores, and what they prove."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.few_clips.simpler import NAMES
 from metaser_jax.recogniser.model import Support
 from metaser_jax.scores.bootstrap import bootstrap, choose_units, confusions, intervals_of
 from metaser_jax.scores.metrics import scores
@@ -16,6 +17,8 @@ _TRIES = 200
 BY_SPEAKER, BY_CLIP = "speaker", "clip"
 # Wider than this, an interval tells good from bad hardly at all.
 WIDE = 0.25
+# What another kind of model must be better by to be spoken of.
+_BETTER = 0.05
 
 
 class Parts(NamedTuple):
@@ -116,7 +119,12 @@ def compared(support: Support, logits: np.ndarray, before: np.ndarray) -> dict[s
 
 
 def validated(
-    support: Support, emotions: Sequence[str], parts: Parts, logits: np.ndarray, told_apart: bool = False
+    support: Support,
+    emotions: Sequence[str],
+    parts: Parts,
+    logits: np.ndarray,
+    told_apart: bool = False,
+    others: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Return the scores of a cross-validation, JSON-able, and a sentence on what they prove.
 
@@ -124,11 +132,13 @@ def validated(
       emotions: that the labels stand for.
       logits: [repeat, n, class], of each clip by the model that had not learned from it.
       told_apart: whether each voice was normalised by its own clips.
+      others: simpler.KINDS -> the logits of another kind of model, on the same parts.
 
     Returns:
       macro_f1 (mean over repeats), interval [low, high] and its confidence, by bootstrap over `interval_by`, uar,
       accuracy, chance (macro F1 of guessing), confusion (summed over repeats, rows true), emotions (those with clips),
-      absent (without), n, speakers (None where they are not known), told_apart, by, folds, repeats, verdict.
+      absent (without), n, speakers (None where they are not known), told_apart, by, folds, repeats, others (of each
+      its kind, macro_f1, and the interval of its macro F1 minus this one, by the same bootstrap), verdict.
     """
     present, label = np.unique(support.label, return_inverse=True)
     # An emotion without clips could not be learned, and is not among the answers here.
@@ -152,8 +162,47 @@ def validated(
         "by": parts.by,
         "folds": len(parts.tests[0]),
         "repeats": len(parts.tests),
+        "others": _compared(support, label, present, predicted, others or {}),
     }
     return result | {"verdict": verdict(result)}
+
+
+def _compared(
+    support: Support, label: np.ndarray, present: np.ndarray, own: np.ndarray, others: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """Return other kinds of model beside this one, whose predictions are own [repeat, n]."""
+    units = choose_units(label, support.speaker)
+
+    def counts(predicted: np.ndarray) -> np.ndarray:
+        return np.stack([confusions(label, one, units.of, len(present), units.number) for one in predicted])
+
+    found = []
+    for kind, logits in others.items():
+        predicted = logits[:, :, present].argmax(-1)
+        f1 = np.mean([scores(label, one, len(present))["macro_f1"] for one in predicted])
+        minus = intervals_of((counts(predicted), counts(own)), units, ("macro_f1",))["macro_f1"]
+        interval = None if minus.interval is None else [minus.interval.low, minus.interval.high]
+        found.append({"kind": kind, "macro_f1": float(f1), "minus": minus.value, "interval": interval})
+    return found
+
+
+def _of_others(result: dict[str, Any]) -> list[str]:
+    """Return what other kinds of model do on the same parts, and which is clearly better."""
+    others = result["others"]
+    if not others:
+        return []
+    said = ["On the same parts: " + "; ".join(f"{NAMES[one['kind']]} {one['macro_f1']:.2f}" for one in others) + "."]
+    best = max(others, key=lambda one: one["minus"])
+    if best["interval"] is None or best["minus"] < _BETTER:
+        return said
+    low, high = best["interval"]
+    by = f"better, by {best['minus']:.2f} (95 % interval {low:.2f} to {high:.2f}"
+    who, takes = NAMES[best["kind"]].capitalize(), f"--model_kind={best['kind']} takes it"
+    if low > 0:  # by as much as chance alone gives in one comparison of forty
+        said.append(f"{who} is clearly {by}): {takes}.")
+    else:
+        said.append(f"{who} is {by}, which so few clips do not prove): {takes}.")
+    return said
 
 
 def verdict(result: dict[str, Any]) -> str:
@@ -187,5 +236,6 @@ def verdict(result: dict[str, Any]) -> str:
         )
     if result["absent"]:
         said.append(f"How it does on {' and '.join(result['absent'])}, of which there is no clip, is not known.")
+    said += _of_others(result)
     said.append("New recordings, labelled by somebody else, would prove it: metaser evaluate.")
     return " ".join(said)

@@ -1,4 +1,4 @@
-"""What `metaser adapt` starts from: a run of meta_train.py or pretrain.py, or a model folder."""
+"""What `metaser adapt` starts from: a start of the package, a run of meta_train.py or pretrain.py, or a model."""
 
 import dataclasses
 import os
@@ -11,8 +11,9 @@ from metaser_jax.adaptation.svm import SVM
 from metaser_jax.datasets.registry import terms
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.folder import MODEL, digest, load_model
-from metaser_jax.recogniser.model import Start
+from metaser_jax.recogniser.model import Start, trained_settings
 from metaser_jax.recogniser.settings import FEATURES
+from metaser_jax.recogniser.starts import located, names
 from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import FinetuneSpec, ModelSpec
 
@@ -48,20 +49,21 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
         was not trained with.
     """
     init = os.fspath(init)
+    place = located(init)
     if init in (SCRATCH, SVM, JOINT):
         raise InputError(
-            f"--init={init}: a model for a new language starts from one that has learned from others. Give the "
-            "--run_dir of experiments/meta_train.py or pretrain.py, or a model folder."
+            f"--init={init}: a model for a new language starts from one that has learned from others. Give "
+            f"{' or '.join(names())}, the --run_dir of experiments/meta_train.py or pretrain.py, or a model folder."
         )
-    if (Path(init) / MODEL).exists():
-        found = _of_model(init)
-    elif (Path(init) / CONFIG).exists():
+    if (place / MODEL).exists():
+        found = _of_model(place)
+    elif (place / CONFIG).exists():
         found = _of_run(init, optimizer)
     else:
         what = f"has neither {CONFIG} nor {MODEL}" if Path(init).is_dir() else "is no folder"
         raise InputError(
-            f"--init={init}: it {what}, expected the --run_dir of experiments/meta_train.py or "
-            "experiments/pretrain.py, or a model folder of metaser adapt."
+            f"--init={init}: it {what}, expected {' or '.join(names())}, the --run_dir of experiments/meta_train.py "
+            "or experiments/pretrain.py, or a model folder of metaser adapt."
         )
     trained = found.settings.normalise
     if trained not in _OF_SPEAKERS and normalise != "auto":
@@ -70,15 +72,16 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
             "Leave the flag out."
         )
     wanted = trained if normalise == "auto" else normalise
-    return found._replace(settings=dataclasses.replace(found.settings, normalise=wanted))
+    settings = dataclasses.replace(found.settings, normalise=wanted)
+    return found._replace(settings=settings, about=found.about | {"normalise": wanted})
 
 
-def _of_model(folder: str) -> ClipStart:
+def _of_model(folder: Path) -> ClipStart:
     model = load_model(folder)
     about = dict(model.about.get("init") or {}) | {"model": digest(model)}
     counts = ((model.about.get("support") or {}).get("n_per_emotion") or {}).values()
     clips = sum(filter(None, counts)) if model.start is not None else 0
-    return ClipStart(model.start or Start(model.params, None), model.settings, about, clips)
+    return ClipStart(model.start or Start(model.params, None), trained_settings(model), about, clips)
 
 
 def _of_run(run_dir: str, optimizer: str) -> ClipStart:

@@ -28,13 +28,15 @@ from metaser_jax.data.splits import Parts as Indices
 from metaser_jax.data.target import Target
 from metaser_jax.errors import InputError
 from metaser_jax.few_clips.cross_validation import Parts, compared, divide, validated, without
+from metaser_jax.few_clips.simpler import NETWORK, SVM, ZERO_SHOTS, fit_svm, svm_logits, units
 from metaser_jax.models.classifier import with_head
 from metaser_jax.recogniser.forward import GIVEN, make_x
-from metaser_jax.recogniser.model import Model, Start, Support
+from metaser_jax.recogniser.model import Model, Start, Support, trained_settings
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.scores.calibration import calibrate
 from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, ModelSpec
 from metaser_jax.specs.voice import columns
+from metaser_jax.types import Params
 
 _ALL = Amount("fraction", 1.0)
 _CLIPS = "the clips"
@@ -53,6 +55,7 @@ class Adaptation(NamedTuple):
     folds: int = 5
     repeats: int = 4
     seed: int = 0
+    model_kind: str = NETWORK
 
 
 class Unlabelled(NamedTuple):
@@ -98,7 +101,7 @@ def resolved(normalise: str, support: Support, emotions: Sequence[str]) -> str:
 
 
 def adapt_model(
-    start: Start,
+    start: Start | None,
     settings: ModelSpec,
     how: Adaptation,
     support: Support,
@@ -109,10 +112,10 @@ def adapt_model(
     earlier: np.ndarray | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Model:
-    """Adapt a network to labelled clips.
+    """Adapt a network to labelled clips, or make the simpler model of them that `how` says.
 
     Args:
-      start: where from.
+      start: where from; None: a support vector machine, which needs none.
       settings: of the network and its input, normalise not "auto".
       how: of the training and the cross-validation.
       support: the clips.
@@ -125,13 +128,19 @@ def adapt_model(
       progress: see engine.train_and_predict.
 
     Returns:
-      The model. Where cross-validation is not possible (a single clip of an emotion) it is not calibrated.
+      The model. Where cross-validation is not possible (a single clip of an emotion) it is not calibrated. Beside its
+      own score there are those of the other kinds of model, on the same parts.
 
     Raises:
       InputError: fewer than two emotions have clips; a speaker is not known, where voices are normalised apart; the
-        training diverged.
+        training diverged; a support vector machine of MFCC.
     """
     emotions = settings.emotions
+    if how.model_kind == SVM and settings.features != "voice":
+        raise InputError(
+            "--model_kind=svm: the start hears MFCC, and a machine is made of the voice alone. Give a start that hears "
+            "the voice, such as open, or leave the flag out."
+        )
     if len(np.unique(support.label)) < 2:
         raise InputError(
             f"Got clips of {', '.join(emotions[e] for e in np.unique(support.label)) or 'no emotion'}, expected two "
@@ -144,7 +153,7 @@ def adapt_model(
             "each voice by its own clips. Say who speaks in them, or leave them out."
         )
     of_how = {name: getattr(how, name) for name in ("optimizer", "lr", "max_epochs", "batch_size", "adapt")}
-    learns = how.optimizer == LEARNER and how.adapt == "all" and start.learner is not None
+    learns = how.optimizer == LEARNER and how.adapt == "all" and start is not None and start.learner is not None
     if how.optimizer == LEARNER and not learns:
         of_how["optimizer"] = INNER
     spec = FinetuneSpec(**dataclasses.asdict(settings), **of_how, validation="none")
@@ -154,24 +163,42 @@ def adapt_model(
     n = len(support)
     parts = divide(support, how.folds, how.repeats, how.seed)
     tests = [test for repeat in parts.tests for test in repeat] if parts else []
-    before = [] if earlier is None else without(tests, earlier, support.label)
+    before = [] if earlier is None or start is None else without(tests, earlier, support.label)
     trains = [*(np.setdiff1d(np.arange(n), test) for test in [*tests, _NONE]), *before]
     folds = []
     for train, test in zip(trains, [*tests, _NONE, *tests[: len(before)]], strict=True):
         # Unlabelled recordings come after the clips; the clips of a part are not known when it is predicted.
         fit = np.concatenate([train, np.arange(n, len(corpus))])
         folds.append(Target(corpus, Indices(train=fit, valid=_NONE, test=test)))
-    cases = [Case(number, _ALL, how.seed, (train, _NONE)) for number, train in enumerate(trains)]
-    meta = None
-    if learns and start.learner is not None:
-        meta = learner_of(start.learner, settings, start.params, start.rates)
-    init = Init(start.params, {}, start.rates, meta)
-    results = train_and_predict(spec, [init], folds, cases, keep_params=True, progress=progress)
-    held_out, final, of_earlier = results[: len(tests)], results[len(tests)].params, results[len(tests) + 1 :]
+    params: dict[str, Params] = {}
+    held_out: dict[str, list[np.ndarray]] = {}
+    of_earlier: list[np.ndarray] = []
+    if start is not None:
+        meta = None
+        if learns and start.learner is not None:
+            meta = learner_of(start.learner, settings, start.params, start.rates)
+        init = Init(start.params, {}, start.rates, meta)
+        cases = [Case(number, _ALL, how.seed, (train, _NONE)) for number, train in enumerate(trains)]
+        # With no clips to learn from the start stays as it is.
+        cases += [Case(number, _ALL, how.seed, (_NONE, _NONE)) for number in range(len(tests))]
+        results = train_and_predict(spec, [init], folds, cases, keep_params=True, progress=progress)
+        final = results[len(tests)].params
+        params[NETWORK] = with_head(start.params, final) if how.adapt == "head" else final
+        params[ZERO_SHOTS] = start.params
+        logits = [one.logits for one in results]
+        of_earlier = logits[len(tests) + 1 : len(trains)]
+        held_out = {NETWORK: logits[: len(tests)], ZERO_SHOTS: logits[len(trains) :]}
+    if settings.features == "voice":
+        inputs = [fold.as_input(spec.front_end).corpus.mfcc[:n, 0] for fold in folds[: len(tests) + 1]]
+        params[SVM] = fit_svm(inputs[-1], support.label, len(emotions))
+        held_out[SVM] = svm_logits(inputs[:-1], support.label, tests, len(emotions))
+    if how.model_kind == SVM:
+        settings = dataclasses.replace(settings, hidden_dim=units(len(emotions)), members=1)
+        start = None  # which is a network of another size
     model = Model(
         settings=settings,
-        params=with_head(start.params, final) if how.adapt == "head" else final,
-        scale=scale if scale is not None else _scale(settings, corpus),
+        params=params[how.model_kind],
+        scale=scale if scale is not None else scale_of(settings, corpus),
         temperature=1.0,
         start=start,
         support=support,
@@ -185,13 +212,14 @@ def adapt_model(
         "calibration": None,
     }
     if parts:
-        logits = _by_repeat(parts, [one.logits for one in held_out], n, len(emotions))
+        every = {kind: _by_repeat(parts, of, n, len(emotions)) for kind, of in held_out.items()}
+        logits = every.pop(how.model_kind)
         calibration = calibrate(logits, support.label, parts.tests)
         model = dataclasses.replace(model, temperature=calibration.temperature)
         told_apart = settings.normalise == "speaker"
-        known["cross_validation"] = validated(support, emotions, parts, logits, told_apart)
-        if before:
-            fewer = _by_repeat(parts, [one.logits for one in of_earlier], n, len(emotions))
+        known["cross_validation"] = validated(support, emotions, parts, logits, told_apart, every)
+        if before and how.model_kind == NETWORK:
+            fewer = _by_repeat(parts, of_earlier, n, len(emotions))
             known["cross_validation"]["before"] = compared(support, logits, fewer)
         known["calibration"] = calibration._asdict() | {"verdict": calibration.verdict()}
     return dataclasses.replace(model, about=known)
@@ -217,11 +245,14 @@ def adapt_again(model: Model, support: Support, progress: Callable[[int, int], N
     of_clips = {"created", "support", "adaptation", "cross_validation", "calibration", "warnings"}
     if model.support is not None and np.isin(model.support.sha256, support.sha256).all():
         of_clips -= {"warnings"}  # what is wrong with the clips that are still there
+    settings = model.settings if keep else trained_settings(model)
+    if settings.normalise == "auto":
+        settings = dataclasses.replace(settings, normalise=resolved("auto", support, settings.emotions))
     # Of MFCC each voice has its own statistics alone.
     same = keep and (model.settings.normalise == "corpus" or model.settings.features == "voice")
     again = adapt_model(
-        model.start or Start(model.params, None),
-        model.settings,
+        None if how.model_kind == SVM else model.start or Start(model.params, None),
+        settings,
         how,
         support,
         scale=model.scale if same else None,
@@ -287,7 +318,8 @@ def _rescaled(settings: ModelSpec, corpus: Corpus, scale: Scale) -> Corpus:
     return dataclasses.replace(corpus, voice=voice)
 
 
-def _scale(settings: ModelSpec, corpus: Corpus) -> Scale | None:
+def scale_of(settings: ModelSpec, corpus: Corpus) -> Scale | None:
+    """Return what a model of these settings normalises by, of the voices of a corpus; None where it has nothing."""
     if settings.normalise not in ("corpus", "speaker"):
         return None
     x, n = _x(settings, corpus)

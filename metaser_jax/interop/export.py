@@ -25,7 +25,7 @@ from metaser_jax.errors import InputError, check_choice
 from metaser_jax.interop.exported import FORMAT_VERSION, FORMAT_VERSIONS, STABLEHLO, Function, beside
 from metaser_jax.recogniser import arrays as npz
 from metaser_jax.recogniser.folder import FEATURES, digest
-from metaser_jax.recogniser.forward import GIVEN, make_forward
+from metaser_jax.recogniser.forward import GIVEN, make_forward, scale_of_one_clip
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.settings import check_settings, check_temperature, settings_json
 from metaser_jax.versions import version
@@ -45,7 +45,8 @@ def make_function(model: Model) -> Function:
     Probabilities are calibrated: softmax(logits / temperature).
     """
     forward = make_forward(model.settings)
-    params, scale = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), (model.params, model.scale))
+    scale = scale_of_one_clip(model.settings, model.scale)
+    params, scale = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), (model.params, scale))
 
     def function(*given: jax.Array) -> dict[str, jax.Array]:
         logits = forward(params, scale, *given)
@@ -58,7 +59,7 @@ def export_stablehlo(model: Model, out: str | os.PathLike[str], platforms: Seque
     """Write the model as one function to `out`, and OUT.json.
 
     Args:
-      model: its normalisation is inside; of a model that normalises by speaker, model.scale.
+      model: its normalisation is inside; of a model that normalises by speaker, that of a clip by itself.
       out: file; not there yet.
       platforms: of PLATFORMS, what it is to run on; they need not be here.
 

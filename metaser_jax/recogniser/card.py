@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from metaser_jax.recogniser.licences import inside, meaning, of_clips
-from metaser_jax.recogniser.model import Model
+from metaser_jax.recogniser.model import Model, is_start
 from metaser_jax.report.content import Block, Bullets, Code, Content, Section, Table
 from metaser_jax.report.markdown_page import markdown_page
 from metaser_jax.specs import ModelSpec
@@ -67,12 +67,13 @@ def content(model: Model, digest: str) -> Content:
     sections = (
         _use(model),
         _made_of(model),
-        Section("Licences of what is inside", (*meaning(inside(model)), *of_clips(model))),
-        _score(about.get("cross_validation")),
+        _licences(model),
+        _score(about),
         _calibration(model),
         *_bullets("What was noticed about the clips", [*(about.get("warnings") or []), *_left_out(about)]),
         *_bullets("What it cannot do", [*LIMITS, *(about.get("limits") or [])]),
         _identity(model, digest),
+        *([Section("How to make it again", (Code("\n".join(about["made_by"])),))] if about.get("made_by") else []),
     )
     title = _line(about.get("name") or "A model that recognises emotions in speech")
     return Content(title, _intro(model), sections)
@@ -93,6 +94,13 @@ def _front_matter(language: str | None) -> str:
 
 def _intro(model: Model) -> str:
     settings, language = model.settings, model.about.get("language")
+    if is_start(model):
+        return (
+            f"A start: it recognises {len(settings.emotions)} emotions in speech ({', '.join(settings.emotions)}), as "
+            "they sound in the languages that it has learned from, and metaser adapt makes a model of another language "
+            "of it, with a few labelled clips.\n\nRead what it scores and what it cannot do, below, before you rely on "
+            "it."
+        )
     spoken = f"recordings of speech in {_line(language)}" if language else "recordings of speech"
     return (
         f"Recognises {len(settings.emotions)} emotions in {spoken}: {', '.join(map(_line, settings.emotions))}, "
@@ -129,6 +137,7 @@ def _made_of(model: Model) -> Section:
         "adapted": _listed(
             how,
             {
+                "model_kind": "kind of model: {}",
                 "adapt": "layers: {}",
                 "optimizer": "optimizer {}",
                 "lr": "lr {}",
@@ -172,8 +181,17 @@ def _clips(support: Mapping[str, Any]) -> str:
     return ", ".join([*parts, *([rest] if rest else [])])
 
 
-def _score(scored: Mapping[str, Any] | None) -> Section:
+def _licences(model: Model) -> Section:
+    own, names = model.about.get("licence"), model.about.get("attribution") or []
+    given = ([f"Given under: {_line(own)}."] if own else []) + ([Bullets(tuple(map(_line, names)))] if names else [])
+    return Section("Licences of what is inside", (*given, *meaning(inside(model)), *of_clips(model)))
+
+
+def _score(about: Mapping[str, Any]) -> Section:
     heading = "What it scores"
+    scored, measured = about.get("cross_validation"), about.get("measured")
+    if not scored and measured:
+        return Section(heading, (_line(measured["said"]), _table(measured["columns"], measured["rows"])))
     if not scored:
         return Section(
             heading,
@@ -207,6 +225,11 @@ def _calibration(model: Model) -> Section:
     heading = "Its probabilities"
     if model.temperature == 1 and not said:
         return Section(heading, ("Not calibrated: they may be much too sure, or too unsure.",))
+    if said.get("said"):
+        return Section(
+            heading, (f"Logits are divided by a temperature of {model.temperature:.3g}.", _line(said["said"]))
+        )
+    of = f", found on {said['n']} clips when the cross-validation held them out" if said.get("n") else ""
     names = {"nll": "negative log-likelihood", "ece": "expected calibration error"}
     body = [
         [name, f"{said[f'{key}_before']:.3f}", f"{said[f'{key}_after']:.3f}"]

@@ -28,6 +28,7 @@ from metaser_jax.recogniser.model import Model, Support
 from metaser_jax.recogniser.model_files import ModelFiles
 from metaser_jax.recogniser.provenance import check_about
 from metaser_jax.recogniser.settings import check_learner, check_settings, check_temperature, digested, settings_json
+from metaser_jax.recogniser.starts import located
 from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.voice import STATISTICS, TRACKS
 from metaser_jax.versions import version
@@ -95,12 +96,12 @@ def save_model(folder: str | os.PathLike[str], model: Model) -> None:
 
 
 def load_model(folder: str | os.PathLike[str]) -> Model:
-    """Read a model folder, or a zip archive of one.
+    """Read a model folder, a zip archive of one, or a start of the package by its name (starts.py).
 
     Raises:
       InputError: it is none, of a newer version, damaged, or its arrays do not fit its settings.
     """
-    return _load(Path(folder))[0]
+    return _load(located(folder))[0]
 
 
 def digest(model: Model | str | os.PathLike[str]) -> str:
@@ -113,7 +114,7 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
       InputError: as load_model.
     """
     if not isinstance(model, Model):
-        return _load(Path(model))[1]["digest"]
+        return _load(located(model))[1]["digest"]
     settings = json.dumps([digested(model.settings), float(model.temperature)], sort_keys=True)
     sha = hashlib.sha256(settings.encode())
     for name, array in sorted(npz.pack(dataclasses.replace(model, start=None)).items()):
@@ -124,7 +125,7 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
 
 def read_facts(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the content of model.json, after all was checked as load_model does. Raises InputError as load_model."""
-    return _load(Path(folder))[1]
+    return _load(located(folder))[1]
 
 
 def hears_voice(folder: str | os.PathLike[str]) -> bool:
@@ -132,7 +133,7 @@ def hears_voice(folder: str | os.PathLike[str]) -> bool:
 
     Raises InputError as load_model: it is no model folder, or of a newer version.
     """
-    settings = _read_json(Path(folder)).get("settings")
+    settings = _read_json(located(folder)).get("settings")
     return isinstance(settings, Mapping) and settings.get("features") == "voice"
 
 
@@ -142,7 +143,7 @@ def zip_model(folder: str | os.PathLike[str]) -> bytes:
     Raises:
       InputError: as load_model.
     """
-    place = Path(folder).resolve()
+    place = located(folder).resolve()
     load_model(place)
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as out:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from metaser_jax.data.inputs import CLIP, append_deltas, statistics_rows, trim_frames
-from metaser_jax.data.normalise import MIN_STD, Array, Scale, real_frames, rescale
+from metaser_jax.data.normalise import MIN_STD, SHRINK, Array, Scale, real_frames, rescale
 from metaser_jax.models.classifier import make_network
 from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.voice import STATISTICS
@@ -47,6 +47,18 @@ def make_forward(settings: ModelSpec) -> Forward:
         return network.apply(params, x)
 
     return forward
+
+
+def scale_of_one_clip(settings: ModelSpec, everybody: Scale | None) -> Scale | None:
+    """Return what a model normalises a clip by of whose voice it has no other.
+
+    A model over the voice that normalises each by its own clips shrinks the mean of this one clip to everybody's
+    (normalise.shrunk_scales): so (x - mean) SHRINK / (1 + SHRINK) is left of it, and it is half as sure of what it
+    hears as of a voice that it knows. Of every other model, what the model has.
+    """
+    if everybody is None or settings.features != "voice" or settings.normalise != "speaker":
+        return everybody
+    return Scale(everybody.mean, everybody.std * ((1 + SHRINK) / SHRINK))
 
 
 def make_x(settings: ModelSpec, *given: Array) -> tuple[Array, Array]:

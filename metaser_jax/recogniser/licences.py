@@ -1,10 +1,10 @@
 """What the licences of the recordings inside a model mean for sharing it, in sober words."""
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from metaser_jax.recogniser.model import Model
+from metaser_jax.recogniser.model import Model, is_start
 
 _NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
 _RESEARCH = re.compile(r"\b(research|academic|scientific)\b", re.IGNORECASE)
@@ -36,6 +36,18 @@ def inside(model: Model) -> list[Inside]:
     return found
 
 
+def non_commercial(about: Mapping[str, Any]) -> str | None:
+    """Return a note that a model, or a start, is not for commercial use; None where no licence inside says so.
+
+    Args: about: Model.about, or what of it is known.
+    """
+    sources = (about.get("init") or {}).get("sources") or []
+    bound = {one["name"]: one["licence"] for one in sources if _NON_COMMERCIAL.search(one.get("licence") or "")}
+    if not bound:
+        return None
+    return f"not for commercial use: it has learned from {_and(list(bound))} ({_and(sorted(set(bound.values())))})."
+
+
 def meaning(recordings: Sequence[Inside]) -> list[str]:
     """Return a paragraph on what their licences mean for who shares the model."""
     paragraphs = [GENERAL]
@@ -62,6 +74,8 @@ def meaning(recordings: Sequence[Inside]) -> list[str]:
 
 def of_clips(model: Model) -> list[str]:
     """Return a paragraph on the clips inside a model."""
+    if is_start(model):
+        return ["It was adapted to no clips: there is no recording inside, and nothing that was heard of one."]
     if model.support is None:
         return ["The clips that it was adapted with are not inside."]
     return [

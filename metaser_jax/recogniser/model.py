@@ -88,3 +88,17 @@ class Model:
     start: Start | None
     support: Support | None
     about: dict[str, Any]
+
+
+def trained_settings(model: Model) -> ModelSpec:
+    """Return the settings that an adaptation starts with: normalise as the start was trained, which may be "auto".
+
+    What "auto" became is of the clips that the model was adapted to, and says nothing of others.
+    """
+    normalise = (model.about.get("init") or {}).get("normalise") or model.settings.normalise
+    return dataclasses.replace(model.settings, normalise=normalise)
+
+
+def is_start(model: Model) -> bool:
+    """Return whether a model was adapted to no clips: it has learned from its sources alone."""
+    return bool(model.about.get("init")) and not model.about.get("adaptation") and model.support is None

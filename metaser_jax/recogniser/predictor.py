@@ -9,7 +9,8 @@ NOTE: a network is trained on the first window alone; windows="first" takes that
 
 Features of a model that normalises by speaker are normalised by the model's own statistics, of the voices that it
 learned from, or by those of the voice at hand where the speakers are given: of MFCC where there is enough of it; of the
-voice from one window on, its mean over all of the windows shrunk to the model's (normalise.shrunk_to).
+voice from one window on, its mean over all of the windows shrunk to the model's (normalise.shrunk_to). Where speakers
+are not given, a window of a model over the voice is one clip of a voice of its own.
 """
 
 import functools
@@ -27,7 +28,7 @@ from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.data.normalise import Scale, scales, shrunk_to
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.recogniser.folder import load_model
-from metaser_jax.recogniser.forward import GIVEN, Forward, make_forward, make_x
+from metaser_jax.recogniser.forward import GIVEN, Forward, make_forward, make_x, scale_of_one_clip
 from metaser_jax.recogniser.model import Model
 from metaser_jax.specs import ModelSpec
 
@@ -90,6 +91,7 @@ class Predictor:
         self.emotions = model.settings.emotions
         self.voice = model.settings.features == "voice"
         self._params = jax.device_put(model.params)
+        self._scale = scale_of_one_clip(model.settings, model.scale)
         self._forward = _compiled(model.settings)
 
     @classmethod
@@ -144,13 +146,10 @@ class Predictor:
             np.concatenate([getattr(part, name) for part in parts]) for name in GIVEN[self.model.settings.features]
         ]
         scale = None
-        everybody = self.model.scale
-        if speakers is not None and everybody is not None and self.model.settings.normalise == "speaker":
+        if speakers is not None:
             names = np.repeat(np.asarray(speakers, str), [len(part.start) for part in parts])
             own = set(speakers) - {UNKNOWN_SPEAKER} if self.voice else own_voices(seconds_of(clips, speakers, windows))
-            scale = self._scale_of_speakers(
-                everybody, given, np.concatenate([part.silent for part in parts]), names, own
-            )
+            scale = self.scale_of_speakers(given, np.concatenate([part.silent for part in parts]), names, own)
         # In float64, so that what is printed adds up to 1.
         probabilities = _softmax(self.logits(*given, scale=scale).astype(np.float64) / self.model.temperature)
         ends = np.cumsum([len(part.start) for part in parts])[:-1]
@@ -169,7 +168,7 @@ class Predictor:
           [n, class] float32. Those of an utterance are the same to the bit, whatever it is together with.
         """
         n = len(given[0])
-        scale = _of_each(self.model.scale, n) if scale is None else scale
+        scale = _of_each(self._scale, n) if scale is None else scale
         dtypes = [dtype for dtype, _ in GIVEN[self.model.settings.features].values()]
         arrays = (scale, *(np.asarray(array, dtype) for array, dtype in zip(given, dtypes, strict=True)))
         chunks = []
@@ -178,20 +177,20 @@ class Predictor:
             chunks.append(self._forward(self._params, *chunk))
         return np.concatenate([np.zeros((0, len(self.emotions)), np.float32), *chunks])[:n]
 
-    def _scale_of_speakers(
-        self,
-        everybody: Scale,
-        given: Sequence[np.ndarray],
-        silent: np.ndarray,
-        names: np.ndarray,
-        own: Collection[str],
-    ) -> Scale:
-        """Return of each window the mean and std of its speaker's windows, or everybody's: [n, 1, coef].
+    def scale_of_speakers(
+        self, given: Sequence[np.ndarray], silent: np.ndarray, names: np.ndarray, own: Collection[str]
+    ) -> Scale | None:
+        """Return of each window what it is normalised by: its speaker's windows, or what the model has.
 
-        Args: everybody: of the model. given: of n windows. silent: [n] bool. names: [n] str, who speaks. own: those who
-          have statistics of their own.
+        Args: given: of n windows. silent: [n] bool. names: [n] str, who speaks. own: those who have statistics of their
+          own.
+
+        Returns: mean and std [n, 1, coef]; None of a model that does not normalise by speaker.
         """
-        scale = jax.tree.map(np.array, _of_each(everybody, len(names)))
+        everybody = self.model.scale
+        if everybody is None or self.model.settings.normalise != "speaker":
+            return None
+        scale = jax.tree.map(np.array, _of_each(self._scale, len(names)))
         for name in own:
             of = np.flatnonzero((names == name) & ~silent)
             if not len(of):

@@ -10,6 +10,8 @@ METHODS = ("metaser", "transser", "multiser", "scratch", "svm")
 # What the benchmark of unseen languages compares besides every algorithm: the preset's own meta-learner, baselines
 # that learn from sources first, and those that are fitted on sources and clips, or on clips, in one go.
 FOMAML = "fomaml"
+# Of them those that need no source corpora where a start is given.
+WITH_START = ("metaser", "scratch", "svm")
 BENCHMARK_BASELINES = ("transser", "multiser", "joint", "scratch", "svm", "svm_sources", "egemaps")
 # The paper's Table 2 has five source sets, of which four are known; the fifth is taken to be all of them.
 PAPER_SOURCE_SETS = (
@@ -204,12 +206,20 @@ class UnseenSpec(StudySpec):
     folds: int = option(
         "Folds over a corpus's speakers, at most: as many as give each about as many speakers.", 5, common=True
     )
+    start: str | None = option(
+        "A run, a model folder or the name of a start, from which the method metaser adapts to every corpus, none of "
+        "which it may have learned from; --methods are then some of metaser, scratch and svm.",
+        None,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for flag in ("corpora", "shots", "methods", "adapt"):
             _require_distinct(self, flag)
-        require(len(self.corpora) >= 2, "corpora", self.corpora, "at least two: one unseen, others to learn from")
+        enough = len(self.corpora) >= (2 if self.start is None else 1)
+        require(enough, "corpora", self.corpora, "at least two: one unseen, others to learn from")
+        alone = self.start is None or set(self.methods) <= set(WITH_START)
+        require(alone, "methods", self.methods, f"some of {', '.join(WITH_START)} with --start={self.start}")
         require(all(n >= 0 for n in self.shots), "shots", self.shots, "numbers from 0 on")
         for method in self.methods:
             check_choice("--methods", method, benchmark_methods())

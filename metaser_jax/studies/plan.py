@@ -26,6 +26,7 @@ from metaser_jax.specs.studies import StudySpec
 from metaser_jax.studies.cells import Cell, Run, safe
 from metaser_jax.studies.methods import METASER, finetune_spec, init_of, settings
 from metaser_jax.studies.study import Study
+from metaser_jax.training.finished import digest
 
 NOT_PREPARED = "not prepared"
 IS_SOURCE = "is a source"
@@ -168,6 +169,7 @@ def cell(
     sources: tuple[str, ...],
     runs: tuple[Run, ...],
     fit: Fit | None = None,
+    start: str | None = None,
 ) -> Cell:
     """Return one method at one place, all amounts and draws of it.
 
@@ -177,8 +179,9 @@ def cell(
         alone.
       runs: what it starts from, one per pre-training seed.
       fit: of what is no network, unless it is one of _FITS.
+      start: what a network starts from instead of runs: a folder, or a start's name.
     """
-    inits = init_of(study, runs, method)
+    inits = init_of(study, runs, method) if start is None else [start]
     spec, own = finetune_spec(study, method, adapted), study.spec
     n_splits = len(place.folds)
     with_folds = n_splits if n_splits > 1 else 0
@@ -190,6 +193,7 @@ def cell(
         "sources": {name: source(study, name, spec.emotions).digest for name in sources},
         "digests": [place.folds[0].digest, *(ready.split.digest for ready in place.folds)],
         "runs": {run.key: run.identity for run in runs},
+        **({} if start is None else {"start": _digest(resolve(start, spec, place.target)[1])}),
     }
 
     def compute() -> tuple:
@@ -237,6 +241,10 @@ def _size(init: Init) -> int:
     """Return how many numbers an adaptation starts from: parameters, and whatever else was learned with them."""
     learned = (init.params, init.rates) if init.meta is None else init.meta.params
     return sum(np.size(leaf) for leaf in jax.tree.leaves(learned))
+
+
+def _digest(init: Init) -> str:
+    return digest(init.params if init.meta is None else init.meta.params)
 
 
 @functools.cache

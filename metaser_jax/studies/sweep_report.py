@@ -120,7 +120,8 @@ def _spread(line: Mapping[str, Any], name: str, n: int) -> str:
 
 def text_of(lines: Sequence[Mapping[str, Any]]) -> str:
     """Return the table for a terminal."""
-    return markdown_table(*settings_table(lines))
+    table = settings_table(lines)
+    return markdown_table(table.header, table.body)
 
 
 class Described(NamedTuple):

@@ -94,7 +94,7 @@ def run_unseen(
     runs = _runs_of(cells, done)
     found = unseen_report.Found(
         by_point(runs),
-        trained_name(method_spec(study, METASER, _others(study, at[0]), 0)),
+        trained_name(method_spec(study, METASER, study.spec.corpora, 0)),
         {name: by_point(_runs_of(of, done)) for name, of in candidates.items()},
         {one.key: done[one.key] for one in cells},
     )
@@ -107,8 +107,9 @@ def run_unseen(
     writing.write_csv(out / f"{NAME}.csv", lines)
     trained = {run.key: run.spec for one in cells for run in one.needs}
     sections = unseen_report.sections(study, found, tuple(trained.values()), rows, lines, left)
-    intro = unseen_report.intro(found)
-    return write_page(out, Content(unseen_report.TITLE, intro, (*sections, run_section(command))))
+    intro = unseen_report.intro(found, spec.start)
+    title = unseen_report.TITLE if spec.start is None else unseen_report.TITLE_OF_START
+    return write_page(out, Content(title, intro, (*sections, run_section(command))))
 
 
 def _of_same_amounts(at: Sequence[Place]) -> tuple[list[Place], list[Left]]:
@@ -135,6 +136,8 @@ def _cells_at(study: Study[UnseenSpec], place: Place, fits: Mapping[str, Fit]) -
             if with_clips.amounts:
                 adapted = finetune_spec(study, method).adapt if method == SCRATCH else None
                 yield cell(study, with_clips, method, adapted, (), ())
+        elif study.spec.start is not None:
+            yield cell(study, place, method, finetune_spec(study, method).adapt, (), (), start=study.spec.start)
         elif method == SVM_SOURCES:
             yield cell(study, place, SVM, None, others, ())
         elif method in CLASSIFIERS:
@@ -148,7 +151,7 @@ def _cells_at(study: Study[UnseenSpec], place: Place, fits: Mapping[str, Fit]) -
 def _methods(study: Study[UnseenSpec], sources: tuple[str, ...]) -> list[str]:
     """Return the methods, without an algorithm that is the preset's own, where that is compared, too."""
     methods, fitted = study.spec.methods, (*BASELINES, *CLASSIFIERS, SVM_SOURCES, SCRATCH)
-    if METASER not in methods:
+    if METASER not in methods or study.spec.start is not None:
         return list(methods)
     own = trained_name(method_spec(study, METASER, sources, 0))
     return [m for m in methods if m in (METASER, *fitted) or trained_name(method_spec(study, m, sources, 0)) != own]

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLE = "Unseen languages: each corpus in turn, from all others"
+TITLE_OF_START = "Unseen languages: each corpus, from one start"
 _ABOUT = (
     "Macro F1 on the test part's speakers, mean ± sample standard deviation over draws; a draw's score is its mean "
     "over the folds. The interval over corpora (Student's t of the corpora's means) says what another language would "
@@ -92,8 +93,14 @@ class Found(NamedTuple):
         return best_elsewhere(self.candidates) if self.candidates else {}
 
 
-def intro(found: Found) -> str:
-    """Return what was done, in two paragraphs."""
+def intro(found: Found, start: str | None = None) -> str:
+    """Return what was done, in two paragraphs; start: what the meta-learner starts from instead of all others."""
+    if start is not None:
+        return (
+            f"MetaSER starts from {start}, which has learned from none of these corpora. Every method was given some "
+            "clips of a corpus's training speakers, and was scored on all clips of its test speakers; with folds, each "
+            "speaker is tested once. Draw by draw, all methods had the same clips."
+        )
     return (
         "Each corpus in turn is a language that nobody has learned from: every method learned from all others, was "
         "given some clips of its training speakers, and was scored on all clips of its test speakers; with folds, each "

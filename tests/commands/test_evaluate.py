@@ -159,3 +159,19 @@ def test_an_emotion_without_clips_is_said(run, place, tmp_path):
 def test_a_number_of_workers_that_cannot_be():
     with pytest.raises(InputError, match="--workers: got -1, expected 0"):
         EvaluateConfig(model="model", support="clips", workers=-1)
+
+
+def test_voices_of_one_emotion_are_told(run, tmp_path):
+    """A model that hears each voice beside its other clips hears nothing of them."""
+    save_model(tmp_path / "voice", fake_model(features="voice", normalise="speaker", temperature=60.0))
+    random = np.random.default_rng(1)
+    for emotion in FOUR_EMOTIONS:
+        for clip in "12":
+            path = tmp_path / "single" / emotion / f"says_{emotion}" / f"{clip}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, random.normal(size=8000) / 10, 16000)
+    of = {"model": str(tmp_path / "voice"), "support": str(tmp_path / "single"), "format": "json"}
+    told, alone = run(**of), run(**of, speakers="unknown")
+    assert "note: 4 of the 4 speakers with several clips say one emotion only" in told.err
+    assert alone.err == ""
+    assert json.loads(told.out)["calibration"] != json.loads(alone.out)["calibration"]

@@ -207,10 +207,31 @@ def test_a_voice_model(run, place, tmp_path):
     predictor = Predictor.load(model)
     of_file = predictor.predict_file(place / "b" / "short.wav")
     np.testing.assert_allclose(np.array(rows[-1][2:6], float), of_file.probabilities, atol=1e-6)
-    assert "note: this model normalises by speaker" in err
+    assert "note: this model hears each voice beside its other recordings, and whose these are was not said" in err
     _, own, err = run("b/short.wav", model=model, format="csv", speakers="one")
     assert err == "", "a second of a voice is enough"
-    assert table(own)[1][2:6] != rows[-1][2:6]
+    assert table(own)[1][2:6] == rows[-1][2:6], "one clip of a voice, whatever it is called"
+    _, both, err = run("long.flac", "b/short.wav", model=model, format="csv", speakers="one")
+    assert table(both)[2][2:6] != rows[-1][2:6]
+
+
+def test_folders_inside_a_folder_are_voices(run, place, tmp_path):
+    save_model(tmp_path / "model", fake_model(temperature=60.0, features="voice", normalise="speaker"))
+    model = str(tmp_path / "model")
+    rng = np.random.default_rng(3)
+    names = ("new/anna/1.wav", "new/happy/anna/2.wav", "new/3.wav")
+    for name in names:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(place / name, 0.1 * rng.normal(size=16_000), 16_000)
+    _, out, err = run("new", model=model, format="csv")
+    assert "note: the folders here are taken for voices" in err
+    said = {row[0]: row[2:6] for row in table(out)[1:]}
+    alone = {row[0]: row[2:6] for row in table(run(*names, model=model, format="csv")[1])[1:]}
+    assert said["new/3.wav"] == alone["new/3.wav"]
+    assert said["new/anna/1.wav"] != alone["new/anna/1.wav"]
+    assert said["new/happy/anna/2.wav"] != alone["new/happy/anna/2.wav"]
+    _, none, _ = run("new", model=model, format="csv", speakers="none")
+    assert {row[0]: row[2:6] for row in table(none)[1:]} == alone
     assert run("long.flac", model=model, format="csv", windows="first")[1].splitlines()[1].split(",")[7] == "4.992"
 
 

@@ -1,0 +1,82 @@
+"""A run becomes a start: a model folder that was adapted to no clips, calibrated on what such runs have not heard."""
+
+import dataclasses
+import functools
+import json
+
+import numpy as np
+import pytest
+from fakes import fake_corpus, fake_voice
+
+from metaser_jax import InputError
+from metaser_jax.few_clips.make_start import make_start
+from metaser_jax.few_clips.start import read_start
+from metaser_jax.recogniser.card import model_card
+from metaser_jax.recogniser.folder import digest, load_model, save_model
+from metaser_jax.recogniser.model import is_start
+from metaser_jax.recogniser.predictor import Predictor
+from metaser_jax.training.meta_train import meta_train
+
+
+@functools.cache
+def load(name, data_dir=None):
+    corpus = fake_corpus(name, per_emotion=16, noise=1.0)
+    seed = len(name)
+    return dataclasses.replace(corpus, voice=fake_voice(corpus.label, seed), tracks=None, n_tracks=None)
+
+
+@pytest.fixture
+def trained(train_config):
+    def train(**changes) -> str:
+        voice = {"network": "perceptron", "features": "voice", "members": 2, "hidden_dim": 3, "normalise": "auto"}
+        config = train_config(**{"sources": ("emodb", "ravdess"), "episodes": 2, **voice, **changes})
+        meta_train(config, load=load)
+        return config.run_dir
+
+    return train
+
+
+def test_a_start_of_two_sources(trained, tmp_path):
+    run, lines = trained(), []
+    about = {"licence": "CC BY 4.0", "sources": [{"name": "emodb", "licence": "CC0"}]}
+    start = make_start(run, "data", about=about, log=lines.append, load=load)
+    assert is_start(start)
+    assert start.settings.normalise == "speaker"
+    assert start.temperature != 1
+    assert "not learned from a corpus" in start.about["calibration"]["said"]
+    assert start.about["init"]["sources"][0]["licence"] == "CC0"
+    assert "Given under: CC BY 4.0." in model_card(start, digest(start))
+    assert any("without ravdess" in line for line in lines)
+    # The same again, to the bit: runs that are there are not repeated.
+    assert digest(make_start(run, "data", log=lines.append, load=load)) == digest(start)
+    save_model(tmp_path / "start", start)
+    again = read_start(tmp_path / "start", "auto", "learner")
+    assert again.settings == read_start(run, "auto", "learner").settings
+    assert again.clips == 0
+    voices = load("emodb")
+    assert np.mean(Predictor(load_model(tmp_path / "start")).logits(voices.voice).argmax(-1) == voices.label) >= 0.2
+
+
+def test_a_start_of_one_source_is_calibrated_on_its_voices(trained):
+    start = make_start(trained(sources=("emodb",), shots=2, queries=2), "data", log=lambda line: None, load=load)
+    assert "not learned from the voices" in start.about["calibration"]["said"]
+    assert start.about["calibration"]["n"] == 64
+
+
+def test_other_corpora_than_the_runs_are_refused(trained):
+    run = trained()
+
+    def other(name, data_dir):
+        return dataclasses.replace(load(name), voice=load(name).voice + 1)
+
+    with pytest.raises(InputError, match=r"emodb has digest .*, but the run has learned from"):
+        make_start(run, "data", load=other)
+    with pytest.raises(InputError, match="sources has tess, expected some of emodb, ravdess"):
+        make_start(run, "data", about={"sources": [{"name": "tess"}]}, calibrate=False, load=load)
+
+
+def test_not_calibrated_is_said(trained):
+    start = make_start(trained(), "data", calibrate=False, load=load)
+    assert start.temperature == 1
+    assert "Not calibrated" in model_card(start, digest(start))
+    assert json.dumps(start.about)

@@ -1,0 +1,52 @@
+"""The starts that come with the package: found by their names, small, and ready to predict."""
+
+import numpy as np
+import pytest
+from fakes import fake_model
+
+from metaser_jax import InputError, Predictor
+from metaser_jax.adaptation.starts import resolve
+from metaser_jax.few_clips.start import read_start
+from metaser_jax.recogniser.folder import CARD, load_model, save_model
+from metaser_jax.recogniser.licences import non_commercial
+from metaser_jax.recogniser.starts import STARTS, located, names
+from metaser_jax.specs import FinetuneSpec
+
+
+def test_there_are_two():
+    assert names() == ("open", "research")
+
+
+@pytest.mark.parametrize("name", ["open", "research"])
+def test_a_start_predicts_adapts_and_says_what_it_is(name):
+    model = load_model(name)
+    assert model.support is None
+    said = Predictor(model).logits(np.zeros((1, 171), np.float32))
+    assert np.isfinite(said).all()
+    # As it was trained: speakers' names decide again for every set of clips.
+    assert read_start(name, "auto", "learner").settings.normalise == "auto"
+    spec, init = resolve(name, FinetuneSpec(validation="none", optimizer="learner"), "urdu")
+    assert spec.normalise == "auto"
+    assert init.meta is not None
+    card = (STARTS / name / CARD).read_text()
+    assert "emodb" in card
+    assert ("not for commercial use" in (non_commercial(model.about) or "")) == (name == "research")
+    assert sum(file.stat().st_size for file in (STARTS / name).iterdir()) < 500_000
+
+
+def test_a_source_of_a_start_is_no_target():
+    with pytest.raises(InputError, match="one of the sources of open"):
+        resolve("open", FinetuneSpec(validation="none"), "emodb")
+
+
+def test_a_folder_of_a_starts_name_is_asked_about(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "open").mkdir()
+    assert located("open") == STARTS / "open"  # nothing in it that could be meant
+    save_model("open", fake_model())
+    with pytest.raises(
+        InputError, match=r"a folder here\. Give \./open for the folder, or .*starts/open for the start"
+    ):
+        load_model("open")
+    assert load_model("./open").settings.features == "mfcc"
+    assert load_model(STARTS / "open").settings.features == "voice"
