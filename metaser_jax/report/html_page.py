@@ -18,7 +18,7 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --text: #e8e8e8; --faint: #b8b8b8; --page: #16181b; --line: #3a3f45;
   --strong: #8a9098; --box: #22262b; --link: #8ec1ff; } }
 * { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page); max-width: 76rem;
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page); max-width: 80rem;
   margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }
 a { color: var(--link); }
 p, li, figcaption { max-width: 46rem; }
@@ -35,9 +35,8 @@ th, td { text-align: left; padding: 0.22rem 0.5rem; border-bottom: 1px solid var
 thead th { border-bottom: 2px solid var(--strong); vertical-align: bottom; }
 tbody th { font-weight: normal; min-width: 5rem; }
 .number { text-align: right; }
-.score { white-space: nowrap; }
-.name { white-space: nowrap; }
-.pair { min-width: 6.6rem; }
+td.score, tbody .name { white-space: nowrap; }
+td.pair { min-width: 6.6rem; }
 .long { min-width: 16rem; max-width: 40rem; }
 .best { font-weight: bold; }
 .first > * { border-top: 2px solid var(--strong); }
@@ -56,8 +55,7 @@ pre { background: var(--box); padding: 0.7rem; white-space: pre-wrap; overflow-w
   table { font-size: 7.5pt; }
   th, td { padding: 0.12rem 0.3rem; }
   .wide { overflow: visible; }
-  .name, thead th { white-space: normal; }
-  .long { min-width: 8rem; }
+  td.score, td.pair, tbody .name, tbody th, .long { white-space: normal; min-width: 0; overflow-wrap: anywhere; }
   details::details-content { content-visibility: visible; block-size: auto; }
 }
 """

@@ -4,11 +4,12 @@ Finn et al., MAML, ICML 2017 (second and first order); Antoniou et al., MAML++, 
 second); Raghu et al., ANIL, ICLR 2020; Li et al., Meta-SGD, 2017, and a learned rate per layer and step; Nichol et al.,
 Reptile, 2018; Triantafillou et al., ProtoMAML, ICLR 2020; Bertinetto et al., R2-D2, ICLR 2019.
 
-At equal wall time, each is trained anew for as many episodes as fit into second order's time. Seconds per episode are
-the median over a run's intervals, without compilation and validation.
+At equal wall time, each is trained anew for as many episodes as fit into second order's time. How long an episode of a
+variant takes is measured apart from the runs, in turn with the others (equal_time), without compilation and validation.
 """
 
 import dataclasses
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from metaser_jax.results.scored import Scored
 from metaser_jax.results.series import Series
 from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.specs.studies import OrderSpec
-from metaser_jax.studies import order_report, writing
+from metaser_jax.studies import equal_time, order_report, writing
 from metaser_jax.studies.cells import Run, run_cells
 from metaser_jax.studies.entry import study_of
 from metaser_jax.studies.methods import algorithm_changes, meta_run, meta_spec
@@ -44,14 +45,16 @@ def run_ablation_order(
     *,
     corpora: Corpora = ON_DISK,
     cost_of_run: Callable[[Path, Sequence[int]], Cost] = read_cost,
+    time_run: Callable[[MetaTrainSpec], float] | None = None,
 ) -> Path:
-    """Compute what is missing and write ablation_order.{json,csv,png,svg} and the report.
+    """Compute what is missing and write ablation_order.{json,csv,png,svg,pdf}, equal_time.json and the report.
 
     Args:
       command: what the user ran, for the report.
       log: prints a line.
       corpora: where prepared corpora come from.
       cost_of_run: as read_cost.
+      time_run: seconds per episode of a run; by default it is trained for that.
 
     Returns:
       Path of report.html.
@@ -80,28 +83,44 @@ def run_ablation_order(
         }
 
     costs = costs_of(equal)
+    log(f"Timing an episode of each variant, in turn, {equal_time.ROUNDS} rounds:")
+    measured = equal_time.measure(
+        out,
+        lambda variant, episodes: _run_of(study, variant, episodes, 0).spec,
+        {variant: cost.seconds for variant, cost in costs.items()},
+        time_run or equal_time.timing(study, phases),
+    )
+    costs = _timed(costs, measured)
     timed = {v: _runs(study, v, fitting(costs["second"], costs[v])) for v in costs}
     log(f"At equal wall time, {costs['second'].seconds * same:.0f} s of second order:")
     others = {variant: runs for variant, runs in timed.items() if variant != "second"}
-    done["time"] = {"second": done["episodes"]["second"]} | _run(study, at, others, "equal-time", log)
+    done["time"] = {"second": done["episodes"]["second"]} | _run(study, at, others, equal_time.MARK, log)
 
     lines, compared = [], []
-    for budget, budget_costs in (("episodes", costs), ("time", costs_of(timed))):
+    for budget, budget_costs in (("episodes", costs), ("time", _timed(costs_of(timed), measured))):
         scored = [run for of_variant in done[budget].values() for run in of_variant]
-        lines += [_with_cost(line, budget, budget_costs) for line in lines_of(scored, spec)]
+        lines += [_with_cost(line, budget, budget_costs, measured) for line in lines_of(scored, spec)]
         compared += [line | {"budget": budget} for line in comparisons_of(scored, spec, _is_second)]
     content = {"command": command, "config": dataclasses.asdict(config), "lines": lines, "comparisons": compared}
     writing.write_json(out / f"{NAME}.json", content | {"left_out": [one._asdict() for one in left]})
     writing.write_csv(out / f"{NAME}.csv", lines)
     rows = [run.row for of_variant in done["episodes"].values() for run in of_variant]
     trained = [run.spec for runs in equal.values() for run in runs]
-    sections = (*order_report.sections(study, trained, lines, compared, rows, left), run_section(command))
-    return write_page(out, Content(order_report.TITLE, order_report.intro(study, same), sections))
+    sections = (*order_report.sections(study, trained, lines, compared, rows, left, measured), run_section(command))
+    title = f"{order_report.TITLE}, from {' + '.join(spec.sources)} to {' and '.join(spec.targets)}"
+    return write_page(out, Content(title, order_report.intro(study, same), sections))
 
 
 def fitting(second: Cost, variant: Cost) -> int:
     """Return how many episodes of a variant take as long as all of second order's, at least one."""
     return max(1, int(second.seconds * second.episodes / variant.seconds))
+
+
+def _timed(costs: Mapping[str, Cost], measured: equal_time.Timed | None) -> dict[str, Cost]:
+    """Return the costs with the seconds per episode that were measured apart, where they were."""
+    if measured is None:
+        return dict(costs)
+    return {variant: cost._replace(seconds=measured.seconds(variant)) for variant, cost in costs.items()}
 
 
 def phases(spec: MetaTrainSpec) -> list[int]:
@@ -157,18 +176,20 @@ def _is_second(key: Series) -> bool:
     return (key.algorithm, key.order) == ("maml", "second")
 
 
-def _with_cost(line: Line, budget: str, costs: Mapping[str, Cost]) -> Line:
+def _with_cost(line: Line, budget: str, costs: Mapping[str, Cost], measured: equal_time.Timed | None) -> Line:
     variant = line["order"] if line["algorithm"] == "maml" else line["algorithm"]
-    cost = costs[variant]
+    cost, ratios = costs[variant], measured.ratios(variant) if measured else None
     return (
         {"variant": variant, "budget": budget}
         | line
         | {
             "episodes": cost.episodes,
             "seconds_per_episode": cost.seconds,
+            "of_second_order": ratios and statistics.median(ratios),
+            "of_second_order_range": ratios and [min(ratios), max(ratios)],
             "training_seconds": cost.seconds * cost.episodes,
             "compile_seconds": cost.compile_seconds,
             "temp_bytes": cost.temp_bytes,
-            "device": cost.device,
+            "device": line["device"] or cost.device,
         }
     )

@@ -21,7 +21,7 @@ from metaser_jax.specs.studies import StudySpec
 from metaser_jax.studies.methods import METASER
 
 Line = dict[str, Any]
-INTERVALS = ("draws", "test", "difference_draws", "difference_test")
+INTERVALS = ("draws", "test", "difference_draws", "difference_test", "of_second_order_range")
 
 
 def lines_of(runs: Sequence[Scored], spec: StudySpec) -> list[Line]:

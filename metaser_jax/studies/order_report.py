@@ -17,6 +17,7 @@ from metaser_jax.results.rows import Row
 from metaser_jax.specs import INNER, MetaTrainSpec
 from metaser_jax.specs.studies import OrderSpec, variants
 from metaser_jax.studies import tables, writing
+from metaser_jax.studies.equal_time import Timed
 from metaser_jax.studies.methods import METASER
 from metaser_jax.studies.numbers import Line, series_of
 from metaser_jax.studies.plan import Left
@@ -38,7 +39,7 @@ def intro(study: Study[OrderSpec], episodes: int) -> str:
     """Return what was done, in two paragraphs."""
     return (
         f"Each variant was meta-trained on {' and '.join(study.spec.sources)} for {episodes} episodes, and then anew "
-        "for as many episodes as fit into the time that second order took (equal time). From both it was fine-tuned on "
+        "for as many episodes as fit into the time of second order's (equal time). From both it was fine-tuned on "
         "the target's clips, all in the same way and with the same clips draw by draw, and scored on the whole test "
         "part.\n\n"
         "Inner and outer learning rates are the preset's for all of them: another rate may suit another variant "
@@ -65,6 +66,7 @@ def sections(
     comparisons: Sequence[Line],
     rows: Sequence[Row],
     left: Sequence[Left],
+    measured: Timed | None,
 ) -> tuple[Section, ...]:
     """Return everything between the introduction and what was run; saves the pictures.
 
@@ -74,6 +76,7 @@ def sections(
       lines, comparisons: its numbers.
       rows: those of equal episodes.
       left: what was left out.
+      measured: how long episodes take; None: of a study from before that was measured.
     """
     out = study.out
     figure = time_figure(lines, study.spec.confidence)
@@ -84,18 +87,35 @@ def sections(
         Section(place, (table_of(list(group)),)) for place, group in groupby(sorted_by_place(lines), tables.place_name)
     ]
     return (
-        Section("Score against training time", (shown, _COSTS)),
+        Section("Score against training time", (shown, _costs(measured))),
         *tabled,
         *writing.comparison_section(comparisons, "MAML, second order, against each other variant"),
         *writing.closing_sections(study, (METASER,), trained, rows, lines, comparisons, left),
     )
 
 
-_COSTS = (
+_AS_RUN = (
     "Seconds per episode are the median over a run's intervals, without compilation and validation, and depend on "
-    "what else the machine did. Memory is XLA's temporary memory for the program of an interval of episodes, on each "
+    "what else the machine did."
+)
+_MEMORY = (
+    "Memory is XLA's temporary memory for the program of an interval of episodes, on each "
     "device; parameters and corpora come on top, the same for all."
 )
+
+
+def _costs(measured: Timed | None) -> str:
+    """Return how time was measured, and memory."""
+    if measured is None:
+        return f"{_AS_RUN} {_MEMORY}"
+    fewest = min(measured.episodes.values())
+    return (
+        "Equal time was measured apart from the runs, without compilation and validation: in each of "
+        f"{len(measured.rounds)} rounds the variants were trained one after the other, {fewest} episodes or more of "
+        "each, and each round's seconds per episode were divided by second order's of that round, so that what else "
+        "the machine did meets all of them. The ratio is the median over rounds, with the lowest and the highest; "
+        f"seconds are second order's median times it. {_MEMORY}"
+    )
 
 
 def sorted_by_place(lines: Sequence[Line]) -> list[Line]:
@@ -106,7 +126,17 @@ def sorted_by_place(lines: Sequence[Line]) -> list[Line]:
 def table_of(lines: Sequence[Line]) -> Table:
     """Return a row for each variant and budget, a column of scores for each amount of data; lines are of one place."""
     amounts = list(dict.fromkeys(tables.data_name(line) for line in lines))
-    header = ["variant", "budget", "episodes", "s per episode", "training", "compilation", "memory", *amounts]
+    header = [
+        "variant",
+        "budget",
+        "episodes",
+        "s per episode",
+        "of second order's",
+        "training",
+        "compilation",
+        "memory",
+        *amounts,
+    ]
     groups: dict[tuple[str, str], dict[str, Line]] = {}
     for line in lines:
         groups.setdefault((line["variant"], line["budget"]), {})[tables.data_name(line)] = line
@@ -114,17 +144,26 @@ def table_of(lines: Sequence[Line]) -> Table:
     for (variant, budget), by_amount in groups.items():
         one = next(iter(by_amount.values()))
         memory = "not known" if one["temp_bytes"] is None else f"{one['temp_bytes'] / 2**20:.1f} MiB"
-        cost = [str(one["episodes"]), f"{one['seconds_per_episode']:.3f}", f"{one['training_seconds']:.0f} s"]
+        cost = [str(one["episodes"]), f"{one['seconds_per_episode']:.3f}", _ratio(one)]
+        cost.append(f"{one['training_seconds']:.0f} s")
         cost += [f"{one['compile_seconds']:.1f} s", memory]
         scores = [tables.scored(by_amount[data]) if data in by_amount else tables.NONE for data in amounts]
         body.append([variant_name(variant), _BUDGETS[budget], *cost, *scores])
     names = [variant_name(variant) for variant in variants()]
     body.sort(key=lambda row: (names.index(row[0]), row[1]))
     oracles = [next(line["speaker_oracle_macro_f1"] for line in lines if tables.data_name(line) == d) for d in amounts]
-    empty = [""] * 6
+    empty = [""] * (len(header) - 1 - len(amounts))
     best = best_of(header, body, amounts, [line[1] for line in body])
     body.append(["speaker oracle (hears nothing)", *empty, *(f"{oracle:.3f}" for oracle in oracles)])
     return Table(header, body, best=best)
+
+
+def _ratio(line: Line) -> str:
+    """Return a variant's time per episode as a share of second order's, with the lowest and highest of the rounds."""
+    if line["of_second_order"] is None:
+        return tables.NONE
+    low, high = line["of_second_order_range"]
+    return f"{line['of_second_order']:.2f} ({low:.2f} to {high:.2f})"
 
 
 def time_figure(lines: Sequence[Line], confidence: float) -> Figure:

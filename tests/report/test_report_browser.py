@@ -30,6 +30,7 @@ def driver():
     for flag in ("headless=new", "disable-dev-shm-usage", *(["no-sandbox"] if root else [])):
         options.add_argument(f"--{flag}")
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.set_script_timeout(120)  # on a busy machine
     yield driver
     driver.quit()
 

@@ -6,7 +6,12 @@ import pytest
 
 from metaser_jax import InputError
 from metaser_jax.config import OrderConfig
-from metaser_jax.studies.ablation_order import fitting, run_ablation_order
+from metaser_jax.specs import MetaTrainSpec
+from metaser_jax.specs.studies import OrderSpec
+from metaser_jax.studies import equal_time
+from metaser_jax.studies.ablation_order import fitting, phases, run_ablation_order
+from metaser_jax.studies.entry import study_of
+from metaser_jax.studies.methods import meta_spec
 from metaser_jax.training.cost import Cost, read_cost
 
 
@@ -20,11 +25,18 @@ def test_ablation(tmp_path, tiny):
     # Second order's four episodes take 12 s, of the others seven and two fit.
     seconds = {"second": 3.0, "first": 1.7, "reptile": 6.0}
 
-    def cost(run_dir, phases):
-        name = run_dir.name.partition("_")[0].replace("metaser", "first")
-        return read_cost(run_dir, phases)._replace(seconds=seconds[name])
+    runs = iter(range(100))
 
-    options = {"corpora": tiny, "cost_of_run": cost}
+    def time_run(spec):
+        # Whatever else runs makes every round slower than the one before.
+        assert (spec.episodes, spec.checkpoint_every) == (6, 6)
+        name = "reptile" if spec.algorithm == "reptile" else spec.order
+        return seconds[name] * (1 + next(runs) // 3)
+
+    def cost(run_dir, phases):
+        return read_cost(run_dir, phases)._replace(seconds=9.0)  # which decides nothing
+
+    options = {"corpora": tiny, "cost_of_run": cost, "time_run": time_run}
     command = "python experiments/ablation_order.py"
     page = run_ablation_order(order_config(tmp_path / "o"), command, **options).read_text()
     found = json.loads((tmp_path / "o" / "ablation_order.json").read_text())
@@ -35,7 +47,13 @@ def test_ablation(tmp_path, tiny):
     }
     for line in found["lines"]:
         assert line["temp_bytes"] > 0
-        assert line["training_seconds"] == line["episodes"] * seconds[line["variant"]]
+        assert line["of_second_order"] == pytest.approx(seconds[line["variant"]] / 3.0)
+        assert line["training_seconds"] == pytest.approx(
+            line["episodes"]
+            * line["of_second_order"]
+            * found["lines"][0]["seconds_per_episode"]
+            / found["lines"][0]["of_second_order"]
+        )
         for number in (f"{line['macro_f1']:.3f} ± ", f"{line['seconds_per_episode']:.3f}", str(line["episodes"])):
             assert number in page
     pairs = [
@@ -59,6 +77,28 @@ def test_ablation(tmp_path, tiny):
     run_ablation_order(order_config(tmp_path / "o"), "c", log=said.append, **options)
     assert sum("cells in" in line and "finished already" in line for line in said) == 2
     assert json.loads((tmp_path / "o" / "ablation_order.json").read_text())["lines"] == found["lines"]
+
+
+def test_the_time_of_an_episode(tmp_path, tiny):
+    study = study_of(order_config(tmp_path / "o"), OrderSpec, tiny)
+    assert equal_time.timing(study, phases)(meta_spec(study, ("ravdess",), 0)) > 0
+    assert not (tmp_path / "o").exists()
+
+
+def test_times_are_kept_and_an_older_study_has_none(tmp_path):
+    def spec_of(variant, episodes):
+        return MetaTrainSpec(sources=("a",), episodes=episodes, log_every=20, checkpoint_every=20)
+
+    known, seconds = {"second": 0.1, "first": 0.01}, iter([2.0, 1.0, 1.2, 2.0, 2.0, 1.0, 9.0, 2.0, 2.0, 1.0])
+    found = equal_time.measure(tmp_path, spec_of, known, lambda spec: next(seconds))
+    assert found.episodes == {"second": 60, "first": 400}
+    # In turn, every other round begins with the other; one that was disturbed does not count.
+    assert found.ratios("first") == [0.5, 0.6, 0.5, 4.5, 0.5]
+    assert found.seconds("first") == 1.0
+    assert equal_time.measure(tmp_path, spec_of, known, pytest.fail) == found
+    (tmp_path / equal_time.KEPT).unlink()
+    (tmp_path / "cells" / f"urdu_second-{equal_time.MARK}").mkdir(parents=True)
+    assert equal_time.measure(tmp_path, spec_of, known, pytest.fail) is None
 
 
 def test_refuses(tmp_path, tiny):
