@@ -58,7 +58,7 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
     speakers = [file.speaker for file in found.files]
     predictions = predictor.predict_clips(found.clips, windows=config.windows, speakers=speakers)
     label = np.array([predictor.emotions.index(file.emotion) for file in found.files])
-    if heard_by and predictor.voice and model.settings.normalise == "speaker":
+    if predictor.voice and model.settings.normalise == "speaker":
         _say_one_emotion(label, np.array(speakers), len(predictor.emotions))
     predicted = Predicted(label, np.array([p.probabilities for p in predictions]), np.array(speakers))
     learned = learned_from(found.clips, model.support)
