@@ -194,7 +194,8 @@ def _parts(corpora: Mapping[str, Corpus]) -> list[Held]:
     names = tuple(corpora.keys())
     if len(names) > 1:
         return [Held(name, tuple(other for other in names if other != name)) for name in names]
-    speakers = np.unique(corpora[names[0]].speaker)
+    (corpus,) = corpora.values()
+    speakers = np.unique(corpus.speaker)
     folds = KFold(min(FOLDS, len(speakers)), shuffle=True, random_state=0).split(speakers)
     return [Held(f"voices_{n}", names, tuple(speakers[test])) for n, (_, test) in enumerate(folds, start=1)]
 

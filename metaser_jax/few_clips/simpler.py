@@ -64,7 +64,11 @@ def fit_svm(x: np.ndarray, y: np.ndarray, classes: int) -> Params:
             last_bias[j] -= 1
             last_bias[i] += 1
     layers = {"voice": {"kernel": kernel, "bias": bias}, "output": {"kernel": last, "bias": last_bias}}
-    return {"params": {name: {k: np.float32(a)[None] for k, a in layer.items()} for name, layer in layers.items()}}
+    return {
+        "params": {
+            name: {k: np.asarray(a, np.float32)[None] for k, a in layer.items()} for name, layer in layers.items()
+        }
+    }
 
 
 def logits_of(params: Any, x: np.ndarray) -> np.ndarray:

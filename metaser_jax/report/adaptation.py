@@ -106,7 +106,7 @@ def _curves(rows: Sequence[Row], keys: Sequence[Series]) -> dict[Series, dict[tu
     for row in rows:
         points[series(row)][*style.place(row), *amount(row)].append(row)
     return {
-        key: {at: float(np.mean(draw_scores(group, "macro_f1"))) for at, group in of.items()}
+        key: {at: float(np.mean(np.array(draw_scores(group, "macro_f1"), float))) for at, group in of.items()}
         for key, of in points.items()
     }
 
