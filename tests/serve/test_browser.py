@@ -478,5 +478,7 @@ def test_a_server_that_has_forgotten_the_page_says_so(browser, folder, address):
     assert not browser.one("#lost").is_displayed()
     browser.driver.execute_script("sessionStorage.setItem('page', 'of a server that was ended')")
     browser.driver.refresh()
+    browser.errors()
     browser.until(lambda: browser.one("#lost").is_displayed())
+    assert browser.errors() == []
     assert browser.text("#state") == "as loaded"
