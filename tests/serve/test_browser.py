@@ -80,7 +80,8 @@ class Browser:
 
     def __init__(self, driver, address):
         self.driver = driver
-        driver.get(address)
+        # Where no script of the page remembers anything meanwhile.
+        driver.get(f"{address}page.css")
         driver.execute_script("sessionStorage.clear()")
         driver.get_log("browser")
         driver.get(address)
