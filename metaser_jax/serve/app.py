@@ -136,14 +136,17 @@ class _Service:
         return self._pages.find(request.headers.get("x-page", ""))
 
     async def open(self, request: Request) -> Response:
-        token, page = self._pages.open()
-        return JSONResponse({"token": token, **answers.of_page(page, self._name, self._told)}, 201)
+        """Open the page of a token, which a reload repeats, or a new one; `lost`: the token's is forgotten."""
+        token = request.headers.get("x-page", "")
+        known = token in self._pages
+        lost = bool(token) and not known
+        if not known:
+            token = self._pages.open()
+        about = answers.of_page(self._pages.find(token), self._name, self._told, peaks=True)
+        return JSONResponse({"token": token, "lost": lost, **about}, 200 if known else 201)
 
     async def see(self, request: Request) -> Response:
-        """Answer with all there is; ?peaks=1 with the waveforms, too, which do not change."""
-        return JSONResponse(
-            answers.of_page(self._page(request), self._name, self._told, peaks="peaks" in request.query_params)
-        )
+        return JSONResponse(answers.of_page(self._page(request), self._name, self._told))
 
     async def add(self, request: Request) -> Response:
         """Take a recording.

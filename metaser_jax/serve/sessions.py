@@ -169,8 +169,8 @@ class Pages:
         self._pages: OrderedDict[str, Page] = OrderedDict()
         self._dropped: deque[str] = deque(maxlen=100)
 
-    def open(self) -> tuple[str, Page]:
-        """Return a new page and its token."""
+    def open(self) -> str:
+        """Return the token of a new page."""
         token = secrets.token_urlsafe(24)
         self._pages[token] = self._new()
         for other, page in list(self._pages.items())[:-1]:
@@ -179,7 +179,10 @@ class Pages:
             if page.adaptation.state != "running":
                 del self._pages[other]
                 self._dropped.append(other)
-        return token, self._pages[token]
+        return token
+
+    def __contains__(self, token: str) -> bool:
+        return token in self._pages
 
     def find(self, token: str) -> Page:
         """Raise Refused, 410: it was dropped, or the server was started anew."""

@@ -59,7 +59,7 @@ def test_a_clip_is_heard(page):
     assert len(clip["peaks"]) == 400
     assert max(clip["peaks"]) == 1
     assert page.clips() == [{key: value for key, value in clip.items() if key != "peaks"}]
-    assert page.ask("GET", "/api/page?peaks=1").json["clips"] == [clip]
+    assert page.ask("POST", "/api/pages").json["clips"] == [clip]
 
 
 def test_what_may_make_an_answer_wrong_is_noted(page):
@@ -333,12 +333,18 @@ def test_a_page_is_there_again_after_a_reload(page, port):
     assert page.adapt()["unsaved"]
     again = Page(port, opened=False)
     again.token = page.token
-    told = again.ask("GET", "/api/page?peaks=1").json
+    told = again.ask("POST", "/api/pages").json
+    assert (told["token"], told["lost"]) == (page.token, False)
     assert told["limits"] == page.opened["limits"]
     assert told["n_learned"] == 1
     (kept,) = told["clips"]
     assert (kept["emotion"], kept["peaks"]) == ("sad", clip["peaks"])
     assert kept["loaded"]["probabilities"] == clip["probabilities"]
+    again.token = "of a server that was ended"
+    new = again.ask("POST", "/api/pages").json
+    assert (new["lost"], new["clips"]) == (True, [])
+    assert new["token"] not in (page.token, again.token)
+    again.token = page.token
     again.ask("GET", "/api/model.zip")
     assert not again.ask("GET", "/api/page").json["unsaved"]
 

@@ -80,7 +80,8 @@ class Browser:
 
     def __init__(self, driver, address):
         self.driver = driver
-        driver.get(address)
+        # Where no script of the page remembers anything meanwhile.
+        driver.get(f"{address}page.css")
         driver.execute_script("sessionStorage.clear()")
         driver.get_log("browser")
         driver.get(address)
@@ -478,5 +479,7 @@ def test_a_server_that_has_forgotten_the_page_says_so(browser, folder, address):
     assert not browser.one("#lost").is_displayed()
     browser.driver.execute_script("sessionStorage.setItem('page', 'of a server that was ended')")
     browser.driver.refresh()
+    browser.errors()
     browser.until(lambda: browser.one("#lost").is_displayed())
+    assert browser.errors() == []
     assert browser.text("#state") == "as loaded"

@@ -485,9 +485,8 @@ async function start() {
     location.reload();
   });
   try {
-    const opened = await open();
-    page = opened.page;
-    $("lost").hidden = !opened.lost;
+    page = await open();
+    $("lost").hidden = !page.lost;
   } catch (error) {
     $("trouble").hidden = false;
     $("trouble").firstElementChild.textContent = error.message;

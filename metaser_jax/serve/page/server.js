@@ -25,19 +25,9 @@ export async function ask(method, path, {json, body} = {}) {
   throw answer.status === 410 ? new Forgotten(message) : new Error(message);
 }
 
-/** The page as it was before a reload of this tab, or a new one; `lost`: there was one that the server has forgotten. */
+/** The page as it was before a reload of this tab, or a new one; .lost: the server has forgotten the one that was. */
 export async function open() {
   token = remembered();
-  let lost = false;
-  if (token !== null) {
-    try {
-      return {page: await (await ask("GET", "/api/page?peaks=1")).json(), lost};
-    } catch (error) {
-      if (!(error instanceof Forgotten)) throw error;
-      lost = true;
-    }
-  }
-  token = null;
   const page = await (await ask("POST", "/api/pages")).json();
   token = page.token;
   try {
@@ -45,7 +35,7 @@ export async function open() {
   } catch {
     // Not allowed: then a reload begins anew.
   }
-  return {page, lost};
+  return page;
 }
 
 /** A reload begins anew. */
