@@ -5,6 +5,7 @@ module is imported when all that was typed has been looked at, so that mistakes 
 """
 
 import ast
+import dataclasses
 import importlib
 import os
 import shlex
@@ -69,7 +70,9 @@ def _main(arguments: Sequence[str], load: Callable[[str], ModuleType]) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return CLOSED_PIPE
 
-    about = _about(command.module(name)).replace(f"metaser {name} ", f"{typed.program(name)} ")
+    def about() -> str:
+        return _about(command.module(name)).replace(f"metaser {name} ", f"{typed.program(name)} ")
+
     flags.run(run, arguments=True, argv=[typed.program(name), *rest], about=about)
 
 
@@ -82,7 +85,7 @@ def configured(command: Command) -> tuple[type, Mapping[str, Mapping[str, Any]] 
     return config_class, getattr(importlib.import_module("metaser_jax.config.presets"), command.presets)
 
 
-def _take_model(config_class: type, program: str, given: list[str]) -> list[str]:
+def _take_model(config_class: Any, program: str, given: list[str]) -> list[str]:
     """Return what was given besides flags; its first is taken for --model, if that is missing and it is one.
 
     Raises:
@@ -92,15 +95,18 @@ def _take_model(config_class: type, program: str, given: list[str]) -> list[str]
     from metaser_jax.config.places import is_model
     from metaser_jax.errors import InputError
 
-    if not given or "model" not in flags.missing_flags(config_class):
+    has_one = any(field.name == "model" for field in dataclasses.fields(config_class))
+    if not given or not has_one or flags.FLAGS["model"].present:
         return given
     first, *rest = given
-    if not is_model(first):
+    if is_model(first):
+        flags.FLAGS["model"].parse(first)
+        return rest
+    if "model" in flags.missing_flags(config_class):
         raise InputError(
             f"--model missing, and {first} is no model folder. Type {program} --model=MODEL {shlex.join(given)}"
         )
-    flags.FLAGS["model"].parse(first)
-    return rest
+    return given
 
 
 def _about(module: str) -> str:

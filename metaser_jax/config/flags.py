@@ -111,11 +111,12 @@ def _items(flag: flags.Flag, hint: Any) -> tuple:
         raise InputError(f"--{flag.name}: {error}, expected {item_type.__name__}s separated by commas.") from error
 
 
-def _parse(argv: Sequence[str], about: str) -> list[str]:
+def _parse(argv: Sequence[str], about: Callable[[], str] | None) -> list[str]:
     before = list(argv[1 : argv.index("--") if "--" in argv else None])
     asked = [_HELP[one] for one in before if one in _HELP]
     if asked:
-        print(page(about, argv[0], _options(), full=any(asked)))
+        said = about() if about else sys.modules["__main__"].__doc__ or ""
+        print(page(said, argv[0], _options(), full=any(asked)))
         sys.exit(0)
     try:
         return FLAGS([argv[0], *map(_found_flagfile, argv[1:])])
@@ -153,7 +154,7 @@ def run(
     arguments: bool = False,
     keep: bool = True,
     argv: Sequence[str] | None = None,
-    about: str | None = None,
+    about: Callable[[], str] | None = None,
 ) -> None:
     """Parse the flags, run `main`, and print an InputError as one message, without a traceback (exit status 2).
 
@@ -164,11 +165,10 @@ def run(
 
     Args:
       argv: the program's name, and what was typed after it; by default sys.argv.
-      about: what --help says of the program; by default its docstring.
+      about: returns what --help says of the program; by default its docstring.
 
     Preempted is exit status PREEMPTED, and NotAllCameError LOST_PEER, for a scheduler to start the same command again.
     """
-    about = (sys.modules["__main__"].__doc__ or "") if about is None else about
     flags.DEFINE_bool("quiet", False, "See --help.", short_name="q")
     flags.DEFINE_enum("log_format", TEXT, (TEXT, JSON), "See --help.")
 

@@ -74,7 +74,7 @@ def walk(python: str, here: Path, dist: Path) -> None:
     types("meta-train", "--data_dir=.", "--sources=a", "--run_dir=r", says="pip install 'metaser_jax[train]'", status=2)
     types("serve", "--model=.", says="pip install 'metaser_jax[serve]'", status=2)
     call("pip install 'metaser_jax[demo,serve]'", [*pip, "install", f"{wheel}[demo,serve]"])
-    types("demo", says="Report with pictures: ")
+    types("demo", "--shots=5", says="Report with pictures: ")
     clips(here, here / "runs" / "demo" / "recordings" / TARGET)
     server = ""
     for line in commands_of_readme():
@@ -84,7 +84,7 @@ def walk(python: str, here: Path, dist: Path) -> None:
             types(*line.split()[1:])
     model = next(re.finditer(r"--model=(\S+)", server))[1]
     types("predict", model, "new_recordings/", says="new_recordings/")
-    types("evaluate", f"--model={model}", "--support=other_clips", says="Macro F1")
+    types("evaluate", f"--model={model}", "--support=other_clips", says="macro F1")
     types("export", f"--model={model}", "--to=npz", "--out=model.npz", says="model.npz")
     shutil.make_archive(str(here / "download"), "zip", here, model)
     types("info", "download.zip", says="digest")
