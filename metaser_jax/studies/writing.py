@@ -144,9 +144,9 @@ def _about_scores(spec: StudySpec) -> str:
         + f"; intervals of {spec.confidence:.0%}, on the logit scale. Over draws: Student's t, what other draws of "
         "clips would give on the same test part. Over the test part: bootstrap over its speakers, what other speakers "
         "would give; over utterances where too few speakers say each emotion, which says so, and is too narrow for "
-        "other speakers. The speaker oracle guesses each speaker's most frequent training emotion and hears nothing: on a random split a "
-        "score that does not exceed it is no evidence that emotion was recognised. Bold is the highest mean of one "
-        "amount of data, whether or not the difference can be told from chance."
+        "other speakers. The speaker oracle guesses each speaker's most frequent training emotion and hears nothing: "
+        "on a random split a score that does not exceed it is no evidence that emotion was recognised. Bold is the "
+        "highest mean of one amount of data, whether or not the difference can be told from chance."
     )
 
 
