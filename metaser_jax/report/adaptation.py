@@ -79,11 +79,7 @@ def adaptation_figure(rows: Iterable[Row], band: Band = DEVIATION) -> Figure:
     panels = {where: [row for row in of if series(row) not in merged] for where, of in panels.items()}
     # A line that stands for another has its own look still: nothing else in the picture is drawn so.
     names = series_names(list(looks))
-    names = {
-        key: style.merged_name(name, [other for other, kept in merged.items() if kept == key])
-        for key, name in names.items()
-        if key not in merged
-    }
+    names = {key: style.merged_name(key, names, merged) for key in names if key not in merged}
     looks = {key: look for key, look in looks.items() if key not in merged}
     crowded = len(looks) > _CROWDED
     size = {"alone": (7.5, 5.2), "height": 5.0, "frame": 2.2, "width": 5.4} if crowded else _SIZE

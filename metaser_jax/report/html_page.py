@@ -1,7 +1,8 @@
 """A report as one HTML file: pictures and style are in it, it refers to nothing outside and runs nothing.
 
 Landmarks, a table of contents, tables that scroll by keyboard, and colours by what the reader's system asks for, light
-or dark; on paper everything is open (tests/report/test_report_browser.py looks at it with axe in Chromium).
+or dark; on paper is what the screen shows, folded tables if they are opened. tests/report/test_report_browser.py looks
+at it in Chromium, with axe.
 """
 
 import base64
@@ -55,8 +56,8 @@ pre { background: var(--box); padding: 0.7rem; white-space: pre-wrap; overflow-w
   table { font-size: 7.5pt; }
   th, td { padding: 0.12rem 0.3rem; }
   .wide { overflow: visible; }
-  td.score, td.pair, tbody .name, tbody th, .long { white-space: normal; min-width: 0; overflow-wrap: anywhere; }
-  details::details-content { content-visibility: visible; block-size: auto; }
+  td.score, td.pair, tbody .name, tbody th, .long { white-space: normal; min-width: 0; }
+  .long { overflow-wrap: anywhere; }
 }
 """
 # A text that is longer may wrap; a shorter name does not.

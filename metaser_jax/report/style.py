@@ -91,7 +91,7 @@ def _colour(key: Series) -> str:
 
 
 def coinciding(curves: Mapping[Series, Mapping[Any, float]]) -> dict[Series, Series]:
-    """Return which variants of a method lie on an earlier one of it at every point: one -> the one that it lies on.
+    """Return which series lie on an earlier one at every point: one -> the one that it lies on.
 
     Args:
       curves: of each series, in the order in which they are drawn, its score at each point.
@@ -101,17 +101,29 @@ def coinciding(curves: Mapping[Series, Mapping[Any, float]]) -> dict[Series, Ser
         for other in curves:
             if other == key:
                 break
-            same = other._replace(adapt=None) == key._replace(adapt=None) and curves[other].keys() == curve.keys()
-            if same and other not in found and all(abs(curve[at] - curves[other][at]) <= SAME for at in curve):
+            same = other not in found and curves[other].keys() == curve.keys()
+            if same and all(abs(curve[at] - curves[other][at]) <= SAME for at in curve):
                 found[key] = other
                 break
     return found
 
 
-def merged_name(name: str, others: Iterable[Series]) -> str:
-    """Return what a line is called that stands for others too: "MAML, all layers = head only within .002"."""
-    adapted = [ADAPT_NAMES.get(key.adapt or "", str(key.adapt)) for key in others]
-    return f"{name} = {', '.join(adapted)} within {SAME:.3f}".replace("0.", ".") if adapted else name
+def merged_name(key: Series, names: Mapping[Series, str], merged: Mapping[Series, Series]) -> str:
+    """Return what a line is called that may stand for others too: "MAML, all layers = head only within .002".
+
+    Args:
+      names: what each series is called. merged: of `coinciding`.
+    """
+    others = [other for other, kept in merged.items() if kept == key]
+    if not others:
+        return names[key]
+
+    def short(other: Series) -> str:
+        variant = other._replace(adapt=key.adapt) == key
+        return ADAPT_NAMES.get(other.adapt or "", str(other.adapt)) if variant else names[other]
+
+    within = f"{SAME:.3f}".lstrip("0")
+    return f"{' = '.join([names[key], *map(short, others)])} within {within}"
 
 
 def titled(text: str, width: float) -> str:

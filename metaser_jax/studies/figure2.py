@@ -46,7 +46,7 @@ _FOLDED = 30
 def run_figure2(
     config: Figure2Config, command: str, log: Callable[[str], None] = print, *, corpora: Corpora = ON_DISK
 ) -> Path:
-    """Compute what is missing and write figure2_{fractions,shots}.{png,svg}, figure2.{json,csv} and the report.
+    """Compute what is missing and write figure2_{fractions,shots}.{png,svg,pdf}, figure2.{json,csv} and the report.
 
     Args:
       command: what the user ran, for the report.

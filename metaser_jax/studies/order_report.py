@@ -126,17 +126,10 @@ def sorted_by_place(lines: Sequence[Line]) -> list[Line]:
 def table_of(lines: Sequence[Line]) -> Table:
     """Return a row for each variant and budget, a column of scores for each amount of data; lines are of one place."""
     amounts = list(dict.fromkeys(tables.data_name(line) for line in lines))
-    header = [
-        "variant",
-        "budget",
-        "episodes",
-        "s per episode",
-        "of second order's",
-        "training",
-        "compilation",
-        "memory",
-        *amounts,
-    ]
+    # Of a study from before they were measured, there are no ratios.
+    ratio = ["of second order's"] if any(line["of_second_order"] for line in lines) else []
+    costs = ["episodes", "s per episode", *ratio, "training", "compilation", "memory"]
+    header = ["variant", "budget", *costs, *amounts]
     groups: dict[tuple[str, str], dict[str, Line]] = {}
     for line in lines:
         groups.setdefault((line["variant"], line["budget"]), {})[tables.data_name(line)] = line
@@ -144,7 +137,7 @@ def table_of(lines: Sequence[Line]) -> Table:
     for (variant, budget), by_amount in groups.items():
         one = next(iter(by_amount.values()))
         memory = "not known" if one["temp_bytes"] is None else f"{one['temp_bytes'] / 2**20:.1f} MiB"
-        cost = [str(one["episodes"]), f"{one['seconds_per_episode']:.3f}", _ratio(one)]
+        cost = [str(one["episodes"]), f"{one['seconds_per_episode']:.3f}", *[_ratio(one) for _ in ratio]]
         cost.append(f"{one['training_seconds']:.0f} s")
         cost += [f"{one['compile_seconds']:.1f} s", memory]
         scores = [tables.scored(by_amount[data]) if data in by_amount else tables.NONE for data in amounts]

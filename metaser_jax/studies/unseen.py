@@ -56,7 +56,7 @@ def run_unseen(
     find: egemaps.Find | None = None,
     extract: egemaps.Extract | None = None,
 ) -> Path:
-    """Compute what is missing and write unseen.{json,csv,png,svg}, results.jsonl and the report.
+    """Compute what is missing and write unseen.{json,csv,png,svg,pdf}, results.jsonl and the report.
 
     Args:
       command: what the user ran, for the report.

@@ -172,7 +172,7 @@ def curves(found: Found, confidence: float) -> Figure:
     for method, look in looks.items():
         if method in merged:
             continue
-        name = style.merged_name(names[method], [other for other, kept in merged.items() if kept == method])
+        name = style.merged_name(method, names, merged)
         measured = {
             at: measure(cells, confidence).corpora for at, s in enumerate(found.shots) if (cells := found.at(method, s))
         }

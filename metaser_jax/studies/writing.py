@@ -146,8 +146,7 @@ def _about_scores(spec: StudySpec) -> str:
         "would give; over utterances where too few speakers say each emotion, which says so, and is too narrow for "
         "other speakers. The speaker oracle guesses each speaker's most frequent training emotion and hears nothing: "
         "on a random split a score that does not exceed it is no evidence that emotion was recognised. Bold is the "
-        "highest mean of one "
-        "amount of data, whether or not the difference can be told from chance."
+        "highest mean of one amount of data, whether or not the difference can be told from chance."
     )
 
 
