@@ -5,7 +5,7 @@ metaser export --init=RUN --to=start --out=FOLDER
 
 stablehlo: one function of MFCC, or of statistics of the voice, for any number of utterances, with its parameters inside
 and FILE.json beside it; needs jax alone. npz: the arrays, for NumPy and everything that reads them. start: of a run of
-meta_train.py or pretrain.py, a model folder that was adapted to no clips: metaser adapt --init=FOLDER starts from it,
+metaser meta-train or pretrain, a model folder that was adapted to no clips: metaser adapt --init=FOLDER starts from it,
 and metaser predict --model=FOLDER predicts with it. docs/model_folder.md describes them.
 """
 
@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from metaser_jax.commands.table import TRAINS
 from metaser_jax.config.commands import ExportConfig
 from metaser_jax.errors import InputError
+from metaser_jax.extras import require_extras
 from metaser_jax.recogniser.folder import load_model, save_model
 from metaser_jax.saying import say
 
@@ -41,6 +43,7 @@ def _export_start(config: ExportConfig) -> None:
     from metaser_jax.few_clips.adapt import check_out
     from metaser_jax.few_clips.make_start import make_start
 
+    require_extras("metaser export --to=start", *TRAINS)
     check_out(config.out)
     about = _about(config.about) if config.about else {}
     start = make_start(str(config.init), config.data_dir, about=about, calibrate=config.calibrate, log=say)

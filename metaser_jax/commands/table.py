@@ -35,8 +35,8 @@ class Command(NamedTuple):
 
 _READS = ("array_record", "importlib_resources")
 _RUNS = (*_READS, "orbax.checkpoint")
-_TRAINS = (*_RUNS, "tensorboardX")
-_STUDIES = (*_TRAINS, "matplotlib")
+TRAINS = (*_RUNS, "tensorboardX")
+_STUDIES = (*TRAINS, "matplotlib")
 
 GROUPS = {
     "Use a model": {
@@ -68,10 +68,10 @@ GROUPS = {
         "prepare": Command("extract the features of corpora, once", "corpora.PrepareConfig", needs=_READS),
         "corpora": Command("a table of the corpora that are prepared", "corpora.CorporaConfig", needs=_READS),
         "meta-train": Command(
-            "learn from source corpora how to learn", "training.MetaTrainConfig", presets="META_TRAIN", needs=_TRAINS
+            "learn from source corpora how to learn", "training.MetaTrainConfig", presets="META_TRAIN", needs=TRAINS
         ),
         "pretrain": Command(
-            "train a baseline on source corpora", "training.PretrainConfig", presets="PRETRAIN", needs=_TRAINS
+            "train a baseline on source corpora", "training.PretrainConfig", presets="PRETRAIN", needs=TRAINS
         ),
         "finetune": Command(
             "adapt a run to a target corpus, and score it there",

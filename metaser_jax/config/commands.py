@@ -21,6 +21,8 @@ class AdaptConfig(Labelling):
         "package, a run directory (metaser meta-train or pretrain), or a model folder.",
         "open",
         common=True,
+        there="open, research, a run (metaser meta-train or pretrain) or a model folder",
+        named=("scratch", "svm", "joint"),
     )
     support: str = option(
         "The labelled clips: a folder with a folder per emotion (angry/ happy/ neutral/ sad/), or a CSV with the "
@@ -170,10 +172,14 @@ class ExportConfig(Spec):
     platforms: tuple[str, ...] = option(
         "With --to=stablehlo: platforms that the function must run on.", ("cpu", "cuda", "tpu"), common=True
     )
-    init: str | None = option("With --to=start: the run, of experiments/meta_train.py or pretrain.py.", None)
+    init: str | None = option(
+        "With --to=start: the run, of metaser meta-train or pretrain.", None, common=True, there="a run of training"
+    )
     data_dir: str | None = option(
         "With --to=start: folder of the prepared corpora that the run has learned from; by default where they were.",
         None,
+        common=True,
+        there="prepared corpora (metaser prepare)",
     )
     calibrate: bool = option(
         "With --to=start: repeat the run without each of its sources (of one: without each fifth of its voices) to "

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.model_selection import KFold
 
+from metaser_jax import typed
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.normalise import resolve
 from metaser_jax.datasets.loading import load as load_corpus
@@ -68,7 +69,7 @@ def make_start(
     """Return the start that a finished run makes.
 
     Args:
-      run_dir: of meta_train.py or pretrain.py, whose network hears the voice or MFCC alone.
+      run_dir: of a meta-training or a pre-training, whose network hears the voice or MFCC alone.
       data_dir: folder of the prepared sources; by default that of the run.
       about: what else is to be said, over what is known: keys of Model.about, and of `sources` a list of objects with
         `name` and any of the keys of about.init.sources.
@@ -220,7 +221,7 @@ def _train_without(part: Held, run_dir: str, data_dir: str, folder: str, log: Lo
 
     quiet = {"log": lambda line: None, "load": fewer}
     if "batch_size" in saved:
-        spec = spec_of(PretrainSpec, run_dir, saved, "pretrain.py")
+        spec = spec_of(PretrainSpec, run_dir, saved, typed.program("pretrain"))
         spec = dataclasses.replace(spec, sources=part.sources)
         run_pretraining(spec, data_dir, folder, **quiet)
     else:
@@ -228,7 +229,9 @@ def _train_without(part: Held, run_dir: str, data_dir: str, folder: str, log: Lo
         if init:
             _train_without(part, init, data_dir, f"{folder}_{Path(init).name}", log, load)
             init = f"{folder}_{Path(init).name}"
-        spec = dataclasses.replace(spec_of(MetaTrainSpec, run_dir, saved, "meta_train.py"), sources=part.sources)
+        spec = dataclasses.replace(
+            spec_of(MetaTrainSpec, run_dir, saved, typed.program("meta-train")), sources=part.sources
+        )
         run_meta_training(spec, data_dir, folder, init=init, **quiet)
         log(f"Trained without {part.name}: {folder}.")
 

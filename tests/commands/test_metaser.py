@@ -96,7 +96,7 @@ def test_nobody_reads_any_more(command, tmp_path):
     model, clip = str(tmp_path / "model"), str(tmp_path / "clip.wav")
     save_model(model, fake_model())
     soundfile.write(clip, np.sin(np.arange(22050) / 20), 22050)
-    args = ("info", model) if command == "info" else ("predict", f"--model={model}", clip)
+    args = ("info", model) if command == "info" else ("predict", "-q", f"--model={model}", clip)
     with subprocess.Popen(
         [sys.executable, "-c", METASER, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -130,6 +130,7 @@ WRONG = {
     "a wrong choice": ("predict", "--model=m", "--format=xml", "a.wav"),
     "no model": ("predict", "--model=nowhere", "a.wav"),
     "no clips": ("adapt", "--init=m", "--support=nowhere", "--out=o"),
+    "no start": ("adapt", "--init=nowhere", "--support=.", "--out=o"),
     "no corpora": ("table2", "--data_dir=nowhere", "--out=o"),
     "no run": ("finetune", "--data_dir=.", "--init=nowhere", "--target=urdu", "--shots=1", "--out=o"),
     "no model among the arguments": ("predict", "italian", "new"),

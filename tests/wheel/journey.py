@@ -12,11 +12,13 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+import wave
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = ("python3.11", "python3.12", "python3.13")
 # The README's sources cannot be had without a network; these can.
 SOURCES = {"ravdess,emodb,tess": "demo_english,demo_german"}
+# Of each emotion: pitch in Hz, loudness.
+TONES = {"angry": (180, 0.9), "happy": (240, 0.6), "neutral": (120, 0.4), "sad": (100, 0.2)}
 TARGET, TRAIN, OTHERS = "demo_urdu", 5, 2
 
 
@@ -71,6 +75,10 @@ def walk(python: str, here: Path, dist: Path) -> None:
         assert says in said, f"{arguments}: expected {says!r} in:\n{said}"
 
     types("--version", says="metaser_jax ")
+    tones(here / "tones")
+    types("predict", "--model=open", "tones", says="tones/angry/0.wav")
+    types("adapt", "--support=tones", "--out=adapted", "--speakers=one", says="The model and its card are in adapted")
+    types("predict", "adapted", "tones/sad", says="tones/sad/0.wav")
     types("meta-train", "--data_dir=.", "--sources=a", "--run_dir=r", says="pip install 'metaser_jax[train]'", status=2)
     types("serve", "--model=.", says="pip install 'metaser_jax[serve]'", status=2)
     call("pip install 'metaser_jax[demo,serve]'", [*pip, "install", f"{wheel}[demo,serve]"])
@@ -84,6 +92,7 @@ def walk(python: str, here: Path, dist: Path) -> None:
             types(*line.split()[1:])
     model = next(re.finditer(r"--model=(\S+)", server))[1]
     types("predict", model, "new_recordings/", says="new_recordings/")
+    types("adapt", "--init=runs/meta", "--support=clips", "-o", "own", says="The model and its card are in own")
     types("evaluate", f"--model={model}", "--support=other_clips", says="macro F1")
     types("export", f"--model={model}", "--to=npz", "--out=model.npz", says="model.npz")
     shutil.make_archive(str(here / "download"), "zip", here, model)
@@ -113,6 +122,21 @@ def commands_of_readme() -> list[str]:
         (line for line in lines if " demo" not in line[:12]),
         key=lambda line: order.index(line.split()[1]) if line.split()[1] in order else len(order),
     )
+
+
+def tones(folder: Path) -> None:
+    """Write folder/EMOTION/N.wav: buzzing, higher and louder for some emotions."""
+    for emotion, (pitch, loudness) in TONES.items():
+        (folder / emotion).mkdir(parents=True)
+        for n in range(4):
+            # A saw tooth has harmonics, as a voice has.
+            rate, f0 = 16_000, pitch * (1 + n / 20)
+            samples = [int(32_000 * loudness * ((t * f0 / rate) % 1 - 0.5)) for t in range(2 * rate)]
+            with wave.open(str(folder / emotion / f"{n}.wav"), "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(rate)
+                file.writeframes(struct.pack(f"<{len(samples)}h", *samples))
 
 
 def clips(here: Path, recordings: Path) -> None:
