@@ -41,12 +41,12 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
     # Imported here: after a look at what was typed.
     from metaser_jax.recogniser.evaluation import Predicted, evaluate, kinds_of, learned_from
     from metaser_jax.recogniser.folder import digest
-    from metaser_jax.recogniser.licences import non_commercial
+    from metaser_jax.recogniser.licences import note_of_start
     from metaser_jax.recogniser.predictor import Predictor
 
     predictor = Predictor.load(config.model)
     model = predictor.model
-    if bound := non_commercial(model.about):
+    if bound := note_of_start(model):
         say(f"note: {config.model} is {bound}")
     found = _read(config, predictor)
     for line in by_reason(found.left):

@@ -28,7 +28,7 @@ from metaser_jax.datasets.files import one_form
 from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.recogniser.folder import hears_voice
-from metaser_jax.recogniser.licences import non_commercial
+from metaser_jax.recogniser.licences import note_of_start
 from metaser_jax.saying import say
 
 SpeakerOf = Callable[[Source], str]
@@ -163,7 +163,7 @@ def _notes(config: PredictConfig, model: Model, speaker_of: SpeakerOf | None) ->
         )
     if speaker_of is not None and config.speakers == "auto":
         yield "the folders here are taken for voices, each heard beside its other recordings; not so: --speakers=none."
-    bound = non_commercial(model.about)
+    bound = note_of_start(model)
     if bound:
         yield f"{config.model} is {bound}"
     if not model.about.get("calibration"):

@@ -26,13 +26,13 @@ def main(config: ServeConfig, arguments: list[str]) -> None:
     with contextlib.closing(listen(config.host, config.port)) as listening:
         from metaser_jax.devices import parallel
         from metaser_jax.recogniser.folder import load_model
-        from metaser_jax.recogniser.licences import non_commercial
+        from metaser_jax.recogniser.licences import note_of_start
         from metaser_jax.recogniser.predictor import Predictor
         from metaser_jax.serve.app import Limits, make_app
         from metaser_jax.serve.reading import Readers
 
         model = load_model(config.model)
-        if bound := non_commercial(model.about):
+        if bound := note_of_start(model):
             print(f"note: {config.model} is {bound}", file=sys.stderr)
         parallel.one_device_per_core()
         limits = Limits(

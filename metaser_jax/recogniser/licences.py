@@ -36,6 +36,11 @@ def inside(model: Model) -> list[Inside]:
     return found
 
 
+def note_of_start(model: Model) -> str | None:
+    """Return the note of `non_commercial` on a start; of an adapted model its card says it."""
+    return non_commercial(model.about) if is_start(model) else None
+
+
 def non_commercial(about: Mapping[str, Any]) -> str | None:
     """Return a note that a model, or a start, is not for commercial use; None where no licence inside says so.
 

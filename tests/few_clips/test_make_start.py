@@ -4,17 +4,20 @@ import dataclasses
 import functools
 import json
 
+import jax
 import numpy as np
 import pytest
 from fakes import fake_corpus, fake_voice
 
 from metaser_jax import InputError
+from metaser_jax.adaptation.starts import resolve
 from metaser_jax.few_clips.make_start import make_start
 from metaser_jax.few_clips.start import read_start
 from metaser_jax.recogniser.card import model_card
 from metaser_jax.recogniser.folder import digest, load_model, save_model
 from metaser_jax.recogniser.model import is_start
 from metaser_jax.recogniser.predictor import Predictor
+from metaser_jax.specs import FinetuneSpec
 from metaser_jax.training.meta_train import meta_train
 
 
@@ -53,6 +56,12 @@ def test_a_start_of_two_sources(trained, tmp_path):
     again = read_start(tmp_path / "start", "auto", "learner")
     assert again.settings == read_start(run, "auto", "learner").settings
     assert again.clips == 0
+    # finetune.py and the studies adapt from the folder as from the run.
+    spec = FinetuneSpec(validation="none", optimizer="learner")
+    (of_folder, folder), (of_run, from_run) = (resolve(str(p), spec, "urdu") for p in (tmp_path / "start", run))
+    assert of_folder == of_run
+    jax.tree.map(np.testing.assert_array_equal, folder.meta.params, from_run.meta.params)
+    assert folder.source["sources"] == ["emodb", "ravdess"]
     voices = load("emodb")
     assert np.mean(Predictor(load_model(tmp_path / "start")).logits(voices.voice).argmax(-1) == voices.label) >= 0.2
 

@@ -146,3 +146,18 @@ def test_missing_extra(tmp_path, tiny, monkeypatch):
     with pytest.raises(InputError, match=r'needs openSMILE(.|\n)*pip install "metaser_jax\[peers\]"'):
         run_unseen(unseen_config(tmp_path / "o"), "c", corpora=tiny)
     assert not (tmp_path / "o").exists()
+
+
+def test_from_one_start(tmp_path, tiny):
+    options = {"start": "open", "methods": ("metaser", "scratch", "svm"), "manual_dir": ()}
+    config = unseen_config(tmp_path / "o", corpora=("ravdess",), **options)
+    page = run_unseen(config, "c", corpora=tiny).read_text()
+    found = json.loads((tmp_path / "o" / "unseen.json").read_text())["over_corpora"]
+    assert {(one["method"], one["shots"]) for one in found} == {
+        *(("cautious_proto_maml", 0), ("cautious_proto_maml", 2), ("scratch", 2), ("svm", 2)),
+    }
+    assert "MetaSER starts from open, which has learned from none of these corpora" in page
+    with pytest.raises(InputError, match="emodb is one of the sources of open"):
+        run_unseen(unseen_config(tmp_path / "p", corpora=CORPORA, **options), "c", corpora=tiny)
+    with pytest.raises(InputError, match="some of metaser, scratch, svm with --start=open"):
+        unseen_config(tmp_path / "q", start="open")
