@@ -188,7 +188,9 @@ def test_bad_input_before_any_work(config, clips, tmp_path):
     with pytest.raises(InputError, match="--init=scratch: a model for a new language starts from one"):
         adapt.main(config(init="scratch"), [])
     for init, found in ((clips, "it has neither config.json nor model.json"), (clips / "no", "it is no folder")):
-        with pytest.raises(InputError, match=f"{found}, expected open or research, the --run_dir of .* or a model folder"):
+        with pytest.raises(
+            InputError, match=f"{found}, expected open or research, the --run_dir of .* or a model folder"
+        ):
             adapt.main(config(init=str(init)), [])
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
