@@ -192,6 +192,12 @@ def _of_others(result: dict[str, Any]) -> list[str]:
     if not others:
         return []
     said = ["On the same parts: " + "; ".join(f"{NAMES[one['kind']]} {one['macro_f1']:.2f}" for one in others) + "."]
+    if result["by"] != BY_SPEAKER:
+        # On ten clips of each emotion of URDU the machine seemed .21 better, and was .12 worse on other voices.
+        said.append(
+            "With the same voices in all parts, whatever learns these voices looks better than it is for others."
+        )
+        return said
     best = max(others, key=lambda one: one["minus"])
     if best["interval"] is None or best["minus"] < _BETTER:
         return said
