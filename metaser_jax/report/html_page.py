@@ -30,7 +30,8 @@ nav h2 { margin: 0; border: 0; font-size: 1rem; }
 nav ul { margin: 0.3rem 0 0; padding-left: 1.2rem; columns: 20rem auto; }
 .wide { overflow-x: auto; margin: 1rem 0; }
 .wide:focus-visible, summary:focus-visible, a:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
-table { border-collapse: collapse; font-size: 0.82rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
+table { min-width: min(34rem, 100%); border-collapse: collapse; font-size: 0.82rem; line-height: 1.4;
+  font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: 0.4rem; color: var(--faint); }
 th, td { text-align: left; padding: 0.22rem 0.5rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 thead th { border-bottom: 2px solid var(--strong); vertical-align: bottom; }
