@@ -110,7 +110,19 @@ def score_tables(summaries: list[Summary]) -> tuple[Table, Table]:
     main, others = (Table(*cells(summaries, scores)) for scores in (MAIN_SCORES, OTHER_SCORES))
     names = [SCORE_NAMES[name] for name in (*MAIN_SCORES, *OTHER_SCORES) if name != ORACLE]
     main, others = (t._replace(best=best_of(t.header, t.body, names, same)) for t in (main, others))
-    return narrowed(main, "Main scores"), narrowed(others, "Other scores")
+    for name, field in (("starts from", "start_size"), ("seconds", "seconds"), ("hardware", "device")):
+        if any(getattr(s, field) is not None for s in summaries):
+            others.header.append(name)
+            for line, s in zip(others.body, summaries, strict=True):
+                line.append(taken(getattr(s, field)))
+    return narrowed(main, "Main scores"), narrowed(others, "Other scores, and what an adaptation takes")
+
+
+def taken(value: float | str | None) -> str:
+    """Return what an adaptation takes as text: numbers that it starts from, seconds, or a device."""
+    if value is None:
+        return ABSENT
+    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
 def narrowed(table: Table, name: str = "") -> Table:
@@ -151,8 +163,7 @@ def split_table(rows: list[Row]) -> Table:
         "digest of the split",
         "used for seeds",
     ]
-    body = [[*line, _ranges(used)] for line, used in sorted(seeds.items())]
-    return narrowed(Table(header, body), "Splits")
+    return Table(header, [[*line, _ranges(used)] for line, used in sorted(seeds.items())])
 
 
 def _ranges(numbers: Collection[int]) -> str:

@@ -30,8 +30,8 @@ nav h2 { margin: 0; border: 0; font-size: 1rem; }
 nav ul { margin: 0.3rem 0 0; padding-left: 1.2rem; columns: 20rem auto; }
 .wide { overflow-x: auto; margin: 1rem 0; }
 .wide:focus-visible, summary:focus-visible, a:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
-table { border-collapse: collapse; font-size: 0.82rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: 0.4rem; color: var(--faint); }
+table { border-collapse: collapse; font-size: 0.82rem; line-height: 1.4;
+  font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 0.22rem 0.5rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 thead th { border-bottom: 2px solid var(--strong); vertical-align: bottom; }
 tbody th { font-weight: normal; min-width: 5rem; }
@@ -45,14 +45,16 @@ summary { cursor: pointer; color: var(--link); }
 img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 figure { margin: 1.5rem 0; }
 figcaption { color: var(--faint); font-size: 0.9rem; }
+figure.table { margin: 1rem 0; break-inside: auto; }
+figure.table .wide { margin: 0.2rem 0; }
 pre { background: var(--box); padding: 0.7rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.82rem; }
 @page { size: A4; margin: 14mm 12mm; }
 @media print {
   :root { color-scheme: light; --text: #000; --faint: #333; --page: #fff; --line: #ccc; --strong: #666; --box: #f4f4f4;
     --link: #000; }
   body { margin: 0; padding: 0; max-width: none; font-size: 10.5pt; }
-  figure, tr, pre { break-inside: avoid; }
-  h2, summary, caption { break-after: avoid; }
+  figure:not(.table), tr, pre { break-inside: avoid; }
+  h2, summary, .table figcaption { break-after: avoid; }
   table { font-size: 7.5pt; }
   th, td { padding: 0.12rem 0.3rem; }
   .wide { overflow: visible; }
@@ -140,16 +142,16 @@ def _table(table: Table, heading: str) -> str:
         lines.append(f"<tr{first}>{''.join(cells)}</tr>")
         previous = target
     body = "\n".join(lines)
-    caption = _element("caption", table.name) if table.name and not table.folded else ""
     label = escape(table.name or heading, quote=True)
     # What scrolls sideways must be reached by keyboard.
     whole = (
-        f'<div class="wide" role="group" aria-label="{label}" tabindex="0"><table>{caption}'
+        f'<div class="wide" role="group" aria-label="{label}" tabindex="0"><table>'
         f"<thead><tr>{header}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
     )
-    if not table.folded:
-        return whole
-    return f"<details>{_element('summary', table.name or heading)}\n{whole}</details>"
+    if table.folded:
+        return f"<details>{_element('summary', table.name or heading)}\n{whole}</details>"
+    # Not a table's caption, which would scroll away with it.
+    return f'<figure class="table">{_element("figcaption", table.name)}{whole}</figure>' if table.name else whole
 
 
 def _kinds(table: Table) -> list[str]:

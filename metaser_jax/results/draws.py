@@ -7,7 +7,7 @@ pictures and reports is over draws, of which this is the only code.
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -109,6 +109,30 @@ def draw_scores(rows: Sequence[Row], score: str, draws: Draws | None = None) -> 
     """
     values = [[rows[number][score] for number in one] for one in (draws or draws_of(rows)).values()]
     return [None if None in of_draw else float(np.mean(of_draw)) for of_draw in values]
+
+
+class Taken(NamedTuple):
+    """What an adaptation takes, of the rows of one setting; None: not recorded.
+
+    Attributes:
+      seconds: mean over rows.
+      start_size: numbers that it starts from: parameters and learned rates, or features of the sources.
+      device: that ran it, or several.
+    """
+
+    seconds: float | None
+    start_size: int | None
+    device: str | None
+
+
+def taken(rows: Sequence[Row]) -> Taken:
+    """Return what the adaptations of one setting took."""
+    seconds = [row["seconds"] for row in rows]
+    return Taken(
+        None if None in seconds else float(np.mean(seconds)),
+        max((row["start_size"] for row in rows if row.get("start_size")), default=None),
+        " and ".join(sorted({row["device"] for row in rows if row.get("device")})) or None,
+    )
 
 
 def distinct(rows: Iterable[dict[str, Any]]) -> list[Row]:

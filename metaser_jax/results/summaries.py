@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from metaser_jax.results.draws import Setting, by_setting, draw_scores, draws_of, order, setting
+from metaser_jax.results.draws import Setting, by_setting, draw_scores, draws_of, order, setting, taken
 from metaser_jax.results.rows import SCORES, Row, completed
 from metaser_jax.scores.significance import SCORE, Seeds, seed_interval
 
@@ -17,6 +17,7 @@ class Summary(Setting):
       seeds: ascending.
       macro_f1, uar, accuracy, weighted_f1, speaker_oracle_macro_f1: over draws, a draw's score being the mean over its
         folds; None unless every row has it.
+      seconds, start_size, device: as draws.Taken.
     """
 
     seeds: tuple[int, ...]
@@ -25,6 +26,9 @@ class Summary(Setting):
     accuracy: Seeds | None
     weighted_f1: Seeds | None
     speaker_oracle_macro_f1: Seeds | None
+    seconds: float | None = None
+    start_size: int | None = None
+    device: str | None = None
 
     @property
     def over(self) -> str:
@@ -50,7 +54,7 @@ def summarise(rows: Iterable[dict[str, Any]]) -> list[Summary]:
 def _summary(rows: Sequence[Row]) -> Summary:
     draws = draws_of(rows)
     scores: dict[str, Any] = {score: _over_draws(draw_scores(rows, score, draws)) for score in SCORES}
-    return Summary(**vars(setting(rows[0])), seeds=tuple(seed for _, seed in draws), **scores)
+    return Summary(**vars(setting(rows[0])), seeds=tuple(seed for _, seed in draws), **scores, **taken(rows)._asdict())
 
 
 def _over_draws(values: Sequence[float | None]) -> Seeds | None:

@@ -5,13 +5,13 @@ report are made of them, so they agree. Scores are from 0 to 1, intervals [low, 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from metaser_jax.results.comparison import Comparison, compare, results
-from metaser_jax.results.draws import Setting
+from metaser_jax.results.draws import Setting, taken
 from metaser_jax.results.pairing import by_setting
 from metaser_jax.results.scored import Scored
 from metaser_jax.results.series import Series, series
@@ -41,10 +41,7 @@ def lines_of(runs: Sequence[Scored], spec: StudySpec) -> list[Line]:
         line |= {"n_train": result.n_train, "n_valid": result.n_valid, "n_test": result.n_test}
         line |= {"seeds": list(result.seeds), "split_digests": list(result.digests)}
         line["init_seeds"] = sorted({row["init_seed"] for row in of_setting if row.get("init_seed") is not None})
-        line["seconds"] = _mean([row["seconds"] for row in of_setting])
-        # Numbers that it starts from: parameters and learned rates, or features of the sources; older rows lack both.
-        line["start_size"] = max((row["start_size"] for row in of_setting if row.get("start_size")), default=None)
-        line["device"] = " and ".join(sorted({row["device"] for row in of_setting if row.get("device")})) or None
+        line |= taken(of_setting)._asdict()
         line |= {"confidence": spec.confidence, "emotions": of_setting[0]["emotions"]}
         line["confusion"] = np.sum([row["confusion"] for row in of_setting], axis=0).tolist()
         found.append(line)
@@ -137,8 +134,3 @@ def _series(series: Series) -> Line:
 
 def _ends(found: Seeds | Bootstrap) -> list[float] | None:
     return None if found.interval is None else [found.interval.low, found.interval.high]
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    values = list(values)
-    return None if None in values else float(np.mean(values))

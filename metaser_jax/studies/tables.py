@@ -5,7 +5,7 @@ from typing import Any
 
 from metaser_jax.adaptation.svm import SVM
 from metaser_jax.report import style
-from metaser_jax.report.content import Table, narrowed
+from metaser_jax.report.content import Table, narrowed, taken
 from metaser_jax.report.tables import ABSENT, SCORE_NAMES, best_in_rows, best_of
 from metaser_jax.results.series import (
     Series,
@@ -126,9 +126,9 @@ def all_scores(lines: Sequence[Line]) -> list[Table]:
         others = {
             **first,
             **{SCORE_NAMES[s]: lambda line, s=s: scored(line, s) for s in ("uar", "accuracy", "weighted_f1")},
-            "starts from": lambda line: _thousands(line.get("start_size")),
-            "seconds": lambda line: NONE if line["seconds"] is None else f"{line['seconds']:.3f}",
-            "hardware": lambda line: line.get("device") or ABSENT,
+            "starts from": lambda line: taken(line.get("start_size")),
+            "seconds": lambda line: taken(line["seconds"]),
+            "hardware": lambda line: taken(line.get("device")),
         }
         same = [data_cell(line) for line in group]
         for columns, title in ((main, name), (others, f"{name}: other scores, and what an adaptation takes")):
@@ -199,10 +199,6 @@ def _method_cells(lines: Sequence[Line]) -> dict[str, Callable[[Line], str]]:
         }
     names = series_names(keys)
     return {"method": lambda line: names[series_of(line)]}
-
-
-def _thousands(number: int | None) -> str:
-    return ABSENT if number is None else f"{number:,}"
 
 
 def left_out(left: Iterable[Left]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import pytest
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import summarise, table
+from metaser_jax.report.content import score_tables
 
 
 def test_numbers_are_numpys(many_rows):
@@ -87,6 +88,18 @@ def test_a_mean_without_some_fold_is_refused(of_folds, missing):
 def test_two_results_of_one_fold_are_refused(of_folds):
     with pytest.raises(InputError, match=r"on urdu .*: seed 0 is there twice, with different results: macro F1"):
         summarise([*of_folds, of_folds[0] | {"macro_f1": 0.123}])
+
+
+def test_what_an_adaptation_takes(make_row):
+    rows = [make_row(s, shots=k, seconds=k + s / 2, start_size=45000, device="d") for s in range(2) for k in (1, 5)]
+    one, five = summarise([*rows, make_row(2, shots=5)])
+    assert (one.seconds, one.start_size, one.device) == (1.25, 45000, "d")
+    assert (five.seconds, five.start_size, five.device) == (pytest.approx((5 + 5.5 + 1.5) / 3), 45000, "d")
+    _, others = score_tables(summarise(rows))
+    assert others.header[-1] == "seconds"
+    assert [line[-1] for line in others.body] == ["1.250", "5.250"]
+    assert others.name.endswith("starts from 45,000, hardware d")
+    assert "hardware" not in str(score_tables(summarise([make_row(s) for s in range(2)])))
 
 
 def test_order_does_not_depend_on_the_rows(many_rows):
