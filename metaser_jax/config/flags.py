@@ -6,6 +6,7 @@ was given, the preset, the field's default.
 
 import dataclasses
 import gc
+import io
 import sys
 import types
 import typing
@@ -197,4 +198,7 @@ def run(
             print("Interrupted.", file=sys.stderr)
             return 130  # as a shell reports SIGINT
 
+    # A run must not end, its work done, because the terminal lacks a character: "±", or one of a file's name.
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a notebook's is not
+        sys.stdout.reconfigure(errors="backslashreplace")
     app.run(guarded, list(sys.argv if argv is None else argv), flags_parser=lambda given: _parse(given, about))
