@@ -5,6 +5,7 @@ was given, the preset, the field's default.
 """
 
 import dataclasses
+import errno
 import gc
 import io
 import sys
@@ -27,6 +28,8 @@ FLAGS = flags.FLAGS
 _PACKAGE = Path(metaser_jax.__file__).parent
 FLAGFILES = (_PACKAGE / "flagfiles", _PACKAGE.parent / "experiments" / "flagfiles")
 _HELP = {"--help": False, "-help": False, "-h": False, "--helpshort": False, "--helpfull": True}
+# What writing to a disk ends with that is full, or beyond a limit.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 ConfigT = TypeVar("ConfigT")
 Presets = Mapping[str, Mapping[str, Any]]
 
@@ -191,6 +194,16 @@ def run(
         except InputError as error:
             say(f"error: {error}")
             return LOST_PEER if isinstance(error, NotAllCameError) else 2
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            # matplotlib and NumPy do not say which file.
+            what = error.filename or "A file"
+            print(
+                f"error: {what} cannot be written: {error.strerror}. Make room, and start the same command again.",
+                file=sys.stderr,
+            )
+            return 2
         except Preempted as preempted:
             print(f"Preempted: {preempted}", file=sys.stderr)
             return PREEMPTED
