@@ -24,6 +24,7 @@ from metaser_jax.data.target import Target
 from metaser_jax.datasets.registry import builder
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.results.outcomes import Amount, Outcome
+from metaser_jax.results.run_dir import replacing
 from metaser_jax.specs import FinetuneSpec, FrontEnd
 
 EGEMAPS = "egemaps"
@@ -119,10 +120,8 @@ def read_functionals(corpus: Corpus, digest: str, folder: Path, find: Find, extr
         found.append(one)
     x = np.stack(found)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as out:
+    with replacing(path) as temporary, temporary.open("wb") as out:
         np.savez(out, x=x, digest=digest, path=corpus.file)
-    temporary.replace(path)
     return x
 
 

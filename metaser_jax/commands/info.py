@@ -11,16 +11,16 @@ from collections.abc import Sequence
 
 from metaser_jax.config.commands import InfoConfig
 from metaser_jax.recogniser.card import content
-from metaser_jax.recogniser.folder import load_model, read_facts
+from metaser_jax.recogniser.folder import read_model
 from metaser_jax.report.text_page import text_page
 
 
 def main(config: InfoConfig, arguments: Sequence[str]) -> int:
     """Print it. Raises InputError: no model folder."""
     (folder,) = arguments
-    facts = read_facts(folder)
+    model, facts = read_model(folder)
     if config.format == "json":
         print(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
-        print(text_page(content(load_model(folder), facts["digest"])), end="")
+        print(text_page(content(model, facts["digest"])), end="")
     return 0

@@ -68,8 +68,6 @@ def print_rows(
         for note in _notes(config, predictor.model, speaker_of):
             say(f"note: {note}")
         rows = make_rows(config.format, predictor.emotions, list(map(str, sources)), track=config.track)
-        # A name may have what the terminal's encoding lacks.
-        sys.stdout.reconfigure(errors="backslashreplace")
         sys.stdout.write(rows.header)
         failed, heard = 0, {}
         shown = progress(recordings, len(sources), not sys.stdout.isatty())

@@ -5,7 +5,9 @@ was given, the preset, the field's default.
 """
 
 import dataclasses
+import errno
 import gc
+import io
 import sys
 import types
 import typing
@@ -26,6 +28,8 @@ FLAGS = flags.FLAGS
 _PACKAGE = Path(metaser_jax.__file__).parent
 FLAGFILES = (_PACKAGE / "flagfiles", _PACKAGE.parent / "experiments" / "flagfiles")
 _HELP = {"--help": False, "-help": False, "-h": False, "--helpshort": False, "--helpfull": True}
+# What writing to a disk ends with that is full, or beyond a limit.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 ConfigT = TypeVar("ConfigT")
 Presets = Mapping[str, Mapping[str, Any]]
 
@@ -190,6 +194,16 @@ def run(
         except InputError as error:
             say(f"error: {error}")
             return LOST_PEER if isinstance(error, NotAllCameError) else 2
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            # matplotlib and NumPy do not say which file.
+            what = error.filename or "A file"
+            print(
+                f"error: {what} cannot be written: {error.strerror}. Make room, and start the same command again.",
+                file=sys.stderr,
+            )
+            return 2
         except Preempted as preempted:
             print(f"Preempted: {preempted}", file=sys.stderr)
             return PREEMPTED
@@ -197,4 +211,7 @@ def run(
             print("Interrupted.", file=sys.stderr)
             return 130  # as a shell reports SIGINT
 
+    # A run must not end, its work done, because the terminal lacks a character: "±", or one of a file's name.
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a notebook's is not
+        sys.stdout.reconfigure(errors="backslashreplace")
     app.run(guarded, list(sys.argv if argv is None else argv), flags_parser=lambda given: _parse(given, about))

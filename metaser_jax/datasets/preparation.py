@@ -1,12 +1,15 @@
 """From recordings to a prepared corpus: complete, or not there."""
 
 import contextlib
+import functools
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metaser_jax import locks
 from metaser_jax.datasets.loading import folder_of, is_prepared, load_statistics
 from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.registry import builder, check, quiet
@@ -47,9 +50,14 @@ def prepare(
     put_back(name, data_dir)
     if overwrite or not is_prepared(name, data_dir):
         check(name, manual_dir, make=make, **options)
+        folder = folder_of(name, data_dir)
         try:
-            with _replacing(folder_of(name, data_dir)):
-                _run(name, manual_dir, data_dir, make, options)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with _alone(folder):
+                # Another process may have prepared it meanwhile.
+                if overwrite or not is_prepared(name, data_dir):
+                    with _replacing(folder):
+                        _run(name, manual_dir, data_dir, make, options)
         except OSError as error:
             raise InputError(f"{name} could not be prepared in --data_dir={data_dir}: {error}") from error
     statistics = load_statistics(name, data_dir)
@@ -72,9 +80,6 @@ def _run(
 ) -> None:
     import tensorflow_datasets as tfds
 
-    folder = folder_of(name, data_dir)
-    for left in folder.parent.glob(f"incomplete.*_{folder.name}"):  # of runs that were killed
-        shutil.rmtree(left, ignore_errors=True)
     with quiet():
         make(name, data_dir, **options).download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=manual_dir and os.path.abspath(manual_dir))
@@ -85,11 +90,29 @@ def _aside(folder: Path) -> Path:
     return folder.with_name(f"replaced.{folder.name}")
 
 
+def _left(folder: Path) -> list[Path]:
+    """Return what a run that was killed, or is running, has left beside the corpus's folder."""
+    return [path for path in (_aside(folder), *folder.parent.glob(f"incomplete.*_{folder.name}")) if path.exists()]
+
+
 def put_back(name: str, data_dir: str | os.PathLike[str]) -> None:
-    """Undo what a run with overwrite did that was killed; `prepare` does that first. Not while one is running."""
+    """Undo what a run did that was killed, once no other is running; `prepare` does that first."""
     folder = folder_of(name, data_dir)
-    if not folder.exists() and _aside(folder).exists():
-        _aside(folder).rename(folder)
+    if _left(folder):
+        with _alone(folder):
+            pass
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep the corpus to this process, as it was before a run that was killed; folder.parent is there."""
+    log = functools.partial(print, file=sys.stderr)
+    with locks.hold(folder.parent, f"{folder.parent} is being prepared", None, "", log):
+        if not folder.exists() and _aside(folder).exists():
+            _aside(folder).rename(folder)
+        for left in _left(folder):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
 
 
 @contextlib.contextmanager

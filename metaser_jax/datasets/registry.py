@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import locale
 import os
 import re
 import tempfile
@@ -66,7 +67,8 @@ def is_folder_name(name: str) -> bool:
 def builder_class(name: str) -> type["CorpusBuilder"]:
     """Return the class of one corpus. Raises InputError: unknown name."""
     module, _, class_name = _CLASSES[check_name(name).partition("/")[0]].partition(":")
-    return getattr(importlib.import_module(f"metaser_jax.datasets.{module}"), class_name)
+    with _c_characters():
+        return getattr(importlib.import_module(f"metaser_jax.datasets.{module}"), class_name)
 
 
 class Terms(NamedTuple):
@@ -137,6 +139,21 @@ def check(
     if not corpus.downloads:
         raise corpus.not_downloadable()
     return ()
+
+
+@contextlib.contextmanager
+def _c_characters() -> Iterator[None]:
+    """Have C's own upper and lower case while TFDS is imported.
+
+    protobuf makes the names of its JSON fields then, by C's toupper, which in Turkish makes no I of i: what is prepared
+    in one locale could not be read in another.
+    """
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
 
 
 @contextlib.contextmanager

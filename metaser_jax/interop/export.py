@@ -21,12 +21,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
+from metaser_jax import strangers
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.interop.exported import FORMAT_VERSION, FORMAT_VERSIONS, STABLEHLO, Function, beside
 from metaser_jax.recogniser import arrays as npz
 from metaser_jax.recogniser.folder import FEATURES, digest
 from metaser_jax.recogniser.forward import GIVEN, make_forward, scale_of_one_clip
 from metaser_jax.recogniser.model import Model
+from metaser_jax.recogniser.predictor import check_answers
 from metaser_jax.recogniser.settings import check_settings, check_temperature, settings_json
 from metaser_jax.versions import version
 
@@ -122,11 +124,11 @@ def load_npz(path: str | os.PathLike[str]) -> Model:
       InputError: it is something else, of a newer version, or damaged.
     """
     try:
-        data = Path(path).read_bytes()
+        data = strangers.read_bytes(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     try:
-        facts = json.loads(str(npz.read_one(data, "settings", npz.Spec(None, ()))))
+        facts = strangers.parse_json(str(npz.read_one(data, "settings", npz.Spec(None, ()))))
         if facts["format"] != NPZ:
             raise ValueError(f"its format is {facts['format']!r}, expected {NPZ!r}")
         if facts["format_version"] not in FORMAT_VERSIONS:
@@ -146,9 +148,13 @@ def load_npz(path: str | os.PathLike[str]) -> Model:
     del arrays["settings"]
     named = {name if name.startswith("scale/") else f"params/{name}": array for name, array in arrays.items()}
     params, scale, _ = npz.unpack(named, start=False, rates=False)
-    return Model(
-        settings=settings, params=params, scale=scale, temperature=temperature, start=None, support=None, about={}
-    )
+    none = {"start": None, "support": None, "about": {}}
+    model = Model(settings=settings, params=params, scale=scale, temperature=temperature, **none)
+    try:
+        check_answers(model)
+    except ValueError as error:
+        raise InputError(f"{path} is no model to use: {error}. Export it again.") from error
+    return model
 
 
 def _facts(format: str, model: Model) -> dict[str, Any]:

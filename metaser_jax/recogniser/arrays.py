@@ -6,12 +6,14 @@ than on disk.
 """
 
 import io
+import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from metaser_jax import strangers
 from metaser_jax.audio.mfcc import MAX_FRAMES
 from metaser_jax.data.normalise import Scale
 from metaser_jax.recogniser.model import Model, Start, Support
@@ -24,6 +26,12 @@ FLOAT, DOUBLE, INTEGER = np.dtype("<f4"), np.dtype("<f8"), np.dtype("<i4")
 _SUFFIX = ".npy"
 # Damaged, encrypted, or a method of compression that Python has not.
 _UNREADABLE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError)
+# Of an array in a file, besides its numbers: zip's headers and NumPy's.
+_AROUND = 2**12
+# Of a text, a file's path at most.
+_MOST_CHARACTERS = 2**12
+# However many clips the settings say.
+_MAX_BYTES = 2**30
 
 
 class Spec(NamedTuple):
@@ -159,6 +167,9 @@ def check(arrays: Mapping[str, np.ndarray], want: Mapping[str, Spec]) -> None:
         check_one(name, array.dtype, array.shape, want[name])
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{name} has numbers that are not finite")
+        # What is divided by, in float32. A network's outputs are bounded, and may hide it.
+        if name == "scale/std" and not (array.astype(np.float32) > 0).all():
+            raise ValueError(f"{name} has numbers that are not positive")
 
 
 def check_names(got: Mapping[str, object], want: Mapping[str, object]) -> None:
@@ -166,6 +177,13 @@ def check_names(got: Mapping[str, object], want: Mapping[str, object]) -> None:
     for names, what in ((want.keys() - got.keys(), "lacks"), (got.keys() - want.keys(), "has, and should not have,")):
         if names:
             raise ValueError(f"it {what} {', '.join(sorted(names))}")
+
+
+def most_bytes(want: Mapping[str, Spec]) -> int:
+    """Return what a file of these arrays takes at most."""
+    sizes = (4 * _MOST_CHARACTERS if spec.dtype is None else spec.dtype.itemsize for spec in want.values())
+    numbers = (math.prod(spec.shape) for spec in want.values())
+    return min(_MAX_BYTES, sum(size * n + _AROUND for size, n in zip(sizes, numbers, strict=True)))
 
 
 def check_one(name: str, dtype: np.dtype, shape: tuple[int, ...], want: Spec) -> None:
@@ -226,12 +244,18 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, wan
         }.get(np.lib.format.read_magic(member))
         if read_header is None:
             raise ValueError(f"{name} is in a version of the npy format other than 1.0 and 2.0")
-        shape, fortran_order, dtype = read_header(member)
+        try:
+            shape, fortran_order, dtype = read_header(member)
+        except Exception as error:  # it is parsed as Python's: of brackets in brackets the parser has enough
+            raise ValueError(f"{name} has a header that is none ({type(error).__name__})") from error
         check_one(name, dtype, shape, want)
         content = member.read()
     if len(content) != dtype.itemsize * int(np.prod(shape, dtype=object)):
         raise ValueError(f"{name} has {len(content):,} bytes, which are not those of {want}")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C").copy()
+    array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C").copy()
+    if dtype.kind == "U":  # a code point that is none is a ValueError
+        return np.array([strangers.plain(text) for text in array.ravel().tolist()], str).reshape(shape)
+    return array
 
 
 def _describe(dtype: str, shape: tuple[int, ...]) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from metaser_jax import strangers
 from metaser_jax.audio import mfcc as features
 from metaser_jax.audio import tracks
 from metaser_jax.errors import InputError
@@ -96,12 +97,36 @@ def save_model(folder: str | os.PathLike[str], model: Model) -> None:
 
 
 def load_model(folder: str | os.PathLike[str]) -> Model:
-    """Read a model folder, a zip archive of one, or a start of the package by its name (starts.py).
+    """Read a model folder, a zip archive of one, or a start of the package by its name (starts.py); try it once.
 
     Raises:
-      InputError: it is none, of a newer version, damaged, or its arrays do not fit its settings.
+      InputError: it is none, of a newer version, damaged, its arrays do not fit its settings, or its answer to a fixed
+        input is not finite.
     """
-    return _load(located(folder))[0]
+    model, _ = read_model(folder)
+    # Here: it imports jax, which who describes a model has no need of.
+    from metaser_jax.recogniser.predictor import check_answers
+
+    try:
+        check_answers(model)
+    except ValueError as error:
+        raise InputError(f"{folder} is no model to use: {error}. {_AGAIN}") from error
+    return model
+
+
+def read_model(folder: str | os.PathLike[str]) -> tuple[Model, dict[str, Any]]:
+    """Return a model and the content of model.json, without trying the model; raises InputError as load_model."""
+    folder = located(folder)
+    files = _opened(folder)
+    facts = _read_json(folder, files)
+    try:
+        model = _read_model(files, facts)
+    except OSError as error:
+        raise InputError(f"{folder} is damaged: {error.filename}: {error.strerror}. {_AGAIN}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        said = f"{MODEL} lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{folder} is damaged: {said}. {_AGAIN}") from error
+    return model, facts
 
 
 def digest(model: Model | str | os.PathLike[str]) -> str:
@@ -114,7 +139,7 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
       InputError: as load_model.
     """
     if not isinstance(model, Model):
-        return _load(located(model))[1]["digest"]
+        return read_model(model)[1]["digest"]
     settings = json.dumps([digested(model.settings), float(model.temperature)], sort_keys=True)
     sha = hashlib.sha256(settings.encode())
     for name, array in sorted(npz.pack(dataclasses.replace(model, start=None)).items()):
@@ -124,8 +149,8 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
 
 
 def read_facts(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the content of model.json, after all was checked as load_model does. Raises InputError as load_model."""
-    return _load(located(folder))[1]
+    """Return the content of model.json, after all was checked as read_model does. Raises InputError as load_model."""
+    return read_model(folder)[1]
 
 
 def hears_voice(folder: str | os.PathLike[str]) -> bool:
@@ -195,22 +220,10 @@ def _contents(model: Model) -> dict[str, bytes]:
     # Here: what makes pages imports scikit-learn, and a model that is only read must be there quickly.
     from metaser_jax.recogniser.card import model_card
 
-    card = model_card(model, of_model).encode()
+    card = model_card(model, of_model).encode(errors="backslashreplace")
     text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return {**contents, CARD: card, MODEL: text.encode()}
-
-
-def _load(folder: Path) -> tuple[Model, dict[str, Any]]:
-    files = _opened(folder)
-    facts = _read_json(folder, files)
-    try:
-        model = _read_model(files, facts)
-    except OSError as error:
-        raise InputError(f"{folder} is damaged: {error.filename}: {error.strerror}. {_AGAIN}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        said = f"{MODEL} lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{folder} is damaged: {said}. {_AGAIN}") from error
-    return model, facts
+    # A clip's name may have bytes that are no UTF-8.
+    return {**contents, CARD: card, MODEL: text.encode(errors="backslashreplace")}
 
 
 def _opened(folder: Path) -> ModelFiles:
@@ -224,14 +237,12 @@ def _read_json(folder: Path, files: ModelFiles | None = None) -> dict[str, Any]:
     """Return model.json, of this format and version; `files` are those of the folder, if they are open."""
     files = files or _opened(folder)
     try:
-        if files.size(MODEL) > _MAX_JSON:
-            raise ValueError(f"{files.size(MODEL):,} bytes, expected at most {_MAX_JSON:,}")
-        facts = json.loads(files.read(MODEL).decode("utf-8"))
+        facts = strangers.parse_json(files.read(MODEL, _MAX_JSON))
         if not isinstance(facts, dict):
             raise ValueError(f"a JSON {type(facts).__name__}, expected an object")
     except OSError as error:
         raise InputError(f"{error.filename or folder / MODEL} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{folder} is damaged: {MODEL} is not as it was written ({error}). {_AGAIN}") from error
     got, number, made_by = facts.get("format"), facts.get("format_version"), facts.get("metaser_jax")
     if got != FORMAT:
@@ -289,10 +300,9 @@ def _read_arrays(
     opened: ModelFiles, name: str, files: Mapping[str, Any], want: Mapping[str, npz.Spec]
 ) -> dict[str, np.ndarray]:
     said = files[name]
-    size = opened.size(name)
-    if size != said["bytes"]:
-        raise ValueError(f"{name} has {size:,} bytes, and was written with {said['bytes']:,}")
-    data = opened.read(name)
+    data = opened.read(name, npz.most_bytes(want))
+    if len(data) != said["bytes"]:
+        raise ValueError(f"{name} has {len(data):,} bytes, and was written with {said['bytes']:,}")
     if hashlib.sha256(data).hexdigest() != said["sha256"]:
         raise ValueError(f"{name} is not as it was written (sha256)")
     try:

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from metaser_jax.audio.bounded_files import MAX_BYTES
+from metaser_jax import strangers
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.mistaken import MODEL, what_is_there
 
@@ -32,24 +32,20 @@ class ModelFiles:
         self._members: dict[str, zipfile.ZipInfo] = {}
         if place.suffix == ".zip" and place.is_file():
             self._archive, self._members = _opened(place)
-        elif not (place / MODEL).is_file():
+        elif not (place / MODEL).exists():
             raise InputError(what_is_there(place))
 
-    def size(self, name: str) -> int:
-        """Return bytes, as the archive says. Raises OSError."""
-        return self._member(name).file_size if self._archive else (self._place / name).stat().st_size
-
-    def read(self, name: str) -> bytes:
-        """Return the content, of `size`.
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """Return the content.
 
         Raises:
-          OSError, or ValueError: of an archive that is damaged, or of more than MAX_BYTES in it.
+          OSError, or ValueError: it is larger, no regular file, or the archive is damaged.
         """
         if not self._archive:
-            return (self._place / name).read_bytes()
+            return strangers.read_bytes(self._place / name, max_bytes)
         member = self._member(name)
-        if member.file_size > MAX_BYTES:
-            raise ValueError(f"{name} has {member.file_size:,} bytes, expected at most {MAX_BYTES:,} in an archive")
+        if member.file_size > max_bytes:
+            raise ValueError(f"{name} has {member.file_size:,} bytes, expected at most {max_bytes:,} in an archive")
         try:
             with self._archive.open(member) as file:
                 return file.read(member.file_size)  # with a number, so that what is beyond stays packed
@@ -66,9 +62,7 @@ def _opened(path: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
     """Return an archive, which is open, and the files of the folder in it that has MODEL."""
     try:
         # In memory: whoever reads a model need not close it, and model archives are small.
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"{path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}")
-        archive = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+        archive = zipfile.ZipFile(io.BytesIO(strangers.read_bytes(path)))
         infos = [info for info in archive.infolist() if not info.is_dir()]
     except (*_DAMAGED, ValueError) as error:
         raise InputError(f"{path} cannot be read as a zip archive of a model ({error}). Download it again.") from error

@@ -13,6 +13,7 @@ voice from one window on, its mean over all of the windows shrunk to the model's
 are not given, a window of a model over the voice is one clip of a voice of its own.
 """
 
+import dataclasses
 import functools
 import os
 from collections.abc import Collection, Sequence
@@ -31,6 +32,7 @@ from metaser_jax.recogniser.folder import load_model
 from metaser_jax.recogniser.forward import GIVEN, Forward, make_forward, make_x, scale_of_one_clip
 from metaser_jax.recogniser.model import Model
 from metaser_jax.specs import ModelSpec
+from metaser_jax.types import N_FRAMES
 
 WINDOWS = ("all", "first")
 BATCH = 32
@@ -212,6 +214,24 @@ class Predictor:
         )
         label = self.emotions[int(mean.argmax())]
         return Prediction(label, mean.astype(np.float32), spans[0][0], spans[-1][1], tuple(track), notes_of(clip))
+
+
+def check_answers(model: Model) -> None:
+    """Raise ValueError unless the answers of a model, and of its start, to a fixed input are finite.
+
+    Finite arrays may still make none: weights of 3e38, say.
+    """
+    rng = np.random.default_rng(0)
+    given = [
+        np.full((1, *shape), N_FRAMES) if dtype == np.int32 else 30 * rng.standard_normal((1, *shape))
+        for dtype, shape in GIVEN[model.settings.features].values()
+    ]
+    for what, params in (("model", model.params), ("start", model.start and model.start.params)):
+        if (
+            params is not None
+            and not np.isfinite(Predictor(dataclasses.replace(model, params=params)).logits(*given)).all()
+        ):
+            raise ValueError(f"the {what}'s answer to a recording is not finite")
 
 
 def seconds_of(clips: Sequence[Clip], speakers: Sequence[str], windows: str = "all") -> dict[str, float]:

@@ -10,6 +10,7 @@ from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.splits import Split
 from metaser_jax.data.target import Target
 from metaser_jax.results.environment import device
+from metaser_jax.results.run_dir import replacing
 from metaser_jax.scores.metrics import scores, speaker_oracle
 from metaser_jax.specs import FinetuneSpec
 
@@ -117,10 +118,8 @@ def write_predictions(path: Path, corpus: Corpus, outcomes: Sequence[Outcome]) -
         np.concatenate([o.test for o in outcomes]).astype(np.int32),
         np.concatenate([o.predicted for o in outcomes]).astype(np.int8),
     )
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as out:
+    with replacing(path) as temporary, temporary.open("wb") as out:
         np.savez_compressed(out, **predictions._asdict())
-    temporary.replace(path)
 
 
 def read_predictions(path: Path) -> Predictions:

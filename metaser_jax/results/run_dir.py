@@ -1,15 +1,12 @@
 """A run directory's text files: config.json says what the run is, *.jsonl what it measured, a line each."""
 
 import contextlib
-import fcntl
 import json
-import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from metaser_jax import typed
+from metaser_jax import locks, strangers, typed
 from metaser_jax.errors import InputError
 
 CONFIG = "config.json"
@@ -18,13 +15,30 @@ RESULTS = "results.jsonl"
 LOCK = "lock"
 # Of a file that write_text has not put in its place yet.
 _UNFINISHED = ".tmp"
+_MAX_CONFIG = 2**24
 
 
 def write_text(path: Path, text: str) -> None:
     """Replace a file's content as a whole: a killed program leaves the old or the new one, never a part."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give another path to write a file at, which then takes its place; after an error nothing is left there.
+
+    Raises:
+      OSError: it cannot be written; names the file, which what Python's own raises of a full disk does not.
+    """
     temporary = path.with_name(path.name + _UNFINISHED)
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def to_lines(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -36,7 +50,7 @@ def read_config(run_dir: str | Path) -> dict[str, Any]:
     """Return config.json of a run.
 
     Raises:
-      InputError: it is missing or is not JSON.
+      InputError: it is missing, cannot be read or is not JSON.
     """
     path = Path(run_dir) / CONFIG
     if not path.is_file():
@@ -45,7 +59,9 @@ def read_config(run_dir: str | Path) -> dict[str, Any]:
             f"{typed.program('meta-train')} or {typed.program('pretrain')}."
         )
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = strangers.parse_json(strangers.read_bytes(path, _MAX_CONFIG))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}), expected what the program that made it wrote.") from error
     if not isinstance(config, dict):
@@ -58,7 +74,7 @@ def read_lines(path: Path, step: str | None = None) -> list[dict[str, Any]]:
 
     Args:
       path: may be missing: no rows.
-      step: a field that every row must have.
+      step: a field that every row must have, a whole number.
 
     Raises:
       InputError: another line is not a JSON object with it.
@@ -66,9 +82,9 @@ def read_lines(path: Path, step: str | None = None) -> list[dict[str, Any]]:
     whole, _, _ = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
     try:
         rows = [json.loads(line) for line in whole.decode().splitlines()]
-        if step is not None and any(step not in row for row in rows):
-            raise KeyError(step)
-    except (ValueError, KeyError, TypeError) as error:
+        if step is not None and any(type(row[step]) is not int for row in rows):
+            raise TypeError(f"{step} is no whole number")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: a line is not what the program wrote ({error!r}). Remove the file to go on without it."
         ) from error
@@ -87,7 +103,7 @@ def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = 
         config.json, or cannot be written.
     """
     folder = Path(run_dir)
-    config = json.loads(json.dumps(config))  # tuples become lists, as in the file
+    config = strangers.parse_json(json.dumps(config))  # tuples become lists, as in the file
     if (folder / CONFIG).exists():
         old = read_config(folder)
         keys = sorted((config.keys() | old.keys()) - set(free))
@@ -120,24 +136,8 @@ def hold(run_dir: str | Path, seconds: float, log: Callable[[str], None] = print
       log: is told when it has to wait.
 
     Raises:
-      InputError: another process still holds it.
+      InputError: another process still holds it, or the lock cannot be opened.
     """
-    end, told = time.monotonic() + seconds, False
-    with (Path(run_dir) / LOCK).open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > end:
-                    raise InputError(
-                        f"{run_dir} is being written by another process, which still runs. Stop one of the two; the "
-                        "processes of one job need --cluster or --coordinator_address."
-                    ) from error
-            except OSError:
-                break
-            if not told:
-                log(f"{run_dir} is being written by another process; waiting for its end, {seconds:.0f} s at most.")
-                told = True
-            time.sleep(min(1.0, seconds))
+    advice = "Stop one of the two; the processes of one job need --cluster or --coordinator_address."
+    with locks.hold(Path(run_dir) / LOCK, f"{run_dir} is being written", seconds, advice, log):
         yield

@@ -221,7 +221,8 @@ class Checkpoints:
         return None
 
     def _steps(self) -> list[int]:
-        return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
+        names = (path.name for path in self._folder.iterdir() if path.name.isdecimal())
+        return sorted(int(name) for name in names if name == str(int(name)))  # 0013 is somebody's own
 
     def _damaged_metrics(self, step: int) -> DamagedError | None:
         path = self._folder / str(step) / "metrics" / "metrics"
@@ -230,8 +231,8 @@ class Checkpoints:
                 # The program that trains may be removing it at this moment.
                 if self._read_only and not path.exists():
                     return None
-                if _METRIC not in json.loads(path.read_text()):
-                    raise ValueError(f"{path.name} lacks {_METRIC}")
+                if not isinstance(json.loads(path.read_text())[_METRIC], int | float):
+                    raise ValueError(f"{_METRIC} is no number")
         except DamagedError as error:
             return error
         return None

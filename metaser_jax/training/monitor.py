@@ -64,16 +64,16 @@ class Monitor:
         self._intervals = 0
         self._tracing = False
         self._metrics: IO[bytes] | None = None
+        self._lines: list[bytes] = []
         self._events: RecordWriter | None = None
         self._flushed = 0.0
 
     def __enter__(self) -> Self:
         if self._primary:
             metrics = self._folder / METRICS
+            self._lines = [to_lines(self._kept).encode()]
             with _writing(metrics):
-                write_text(metrics, to_lines(self._kept))
-                # Unbuffered: a line is in the file when `write` returns, and a failed one is not written again later.
-                self._metrics = metrics.open("ab", buffering=0)
+                self._metrics = self._begun()
             try:
                 with _writing(self._folder / TENSORBOARD):
                     step = self._kept[-1][self._key] + 1 if self._kept else 0
@@ -114,8 +114,13 @@ class Monitor:
         if not (self._metrics and self._events):
             return
         line = dict(line) | {"host_peak_bytes": host_peak_bytes(), "device_peak_bytes": device_peak_bytes()}
+        data = to_lines([line]).encode()
         with _writing(self._folder / METRICS):
-            _append(self._metrics, to_lines([line]).encode())
+            if not self._is_there(self._metrics):
+                self._metrics.close()
+                self._metrics = self._begun()
+            _append(self._metrics, data)
+        self._lines.append(data)
         with _writing(self._folder / TENSORBOARD):
             self._events.write(_event(line, self._key))
             if time.monotonic() - self._flushed > self._flush_seconds:
@@ -128,6 +133,18 @@ class Monitor:
                 os.fsync(self._metrics.fileno())
             with _writing(self._folder / TENSORBOARD):
                 self._flush_events(self._events)
+
+    def _begun(self) -> IO[bytes]:
+        """Return metrics.jsonl with the lines so far: of a new attempt, or after somebody has removed it."""
+        path = self._folder / METRICS
+        write_text(path, b"".join(self._lines).decode())
+        # Unbuffered: a line is in the file when `write` returns, and a failed one is not written again later.
+        return path.open("ab", buffering=0)
+
+    def _is_there(self, metrics: IO[bytes]) -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(metrics.fileno()), os.stat(self._folder / METRICS))
+        return False
 
     def _flush_events(self, events: "RecordWriter") -> None:
         events.flush()

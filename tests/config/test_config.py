@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+import os
 
 import pytest
+from subprograms import python
 
 from metaser_jax import InputError
 from metaser_jax.config import (
@@ -175,3 +177,18 @@ def test_the_papers_numbers():
     baseline = PretrainConfig(**PRE | presets.PRETRAIN["paper"])
     assert (baseline.schedule, baseline.base_lr, baseline.lr) == ("cyclical", 2e-5, 1e-4)
     assert (baseline.batch_size, baseline.max_epochs, baseline.pooling) == (64, 1000, "last")
+
+
+def test_a_terminal_without_a_character_ends_no_program():
+    program = "from metaser_jax.config import flags; flags.run(lambda: print('0.61 ± 0.02, \\udcff.wav'))"
+    done = python("-c", program, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0.61 \\xb1 0.02, \\udcff.wav\n", "")
+
+
+def test_a_full_disk_is_an_error_of_one_line():
+    program = "flags.run(lambda: open('/dev/full', 'w').write('x' * 9**5))"
+    done = python("-c", f"from metaser_jax.config import flags; {program}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: A file cannot be written: No space left on device. Make room, and start the same command again.\n"
+    )

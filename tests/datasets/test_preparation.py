@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -350,6 +352,43 @@ def test_killed_overwrite_loses_nothing(make_corpus, recordings_dir, data_dir):
     assert not datasets.is_prepared("demo_urdu", data_dir)
     assert datasets.prepare("demo_urdu", "/nowhere", data_dir) == first
     datasets.prepare("demo_urdu", recordings_dir, data_dir, overwrite=True)
+    assert os.listdir(data_dir / "demo_urdu") == ["2.0.0"]
+
+
+def test_a_killed_overwrite_leaves_nothing_behind(make_corpus, recordings_dir, data_dir):
+    """Whoever asks for the corpus next, without overwriting it, clears away."""
+    make_corpus("demo_urdu")
+    datasets.prepare("demo_urdu", recordings_dir, data_dir)
+    for left in ("incomplete.X1_2.0.0", "replaced.2.0.0"):
+        (data_dir / "demo_urdu" / left).mkdir()
+    datasets.prepare("demo_urdu", recordings_dir, data_dir)
+    assert os.listdir(data_dir / "demo_urdu") == ["2.0.0"]
+
+
+def test_two_at_once(make_corpus, recordings_dir, data_dir, capfd):
+    """The second waits, deletes nothing of the first's, and takes what that has prepared."""
+    make_corpus("demo_urdu")
+    began, others = threading.Event(), []
+
+    def slowly(files, workers):
+        began.set()
+        while not capfd.readouterr().err.count("is being prepared by another process; waiting for its end"):
+            assert os.listdir(data_dir / "demo_urdu")[0].startswith("incomplete.")
+            time.sleep(0.01)
+        yield from extraction.extract_all(files, workers)
+
+    def never(files, workers):
+        raise AssertionError("it is prepared")
+
+    def second():
+        began.wait()
+        others.append(datasets.prepare("demo_urdu", recordings_dir, data_dir, make=extracting(never)))
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    first = datasets.prepare("demo_urdu", recordings_dir, data_dir, make=extracting(slowly))
+    thread.join()
+    assert others == [first]
     assert os.listdir(data_dir / "demo_urdu") == ["2.0.0"]
 
 

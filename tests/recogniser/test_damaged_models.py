@@ -4,11 +4,13 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import shutil
 import struct
 import zipfile
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from fakes import fake_model
@@ -83,16 +85,16 @@ def test_places_that_cannot_be_read(folder, monkeypatch):
     with pytest.raises(InputError, match="cannot be read: File name too long"):
         load_model(folder / ("m" * 300))
 
-    read = Path.read_bytes
-    for name, said in {"model.json": " cannot be read: Permission denied", "arrays.npz": ": Permission denied"}.items():
+    really = os.open
+    for name, said in (("model.json", "model.json cannot be read"), ("arrays.npz", "arrays.npz")):
 
-        def refuse(path, name=name):
-            if path.name == name:
+        def refuse(path, *args, name=name, **kwargs):
+            if Path(path).name == name:
                 raise PermissionError(13, "Permission denied", str(path))
-            return read(path)
+            return really(path, *args, **kwargs)
 
-        monkeypatch.setattr(Path, "read_bytes", refuse)
-        refused(folder, name + said)
+        monkeypatch.setattr(os, "open", refuse)
+        refused(folder, f"{said}: Permission denied")
 
 
 def test_a_folder_around_the_folder(folder):
@@ -175,7 +177,9 @@ def test_a_format_version_that_is_none(folder, number):
         (lambda f: f["about"]["cross_validation"].update(confusion=[[1]]), "expected a line and a column per emotion"),
         (lambda f: f["about"]["cross_validation"].update(interval=[1]), r"expected \[low, high\]"),
         (lambda f: f["support"].update(clips=7), "support.npz: .* is .*8.*, expected .*7"),
-        (lambda f: f["support"].update(clips=10**30), "support.npz: "),
+        (lambda f: f["support"].update(clips=10**18), "support.npz: "),
+        (lambda f: f["support"].update(clips=10**30), "a whole number of 31 digits, expected at most 19"),
+        (lambda f: f["settings"].update(trim_db=10**400), "a whole number of 401 digits"),
         (lambda f: f.update(start=None), "arrays.npz: it has, and should not have, rates/hidden/bias"),
         (lambda f: f["files"]["arrays.npz"].update(bytes=3), "arrays.npz has .* bytes, and was written with 3"),
     ],
@@ -319,7 +323,7 @@ def test_a_small_file_that_is_large_in_memory(folder, method, said):
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (2**40,)})
     file = io.BytesIO(npz({name: array for name, array in arrays_of(folder).items() if name != BIAS}))
     with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr(f"{BIAS}.npy", header.getvalue() + bytes(2**20), method)
+        archive.writestr(f"{BIAS}.npy", header.getvalue() + bytes(2**10), method)
     put(folder, "arrays.npz", file.getvalue())
     refused(folder, f"{BIAS} {said}")
 
@@ -338,6 +342,77 @@ def test_two_arrays_of_one_name(folder):
         archive.writestr(f"{BIAS}.npy", b"")
     put(folder, "arrays.npz", file.getvalue())
     refused(folder, "two arrays of the same name")
+
+
+@pytest.mark.parametrize("name", ["model.json", "arrays.npz", "support.npz"])
+@pytest.mark.parametrize("what", ["fifo", "zero", "sparse"])
+def test_files_that_would_never_end_or_fill_the_memory(folder, name, what):
+    path = folder / name
+    path.unlink()
+    if what == "fifo":
+        os.mkfifo(path)
+    elif what == "zero":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(6 * 2**30)
+    refused(folder, f"{name}.*: (6,442,450,944 bytes, expected at most|no regular file)")
+
+
+@pytest.mark.parametrize("shape", ["(" * 4500 + ")" * 4500, "-" * 9000 + "1", "'", "{", "(1,\n  2"])
+def test_headers_that_are_none(folder, shape):
+    """NumPy parses them as Python's."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode() + b"\n"
+    file = io.BytesIO(npz({name: array for name, array in arrays_of(folder).items() if name != BIAS}))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(f"{BIAS}.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+    put(folder, "arrays.npz", file.getvalue())
+    refused(folder, f"{BIAS} has a header that is none")
+
+
+def saved_anew(folder, model, **changes):
+    """A model with other arrays, and everything else as it must be: its digest, sizes and checksums."""
+    shutil.rmtree(folder)
+    save_model(folder, dataclasses.replace(model, **changes))
+
+
+@pytest.mark.parametrize("features", ["mfcc", "voice"])
+@pytest.mark.parametrize("of", ["params", "start"])
+def test_finite_arrays_that_make_no_finite_answers(folder, features, of):
+    model = fake_model(features=features)
+    huge = jax.tree.map(lambda a: np.full_like(a, 3e38), model.params)
+    start = dataclasses.replace(model, start=model.start._replace(params=huge)).start
+    saved_anew(folder, model, **({"params": huge} if of == "params" else {"start": start}))
+    what = "model" if of == "params" else "start"
+    refused(folder, f"is no model to use: the {what}'s answer to a recording is not finite")
+
+
+@pytest.mark.parametrize("std", [0.0, -1.0, 1e-300])
+def test_a_deviation_that_is_none(folder, std):
+    model = fake_model(features="voice")
+    model.scale.std[3] = std
+    with pytest.raises(InputError, match="scale/std has numbers that are not positive"):
+        saved_anew(folder, model)
+
+
+def test_what_a_terminal_would_obey_and_utf_8_lacks(folder):
+    """Escape sequences and halves of surrogate pairs, which names of files may have."""
+    model = fake_model()
+    model.support.file[0] = "\x1b[2J\udcff.wav"
+    left_out = [{"file": "\udcff.wav", "reason": "\x1b]0;"}]
+    saved_anew(folder, model, about=model.about | {"name": "\x1b[31m", "left_out": left_out, "\udc80": "\x9b"})
+    change(folder, lambda facts: facts["about"].update(name="\x1b[31m\ud800", language="اردو\n\t"))
+    model = load_model(folder)
+    assert model.support.file[0] == "\\x1b[2J\\udcff.wav"
+    assert (model.about["name"], model.about["language"]) == ("\\x1b[31m\\ud800", "اردو\n\t")
+    assert model.about["left_out"][0]["file"] == "\\udcff.wav"
+    (folder / "README.md").read_text()
+    change(folder, lambda facts: facts["settings"]["emotions"].__setitem__(0, "\x1b[31mangry"))
+    refused(folder, "has digest")
+    change(folder, lambda facts: facts.update(format_version=9, metaser_jax="\x1b[31m"))
+    with pytest.raises(InputError) as error:
+        load_model(folder)
+    assert "\x1b" not in str(error.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a zip archive", bytes(1000)])

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 from pathlib import Path
 
 import jax
@@ -153,6 +154,29 @@ def test_a_checkpoint_without_its_metrics(tmp_path):
         assert checkpoints.best() == 4
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         assert checkpoints.restore_newest(ARRAY, lambda line: None)[0] == 4
+
+
+@pytest.mark.parametrize("metrics", ["[]", '{"valid_query_loss": "low"}', "[" * 100_000, '["valid_query_loss"]', "7"])
+def test_metrics_of_another_type(tmp_path, metrics):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for episode in (4, 6):
+            checkpoints.save(episode, ARRAY, 1 / episode)
+    (tmp_path / "checkpoints" / "6" / "metrics" / "metrics").write_text(metrics)
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.restore_newest(ARRAY, lambda line: None)[0] == 4
+    assert (tmp_path / "damaged" / "6").is_dir()
+
+
+@pytest.mark.parametrize("name", ["0013", "13.old", "notes", "\N{SUPERSCRIPT TWO}"])
+def test_folders_that_somebody_has_put_there(saved, name):
+    """A copy of a checkpoint by another name is no checkpoint, and stays."""
+    shutil.copytree(saved / "checkpoints" / "4", saved / "checkpoints" / name)
+    with Checkpoints(saved, keep=2) as checkpoints:
+        assert checkpoints.restore_newest(state())[0] == checkpoints.latest() == checkpoints.best() == 4
+        checkpoints.save(6, state(), 0.4)
+    with Checkpoints(saved, read_only=True) as checkpoints:
+        assert checkpoints.best() == 6
+    assert (saved / "checkpoints" / name).is_dir()
 
 
 @pytest.fixture

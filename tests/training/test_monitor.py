@@ -190,6 +190,23 @@ def test_full_disk(tmp_path, largest_file):
     assert json.loads(kept)["episode"] == 10
 
 
+@pytest.mark.parametrize("how", ["unlink", "rename", "write another"])
+def test_metrics_that_somebody_removes_are_written_again(tmp_path, how):
+    path = tmp_path / "metrics.jsonl"
+    with monitor(tmp_path, [line(10)]) as m:
+        m.write(line(20))
+        if how == "rename":
+            path.rename(tmp_path / "mine")
+        else:
+            path.unlink()
+        if how == "write another":
+            path.write_text("mine")
+        m.write(line(30))
+        m.sync()
+        m.write(line(40))
+    assert [one["episode"] for one in lines(tmp_path)] == [10, 20, 30, 40]
+
+
 @pytest.mark.parametrize("when", ["sync", "exit"])
 def test_full_disk_under_tensorboard(tmp_path, largest_file, when):
     def fill():
