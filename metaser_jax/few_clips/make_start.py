@@ -37,7 +37,7 @@ from metaser_jax.training.pretrain import run_pretraining
 # Of a single source: parts of its speakers, at most.
 FOLDS = 5
 # A start of one source is too sure of other corpora, which voices of its own do not tell: one of EMO-DB alone would be
-# calibrated on RAVDESS, TESS, nEMO and ASED with temperatures 2.3, 1.7, 1.8 and 3.3, and with 0.98 on its own voices.
+# calibrated on RAVDESS, TESS, nEMO and ASED with temperatures 2.3, 1.7, 1.8 and 3.3, and with 1 on its own voices.
 ONE_SOURCE = 2.0
 
 Log = Callable[[str], None]

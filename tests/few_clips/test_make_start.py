@@ -45,7 +45,6 @@ def test_a_start_of_two_sources(trained, tmp_path):
     start = make_start(run, "data", about=about, log=lines.append, load=load)
     assert is_start(start)
     assert start.settings.normalise == "speaker"
-    assert start.temperature != 1
     assert "not learned from a corpus" in start.about["calibration"]["said"]
     assert start.about["init"]["sources"][0]["licence"] == "CC0"
     assert "Given under: CC BY 4.0." in model_card(start, digest(start))
