@@ -25,6 +25,8 @@ SMALL, NORMAL, LARGE = 9.5, 11, 13
 COLUMNS = 3
 PANEL_WIDTH = 3.7  # inches, beside others
 GREY = "#555555"
+# Of a legend: lines that figures have room for, and inches of a further one.
+_LEGEND_LINES, _LEGEND_LINE = 5, 0.24
 # Curves that are nowhere further apart are one line to the eye.
 SAME = 0.002
 # Okabe & Ito (2008) and, for what they lack, Tol's muted scheme. A method has its colour in every picture, whatever
@@ -237,7 +239,7 @@ def despine(axes) -> None:
 
 
 def legend_below(figure: Figure, handles: Sequence) -> None:
-    """Draw one legend under all panels, in as many columns as fit the figure's width."""
+    """Draw one legend under all panels, in as many columns as fit the figure's width; a long one makes it higher."""
     # Inches: line and gaps, and about so much for each letter.
     widths = [0.95 + 0.082 * len(handle.get_label()) for handle in handles]
 
@@ -246,10 +248,13 @@ def legend_below(figure: Figure, handles: Sequence) -> None:
         return sum(max(part) for part in np.array_split(widths, columns))
 
     fitting = [n for n in range(1, len(handles) + 1) if needed(n) <= figure.get_figwidth()]
+    columns = max(fitting, default=1)
+    lines = math.ceil(len(handles) / columns)
+    figure.set_figheight(figure.get_figheight() + _LEGEND_LINE * max(0, lines - _LEGEND_LINES))
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=max(fitting, default=1),
+        ncols=columns,
         fontsize=NORMAL,
         frameon=False,
         handlelength=3,

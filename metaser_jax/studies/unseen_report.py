@@ -160,7 +160,7 @@ def sections(
 
 def curves(found: Found, confidence: float) -> Figure:
     """Return each method's mean over corpora against shots; bands, over corpora, of two of them."""
-    figure, (axes,) = style.panel_grid(1, "macro F1, mean over corpora", alone=(8.0, 5.2), height=5.2, frame=2.2)
+    figure, (axes,) = style.panel_grid(1, "macro F1, mean over corpora", alone=(9.5, 5.2), height=5.2, frame=2.2)
     names, looks = found.names, style.looks(found.names)
     means = {
         method: {s: measure(cells).corpora.mean for s in found.shots if (cells := found.at(method, s))}

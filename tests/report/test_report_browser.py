@@ -12,7 +12,7 @@ from metaser_jax.report.content import Bullets, Code, Content, Section, Table
 from metaser_jax.report.page import write_page, write_report
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-AXE = importlib.util.find_spec("axe_playwright_python")
+AXE = importlib.util.find_spec("axe_core_python")
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="chromium is not installed: apt-get install chromium-driver"
 )
@@ -58,7 +58,7 @@ def show(driver, page: Path, width: int, scheme: str, media: str = "") -> None:
     driver.get(page.as_uri())
 
 
-@pytest.mark.skipif(AXE is None, reason="axe is not installed: pip install axe-playwright-python")
+@pytest.mark.skipif(AXE is None, reason="axe is not installed: pip install axe-core-python")
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])
 def test_no_finding_of_axe(driver, pages, width, scheme):
     axe = Path(AXE.origin).with_name("axe.min.js").read_text(encoding="utf-8")

@@ -227,13 +227,17 @@ def curves_of_losses(axes):
     return [line for line in axes.get_lines() if len(line.get_xdata()) > 2]
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg"])
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_files(tmp_path, many_rows, metrics, suffix):
     small = many_rows[:1]
     for plot, rows in ((plot_adaptation, small), (plot_confusion, small), (plot_training, metrics)):
         path = plot(rows, tmp_path / "new" / f"{plot.__name__}.{suffix}")
         start = path.read_bytes()[:300]
-        assert start.startswith(b"\x89PNG") if suffix == "png" else b"<svg" in start or b"DOCTYPE svg" in start
+        assert {"png": b"\x89PNG", "svg": b"DOCTYPE svg", "pdf": b"%PDF-"}[suffix] in start
+        if suffix == "pdf":
+            content = path.read_bytes()
+            assert b"/Type3" not in content, "fonts that publishers take"
+            assert b"CreationDate" not in content, "the same picture is the same file"
 
 
 def test_unknown_suffix_and_no_rows(tmp_path, make_row):
