@@ -207,7 +207,7 @@ def run(
             return LOST_PEER if isinstance(error, NotAllCameError) else 2
         except (MemoryError, RuntimeError, ImportError, OSError) as error:
             if out_of_memory(error):
-                say(f"error: there is not enough memory ({error}). {_NEEDED}")
+                say(f"error: there is not enough memory ({str(error) or type(error).__name__}). {_NEEDED}")
             elif isinstance(error, OSError) and error.errno in _NO_ROOM:
                 # matplotlib and NumPy do not say which file.
                 what = error.filename or "A file"
