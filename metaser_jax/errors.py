@@ -19,6 +19,13 @@ class Preempted(Exception):
     """The run stopped because of a SIGTERM, after its checkpoint was written; the same command goes on with it."""
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error, of whatever kind, comes of too little memory."""
+    # Of Python's threads, the loader of libraries, and XLA.
+    signs = ("can't start new thread", "Cannot allocate memory", "cannot map", "failed to map", "RESOURCE_EXHAUSTED")
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
+
+
 class RecordingError(InputError):
     """A recording that cannot be used.
 

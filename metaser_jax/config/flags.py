@@ -8,6 +8,7 @@ import dataclasses
 import errno
 import gc
 import io
+import resource
 import sys
 import types
 import typing
@@ -19,7 +20,7 @@ from absl import app, flags, logging
 
 import metaser_jax
 from metaser_jax.config.options import GENERAL, PLAIN, PRESET, Option, help_of, is_required, options_of, page
-from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted
+from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted, out_of_memory
 from metaser_jax.kept_programs import keep_compiled
 from metaser_jax.saying import JSON, TEXT, say, say_how
 
@@ -30,6 +31,12 @@ FLAGFILES = (_PACKAGE / "flagfiles", _PACKAGE.parent / "experiments" / "flagfile
 _HELP = {"--help": False, "-help": False, "-h": False, "--helpshort": False, "--helpfull": True}
 # What writing to a disk ends with that is full, or beyond a limit.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+# A small training run has 2.9 GB of addresses and 0.9 GB of memory; threads alone, one per core, reserve the most.
+_MIN_ADDRESSES = 4 * 10**9
+_NEEDED = (
+    "Training and predicting take about 1 GB of memory and 4 GB of addresses (ulimit -v), and more with larger corpora "
+    "and networks. Raise the limit, or end other programs."
+)
 ConfigT = TypeVar("ConfigT")
 Presets = Mapping[str, Mapping[str, Any]]
 
@@ -185,6 +192,10 @@ def run(
             keep_compiled()
         # The collector goes through all that jax's import and tracing make, in vain: a tenth of a program's start.
         gc.set_threshold(50_000)
+        addresses = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if 0 <= addresses < _MIN_ADDRESSES:
+            # Threads that cannot be started are waited for, in jax, for ever.
+            say(f"warning: this process is limited to {addresses / 1e9:.1f} GB of addresses, and may hang. {_NEEDED}")
         try:
             if arguments:
                 return main(argv[1:])
@@ -194,15 +205,15 @@ def run(
         except InputError as error:
             say(f"error: {error}")
             return LOST_PEER if isinstance(error, NotAllCameError) else 2
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
+        except (MemoryError, RuntimeError, ImportError, OSError) as error:
+            if out_of_memory(error):
+                say(f"error: there is not enough memory ({str(error) or type(error).__name__}). {_NEEDED}")
+            elif isinstance(error, OSError) and error.errno in _NO_ROOM:
+                # matplotlib and NumPy do not say which file.
+                what = error.filename or "A file"
+                say(f"error: {what} cannot be written: {error.strerror}. Make room, and start the same command again.")
+            else:
                 raise
-            # matplotlib and NumPy do not say which file.
-            what = error.filename or "A file"
-            print(
-                f"error: {what} cannot be written: {error.strerror}. Make room, and start the same command again.",
-                file=sys.stderr,
-            )
             return 2
         except Preempted as preempted:
             print(f"Preempted: {preempted}", file=sys.stderr)

@@ -13,7 +13,7 @@ from metaser_jax.audio.tracks import pooled
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.datasets.registry import FOLDER, NAMES, PAPER, builder, builder_class, config_of, is_folder_name, quiet
 from metaser_jax.datasets.statistics import Statistics
-from metaser_jax.errors import InputError
+from metaser_jax.errors import InputError, out_of_memory
 
 if TYPE_CHECKING:
     from metaser_jax.datasets.base import CorpusBuilder
@@ -98,6 +98,8 @@ def _read(
             found = {"notes": [], **(prepared.info.metadata or {})}
             metadata = {key: found[key] for key in _METADATA}
     except Exception as error:  # whatever TFDS, protobuf, JSON and array_record raise
+        if out_of_memory(error):
+            raise
         raise InputError(f"{folder} is damaged ({error}). Prepare it again: {command} --overwrite") from error
     return prepared, columns, metadata
 

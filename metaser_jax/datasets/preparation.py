@@ -1,10 +1,8 @@
 """From recordings to a prepared corpus: complete, or not there."""
 
 import contextlib
-import functools
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.registry import builder, check, quiet
 from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.errors import InputError
+from metaser_jax.saying import say
 
 if TYPE_CHECKING:
     from metaser_jax.datasets.base import CorpusBuilder
@@ -106,8 +105,7 @@ def put_back(name: str, data_dir: str | os.PathLike[str]) -> None:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep the corpus to this process, as it was before a run that was killed; folder.parent is there."""
-    log = functools.partial(print, file=sys.stderr)
-    with locks.hold(folder.parent, f"{folder.parent} is being prepared", None, "", log):
+    with locks.hold(folder.parent, f"{folder.parent} is being prepared", None, "", say):
         if not folder.exists() and _aside(folder).exists():
             _aside(folder).rename(folder)
         for left in _left(folder):

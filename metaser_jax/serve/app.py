@@ -39,8 +39,6 @@ from metaser_jax.serve.reading import Readers
 from metaser_jax.serve.refused import Refused
 from metaser_jax.serve.sessions import MAX_HOURS, Adaptation, Heard, Page, Pages, Seen, support_with
 
-# Uploads held in memory at once; others wait, and their senders with them.
-UPLOADS = 4
 _UPLOAD_WAIT = 120.0
 _FOLDER = Path(__file__).with_name("page")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -121,7 +119,6 @@ class _Service:
             "suffixes": sorted(SUFFIXES),
         }
         self._pages = Pages(lambda: Page(predictor, limits.max_clips, limits.max_hours))
-        self._uploads = asyncio.Semaphore(UPLOADS)
         self._predicting = asyncio.Lock()
         self._adapting: asyncio.Task | None = None
 
@@ -162,14 +159,14 @@ class _Service:
         name = last_part(path) or "recording"
         try:
             async with asyncio.timeout(_UPLOAD_WAIT):
-                await self._uploads.acquire()
+                await page.uploads.acquire()
         except TimeoutError as error:
-            raise Refused(503, "The server is busy with other recordings. Try again.") from error
+            raise Refused(503, "This page's other recordings are still being sent. Try again.") from error
         try:
             data = await read_body(request, self._limits.max_upload, self._limits.pause, self._limits.in_all)
             reading = await self._readers.read(name, data)
         finally:
-            self._uploads.release()
+            page.uploads.release()
         heard = page.add(name, told, reading)
         try:
             await self._look(page)

@@ -1,13 +1,16 @@
 """The socket, and the end."""
 
+import asyncio
 import contextlib
 import ipaddress
 import os
 import socket
 import sys
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from metaser_jax.errors import InputError
 
@@ -44,13 +47,43 @@ def is_open_to_others(listening: socket.socket) -> bool:
     return not ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
 
 
+class _Timed(H11Protocol):
+    """A connection that is ended if the headers of a request are not there in time: uvicorn waits for ever."""
+
+    headers_seconds = 15.0
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop()
+
+    def _wait(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._stop()
+        elif self._late is None:  # further pieces give no further time
+            self._late = self.loop.call_later(self.headers_seconds, self.transport.close)
+
+    def _stop(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
 def server_of(app: ASGIApp) -> uvicorn.Server:
     """Return a server of the application, that prints nothing."""
     config = uvicorn.Config(
         app,
         # What is in Python alone is the same everywhere.
         loop="asyncio",
-        http="h11",
+        http=_Timed,
         ws="none",
         # Errors are printed by guard.py; requests are nobody's business.
         log_config=None,

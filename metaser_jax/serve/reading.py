@@ -4,6 +4,7 @@ import asyncio
 import gc
 import io
 import multiprocessing
+import os
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -15,7 +16,9 @@ import soundfile
 from metaser_jax.audio.clips import Clip, Upload, check_audible, read_with_sound
 from metaser_jax.errors import RecordingError
 from metaser_jax.processes import spawn_pool
+from metaser_jax.saying import say
 from metaser_jax.serve.refused import Refused
+from metaser_jax.strangers import plain
 
 # Of a clip's waveform, for the picture.
 PEAKS = 400
@@ -88,6 +91,9 @@ class Readers:
         except BrokenProcessPool:
             self._replace(index)
             raise Refused(422, "It broke the process that read it: damaged, or too large when unpacked.") from None
+        except Exception as error:  # whatever a library raises of a file that it was not made for
+            say(f"warning: reading an upload ended with {plain(repr(error))[:200]}")
+            raise Refused(422, "It cannot be read: damaged, or of a kind that is not known.") from None
 
     def _replace(self, index: int) -> None:
         self._readers[index].kill()
@@ -131,7 +137,11 @@ class _Reader:
 
 
 def _warm(memory: int) -> None:
-    """Run in the process: load all that reading needs, and then take no more than so many bytes."""
+    """Run in the process: load all that reading needs, and then take no more than so many bytes.
+
+    Nothing that libraries print of a bad file reaches the terminal: libmpg123 has a line for every frame.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     file = io.BytesIO()
     noise = np.random.default_rng(0).normal(scale=0.1, size=(44100, 2))
     soundfile.write(file, noise, 44100, format="WAV")

@@ -4,9 +4,10 @@ Kept in memory, by a random token, until there are too many pages. Everything he
 loop's thread alone; calculations beside it are given copies and give results back.
 """
 
+import asyncio
 import dataclasses
 import secrets
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ from metaser_jax.serve.reading import Reading
 from metaser_jax.serve.refused import Refused
 
 MAX_PAGES = 8
+# Of a page, held in memory at once; its others wait. Of each page: nobody's slow uploads keep others waiting.
+UPLOADS = 2
 # Of all clips of a page together: features of so long a sound take some 25 MB, and its voice's tracks 50 MB.
 MAX_HOURS = 2.0
 
@@ -87,7 +90,7 @@ class Page:
     """One page in one browser.
 
     Attributes: predictor, of the model as it is now; heard; adaptation; n_learned: clips of this page that the model
-    was adapted with; unsaved: whether that model was not downloaded yet.
+    was adapted with; unsaved: whether that model was not downloaded yet; uploads: places for what is being sent.
     """
 
     def __init__(self, predictor: Predictor, max_clips: int, max_hours: float = MAX_HOURS):
@@ -97,6 +100,7 @@ class Page:
         self.adaptation = Adaptation()
         self.n_learned = 0
         self.unsaved = False
+        self.uploads = asyncio.Semaphore(UPLOADS)
         self._max_clips = max_clips
         self._max_hours = max_hours
         self._count = 0
@@ -161,24 +165,29 @@ def tells_voices_apart(model: Model) -> bool:
 
 
 class Pages:
-    """The pages by their tokens; the one that was not used for longest goes when there are too many."""
+    """The pages by their tokens.
+
+    When there are too many, one goes that has nothing to lose, or else the one that was not used for longest.
+    """
 
     def __init__(self, new: Callable[[], Page], max_pages: int = MAX_PAGES):
         self._new = new
         self._max_pages = max_pages
         self._pages: OrderedDict[str, Page] = OrderedDict()
-        self._dropped: deque[str] = deque(maxlen=100)
+        # Begins the tokens of this start.
+        self._start = secrets.token_urlsafe(6)
 
     def open(self) -> str:
         """Return the token of a new page."""
-        token = secrets.token_urlsafe(24)
+        token = self._start + secrets.token_urlsafe(24)
         self._pages[token] = self._new()
-        for other, page in list(self._pages.items())[:-1]:
+        # Anybody may open pages, without a token: those drop each other.
+        others = sorted(list(self._pages.items())[:-1], key=lambda item: bool(item[1].heard or item[1].unsaved))
+        for other, page in others:
             if len(self._pages) <= self._max_pages:
                 break
             if page.adaptation.state != "running":
                 del self._pages[other]
-                self._dropped.append(other)
         return token
 
     def __contains__(self, token: str) -> bool:
@@ -189,7 +198,7 @@ class Pages:
         if token not in self._pages:
             why = (
                 f"{self._max_pages} other pages were opened after this one"
-                if token in self._dropped
+                if token.startswith(self._start)
                 else "metaser serve was started anew"
             )
             raise Refused(410, f"The server has forgotten this page's clips: {why}. Load the page again.")

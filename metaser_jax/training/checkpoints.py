@@ -5,9 +5,11 @@ restored on any number of either. A checkpoint says what run it is of, and has a
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,7 @@ class Checkpoints:
           InputError: read_only, and there are none.
           DamagedError: the metrics of one, if read_only, or of all are damaged.
         """
+        _spare_late_answers()
         self._folder = Path(run_dir).resolve() / _FOLDER
         self._run = dict(run or {})
         self._begun: list[int] = []
@@ -274,6 +277,18 @@ class Checkpoints:
                 f"{intact}. Make room, or mend what keeps it from being written, and start the same command again; it "
                 "goes on from there."
             ) from error
+
+
+@functools.cache
+def _spare_late_answers() -> None:
+    """Print no traceback where tensorstore's threads answer to an event loop that orbax has closed after an error."""
+    before = sys.unraisablehook
+
+    def hook(said: Any) -> None:
+        if not (isinstance(said.exc_value, RuntimeError) and str(said.exc_value) == "Event loop is closed"):
+            before(said)
+
+    sys.unraisablehook = hook
 
 
 def to_host(tree: Any) -> Any:

@@ -386,6 +386,20 @@ def test_the_page_that_was_not_used_for_longest_is_forgotten_and_told(model):
     assert "8 other pages" in refused.error
 
 
+def test_pages_that_anybody_opens_drop_each_other_and_none_with_clips(model):
+    """However many: the reason, too, is the right one afterwards."""
+    with serving(model) as port:
+        page = Page(port)
+        clip = page.add(wav()).json
+        first = Page(port)
+        strangers = [Page(port) for _ in range(120)]
+        assert [one["id"] for one in page.clips()] == [clip["id"]]
+        assert strangers[-1].ask("GET", "/api/page").status == 200
+        refused = first.ask("GET", "/api/page")
+    assert refused.status == 410
+    assert "8 other pages" in refused.error
+
+
 def test_a_page_holds_so_many_clips_and_hours(page, model):
     for _ in range(LIMITS.max_clips):
         assert page.add(wav()).status == 201

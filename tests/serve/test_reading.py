@@ -10,7 +10,7 @@ from served import tone
 from sounds import encoded as wav
 
 from metaser_jax.audio.mfcc import mfcc
-from metaser_jax.serve.reading import Readers, peaks_of
+from metaser_jax.serve.reading import Readers, _Reader, peaks_of
 from metaser_jax.serve.refused import Refused
 
 
@@ -82,6 +82,28 @@ def test_memory_is_bounded():
             readers.close()
 
     asyncio.run(run())
+
+
+def choke(*args):
+    """What libraries do with a file that they were not made for: they print, and raise anything."""
+    os.write(2, b"[mpg123] error: part2_3_length (3112) too large\n" * 9)
+    raise SystemError("returned a result with an exception set")
+
+
+def test_a_file_that_a_library_chokes_on_is_refused_and_the_terminal_spared(monkeypatch, capfd):
+    monkeypatch.setattr(_Reader, "submit", lambda self, *args: self._pool.submit(choke, *args))
+
+    async def run() -> None:
+        readers = Readers(1, time_limit=60.0, max_seconds=20.0)
+        try:
+            assert (await refused(readers.read("a.mp3", b"ID3"))).startswith("It cannot be read: damaged, or of a kind")
+        finally:
+            readers.close()
+
+    asyncio.run(run())
+    said = capfd.readouterr().err
+    assert "mpg123" not in said
+    assert said == "warning: reading an upload ended with SystemError('returned a result with an exception set')\n"
 
 
 def test_peaks():

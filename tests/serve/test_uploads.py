@@ -1,11 +1,15 @@
 """Uploads: their size and speed, and several together."""
 
+import contextlib
 import dataclasses
 import socket
 import threading
+import time
 
 import pytest
 from served import LIMITS, Page, serving, wav
+
+from metaser_jax.serve import listening
 
 
 def send(page: Page, *parts: bytes, headers: str = "", wait: bool = True) -> str:
@@ -46,6 +50,38 @@ def test_an_upload_that_breaks_off_leaves_nothing(page):
 def test_a_slow_upload_is_ended(model, limit):
     with serving(model, limits=dataclasses.replace(LIMITS, **{limit: 0.1})) as port:
         assert " 408 " in send(Page(port), b"RIFF", headers="Content-Length: 1000\r\n").splitlines()[0]
+
+
+def test_slow_uploads_of_a_page_keep_no_other_page_waiting(port):
+    slow, page = Page(port), Page(port)
+    head = (
+        f"POST /api/clips?name=a.wav HTTP/1.1\r\nHost: localhost\r\nX-Page: {slow.token}\r\nContent-Length: 99\r\n\r\n"
+    )
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(head.encode() + b"RIFF")
+        assert page.add(wav()).status == 201
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"GET / HTTP/1.1\r\nHost: loc", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET /"]
+)
+def test_headers_that_never_end_are_not_waited_for(model, begun, monkeypatch):
+    """Nor those of a connection's second request; a piece now and then does not help."""
+    monkeypatch.setattr(listening._Timed, "headers_seconds", 0.3)
+    with serving(model) as port, socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(begun)
+        connection.settimeout(0.05)
+        start = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < start + 20:
+                try:
+                    if not connection.recv(65536):
+                        break
+                except TimeoutError:
+                    connection.sendall(b"a" if begun else b"")
+        assert time.monotonic() < start + 10
+        assert Page(port).opened["lost"] is False
 
 
 def test_uploads_together(page):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from subprograms import python
 
 from metaser_jax import InputError
 from metaser_jax.loops.meta_training import TrainState
@@ -210,3 +211,26 @@ def test_no_checkpoint(tmp_path):
         Checkpoints(tmp_path, read_only=True)
     with Checkpoints(tmp_path) as checkpoints, pytest.raises(InputError, match="no complete checkpoint"):
         checkpoints.best()
+
+
+def test_late_answers_of_a_write_that_failed_print_nothing():
+    """In a process of its own: pytest has its own hook."""
+    program = """
+import asyncio, sys, time, tensorstore
+from metaser_jax.training.checkpoints import _spare_late_answers
+
+async def wait_for(future):
+    await future
+
+async def begin(future):
+    asyncio.ensure_future(wait_for(future))
+    await asyncio.sleep(0.01)
+
+_spare_late_answers()
+loop, (promise, future) = asyncio.new_event_loop(), tensorstore.Promise.new()
+loop.run_until_complete(begin(future))
+loop.close()
+promise.set_result(3)
+"""
+    done = python("-c", program)
+    assert "call_soon_threadsafe" not in done.stderr
