@@ -53,7 +53,7 @@ def test_train_and_adapt(registered, train_config, finetune_config, tmp_path):
     assert [[row[name] for name in known] for row in rows] == [["joint", "joint", None, ["a", "b"], i] for i in (0, 1)]
     assert table(summarise(rows)).splitlines()[2].startswith("Joint training  c ")
     page = write_report(tmp_path / "report", rows, title="t", intro="i", command="c", device="cpu").read_text()
-    assert "<td>Joint training</td>" in page
+    assert "Joint training" in page
 
 
 def test_study(registered, tiny, tmp_path):
@@ -73,15 +73,16 @@ def test_study(registered, tiny, tmp_path):
     def cost(run_dir, phases):
         return read_cost(run_dir, phases)._replace(seconds=1.0)
 
-    page = run_ablation_order(config, "c", log=lambda line: None, corpora=tiny, cost_of_run=cost).read_text()
+    options = {"corpora": tiny, "cost_of_run": cost, "time_run": lambda spec: 1.0}
+    page = run_ablation_order(config, "c", log=lambda line: None, **options).read_text()
     lines = json.loads((tmp_path / "o" / "ablation_order.json").read_text())["lines"]
     assert {(line["variant"], line["method"], line["algorithm"], line["order"]) for line in lines} == {
         ("second", "metaser", "maml", "second"),
         ("joint", "joint", "joint", None),
     }
     for text in ("Joint training", "Joint training: learning from sources", "Joint training, all layers"):
-        assert f"<td>{text}</td>" in page
-    assert "MetaSER" not in page
+        assert f">{text}</" in page
+    assert "MetaSER" not in page.partition('id="how-to-cite"')[0]
 
 
 def test_grid(registered):
