@@ -54,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=6, help="sizes of the disk, for each program")
     parser.add_argument("--seed", type=int, default=0, help="of the sizes")
+    parser.add_argument("--programs", nargs="*", help="some of them; all by default")
     parser.add_argument("--out", type=Path, required=True, help="a folder that is not there yet")
     options = parser.parse_args()
     options.out.mkdir(parents=True)
@@ -69,6 +70,8 @@ def main() -> None:
 
     refused = wrong = 0
     for name, command in commands(folder, disk).items():
+        if options.programs and name not in options.programs:
+            continue
         with _disk(disk, _ENOUGH):
             code, said = run(command)
             if code:
