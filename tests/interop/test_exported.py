@@ -252,3 +252,19 @@ def test_arrays_that_were_changed(edit, said, tmp_path):
 def test_arrays_that_are_not_there(tmp_path):
     with pytest.raises(InputError, match="cannot be read: No such file"):
         load_npz(tmp_path / "model.npz")
+
+
+@pytest.mark.parametrize("load", [load_npz, load_exported])
+def test_files_that_never_end_are_not_read(load, tmp_path):
+    os.mkfifo(tmp_path / "a.npz")
+    os.mkfifo(tmp_path / "a.npz.json")
+    with pytest.raises(InputError, match=r"a\.npz.* cannot be read: no regular file"):
+        load(tmp_path / "a.npz")
+
+
+def test_arrays_that_make_no_finite_answers(tmp_path):
+    model = model_of("voice", clips=0)
+    huge = jax.tree.map(lambda a: np.full_like(a, 3e38), model.params)
+    export_npz(dataclasses.replace(model, params=huge), tmp_path / "a.npz")
+    with pytest.raises(InputError, match="is no model to use: the model's answer to a recording is not finite"):
+        load_npz(tmp_path / "a.npz")
