@@ -8,6 +8,7 @@ numbers, are changed, cut and repeated, with sizes and checksums that fit, as so
 
 import argparse
 import collections
+import copy
 import hashlib
 import json
 import random
@@ -48,7 +49,7 @@ def _change_json(text: str, rng: random.Random) -> bytes:
         if rng.random() < 0.2:
             del part[last]
         else:
-            part[last] = rng.choice(VALUES)
+            part[last] = copy.deepcopy(rng.choice(VALUES))
         if not facts:
             break
     return json.dumps(facts).encode()
