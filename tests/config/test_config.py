@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import os
-import resource
 
 import pytest
 from subprograms import python
@@ -195,13 +194,14 @@ def test_a_full_disk_is_an_error_of_one_line():
     )
 
 
-def limited(gigabytes):
-    """Limits the addresses of a process, as `ulimit -v`."""
-    return lambda: resource.setrlimit(resource.RLIMIT_AS, (gigabytes * 10**9, -1))
+def limited(gigabytes, what):
+    """Runs a main program in a process whose addresses are limited, as by `ulimit -v`."""
+    limit = f"import resource, threading, time; resource.setrlimit(resource.RLIMIT_AS, ({gigabytes} * 10**9, -1))"
+    return python("-c", f"{limit}; from metaser_jax.config import flags; flags.run(lambda: {what})")
 
 
 def test_too_few_addresses_are_told_at_once():
-    done = python("-c", "from metaser_jax.config import flags; flags.run(lambda: None)", preexec_fn=limited(2))
+    done = limited(2, None)
     assert done.returncode == 0
     assert done.stderr.startswith("warning: this process is limited to 2.0 GB of addresses, and may hang. Training and")
 
@@ -211,8 +211,7 @@ THREADS = "[threading.Thread(target=time.sleep, args=[9], daemon=True).start() f
 
 @pytest.mark.parametrize("what", ["bytearray(10**9)", THREADS])
 def test_too_little_memory_is_an_error_of_one_line(what):
-    program = f"import threading, time; from metaser_jax.config import flags; flags.run(lambda: {what})"
-    done = python("-c", program, preexec_fn=limited(1))
+    done = limited(1, what)
     assert done.returncode == 2
     assert "error: there is not enough memory (" in done.stderr
     assert "Training and predicting take about 1 GB of memory and 4 GB of addresses (ulimit -v)" in done.stderr
