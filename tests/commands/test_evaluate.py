@@ -173,5 +173,5 @@ def test_voices_of_one_emotion_are_told(run, tmp_path):
     of = {"model": str(tmp_path / "voice"), "support": str(tmp_path / "single"), "format": "json"}
     told, alone = run(**of), run(**of, speakers="unknown")
     assert "note: 4 of the 4 speakers with several clips say one emotion only" in told.err
-    assert alone.err == ""
+    assert "say one emotion only" not in alone.err
     assert json.loads(told.out)["calibration"] != json.loads(alone.out)["calibration"]

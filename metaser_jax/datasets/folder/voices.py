@@ -24,6 +24,8 @@ _INTENSITIES = {"normal", "strong", "weak", "low", "medium", "mid", "middle", "h
 _SESSION = re.compile(r"(session|ses|sess|day|take|part|round|recording|rec|disc|disk|cd|set|batch|chapter)[ _-]?\d+")
 _LISTED = 10
 _MOST_FIELDS = 2
+# So many of what may be speakers say several emotions.
+_SEVERAL = 0.8
 _FIELD = "[^/_. -]+"
 _GAP = "[_. -]+"
 
@@ -88,8 +90,11 @@ def _may_be_speakers(values: Sequence[str], labels: Sequence[str]) -> bool:
         return False
     if not len(set(labels)) > 1:
         return True
-    emotions = [len({label for value, label in zip(values, labels, strict=True) if value == one}) for one in counts]
-    return float(np.mean(np.array(emotions) > 1)) >= 0.8
+    pairs = Counter(zip(values, labels, strict=True))
+    emotions = Counter(value for value, _ in pairs)
+    # A running number of the files of each emotion occurs once in each.
+    is_number = len(pairs) == len(values)
+    return not is_number and float(np.mean([n > 1 for n in emotions.values()])) >= _SEVERAL
 
 
 def _no_people(inner: Sequence[tuple[str, ...]]) -> str | None:
