@@ -21,7 +21,8 @@ from metaser_jax.audio.worker_pool import read_each
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.normalise import Scale, rescale, scales
 from metaser_jax.data.target import Target
-from metaser_jax.datasets.registry import builder
+from metaser_jax.datasets.loading import is_prepared, load_statistics
+from metaser_jax.datasets.registry import FOLDER, builder
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.results.outcomes import Amount, Outcome
 from metaser_jax.results.run_dir import replacing
@@ -75,10 +76,10 @@ def find_in(manual_dirs: Sequence[str], data_dir: str) -> Find:
     """Return what finds the recordings of a corpus: in the first of these folders (--manual_dir) that has it."""
 
     def find(name: str) -> dict[str, Any]:
-        errors = []
+        errors, options = [], _options(name, data_dir)
         for folder in manual_dirs:
             try:
-                listing = builder(name, data_dir, skip_bad=True).listing(Path(folder))
+                listing = builder(name, data_dir, **options).listing(Path(folder))
             except InputError as error:
                 errors.append(str(error))
             else:
@@ -86,6 +87,15 @@ def find_in(manual_dirs: Sequence[str], data_dir: str) -> Find:
         raise InputError(f"--manual_dir: none has the recordings of {name}.\n" + "\n".join(errors))
 
     return find
+
+
+def _options(name: str, data_dir: str) -> dict[str, Any]:
+    """Return the options that a corpus was prepared with, as far as they say which recordings it has."""
+    stored = load_statistics(name, data_dir).options if is_prepared(name, data_dir) else {}
+    chosen = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+    # Who speaks is known, and not asked.
+    own = {"speakers": "folders"} if name.startswith(f"{FOLDER}/") and chosen.get("speakers", "auto") == "auto" else {}
+    return chosen | own | {"skip_bad": True}
 
 
 def read_functionals(corpus: Corpus, digest: str, folder: Path, find: Find, extract: Extract) -> np.ndarray:

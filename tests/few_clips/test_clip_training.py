@@ -240,7 +240,8 @@ def test_what_waits_is_told_of_progress_and_may_end_it(start):
     alone = adapt_model(start, settings, HOW, clips(some(3)))
     jax.tree.map(np.testing.assert_array_equal, watched.params, alone.params)
     done, of = zip(*told, strict=True)
-    assert set(of) == {3 * HOW.repeats + 1}
+    # Of each part with its clips and without any, and of all.
+    assert set(of) == {2 * 3 * HOW.repeats + 1}
     assert done[0] == 0
     assert done[-1] == of[0]
     assert len(done) >= 3

@@ -237,7 +237,7 @@ def test_fine_tuning_from_it(pretrain_config, finetune_config):
 def test_an_unfinished_run_is_not_fine_tuned_from(pretrain_config, finetune_config):
     config = pretrain_config(method="transser")
     run_until(config, 4)
-    with pytest.raises(InputError, match=r"has not finished: its last checkpoint is at epoch 4 of a\. Run exp"):
+    with pytest.raises(InputError, match=r"has not finished: its last checkpoint is at epoch 4 of a\. Run .*pretrain"):
         resolve(finetune_config(init=config.run_dir))
     shutil.rmtree(Path(config.run_dir) / "checkpoints" / "4")
     shutil.rmtree(Path(config.run_dir) / "checkpoints" / "2", ignore_errors=True)
