@@ -184,8 +184,7 @@ class Predictor:
     ) -> Scale | None:
         """Return of each window what it is normalised by: its speaker's windows, or what the model has.
 
-        Args: given: of n windows. silent: [n] bool. names: [n] str, who speaks. own: those who have statistics of their
-          own.
+        Args: given: of n windows. silent: [n] bool. names: [n] str, who speaks. own: who has statistics of his own.
 
         Returns: mean and std [n, 1, coef]; None of a model that does not normalise by speaker.
         """
