@@ -103,19 +103,27 @@ def compared(support: Support, logits: np.ndarray, before: np.ndarray) -> dict[s
       same bootstrap as that of the score.
     """
     present, label = np.unique(support.label, return_inverse=True)
+    after, fewer = (some[:, :, present].argmax(-1) for some in (logits, before))
+    value, interval = _difference(support, label, len(present), after, fewer)
+    return {"macro_f1": _macro_f1(label, len(present), fewer), "difference": value, "interval": interval}
+
+
+def _macro_f1(label: np.ndarray, classes: int, predicted: np.ndarray) -> float:
+    """Return the mean over repeats, of predictions [repeat, n]."""
+    return float(np.mean([scores(label, one, classes)["macro_f1"] for one in predicted]))
+
+
+def _difference(
+    support: Support, label: np.ndarray, classes: int, one: np.ndarray, other: np.ndarray
+) -> tuple[float, list[float] | None]:
+    """Return by how much the macro F1 of predictions [repeat, n] is above that of others, and its interval, if any."""
     units = choose_units(label, support.speaker)
-    classes = len(present)
-    predicted = [some[:, :, present].argmax(-1) for some in (logits, before)]
     tensors = [
-        np.stack([confusions(label, one, units.of, classes, units.number) for one in of_repeats])
-        for of_repeats in predicted
+        np.stack([confusions(label, repeat, units.of, classes, units.number) for repeat in predicted])
+        for predicted in (one, other)
     ]
-    difference = intervals_of(tensors, units, ("macro_f1",))["macro_f1"]
-    return {
-        "macro_f1": float(np.mean([scores(label, one, classes)["macro_f1"] for one in predicted[1]])),
-        "difference": difference.value,
-        "interval": None if difference.interval is None else [difference.interval.low, difference.interval.high],
-    }
+    found = intervals_of(tensors, units, ("macro_f1",))["macro_f1"]
+    return found.value, None if found.interval is None else [found.interval.low, found.interval.high]
 
 
 def validated(
@@ -171,18 +179,12 @@ def _compared(
     support: Support, label: np.ndarray, present: np.ndarray, own: np.ndarray, others: Mapping[str, np.ndarray]
 ) -> list[dict[str, Any]]:
     """Return other kinds of model beside this one, whose predictions are own [repeat, n]."""
-    units = choose_units(label, support.speaker)
-
-    def counts(predicted: np.ndarray) -> np.ndarray:
-        return np.stack([confusions(label, one, units.of, len(present), units.number) for one in predicted])
-
     found = []
     for kind, logits in others.items():
         predicted = logits[:, :, present].argmax(-1)
-        f1 = np.mean([scores(label, one, len(present))["macro_f1"] for one in predicted])
-        minus = intervals_of((counts(predicted), counts(own)), units, ("macro_f1",))["macro_f1"]
-        interval = None if minus.interval is None else [minus.interval.low, minus.interval.high]
-        found.append({"kind": kind, "macro_f1": float(f1), "minus": minus.value, "interval": interval})
+        minus, interval = _difference(support, label, len(present), predicted, own)
+        f1 = _macro_f1(label, len(present), predicted)
+        found.append({"kind": kind, "macro_f1": f1, "minus": minus, "interval": interval})
     return found
 
 

@@ -56,9 +56,9 @@ def _of_pattern(rules: "Rules", failed: Sequence[CorpusFile]) -> Iterator[str]:
     said = {one.file: _words(one.relative) for one in failed}
     certain = {file: words for file, words in said.items() if len({emotion_named(word) for word in words}) == 1}
     words = sorted({word for words in certain.values() for word in words})
+    if not words:
+        return
     for pattern in (f"(?i)({'|'.join(words)})", f"(?i)(?<![a-z])({'|'.join(words)})(?![a-z])"):
-        if not words:
-            return
         how = dataclasses.replace(rules.how, emotion_pattern=pattern)
         read = [rules._replace(how=how).parse(PurePath(file)) for file in certain]
         right = [emotion_named(words[0]) for words in certain.values()]

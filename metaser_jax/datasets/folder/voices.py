@@ -70,12 +70,12 @@ def fields(paths: Sequence[PurePath], labels: Sequence[str] = ()) -> dict[str, C
     stems = [path.stem for path in paths]
     split = [re.findall(_FIELD, stem) for stem in stems]
     number = min(map(len, split), default=0)
-    patterns = [rf"(?:^|/)(?:{_FIELD}{_GAP}){{{i}}}(?P<speaker>{_FIELD})[^/]*$" for i in range(number)]
+    before = ["", *(rf"(?:{_FIELD}{_GAP}){{{i}}}" for i in range(1, number))]
+    patterns = [rf"(?:^|/){skipped}(?P<speaker>{_FIELD})[^/]*$" for skipped in before[:number]]
     if number == 1:
         patterns = [r"(?:^|/)(?P<speaker>\d+)[^/]*$", r"(?:^|/)(?P<speaker>[A-Za-z]+\d*)[^/]*$"]
     found = {}
     for pattern in patterns:
-        pattern = pattern.replace(rf"(?:{_FIELD}{_GAP}){{0}}", "")
         matches = [re.search(pattern, path.as_posix()) for path in paths]
         values = [match["speaker"] for match in matches if match]
         if len(values) == len(paths) and _may_be_speakers(values, labels):
@@ -103,7 +103,7 @@ def _no_people(inner: Sequence[tuple[str, ...]]) -> str | None:
     splits = seen & _SPLITS
     if splits - _NAMES_TOO or len(splits) > 1:
         return f"{_quoted(splits)} {_is(splits)} named as part of a split into train and test, and no speaker"
-    if said := {folder for folder in seen if folder in _INTENSITIES}:
+    if said := seen & _INTENSITIES:
         return f"{_quoted(said)} {_is(said)} named as an intensity or a level, and no speaker"
     if said := {folder for folder in seen if _SESSION.fullmatch(folder)}:
         return f"{_quoted(said)} {_is(said)} named as a session or a part, and no speaker"
