@@ -22,7 +22,8 @@ import metaser_jax
 from metaser_jax.config.options import GENERAL, PLAIN, PRESET, Option, help_of, is_required, options_of, page
 from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted, out_of_memory
 from metaser_jax.kept_programs import keep_compiled
-from metaser_jax.saying import JSON, TEXT, say, say_how
+from metaser_jax.saying import JSON, TEXT, log, say, say_how
+from metaser_jax.specs.meta_training import unused_fields
 
 FLAGS = flags.FLAGS
 # In a wheel, and in a clone.
@@ -100,7 +101,19 @@ def config(config_class: type[ConfigT], presets: Presets | None = None) -> Confi
         flag = FLAGS[field.name]
         if flag.present or (field.name not in values and flag.value is not None):
             values[field.name] = _items(flag, hints[field.name]) if isinstance(flag.value, list) else flag.value
+    if "algorithm" in values:
+        _drop_unused(values, given(config_class))
     return config_class(**values)
+
+
+def _drop_unused(values: dict[str, Any], typed: set[str]) -> None:
+    """Replace what a preset sets and the algorithm does not look at, and say so; what was typed is an error later."""
+    unused = unused_fields(values["algorithm"])
+    dropped = {n: v for n, v in unused.items() if n in values and n not in typed and values[n] != v}
+    if dropped:
+        of_preset = " ".join(f"--{name}={values[name]}" for name in dropped)
+        log(f"--algorithm={values['algorithm']} does not look at {of_preset} of --preset={FLAGS.preset}.")
+        values |= dropped
 
 
 def missing_flags(config_class: type) -> list[str]:

@@ -33,18 +33,19 @@ def in_head(path: tuple[Any, ...]) -> bool:
     return any(getattr(key, "key", None) in HEAD_LAYERS for key in path)
 
 
-def decays(params: Params) -> Params:
-    """Return which parameters weight decay is for.
+def decays(meta_params: Params, network: Callable[[Params], Params] = lambda params: params) -> Params:
+    """Return which parameters weight decay is for: the network's, less the constants that its input is standardised with.
 
-    Not the constants that input statistics are standardised with, and not what a learner learns beside the parameters:
-    rates, and how it starts the last layer.
+    Args:
+      meta_params: what is learned.
+      network: meta_params -> the network's parameters among them, as Learner.params; what a learner learns beside them
+        (rates, caution, how it starts the last layer) does not decay.
     """
-
-    def decay(path: tuple[Any, ...], _: Any) -> bool:
-        names = {getattr(key, "key", getattr(key, "name", None)) for key in path}
-        return names.isdisjoint(("standardise", "rates", "start"))
-
-    return jax.tree_util.tree_map_with_path(decay, params)
+    leaves, treedef = jax.tree.flatten(meta_params)
+    numbers = jax.tree_util.tree_leaves_with_path(network(jax.tree.unflatten(treedef, range(len(leaves)))))
+    constant = {"standardise"}
+    of_network = {number for path, number in numbers if constant.isdisjoint(getattr(key, "key", None) for key in path)}
+    return jax.tree.unflatten(treedef, [number in of_network for number in range(len(leaves))])
 
 
 def take_head(params: Params) -> Params:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS
 from metaser_jax.specs.base import option, require
@@ -9,6 +10,17 @@ from metaser_jax.specs.sources import SourcesSpec
 
 # What is left of the inner steps of an algorithm that has none.
 NO_STEPS = {"inner_steps": 1, "inner_optimizer": "sgd", "inner_batch_size": 0}
+
+
+def unused_fields(algorithm: str) -> dict[str, Any]:
+    """Return the fields that an algorithm does not look at, each with the one value that it may have."""
+    of = ALGORITHMS[algorithm]
+    unused: dict[str, Any] = {} if of.has_steps else dict(NO_STEPS)
+    if not (of.has_steps and of.starts_last_layer):
+        unused["prototype_scale"] = 1.0
+    if not of.has_order:
+        unused |= {"anneal_episodes": 0, "multi_step_episodes": 0}
+    return unused
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,26 +152,16 @@ class MetaLearningSpec(SourcesSpec):
             self.weight_decay,
             "a number above 0 with --meta_optimizer=adamw, and 0 without",
         )
-        algorithm = ALGORITHMS[self.algorithm]
-        without = f"with --algorithm={self.algorithm}"
-        if not algorithm.has_steps:
-            for flag, unused in NO_STEPS.items():
-                require(getattr(self, flag) == unused, flag, getattr(self, flag), f"{unused} {without}")
-        prototypes = algorithm.has_steps and algorithm.starts_last_layer
-        require(prototypes or self.prototype_scale == 1, "prototype_scale", self.prototype_scale, f"1 {without}")
-        has_order = algorithm.has_order
-        annealed = has_order and self.order == "annealed"
+        annealed = ALGORITHMS[self.algorithm].has_order and self.order == "annealed"
+        for flag, unused in unused_fields(self.algorithm).items():
+            require(
+                getattr(self, flag) == unused, flag, getattr(self, flag), f"{unused} with --algorithm={self.algorithm}"
+            )
         require(
             annealed == (self.anneal_episodes > 0),
             "anneal_episodes",
             self.anneal_episodes,
             "1 or more with --order=annealed, and 0 without",
-        )
-        require(
-            has_order or self.multi_step_episodes == 0,
-            "multi_step_episodes",
-            self.multi_step_episodes,
-            f"0 {without}, which has no derivative of inner steps",
         )
         size, batch = self.shots * len(self.emotions), self.inner_batch_size
         require(

@@ -9,7 +9,7 @@ from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.adaptation.svm import SVM
 from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.specs import LEARNER, FinetuneSpec, MetaTrainSpec, PretrainSpec, how_fields
-from metaser_jax.specs.meta_training import NO_STEPS
+from metaser_jax.specs.meta_training import unused_fields
 from metaser_jax.specs.sources import SourcesSpec
 from metaser_jax.specs.studies import FOMAML
 from metaser_jax.studies.cells import Run, safe
@@ -40,14 +40,9 @@ def algorithm_changes(plain: MetaTrainSpec, name: str, order: str = "second") ->
       name: of ALGORITHMS. order: of ORDERS, for those that have one.
     """
     algorithm = ALGORITHMS[name]
-    changes: dict[str, Any] = {"algorithm": name, "order": order}
-    if not algorithm.has_order:
-        # It learns nothing from the query sets, and its order is not looked at.
-        changes |= {"order": plain.order if plain.order != "annealed" else "second", "multi_step_episodes": 0}
-    if not algorithm.has_steps:
-        changes |= NO_STEPS
-    if not (algorithm.has_steps and algorithm.starts_last_layer):
-        changes["prototype_scale"] = 1.0
+    # What has no order does not look at it, and a run's is told apart by it.
+    own_order = plain.order if plain.order != "annealed" else "second"
+    changes = {"algorithm": name, "order": order if algorithm.has_order else own_order} | unused_fields(name)
     if algorithm.least_steps > plain.inner_steps:
         changes["inner_steps"] = algorithm.least_steps
     return changes

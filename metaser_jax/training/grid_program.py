@@ -165,10 +165,11 @@ def _functions(spec: MetaTrainSpec, held_out: Bank, mesh: Mesh) -> tuple[Callabl
         rate = optax.constant_schedule(numbers.meta_lr)
         if spec.meta_schedule == "cosine":
             rate = lambda step: numbers.meta_lr * optax.cosine_decay_schedule(1.0, spec.episodes)(step)  # noqa: E731
+        learner = _on_axis(make_learner(spec, loss_fn, numbers.inner_lr))
         state, info = run_interval(
-            _on_axis(make_learner(spec, loss_fn, numbers.inner_lr)),
+            learner,
             query_loss,
-            build_optimizer(spec.meta_optimizer, rate, numbers.weight_decay),
+            build_optimizer(spec.meta_optimizer, rate, numbers.weight_decay, learner.params),
             lambda key: sample(key, sources, **shape),
             state._replace(key=jax.random.wrap_key_data(state.key)),
             n,

@@ -1,6 +1,8 @@
 """Optimizers and learning rate schedules from their specification."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import optax
@@ -8,22 +10,33 @@ import optax
 from metaser_jax.loops.schedules import cyclical
 from metaser_jax.models.classifier import decays
 from metaser_jax.specs import OptimizerSpec
+from metaser_jax.types import Params
 
 
-def make_optimizer(spec: OptimizerSpec) -> optax.GradientTransformation:
-    """Return the optimizer; the same object for the same settings, as jax.jit's static arguments like it."""
-    return _make(OptimizerSpec.of(spec))
+def _all(params: Params) -> Params:
+    return params
+
+
+def make_optimizer(spec: OptimizerSpec, network: Callable[[Any], Params] = _all) -> optax.GradientTransformation:
+    """Return the optimizer; the same object for the same settings, as jax.jit's static arguments like it.
+
+    Args:
+      network: what is learned -> the network's parameters among it, to which weight decay is confined: Learner.params.
+    """
+    return _make(OptimizerSpec.of(spec), network)
 
 
 @functools.cache
-def _make(spec: OptimizerSpec) -> optax.GradientTransformation:
-    return build_optimizer(spec.optimizer, learning_rate(spec), spec.weight_decay)
+def _make(spec: OptimizerSpec, network: Callable[[Any], Params]) -> optax.GradientTransformation:
+    return build_optimizer(spec.optimizer, learning_rate(spec), spec.weight_decay, network)
 
 
-def build_optimizer(name: str, rate: optax.Schedule, weight_decay: float | jax.Array) -> optax.GradientTransformation:
+def build_optimizer(
+    name: str, rate: optax.Schedule, weight_decay: float | jax.Array, network: Callable[[Any], Params] = _all
+) -> optax.GradientTransformation:
     """Return the optimizer of `make_optimizer` anew; its numbers may be traced. weight_decay is of adamw alone."""
     if name == "adamw":
-        return optax.adamw(rate, weight_decay=weight_decay, mask=decays)
+        return optax.adamw(rate, weight_decay=weight_decay, mask=functools.partial(decays, network=network))
     return {"adam": optax.adam, "sgd": optax.sgd}[name](rate)
 
 

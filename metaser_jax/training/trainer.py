@@ -103,7 +103,7 @@ def make_trainer(spec: MetaTrainSpec, x: jax.Array | np.ndarray, params: Params 
         schedule=spec.meta_schedule,
         half_cycle=half_cycle,
     )
-    optimizer = make_optimizer(outer)
+    optimizer = make_optimizer(outer, learner.params)
 
     def begin(params: Params, key: jax.Array) -> TrainState:
         return init_state(learner, jax.tree.map(lambda p: p.astype(spec.dtype), params), optimizer, key)

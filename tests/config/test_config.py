@@ -1,6 +1,7 @@
 """Configurations: every bad value is an error that names its flag; presets name real fields."""
 
 import dataclasses
+import json
 import math
 import os
 
@@ -17,6 +18,7 @@ from metaser_jax.config import (
     SweepConfig,
     presets,
 )
+from metaser_jax.meta.algorithms import ALGORITHMS
 
 TRAIN = {"data_dir": "d", "sources": ("a",), "run_dir": "r"}
 PRE = TRAIN | {"method": "multiser"}
@@ -177,6 +179,49 @@ def test_the_papers_numbers():
     baseline = PretrainConfig(**PRE | presets.PRETRAIN["paper"])
     assert (baseline.schedule, baseline.base_lr, baseline.lr) == ("cyclical", 2e-5, 1e-4)
     assert (baseline.batch_size, baseline.max_epochs, baseline.pooling) == (64, 1000, "last")
+
+
+_EACH_ALGORITHM = """
+import json, sys
+from absl import flags
+from absl.testing import flagsaver
+from metaser_jax.commands import COMMANDS, configured
+from metaser_jax.config import flags as ours
+from metaser_jax.meta.algorithms import ALGORITHMS
+
+command, *rest = sys.argv[1:]
+config_class, presets = configured(COMMANDS[command])
+ours.define(config_class, presets)
+for algorithm in ALGORITHMS:
+    for preset in presets:
+        with flagsaver.flagsaver():
+            flags.FLAGS([command, *rest, f"--algorithm={algorithm}", f"--preset={preset}"])
+            config = ours.config(config_class, presets)
+            print(json.dumps([algorithm, preset, config.algorithm, config.prototype_scale]))
+"""
+
+
+@pytest.mark.parametrize(("command", "place"), [("meta-train", "run_dir"), ("sweep", "out")])
+def test_every_algorithm_is_a_flag_away(command, place):
+    """What the preset sets and the algorithm does not look at is dropped, and said; what is typed is refused."""
+    typed = (command, "--data_dir=d", "--sources=a,b", f"--{place}=r")
+    done = python("-c", _EACH_ALGORITHM, *typed)
+    assert done.returncode == 0, done.stderr
+    said, found = "", 0
+    for line in done.stdout.splitlines():
+        if not line.startswith("["):
+            said += line
+            continue
+        algorithm, preset, got, scale = json.loads(line)
+        default = presets.META_TRAIN[preset].get("prototype_scale", 1.0)
+        looks = ALGORITHMS[algorithm].has_steps and ALGORITHMS[algorithm].starts_last_layer
+        assert (got, scale) == (algorithm, default if looks else 1.0)
+        assert ("--prototype_scale=32.0" in said) == (scale != default)
+        said, found = "", found + 1
+    assert found == len(ALGORITHMS) * len(presets.META_TRAIN)
+    if command == "meta-train":
+        refused = python("-c", _EACH_ALGORITHM, *typed, "--prototype_scale=2")
+        assert "--prototype_scale: got 2.0" in refused.stderr
 
 
 def test_a_terminal_without_a_character_ends_no_program():

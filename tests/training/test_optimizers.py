@@ -9,9 +9,11 @@ import optax
 import pytest
 
 from metaser_jax import InputError
-from metaser_jax.meta.meta_sgd import MetaSGDParams
-from metaser_jax.specs import OptimizerSpec
+from metaser_jax.meta.algorithms import ALGORITHMS
+from metaser_jax.models.losses import cross_entropy
+from metaser_jax.specs import MetaTrainSpec, OptimizerSpec
 from metaser_jax.training.optimizers import make_optimizer
+from metaser_jax.training.trainer import make_learner
 
 
 def steps(optimizer, number=5):
@@ -46,14 +48,20 @@ def test_names():
     assert make("adamw", 0.1, weight_decay=0.3) is decayed
 
 
-def test_weight_decay_leaves_constants_and_learned_rates_alone():
-    params = {"params": {"hidden": {"kernel": jnp.full(2, 3.0)}, "standardise": {"shift": jnp.full(2, 3.0)}}}
-    params = MetaSGDParams(params, params)
-    adamw = make("adamw", 0.1, weight_decay=0.5)
-    updates, _ = adamw.update(jax.tree.map(jnp.zeros_like, params), adamw.init(params), params)
-    np.testing.assert_allclose(updates.params["params"]["hidden"]["kernel"], -0.1 * 0.5 * 3, rtol=1e-6)
-    for update in jax.tree.leaves((updates.params["params"]["standardise"], updates.rates)):
-        assert (update == 0).all()
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_weight_decay_is_the_networks_alone(algorithm):
+    layers = {name: {"kernel": jnp.full((2, 4), 3.0), "bias": jnp.full(4, 3.0)} for name in ("hidden", "output")}
+    params = {"params": {**layers, "standardise": {"shift": jnp.full(2, 3.0)}}}
+    learner = make_learner(MetaTrainSpec(sources=("a",), algorithm=algorithm, hidden_dim=4), cross_entropy(None))
+    meta_params = learner.init(params)
+    adamw = make_optimizer(OptimizerSpec(optimizer="adamw", lr=0.1, weight_decay=0.5), learner.params)
+    updates, _ = adamw.update(jax.tree.map(jnp.zeros_like, meta_params), adamw.init(meta_params), meta_params)
+    shrunk = {name: jax.tree.map(lambda leaf: -0.1 * 0.5 * leaf, layer) for name, layer in layers.items()}
+    of_network = learner.params(updates)["params"]
+    for name, layer in of_network.items():
+        jax.tree.map(np.testing.assert_allclose, layer, shrunk.get(name, {"shift": jnp.zeros(2)}))
+    moved = sum(bool((update != 0).any()) for update in jax.tree.leaves(updates))
+    assert moved == 4, "what is learned beside the network stays"
 
 
 @pytest.mark.parametrize(
