@@ -20,10 +20,12 @@ os.environ.setdefault(
 jax.config.update("jax_num_cpu_devices", 2)
 # Most of the suite's time is compilation, and many tests compile the same programs.
 _cache = tempfile.TemporaryDirectory(prefix="metaser_jax_tests_")
-jax.config.update("jax_compilation_cache_dir", _cache.name)
+# A folder that stays, for who runs them often.
+_kept = os.environ.get("METASER_TESTS_CACHE", _cache.name)
+jax.config.update("jax_compilation_cache_dir", _kept)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 # Programs that tests start keep theirs there, and not with the user's.
-os.environ["METASER_CACHE"] = _cache.name
+os.environ["METASER_CACHE"] = _kept
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def in_head(path: tuple[Any, ...]) -> bool:
 
 
 def decays(meta_params: Params, network: Callable[[Params], Params] = lambda params: params) -> Params:
-    """Return which parameters weight decay is for: the network's, less the constants that its input is standardised with.
+    """Return which parameters weight decay is for: the network's, but for the constants that standardise its input.
 
     Args:
       meta_params: what is learned.
