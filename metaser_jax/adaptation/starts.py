@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metaser_jax import typed
+from metaser_jax import cli
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.meta.algorithms import ALGORITHMS, methods
 from metaser_jax.meta.learner import MetaParams
@@ -220,9 +220,7 @@ def _of_run(run_dir: str, spec: FinetuneSpec) -> tuple[ModelSpec, Init]:
 def _read(run_dir: str) -> tuple[_Kind, MetaTrainSpec | PretrainSpec, str]:
     """Read from config.json of a run the kind of run, what it is, and its method."""
     saved = read_config(run_dir)
-    require_fields(
-        run_dir, saved, {"method", "sources"}, f"{typed.program('meta-train')} or {typed.program('pretrain')}"
-    )
+    require_fields(run_dir, saved, {"method", "sources"}, f"{cli.program('meta-train')} or {cli.program('pretrain')}")
     kinds = _kinds()
     kind = kinds[check_choice(f"{run_dir}: method in {CONFIG}", str(saved["method"]), kinds)]
-    return kind, spec_of(kind.spec, run_dir, saved, typed.program(kind.program)), saved["method"]
+    return kind, spec_of(kind.spec, run_dir, saved, cli.program(kind.program)), saved["method"]

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import soundfile
 
-from metaser_jax import strangers
+from metaser_jax import untrusted
 from metaser_jax.audio import chunks, containers, mp3, quality
 from metaser_jax.audio.quality import Quality
 from metaser_jax.errors import InputError, RecordingError
@@ -102,7 +102,7 @@ def read_source(source: str | os.PathLike[str] | Source) -> bytes:
     """Return a recording's bytes. Raises RecordingError: they cannot be read, or there are none."""
     try:
         on_disk = isinstance(source, str | os.PathLike)
-        data = strangers.read_bytes(source) if on_disk else source.read_bytes()
+        data = untrusted.read_bytes(source) if on_disk else source.read_bytes()
     except OSError as error:
         advice = _almost(str(source)) if isinstance(error, FileNotFoundError) else ""
         reason = f"cannot be read ({error.strerror or error}), expected a sound file"

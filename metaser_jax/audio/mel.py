@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from metaser_jax.kept_programs import kept_table
+from metaser_jax.jit_cache import kept_table
 from metaser_jax.versions import version
 
 

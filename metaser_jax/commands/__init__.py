@@ -46,7 +46,7 @@ def _main(arguments: Sequence[str], load: Callable[[str], ModuleType]) -> None:
         print(f"error: {_unknown(name)}", file=sys.stderr)
         sys.exit(2)
     # Imported here: help and versions need none of it.
-    from metaser_jax import typed
+    from metaser_jax import cli
     from metaser_jax.config import flags
     from metaser_jax.config.places import check_places
     from metaser_jax.extras import require_extras
@@ -56,11 +56,11 @@ def _main(arguments: Sequence[str], load: Callable[[str], ModuleType]) -> None:
     flags.define(config_class, presets)
 
     def run(given: list[str]) -> int | None:
-        given = _take_model(config_class, typed.program(name), given)
+        given = _take_model(config_class, cli.program(name), given)
         config = flags.config(config_class, presets)
         _check_number(command.takes, name, given)
         check_places(config)
-        require_extras(typed.program(name), *command.needs)
+        require_extras(cli.program(name), *command.needs)
         try:
             status = load(command.module(name)).main(config, given)
             sys.stdout.flush()
@@ -71,9 +71,9 @@ def _main(arguments: Sequence[str], load: Callable[[str], ModuleType]) -> None:
             return CLOSED_PIPE
 
     def about() -> str:
-        return _about(command.module(name)).replace(f"metaser {name} ", f"{typed.program(name)} ")
+        return _about(command.module(name)).replace(f"metaser {name} ", f"{cli.program(name)} ")
 
-    flags.run(run, arguments=True, argv=[typed.program(name), *rest], about=about)
+    flags.run(run, arguments=True, argv=[cli.program(name), *rest], about=about)
 
 
 def configured(command: Command) -> tuple[type, Mapping[str, Mapping[str, Any]] | None]:

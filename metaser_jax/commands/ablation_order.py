@@ -7,13 +7,13 @@ Interrupted studies resume: repeat the command and it continues with what is mis
 
 from collections.abc import Sequence
 
-from metaser_jax import typed
+from metaser_jax import cli
 from metaser_jax.config import OrderConfig
-from metaser_jax.saying import log
+from metaser_jax.messages import log
 from metaser_jax.studies.ablation_order import run_ablation_order
 
 
 def main(config: OrderConfig, arguments: Sequence[str]) -> None:
     """Compute what is missing, and write the report."""
-    report = run_ablation_order(config, command=typed.line(), log=log)
+    report = run_ablation_order(config, command=cli.line(), log=log)
     print(f"Report with pictures: {report}")

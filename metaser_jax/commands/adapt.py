@@ -8,7 +8,7 @@ clips, then cross-validates, and says how much that score can prove.
 """
 
 from metaser_jax.config.commands import AdaptConfig
-from metaser_jax.saying import say
+from metaser_jax.messages import say
 
 
 def main(config: AdaptConfig, arguments: list[str]) -> None:

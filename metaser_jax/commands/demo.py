@@ -5,11 +5,11 @@ metaser demo --out=runs/demo
 
 from collections.abc import Sequence
 
-from metaser_jax import typed
+from metaser_jax import cli
 from metaser_jax.config import DemoConfig
 from metaser_jax.studies.demo import run_demo
 
 
 def main(config: DemoConfig, arguments: Sequence[str]) -> None:
     """Run all of it."""
-    run_demo(config, command=typed.line())
+    run_demo(config, command=cli.line())

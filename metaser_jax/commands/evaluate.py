@@ -22,7 +22,7 @@ from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets.labelled_files import LabelledFile, labelled_files
 from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
 from metaser_jax.errors import InputError, RecordingError
-from metaser_jax.saying import say
+from metaser_jax.messages import say
 
 if TYPE_CHECKING:
     from metaser_jax.recogniser.predictor import Prediction, Predictor

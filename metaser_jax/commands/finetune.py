@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from metaser_jax.adaptation.finetune import run_finetune
 from metaser_jax.config import FinetuneConfig, flags
+from metaser_jax.messages import log
 from metaser_jax.report import summarise, table
-from metaser_jax.saying import log
 
 
 def main(config: FinetuneConfig, arguments: Sequence[str]) -> None:

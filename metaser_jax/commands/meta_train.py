@@ -5,9 +5,9 @@ metaser meta-train --data_dir=data --sources=ravdess,emodb --run_dir=runs/meta -
 
 from collections.abc import Sequence
 
-from metaser_jax import cluster, typed
+from metaser_jax import cli, cluster
 from metaser_jax.config import MetaTrainConfig
-from metaser_jax.saying import log
+from metaser_jax.messages import log
 from metaser_jax.training.meta_train import meta_train
 
 
@@ -16,4 +16,4 @@ def main(config: MetaTrainConfig, arguments: Sequence[str]) -> None:
     folder = meta_train(config, log=log)
     if cluster.is_primary():
         start = f"--data_dir={config.data_dir} --init={folder} --target=... --out=..."
-        log(f"Next: {typed.program('finetune')} {start}")
+        log(f"Next: {cli.program('finetune')} {start}")

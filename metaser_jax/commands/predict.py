@@ -27,9 +27,9 @@ from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets.files import one_form
 from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.messages import say
 from metaser_jax.recogniser.folder import hears_voice
 from metaser_jax.recogniser.licences import note_of_start
-from metaser_jax.saying import say
 
 SpeakerOf = Callable[[Source], str]
 """Who speaks in a recording."""

@@ -7,9 +7,9 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
-from metaser_jax import datasets, typed
+from metaser_jax import cli, datasets
 from metaser_jax.config import PrepareConfig
-from metaser_jax.saying import log, say
+from metaser_jax.messages import log, say
 
 
 def main(config: PrepareConfig, arguments: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ def main(config: PrepareConfig, arguments: Sequence[str]) -> None:
             print(f"  prepared in {time.perf_counter() - start:.0f} s\n")
         else:
             print("  was prepared already; --overwrite prepares it again\n")
-    log(f"Next: {typed.program('meta-train')} --data_dir={config.data_dir} --sources=... --run_dir=...")
+    log(f"Next: {cli.program('meta-train')} --data_dir={config.data_dir} --sources=... --run_dir=...")
 
 
 def _choices(config: PrepareConfig, name: str) -> dict:

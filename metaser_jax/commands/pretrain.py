@@ -5,9 +5,9 @@ metaser pretrain --method=multiser --data_dir=data --sources=ravdess,emodb --run
 
 from collections.abc import Sequence
 
-from metaser_jax import cluster, typed
+from metaser_jax import cli, cluster
 from metaser_jax.config import PretrainConfig
-from metaser_jax.saying import log
+from metaser_jax.messages import log
 from metaser_jax.training.pretrain import pretrain
 
 
@@ -16,4 +16,4 @@ def main(config: PretrainConfig, arguments: Sequence[str]) -> None:
     folder = pretrain(config, log=log)
     if cluster.is_primary():
         start = f"--data_dir={config.data_dir} --init={folder} --target=... --out=..."
-        log(f"Next: {typed.program('finetune')} {start}")
+        log(f"Next: {cli.program('finetune')} {start}")

@@ -13,7 +13,7 @@ from metaser_jax.audio.worker_pool import processes_for
 from metaser_jax.datasets.files import MAX_BYTES
 from metaser_jax.datasets.labelled_files import audio_files
 from metaser_jax.errors import InputError, RecordingError
-from metaser_jax.saying import progress_bar
+from metaser_jax.messages import progress_bar
 
 STDIN = "-"
 _MIN_FILES_FOR_BAR = 64

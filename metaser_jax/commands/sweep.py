@@ -10,15 +10,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from metaser_jax import typed
+from metaser_jax import cli
 from metaser_jax.config import SweepConfig
-from metaser_jax.saying import log
+from metaser_jax.messages import log
 from metaser_jax.studies.sweep import run_sweep
 from metaser_jax.studies.sweep_report import text_of
 
 
 def main(config: SweepConfig, arguments: Sequence[str]) -> None:
     """Train what is missing, and write the report."""
-    report = run_sweep(config, command=typed.line(), log=log)
+    report = run_sweep(config, command=cli.line(), log=log)
     print(text_of(json.loads(Path(config.out, "sweep.json").read_text(encoding="utf-8"))["settings"]))
     print(f"Runs: {config.folder_of_runs}. Report: {report}")

@@ -7,14 +7,14 @@ Interrupted studies resume: repeat the command and it continues with what is mis
 
 from collections.abc import Sequence
 
-from metaser_jax import typed
+from metaser_jax import cli
 from metaser_jax.config import Table2Config
-from metaser_jax.saying import log
+from metaser_jax.messages import log
 from metaser_jax.studies.table2 import run_table2
 
 
 def main(config: Table2Config, arguments: Sequence[str]) -> None:
     """Compute what is missing, and write the report."""
-    report = run_table2(config, command=typed.line(), log=log)
+    report = run_table2(config, command=cli.line(), log=log)
     print((report.parent / "table2.md").read_text(encoding="utf-8"))
     print(f"Report: {report}")

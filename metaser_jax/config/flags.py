@@ -21,8 +21,8 @@ from absl import app, flags, logging
 import metaser_jax
 from metaser_jax.config.options import GENERAL, PLAIN, PRESET, Option, help_of, is_required, options_of, page
 from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted, out_of_memory
-from metaser_jax.kept_programs import keep_compiled
-from metaser_jax.saying import JSON, TEXT, log, say, say_how
+from metaser_jax.jit_cache import keep_compiled
+from metaser_jax.messages import JSON, TEXT, log, say, say_how
 from metaser_jax.specs.meta_training import unused_fields
 
 FLAGS = flags.FLAGS
@@ -182,7 +182,7 @@ def run(
 ) -> None:
     """Parse the flags, run `main`, and print an InputError as one message, without a traceback (exit status 2).
 
-    What main compiles is kept on disk (kept_programs.py), but for keep=False, where compiling is timed. A program that
+    What main compiles is kept on disk (jit_cache.py), but for keep=False, where compiling is timed. A program that
     imports jax in main, and not before, tells of mistakes in its flags at once.
 
     With arguments, main is given what was typed besides flags; otherwise that is an error.

@@ -28,7 +28,7 @@ from metaser_jax.datasets.statistics import Published
 from metaser_jax.datasets.streaming import write_split
 from metaser_jax.emotions import EMOTIONS
 from metaser_jax.errors import InputError, RecordingError
-from metaser_jax.saying import progress_bar
+from metaser_jax.messages import progress_bar
 from metaser_jax.specs.voice import STATISTICS, TRACKS
 
 VOICE_TOO = (

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from metaser_jax import strangers
+from metaser_jax import untrusted
 from metaser_jax.errors import InputError
-from metaser_jax.strangers import MAX_BYTES
+from metaser_jax.untrusted import MAX_BYTES
 
 # What zipfile raises for an archive that is damaged, encrypted, or packed in a way that Python has not.
 _DAMAGED = (
@@ -55,9 +55,9 @@ class CorpusFile(NamedTuple):
     def read_bytes(self) -> bytes:
         """Return the content. Raises OSError, whose strerror says what is wrong."""
         if self.member is None:
-            return strangers.read_bytes(self.path, MAX_BYTES)
+            return untrusted.read_bytes(self.path, MAX_BYTES)
         if self.size > MAX_BYTES:
-            raise strangers.too_large(self.size, MAX_BYTES, str(self))
+            raise untrusted.too_large(self.size, MAX_BYTES, str(self))
         try:
             with _archive(self.path).open(self.member) as file:
                 return file.read(self.size + 1)  # with a number, so that what is packed beyond its size stays packed

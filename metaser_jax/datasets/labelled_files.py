@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from metaser_jax import strangers
+from metaser_jax import untrusted
 from metaser_jax.audio.clips import SUFFIXES
 from metaser_jax.audio.conversion import CONVERTED
 from metaser_jax.datasets import recordings
@@ -67,7 +67,7 @@ class AudioFile(NamedTuple):
         """Return the content. Raises OSError, whose strerror says what is wrong."""
         if isinstance(self.source, CorpusFile):
             return self.source.read_bytes()
-        return strangers.read_bytes(self.source)
+        return untrusted.read_bytes(self.source)
 
 
 def labelled_files(

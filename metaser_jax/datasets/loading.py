@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaser_jax import typed
+from metaser_jax import cli
 from metaser_jax.audio.tracks import pooled
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.datasets.registry import FOLDER, NAMES, PAPER, builder, builder_class, config_of, is_folder_name, quiet
@@ -78,7 +78,7 @@ def _read(
 ) -> tuple["CorpusBuilder", dict[str, np.ndarray], dict[str, Any]]:
     """Return the builder; some features of all examples, each as one array, sorted by file; and the metadata."""
     folder = folder_of(name, data_dir)
-    command = f"{typed.program('prepare')} --corpora={name} --manual_dir=RECORDINGS --data_dir={data_dir}"
+    command = f"{cli.program('prepare')} --corpora={name} --manual_dir=RECORDINGS --data_dir={data_dir}"
     if not _is_complete(folder):
         there = sorted(
             " ".join(path.parent.relative_to(data_dir).parts)

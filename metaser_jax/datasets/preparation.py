@@ -13,7 +13,7 @@ from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.registry import builder, check, quiet
 from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.errors import InputError
-from metaser_jax.saying import say
+from metaser_jax.messages import say
 
 if TYPE_CHECKING:
     from metaser_jax.datasets.base import CorpusBuilder

@@ -15,8 +15,8 @@ from metaser_jax.demo_voices.espeak import Engine
 from metaser_jax.demo_voices.sound import record
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import InputError, check_choice
+from metaser_jax.messages import progress_bar
 from metaser_jax.processes import cores, spawn_pool
-from metaser_jax.saying import progress_bar
 
 MANIFEST = "manifest.json"
 MAKER = "metaser_jax.demo_voices"

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.model_selection import KFold
 
-from metaser_jax import typed
+from metaser_jax import cli
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.normalise import resolve
 from metaser_jax.datasets.loading import load as load_corpus
@@ -223,7 +223,7 @@ def _train_without(part: Held, run_dir: str, data_dir: str, folder: str, log: Lo
 
     quiet = {"log": lambda line: None, "load": fewer}
     if "batch_size" in saved:
-        spec = spec_of(PretrainSpec, run_dir, saved, typed.program("pretrain"))
+        spec = spec_of(PretrainSpec, run_dir, saved, cli.program("pretrain"))
         spec = dataclasses.replace(spec, sources=part.sources)
         run_pretraining(spec, data_dir, folder, **quiet)
     else:
@@ -232,7 +232,7 @@ def _train_without(part: Held, run_dir: str, data_dir: str, folder: str, log: Lo
             _train_without(part, init, data_dir, f"{folder}_{Path(init).name}", log, load)
             init = f"{folder}_{Path(init).name}"
         spec = dataclasses.replace(
-            spec_of(MetaTrainSpec, run_dir, saved, typed.program("meta-train")), sources=part.sources
+            spec_of(MetaTrainSpec, run_dir, saved, cli.program("meta-train")), sources=part.sources
         )
         run_meta_training(spec, data_dir, folder, init=init, **quiet)
         log(f"Trained without {part.name}: {folder}.")

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metaser_jax import typed
+from metaser_jax import cli
 from metaser_jax.adaptation.joint import JOINT
 from metaser_jax.adaptation.starts import SCRATCH, learner_facts, resolve
 from metaser_jax.adaptation.svm import SVM
@@ -54,7 +54,7 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
     if init in (SCRATCH, SVM, JOINT):
         raise InputError(
             f"--init={init}: a model for a new language starts from one that has learned from others. Give "
-            f"{' or '.join(names())}, the --run_dir of {typed.program('meta-train')} or {typed.program('pretrain')}, "
+            f"{' or '.join(names())}, the --run_dir of {cli.program('meta-train')} or {cli.program('pretrain')}, "
             "or a model folder."
         )
     if (place / MODEL).exists():
@@ -65,7 +65,7 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
         what = f"has neither {CONFIG} nor {MODEL}" if Path(init).is_dir() else "is no folder"
         raise InputError(
             f"--init={init}: it {what}, expected {' or '.join(names())}, the --run_dir of "
-            f"{typed.program('meta-train')} or {typed.program('pretrain')}, or a model folder of metaser adapt."
+            f"{cli.program('meta-train')} or {cli.program('pretrain')}, or a model folder of metaser adapt."
         )
     trained = found.settings.normalise
     if trained not in _OF_SPEAKERS and normalise != "auto":

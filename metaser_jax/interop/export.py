@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
-from metaser_jax import strangers
+from metaser_jax import untrusted
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.interop.exported import FORMAT_VERSION, FORMAT_VERSIONS, STABLEHLO, Function, beside
 from metaser_jax.recogniser import arrays as npz
@@ -124,11 +124,11 @@ def load_npz(path: str | os.PathLike[str]) -> Model:
       InputError: it is something else, of a newer version, or damaged.
     """
     try:
-        data = strangers.read_bytes(path)
+        data = untrusted.read_bytes(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     try:
-        facts = strangers.parse_json(str(npz.read_one(data, "settings", npz.Spec(None, ()))))
+        facts = untrusted.parse_json(str(npz.read_one(data, "settings", npz.Spec(None, ()))))
         if facts["format"] != NPZ:
             raise ValueError(f"its format is {facts['format']!r}, expected {NPZ!r}")
         if facts["format_version"] not in FORMAT_VERSIONS:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 from jax import export as jax_export
 
-from metaser_jax import strangers
+from metaser_jax import untrusted
 from metaser_jax.errors import InputError
 
 STABLEHLO = "metaser_stablehlo"
@@ -42,7 +42,7 @@ def load_exported(path: str | os.PathLike[str]) -> Exported:
     """
     path = Path(path)
     try:
-        facts, content = strangers.parse_json(strangers.read_bytes(beside(path))), strangers.read_bytes(path)
+        facts, content = untrusted.parse_json(untrusted.read_bytes(beside(path))), untrusted.read_bytes(path)
         if facts["format"] != STABLEHLO:
             raise ValueError(f"{beside(path).name} has format {facts['format']!r}, expected {STABLEHLO!r}")
         got, made_by, written_by = facts["format_version"], facts["metaser_jax"], facts["versions"]["jax"]

@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from metaser_jax import strangers
+from metaser_jax import untrusted
 from metaser_jax.audio.mfcc import MAX_FRAMES
 from metaser_jax.data.normalise import Scale
 from metaser_jax.recogniser.model import Model, Start, Support
@@ -254,7 +254,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, wan
         raise ValueError(f"{name} has {len(content):,} bytes, which are not those of {want}")
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C").copy()
     if dtype.kind == "U":  # a code point that is none is a ValueError
-        return np.array([strangers.plain(text) for text in array.ravel().tolist()], str).reshape(shape)
+        return np.array([untrusted.plain(text) for text in array.ravel().tolist()], str).reshape(shape)
     return array
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from metaser_jax import strangers
+from metaser_jax import untrusted
 from metaser_jax.audio import mfcc as features
 from metaser_jax.audio import tracks
 from metaser_jax.errors import InputError
@@ -237,7 +237,7 @@ def _read_json(folder: Path, files: ModelFiles | None = None) -> dict[str, Any]:
     """Return model.json, of this format and version; `files` are those of the folder, if they are open."""
     files = files or _opened(folder)
     try:
-        facts = strangers.parse_json(files.read(MODEL, _MAX_JSON))
+        facts = untrusted.parse_json(files.read(MODEL, _MAX_JSON))
         if not isinstance(facts, dict):
             raise ValueError(f"a JSON {type(facts).__name__}, expected an object")
     except OSError as error:

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from metaser_jax import strangers
+from metaser_jax import untrusted
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.mistaken import MODEL, what_is_there
 
@@ -42,7 +42,7 @@ class ModelFiles:
           OSError, or ValueError: it is larger, no regular file, or the archive is damaged.
         """
         if not self._archive:
-            return strangers.read_bytes(self._place / name, max_bytes)
+            return untrusted.read_bytes(self._place / name, max_bytes)
         member = self._member(name)
         if member.file_size > max_bytes:
             raise ValueError(f"{name} has {member.file_size:,} bytes, expected at most {max_bytes:,} in an archive")
@@ -62,7 +62,7 @@ def _opened(path: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
     """Return an archive, which is open, and the files of the folder in it that has MODEL."""
     try:
         # In memory: whoever reads a model need not close it, and model archives are small.
-        archive = zipfile.ZipFile(io.BytesIO(strangers.read_bytes(path)))
+        archive = zipfile.ZipFile(io.BytesIO(untrusted.read_bytes(path)))
         infos = [info for info in archive.infolist() if not info.is_dir()]
     except (*_DAMAGED, ValueError) as error:
         raise InputError(f"{path} cannot be read as a zip archive of a model ({error}). Download it again.") from error

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from metaser_jax import locks, strangers, typed
+from metaser_jax import cli, locks, untrusted
 from metaser_jax.errors import InputError
 
 CONFIG = "config.json"
@@ -56,10 +56,10 @@ def read_config(run_dir: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(
             f"{run_dir} is no run: {CONFIG} is missing, expected the --run_dir of "
-            f"{typed.program('meta-train')} or {typed.program('pretrain')}."
+            f"{cli.program('meta-train')} or {cli.program('pretrain')}."
         )
     try:
-        config = strangers.parse_json(strangers.read_bytes(path, _MAX_CONFIG))
+        config = untrusted.parse_json(untrusted.read_bytes(path, _MAX_CONFIG))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
@@ -103,7 +103,7 @@ def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = 
         config.json, or cannot be written.
     """
     folder = Path(run_dir)
-    config = strangers.parse_json(json.dumps(config))  # tuples become lists, as in the file
+    config = untrusted.parse_json(json.dumps(config))  # tuples become lists, as in the file
     if (folder / CONFIG).exists():
         old = read_config(folder)
         keys = sorted((config.keys() | old.keys()) - set(free))

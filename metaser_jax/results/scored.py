@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaser_jax import typed
+from metaser_jax import cli
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.errors import InputError
 from metaser_jax.results.outcomes import PREDICTIONS, Outcome, read_predictions
@@ -51,7 +51,7 @@ def read_scored(folder: str | Path) -> list[Scored]:
         saved = read_predictions(path)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
-            f"{path}: cannot be read ({error}), expected what {typed.program('finetune')} writes."
+            f"{path}: cannot be read ({error}), expected what {cli.program('finetune')} writes."
         ) from error
     of = Utterances(saved.path, saved.speaker, saved.label)
     parts = [np.flatnonzero(saved.row == number) for number in range(len(rows))]

@@ -23,10 +23,10 @@ from jax.experimental.compilation_cache import compilation_cache
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
+from metaser_jax.messages import progress_bar
 from metaser_jax.results.outcomes import PREDICTIONS, Outcome, write_predictions
 from metaser_jax.results.run_dir import RESULTS, to_lines, write_text
 from metaser_jax.results.scored import Scored, read_scored
-from metaser_jax.saying import progress_bar
 
 CELLS = "cells"
 CELL = "cell.json"

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from metaser_jax import datasets, typed
+from metaser_jax import cli, datasets
 from metaser_jax.data.splits import Split, split
 from metaser_jax.datasets import Statistics
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
@@ -51,7 +51,7 @@ def rows(data_dir: str, corpora: Sequence[str] = (), split_seed: int = 0) -> lis
     names = corpora or datasets.prepared_names(data_dir)
     if not names:
         raise InputError(
-            f"--data_dir={data_dir} has no prepared corpus. Prepare some first: {typed.program('prepare')} "
+            f"--data_dir={data_dir} has no prepared corpus. Prepare some first: {cli.program('prepare')} "
             f"--corpora=urdu --data_dir={data_dir}"
         )
     return [_row(datasets.known_name(name, "--corpora"), data_dir, split_seed) for name in names]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metaser_jax import typed
+from metaser_jax import cli
 from metaser_jax.adaptation.classical import load_sources
 from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.engine import adapt
@@ -77,7 +77,7 @@ def unprepared(study: Study, names: Sequence[str], what: str) -> Left | None:
     if not missing:
         return None
     command = (
-        f"{typed.program('prepare')} --corpora={','.join(missing)} --manual_dir=RECORDINGS --data_dir={study.data_dir}"
+        f"{cli.program('prepare')} --corpora={','.join(missing)} --manual_dir=RECORDINGS --data_dir={study.data_dir}"
     )
     short = NOT_PREPARED if len(names) == 1 else f"{NOT_PREPARED}: {', '.join(missing)}"
     return Left(what, short, f"not prepared in {study.data_dir}: {', '.join(missing)}. To prepare: {command}")

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from metaser_jax import typed
+from metaser_jax import cli
 from metaser_jax.devices.keys import is_key
 from metaser_jax.errors import InputError
 
@@ -61,7 +61,7 @@ class Checkpoints:
         if read_only and not self._folder.is_dir():
             raise InputError(
                 f"{run_dir} holds no checkpoint ({_FOLDER}/ is missing), expected the --run_dir of a "
-                f"finished run of {typed.program('meta-train')} or {typed.program('pretrain')}."
+                f"finished run of {cli.program('meta-train')} or {cli.program('pretrain')}."
             )
         if not read_only:
             self._folder.mkdir(parents=True, exist_ok=True)

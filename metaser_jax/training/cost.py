@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from metaser_jax import typed
+from metaser_jax import cli
 from metaser_jax.errors import InputError
 from metaser_jax.results.environment import environment
 from metaser_jax.results.rows import read_metrics
@@ -66,14 +66,14 @@ def read_cost(run_dir: str | Path, phases: Sequence[int] = ()) -> Cost:
         known = [measured[name] for name in ("compile_seconds", "temp_bytes", "device")]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{folder / MEASURED}: cannot be read ({error!r}), expected what {typed.program('meta-train')} writes. "
+            f"{folder / MEASURED}: cannot be read ({error!r}), expected what {cli.program('meta-train')} writes. "
             "Remove the run to train it again."
         ) from error
     lines = read_metrics(folder / METRICS)
     if not lines:
         raise InputError(f"{folder / METRICS} has no line. Remove the run to train it again.")
     if "episode" not in lines[-1]:
-        raise InputError(f"{folder / METRICS} has no episodes, expected a run of {typed.program('meta-train')}.")
+        raise InputError(f"{folder / METRICS} has no episodes, expected a run of {cli.program('meta-train')}.")
     timed = [line for line in lines if line["episodes_per_second"] is not None]
     if not timed:
         raise InputError(f"{folder / METRICS} has no line that was timed. Remove the run to train it again.")

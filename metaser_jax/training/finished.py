@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 
-from metaser_jax import typed
+from metaser_jax import cli
 from metaser_jax.errors import InputError
 from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import MetaTrainSpec, ModelSpec, PretrainSpec, how_fields
@@ -84,7 +84,7 @@ def best_params(spec: PretrainSpec, run_dir: str, checkpoints: Checkpoints) -> t
     if not (state and at and at.finished):
         where = f"epoch {at.epoch} of {' and '.join(at.sources)}" if at else "its start"
         raise InputError(
-            f"{run_dir} has not finished: its last checkpoint is at {where}. Run {typed.program('pretrain')} "
+            f"{run_dir} has not finished: its last checkpoint is at {where}. Run {cli.program('pretrain')} "
             "again with the same flags; it goes on from there."
         )
     return state.best_params, at.total_best_epoch
@@ -103,8 +103,8 @@ def pretrained(run_dir: str, spec: MetaTrainSpec) -> Pretrained | None:
     if not run_dir:
         return None
     saved = read_config(run_dir)
-    require_fields(run_dir, saved, {"method", "batch_size"}, typed.program("pretrain"))
-    trained = spec_of(PretrainSpec, run_dir, saved, typed.program("pretrain"))
+    require_fields(run_dir, saved, {"method", "batch_size"}, cli.program("pretrain"))
+    trained = spec_of(PretrainSpec, run_dir, saved, cli.program("pretrain"))
     same = dataclasses.asdict(ModelSpec.of(trained)) | {"split_seed": trained.split_seed}
     for name, value in same.items():
         if getattr(spec, name) != value:

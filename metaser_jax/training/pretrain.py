@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metaser_jax import cluster, typed
+from metaser_jax import cli, cluster
 from metaser_jax.config import PretrainConfig, presets
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
@@ -15,8 +15,8 @@ from metaser_jax.datasets.targets import Load
 from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
 from metaser_jax.loops.pretraining import PretrainState, stopped
+from metaser_jax.messages import progress_bar
 from metaser_jax.sampling import bank
-from metaser_jax.saying import progress_bar
 from metaser_jax.specs import JobSpec, MetaTrainSpec, ModelSpec, PretrainSpec
 from metaser_jax.training.pretrainer import Program, compile_program, make_state, mesh_of, stages
 from metaser_jax.training.sources import load_sources, training_utterances
@@ -60,7 +60,7 @@ def trained_first(
     if job.cluster != "none" or job.coordinator_address:
         raise InputError(
             f"--init={MULTISER}: got a job of several processes, expected the folder of a run. Run "
-            f"{typed.program('pretrain')} --method=multiser first, and give its --run_dir."
+            f"{cli.program('pretrain')} --method=multiser first, and give its --run_dir."
         )
     values = presets.PRETRAIN["recommended"] | dataclasses.asdict(ModelSpec.of(spec))
     own = {name: getattr(spec, name) for name in ("sources", "seed", "split_seed", "learn_from")}

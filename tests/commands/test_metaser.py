@@ -14,7 +14,7 @@ import soundfile
 from fakes import fake_model
 from subprograms import METASER, metaser, python
 
-from metaser_jax import extras, typed
+from metaser_jax import cli, extras
 from metaser_jax.commands import CLOSED_PIPE, COMMANDS, configured
 from metaser_jax.config.options import is_required
 from metaser_jax.errors import InputError
@@ -189,11 +189,11 @@ def test_messages_name_the_command_that_was_typed(monkeypatch):
         (f"{ROOT}/experiments/benchmarks/race.py", "metaser prepare"),
     ):
         monkeypatch.setattr(sys, "argv", [started, "--x=1 2"])
-        assert typed.program("prepare") == prepare
+        assert cli.program("prepare") == prepare
     monkeypatch.setattr(sys, "argv", ["experiments/table2.py", "--x=1 2"])
-    assert typed.line() == "python experiments/table2.py '--x=1 2'"
+    assert cli.line() == "python experiments/table2.py '--x=1 2'"
     monkeypatch.setattr(sys, "argv", ["/usr/bin/metaser", "table2", "--x=1 2"])
-    assert typed.line() == "metaser table2 '--x=1 2'"
+    assert cli.line() == "metaser table2 '--x=1 2'"
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.joinpath("experiments").glob("*.py")), ids=lambda file: file.stem)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import metaser_jax
-from metaser_jax import saying
+from metaser_jax import messages
 
 
 class Terminal(io.StringIO):
@@ -19,7 +19,7 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def _as_before():
     yield
-    saying.say_how()
+    messages.say_how()
 
 
 @pytest.mark.parametrize(
@@ -33,31 +33,31 @@ def _as_before():
 )
 def test_bars_are_for_terminals(monkeypatch, stream, how, drawn):
     monkeypatch.setattr(sys, "stderr", stream())
-    saying.say_how(**how)
-    with saying.progress_bar(total=3, desc="work") as bar:
+    messages.say_how(**how)
+    with messages.progress_bar(total=3, desc="work") as bar:
         bar.update(3)
         bar.set_postfix(loss="1")
     assert ("work" in sys.stderr.getvalue()) == drawn
-    assert list(saying.progress_bar("abc", shown=False)) == ["a", "b", "c"]
+    assert list(messages.progress_bar("abc", shown=False)) == ["a", "b", "c"]
 
 
 def test_every_bar_is_one_of_these():
     package = Path(metaser_jax.__file__).parent
-    assert [p.name for p in package.rglob("*.py") if "import tqdm" in p.read_text(encoding="utf-8")] == ["saying.py"]
+    assert [p.name for p in package.rglob("*.py") if "import tqdm" in p.read_text(encoding="utf-8")] == ["messages.py"]
 
 
 def test_quiet_keeps_warnings_and_errors(capsys):
     for quiet in (False, True):
-        saying.say_how(quiet=quiet)
+        messages.say_how(quiet=quiet)
         for text in ("note: n", "warning: w", "error: e", "plain"):
-            saying.say(text)
-        saying.log("logged")
+            messages.say(text)
+        messages.log("logged")
     assert capsys.readouterr() == ("logged\n", "note: n\nwarning: w\nerror: e\nplain\nwarning: w\nerror: e\n")
 
 
 def test_json_has_a_level_and_no_prefix(capsys):
-    saying.say_how(log_format="json")
+    messages.say_how(log_format="json")
     for text in ("note: n", "warning: w", "  indented"):
-        saying.say(text)
+        messages.say(text)
     said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(one["level"], one["message"]) for one in said] == [("info", "n"), ("warning", "w"), ("info", "indented")]

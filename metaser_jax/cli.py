@@ -1,4 +1,4 @@
-"""What was typed to start this program, so that messages name commands that their reader has."""
+"""The command line by which this program was started, so that messages name commands that their reader has."""
 
 import shlex
 import sys

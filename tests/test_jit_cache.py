@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from subprograms import METASER, python
 
-from metaser_jax import kept_programs
+from metaser_jax import jit_cache
 from metaser_jax.commands import COMMANDS
 
 EXPERIMENTS = sorted(Path(__file__).parents[1].joinpath("experiments").glob("*.py"))
-KEEP = "from metaser_jax.kept_programs import keep_compiled; "
+KEEP = "from metaser_jax.jit_cache import keep_compiled; "
 
 
 def settings(code: str, **environment: str) -> list[str]:
@@ -45,7 +45,7 @@ def test_every_kind_of_processor_has_its_folder(tmp_path):
     for flags in ("fma avx2", "fma avx2 avx512f", "fma avx2"):
         said = f"processor\t: 0\nflags\t\t: {flags}\ncpu MHz\t\t: {len(names)}\n\nflags\t: x\n"
         (tmp_path / "cpuinfo").write_text(said)
-        names.append(kept_programs._processor(tmp_path / "cpuinfo"))
+        names.append(jit_cache._processor(tmp_path / "cpuinfo"))
     assert names[0] != names[1]
     assert names[0] == names[2]
 
@@ -61,7 +61,7 @@ def test_what_was_used_longest_ago_goes(tmp_path, monkeypatch):
     (tmp_path / "mine").write_bytes(bytes(1000))
     for variable in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
         monkeypatch.setenv(variable, "")
-    assert kept_programs.keep_compiled(most_bytes=250) is not None
+    assert jit_cache.keep_compiled(most_bytes=250) is not None
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"new-cache", "another/middle-cache", "mine"}
 
@@ -95,11 +95,11 @@ def test_a_table_is_made_once(tmp_path, monkeypatch):
         return np.arange(3.0)
 
     for _ in range(2):
-        np.testing.assert_array_equal(kept_programs.kept_table("t", make), np.arange(3.0))
+        np.testing.assert_array_equal(jit_cache.kept_table("t", make), np.arange(3.0))
     assert len(made) == 1
     (kept,) = (tmp_path / "new").iterdir()
     kept.write_bytes(kept.read_bytes()[:20])  # as a full disk would leave it
-    np.testing.assert_array_equal(kept_programs.kept_table("t", make), np.arange(3.0))
+    np.testing.assert_array_equal(jit_cache.kept_table("t", make), np.arange(3.0))
     monkeypatch.setenv("METASER_CACHE", "off")
-    np.testing.assert_array_equal(kept_programs.kept_table("t", make), np.arange(3.0))
+    np.testing.assert_array_equal(jit_cache.kept_table("t", make), np.arange(3.0))
     assert len(made) == 3

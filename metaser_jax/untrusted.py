@@ -1,4 +1,4 @@
-"""What strangers made, in bounded memory and time: no pipe that never ends, no text that a terminal would obey."""
+"""Reading untrusted files in bounded memory and time, and text without control characters."""
 
 import errno
 import json
