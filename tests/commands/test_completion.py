@@ -40,7 +40,7 @@ def said(*command, **keywords):
     return done.stdout
 
 
-@pytest.mark.parametrize("cli", CASES)
+@pytest.mark.parametrize("typed", CASES)
 def test_bash(script, typed):
     # As readline divides it: = is a word of its own.
     words = typed.replace("=", " = ").rstrip().split(" ") if typed.strip() != "metaser" else ["metaser"]
@@ -57,7 +57,7 @@ def test_bash_completes_files(script, tmp_path):
     assert said("bash", "--norc", "-c", call + 'printf "%s\\n" "${COMPREPLY[@]}"', cwd=tmp_path) == "a clip.wav\n"
 
 
-@pytest.mark.parametrize("cli", CASES)
+@pytest.mark.parametrize("typed", CASES)
 def test_fish(script, typed):
     offered = said("fish", "--no-config", "-c", f"source {script('fish')}; complete -C {typed!r}").splitlines()
     words = {line.partition("\t")[0].rpartition("=")[2] or line.partition("\t")[0] for line in offered}
