@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import tpu_loop
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from metaser_jax.adaptation.engine import PAD
@@ -104,12 +103,6 @@ def _params(settings: ModelSpec) -> Any:
 
 def _rows(n: int) -> Rows:
     return Rows(_shape(n, dtype="int32"), _shape(dtype="int32"))
-
-
-def loop_over_time(mesh: Mesh, way: str, tasks: int) -> Program:
-    """One of tpu_loop's ways, for the support sets of so many tasks with 5 shots and the paper's 128 units."""
-    shapes = _shape(tasks, FRAMES, 20, 512), _shape(tasks, 128, 512)
-    return Program(jax.jit(tpu_loop.WAYS[way]), placed(shapes, mesh))
 
 
 def program_of(mesh: Mesh, name: str, **changes: Any) -> Program:

@@ -29,8 +29,7 @@ _KERNEL = {f"{name} kernel": changes | {"recurrence": "kernel"} for name, change
 _UNROLLED = {f"maml second unrolled {n}": _MAML["maml second"] for n in (4, 8)}
 _OTHERS = {name: {"algorithm": name} for name in ALGORITHMS if name != "maml"}
 TRAINING = _MAML | _KERNEL | _UNROLLED | _OTHERS
-LOOPS = ("loop scan", "loop unrolled 4", "loop unrolled 8", "loop kernel")
-PROGRAMS = (*TRAINING, "validation", "fine-tuning", "prediction", *LOOPS)
+PROGRAMS = (*TRAINING, "validation", "fine-tuning", "prediction")
 H100, ONE, SLICE = "H100 x 1", "v5e x 1", "v5e x 8"
 TARGETS = (H100, *(f"{kind} x {chips}" for kind in ("v5e", "v5p", "v6e") for chips in (1, 8, 64)))
 
@@ -39,7 +38,7 @@ def targets_of(program: str) -> tuple[str, ...]:
     """What a program is compiled for."""
     if program in _KERNEL:
         return (H100,)  # on a TPU it is the scan
-    if program in _UNROLLED or program in LOOPS:
+    if program in _UNROLLED:
         return (ONE,)
     if program in _OTHERS:
         return (H100, SLICE)
@@ -87,10 +86,8 @@ def compile_cell(name: str, target_name: str) -> dict[str, Any]:
 
 
 def _program(name: str, mesh: Any) -> Any:
-    from accelerator_programs import loop_over_time, program_of
+    from accelerator_programs import program_of
 
-    if name in LOOPS:
-        return loop_over_time(mesh, name.removeprefix("loop "), TASKS)
     if name in TRAINING:
         return program_of(mesh, "interval", tasks=TASKS, **TRAINING[name])
     return program_of(mesh, name, **({"tasks": TASKS} if name == "validation" else {}))

@@ -24,8 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
 from problem import COEFFICIENTS, FRAMES, Problem, Setting
-from race import Variant
-from xla_program import xla_variant
+from race import Variant, xla_variant
 
 from metaser_jax.devices import parallel
 

@@ -8,4 +8,6 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PYTHONPATH="$here/../..${PYTHONPATH:+:$PYTHONPATH}"
+# Else jax takes three quarters of the memory at once, and PyTorch has the rest.
+export XLA_PYTHON_CLIENT_PREALLOCATE=false
 exec "${PYTHON:-python3}" "$here/gpu.py" "$@"

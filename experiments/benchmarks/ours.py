@@ -5,8 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 from problem import CLASSES, COEFFICIENTS, FRAMES, INNER_LR, KERNEL_VARIANTS, Problem, Weights
-from race import Variant
-from xla_program import xla_variant
+from race import Variant, xla_variant
 
 import metaser_jax
 from metaser_jax.devices import parallel

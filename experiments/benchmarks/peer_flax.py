@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from problem import CLASSES, INNER_LR, Problem, Weights
-from race import Variant
-from xla_program import xla_variant
+from race import Variant, xla_variant
 
 
 class Network(nn.Module):

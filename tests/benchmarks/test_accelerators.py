@@ -6,7 +6,6 @@ import sys
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from metaser_jax.devices import parallel
@@ -92,14 +91,6 @@ def test_flops_of_products(module):
     assert module("hlo_counts").product_flops(function, jnp.ones((3, 4)), jnp.ones((4, 4))) == 12 * 2 * 3 * 4 * 4
 
 
-def test_the_loop_as_a_kernel_is_the_loop(module):
-    loop, random = module("tpu_loop"), np.random.default_rng(0)
-    z, kernel = (random.normal(size=shape).astype("float32") for shape in ((2, 5, 8, 64), (2, 16, 64)))
-    expected = loop.by_scan(z, kernel)
-    np.testing.assert_allclose(loop.by_kernel(z, kernel, interpret=True), expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(loop.by_scan(z, kernel, unroll=4), expected, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
@@ -129,7 +120,7 @@ def test_bad_flags(wrong, module):
 
 @pytest.mark.parametrize(
     ("target", "programs"),
-    [("H100 x 1", ["maml first kernel", "prediction"]), ("v5e x 1", ["prediction", "loop kernel"])],
+    [("H100 x 1", ["maml first kernel", "prediction"]), ("v5e x 1", ["prediction"])],
 )
 def test_short_version(target, programs, module, benchmarks, tmp_path):
     compilers = module("compilers")
