@@ -12,7 +12,6 @@ import metaser_jax
 ROOT = Path(metaser_jax.__file__).parent
 GROUND = {"types", "errors", "emotions", "versions", "cli", "messages", "extras", "specs"}
 GROUND |= {"processes", "jit_cache", "untrusted", "locks"}
-ALGORITHMS = {"meta.algorithms"}
 CORE = {"models", "meta", "sampling", "loops"}
 SOUND = {"audio", "data", "datasets", "demo_voices"}
 SUPPORT = {"scores", "devices", "cluster", "results"}
@@ -34,10 +33,10 @@ MAY = {
     "scores": CORE | {"data"},
     "devices": CORE | {"data"},
     "cluster": CORE | {"data", "devices"},
-    "results": CORE | ALGORITHMS | {"data", "scores"},
+    "results": CORE | {"data", "scores"},
     "report": {"results", "scores"},
-    "config": ALGORITHMS,
-    "recogniser": ALGORITHMS | {"audio", "data", "models", "scores", "report"},
+    "config": set(),
+    "recogniser": {"audio", "data", "models", "scores", "report"},
     "interop": {"audio", "data", "models", "scores", "recogniser"},
     "training": CORE | SOUND | SUPPORT | {"report"},
     "adaptation": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training"},
@@ -130,8 +129,7 @@ def test_a_room_imports_what_the_table_allows(of):
 def test_the_ground_stands_on_itself():
     for name, path in modules().items():
         if room(name) in GROUND:
-            allowed = GROUND | ALGORITHMS
-            wrong = [t for t in filter(None, map(own, imports(path))) if room(t) not in allowed and t not in allowed]
+            wrong = [t for t in filter(None, map(own, imports(path))) if room(t) not in GROUND]
             assert wrong == [], name
 
 
@@ -149,11 +147,10 @@ def test_no_room_stands_on_what_stands_on_it():
 
 
 def by_room() -> dict[str, set[str]]:
-    # What the registry imports, it imports to make a learner: it is the core's.
     found: dict[str, set[str]] = {}
     for name, path in modules().items():
-        if name and name not in ALGORITHMS | PUBLIC:
-            targets = {t for t in filter(None, map(own, imports(path))) if t not in ALGORITHMS | PUBLIC}
+        if name not in PUBLIC:
+            targets = {t for t in filter(None, map(own, imports(path))) if t not in PUBLIC}
             found.setdefault(room(name), set()).update(targets)
     return found
 

@@ -19,7 +19,7 @@ from cells import Results, table
 
 from metaser_jax.config import flags
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.meta.algorithms import ALGORITHMS
+from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.base import Spec, option, require
 
 TASKS = 8  # of each device

@@ -15,10 +15,10 @@ from metaser_jax.devices import parallel
 from metaser_jax.devices.many_runs import Plan, over_runs
 from metaser_jax.loops.finetuning import FinetuneInfo, finetune
 from metaser_jax.loops.indexed_rows import Rows, apply_to_rows
-from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.models.classifier import Network, make_network, take_head, trained_logits, with_head
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, MetaTrainSpec, OptimizerSpec
+from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.training.optimizers import make_optimizer
 from metaser_jax.training.trainer import init_params, make_learner
 from metaser_jax.types import Augment, Batch, Params

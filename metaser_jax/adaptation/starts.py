@@ -10,7 +10,6 @@ import numpy as np
 
 from metaser_jax import cli
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.meta.algorithms import ALGORITHMS, methods
 from metaser_jax.meta.learner import MetaParams
 from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
@@ -20,6 +19,7 @@ from metaser_jax.recogniser.model import Start, trained_settings
 from metaser_jax.recogniser.starts import located
 from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import INNER, FinetuneSpec, MetaTrainSpec, ModelSpec, PretrainSpec
+from metaser_jax.specs.algorithms import ALGORITHMS, methods
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.finished import best_params, require_fields, spec_of
 from metaser_jax.training.trainer import make_learner, make_trainer, no_utterances

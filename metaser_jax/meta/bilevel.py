@@ -14,14 +14,13 @@ NOTE: the mean over tasks, not the papers' sum: the meta learning rate then does
 
 import functools
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.meta.algorithms import ORDERS
 from metaser_jax.meta.derivatives import Derivatives, derivatives
 from metaser_jax.meta.execution import AUTO, Execution
 from metaser_jax.meta.inner_loop import InnerResult, check_differentiable, inner_loop, inner_sgd
@@ -111,7 +110,7 @@ def bilevel(
     Raises:
       InputError: an unknown or impossible value.
     """
-    check_choice("order", order, ORDERS)
+    check_choice("order", order, get_args(Order))
     check_steps(inner_steps, inner_batch_size)
     if (order == "annealed") != (anneal_episodes > 0):
         raise InputError(

@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from metaser_jax.errors import InputError
-from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.recogniser.arrays import check_names
 from metaser_jax.specs import ModelSpec
+from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.voice import GROUPS
 
 # Settings that version 1 had not: what it always was.

@@ -6,8 +6,8 @@ A method that was meta-trained is called by the algorithm that ran (ALGORITHMS),
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS, method_of, methods
 from metaser_jax.results.rows import Row
+from metaser_jax.specs.algorithms import ALGORITHMS, ORDERS, method_of, methods
 
 # The order in tables, legends and in the choice of what a confusion matrix shows: meta-learners come first.
 METHOD_NAMES = {

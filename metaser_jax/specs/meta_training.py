@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS
+from metaser_jax.specs.algorithms import ALGORITHMS, ORDERS
 from metaser_jax.specs.base import option, require
 from metaser_jax.specs.sources import SourcesSpec
 

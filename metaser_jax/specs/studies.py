@@ -3,7 +3,7 @@
 import dataclasses
 
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.meta.algorithms import ALGORITHMS, ORDERS
+from metaser_jax.specs.algorithms import ALGORITHMS, ORDERS
 from metaser_jax.specs.base import Spec, option, require, require_folds
 
 METHODS = ("metaser", "transser", "multiser", "scratch", "svm")

@@ -16,13 +16,13 @@ from pathlib import Path
 from metaser_jax.config import OrderConfig
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
-from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.report.content import Content, run_section
 from metaser_jax.report.page import write_page
 from metaser_jax.results.run_dir import claim
 from metaser_jax.results.scored import Scored
 from metaser_jax.results.series import Series
 from metaser_jax.specs import MetaTrainSpec
+from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.studies import OrderSpec
 from metaser_jax.studies import equal_time, order_report, writing
 from metaser_jax.studies.cells import Run, run_cells

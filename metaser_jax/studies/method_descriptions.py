@@ -8,9 +8,9 @@ from metaser_jax.adaptation.egemaps import EGEMAPS
 from metaser_jax.adaptation.joint import JOINT
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.adaptation.svm import SVM
-from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.results.series import METHOD_NAMES
 from metaser_jax.specs import MetaTrainSpec, NetworkSpec
+from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.meta_training import NO_STEPS
 from metaser_jax.specs.sources import SourcesSpec
 from metaser_jax.studies.methods import METASER, PRETRAINED, finetune_spec, settings

@@ -7,8 +7,8 @@ from metaser_jax.adaptation.egemaps import EGEMAPS
 from metaser_jax.adaptation.joint import JOINT
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.adaptation.svm import SVM
-from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.specs import LEARNER, FinetuneSpec, MetaTrainSpec, PretrainSpec, how_fields
+from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.meta_training import unused_fields
 from metaser_jax.specs.sources import SourcesSpec
 from metaser_jax.specs.studies import FOMAML

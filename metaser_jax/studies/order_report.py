@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.report import style
 from metaser_jax.report.content import Section, Table
 from metaser_jax.report.page import picture
 from metaser_jax.report.tables import best_of
 from metaser_jax.results.rows import Row
 from metaser_jax.specs import INNER, MetaTrainSpec
+from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.studies import OrderSpec, variants
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.equal_time import Timed

@@ -24,9 +24,9 @@ from metaser_jax.devices.compiling import waiting
 from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import TrainState
 from metaser_jax.messages import progress_bar
-from metaser_jax.meta.algorithms import method_of
 from metaser_jax.results.run_dir import METRICS, read_lines, write_text
 from metaser_jax.specs import JobSpec, MetaTrainSpec
+from metaser_jax.specs.algorithms import method_of
 from metaser_jax.training import intervals
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.cost import MEASURED, measured_of

@@ -22,7 +22,6 @@ from metaser_jax.devices.compiling import compile_all, waiting
 from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import IntervalInfo, TrainState, run_interval, validation_loss
 from metaser_jax.messages import progress_bar
-from metaser_jax.meta.algorithms import method_of
 from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.run_dir import write_text
@@ -30,6 +29,7 @@ from metaser_jax.sampling import bank, episodes
 from metaser_jax.sampling.bank import Bank
 from metaser_jax.sampling.task_rules import TaskRule
 from metaser_jax.specs import JobSpec, MetaTrainSpec
+from metaser_jax.specs.algorithms import method_of
 from metaser_jax.training import intervals
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.cost import MEASURED, measured_of

@@ -10,14 +10,15 @@ import optax
 
 from metaser_jax.devices import parallel
 from metaser_jax.loops.meta_training import TrainState, init_state
-from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.learner import Learner
+from metaser_jax.meta.registry import LEARNERS
 from metaser_jax.models.classifier import Network, last_layer, make_network, trained_logits
 from metaser_jax.models.frames import frame_mask
 from metaser_jax.models.input_statistics import Standardise, input_statistics
 from metaser_jax.models.losses import LossFn, cross_entropy
 from metaser_jax.specs import FrontEnd, MetaTrainSpec, OptimizerSpec
+from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.training.optimizers import make_optimizer
 from metaser_jax.types import N_MFCC, Params
 
@@ -47,12 +48,12 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
       inner_lr: in the place of spec.inner_lr; may be traced.
     """
     rate = spec.inner_lr if inner_lr is None else inner_lr
-    algorithm = ALGORITHMS[spec.algorithm]
+    algorithm, make = ALGORITHMS[spec.algorithm], LEARNERS[spec.algorithm]
     options: dict[str, Any] = {"execution": _execution(spec)}
     if algorithm.starts_last_layer:
         options |= {"last_layer": last_layer(make_network(spec, spec.recurrence))}
     if not algorithm.has_steps:
-        return algorithm.make(loss_fn, **options)
+        return make(loss_fn, **options)
     if algorithm.starts_last_layer:
         options |= {"prototype_scale": spec.prototype_scale}
     options |= {"inner_steps": spec.inner_steps, "inner_batch_size": spec.inner_batch_size or None}
@@ -70,7 +71,7 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
     if algorithm.has_order:
         options |= {"order": spec.order, "anneal_episodes": spec.anneal_episodes}
         options |= {"multi_step_episodes": spec.multi_step_episodes}
-    return algorithm.make(loss_fn, **options)
+    return make(loss_fn, **options)
 
 
 def _execution(spec: MetaTrainSpec) -> Execution:

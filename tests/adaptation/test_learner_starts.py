@@ -11,11 +11,11 @@ from small_runs import adapt, load_target, meta_train
 from metaser_jax import InputError
 from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.starts import Init, learner_facts, learner_of, resolve
-from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.specs import FinetuneSpec, ModelSpec
+from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.training.trainer import make_learner
 from metaser_jax.types import Batch
 

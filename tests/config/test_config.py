@@ -18,7 +18,7 @@ from metaser_jax.config import (
     SweepConfig,
     presets,
 )
-from metaser_jax.meta.algorithms import ALGORITHMS
+from metaser_jax.specs.algorithms import ALGORITHMS
 
 TRAIN = {"data_dir": "d", "sources": ("a",), "run_dir": "r"}
 PRE = TRAIN | {"method": "multiser"}
@@ -187,7 +187,7 @@ from absl import flags
 from absl.testing import flagsaver
 from metaser_jax.commands import COMMANDS, configured
 from metaser_jax.config import flags as ours
-from metaser_jax.meta.algorithms import ALGORITHMS
+from metaser_jax.specs.algorithms import ALGORITHMS
 
 command, *rest = sys.argv[1:]
 config_class, presets = configured(COMMANDS[command])

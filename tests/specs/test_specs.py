@@ -42,7 +42,7 @@ def test_a_model_may_know_emotions_that_corpora_do_not():
 
 
 def test_a_registry_that_grows_is_a_choice_that_grows(monkeypatch):
-    from metaser_jax.meta.algorithms import ALGORITHMS
+    from metaser_jax.specs.algorithms import ALGORITHMS
 
     with pytest.raises(InputError, match="--algorithm: got 'tenth'"):
         MetaTrainSpec(sources=("a",), algorithm="tenth")

@@ -9,12 +9,13 @@ from small_runs import meta_train, run_finetune
 
 from metaser_jax import InputError
 from metaser_jax.config import OrderConfig, SweepConfig
-from metaser_jax.meta.algorithms import ALGORITHMS, Algorithm
 from metaser_jax.meta.learner import Info, Learner
+from metaser_jax.meta.registry import LEARNERS
 from metaser_jax.report import summarise, table, write_report
 from metaser_jax.report.style import looks
 from metaser_jax.results.rows import completed
 from metaser_jax.results.series import series
+from metaser_jax.specs.algorithms import ALGORITHMS, Algorithm
 from metaser_jax.studies.ablation_order import run_ablation_order
 from metaser_jax.training.cost import read_cost
 
@@ -35,7 +36,8 @@ def joint(loss_fn, inner_lr, inner_steps, **options):
 
 @pytest.fixture
 def registered(monkeypatch):
-    monkeypatch.setitem(ALGORITHMS, "joint", Algorithm(joint, "Joint training", has_order=False))
+    monkeypatch.setitem(ALGORITHMS, "joint", Algorithm("Joint training", has_order=False))
+    monkeypatch.setitem(LEARNERS, "joint", joint)
 
 
 def test_not_registered_is_no_choice(train_config):

@@ -9,9 +9,9 @@ import optax
 import pytest
 
 from metaser_jax import InputError
-from metaser_jax.meta.algorithms import ALGORITHMS
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.specs import MetaTrainSpec, OptimizerSpec
+from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.training.optimizers import make_optimizer
 from metaser_jax.training.trainer import make_learner
 
