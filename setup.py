@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, find_packages, setup
 
 # The eight packages that the project is made of, and what they do not declare or bring in a version that will do. All
 # are imported when they are needed, never before.
@@ -81,7 +81,12 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     # Flagfiles have one place, experiments/flagfiles; the wheel has them as metaser_jax/flagfiles.
-    packages=[*find_packages(include=["metaser_jax", "metaser_jax.*"]), "metaser_jax.flagfiles"],
+    # The folder of a corpus has no __init__.py.
+    packages=[
+        *find_packages(include=["metaser_jax", "metaser_jax.*"]),
+        *find_namespace_packages(include=["metaser_jax.datasets.*"]),
+        "metaser_jax.flagfiles",
+    ],
     package_dir={"metaser_jax.flagfiles": "experiments/flagfiles"},
     package_data={
         "metaser_jax": ["py.typed", "starts/*/*"],

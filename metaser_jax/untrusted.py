@@ -2,13 +2,22 @@
 
 import errno
 import json
+import lzma
 import os
 import re
 import stat
+import struct
+import zipfile
+import zlib
 from typing import Any
 
 # No recording or label file is as large; what says so is damaged, or meant to fill the memory.
 MAX_BYTES = 2**28
+# What zipfile raises for an archive that is damaged, encrypted, or packed in a way that Python has not.
+BAD_ARCHIVE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
+    *(RuntimeError, ValueError, LookupError, OSError),
+)
 # Of a whole number in JSON: more fit in no float64 and in no int64.
 _MOST_DIGITS = 19
 # Control characters but for tab and line feed, and halves of surrogate pairs.

@@ -31,10 +31,6 @@ from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import progress_bar
 from metaser_jax.specs.voice import STATISTICS, TRACKS
 
-VOICE_TOO = (
-    "Beside the MFCC what the voice is like: frame tracks [frames, 19] of the whole clip, their statistics [171]."
-)
-
 Said = Parsed | Excluded | Unknown
 # (files, worker processes) -> the features of each, or why it has none.
 Extract = Callable[[Sequence[CorpusFile], int], Iterator[Extraction | RecordingError]]
@@ -68,6 +64,12 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       WITHOUT_ANY: what to do where no name is understood.
     """
 
+    VERSION: ClassVar = tfds.core.Version("2.0.0")
+    RELEASE_NOTES: ClassVar = {
+        "2.0.0": "Beside the MFCC the voice: frame tracks [frames, 19] of the whole clip, and their statistics [171].",
+        "1.1.0": "The same, stored as bytes, with language and options.",
+        "1.0.0": "MFCC [120, 20].",
+    }
     LANGUAGE: ClassVar[str]
     HOMEPAGE: ClassVar[str | None] = None
     LICENSE: ClassVar[str]

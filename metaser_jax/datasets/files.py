@@ -7,13 +7,10 @@ the path that it would have if its archive were unpacked where it lies, so a cor
 import contextlib
 import errno
 import functools
-import lzma
 import os
 import stat
-import struct
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -21,12 +18,6 @@ from typing import NamedTuple
 from metaser_jax import untrusted
 from metaser_jax.errors import InputError
 from metaser_jax.untrusted import MAX_BYTES
-
-# What zipfile raises for an archive that is damaged, encrypted, or packed in a way that Python has not.
-_DAMAGED = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
-    *(RuntimeError, NotImplementedError, ValueError, LookupError),
-)
 
 
 class CorpusFile(NamedTuple):
@@ -61,7 +52,7 @@ class CorpusFile(NamedTuple):
         try:
             with _archive(self.path).open(self.member) as file:
                 return file.read(self.size + 1)  # with a number, so that what is packed beyond its size stays packed
-        except _DAMAGED as error:
+        except untrusted.BAD_ARCHIVE as error:
             raise OSError(errno.EIO, f"cannot be read from {self.path}: {error}", self.member) from error
 
 
@@ -116,7 +107,7 @@ def members(archive: Path, beside: PurePosixPath | None = None) -> list[CorpusFi
     """
     try:
         infos = _archive(archive).infolist()
-    except (*_DAMAGED, OSError) as error:
+    except untrusted.BAD_ARCHIVE as error:
         raise InputError(
             f"{archive} cannot be read as a zip archive ({error}). Fetch it again, or put the unpacked folder there."
         ) from error

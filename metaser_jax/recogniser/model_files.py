@@ -1,21 +1,12 @@
 """The files of a model: in a folder, or in a zip archive of one, as the page of `metaser serve` gives it."""
 
 import io
-import lzma
-import struct
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from metaser_jax import untrusted
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.mistaken import MODEL, what_is_there
-
-# What zipfile raises for an archive that is damaged, encrypted, or packed in a way that Python has not.
-_DAMAGED = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
-    *(RuntimeError, NotImplementedError, LookupError, OSError),
-)
 
 
 class ModelFiles:
@@ -49,7 +40,7 @@ class ModelFiles:
         try:
             with self._archive.open(member) as file:
                 return file.read(member.file_size)  # with a number, so that what is beyond stays packed
-        except _DAMAGED as error:
+        except untrusted.BAD_ARCHIVE as error:
             raise ValueError(f"{name} cannot be unpacked ({error})") from error
 
     def _member(self, name: str) -> zipfile.ZipInfo:
@@ -64,7 +55,7 @@ def _opened(path: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
         # In memory: whoever reads a model need not close it, and model archives are small.
         archive = zipfile.ZipFile(io.BytesIO(untrusted.read_bytes(path)))
         infos = [info for info in archive.infolist() if not info.is_dir()]
-    except (*_DAMAGED, ValueError) as error:
+    except untrusted.BAD_ARCHIVE as error:
         raise InputError(f"{path} cannot be read as a zip archive of a model ({error}). Download it again.") from error
     folders = sorted({str(PurePosixPath(i.filename).parent) for i in infos if PurePosixPath(i.filename).name == MODEL})
     if len(folders) != 1:

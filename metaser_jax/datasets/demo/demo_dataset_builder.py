@@ -2,19 +2,11 @@
 
 from typing import ClassVar
 
-import tensorflow_datasets as tfds
-
-from metaser_jax.datasets.base import VOICE_TOO, CorpusBuilder
+from metaser_jax.datasets.base import CorpusBuilder
 from metaser_jax.emotions import FOUR_EMOTIONS
 
 
 class _Demo(CorpusBuilder, skip_registration=True):
-    VERSION = tfds.core.Version("2.0.0")
-    RELEASE_NOTES: ClassVar = {
-        "2.0.0": VOICE_TOO,
-        "1.1.0": "The same, stored as bytes, with language and options.",
-        "1.0.0": "MFCC [120, 20] of the synthetic voices.",
-    }
     LICENSE = "Made by this project's own demo; nobody's recordings."
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Run the demo: it makes the recordings in MANUAL_DIR/demo_LANGUAGE/."
 

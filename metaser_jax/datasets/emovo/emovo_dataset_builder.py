@@ -2,9 +2,7 @@
 
 from typing import ClassVar
 
-import tensorflow_datasets as tfds
-
-from metaser_jax.datasets.base import VOICE_TOO, CorpusBuilder
+from metaser_jax.datasets.base import CorpusBuilder
 from metaser_jax.datasets.downloads import Download
 from metaser_jax.datasets.statistics import Published
 
@@ -12,11 +10,6 @@ from metaser_jax.datasets.statistics import Published
 class Builder(CorpusBuilder):
     """588 utterances of 6 speakers, seven emotions."""
 
-    VERSION = tfds.core.Version("2.0.0")
-    RELEASE_NOTES: ClassVar = {
-        "2.0.0": VOICE_TOO,
-        "1.0.0": "MFCC [120, 20] of EMOVO.zip.",
-    }
     HOMEPAGE = "http://voice.fub.it/activities/corpora/emovo/index.html"
     LICENSE = "For research; see the site of the corpus."
     MANUAL_DOWNLOAD_INSTRUCTIONS = """

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 
 from metaser_jax.datasets import recordings
-from metaser_jax.datasets.base import VOICE_TOO, CorpusBuilder, Said
+from metaser_jax.datasets.base import CorpusBuilder, Said
 from metaser_jax.datasets.files import CorpusFile, files_below, one_form
 from metaser_jax.datasets.folder import listing, table
 from metaser_jax.datasets.folder.listing import Rules
@@ -22,11 +22,6 @@ UNKNOWN_LANGUAGE = "unknown language"
 class Builder(CorpusBuilder):
     """folder/NAME: manual_dir/NAME/EMOTION/*.wav, manual_dir/NAME/labels.csv or manual_dir/NAME.csv."""
 
-    VERSION = tfds.core.Version("2.0.0")
-    RELEASE_NOTES: ClassVar = {
-        "2.0.0": VOICE_TOO,
-        "1.0.0": "MFCC [120, 20] of a folder of recordings.",
-    }
     LICENSE = "That of the recordings."
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Put recordings into MANUAL_DIR/NAME/angry/, MANUAL_DIR/NAME/happy/ ..., or list them in MANUAL_DIR/NAME/labels.csv

@@ -7,23 +7,22 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from metaser_jax.datasets.base import VOICE_TOO, CorpusBuilder, Said
+from metaser_jax.datasets.base import CorpusBuilder, Said
 from metaser_jax.datasets.files import CorpusFile
-from metaser_jax.datasets.iemocap import evaluations
 from metaser_jax.datasets.recordings import Excluded
 from metaser_jax.datasets.statistics import Published
+from metaser_jax.errors import InputError
 
 _DIALOG = r"(?P<session>Ses0[1-5])[FM]_(?:impro\d\d|script\d\d_\d)[a-z]?"
+_LABEL_FILE = re.compile(r"Ses\d\d[FM]_\w+\.txt", re.ASCII)
+# [6.2901 - 8.2357]	Ses01F_impro01_F000	neu	[2.5000, 2.5000, 2.5000]
+_TURN = re.compile(r"^\[[\d.]+ - [\d.]+\]\t(?P<turn>\w+)\t(?P<code>\w+)\t\[", re.MULTILINE | re.ASCII)
+_NO_AGREEMENT = "xxx"
 
 
 class Builder(CorpusBuilder):
     """7532 labelled utterances of 10 speakers, nine emotions and "other"."""
 
-    VERSION = tfds.core.Version("2.0.0")
-    RELEASE_NOTES: ClassVar = {
-        "2.0.0": VOICE_TOO,
-        "1.0.0": "MFCC [120, 20] of IEMOCAP_full_release, its sentences.",
-    }
     BUILDER_CONFIGS: ClassVar = [
         tfds.core.BuilderConfig(name="excited_apart", description="Excited is an emotion of its own."),
         tfds.core.BuilderConfig(name="excited_as_happy", description="Excited counts as happy, as many papers do."),
@@ -71,8 +70,37 @@ class Builder(CorpusBuilder):
         return self.EMOTION_OF_CODE | merged
 
     def labels(self, found: Sequence[CorpusFile]) -> dict[str, str]:
-        """Read the label of each turn from the evaluation files."""
-        return evaluations.read(found)
+        """Return the code of each turn, from SessionN/dialog/EmoEvaluation/DIALOG.txt.
+
+        Raises:
+          InputError: there is no label file, one has no labels or cannot be read, or two contradict each other.
+        """
+        # The folders below EmoEvaluation hold what single listeners said.
+        files = [one for one in found if one.relative.parent.name.lower() == "emoevaluation"]
+        files = [one for one in files if _LABEL_FILE.fullmatch(one.relative.name)]
+        if not files:
+            raise InputError(
+                "iemocap: no label file found, expected SessionN/dialog/EmoEvaluation/*.txt beside "
+                "SessionN/sentences/wav. Unpack the whole release."
+            )
+        code_of_turn: dict[str, str] = {}
+        for one in files:
+            try:
+                text = one.read_bytes().decode("utf-8", errors="replace")
+            except OSError as error:
+                raise InputError(f"iemocap: {one} cannot be read ({error.strerror}).") from error
+            turns = [match.group("turn", "code") for match in _TURN.finditer(text.replace("\r", ""))]
+            if not turns:
+                raise InputError(
+                    f"iemocap: {one} has no labels, expected lines such as "
+                    "'[6.2901 - 8.2357]\\tSes01F_impro01_F000\\tneu\\t[2.5, 2.5, 2.5]'. Fetch it again."
+                )
+            for turn, code in turns:
+                if (other := code_of_turn.setdefault(turn, code)) != code:
+                    raise InputError(
+                        f"iemocap: {one} says {code} of {turn}, another label file {other}. Keep one of them."
+                    )
+        return code_of_turn
 
     def speaker(self, match: re.Match[str], path: PurePath) -> str:
         """Return the session and the last field's letter."""
@@ -80,6 +108,6 @@ class Builder(CorpusBuilder):
 
     def parsed(self, speaker: str, code: str) -> Said:
         """Return what is said of a turn; one without agreement is left out."""
-        if code == evaluations.NO_AGREEMENT:
+        if code == _NO_AGREEMENT:
             return Excluded(f"the listeners did not agree ({code})")
         return super().parsed(speaker, code)

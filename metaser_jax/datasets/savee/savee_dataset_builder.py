@@ -4,9 +4,7 @@ import re
 from pathlib import PurePath
 from typing import ClassVar
 
-import tensorflow_datasets as tfds
-
-from metaser_jax.datasets.base import VOICE_TOO, CorpusBuilder
+from metaser_jax.datasets.base import CorpusBuilder
 from metaser_jax.datasets.recordings import Parsed
 from metaser_jax.datasets.statistics import Published
 
@@ -14,11 +12,6 @@ from metaser_jax.datasets.statistics import Published
 class Builder(CorpusBuilder):
     """480 utterances of 4 speakers, seven emotions."""
 
-    VERSION = tfds.core.Version("2.0.0")
-    RELEASE_NOTES: ClassVar = {
-        "2.0.0": VOICE_TOO,
-        "1.0.0": "MFCC [120, 20] of AudioData.",
-    }
     HOMEPAGE = "http://kahlan.eps.surrey.ac.uk/savee/"
     LICENSE = "For research, after registration; see the site of the corpus."
     MANUAL_DOWNLOAD_INSTRUCTIONS = """

@@ -1,27 +1,28 @@
 """ShEMO (Mohamad Nezami, Jamshid Lou and Karami, 2019): Persian radio plays. See README.md beside this file."""
 
+import json
 from collections.abc import Sequence
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from metaser_jax.datasets.base import VOICE_TOO, CorpusBuilder
+from metaser_jax.datasets.base import CorpusBuilder
 from metaser_jax.datasets.downloads import Download
-from metaser_jax.datasets.files import CorpusFile
-from metaser_jax.datasets.shemo import corrected
+from metaser_jax.datasets.files import CorpusFile, named
 from metaser_jax.datasets.statistics import Published
+from metaser_jax.emotions import emotion_named
+from metaser_jax.errors import InputError
 
 _RAW = "https://github.com/mansourehk/ShEMO/raw/master"
+# The names of the corrected label list in https://github.com/aliyzd95/modified_shemo: emotions after the transcripts,
+# where these and the file names disagree. shemo.json of ShEMO's own sites is not corrected.
+_LABEL_FILES = ("modified_shemo.json", "mShEMO.json")
+_LABELS_ARE = 'expected JSON like {"F21N05.wav": {"speech_name": "F21N05", "emotion": "neutral"}, ...}'
 
 
 class Builder(CorpusBuilder):
     """3000 utterances of 87 speakers, six emotions."""
 
-    VERSION = tfds.core.Version("2.0.0")
-    RELEASE_NOTES: ClassVar = {
-        "2.0.0": VOICE_TOO,
-        "1.0.0": "MFCC [120, 20] of female.zip and male.zip.",
-    }
     BUILDER_CONFIGS: ClassVar = [
         tfds.core.BuilderConfig(name="file_names", description="Emotions as the file names say."),
         tfds.core.BuilderConfig(name="corrected", description="Emotions of mShEMO's label list."),
@@ -31,7 +32,7 @@ class Builder(CorpusBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
     Get female.zip (374,368,830 bytes) and male.zip (496,606,401 bytes) from https://github.com/mansourehk/ShEMO (git
     LFS), and put both, or their folders female and male, into MANUAL_DIR/shemo/. For shemo/corrected put
-    {corrected.LABEL_FILES[0]} of https://github.com/aliyzd95/modified_shemo there, too.
+    {_LABEL_FILES[0]} of https://github.com/aliyzd95/modified_shemo there, too.
     """
 
     LANGUAGE = "Persian"
@@ -53,11 +54,39 @@ class Builder(CorpusBuilder):
     @property
     def downloads(self) -> tuple[Download, ...]:
         """The archives; the corrected labels are not among them."""
-        # The label list is not among them.
         return self.DOWNLOADS if self.builder_config.name == "file_names" else ()
 
     def labels(self, found: Sequence[CorpusFile]) -> dict[str, str] | None:
-        """Read the corrected labels, for the configuration that wants them."""
+        """Return the code of each recording by its stem, for the configuration with corrected labels.
+
+        Raises:
+          InputError: there is no label list, or several; or it cannot be understood.
+        """
         if self.builder_config.name == "file_names":
             return None
-        return corrected.read(found, self.instructions)
+        lists = [one for name in _LABEL_FILES for one in named(found, name)]
+        if len(lists) != 1:
+            have = ", ".join(map(str, lists)) or "none"
+            raise InputError(
+                f"shemo/corrected needs one of {', '.join(_LABEL_FILES)}, found {have}.\n{self.instructions}"
+            )
+        emotion_of_stem: dict[str, str] = {}
+        try:
+            for entry in json.loads(lists[0].read_bytes()).values():
+                # The recording's name in the corpus as it was published.
+                stem, emotion = entry["speech_name"], str(entry["emotion"])
+                if (other := emotion_of_stem.setdefault(stem, emotion)) != emotion:
+                    raise InputError(f"{lists[0]}: {stem} is {other} and {emotion}. Keep one of them.")
+        except KeyError as error:
+            raise InputError(f"{lists[0]}: an entry has no {error}, {_LABELS_ARE}.") from error
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, AttributeError, TypeError) as error:
+            raise InputError(f"{lists[0]} cannot be understood ({error}), {_LABELS_ARE}.") from error
+        code_of_label = {label: code for code, (_, label) in self.EMOTION_OF_CODE.items()}
+        code_of_stem = {stem: code_of_label.get(emotion_named(said)) for stem, said in emotion_of_stem.items()}
+        unknown = sorted({emotion_of_stem[stem] for stem, code in code_of_stem.items() if code is None})
+        if unknown:
+            raise InputError(
+                f"{lists[0]} has unknown emotions {', '.join(map(repr, unknown))}, expected "
+                f"{', '.join(code_of_label)}, or usual other names of them. Correct them."
+            )
+        return code_of_stem

@@ -4,9 +4,7 @@ import re
 from pathlib import PurePath
 from typing import ClassVar
 
-import tensorflow_datasets as tfds
-
-from metaser_jax.datasets.base import VOICE_TOO, CorpusBuilder
+from metaser_jax.datasets.base import CorpusBuilder
 from metaser_jax.datasets.downloads import Download
 from metaser_jax.datasets.recordings import Parsed
 from metaser_jax.datasets.statistics import Published
@@ -15,11 +13,6 @@ from metaser_jax.datasets.statistics import Published
 class Builder(CorpusBuilder):
     """2800 utterances of 2 speakers, seven emotions."""
 
-    VERSION = tfds.core.Version("2.0.0")
-    RELEASE_NOTES: ClassVar = {
-        "2.0.0": VOICE_TOO,
-        "1.0.0": "MFCC [120, 20] of doi 10.5683/SP2/E8H2MF.",
-    }
     HOMEPAGE = "https://doi.org/10.5683/SP2/E8H2MF"
     LICENSE = "CC BY-NC 4.0"
     MANUAL_DOWNLOAD_INSTRUCTIONS = """

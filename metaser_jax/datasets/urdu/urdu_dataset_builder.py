@@ -2,9 +2,7 @@
 
 from typing import ClassVar
 
-import tensorflow_datasets as tfds
-
-from metaser_jax.datasets.base import VOICE_TOO, CorpusBuilder
+from metaser_jax.datasets.base import CorpusBuilder
 from metaser_jax.datasets.downloads import Download
 from metaser_jax.datasets.statistics import Published
 
@@ -12,12 +10,6 @@ from metaser_jax.datasets.statistics import Published
 class Builder(CorpusBuilder):
     """400 utterances of 29 speakers, 100 of each emotion."""
 
-    VERSION = tfds.core.Version("2.0.0")
-    RELEASE_NOTES: ClassVar = {
-        "2.0.0": VOICE_TOO,
-        "1.1.0": "The same, stored as bytes, with language and options.",
-        "1.0.0": "MFCC [120, 20] of the recordings in siddiquelatif/URDU-Dataset at 4b546d4.",
-    }
     HOMEPAGE = "https://github.com/siddiquelatif/URDU-Dataset"
     LICENSE = "Free for research; see the repository of the corpus."
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
