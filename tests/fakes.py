@@ -1,14 +1,15 @@
 """Small made-up corpora: one direction in feature space per emotion, so that something can be learned; and models."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
 
-from metaser_jax.data.corpus import Corpus
+from metaser_jax.data.corpus import CLIPS, Corpus
 from metaser_jax.data.normalise import Scale
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.arrays import has_scale, nested, params_specs
-from metaser_jax.recogniser.model import Model, Start, Support
+from metaser_jax.recogniser.model import Model, Start
 from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.voice import STATISTICS, TRACKS
 
@@ -80,15 +81,17 @@ def fake_model(
     scale = Scale(rng.normal(size=coefs), rng.uniform(1, 2, coefs)) if has_scale(how) else None
     corpus = fake_corpus(per_emotion=-(-clips // 4), speakers=2, frames=120, seed=seed)
     corpus = corpus.take(np.arange(len(corpus)).reshape(4, -1).T.ravel()[:clips])  # all emotions from the first four on
-    support = Support(
-        mfcc=corpus.mfcc,
-        n_frames=corpus.n_frames,
+    support = dataclasses.replace(
+        corpus,
+        name=CLIPS,
+        language="",
         label=(corpus.label % len(emotions)).astype(np.int32),
-        speaker=corpus.speaker,
-        file=corpus.file,
+        emotions=emotions,
         sha256=np.array([hashlib.sha256(file.encode()).hexdigest() for file in corpus.file]),
         seconds=(corpus.n_frames * 512 / 22050).astype(np.float32),
         voice=fake_voice(corpus.label, seed) if how.features == "voice" else None,
+        tracks=None,
+        n_tracks=None,
     )
     return Model(
         settings=how,

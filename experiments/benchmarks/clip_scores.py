@@ -17,9 +17,8 @@ from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.data.splits import draw_shots, split
 from metaser_jax.devices import parallel
 from metaser_jax.few_clips.start import read_start
-from metaser_jax.few_clips.training import Adaptation, adapt_model, resolved
+from metaser_jax.few_clips.training import Adaptation, adapt_model
 from metaser_jax.recogniser.forward import GIVEN
-from metaser_jax.recogniser.model import Support
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.scores.calibration import calibration_error, log_loss
 from metaser_jax.scores.metrics import scores
@@ -44,10 +43,8 @@ def line(corpus, start, kind: str, known: bool, shots: int) -> str:
     for seed in range(FLAGS.seeds):
         one = corpus.take(draw_shots(corpus, parts.train, shots, seed))
         speaker = one.speaker if known else np.full(len(one), UNKNOWN_SPEAKER)
-        arrays = (one.mfcc, one.n_frames, one.label, speaker, one.file, one.file, one.seconds, one.voice)
-        support = Support(*arrays)
-        normalise = resolved("corpus", support, corpus.emotions)
-        settings = dataclasses.replace(start.settings, normalise=normalise)
+        support = dataclasses.replace(one, speaker=speaker, sha256=one.file)
+        settings = dataclasses.replace(start.settings, normalise="corpus")
         model = adapt_model(start.start, settings, Adaptation(seed=seed), support)
         test = corpus.take(parts.test)
         logits = Predictor(model).logits(*(getattr(test, name) for name in GIVEN[settings.features])).astype(np.float64)

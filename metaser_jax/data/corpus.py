@@ -11,6 +11,8 @@ from metaser_jax.errors import InputError, check_choice
 
 # The speaker of recordings whose speaker nobody wrote down.
 UNKNOWN_SPEAKER = "unknown"
+# The name of a corpus of a handful of clips that somebody gave.
+CLIPS = "the clips"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Corpus:
       tracks: [n, 120, 19] float32, means of every four frames of the first 5.6 s, zero after the real ones; None: not
         known. n_tracks: [n] int32, number of real ones.
       same: [n] int32, byte-identical recordings have one number; None: there are none.
+      sha256: [n] str, hexadecimal, of the files' bytes; None: not known.
     """
 
     name: str
@@ -46,17 +49,14 @@ class Corpus:
     tracks: np.ndarray | None = None
     n_tracks: np.ndarray | None = None
     same: np.ndarray | None = None
+    sha256: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
 
     def take(self, index: np.ndarray) -> "Corpus":
         """Return the utterances at `index` ([m] integers or [n] booleans), in that order."""
-        arrays = {
-            field.name: getattr(self, field.name)[index]
-            for field in dataclasses.fields(self)
-            if field.name not in ("name", "language", "emotions") and getattr(self, field.name) is not None
-        }
+        arrays = {name: array[index] for name, array in self.arrays().items() if array is not None}
         return dataclasses.replace(self, **arrays)
 
     def select(self, emotions: tuple[str, ...]) -> "Corpus":
@@ -72,6 +72,11 @@ class Corpus:
         relabelled = dataclasses.replace(self, label=new_label[self.label], emotions=tuple(emotions))
         return relabelled.take(relabelled.label >= 0)
 
+    def arrays(self) -> dict[str, np.ndarray | None]:
+        """Return all arrays by name; None where one is not known."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return {name: getattr(self, name) for name in names if name not in ("name", "language", "emotions")}
+
     def counts(self) -> dict[str, int]:
         """Return utterances of each emotion that occurs, in the order of `emotions`."""
         number = np.bincount(self.label, minlength=len(self.emotions))
@@ -86,6 +91,15 @@ class Corpus:
             if array is not None:
                 sha.update(np.ascontiguousarray(array).tobytes())
         return sha.hexdigest()[:16]
+
+
+def join(corpora: Sequence[Corpus]) -> Corpus:
+    """Return the utterances of several corpora as those of the first; what one of them lacks is not known of any."""
+    arrays = {
+        name: None if name == "same" or any(array is None for array in parts) else np.concatenate(parts)
+        for name, *parts in zip(corpora[0].arrays(), *(one.arrays().values() for one in corpora), strict=True)
+    }
+    return dataclasses.replace(corpora[0], **arrays)
 
 
 def require_emotions(corpora: Sequence[Corpus], emotions: Sequence[str]) -> None:

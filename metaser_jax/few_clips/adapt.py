@@ -10,15 +10,16 @@ import numpy as np
 from metaser_jax.audio.clips import Clip, read_all
 from metaser_jax.audio.mfcc import RecordingError
 from metaser_jax.config.commands import AdaptConfig
-from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
+from metaser_jax.data.normalise import resolve
 from metaser_jax.datasets.labelled_files import audio_files, labelled_files
 from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
 from metaser_jax.errors import InputError
 from metaser_jax.few_clips.clip_warnings import warnings_of
 from metaser_jax.few_clips.start import read_start
-from metaser_jax.few_clips.training import Adaptation, Unlabelled, adapt_model, resolved, support_of, unlabelled_of
+from metaser_jax.few_clips.training import Adaptation, adapt_model, corpus_of
 from metaser_jax.recogniser.licences import non_commercial
-from metaser_jax.recogniser.model import Model, Support
+from metaser_jax.recogniser.model import Model
 from metaser_jax.results.environment import versions
 
 Log = Callable[[str], None]
@@ -71,9 +72,9 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
     warnings = warnings_of(clips, label, speaker, file, emotions, whole=voice)
     for warning in warnings:
         log(f"warning: {warning}")
-    support = support_of(clips, label, speaker, file)
+    support = corpus_of(clips, label, speaker, file, emotions)
     settings = start.settings
-    normalise = resolved(settings.normalise, support, emotions) if settings.normalise == "auto" else settings.normalise
+    normalise = resolve(support, settings.normalise, np.arange(len(support)))
     if normalise == "speaker" and (support.speaker == UNKNOWN_SPEAKER).any():
         raise InputError(
             "--normalise=speaker: of some clips the speaker is not known. Put each speaker's clips into a folder of "
@@ -103,8 +104,8 @@ def run_adapt(config: AdaptConfig, log: Log | None = None) -> Model:
 
 
 def _read_unlabelled(
-    folder: str, support: Support, skip_bad: bool, workers: int, voice: bool, log: Log
-) -> Unlabelled | None:
+    folder: str, support: Corpus, skip_bad: bool, workers: int, voice: bool, log: Log
+) -> Corpus | None:
     """Return the recordings of a folder that are no clips of the support set, whose speakers are not known."""
     files = audio_files([folder])
     # Whose they are is not asked: they count for voices that the clips do not have.
@@ -114,7 +115,10 @@ def _read_unlabelled(
         log(f"left out: {line}")
     # What is both would count twice.
     clips = [clip for clip in clips if clip.sha256 not in set(support.sha256)]
-    return unlabelled_of(clips, [UNKNOWN_SPEAKER] * len(clips)) if clips else None
+    if not clips:
+        return None
+    names = [f"unlabelled {i}" for i in range(len(clips))]
+    return corpus_of(clips, [0] * len(clips), [UNKNOWN_SPEAKER] * len(clips), names, support.emotions)
 
 
 def _read(

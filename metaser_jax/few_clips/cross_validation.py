@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.few_clips.simpler import NAMES
-from metaser_jax.recogniser.model import Support
 from metaser_jax.scores.bootstrap import bootstrap, choose_units, confusions, intervals_of
 from metaser_jax.scores.metrics import scores
 
@@ -33,7 +32,7 @@ class Parts(NamedTuple):
     tests: tuple[tuple[np.ndarray, ...], ...]
 
 
-def divide(support: Support, folds: int, repeats: int, seed: int) -> Parts | None:
+def divide(support: Corpus, folds: int, repeats: int, seed: int) -> Parts | None:
     """Return the parts of a cross-validation.
 
     By speaker where they are known and can be divided so that each emotion is left to learn from; otherwise by clip,
@@ -57,14 +56,14 @@ def divide(support: Support, folds: int, repeats: int, seed: int) -> Parts | Non
     return Parts(BY_CLIP, tuple(_tests(kind, support.label[first], recording) for kind in by_clip))
 
 
-def _recordings(support: Support) -> tuple[np.ndarray, np.ndarray]:
+def _recordings(support: Corpus) -> tuple[np.ndarray, np.ndarray]:
     """Return [n] int, which recording each clip is of, by its features; and the first clip of each."""
     numbers: dict[bytes, int] = {}
     recording = np.array([numbers.setdefault(mfcc.tobytes(), len(numbers)) for mfcc in support.mfcc])
     return recording, np.unique(recording, return_index=True)[1]
 
 
-def _by_speaker(support: Support, folds: int, seed: int) -> tuple[np.ndarray, ...] | None:
+def _by_speaker(support: Corpus, folds: int, seed: int) -> tuple[np.ndarray, ...] | None:
     names, speaker = np.unique(support.speaker, return_inverse=True)
     folds = min(folds, len(names))
     if folds < 2 or UNKNOWN_SPEAKER in names:
@@ -91,7 +90,7 @@ def without(tests: Sequence[np.ndarray], of: np.ndarray, label: np.ndarray) -> l
     return trains if all(len(np.unique(label[train])) == emotions for train in trains) else []
 
 
-def compared(support: Support, logits: np.ndarray, before: np.ndarray) -> dict[str, Any]:
+def compared(support: Corpus, logits: np.ndarray, before: np.ndarray) -> dict[str, Any]:
     """Return what fewer clips score on the same parts, and whether the others made a difference, JSON-able.
 
     Args:
@@ -114,7 +113,7 @@ def _macro_f1(label: np.ndarray, classes: int, predicted: np.ndarray) -> float:
 
 
 def _difference(
-    support: Support, label: np.ndarray, classes: int, one: np.ndarray, other: np.ndarray
+    support: Corpus, label: np.ndarray, classes: int, one: np.ndarray, other: np.ndarray
 ) -> tuple[float, list[float] | None]:
     """Return by how much the macro F1 of predictions [repeat, n] is above that of others, and its interval, if any."""
     units = choose_units(label, support.speaker)
@@ -127,7 +126,7 @@ def _difference(
 
 
 def validated(
-    support: Support,
+    support: Corpus,
     emotions: Sequence[str],
     parts: Parts,
     logits: np.ndarray,
@@ -176,7 +175,7 @@ def validated(
 
 
 def _compared(
-    support: Support, label: np.ndarray, present: np.ndarray, own: np.ndarray, others: Mapping[str, np.ndarray]
+    support: Corpus, label: np.ndarray, present: np.ndarray, own: np.ndarray, others: Mapping[str, np.ndarray]
 ) -> list[dict[str, Any]]:
     """Return other kinds of model beside this one, whose predictions are own [repeat, n]."""
     found = []

@@ -15,7 +15,7 @@ from scipy.special import softmax
 from sklearn.model_selection import KFold
 
 from metaser_jax import cli
-from metaser_jax.data.corpus import Corpus
+from metaser_jax.data.corpus import Corpus, join
 from metaser_jax.data.normalise import resolve
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
@@ -139,13 +139,9 @@ def _model(start: ClipStart, corpora: Sequence[Corpus]) -> Model:
 
 def _together(corpora: Sequence[Corpus]) -> Corpus:
     """Return the utterances of several corpora as one's, whose speakers stay apart."""
-    first = corpora[0]
-    heard = [name for name in ("voice", "tracks", "n_tracks") if all(getattr(one, name) is not None for one in corpora)]
-    names = ("mfcc", "n_frames", "label", "file", "seconds", *heard)
-    arrays = {name: np.concatenate([getattr(one, name) for one in corpora]) for name in names}
-    arrays["speaker"] = np.concatenate([np.char.add(f"{one.name}/", one.speaker.astype(str)) for one in corpora])
-    nothing = {"voice": None, "tracks": None, "n_tracks": None, "same": None}
-    return dataclasses.replace(first, **{**nothing, **arrays})
+    return join(
+        [dataclasses.replace(one, speaker=np.char.add(f"{one.name}/", one.speaker.astype(str))) for one in corpora]
+    )
 
 
 def _calibration(

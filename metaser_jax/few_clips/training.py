@@ -13,7 +13,7 @@ import numpy as np
 from metaser_jax.adaptation.engine import Case, train_and_predict
 from metaser_jax.adaptation.starts import Init, learner_of
 from metaser_jax.audio.clips import Clip, first_window, voice_of
-from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
+from metaser_jax.data.corpus import CLIPS, UNKNOWN_SPEAKER, Corpus, join
 from metaser_jax.data.normalise import (
     MIN_STD,
     MIN_VOICE_STD,
@@ -31,7 +31,7 @@ from metaser_jax.few_clips.cross_validation import Parts, compared, divide, vali
 from metaser_jax.few_clips.simpler import NETWORK, SVM, ZERO_SHOTS, fit_svm, svm_logits, units
 from metaser_jax.models.classifier import with_head
 from metaser_jax.recogniser.forward import GIVEN, make_x
-from metaser_jax.recogniser.model import Model, Start, Support, trained_settings
+from metaser_jax.recogniser.model import Model, Start, trained_settings
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.scores.calibration import calibrate
 from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, ModelSpec
@@ -39,8 +39,6 @@ from metaser_jax.specs.voice import columns
 from metaser_jax.types import Params
 
 _ALL = Amount("fraction", 1.0)
-_CLIPS = "the clips"
-# One utterance that nothing is computed of, where there is no recording without a label.
 _NONE = np.zeros(0, int)
 
 
@@ -58,55 +56,38 @@ class Adaptation(NamedTuple):
     model_kind: str = NETWORK
 
 
-class Unlabelled(NamedTuple):
-    """Recordings that features are normalised by, as Support.
-
-    Attributes: mfcc [m, 120, 20], n_frames [m] int32, speaker [m] str, voice [m, 171] or None.
-    """
-
-    mfcc: np.ndarray
-    n_frames: np.ndarray
-    speaker: np.ndarray
-    voice: np.ndarray | None = None
-
-
-def support_of(clips: Sequence[Clip], label: Sequence[int], speaker: Sequence[str], file: Sequence[str]) -> Support:
-    """Return the support set that recordings make: the first 2.79 s of each, and where it was read all of its voice."""
+def corpus_of(
+    clips: Sequence[Clip],
+    label: Sequence[int] | np.ndarray,
+    speaker: Sequence[str],
+    file: Sequence[str],
+    emotions: Sequence[str],
+) -> Corpus:
+    """Return the corpus that recordings make: the first 2.79 s of each, and where it was read all of its voice."""
     mfcc, n_frames = zip(*map(first_window, clips), strict=True)
-    return Support(
+    known = all(clip.tracks is not None for clip in clips)
+    return Corpus(
+        CLIPS,
+        "",
         np.stack(mfcc),
         np.array(n_frames, np.int32),
         np.array(label, np.int32),
         np.array(speaker, str),
         np.array(file, str),
-        np.array([clip.sha256 for clip in clips], str),
         np.array([clip.seconds for clip in clips], np.float32),
-        _voice(clips),
+        tuple(emotions),
+        voice=np.stack([voice_of(clip) for clip in clips]) if known else None,
+        sha256=np.array([clip.sha256 for clip in clips], str),
     )
-
-
-def unlabelled_of(clips: Sequence[Clip], speaker: Sequence[str]) -> Unlabelled:
-    """Return what recordings without labels make, as support_of."""
-    mfcc, n_frames = zip(*map(first_window, clips), strict=True)
-    return Unlabelled(np.stack(mfcc), np.array(n_frames, np.int32), np.array(speaker, str), _voice(clips))
-
-
-def _voice(clips: Sequence[Clip]) -> np.ndarray | None:
-    return None if any(clip.tracks is None for clip in clips) else np.stack([voice_of(clip) for clip in clips])
-
-
-def resolved(normalise: str, support: Support, emotions: Sequence[str]) -> str:
-    """Return what normalise "auto" is for these clips; see normalise.resolve."""
-    return resolve(_corpus(support, emotions), normalise, np.arange(len(support)))
 
 
 def adapt_model(
     start: Start | None,
     settings: ModelSpec,
     how: Adaptation,
-    support: Support,
+    support: Corpus,
     *,
-    unlabelled: Unlabelled | None = None,
+    unlabelled: Corpus | None = None,
     scale: Scale | None = None,
     about: Mapping[str, Any] | None = None,
     earlier: np.ndarray | None = None,
@@ -119,7 +100,8 @@ def adapt_model(
       settings: of the network and its input, normalise not "auto".
       how: of the training and the cross-validation.
       support: the clips.
-      unlabelled: further recordings that features are normalised by, together with the clips.
+      unlabelled: further recordings that features are normalised by, together with the clips; their label is not
+        looked at.
       scale: what features are normalised by instead of statistics of the clips.
       about: provenance that the model is to carry; support, adaptation, cross_validation, calibration, created are
         added.
@@ -157,7 +139,7 @@ def adapt_model(
     if how.optimizer == LEARNER and not learns:
         of_how["optimizer"] = INNER
     spec = FinetuneSpec(**dataclasses.asdict(settings), **of_how, validation="none")
-    corpus = _corpus(support, emotions, unlabelled)
+    corpus = support if unlabelled is None else join([support, unlabelled])
     if scale is not None and settings.normalise != "utterance":
         corpus, spec = _rescaled(settings, corpus, scale), dataclasses.replace(spec, **_AS_IS)
     n = len(support)
@@ -206,7 +188,7 @@ def adapt_model(
     )
     known = dict(about or {}) | {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "support": _about_support(support, emotions) | {"unlabelled": 0 if unlabelled is None else len(unlabelled[0])},
+        "support": _about_support(support, emotions) | {"unlabelled": 0 if unlabelled is None else len(unlabelled)},
         "adaptation": how._asdict(),
         "cross_validation": None,
         "calibration": None,
@@ -225,7 +207,7 @@ def adapt_model(
     return dataclasses.replace(model, about=known)
 
 
-def adapt_again(model: Model, support: Support, progress: Callable[[int, int], None] | None = None) -> Model:
+def adapt_again(model: Model, support: Corpus, progress: Callable[[int, int], None] | None = None) -> Model:
     """Adapt with other clips, from where `model` started and in the same way; its own clips only if they are given.
 
     Where some of them are `model`'s own and others are not, both are scored: see adapt_model's `earlier`.
@@ -247,7 +229,7 @@ def adapt_again(model: Model, support: Support, progress: Callable[[int, int], N
         of_clips -= {"warnings"}  # what is wrong with the clips that are still there
     settings = model.settings if keep else trained_settings(model)
     if settings.normalise == "auto":
-        settings = dataclasses.replace(settings, normalise=resolved("auto", support, settings.emotions))
+        settings = dataclasses.replace(settings, normalise=resolve(support, "auto", np.arange(len(support))))
     # Of MFCC each voice has its own statistics alone.
     same = keep and (model.settings.normalise == "corpus" or model.settings.features == "voice")
     again = adapt_model(
@@ -270,7 +252,7 @@ def adapt_again(model: Model, support: Support, progress: Callable[[int, int], N
     return again
 
 
-def _earlier(learned: Support | None, support: Support) -> np.ndarray | None:
+def _earlier(learned: Corpus | None, support: Corpus) -> np.ndarray | None:
     """Return which clips were learned from with the same label, [n] bool; None where all or none were."""
     if learned is None:
         return None
@@ -280,28 +262,6 @@ def _earlier(learned: Support | None, support: Support) -> np.ndarray | None:
 
 
 _AS_IS = {"trim_db": 0.0, "deltas": False, "normalise": "none"}
-
-
-def _corpus(support: Support, emotions: Sequence[str], unlabelled: Unlabelled | None = None) -> Corpus:
-    """Return the clips, and after them what has no labels; nothing looks at the label 0 that those are given."""
-    none = support.take(_NONE)
-    extra = unlabelled or Unlabelled(none.mfcc, none.n_frames, none.speaker, none.voice)
-    m = len(extra.n_frames)
-    voice = None
-    if support.voice is not None and extra.voice is not None:
-        voice = np.concatenate([support.voice, extra.voice])
-    return Corpus(
-        name=_CLIPS,
-        language="",
-        mfcc=np.concatenate([support.mfcc, extra.mfcc]),
-        n_frames=np.concatenate([support.n_frames, extra.n_frames]),
-        label=np.concatenate([support.label, np.zeros(m, np.int32)]),
-        speaker=np.concatenate([support.speaker, extra.speaker]),
-        file=np.concatenate([support.file, np.array([f"unlabelled {i}" for i in range(m)], str)]),
-        seconds=np.concatenate([support.seconds, np.zeros(m, np.float32)]),
-        emotions=tuple(emotions),
-        voice=voice,
-    )
 
 
 def _rescaled(settings: ModelSpec, corpus: Corpus, scale: Scale) -> Corpus:
@@ -348,7 +308,7 @@ def _by_repeat(parts: Parts, logits: Sequence[np.ndarray], n: int, classes: int)
     return whole
 
 
-def _about_support(support: Support, emotions: Sequence[str]) -> dict[str, Any]:
+def _about_support(support: Corpus, emotions: Sequence[str]) -> dict[str, Any]:
     counts = np.bincount(support.label, minlength=len(emotions))
     known = UNKNOWN_SPEAKER not in support.speaker
     return {

@@ -15,8 +15,9 @@ import numpy as np
 
 from metaser_jax import untrusted
 from metaser_jax.audio.mfcc import MAX_FRAMES
+from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.normalise import Scale
-from metaser_jax.recogniser.model import Model, Start, Support
+from metaser_jax.recogniser.model import Model, Start
 from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.network import THRESHOLDS
 from metaser_jax.specs.voice import STATISTICS
@@ -154,7 +155,7 @@ def unpack(
     return nested(arrays, "params"), scale, begun
 
 
-def pack_support(support: Support, settings: ModelSpec) -> dict[str, np.ndarray]:
+def pack_support(support: Corpus, settings: ModelSpec) -> dict[str, np.ndarray]:
     """Return the content of support.npz."""
     arrays = {name: getattr(support, name) for name in support_specs(settings, 0)}
     return {name: np.asarray(array) for name, array in arrays.items() if array is not None}

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaser_jax.audio.clips import Clip, first_window
-from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.recogniser.model import Support
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.scores.bootstrap import Bootstrap, bootstrap
 from metaser_jax.scores.calibration import BINS, calibration_error, log_loss
 from metaser_jax.scores.metrics import scores
@@ -39,7 +38,7 @@ class Predicted(NamedTuple):
         return Predicted(*(array[index] for array in self))
 
 
-def learned_from(clips: Sequence[Clip], support: Support | None) -> np.ndarray:
+def learned_from(clips: Sequence[Clip], support: Corpus | None) -> np.ndarray:
     """Return which clips are in the support set, [n] bool, by their files' bytes or their first window."""
     if support is None:
         return np.zeros(len(clips), bool)
@@ -55,7 +54,7 @@ def learned_from(clips: Sequence[Clip], support: Support | None) -> np.ndarray:
     )
 
 
-def kinds_of(speaker: np.ndarray, support: Support | None) -> np.ndarray:
+def kinds_of(speaker: np.ndarray, support: Corpus | None) -> np.ndarray:
     """Return [n] str: of each clip's speaker HEARD, NEW or UNKNOWN."""
     heard = set() if support is None else set(support.speaker)
     # Of a clip of an unknown speaker nobody knows whether he is one of these.

@@ -22,10 +22,11 @@ import numpy as np
 from metaser_jax import untrusted
 from metaser_jax.audio import mfcc as features
 from metaser_jax.audio import tracks
+from metaser_jax.data.corpus import CLIPS, Corpus
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser import arrays as npz
 from metaser_jax.recogniser.mistaken import MODEL
-from metaser_jax.recogniser.model import Model, Support
+from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.model_files import ModelFiles
 from metaser_jax.recogniser.provenance import check_about
 from metaser_jax.recogniser.settings import check_learner, check_settings, check_temperature, digested, settings_json
@@ -277,7 +278,8 @@ def _read_model(opened: ModelFiles, facts: Mapping[str, Any]) -> Model:
     if facts["support"] is not None:
         clips = facts["support"]["clips"]
         of_support = npz.support_specs(settings, clips)
-        support = Support(**_read_arrays(opened, SUPPORT, facts["files"], of_support))
+        arrays = _read_arrays(opened, SUPPORT, facts["files"], of_support)
+        support = Corpus(CLIPS, "", emotions=settings.emotions, **arrays)
         _check_support(support, settings)
     check_about(facts["about"])
     model = Model(
@@ -311,7 +313,7 @@ def _read_arrays(
         raise ValueError(f"{name}: {error}") from error
 
 
-def _check_support(support: Support, settings: ModelSpec) -> None:
+def _check_support(support: Corpus, settings: ModelSpec) -> None:
     for name, values, least, most in (
         ("label", support.label, 0, len(settings.emotions) - 1),
         ("n_frames", support.n_frames, 1, features.MAX_FRAMES),

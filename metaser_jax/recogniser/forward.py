@@ -22,7 +22,7 @@ GIVEN = MappingProxyType(
         "voice": {"voice": (np.float32, (len(STATISTICS),))},
     }
 )
-"""What a model is given of each utterance, by its features: name -> dtype, shape. So are fields of Support called."""
+"""What a model is given of each utterance, by its features: name -> dtype, shape. So are fields of Corpus called."""
 
 Forward = Callable[..., jax.Array]
 """(params, scale, *GIVEN, each [n, ...]) -> logits [n, class].

@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.normalise import Scale
 from metaser_jax.specs import ModelSpec
 from metaser_jax.types import Params
@@ -26,45 +25,6 @@ class Start(NamedTuple):
     learner: Mapping[str, Any] | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Support:
-    """The labelled clips of an adaptation: features, no sound. All have n entries along their first axis.
-
-    Attributes:
-      mfcc: [n, 120, 20] float32, zero after the real frames. n_frames: [n] int32, 1 to 120. Copies are found by them.
-      label: [n] int32, index into the model's emotions.
-      speaker: [n] str, corpus.UNKNOWN_SPEAKER where it is not known.
-      file: [n] str, unique. sha256: [n] str, hexadecimal, of the file's bytes. seconds: [n] float32, of the recording.
-      voice: [n, 171] float32, statistics of the whole clip's voice; None of a model over MFCC, which has no use for it.
-    """
-
-    mfcc: np.ndarray
-    n_frames: np.ndarray
-    label: np.ndarray
-    speaker: np.ndarray
-    file: np.ndarray
-    sha256: np.ndarray
-    seconds: np.ndarray
-    voice: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def take(self, index: np.ndarray) -> "Support":
-        """Return the clips at `index`, [m] integers or [n] booleans, in that order."""
-        return Support(**{name: array[index] for name, array in self.arrays().items()})
-
-    def with_others(self, others: "Support") -> "Support":
-        """Return these clips, and others after them, which have the same arrays."""
-        more = others.arrays()
-        return Support(**{name: np.concatenate([array, more[name]]) for name, array in self.arrays().items()})
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return those that are there, by name."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: array for name, array in fields.items() if array is not None}
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Model:
     """An adapted model.
@@ -77,7 +37,7 @@ class Model:
         "none" or "utterance".
       temperature: logits are divided by it before the softmax, so that probabilities are calibrated; 1 changes nothing.
       start: None where it is not known; then it can only be adapted further, from params.
-      support: the clips that it was adapted with, None where they were left out.
+      support: the clips that it was adapted with, with their sha256; features, no sound. None where they were left out.
       about: provenance, JSON-able; README of docs/model_folder.md says what it holds.
     """
 
@@ -86,7 +46,7 @@ class Model:
     scale: Scale | None
     temperature: float
     start: Start | None
-    support: Support | None
+    support: Corpus | None
     about: dict[str, Any]
 
 

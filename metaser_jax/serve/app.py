@@ -23,12 +23,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from metaser_jax.audio.clips import SUFFIXES
-from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.few_clips.training import adapt_again
 from metaser_jax.recogniser.evaluation import learned_from
 from metaser_jax.recogniser.folder import save_model, zip_model
-from metaser_jax.recogniser.model import Model, Support
+from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Prediction, Predictor
 from metaser_jax.serve import answers
 from metaser_jax.serve.background import in_thread
@@ -43,7 +43,7 @@ _UPLOAD_WAIT = 120.0
 _FOLDER = Path(__file__).with_name("page")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
-Learn = Callable[[Model, Support, Callable[[int, int], None]], Model]
+Learn = Callable[[Model, Corpus, Callable[[int, int], None]], Model]
 
 
 class _Stopped(Exception):
@@ -228,12 +228,12 @@ class _Service:
         labelled = page.labelled()
         if not labelled:
             raise Refused(409, "No clip has been corrected or confirmed yet: choose the emotion of some first.")
-        support = support_with(page.loaded.model.support, labelled)
+        support = support_with(page.loaded.model.support, labelled, page.loaded.emotions)
         page.adaptation = _running("Learning, and cross-validating")
         self._adapting = asyncio.create_task(self._adapt(page, support, len(labelled)))
         return JSONResponse({"state": "running"}, 202)
 
-    async def _adapt(self, page: Page, support: Support, n_learned: int) -> None:
+    async def _adapt(self, page: Page, support: Corpus, n_learned: int) -> None:
         adaptation = page.adaptation
 
         def progress(done: int, of: int) -> None:

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from metaser_jax.audio.clips import Clip
-from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.few_clips.training import support_of
-from metaser_jax.recogniser.model import Model, Support
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus, join
+from metaser_jax.few_clips.training import corpus_of
+from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Prediction, Predictor
 from metaser_jax.serve.paths import Told
 from metaser_jax.serve.reading import Reading
@@ -206,7 +206,7 @@ class Pages:
         return self._pages[token]
 
 
-def support_with(support: Support | None, labelled: list[Heard]) -> Support:
+def support_with(support: Corpus | None, labelled: list[Heard], emotions: tuple[str, ...]) -> Corpus:
     """Return the clips that a model has learned from, and the page's labelled ones.
 
     The person at the page has the last word on a recording that is in both.
@@ -221,8 +221,8 @@ def support_with(support: Support | None, labelled: list[Heard]) -> Support:
         taken.add(name)
         files.append(name)
     speakers = [heard.speaker or UNKNOWN_SPEAKER for heard in labelled]
-    new = support_of([heard.clip for heard in labelled], [heard.emotion for heard in labelled], speakers, files)
+    labels = [heard.emotion for heard in labelled]
+    new = corpus_of([heard.clip for heard in labelled], labels, speakers, files, emotions)
     if support is None:
         return new
-    kept = support.take(~np.isin(support.sha256, new.sha256))
-    return kept.with_others(new)
+    return join([support.take(~np.isin(support.sha256, new.sha256)), new])

@@ -15,7 +15,7 @@ from metaser_jax.commands import evaluate
 from metaser_jax.commands.score_page import score_page
 from metaser_jax.config.commands import EvaluateConfig
 from metaser_jax.emotions import FOUR_EMOTIONS
-from metaser_jax.few_clips.training import support_of
+from metaser_jax.few_clips.training import corpus_of
 from metaser_jax.recogniser.evaluation import NEW, Predicted
 from metaser_jax.recogniser.evaluation import evaluate as evaluated
 from metaser_jax.recogniser.folder import save_model
@@ -34,7 +34,7 @@ def place(tmp_path_factory):
             path.parent.mkdir(parents=True)
             soundfile.write(path, random.normal(size=8000) / 10, 16000)
     known = [folder / "clips" / emotion / "a" / "1.wav" for emotion in ("angry", "happy")]
-    support = support_of([read_clip(path) for path in known], [0, 1], ["a", "a"], ["x.wav", "y.wav"])
+    support = corpus_of([read_clip(path) for path in known], [0, 1], ["a", "a"], ["x.wav", "y.wav"], FOUR_EMOTIONS)
     model = dataclasses.replace(fake_model(temperature=60.0), support=support)
     save_model(folder / "model", model)
     save_model(folder / "no_clips", dataclasses.replace(model, support=None))

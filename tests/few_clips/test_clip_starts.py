@@ -10,7 +10,6 @@ from fakes import fake_corpus, fake_voice
 from metaser_jax import InputError
 from metaser_jax.few_clips.start import read_start
 from metaser_jax.few_clips.training import Adaptation, adapt_model
-from metaser_jax.recogniser.model import Support
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.training.meta_train import meta_train
 
@@ -40,11 +39,9 @@ def test_a_run_over_the_voice(trained):
     found = read_start(trained(network="perceptron", features="voice", members=2), "auto", "inner")
     assert (found.settings.network, found.settings.features, found.settings.members) == ("perceptron", "voice", 2)
     one = load("c").take(np.arange(0, 64, 4))
-    names = ("mfcc", "n_frames", "label", "speaker", "file", "file", "seconds", "voice")
-    support = Support(*(getattr(one, name) for name in names))
     how = Adaptation(optimizer="inner", max_epochs=30, repeats=1, folds=2)
     start = found.start._replace(rates=None)
-    model = adapt_model(start, found.settings, how, support, about={"init": found.about})
+    model = adapt_model(start, found.settings, how, one, about={"init": found.about})
     said = Predictor(model).logits(one.voice).argmax(-1)
     assert np.mean(said == one.label) > 0.6
 

@@ -10,14 +10,14 @@ from fakes import fake_corpus, fake_model, fake_voice
 from metaser_jax import InputError
 from metaser_jax.adaptation.engine import Case, train_and_predict
 from metaser_jax.adaptation.starts import Init
-from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.data.corpus import CLIPS, UNKNOWN_SPEAKER
 from metaser_jax.data.normalise import Scale, shrunk_to
 from metaser_jax.data.splits import split
 from metaser_jax.data.target import Target
-from metaser_jax.few_clips.training import Adaptation, Unlabelled, adapt_again, adapt_model
+from metaser_jax.few_clips.training import Adaptation, adapt_again, adapt_model
 from metaser_jax.models.classifier import take_head
 from metaser_jax.recogniser.forward import GIVEN, make_forward, make_x
-from metaser_jax.recogniser.model import Start, Support
+from metaser_jax.recogniser.model import Start
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.specs import FinetuneSpec
 
@@ -47,7 +47,7 @@ def voice_start():
 def clips(index, corpus=CORPUS):
     one = corpus.take(index)
     sha256 = np.array([f"{i:064x}" for i in index])
-    return Support(one.mfcc, one.n_frames, one.label, one.speaker, one.file, sha256, one.seconds, one.voice)
+    return dataclasses.replace(one, name=CLIPS, sha256=sha256)
 
 
 def some(per_emotion, corpus=CORPUS):
@@ -88,7 +88,7 @@ def test_the_model_is_finetunes(start, normalise, by):
     unlabelled = None
     if by == "train" and normalise == "corpus":
         rest = CORPUS.take(np.setdiff1d(ready.split.train, drawn))
-        unlabelled = Unlabelled(rest.mfcc, rest.n_frames, rest.speaker)
+        unlabelled = rest
     model = adapt_model(start, settings, HOW, clips(drawn), unlabelled=unlabelled)
     got = predict(model)[ready.split.test]
     np.testing.assert_allclose(got, expected, atol=1e-4)
@@ -106,7 +106,7 @@ def test_a_voice_model_is_finetunes(voice_start, normalise, by):
     unlabelled = None
     if by == "train" and normalise == "corpus":
         rest = VOICES.take(np.setdiff1d(ready.split.train, drawn))
-        unlabelled = Unlabelled(rest.mfcc, rest.n_frames, rest.speaker, rest.voice)
+        unlabelled = rest
     model = adapt_model(start, settings, HOW, clips(drawn, VOICES), unlabelled=unlabelled)
     np.testing.assert_allclose(predict(model, VOICES)[ready.split.test], expected, atol=1e-4)
     untrained = dataclasses.replace(model, params=start.params)
@@ -120,8 +120,7 @@ def test_a_voice_model_by_speaker_is_finetunes(voice_start):
     ready, drawn = Target(VOICES, split(VOICES, "random"), ""), some(2)
     expected = finetuned(start, settings, ready, drawn)
     rest = VOICES.take(np.setdiff1d(np.arange(len(VOICES)), drawn))
-    unlabelled = Unlabelled(rest.mfcc, rest.n_frames, rest.speaker, rest.voice)
-    model = adapt_model(start, settings, HOW, clips(drawn, VOICES), unlabelled=unlabelled)
+    model = adapt_model(start, settings, HOW, clips(drawn, VOICES), unlabelled=rest)
     test = VOICES.take(ready.split.test)
     got = predict(model, test, jax.tree.map(lambda a: a[ready.split.test], by_voice(model)))
     np.testing.assert_allclose(got, expected, atol=1e-4)
@@ -139,7 +138,7 @@ def test_again_a_voice_model_is_normalised_as_it_was_by_unlabelled_recordings(vo
             how,
             HOW,
             clips(some(3), VOICES),
-            unlabelled=Unlabelled(rest.mfcc, rest.n_frames, nobodys, rest.voice + np.float32(2)),
+            unlabelled=dataclasses.replace(rest, speaker=nobodys, voice=rest.voice + np.float32(2)),
         )
         alone = adapt_model(start, how, HOW, clips(some(3), VOICES))
         assert np.abs(model.scale.mean - alone.scale.mean).max() > 0.2
@@ -258,26 +257,27 @@ def test_what_waits_is_told_of_progress_and_may_end_it(start):
 def test_again_it_is_normalised_as_it_was_by_unlabelled_recordings(start):
     start, settings = start
     loud = CORPUS.take(some(14)[30:])
-    unlabelled = Unlabelled(loud.mfcc + 2, loud.n_frames, loud.speaker)
+    unlabelled = dataclasses.replace(loud, mfcc=loud.mfcc + 2)
     model = adapt_model(start, settings, HOW, clips(some(3)), unlabelled=unlabelled)
     alone = adapt_model(start, settings, HOW, clips(some(3)))
     assert np.abs(model.scale.mean - alone.scale.mean).max() > 0.5
     again = adapt_again(model, model.support)
     np.testing.assert_array_equal(again.scale.mean, model.scale.mean)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), again.params, model.params)
-    assert again.about["support"]["unlabelled"] == len(unlabelled.n_frames)
+    assert again.about["support"]["unlabelled"] == len(unlabelled)
 
 
 def test_again_voices_of_which_there_is_little_are_normalised_as_they_were(start):
     start, settings = start
     loud = CORPUS.take(some(14)[30:])
-    unlabelled = Unlabelled(loud.mfcc + 2, loud.n_frames, np.full(len(loud), UNKNOWN_SPEAKER))
+    nobodys = np.full(len(loud), UNKNOWN_SPEAKER)
+    unlabelled = dataclasses.replace(loud, mfcc=loud.mfcc + 2, speaker=nobodys)
     by_speaker = dataclasses.replace(settings, normalise="speaker")
     model = adapt_model(start, by_speaker, HOW, clips(some(3)), unlabelled=unlabelled)
     again = adapt_again(model, model.support)
     np.testing.assert_array_equal(again.scale.mean, model.scale.mean)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), again.params, model.params)
-    assert again.about["support"]["unlabelled"] == len(unlabelled.n_frames)
+    assert again.about["support"]["unlabelled"] == len(unlabelled)
 
 
 def test_again_the_clips_language_and_licence_are_still_known(start):

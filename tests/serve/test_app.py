@@ -209,12 +209,12 @@ def test_a_recording_that_the_model_has_learned_from_counts_once(model):
     own = {"sha256": model.support.sha256[3], "seconds": 1.0, "frames": np.ones((130, 20), np.float32)}
     clip = sessions.Clip(sample_rate=22050, quality=None, **own)
     heard = sessions.Heard(id="1", name="a", speaker="", clip=clip, peaks=None, emotion=2)
-    support = sessions.support_with(model.support, [heard])
+    support = sessions.support_with(model.support, [heard], model.settings.emotions)
     assert len(support) == len(model.support)
     assert support.label[-1] == 2
     assert model.support.file[3] not in support.file
     assert support.mfcc[-1].all()
-    assert len(sessions.support_with(None, [heard])) == 1
+    assert len(sessions.support_with(None, [heard], model.settings.emotions)) == 1
 
 
 def test_one_adaptation_at_a_time(port, page, learner):
