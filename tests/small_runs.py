@@ -7,11 +7,11 @@ from fakes import fake_corpus
 
 from metaser_jax.adaptation import classical, engine, starts, svm
 from metaser_jax.adaptation.finetune import run_finetune as real_run_finetune
-from metaser_jax.config import FinetuneConfig, MetaTrainConfig, PretrainConfig
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.targets import load_targets
 from metaser_jax.results.outcomes import Outcome
 from metaser_jax.specs import FinetuneSpec
+from metaser_jax.specs.programs import FinetuneConfig, MetaTrainConfig, PretrainConfig
 from metaser_jax.training.meta_train import meta_train as real_meta_train
 from metaser_jax.training.pretrain import pretrain as real_pretrain
 

@@ -68,7 +68,7 @@ def test_what_was_used_longest_ago_goes(tmp_path, monkeypatch):
 
 START = """
 import runpy, sys
-import metaser_jax.config.flags as flags
+import metaser_jax.specs.flags as flags
 flags.keep_compiled = lambda: sys.exit(f"kept, jax {'jax' in sys.modules}")
 sys.argv = sys.argv[1:]
 """

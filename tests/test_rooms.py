@@ -35,32 +35,19 @@ MAY = {
     "cluster": CORE | {"data", "devices"},
     "results": CORE | {"data", "scores"},
     "report": {"results", "scores"},
-    "config": set(),
     "recogniser": {"audio", "data", "models", "scores", "report"},
     "interop": {"audio", "data", "models", "scores", "recogniser"},
     "training": CORE | SOUND | SUPPORT | {"report"},
     "adaptation": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training"},
     "few_clips": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training", "adaptation"},
     "studies": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training", "adaptation", "few_clips"},
-    "serve": CORE | SOUND | SUPPORT | RECOGNISER | WORK | {"report", "config"},
+    "serve": CORE | SOUND | SUPPORT | RECOGNISER | WORK | {"report"},
     "__main__": {"commands"},
-    "commands": CORE | SOUND | SUPPORT | RECOGNISER | WORK | {"report", "config", "serve"},
+    "commands": CORE | SOUND | SUPPORT | RECOGNISER | WORK | {"report", "serve"},
 }
-# Where a program starts, which is where its configuration is taken apart.
-ENTRIES = {
-    "training.meta_train",
-    "training.pretrain",
-    "adaptation.finetune",
-    "few_clips.adapt",
-    "studies.ablation_order",
-    "studies.demo",
-    "studies.entry",
-    "studies.figure2",
-    "studies.sweep",
-    "studies.table2",
-    "studies.unseen",
-}
-NEVER_JAX = GROUND | SOUND | {"config"}
+# How flags are parsed and shown is the commands' own.
+PARSING = {"specs.flags", "specs.help_page"}
+NEVER_JAX = GROUND | SOUND
 CORE_PACKAGES = {"jax", "flax", "optax", "numpy"}
 
 
@@ -119,11 +106,16 @@ def test_a_room_imports_what_the_table_allows(of):
     for name, path in modules().items():
         if room(name) != of:
             continue
-        allowed = may | ({"config"} if name in ENTRIES else set())
         for target in filter(None, map(own, imports(path))):
-            if room(target) not in allowed and target not in allowed:
+            if room(target) not in may:
                 wrong.append(f"{name} imports {target}")
     assert wrong == []
+
+
+def test_no_flag_is_seen_below_the_commands():
+    for name, path in modules().items():
+        if room(name) != "commands" and name not in PARSING:
+            assert PARSING.isdisjoint(filter(None, map(own, imports(path)))), name
 
 
 def test_the_ground_stands_on_itself():

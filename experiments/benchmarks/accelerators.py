@@ -17,8 +17,8 @@ from unittest import mock
 
 from cells import Results, table
 
-from metaser_jax.config import flags
 from metaser_jax.errors import InputError, check_choice
+from metaser_jax.specs import flags
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.base import Spec, option, require
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from problem import MetaStepConfig, Problem, Setting, Weights, make_problem, relative_error
 from race import Variant, race, timed
 
-from metaser_jax.config import flags
+from metaser_jax.specs import flags
 
 flags.define(MetaStepConfig)
 

@@ -21,9 +21,9 @@ from race import Variant, race, ratio_by_round
 from startup import METASER, process, write_model, write_sound
 
 from metaser_jax.audio.clips import SUFFIXES
-from metaser_jax.config import flags as program_flags
 from metaser_jax.errors import InputError
 from metaser_jax.processes import cores
+from metaser_jax.specs import flags as program_flags
 
 RECORDINGS = flags.DEFINE_string(
     "recordings", None, "Folder whose recordings are repeated; by default noise, 44.1 kHz."

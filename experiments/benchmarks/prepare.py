@@ -22,10 +22,10 @@ from bare_features import bare_loop
 from race import Variant, race, ratio_by_round
 
 from metaser_jax import datasets
-from metaser_jax.config import flags as program_flags
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import InputError
 from metaser_jax.processes import cores
+from metaser_jax.specs import flags as program_flags
 
 CORPORA = flags.DEFINE_list("corpora", [], "Corpora to time, below --manual_dir.")
 MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder with one folder per corpus.")

@@ -24,14 +24,14 @@ import numpy as np
 import soundfile
 from absl import flags
 
-from metaser_jax.config import flags as program_flags
-from metaser_jax.config.presets import META_TRAIN
 from metaser_jax.data.normalise import Scale
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.model import Model
 from metaser_jax.specs import ModelSpec
+from metaser_jax.specs import flags as program_flags
+from metaser_jax.specs.presets import META_TRAIN
 
 DATA = flags.DEFINE_string("data_dir", None, "Prepared ravdess, emodb and urdu. Without: predict and info alone.")
 CLIPS = flags.DEFINE_string("clips", None, "Labelled clips for metaser adapt, some 20.")

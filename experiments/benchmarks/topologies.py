@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-from metaser_jax.config import MetaTrainConfig
-from metaser_jax.config import flags as program_flags
-from metaser_jax.config.presets import META_TRAIN
 from metaser_jax.errors import InputError
 from metaser_jax.specs import MetaTrainSpec, how_fields
+from metaser_jax.specs import flags as program_flags
+from metaser_jax.specs.presets import META_TRAIN
+from metaser_jax.specs.programs import MetaTrainConfig
 
 DTYPES = ("float32", "float64")
 SEED = 5  # of the episode whose gradient is compared

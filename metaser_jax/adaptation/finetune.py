@@ -14,13 +14,13 @@ from metaser_jax.adaptation.engine import adapt
 from metaser_jax.adaptation.joint import JOINT, adapt_joint
 from metaser_jax.adaptation.starts import resolve
 from metaser_jax.adaptation.svm import SVM, adapt_svm
-from metaser_jax.config import FinetuneConfig
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets, load_together
 from metaser_jax.devices import parallel
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, write_predictions
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.specs import FinetuneSpec, how_fields
+from metaser_jax.specs.programs import FinetuneConfig
 
 # What is no network, by its --init: what people call it, and what fits it.
 CLASSIFIERS = {SVM: ("a support vector machine", adapt_svm), JOINT: ("logistic regression", adapt_joint)}

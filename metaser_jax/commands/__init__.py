@@ -47,9 +47,9 @@ def _main(arguments: Sequence[str], load: Callable[[str], ModuleType]) -> None:
         sys.exit(2)
     # Imported here: help and versions need none of it.
     from metaser_jax import cli
-    from metaser_jax.config import flags
-    from metaser_jax.config.places import check_places
     from metaser_jax.extras import require_extras
+    from metaser_jax.specs import flags
+    from metaser_jax.specs.places import check_places
 
     command = COMMANDS[name]
     config_class, presets = configured(command)
@@ -79,10 +79,10 @@ def _main(arguments: Sequence[str], load: Callable[[str], ModuleType]) -> None:
 def configured(command: Command) -> tuple[type, Mapping[str, Mapping[str, Any]] | None]:
     """Return the class of a sub-command's flags, and its presets, if it has some."""
     of, _, name = command.config.rpartition(".")
-    config_class = getattr(importlib.import_module(f"metaser_jax.config.{of}"), name)
+    config_class = getattr(importlib.import_module(f"metaser_jax.specs.{of}"), name)
     if not command.presets:
         return config_class, None
-    return config_class, getattr(importlib.import_module("metaser_jax.config.presets"), command.presets)
+    return config_class, getattr(importlib.import_module("metaser_jax.specs.presets"), command.presets)
 
 
 def _take_model(config_class: Any, program: str, given: list[str]) -> list[str]:
@@ -91,9 +91,9 @@ def _take_model(config_class: Any, program: str, given: list[str]) -> list[str]:
     Raises:
       InputError: it is none.
     """
-    from metaser_jax.config import flags
-    from metaser_jax.config.places import is_model
     from metaser_jax.errors import InputError
+    from metaser_jax.specs import flags
+    from metaser_jax.specs.places import is_model
 
     has_one = any(field.name == "model" for field in dataclasses.fields(config_class))
     if not given or not has_one or flags.FLAGS["model"].present:

@@ -8,8 +8,8 @@ Interrupted studies resume: repeat the command and it continues with what is mis
 from collections.abc import Sequence
 
 from metaser_jax import cli
-from metaser_jax.config import OrderConfig
 from metaser_jax.messages import log
+from metaser_jax.specs.studies import OrderConfig
 from metaser_jax.studies.ablation_order import run_ablation_order
 
 

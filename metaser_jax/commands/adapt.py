@@ -7,8 +7,8 @@ them are speakers. Or clips.csv with the columns path, emotion, and if known spe
 clips, then cross-validates, and says how much that score can prove.
 """
 
-from metaser_jax.config.commands import AdaptConfig
 from metaser_jax.messages import say
+from metaser_jax.specs.commands import AdaptConfig
 
 
 def main(config: AdaptConfig, arguments: list[str]) -> None:

@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Sequence
 
 from metaser_jax.commands import COMMANDS, configured
-from metaser_jax.config.commands import CompletionConfig
-from metaser_jax.config.options import GENERAL, Option, options_of
 from metaser_jax.errors import check_choice
+from metaser_jax.specs.commands import CompletionConfig
+from metaser_jax.specs.help_page import GENERAL, Option, options_of
 
 _BASH = """\
 _metaser() {{

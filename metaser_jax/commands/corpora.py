@@ -5,7 +5,7 @@ metaser corpora --data_dir=data --format=markdown
 
 from collections.abc import Sequence
 
-from metaser_jax.config import CorporaConfig
+from metaser_jax.specs.programs import CorporaConfig
 from metaser_jax.studies import corpora_table as corpora
 
 

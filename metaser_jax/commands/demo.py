@@ -6,7 +6,7 @@ metaser demo --out=runs/demo
 from collections.abc import Sequence
 
 from metaser_jax import cli
-from metaser_jax.config import DemoConfig
+from metaser_jax.specs.programs import DemoConfig
 from metaser_jax.studies.demo import run_demo
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from metaser_jax.commands.table import TRAINS
-from metaser_jax.config.commands import ExportConfig
 from metaser_jax.errors import InputError
 from metaser_jax.extras import require_extras
 from metaser_jax.messages import say
 from metaser_jax.recogniser.folder import load_model, save_model
+from metaser_jax.specs.commands import ExportConfig
 
 
 def main(config: ExportConfig, arguments: Sequence[str]) -> int:

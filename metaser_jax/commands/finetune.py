@@ -9,9 +9,10 @@ Scores are of the whole test part. With --init=svm a support vector machine is f
 from collections.abc import Sequence
 
 from metaser_jax.adaptation.finetune import run_finetune
-from metaser_jax.config import FinetuneConfig, flags
 from metaser_jax.messages import log
 from metaser_jax.report import summarise, table
+from metaser_jax.specs import flags
+from metaser_jax.specs.programs import FinetuneConfig
 
 
 def main(config: FinetuneConfig, arguments: Sequence[str]) -> None:

@@ -9,10 +9,10 @@ MODEL is a folder that metaser adapt wrote, or a zip archive of it, as the page 
 import json
 from collections.abc import Sequence
 
-from metaser_jax.config.commands import InfoConfig
 from metaser_jax.recogniser.card import content
 from metaser_jax.recogniser.folder import read_model
 from metaser_jax.report.text_page import text_page
+from metaser_jax.specs.commands import InfoConfig
 
 
 def main(config: InfoConfig, arguments: Sequence[str]) -> int:

@@ -6,8 +6,8 @@ metaser meta-train --data_dir=data --sources=ravdess,emodb --run_dir=runs/meta -
 from collections.abc import Sequence
 
 from metaser_jax import cli, cluster
-from metaser_jax.config import MetaTrainConfig
 from metaser_jax.messages import log
+from metaser_jax.specs.programs import MetaTrainConfig
 from metaser_jax.training.meta_train import meta_train
 
 

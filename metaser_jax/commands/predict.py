@@ -22,7 +22,6 @@ from metaser_jax.audio.mfcc import Source
 from metaser_jax.audio.quality import Measured, notes_of_all
 from metaser_jax.commands.reading import Read, progress, read, sources_of
 from metaser_jax.commands.rows import make_rows
-from metaser_jax.config.commands import PredictConfig
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets.files import one_form
 from metaser_jax.emotions import emotion_named
@@ -30,6 +29,7 @@ from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import say
 from metaser_jax.recogniser.folder import hears_voice
 from metaser_jax.recogniser.licences import note_of_start
+from metaser_jax.specs.commands import PredictConfig
 
 SpeakerOf = Callable[[Source], str]
 """Who speaks in a recording."""

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 
 from metaser_jax import cli, datasets
-from metaser_jax.config import PrepareConfig
 from metaser_jax.messages import log, say
+from metaser_jax.specs.programs import PrepareConfig
 
 
 def main(config: PrepareConfig, arguments: Sequence[str]) -> None:

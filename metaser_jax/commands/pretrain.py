@@ -6,8 +6,8 @@ metaser pretrain --method=multiser --data_dir=data --sources=ravdess,emodb --run
 from collections.abc import Sequence
 
 from metaser_jax import cli, cluster
-from metaser_jax.config import PretrainConfig
 from metaser_jax.messages import log
+from metaser_jax.specs.programs import PretrainConfig
 from metaser_jax.training.pretrain import pretrain
 
 

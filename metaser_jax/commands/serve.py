@@ -11,7 +11,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-from metaser_jax.config.commands import ServeConfig
+from metaser_jax.specs.commands import ServeConfig
 
 # Processes that read uploads: the next file is read while one is slow, and memory stays bounded.
 _READERS = 2

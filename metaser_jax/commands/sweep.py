@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metaser_jax import cli
-from metaser_jax.config import SweepConfig
 from metaser_jax.messages import log
+from metaser_jax.specs.sweep import SweepConfig
 from metaser_jax.studies.sweep import run_sweep
 from metaser_jax.studies.sweep_report import text_of
 

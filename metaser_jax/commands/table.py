@@ -16,9 +16,9 @@ class Command(NamedTuple):
 
     Attributes:
       what: it does, for people.
-      config: its flags, MODULE.CLASS below metaser_jax.config.
+      config: its flags, MODULE.CLASS below metaser_jax.specs.
       takes: what may follow that is no flag.
-      presets: the name of its presets in metaser_jax.config.presets; "" for none.
+      presets: the name of its presets in metaser_jax.specs.presets; "" for none.
       needs: what it imports that extras bring (metaser_jax/extras.py).
     """
 
@@ -65,17 +65,17 @@ GROUPS = {
         ),
     },
     "Train": {
-        "prepare": Command("extract the features of corpora, once", "corpora.PrepareConfig", needs=_READS),
-        "corpora": Command("a table of the corpora that are prepared", "corpora.CorporaConfig", needs=_READS),
+        "prepare": Command("extract the features of corpora, once", "programs.PrepareConfig", needs=_READS),
+        "corpora": Command("a table of the corpora that are prepared", "programs.CorporaConfig", needs=_READS),
         "meta-train": Command(
-            "learn from source corpora how to learn", "training.MetaTrainConfig", presets="META_TRAIN", needs=TRAINS
+            "learn from source corpora how to learn", "programs.MetaTrainConfig", presets="META_TRAIN", needs=TRAINS
         ),
         "pretrain": Command(
-            "train a baseline on source corpora", "training.PretrainConfig", presets="PRETRAIN", needs=TRAINS
+            "train a baseline on source corpora", "programs.PretrainConfig", presets="PRETRAIN", needs=TRAINS
         ),
         "finetune": Command(
             "adapt a run to a target corpus, and score it there",
-            "finetune.FinetuneConfig",
+            "programs.FinetuneConfig",
             presets="FINETUNE",
             needs=_RUNS,
         ),
@@ -85,7 +85,7 @@ GROUPS = {
     },
     "Study": {
         "demo": Command(
-            "all of it in minutes, on synthetic voices", "demo.DemoConfig", needs=(*_STUDIES, "espeakng_loader")
+            "all of it in minutes, on synthetic voices", "programs.DemoConfig", needs=(*_STUDIES, "espeakng_loader")
         ),
         "unseen": Command("each corpus in turn as the unseen language", "studies.UnseenConfig", needs=_STUDIES),
         "table2": Command(

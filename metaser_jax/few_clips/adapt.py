@@ -9,7 +9,6 @@ import numpy as np
 
 from metaser_jax.audio.clips import Clip, read_all
 from metaser_jax.audio.mfcc import RecordingError
-from metaser_jax.config.commands import AdaptConfig
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.data.normalise import resolve
 from metaser_jax.datasets.labelled_files import audio_files, labelled_files
@@ -21,6 +20,7 @@ from metaser_jax.few_clips.training import Adaptation, adapt_model, corpus_of
 from metaser_jax.recogniser.licences import non_commercial
 from metaser_jax.recogniser.model import Model
 from metaser_jax.results.environment import versions
+from metaser_jax.specs.commands import AdaptConfig
 
 Log = Callable[[str], None]
 

@@ -1,15 +1,14 @@
-"""What is trained and how, apart from any program: frozen dataclasses that flags, files and library calls share.
+"""Specifications: frozen dataclasses that flags, presets, files and library calls share; each field and check once.
 
-A field is declared once, with the help text and the valid values of its flag. config/ adds where things are.
+What is trained and how is here (network, training, meta_training, job, studies); programs, commands, studies and sweep
+add where things are, which makes the configuration of a program, a flag per field.
 """
 
 from metaser_jax.specs.base import Spec, how_fields, option, require, require_folds
-from metaser_jax.specs.finetuning import INNER, LEARNER, FinetuneSpec
 from metaser_jax.specs.job import ClusterSpec, JobSpec
 from metaser_jax.specs.meta_training import MetaLearningSpec, MetaTrainSpec
 from metaser_jax.specs.network import FrontEnd, ModelSpec, NetworkSpec, TrainSpec
-from metaser_jax.specs.optimizer import OptimizerSpec
-from metaser_jax.specs.pretraining import PretrainSpec
+from metaser_jax.specs.training import INNER, LEARNER, FinetuneSpec, OptimizerSpec, PretrainSpec
 
 __all__ = [
     "INNER",

@@ -6,7 +6,7 @@ from typing import Any
 
 from metaser_jax.specs.algorithms import ALGORITHMS, ORDERS
 from metaser_jax.specs.base import option, require
-from metaser_jax.specs.sources import SourcesSpec
+from metaser_jax.specs.training import SourcesSpec
 
 # What is left of the inner steps of an algorithm that has none.
 NO_STEPS = {"inner_steps": 1, "inner_optimizer": "sgd", "inner_batch_size": 0}

@@ -13,7 +13,6 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from metaser_jax.config import OrderConfig
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
 from metaser_jax.report.content import Content, run_section
@@ -23,7 +22,7 @@ from metaser_jax.results.scored import Scored
 from metaser_jax.results.series import Series
 from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
-from metaser_jax.specs.studies import OrderSpec
+from metaser_jax.specs.studies import OrderConfig, OrderSpec
 from metaser_jax.studies import equal_time, order_report, writing
 from metaser_jax.studies.cells import Run, run_cells
 from metaser_jax.studies.entry import study_of

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from metaser_jax.errors import InputError
 from metaser_jax.results.rows import Row
 from metaser_jax.results.run_dir import claim
-from metaser_jax.specs.sources import SourcesSpec
 from metaser_jax.specs.studies import ComparisonSpec
+from metaser_jax.specs.training import SourcesSpec
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.cells import Cell, run_cells
 from metaser_jax.studies.methods import PRETRAINED, SVM, pretraining

@@ -3,8 +3,9 @@
 import functools
 from pathlib import Path
 
-from metaser_jax.config import StudyConfig, presets
 from metaser_jax.datasets.targets import Corpora
+from metaser_jax.specs import presets
+from metaser_jax.specs.studies import StudyConfig
 from metaser_jax.studies.study import Settings, SpecT, Study
 
 

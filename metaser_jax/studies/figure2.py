@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from metaser_jax.config import Figure2Config
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.report import style
 from metaser_jax.report.adaptation import Band, adaptation_figure
@@ -18,7 +17,7 @@ from metaser_jax.results.draws import draw_scores
 from metaser_jax.results.rows import Row
 from metaser_jax.results.series import Series, amount, method_name, series_label
 from metaser_jax.scores.significance import SCORE, crossovers, seed_interval
-from metaser_jax.specs.studies import Figure2Spec
+from metaser_jax.specs.studies import Figure2Config, Figure2Spec
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.comparison import compare_methods, to_json
 from metaser_jax.studies.entry import study_of

@@ -12,7 +12,7 @@ from metaser_jax.results.series import METHOD_NAMES
 from metaser_jax.specs import MetaTrainSpec, NetworkSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.meta_training import NO_STEPS
-from metaser_jax.specs.sources import SourcesSpec
+from metaser_jax.specs.training import SourcesSpec
 from metaser_jax.studies.methods import METASER, PRETRAINED, finetune_spec, settings
 from metaser_jax.studies.study import Study
 

@@ -10,8 +10,8 @@ from metaser_jax.adaptation.svm import SVM
 from metaser_jax.specs import LEARNER, FinetuneSpec, MetaTrainSpec, PretrainSpec, how_fields
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.meta_training import unused_fields
-from metaser_jax.specs.sources import SourcesSpec
 from metaser_jax.specs.studies import FOMAML
+from metaser_jax.specs.training import SourcesSpec
 from metaser_jax.studies.cells import Run, safe
 from metaser_jax.studies.study import Study
 from metaser_jax.training.meta_train import run_meta_training

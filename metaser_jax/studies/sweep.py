@@ -12,7 +12,6 @@ from typing import Any
 from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.engine import adapt
 from metaser_jax.adaptation.starts import resolve
-from metaser_jax.config import SweepConfig, presets
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
@@ -20,7 +19,8 @@ from metaser_jax.errors import InputError
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, Outcome, write_predictions
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.results.series import split_name
-from metaser_jax.specs import FinetuneSpec, JobSpec, MetaTrainSpec, how_fields
+from metaser_jax.specs import FinetuneSpec, JobSpec, MetaTrainSpec, how_fields, presets
+from metaser_jax.specs.sweep import SweepConfig
 from metaser_jax.studies import sweep_report, writing
 from metaser_jax.studies.sweep_report import Described, Setting
 from metaser_jax.training.grid import Group, Member, Trained, load_groups, train_groups

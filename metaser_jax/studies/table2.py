@@ -9,13 +9,12 @@ from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
-from metaser_jax.config import Table2Config
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.report.content import Content, Section, run_section
 from metaser_jax.report.markdown_page import markdown_page
 from metaser_jax.report.page import write_page
 from metaser_jax.results.run_dir import write_text
-from metaser_jax.specs.studies import Table2Spec
+from metaser_jax.specs.studies import Table2Config, Table2Spec
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.comparison import Compared, compare_methods, to_json
 from metaser_jax.studies.entry import study_of

@@ -13,7 +13,6 @@ from metaser_jax.adaptation import egemaps
 from metaser_jax.adaptation.egemaps import EGEMAPS
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.adaptation.svm import SVM
-from metaser_jax.config import UnseenConfig
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
 from metaser_jax.report.content import Content, run_section
@@ -21,7 +20,7 @@ from metaser_jax.report.page import write_page
 from metaser_jax.results.over_corpora import by_point
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.results.scored import Scored
-from metaser_jax.specs.studies import UnseenSpec
+from metaser_jax.specs.studies import UnseenConfig, UnseenSpec
 from metaser_jax.studies import unseen_report, writing
 from metaser_jax.studies.cells import Cell, Finished, run_cells
 from metaser_jax.studies.entry import settings_of, study_of

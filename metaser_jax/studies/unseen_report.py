@@ -26,8 +26,8 @@ from metaser_jax.results.over_corpora import (
 from metaser_jax.results.rows import Row
 from metaser_jax.results.series import Series, amount_name, method_name, series_names, series_order
 from metaser_jax.scores.significance import Seeds
-from metaser_jax.specs.sources import SourcesSpec
 from metaser_jax.specs.studies import UnseenSpec
+from metaser_jax.specs.training import SourcesSpec
 from metaser_jax.studies import tables, writing
 from metaser_jax.studies.cells import Finished
 from metaser_jax.studies.numbers import Line

@@ -14,8 +14,8 @@ from metaser_jax.report.page import picture
 from metaser_jax.results.rows import Row
 from metaser_jax.results.run_dir import write_text
 from metaser_jax.results.series import series_label
-from metaser_jax.specs.sources import SourcesSpec
 from metaser_jax.specs.studies import StudySpec
+from metaser_jax.specs.training import SourcesSpec
 from metaser_jax.studies import tables
 from metaser_jax.studies.method_descriptions import described
 from metaser_jax.studies.numbers import Line, flat, series_of

@@ -12,7 +12,7 @@ from metaser_jax import cli
 from metaser_jax.errors import InputError
 from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import MetaTrainSpec, ModelSpec, PretrainSpec, how_fields
-from metaser_jax.specs.sources import SourcesSpec
+from metaser_jax.specs.training import SourcesSpec
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.pretrain import progress
 from metaser_jax.training.pretrainer import make_state

@@ -13,7 +13,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from metaser_jax import cluster
-from metaser_jax.config import MetaTrainConfig
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
@@ -30,6 +29,7 @@ from metaser_jax.sampling.bank import Bank
 from metaser_jax.sampling.task_rules import TaskRule
 from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.specs.algorithms import method_of
+from metaser_jax.specs.programs import MetaTrainConfig
 from metaser_jax.training import intervals
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.cost import MEASURED, measured_of

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metaser_jax import cli, cluster
-from metaser_jax.config import PretrainConfig, presets
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
@@ -17,7 +16,8 @@ from metaser_jax.errors import InputError
 from metaser_jax.loops.pretraining import PretrainState, stopped
 from metaser_jax.messages import progress_bar
 from metaser_jax.sampling import bank
-from metaser_jax.specs import JobSpec, MetaTrainSpec, ModelSpec, PretrainSpec
+from metaser_jax.specs import JobSpec, MetaTrainSpec, ModelSpec, PretrainSpec, presets
+from metaser_jax.specs.programs import PretrainConfig
 from metaser_jax.training.pretrainer import Program, compile_program, make_state, mesh_of, stages
 from metaser_jax.training.sources import load_sources, training_utterances
 from metaser_jax.training.training_run import ALONE, OnInterval, TrainingRun, run_settings, training_run

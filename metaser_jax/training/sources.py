@@ -11,7 +11,7 @@ from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets, load_together
 from metaser_jax.specs import JobSpec, MetaTrainSpec, PretrainSpec, how_fields
-from metaser_jax.specs.sources import SourcesSpec
+from metaser_jax.specs.training import SourcesSpec
 
 # What a run may be continued with in another way: where things are, and how, not what, is computed. Where a run's start
 # is may change; what it is has a digest.

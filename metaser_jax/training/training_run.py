@@ -17,7 +17,7 @@ from metaser_jax.devices import parallel
 from metaser_jax.results.environment import versions
 from metaser_jax.results.run_dir import METRICS, claim, hold, read_lines
 from metaser_jax.specs import JobSpec
-from metaser_jax.specs.sources import SourcesSpec
+from metaser_jax.specs.training import SourcesSpec
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.monitor import Monitor
 from metaser_jax.training.sources import FREE, identity

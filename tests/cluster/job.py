@@ -14,9 +14,8 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from metaser_jax import InputError, cluster
-from metaser_jax.config import flags
 from metaser_jax.devices import parallel
-from metaser_jax.specs import ClusterSpec, option
+from metaser_jax.specs import ClusterSpec, flags, option
 
 # The bits that sums, 32 bits and number types could lose.
 BITS = {

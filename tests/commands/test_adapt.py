@@ -12,10 +12,10 @@ from fakes import fake_model
 from metaser_jax import InputError
 from metaser_jax.audio.clips import read_clip, voice_of
 from metaser_jax.commands import adapt
-from metaser_jax.config.commands import AdaptConfig
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.folder import load_model, save_model
 from metaser_jax.recogniser.predictor import Predictor
+from metaser_jax.specs.commands import AdaptConfig
 
 RATE = 16_000
 

@@ -13,7 +13,6 @@ from metaser_jax import InputError
 from metaser_jax.audio.clips import read_clip
 from metaser_jax.commands import evaluate
 from metaser_jax.commands.score_page import score_page
-from metaser_jax.config.commands import EvaluateConfig
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.few_clips.training import corpus_of
 from metaser_jax.recogniser.evaluation import NEW, Predicted
@@ -21,6 +20,7 @@ from metaser_jax.recogniser.evaluation import evaluate as evaluated
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.report.text_page import text_page
+from metaser_jax.specs.commands import EvaluateConfig
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from fakes import fake_model
 
 from metaser_jax import InputError
 from metaser_jax.commands import export
-from metaser_jax.config.commands import ExportConfig
 from metaser_jax.interop.export import load_npz
 from metaser_jax.interop.exported import load_exported
 from metaser_jax.recogniser.folder import digest, save_model
+from metaser_jax.specs.commands import ExportConfig
 
 
 @pytest.fixture

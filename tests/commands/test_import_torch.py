@@ -11,10 +11,10 @@ from subprograms import metaser
 
 from metaser_jax import InputError, load_torch_checkpoint
 from metaser_jax.commands import import_torch
-from metaser_jax.config.commands import ImportTorchConfig
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.folder import load_model
 from metaser_jax.recogniser.forward import make_forward
+from metaser_jax.specs.commands import ImportTorchConfig
 
 FILES = Path(__file__).parents[1] / "interop" / "torch_files"
 CLASSES = ("sad", "angry", "neutral", "happy")

@@ -8,9 +8,9 @@ from subprograms import METASER, metaser, python
 
 from metaser_jax import InputError
 from metaser_jax.commands import info
-from metaser_jax.config.commands import InfoConfig
 from metaser_jax.recogniser.card import LIMITS
 from metaser_jax.recogniser.folder import digest, save_model
+from metaser_jax.specs.commands import InfoConfig
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from subprograms import METASER, metaser, python
 
 from metaser_jax import cli, extras
 from metaser_jax.commands import CLOSED_PIPE, COMMANDS, configured
-from metaser_jax.config.options import is_required
 from metaser_jax.errors import InputError
 from metaser_jax.extras import EXTRAS
 from metaser_jax.recogniser.folder import save_model
+from metaser_jax.specs.help_page import is_required
 
 ROOT = Path(__file__).resolve().parents[2]
 # What takes long to import.

@@ -17,9 +17,9 @@ from metaser_jax.audio.clips import Upload
 from metaser_jax.audio.worker_pool import MIN_FILES_FOR_PROCESSES
 from metaser_jax.commands import predict
 from metaser_jax.commands.reading import read, sources_of
-from metaser_jax.config.commands import PredictConfig
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.predictor import Predictor
+from metaser_jax.specs.commands import PredictConfig
 
 HEADER = ["file", "label", "angry", "happy", "neutral", "sad", "start", "end", "error"]
 
@@ -263,7 +263,7 @@ def test_a_name_with_control_characters_stays_in_its_row(run, place):
 
 def test_worker_processes_start_before_jax_is_imported():
     # Half a second in which nobody would decode.
-    said = "import sys, metaser_jax.config.flags, metaser_jax.commands.predict; print(*sys.modules)"
+    said = "import sys, metaser_jax.specs.flags, metaser_jax.commands.predict; print(*sys.modules)"
     loaded = python("-c", said).stdout.split()
     assert "metaser_jax.audio.clips" in loaded
     assert not {"jax", "flax", "librosa", "scipy", "sklearn", "tqdm", "tensorflow_datasets"} & set(loaded)

@@ -11,9 +11,9 @@ from fakes import fake_model
 from sounds import encoded, noise
 
 from metaser_jax.commands import predict
-from metaser_jax.config.commands import PredictConfig
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.predictor import Predictor
+from metaser_jax.specs.commands import PredictConfig
 
 # Of ../shared/cases, by the beginning of their names: what stands on stderr, and whether there is a row.
 CASES = {

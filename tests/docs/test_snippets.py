@@ -13,8 +13,8 @@ from program_flags import CALL, flags_of, wrong
 
 from metaser_jax import commands
 from metaser_jax.commands.table import GROUPS
-from metaser_jax.config.options import GENERAL
 from metaser_jax.recogniser.folder import save_model
+from metaser_jax.specs.help_page import GENERAL
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -11,13 +11,13 @@ from small_runs import load_target
 from metaser_jax import datasets
 from metaser_jax.adaptation.draw import draw
 from metaser_jax.adaptation.finetune import run_finetune
-from metaser_jax.config import FinetuneConfig, MetaTrainConfig
-from metaser_jax.config.presets import FINETUNE, META_TRAIN
 from metaser_jax.data.splits import split
 from metaser_jax.data.target import Target
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, read_predictions
 from metaser_jax.results.run_dir import claim
 from metaser_jax.specs import MetaTrainSpec
+from metaser_jax.specs.presets import FINETUNE, META_TRAIN
+from metaser_jax.specs.programs import FinetuneConfig, MetaTrainConfig
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.sources import identity, training_utterances
 from metaser_jax.training.trainer import make_trainer

@@ -80,7 +80,8 @@ import pytest
 from fakes import fake_corpus
 sys.path.insert(0, {studies!r})
 import conftest
-from metaser_jax.config import UnseenConfig, flags
+from metaser_jax.specs.studies import UnseenConfig
+from metaser_jax.specs import flags
 from metaser_jax.studies.unseen import run_unseen
 
 def main():

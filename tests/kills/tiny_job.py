@@ -15,9 +15,9 @@ import numpy as np
 import soundfile
 
 from metaser_jax import datasets
-from metaser_jax.config import MetaTrainConfig
-from metaser_jax.config.presets import META_TRAIN
 from metaser_jax.emotions import FOUR_EMOTIONS
+from metaser_jax.specs.presets import META_TRAIN
+from metaser_jax.specs.programs import MetaTrainConfig
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.trainer import make_trainer, no_utterances
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from program_flags import CALL, wrong
 
-from metaser_jax import config as configurations
+from metaser_jax.commands import COMMANDS, configured
 
 
 def commands(text: str, suffix: str, joined) -> list[str]:
@@ -42,9 +42,8 @@ def test_flags_exist_and_take_such_values(launch, joined):
 def test_names_with_an_underscore_are_flags_of_ours(launch):
     """The schedulers' flags have none, so these are ours wherever they stand, in sentences, too."""
     known = {"preset"}
-    for name in configurations.__all__:
-        if dataclasses.is_dataclass(getattr(configurations, name)):
-            known |= {field.name for field in dataclasses.fields(getattr(configurations, name))}
+    for command in COMMANDS.values():
+        known |= {field.name for field in dataclasses.fields(configured(command)[0])}
     for path in launchers(launch):
         named = set(re.findall(r"--([a-z]+(?:_[a-z]+)+)", path.read_text()))
         assert named <= known, path.name

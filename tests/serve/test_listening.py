@@ -14,10 +14,10 @@ import pytest
 from fakes import fake_model
 
 from metaser_jax.commands import serve
-from metaser_jax.config.commands import ServeConfig
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.serve.listening import address_of, is_open_to_others, listen
+from metaser_jax.specs.commands import ServeConfig
 
 
 def test_a_free_port():

@@ -4,14 +4,23 @@ import dataclasses
 
 import pytest
 
-from metaser_jax import InputError, config, specs
-from metaser_jax.specs import FinetuneSpec, FrontEnd, JobSpec, MetaTrainSpec, ModelSpec, NetworkSpec, PretrainSpec
+from metaser_jax import InputError, specs
+from metaser_jax.specs import (
+    FinetuneSpec,
+    FrontEnd,
+    JobSpec,
+    MetaTrainSpec,
+    ModelSpec,
+    NetworkSpec,
+    PretrainSpec,
+    programs,
+)
 
 PLACES = {"data_dir", "run_dir", "out", "init", "target"}
 CONFIGS = {
-    MetaTrainSpec: config.MetaTrainConfig(data_dir="d", run_dir="r", sources=("a",), hidden_dim=3, devices=2),
-    PretrainSpec: config.PretrainConfig(data_dir="d", run_dir="r", sources=("a",), method="multiser", hidden_dim=3),
-    FinetuneSpec: config.FinetuneConfig(data_dir="d", out="o", init="scratch", target="t", shots=1, hidden_dim=3),
+    MetaTrainSpec: programs.MetaTrainConfig(data_dir="d", run_dir="r", sources=("a",), hidden_dim=3, devices=2),
+    PretrainSpec: programs.PretrainConfig(data_dir="d", run_dir="r", sources=("a",), method="multiser", hidden_dim=3),
+    FinetuneSpec: programs.FinetuneConfig(data_dir="d", out="o", init="scratch", target="t", shots=1, hidden_dim=3),
 }
 
 

@@ -4,8 +4,8 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import InputError
-from metaser_jax.config import presets
 from metaser_jax.datasets.targets import Corpora
+from metaser_jax.specs import presets
 
 # All of one size, so that they share programs.
 CORPORA = {

@@ -8,7 +8,7 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import InputError
-from metaser_jax.config import Figure2Config, Table2Config
+from metaser_jax.specs.studies import Figure2Config, Table2Config
 from metaser_jax.studies import writing
 from metaser_jax.studies.figure2 import crossings_of, run_figure2
 from metaser_jax.studies.table2 import run_table2

@@ -5,8 +5,9 @@ import functools
 import pytest
 
 from metaser_jax import datasets, demo_voices
-from metaser_jax.config import DemoConfig, presets
 from metaser_jax.report import read_results
+from metaser_jax.specs import presets
+from metaser_jax.specs.programs import DemoConfig
 from metaser_jax.studies import demo
 
 TRAIN = {"hidden_dim": 4, "tasks_per_episode": 2, "shots": 1, "queries": 1, "episodes": 2, "order": "first"}

@@ -8,7 +8,6 @@ import pytest
 from small_runs import meta_train, run_finetune
 
 from metaser_jax import InputError
-from metaser_jax.config import OrderConfig, SweepConfig
 from metaser_jax.meta.learner import Info, Learner
 from metaser_jax.meta.registry import LEARNERS
 from metaser_jax.report import summarise, table, write_report
@@ -16,6 +15,8 @@ from metaser_jax.report.style import looks
 from metaser_jax.results.rows import completed
 from metaser_jax.results.series import series
 from metaser_jax.specs.algorithms import ALGORITHMS, Algorithm
+from metaser_jax.specs.studies import OrderConfig
+from metaser_jax.specs.sweep import SweepConfig
 from metaser_jax.studies.ablation_order import run_ablation_order
 from metaser_jax.training.cost import read_cost
 

@@ -5,9 +5,8 @@ import json
 import pytest
 
 from metaser_jax import InputError
-from metaser_jax.config import OrderConfig
 from metaser_jax.specs import MetaTrainSpec
-from metaser_jax.specs.studies import OrderSpec
+from metaser_jax.specs.studies import OrderConfig, OrderSpec
 from metaser_jax.studies import equal_time
 from metaser_jax.studies.ablation_order import fitting, phases, run_ablation_order
 from metaser_jax.studies.entry import study_of

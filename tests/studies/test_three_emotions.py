@@ -11,12 +11,12 @@ from fakes import fake_corpus
 
 from metaser_jax import InputError
 from metaser_jax.adaptation.finetune import run_finetune
-from metaser_jax.config import FinetuneConfig, Table2Config, UnseenConfig
 from metaser_jax.data.corpus import require_emotions
 from metaser_jax.data.splits import speaker_folds
 from metaser_jax.datasets.targets import Corpora
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
-from metaser_jax.specs.studies import Table2Spec
+from metaser_jax.specs.programs import FinetuneConfig
+from metaser_jax.specs.studies import Table2Config, Table2Spec, UnseenConfig
 from metaser_jax.studies.entry import study_of
 from metaser_jax.studies.methods import finetune_spec, meta_spec, pretrain_spec
 from metaser_jax.studies.table2 import run_table2

@@ -9,9 +9,9 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import InputError
-from metaser_jax.config import UnseenConfig, presets
 from metaser_jax.datasets.targets import Corpora
-from metaser_jax.specs.studies import UnseenSpec
+from metaser_jax.specs import presets
+from metaser_jax.specs.studies import UnseenConfig, UnseenSpec
 from metaser_jax.studies.entry import study_of
 from metaser_jax.studies.methods import finetune_spec, method_spec
 from metaser_jax.studies.plan import even_folds

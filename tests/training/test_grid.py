@@ -13,11 +13,12 @@ from fakes import fake_corpus
 
 from metaser_jax import InputError, cluster
 from metaser_jax.adaptation.finetune import run_finetune
-from metaser_jax.config import FinetuneConfig, SweepConfig
-from metaser_jax.config.presets import FINETUNE
 from metaser_jax.devices import parallel
 from metaser_jax.results.scored import read_scored
 from metaser_jax.specs import JobSpec, MetaTrainSpec
+from metaser_jax.specs.presets import FINETUNE
+from metaser_jax.specs.programs import FinetuneConfig
+from metaser_jax.specs.sweep import SweepConfig
 from metaser_jax.studies import sweep as study
 from metaser_jax.training import grid_program as sweep_program
 from metaser_jax.training.checkpoints import Checkpoints, to_host

@@ -12,11 +12,11 @@ from small_runs import CORPORA, Killed, killed_at, load, meta_train
 
 from metaser_jax import InputError
 from metaser_jax.adaptation import starts
-from metaser_jax.config.presets import META_TRAIN
 from metaser_jax.data.splits import split
 from metaser_jax.models.classifier import make_network
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.specs import FinetuneSpec, MetaTrainSpec
+from metaser_jax.specs.presets import META_TRAIN
 from metaser_jax.training.checkpoints import Checkpoints, to_host
 from metaser_jax.training.meta_train import banks, task_rule
 from metaser_jax.training.sources import load_sources

@@ -6,9 +6,9 @@ import typing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metaser_jax.config.training import JobConfig, MetaTrainConfig
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.specs import MetaLearningSpec, Spec, how_fields, option, require, require_folds
+from metaser_jax.specs.programs import JobConfig, MetaTrainConfig
 
 _TRUTH = {"true": True, "false": False}
 

@@ -9,16 +9,10 @@ import pytest
 from subprograms import python
 
 from metaser_jax import InputError
-from metaser_jax.config import (
-    DemoConfig,
-    FinetuneConfig,
-    MetaTrainConfig,
-    PrepareConfig,
-    PretrainConfig,
-    SweepConfig,
-    presets,
-)
+from metaser_jax.specs import presets
 from metaser_jax.specs.algorithms import ALGORITHMS
+from metaser_jax.specs.programs import DemoConfig, FinetuneConfig, MetaTrainConfig, PrepareConfig, PretrainConfig
+from metaser_jax.specs.sweep import SweepConfig
 
 TRAIN = {"data_dir": "d", "sources": ("a",), "run_dir": "r"}
 PRE = TRAIN | {"method": "multiser"}
@@ -186,7 +180,7 @@ import json, sys
 from absl import flags
 from absl.testing import flagsaver
 from metaser_jax.commands import COMMANDS, configured
-from metaser_jax.config import flags as ours
+from metaser_jax.specs import flags as ours
 from metaser_jax.specs.algorithms import ALGORITHMS
 
 command, *rest = sys.argv[1:]
@@ -225,14 +219,14 @@ def test_every_algorithm_is_a_flag_away(command, place):
 
 
 def test_a_terminal_without_a_character_ends_no_program():
-    program = "from metaser_jax.config import flags; flags.run(lambda: print('0.61 ± 0.02, \\udcff.wav'))"
+    program = "from metaser_jax.specs import flags; flags.run(lambda: print('0.61 ± 0.02, \\udcff.wav'))"
     done = python("-c", program, env=os.environ | {"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stdout, done.stderr) == (0, "0.61 \\xb1 0.02, \\udcff.wav\n", "")
 
 
 def test_a_full_disk_is_an_error_of_one_line():
     program = "flags.run(lambda: open('/dev/full', 'w').write('x' * 9**5))"
-    done = python("-c", f"from metaser_jax.config import flags; {program}")
+    done = python("-c", f"from metaser_jax.specs import flags; {program}")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "error: A file cannot be written: No space left on device. Make room, and start the same command again.\n"
@@ -242,7 +236,7 @@ def test_a_full_disk_is_an_error_of_one_line():
 def limited(gigabytes, what):
     """Runs a main program in a process whose addresses are limited, as by `ulimit -v`."""
     limit = f"import resource, threading, time; resource.setrlimit(resource.RLIMIT_AS, ({gigabytes} * 10**9, -1))"
-    return python("-c", f"{limit}; from metaser_jax.config import flags; flags.run(lambda: {what})")
+    return python("-c", f"{limit}; from metaser_jax.specs import flags; flags.run(lambda: {what})")
 
 
 def test_too_few_addresses_are_told_at_once():

@@ -1,6 +1,6 @@
 """Flags from configuration dataclasses, and an absl main whose errors are for people.
 
-Each field of a configuration (config/) becomes one flag of the same name. The order of precedence is: a flag that
+Each field of a configuration becomes one flag of the same name. The order of precedence is: a flag that
 was given, the preset, the field's default.
 """
 
@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 from absl import app, flags, logging
 
 import metaser_jax
-from metaser_jax.config.options import GENERAL, PLAIN, PRESET, Option, help_of, is_required, options_of, page
 from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted, out_of_memory
 from metaser_jax.jit_cache import keep_compiled
 from metaser_jax.messages import JSON, TEXT, log, say, say_how
+from metaser_jax.specs.help_page import GENERAL, PLAIN, PRESET, Option, help_of, is_required, options_of, page
 from metaser_jax.specs.meta_training import unused_fields
 
 FLAGS = flags.FLAGS
