@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metaser_jax import parallel
     from metaser_jax.errors import InputError
-    from metaser_jax.interop.torch_checkpoint import load_torch_checkpoint
     from metaser_jax.meta.anil import anil
     from metaser_jax.meta.cautious import cautious_proto_maml
     from metaser_jax.meta.execution import Execution
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from metaser_jax.models.losses import cross_entropy, mean_loss
     from metaser_jax.models.over_voice import Perceptron
     from metaser_jax.recogniser.predictor import Predictor
+    from metaser_jax.recogniser.torch_checkpoint import load_torch_checkpoint
     from metaser_jax.sampling.tasks import task_sampler
     from metaser_jax.types import Batch, Episode
 
@@ -78,7 +78,7 @@ _MODULE_OF = {
     "frame_mask": "models.frames",
     "last_layer": "models.classifier",
     "layer_rates": "meta.layer_rates",
-    "load_torch_checkpoint": "interop.torch_checkpoint",
+    "load_torch_checkpoint": "recogniser.torch_checkpoint",
     "maml": "meta.maml",
     "mean_loss": "models.losses",
     "meta_sgd": "meta.meta_sgd",

@@ -16,7 +16,7 @@ CORE = {"models", "meta", "sampling", "loops"}
 SOUND = {"audio", "data", "datasets", "demo_voices"}
 SUPPORT = {"scores", "devices", "cluster", "results"}
 WORK = {"training", "adaptation", "few_clips", "studies"}
-RECOGNISER = {"recogniser", "interop"}
+RECOGNISER = {"recogniser"}
 TOP = {"serve", "commands"}
 # Modules that every room may import: the package itself, for its version, and its public names.
 PUBLIC = {"", "parallel"}
@@ -36,7 +36,6 @@ MAY = {
     "results": CORE | {"data", "scores"},
     "report": {"results", "scores"},
     "recogniser": {"audio", "data", "models", "scores", "report"},
-    "interop": {"audio", "data", "models", "scores", "recogniser"},
     "training": CORE | SOUND | SUPPORT | {"report"},
     "adaptation": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training"},
     "few_clips": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training", "adaptation"},

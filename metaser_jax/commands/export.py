@@ -29,7 +29,7 @@ def main(config: ExportConfig, arguments: Sequence[str]) -> int:
     else:
         model = load_model(config.model)
         # Imported here: after a look at what was typed.
-        from metaser_jax.interop.export import export_npz, export_stablehlo
+        from metaser_jax.recogniser.export import export_npz, export_stablehlo
 
         if config.to == "npz":
             export_npz(model, config.out)

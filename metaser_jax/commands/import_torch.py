@@ -10,10 +10,10 @@ import datetime
 from collections.abc import Sequence
 from pathlib import Path
 
-from metaser_jax.interop.torch_checkpoint import Imported, read_checkpoint
 from metaser_jax.messages import say
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.model import Model, Start
+from metaser_jax.recogniser.torch_checkpoint import Imported, read_checkpoint
 from metaser_jax.results.environment import versions
 from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.commands import ImportTorchConfig

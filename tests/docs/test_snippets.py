@@ -19,10 +19,10 @@ from metaser_jax.specs.help_page import GENERAL
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-TORCH = ROOT / "tests" / "interop" / "torch_files" / "zip.pt"
+TORCH = ROOT / "tests" / "recogniser" / "torch_files" / "zip.pt"
 # What the pages say that their reader has: a model folder, a waveform, a checkpoint.
 GIVEN = "import numpy as np\nwaveform, sample_rate = np.sin(np.arange(30000) / 20).astype(np.float32), 16000\n"
-# docs/model_folder.md's program is run by tests/interop/test_exported.py.
+# docs/model_folder.md's program is run by tests/recogniser/test_exported.py.
 ELSEWHERE = {"model_folder.md": "test_exported.py"}
 # Their arguments may stand between flags.
 MODELS = GROUPS["Use a model"]

@@ -14,7 +14,6 @@ from metaser_jax.data.corpus import Corpus
 from metaser_jax.few_clips.cross_validation import BY_CLIP, BY_SPEAKER, Parts, validated
 from metaser_jax.few_clips.simpler import NAMES, fit_svm, logits_of
 from metaser_jax.few_clips.training import Adaptation, adapt_again, adapt_model
-from metaser_jax.interop.export import export_npz, load_npz
 from metaser_jax.recogniser.card import model_card
 from metaser_jax.recogniser.folder import digest, load_model, save_model
 from metaser_jax.recogniser.predictor import Predictor
@@ -73,8 +72,6 @@ def test_a_simpler_model_is_a_model_folder_as_any_other(kind, tmp_path):
     assert f"kind of model: {kind}" in model_card(model, digest(model))
     others = {one["kind"] for one in model.about["cross_validation"]["others"]}
     assert others == set(NAMES) - {kind}
-    export_npz(model, tmp_path / "model.npz")
-    assert digest(load_npz(tmp_path / "model.npz")) == digest(model)
     again = adapt_again(model, support.take(np.arange(0, 24, 2)))
     assert again.about["adaptation"]["model_kind"] == kind
     assert again.settings == model.settings

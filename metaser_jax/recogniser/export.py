@@ -2,7 +2,7 @@
 
 StableHLO: f(mfcc [n, 120, 20] float32, n_frames [n] int32) -> {"logits": [n, class], "probabilities": [n, class]}, of a
 model over the voice f(voice [n, 171] float32), for any n, parameters inside; beside it FILE.json says what it is.
-NumPy: the arrays of `npz.pack` for one who writes the network himself (docs/model_folder.md has it in 30 lines).
+NumPy: the arrays for one who writes the network himself (docs/model_folder.md has it in 30 lines).
 
 Reference: jax's documentation, "Exporting and serializing staged-out computations" (docs.jax.dev).
 """
@@ -12,9 +12,9 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,22 +23,34 @@ from jax import export as jax_export
 
 from metaser_jax import untrusted
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.interop.exported import FORMAT_VERSION, FORMAT_VERSIONS, STABLEHLO, Function, beside
 from metaser_jax.recogniser import arrays as npz
 from metaser_jax.recogniser.folder import FEATURES, digest
 from metaser_jax.recogniser.forward import GIVEN, make_forward, scale_of_one_clip
 from metaser_jax.recogniser.model import Model
-from metaser_jax.recogniser.predictor import check_answers
-from metaser_jax.recogniser.settings import check_settings, check_temperature, settings_json
+from metaser_jax.recogniser.settings import settings_json
 from metaser_jax.versions import version
 
-NPZ = "metaser_npz"
+STABLEHLO, NPZ = "metaser_stablehlo", "metaser_npz"
+FORMAT_VERSION = 2
+# That can be read. In version 1 all models were over MFCC.
+FORMAT_VERSIONS = (1, FORMAT_VERSION)
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 _READABLE = (
     "jax.export.deserialize of the jax that wrote it. jax guarantees that it also reads what was written by a jax up "
     "to 6 months older or 3 weeks newer than itself; later ones may refuse it: export the model folder again then, "
     "which has no such limit."
 )
+
+Function = Callable[..., dict[str, jax.Array]]
+"""(mfcc [n, 120, 20] float32, n_frames [n] int32) -> {"logits": [n, class], "probabilities": [n, class]}; of a model
+over the voice of (voice [n, 171] float32). FILE.json says which."""
+
+
+class Exported(NamedTuple):
+    """Attributes: call, compiled anew for each n; facts, the content of FILE.json, with emotions in their order."""
+
+    call: Function
+    facts: dict[str, Any]
 
 
 def make_function(model: Model) -> Function:
@@ -73,7 +85,7 @@ def export_stablehlo(model: Model, out: str | os.PathLike[str], platforms: Seque
         check_choice("--platforms", platform, PLATFORMS)
     if not platforms:
         raise InputError(f"--platforms: got none, expected at least one of {', '.join(PLATFORMS)}.")
-    _check_new(out, beside(out))
+    _check_new(out, _beside(out))
     (n,) = jax_export.symbolic_shape("n")
     given = GIVEN[model.settings.features]
     made = jax_export.export(jax.jit(make_function(model)), platforms=list(dict.fromkeys(platforms)))(
@@ -96,7 +108,7 @@ def export_stablehlo(model: Model, out: str | os.PathLike[str], platforms: Seque
         "versions": {name: version(name) for name in ("jax", "jaxlib")},
         "readable_by": _READABLE,
     }
-    _write({out: content, beside(out): (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()})
+    _write({out: content, _beside(out): (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()})
 
 
 def export_npz(model: Model, out: str | os.PathLike[str]) -> None:
@@ -117,44 +129,46 @@ def export_npz(model: Model, out: str | os.PathLike[str]) -> None:
     _write({out: file.getvalue()})
 
 
-def load_npz(path: str | os.PathLike[str]) -> Model:
-    """Return what export_npz wrote; start and support are None, about is empty.
+def load_exported(path: str | os.PathLike[str]) -> Exported:
+    """Return the function in a file that export_stablehlo wrote.
 
     Raises:
-      InputError: it is something else, of a newer version, or damaged.
+      InputError: a file that is missing or damaged, of a newer version, or that this jax cannot read.
     """
+    path = Path(path)
+    beside = _beside(path)
     try:
-        data = untrusted.read_bytes(path)
+        facts, content = untrusted.parse_json(untrusted.read_bytes(beside)), untrusted.read_bytes(path)
+        if facts["format"] != STABLEHLO:
+            raise ValueError(f"{beside.name} has format {facts['format']!r}, expected {STABLEHLO!r}")
+        got, made_by, written_by = facts["format_version"], facts["metaser_jax"], facts["versions"]["jax"]
+        if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+            raise ValueError(f"{path.name} is not as it was written (sha256)")
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+        raise InputError(f"{error.filename} cannot be read: {error.strerror}, expected FILE and FILE.json.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is not as metaser export --to=stablehlo writes it: {error}. Export it again."
+        ) from error
+    if got not in FORMAT_VERSIONS:
+        raise InputError(
+            f"{path} is of version {got} (metaser_jax {made_by}), expected {FORMAT_VERSION}. Export it again."
+        )
     try:
-        facts = untrusted.parse_json(str(npz.read_one(data, "settings", npz.Spec(None, ()))))
-        if facts["format"] != NPZ:
-            raise ValueError(f"its format is {facts['format']!r}, expected {NPZ!r}")
-        if facts["format_version"] not in FORMAT_VERSIONS:
-            raise ValueError(
-                f"its format version is {facts['format_version']} (metaser_jax {facts['metaser_jax']}); metaser_jax "
-                f"{version()} reads {FORMAT_VERSION}"
-            )
-        settings = check_settings(facts["settings"], facts["format_version"])
-        want = {name.removeprefix("params/"): spec for name, spec in npz.specs(settings, False, False).items()}
-        want |= {"temperature": npz.Spec(npz.DOUBLE, ()), "settings": npz.Spec(None, ())}
-        arrays = npz.read_npz(data, want)
-        temperature = float(arrays.pop("temperature"))
-        check_temperature(temperature)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        said = f"settings lack {error}" if isinstance(error, KeyError) else error
-        raise InputError(f"{path} is not as metaser export --to=npz writes it: {said}. Export it again.") from error
-    del arrays["settings"]
-    named = {name if name.startswith("scale/") else f"params/{name}": array for name, array in arrays.items()}
-    params, scale, _ = npz.unpack(named, start=False, rates=False)
-    none = {"start": None, "support": None, "about": {}}
-    model = Model(settings=settings, params=params, scale=scale, temperature=temperature, **none)
-    try:
-        check_answers(model)
-    except ValueError as error:
-        raise InputError(f"{path} is no model to use: {error}. Export it again.") from error
-    return model
+        function = jax_export.deserialize(bytearray(content))
+    except ImportError as error:
+        raise InputError(f"{path}: reading it needs the package flatbuffers: pip install flatbuffers.") from error
+    except Exception as error:  # whatever MLIR and flatbuffers raise
+        raise InputError(
+            f"{path} was written by jax {written_by}, and jax {jax.__version__} cannot read it ({error}). Export the "
+            "model folder again."
+        ) from error
+    return Exported(jax.jit(function.call), facts)
+
+
+def _beside(file: Path) -> Path:
+    """Return FILE.json."""
+    return file.with_name(file.name + ".json")
 
 
 def _facts(format: str, model: Model) -> dict[str, Any]:

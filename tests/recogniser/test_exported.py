@@ -15,10 +15,8 @@ from fakes import fake_model
 from subprograms import python
 
 from metaser_jax import InputError
-from metaser_jax.interop import export as exporting
-from metaser_jax.interop.export import export_npz, export_stablehlo, load_npz, make_function
-from metaser_jax.interop.exported import load_exported
-from metaser_jax.recogniser.arrays import write_npz
+from metaser_jax.recogniser import export as exporting
+from metaser_jax.recogniser.export import export_npz, export_stablehlo, load_exported, make_function
 from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.forward import GIVEN
 from metaser_jax.recogniser.predictor import Predictor
@@ -50,7 +48,9 @@ def given(model, n=20):
 
 
 def outputs(model, n=20):
-    return jax.tree.map(np.asarray, jax.jit(make_function(model))(*given(model, n)))
+    said = jax.tree.map(np.asarray, jax.jit(make_function(model))(*given(model, n)))
+    np.testing.assert_allclose(said["logits"], Predictor(model).logits(*given(model, n)), rtol=1e-6, atol=1e-6)
+    return said
 
 
 def test_stablehlo_runs_without_the_project(tmp_path):
@@ -122,37 +122,6 @@ def test_numpy_alone_does_the_same_with_the_arrays(kind, tmp_path):
     np.testing.assert_allclose(got, outputs(model)["probabilities"], atol=1e-6)
 
 
-def test_a_voice_models_export_says_what_the_predictor_says(tmp_path):
-    model = model_of("voice")
-    export_stablehlo(model, tmp_path / "model.hlo")
-    got = load_exported(tmp_path / "model.hlo").call(model.support.voice)
-    np.testing.assert_allclose(got["logits"], Predictor(model).logits(model.support.voice), rtol=1e-6, atol=1e-6)
-
-
-def test_arrays_of_version_1_are_loaded(tmp_path):
-    model = model_of("recommended", clips=0)
-    export_npz(model, tmp_path / "model.npz")
-    with np.load(tmp_path / "model.npz") as arrays:
-        arrays = dict(arrays)
-    facts = json.loads(str(arrays["settings"])) | {"format_version": 1}
-    for name in ("features", "track_groups", "network", "members"):
-        del facts["settings"][name]
-    with (tmp_path / "old.npz").open("wb") as file:
-        write_npz(file, arrays | {"settings": np.array(json.dumps(facts))})
-    assert digest(load_npz(tmp_path / "old.npz")) == digest(model)
-
-
-@pytest.mark.parametrize("kind", SETTINGS)
-def test_arrays_are_loaded_again(kind, tmp_path):
-    model = model_of(kind)
-    export_npz(model, tmp_path / "model.npz")
-    loaded = load_npz(tmp_path / "model.npz")
-    assert digest(loaded) == digest(model)
-    got = outputs(dataclasses.replace(loaded, support=model.support))
-    for name, want in outputs(model).items():
-        np.testing.assert_allclose(got[name], want, rtol=1e-6, atol=1e-6)
-
-
 @pytest.mark.parametrize("platforms", [("gpu",), ("cpu", ""), ()])
 def test_platforms_that_there_are_not(platforms, tmp_path):
     with pytest.raises(InputError, match=r"--platforms: got .*cpu, cuda, rocm, tpu"):
@@ -220,51 +189,8 @@ def test_an_exported_file_alone(written, tmp_path):
         load_exported(tmp_path / "model.hlo")
 
 
-@pytest.mark.parametrize(
-    ("edit", "said"),
-    [
-        (lambda a, facts: a.pop("settings"), "it lacks settings"),
-        (
-            lambda a, facts: facts.update(format="metaser_model"),
-            "its format is 'metaser_model', expected 'metaser_npz'",
-        ),
-        (lambda a, facts: facts.update(format_version=3, metaser_jax="9.0"), r"version is 3 \(metaser_jax 9.0\)"),
-        (lambda a, facts: facts.pop("format"), "settings lack 'format'"),
-        (lambda a, facts: facts["settings"].update(hidden_dim=9), r"float32\[20, 32\], expected float32\[20, 36\]"),
-        (lambda a, facts: a.pop("hidden/bias"), "it lacks hidden/bias"),
-        (lambda a, facts: a.update(temperature=np.float64(0)), "temperature is 0.0, expected a positive number"),
-    ],
-)
-def test_arrays_that_were_changed(edit, said, tmp_path):
-    export_npz(model_of("paper", clips=0), tmp_path / "model.npz")
-    with np.load(tmp_path / "model.npz") as arrays:
-        arrays = dict(arrays)
-    facts = json.loads(str(arrays["settings"]))
-    edit(arrays, facts)
-    if "settings" in arrays:
-        arrays["settings"] = np.array(json.dumps(facts))
-    with (tmp_path / "changed.npz").open("wb") as file:
-        write_npz(file, arrays)
-    with pytest.raises(InputError, match=rf"changed.npz is not as metaser export --to=npz writes it: .*{said}"):
-        load_npz(tmp_path / "changed.npz")
-
-
-def test_arrays_that_are_not_there(tmp_path):
-    with pytest.raises(InputError, match="cannot be read: No such file"):
-        load_npz(tmp_path / "model.npz")
-
-
-@pytest.mark.parametrize("load", [load_npz, load_exported])
-def test_files_that_never_end_are_not_read(load, tmp_path):
-    os.mkfifo(tmp_path / "a.npz")
-    os.mkfifo(tmp_path / "a.npz.json")
-    with pytest.raises(InputError, match=r"a\.npz.* cannot be read: no regular file"):
-        load(tmp_path / "a.npz")
-
-
-def test_arrays_that_make_no_finite_answers(tmp_path):
-    model = model_of("voice", clips=0)
-    huge = jax.tree.map(lambda a: np.full_like(a, 3e38), model.params)
-    export_npz(dataclasses.replace(model, params=huge), tmp_path / "a.npz")
-    with pytest.raises(InputError, match="is no model to use: the model's answer to a recording is not finite"):
-        load_npz(tmp_path / "a.npz")
+def test_files_that_never_end_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "a.hlo")
+    os.mkfifo(tmp_path / "a.hlo.json")
+    with pytest.raises(InputError, match=r"a\.hlo.* cannot be read: no regular file"):
+        load_exported(tmp_path / "a.hlo")

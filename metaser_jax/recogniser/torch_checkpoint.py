@@ -17,8 +17,7 @@ import numpy as np
 
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS, emotion_named
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.interop.torch_files import ADVICE, TorchFile, read_torch_file
-from metaser_jax.interop.torch_pickle import Tensor, shown
+from metaser_jax.recogniser.torch_files import ADVICE, Tensor, TorchFile, read_torch_file, shown
 from metaser_jax.types import N_MFCC, Params
 
 # Where a checkpoint keeps the weights, if there is more in it.
@@ -79,16 +78,28 @@ def read_checkpoint(path: str | os.PathLike[str], classes: Sequence[str]) -> Imp
     file = read_torch_file(path)
     tensors, left = _state_dict(file)
     hidden_dim = _check_layout(file, tensors, len(classes))
-    arrays = {name: _finite(file, name, tensor) for name, tensor in tensors.items()}
+    arrays = {}
+    for name, tensor in tensors.items():
+        try:
+            arrays[name] = file.array(tensor)
+        except ValueError as error:
+            raise InputError(f"{file.path}: {name} {error}. {ADVICE}") from error
     rows = [classes.index(emotion) for emotion in order]
-    arrays |= {name: arrays[name][rows] for name in ("hidden2targ.weight", "hidden2targ.bias")}
     layers = {
-        "lstm_1": _lstm(file, arrays, "lstm_1"),
-        "lstm_2": _lstm(file, arrays, "lstm_2"),
-        "hidden": _dense(file, arrays, "hidden"),
-        "output": _dense(file, arrays, "hidden2targ"),
+        layer: {
+            "kernel_input": arrays[f"{layer}.weight_ih_l0"].T,
+            "kernel_recurrent": arrays[f"{layer}.weight_hh_l0"].T,
+            "bias": arrays[f"{layer}.bias_ih_l0"].astype(np.float64) + arrays[f"{layer}.bias_hh_l0"],
+        }
+        for layer in ("lstm_1", "lstm_2")
     }
-    return Imported({"params": layers}, order, classes, hidden_dim, file.sha256, left)
+    layers["hidden"] = {"kernel": arrays["hidden.weight"].T, "bias": arrays["hidden.bias"]}
+    layers["output"] = {"kernel": arrays["hidden2targ.weight"][rows].T, "bias": arrays["hidden2targ.bias"][rows]}
+    params = {
+        layer: {name: _float32(file, f"{layer}/{name}", array) for name, array in parts.items()}
+        for layer, parts in layers.items()
+    }
+    return Imported({"params": params}, order, classes, hidden_dim, file.sha256, left)
 
 
 def _checked(classes: Sequence[str]) -> tuple[str, ...]:
@@ -126,49 +137,39 @@ def _state_dict(file: TorchFile) -> tuple[dict[str, Tensor], tuple[str, ...]]:
 
 def _check_layout(file: TorchFile, tensors: Mapping[str, Tensor], n_classes: int) -> int:
     """Return the number of hidden units."""
-    missing = [name for name in _shapes(0, 0) if name not in tensors]
-    unknown = [name for name in tensors if name not in _shapes(0, 0)]
+    names = _shapes(0, 0)
+    missing = [name for name in names if name not in tensors]
+    unknown = [name for name in tensors if name not in names]
     if missing or unknown:
         parts = [("missing", missing), ("unknown", unknown)]
-        said = "; ".join(f"{what}: {', '.join(_names(names))}" for what, names in parts if names)
+        said = "; ".join(f"{what}: {', '.join(_names(which))}" for what, which in parts if which)
         raise InputError(
             f"{file.path} is not the authors' network. {said}. Expected two LSTM layers and two dense ones: "
-            f"{', '.join(_shapes(0, 0))}."
+            f"{', '.join(names)}."
         )
     shape = tensors["lstm_1.weight_hh_l0"].shape
     hidden_dim = shape[1] if len(shape) == 2 else 0
     if hidden_dim < 1 or shape[0] != 4 * hidden_dim:
-        raise InputError(f"{file.path}: lstm_1.weight_hh_l0 has shape {_shape(shape)}, expected (4 H, H).")
-    outputs = tensors["hidden2targ.weight"].shape[:1]
-    expected = _shapes(hidden_dim, n_classes)
+        raise InputError(f"{file.path}: lstm_1.weight_hh_l0 has shape {shape[:8]}, expected (4 H, H).")
     wrong = [
-        f"{name} {_shape(tensors[name].shape)}, expected {_shape(want)}"
-        for name, want in expected.items()
+        f"{name} {tensors[name].shape[:8]}, expected {want}"
+        for name, want in _shapes(hidden_dim, n_classes).items()
         if tensors[name].shape != want
     ]
-    if outputs != (n_classes,):
-        wrong.append(f"hidden2targ has {outputs[0] if outputs else 'no'} outputs, and {n_classes} classes were given")
     if wrong:
         raise InputError(
-            f"{file.path}: lstm_1.weight_hh_l0 says that H is {hidden_dim}, which these shapes do not fit: "
-            f"{'; '.join(wrong)}."
+            f"{file.path}: lstm_1.weight_hh_l0 says that H is {hidden_dim}, and {n_classes} classes were given, which "
+            f"these shapes do not fit: {'; '.join(wrong)}."
         )
     return hidden_dim
 
 
 def _shapes(hidden_dim: int, n_classes: int) -> dict[str, tuple[int, ...]]:
-    gates = 4 * hidden_dim
-    return {
-        **{
-            f"{layer}.{name}": shape
-            for layer, inputs in (("lstm_1", N_MFCC), ("lstm_2", hidden_dim))
-            for name, shape in (
-                ("weight_ih_l0", (gates, inputs)),
-                ("weight_hh_l0", (gates, hidden_dim)),
-                ("bias_ih_l0", (gates,)),
-                ("bias_hh_l0", (gates,)),
-            )
-        },
+    gates, shapes = 4 * hidden_dim, {}
+    for layer, inputs in (("lstm_1", N_MFCC), ("lstm_2", hidden_dim)):
+        shapes |= {f"{layer}.weight_ih_l0": (gates, inputs), f"{layer}.weight_hh_l0": (gates, hidden_dim)}
+        shapes |= {f"{layer}.bias_ih_l0": (gates,), f"{layer}.bias_hh_l0": (gates,)}
+    return shapes | {
         "hidden.weight": (hidden_dim, hidden_dim),
         "hidden.bias": (hidden_dim,),
         "hidden2targ.weight": (n_classes, hidden_dim),
@@ -176,44 +177,17 @@ def _shapes(hidden_dim: int, n_classes: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _finite(file: TorchFile, name: str, tensor: Tensor) -> np.ndarray:
-    try:
-        array = file.array(tensor)
-    except ValueError as error:
-        raise InputError(f"{file.path}: {name} {error}. {ADVICE}") from error
-    _check_finite(file, name, array)
-    return array
-
-
-def _lstm(file: TorchFile, arrays: Mapping[str, np.ndarray], layer: str) -> dict[str, np.ndarray]:
-    biases = arrays[f"{layer}.bias_ih_l0"].astype(np.float64) + arrays[f"{layer}.bias_hh_l0"]
-    return {
-        "kernel_input": _ours(file, f"{layer}.weight_ih_l0", arrays[f"{layer}.weight_ih_l0"]),
-        "kernel_recurrent": _ours(file, f"{layer}.weight_hh_l0", arrays[f"{layer}.weight_hh_l0"]),
-        "bias": _ours(file, f"{layer}.bias_ih_l0 + {layer}.bias_hh_l0", biases),
-    }
-
-
-def _dense(file: TorchFile, arrays: Mapping[str, np.ndarray], layer: str) -> dict[str, np.ndarray]:
-    names = {"kernel": f"{layer}.weight", "bias": f"{layer}.bias"}
-    return {ours: _ours(file, name, arrays[name]) for ours, name in names.items()}
-
-
-def _ours(file: TorchFile, name: str, array: np.ndarray) -> np.ndarray:
-    """Return transposed, and float32, which may not hold what float64 did."""
+def _float32(file: TorchFile, name: str, array: np.ndarray) -> np.ndarray:
+    """Return float32, which may not hold what float64 did. Raises InputError: numbers that are not finite."""
     with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(array.T, np.float32)
-    _check_finite(file, name, array)
-    return array
-
-
-def _check_finite(file: TorchFile, name: str, array: np.ndarray) -> None:
+        array = np.ascontiguousarray(array, np.float32)
     bad = int(np.count_nonzero(~np.isfinite(array)))
     if bad:
         raise InputError(
-            f"{file.path}: {bad} of the {array.size} numbers of {name} are not finite in {array.dtype}. The training "
-            "has diverged; give a checkpoint from before."
+            f"{file.path}: {bad} of the {array.size} numbers of {name} are not finite in float32. The training has "
+            "diverged; give a checkpoint from before."
         )
+    return array
 
 
 def _names(keys: Any) -> list[str]:
@@ -221,7 +195,3 @@ def _names(keys: Any) -> list[str]:
     keys = list(keys)
     names = [key if key.isprintable() and len(key) <= 60 else shown(key) for key in map(str, keys[:_MOST_NAMES])]
     return names + ([f"and {len(keys) - _MOST_NAMES} more"] if len(keys) > _MOST_NAMES else [])
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return f"({', '.join(map(str, shape[:8]))}{', ...' if len(shape) > 8 else ''})"

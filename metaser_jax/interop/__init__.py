@@ -1,1 +1,0 @@
-"""Other programs: PyTorch checkpoints, StableHLO, NumPy."""
