@@ -34,8 +34,11 @@ TRAIN = [
     "orbax-checkpoint>=0.11.25",
     "tensorboardX>=2.6.2.2",
 ]
+# FFmpeg, for recordings and videos that libsndfile does not read. PyAV's licence is BSD, FFmpeg's LGPL; its wheel also
+# contains encoders under the GPL (x264, x265), which nothing here uses: so it is an extra, 35 MB to fetch.
+FORMATS = ["av>=15.0.0"]
 # The library and the voices of eSpeak NG (GPL-3.0) are used by the demo alone, so they are an extra.
-DEMO = [*TRAIN, "espeakng-loader>=0.2.4"]
+DEMO = [*TRAIN, *FORMATS, "espeakng-loader>=0.2.4"]
 # PyTorch is what experiments/benchmarks compares with; higher and TorchOpt join where they are installed.
 BENCH = ["psutil>=5.9", "torch>=2.13.0"]
 # openSMILE, which the benchmark of unseen languages can compare with (experiments/unseen.py --methods=egemaps). Its
@@ -101,6 +104,7 @@ setup(
         "compilers": COMPILERS,
         "demo": DEMO,
         "docs": DOCS,
+        "formats": FORMATS,
         "fuzz": FUZZ,
         "peers": PEERS,
         "plot": PLOT,

@@ -39,6 +39,12 @@ def real_corpora() -> Path:
 
 
 @pytest.fixture
+def without_formats(monkeypatch):
+    """As where the extra `formats` (PyAV) is not installed."""
+    monkeypatch.setattr("metaser_jax.audio.formats.is_installed", lambda: False)
+
+
+@pytest.fixture
 def strict_promotion():
     """No implicit mixing of dtypes in our own code (optax's Adam does not run under it)."""
     with jax.numpy_dtype_promotion("strict"):

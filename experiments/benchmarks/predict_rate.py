@@ -20,7 +20,7 @@ from absl import flags
 from race import Variant, race, ratio_by_round
 from startup import METASER, process, write_model, write_sound
 
-from metaser_jax.audio.clips import SUFFIXES
+from metaser_jax.audio.containers import SUFFIXES
 from metaser_jax.errors import InputError
 from metaser_jax.processes import cores
 from metaser_jax.specs import flags as program_flags

@@ -41,11 +41,6 @@ WINDOW, HOP = MAX_FRAMES, MAX_FRAMES // 2
 # Of the voice's tracks, in s: a recording of so much is heard whole, a longer one in windows, each half over the last.
 WHOLE_SECONDS, VOICE_SECONDS = 8.0, 5.0
 MAX_SECONDS = 600
-# What libsndfile reads, for folders that are searched; a file that is named is read whatever it is called.
-SUFFIXES = (
-    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus"),
-    *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"),
-)
 # A window's loudest frame is so far below the recording's loudest: a pause.
 SILENT_DB = 40.0
 # MFCC 0 is the sum of 128 mel bands' levels in dB over the square root of their number, so that it changes by so much

@@ -1,4 +1,4 @@
-"""A recording's bytes -> mono samples, by libsndfile; everything that is no whole recording is an error.
+"""A recording's bytes -> mono samples, by libsndfile or FFmpeg; everything that is no whole recording is an error.
 
 Memory is taken for what is read, in blocks that are mixed to mono, and not for what a header promises.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from metaser_jax import untrusted
-from metaser_jax.audio import chunks, containers, mp3, quality
+from metaser_jax.audio import containers, formats, mp3, quality
 from metaser_jax.audio.quality import Quality
 from metaser_jax.errors import InputError, RecordingError
 
@@ -28,6 +28,8 @@ _BLOCK = 2**20
 _FORMATS = ".wav, .flac, .mp3 or .ogg"
 # Encoders add up to three frames of silence, of at most 72 ms each, which the header tells the reader to drop.
 _MP3_SLACK = 0.3
+# Bytes of a FLAC stream before its first frame, at least.
+_FLAC_HEADER = 42
 # Of libsndfile's errors the one for an encoding that it does not read.
 _UNSUPPORTED = 4
 _SILENT_POWER = 10 ** (quality.SILENCE_DBFS / 10)
@@ -81,6 +83,7 @@ class Sound(NamedTuple):
       power: [channels] float64, mean square of each; 0 where there is one.
       channel: which channel is `mono`; None: the mean of all.
       header: what is wrong with the header, see quality.Quality.
+      of_tracks: how many audio tracks there are; this is the first.
     """
 
     mono: np.ndarray
@@ -91,6 +94,7 @@ class Sound(NamedTuple):
     power: np.ndarray
     channel: int | None = None
     header: str = ""
+    of_tracks: int = 1
 
     @property
     def seconds(self) -> float:
@@ -139,33 +143,47 @@ def decode(data: bytes, path: str, limits: Limits, block: int = _BLOCK) -> Sound
         that are not finite.
     """
     data, header = containers.completed(data, path)
+    stream = None
     try:
-        sound, promised, is_mp3 = _decoded(data, path, limits, block)
-        if is_mp3 and mp3.seconds(data) > sound.seconds + _MP3_SLACK:
+        if data[:4] == b"fLaC" and len(data) >= _FLAC_HEADER:
+            sound, promised = _decoded_flac(data, path, limits, block)
+            header = containers.MORE if 0 < promised < len(sound.mono) else ""
+        else:
+            sound, promised, is_mp3 = _decoded(data, path, limits, block)
+            stream = mp3.stream(data) if is_mp3 else None
+        if stream and stream.seconds > sound.seconds + _MP3_SLACK:
             # libsndfile takes it for shorter than it is.
-            header = chunks.MORE if mp3.says_length(data) else ""
-            data = mp3.with_length(data) or data
+            header = containers.MORE if stream.tag is not None else ""
+            data = mp3.with_length(data, stream) or data
             sound, promised, _ = _decoded(data, path, limits, block)
+            stream = mp3.stream(data)
     except soundfile.LibsndfileError as error:
+        demuxer = containers.demuxer(data)
+        if demuxer and formats.is_installed():
+            return _decoded_by_ffmpeg(data, demuxer, path, limits)
         # The whole text of the error has the address of a buffer in it.
         what, advice = containers.described(data, path, unsupported=error.code == _UNSUPPORTED)
         why = f" (libsndfile: {error.error_string})" if what == containers.DAMAGED else ""
         raise RecordingError(path, f"{what}, expected a complete {_FORMATS} file{why}", *advice) from error
-    if is_mp3 and (there := mp3.seconds(data)) > sound.seconds + _MP3_SLACK:
+    if stream and stream.seconds > sound.seconds + _MP3_SLACK:
         raise RecordingError(
             path,
-            f"an mp3 of {there:.2f} s whose header does not say so, of which only {sound.seconds:.2f} s can be read; "
-            "convert it to .wav or .flac",
+            f"an mp3 of {stream.seconds:.2f} s whose header does not say so, of which only {sound.seconds:.2f} s can "
+            "be read; convert it to .wav or .flac",
         )
-    if len(sound.mono) < promised and not (is_mp3 and mp3.is_whole(data)):
+    if len(sound.mono) < promised and not (stream and stream.is_whole(data)):
         raise RecordingError(
             path,
             f"truncated: the header promises {promised:,} samples, the file has {len(sound.mono):,}, expected a "
             "complete file",
         )
+    return _with_samples(sound._replace(header=header), path)
+
+
+def _with_samples(sound: Sound, path: str) -> Sound:
     if not len(sound.mono):
         raise RecordingError(path, "the file has a header but no samples, expected audio")
-    return sound._replace(header=header)
+    return sound
 
 
 def _decoded(data: bytes, path: str, limits: Limits, block: int) -> tuple[Sound, int, bool]:
@@ -174,8 +192,6 @@ def _decoded(data: bytes, path: str, limits: Limits, block: int) -> tuple[Sound,
         promised, sample_rate, channels, is_mp3 = file.frames, file.samplerate, file.channels, file.format == "MP3"
         # What can be sought in is never read beyond what was promised.
         at_most = promised if file.is_whole else None
-    if not MIN_RATE <= sample_rate <= MAX_RATE:
-        raise RecordingError(path, f"{sample_rate:,} Hz, expected {MIN_RATE:,} to {MAX_RATE:,}")
 
     def blocks() -> Iterator[np.ndarray]:
         with _File(_Bytes(data)) as file:
@@ -185,6 +201,33 @@ def _decoded(data: bytes, path: str, limits: Limits, block: int) -> tuple[Sound,
                 yield part
 
     return sound_of(blocks, channels, sample_rate, path, limits, at_most), promised, is_mp3
+
+
+def _decoded_flac(data: bytes, path: str, limits: Limits, block: int) -> tuple[Sound, int]:
+    """Return the sound of a FLAC stream, and the samples that its header promises; 0: it does not say.
+
+    A program that writes into a pipe leaves 0 there (RFC 9639, section 8.2). libsndfile then reads to the end, and with
+    another number no further than that: so 0 is put there.
+    """
+    promised = int.from_bytes(data[21:26], "big") % 2**36
+    try:
+        sound, _, _ = _decoded(data[:21] + bytes([data[21] & 0xF0]) + bytes(4) + data[26:], path, limits, block)
+    except soundfile.LibsndfileError as error:
+        if not promised:
+            reason = "truncated: its last frame is cut off, expected a complete .flac file"
+            raise RecordingError(path, reason) from error
+        sound, _, _ = _decoded(data, path, limits, block)  # what disturbs is behind the sound: a tag
+    return sound, promised
+
+
+def _decoded_by_ffmpeg(data: bytes, demuxer: str, path: str, limits: Limits) -> Sound:
+    track = formats.first_track(data, demuxer, path)
+
+    def blocks() -> Iterator[np.ndarray]:
+        return formats.blocks(data, demuxer, path)
+
+    sound = sound_of(blocks, track.channels, track.sample_rate, path, limits)
+    return _with_samples(sound._replace(of_tracks=track.of_tracks), path)
 
 
 def sound_of(
@@ -200,8 +243,10 @@ def sound_of(
     Args: blocks: yields [m, channels] float32, the same each time. at_most: how many samples there can be, if known.
 
     Raises:
-      RecordingError: longer than the limits, or samples that are not finite.
+      RecordingError: another rate, longer than the limits, or samples that are not finite.
     """
+    if not MIN_RATE <= sample_rate <= MAX_RATE:
+        raise RecordingError(path, f"{sample_rate:,} Hz, expected {MIN_RATE:,} to {MAX_RATE:,}")
     sound = _mixed(blocks(), channels, sample_rate, path, limits, at_most, None)
     loudest = int(sound.power.argmax())
     if sound.power[loudest] > _SILENT_POWER and _silent(sound.mono, sample_rate):
@@ -280,6 +325,7 @@ def quality_of(sound: Sound) -> Quality:
         min(0.0, float(below)),
         sound.channel is not None,
         sound.header,
+        sound.of_tracks,
     )
 
 

@@ -5,7 +5,6 @@ lets it guess: of a stream with varying bit rates it may read a third without a 
 """
 
 import re
-from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _BIT_RATES = {  # kbit/s by index, of MPEG 1 and of MPEG 2 and 2.5
@@ -13,99 +12,73 @@ _BIT_RATES = {  # kbit/s by index, of MPEG 1 and of MPEG 2 and 2.5
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
-_LAYER_III = 1
-# What `_frame` takes for a header: of each version layer III, with or without a checksum; a bit rate and a sample rate.
-_HEADER = re.compile(
-    b"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]["
-    + b"".join(re.escape(bytes([i])) for i in range(0x10, 0xF0) if i >> 2 & 3 != 3)
-    + b"]",
-    re.DOTALL,
-)
+# The header of a frame: of each version layer III, with or without a checksum; a bit rate and a sample rate.
+_RATES = re.escape(bytes(byte for byte in range(0x10, 0xF0) if byte >> 2 & 3 != 3))
+_HEADER = re.compile(b"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][%s]" % _RATES)
 _TAG = re.compile(b"Xing|Info|VBRI")
 # Bytes of a frame before its tag: the header, and what MPEG 1 and the others have of stereo and of mono.
 _BEFORE_TAG = {(True, False): 36, (True, True): 21, (False, False): 21, (False, True): 13}
 
 
-class _Frame(NamedTuple):
-    """A frame.
+class Stream(NamedTuple):
+    """The complete frames of a stream, from the first on, as far as they follow each other.
 
-    Attributes: at, its first byte; size, in bytes; seconds; tag: where a table of contents begins, in place of sound.
+    Attributes:
+      start, size: of the first, in bytes.
+      frames: how many there are, without one that holds a table of contents.
+      seconds: their duration.
+      tag: where that table begins; None: nowhere, libsndfile guesses the length.
+      count_at: where the stream says how many frames there are; None: nowhere.
     """
 
-    at: int
+    start: int
     size: int
+    frames: int
     seconds: float
     tag: int | None
+    count_at: int | None
+
+    def is_whole(self, data: bytes) -> bool:
+        """Return whether it has all frames that it says it has, and true where it does not say how many."""
+        at = self.count_at
+        return at is None or self.frames >= int.from_bytes(data[at : at + 4], "big")
 
 
-def seconds(data: bytes) -> float:
-    """Return the duration of all complete frames from the first on, as far as they follow each other.
-
-    0 if there is none.
-    """
-    return sum(frame.seconds for frame in _frames(data) if frame.tag is None)
-
-
-def says_length(data: bytes) -> bool:
-    """Return whether the stream says how long it is (a frame Xing, Info or VBRI); otherwise libsndfile guesses."""
-    first = next(_frames(data), None)
-    return first is not None and first.tag is not None
-
-
-def is_whole(data: bytes) -> bool:
-    """Return whether the stream has all frames that it says it has, and true where it does not say how many."""
-    frames = list(_frames(data))
-    at = _count_at(data, frames)
-    return at is None or len(frames) - 1 >= int.from_bytes(data[at : at + 4], "big")
-
-
-def with_length(data: bytes) -> bytes | None:
-    """Return the stream with the number of its frames in its first; None if that cannot be written."""
-    frames = list(_frames(data))
-    if not frames:
-        return None
-    first, at = frames[0], _count_at(data, frames)
-    if at is not None:
-        return data[:at] + (len(frames) - 1).to_bytes(4, "big") + data[at + 4 :]
-    if first.tag is not None:
-        return None
-    count = len(frames).to_bytes(4, "big")
-    header = data[first.at : first.at + 4]
-    before = _BEFORE_TAG[header[1] >> 3 & 3 == 3, header[3] >> 6 == 3]
-    tag = (header + bytes(before - 4) + b"Info\x00\x00\x00\x01" + count).ljust(first.size, b"\0")
-    return data[: first.at] + tag + data[first.at :] if len(tag) == first.size else None
-
-
-def _count_at(data: bytes, frames: Sequence[_Frame]) -> int | None:
-    """Return where the stream says how many frames there are behind the first; None if nowhere."""
-    tag = frames[0].tag if frames else None
-    if tag is None:
-        return None
-    if data[tag : tag + 4] == b"VBRI":
-        return tag + 14
-    return tag + 8 if data[tag + 7] & 1 else None
-
-
-def _frames(data: bytes) -> Iterator[_Frame]:
-    """Yield the complete frames; the first may hold a table of contents in place of sound."""
-    position, sounds = after_id3(data), False
-    while position + 4 <= len(data):
-        frame = _frame(data[position : position + 4])
-        if frame is None:
-            if sounds:
-                break  # a tag at the end
-            found = _HEADER.search(data, position + 1)
-            if found is None:
-                break
-            position = found.start()
-            continue
-        size, duration = frame
-        if position + size > len(data):
+def stream(data: bytes) -> Stream | None:
+    """Return the stream in the bytes of a recording; None: there is none."""
+    position, start, size, frames, seconds, tag = after_id3(data), -1, 0, 0, 0.0, None
+    while found := _HEADER.match(data, position) if frames else _HEADER.search(data, position):
+        at = found.start()
+        length, duration = _frame(found[0])
+        if at + length > len(data):
             break
-        tag = None if sounds else _TAG.search(data, position, position + min(size, 60))
-        yield _Frame(position, size, duration, tag and tag.start())
-        sounds = sounds or tag is None
-        position += size
+        contents = None if frames else _TAG.search(data, at, at + min(length, 60))
+        if start < 0:
+            start, size, tag = at, length, contents and contents.start()
+        if contents is None:
+            frames += 1
+            seconds += duration
+        position = at + length
+    if start < 0:
+        return None
+    count_at = None
+    if tag is not None:
+        is_vbri = data[tag : tag + 4] == b"VBRI"
+        count_at = tag + 14 if is_vbri else tag + 8 if data[tag + 7] & 1 else None
+    return Stream(start, size, frames, seconds, tag, count_at)
+
+
+def with_length(data: bytes, found: Stream) -> bytes | None:
+    """Return the stream with the number of its frames in its first; None if that cannot be written."""
+    count, at = found.frames.to_bytes(4, "big"), found.count_at
+    if at is not None:
+        return data[:at] + count + data[at + 4 :]
+    if found.tag is not None:
+        return None
+    header = data[found.start : found.start + 4]
+    before = _BEFORE_TAG[header[1] >> 3 & 3 == 3, header[3] >> 6 == 3]
+    tag = (header + bytes(before - 4) + b"Info\x00\x00\x00\x01" + count).ljust(found.size, b"\0")
+    return data[: found.start] + tag + data[found.start :] if len(tag) == found.size else None
 
 
 def after_id3(data: bytes) -> int:
@@ -118,14 +91,9 @@ def after_id3(data: bytes) -> int:
     return 10 + size
 
 
-def _frame(header: bytes) -> tuple[int, float] | None:
-    """Return (bytes, seconds) of a frame, or None if this is no header of one."""
-    version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
-    bit_rate, sample_rate, padding = header[2] >> 4, header[2] >> 2 & 3, header[2] >> 1 & 1
-    if header[0] != 0xFF or header[1] < 0xE0 or version == 1 or layer != _LAYER_III:
-        return None
-    if bit_rate in (0, 15) or sample_rate == 3:
-        return None
+def _frame(header: bytes) -> tuple[int, float]:
+    """Return (bytes, seconds) of the frame that begins with a header."""
+    version, bit_rate, sample_rate, padding = header[1] >> 3 & 3, header[2] >> 4, header[2] >> 2 & 3, header[2] >> 1 & 1
     samples = 1152 if version == 3 else 576
     rate = _SAMPLE_RATES[version][sample_rate]
     return samples // 8 * _BIT_RATES[version == 3][bit_rate] * 1000 // rate + padding, samples / rate

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from metaser_jax.audio.chunks import MORE, REST
+from metaser_jax.audio.containers import MORE, REST
 
 # Nothing in a recording is louder: no speech, but a microphone that is off. RAVDESS's quietest speech has -58 dBFS.
 SILENCE_DBFS = -70.0
@@ -42,8 +42,9 @@ class Quality(NamedTuple):
       offset: the mean of all samples, of which the sound should have none.
       mixed_db: level of the mixture of all channels over the loudest channel's, at most 0.
       one_channel: whether the mixture is silent because the channels cancel, and the loudest channel was taken.
-      header: chunks.MORE where the header said less than there is, chunks.REST where something behind the sound was
-        not read, or "".
+      header: containers.MORE where the header said less than there is, containers.REST where something behind the
+        sound was not read, or "".
+      of_tracks: how many audio tracks the file has, of which the first was read.
     """
 
     peak: float
@@ -54,6 +55,7 @@ class Quality(NamedTuple):
     mixed_db: float = 0.0
     one_channel: bool = False
     header: str = ""
+    of_tracks: int = 1
 
 
 class Recorded(Protocol):
@@ -194,6 +196,11 @@ _KINDS = (
         lambda one: one.quality.header == REST,
         lambda _: "with something behind the sound that the header does not tell of",
         "It was not read. If the sound ends too early, convert it again.",
+    ),
+    _Kind(
+        lambda one: one.quality.of_tracks > 1,
+        lambda _: "with several audio tracks",
+        "The first was read. Save another one alone if the voice is in that.",
     ),
     _Kind(
         _of_offset,

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metaser_jax import untrusted
-from metaser_jax.audio.clips import SUFFIXES
-from metaser_jax.audio.conversion import CONVERTED
+from metaser_jax.audio.containers import CONVERTED, SUFFIXES
 from metaser_jax.datasets import recordings
 from metaser_jax.datasets.files import CorpusFile, existing, files_below, files_in, members
 from metaser_jax.datasets.folder.listing import Rules, listed

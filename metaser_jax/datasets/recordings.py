@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from metaser_jax.audio.conversion import conversion
+from metaser_jax.audio.containers import conversion
 from metaser_jax.datasets.files import CorpusFile
 from metaser_jax.errors import InputError
 

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from metaser_jax.audio.clips import SUFFIXES
+from metaser_jax.audio.containers import SUFFIXES
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.few_clips.training import adapt_again

@@ -348,7 +348,7 @@ def test_read_all(tmp_path):
     assert "longer than 0.1 s" in error.reason
 
 
-def test_read_all_by_processes():
+def test_read_all_by_processes(without_formats):
     sources = [Upload(f"{i}.wav", encoded(sound(0.01 * (i + 1)))) for i in range(MIN_FILES_FOR_PROCESSES)]
     sources[3] = Upload("3.m4a", b"\x00\x00\x00\x20ftypM4A ")
     found, expected = (list(read_all(sources, workers, pool=PicklingPool)) for workers in (2, 1))

@@ -79,7 +79,7 @@ def test_two_formats_that_differ():
         read(data)
 
 
-def test_what_is_not_read_is_named():
+def test_what_is_not_read_is_named(without_formats):
     speex = in_ogg(bytes(100)).replace(b"\x7fFLAC\x01\x00\x00\x01", b"Speex   1")
     for data, name, said in (
         (speex, "a.ogg", r"this is Speex \(\.ogg\), which is not read.*ffmpeg -i a\.ogg a\.wav"),
@@ -94,7 +94,7 @@ def test_what_is_not_read_is_named():
         read(voc[:-1] + voc[start:], "a.voc")
 
 
-def test_what_is_listed_does_not_repeat_names():
+def test_what_is_listed_does_not_repeat_names(without_formats):
     """Files with the same fault stand in one line, with what to do."""
     errors = []
     for name in ("b/one.m4a", "two.m4a"):

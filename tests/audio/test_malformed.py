@@ -119,7 +119,7 @@ def test_a_file_that_vanishes_after_it_was_listed(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["phone.m4a", "it's mine.webm", "folder/-x.3gp"])
-def test_what_ffmpeg_converts(name):
+def test_what_ffmpeg_converts(name, without_formats):
     with pytest.raises(RecordingError, match="ffmpeg -i") as caught:
         read_clip(Upload(name, b"\x00\x00\x00\x20ftypM4A " + bytes(100)))
     command = str(caught.value).split("Convert it, e.g. with ")[1]

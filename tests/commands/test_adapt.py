@@ -98,7 +98,7 @@ def test_without_the_clips_in_it(config, tmp_path):
     assert model.about["support"]["n_per_emotion"]["sad"] == 3
 
 
-def test_bad_clips_are_all_named_or_left_out_and_listed(config, clips, tmp_path, capsys):
+def test_bad_clips_are_all_named_or_left_out_and_listed(config, clips, tmp_path, capsys, without_formats):
     (clips / "sad" / "broken.wav").write_bytes(b"RIFF and nothing")
     soundfile.write(clips / "happy" / "mute.wav", np.zeros(RATE), RATE)
     for name in ("phone.wav", "other.wav"):
