@@ -1,5 +1,6 @@
 """Every code block of README.md and docs/: Python runs as it is printed, commands have flags that the programs know."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -90,3 +91,9 @@ def test_every_path_and_link_is_there():
             assert (page.parent / link).exists(), f"{page.name}: {link}"
         for path in re.findall(r"`(metaser_jax/[\w./]+?)`", text):
             assert (ROOT / path).exists(), f"{page.name}: {path}"
+
+
+def test_notebooks_are_committed_without_outputs():
+    for path in (ROOT / "docs" / "gallery").glob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            assert not cell.get("outputs") and not cell.get("execution_count"), path.name
