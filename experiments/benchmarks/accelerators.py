@@ -49,9 +49,12 @@ def targets_of(program: str) -> tuple[str, ...]:
 class AcceleratorsConfig(Spec):
     """experiments/benchmarks/accelerators.py."""
 
-    out: str = option("Folder for cells.jsonl and accelerators.md.")
-    targets: tuple[str, ...] = option("Devices to compile for, separated by commas.", TARGETS)
-    programs: tuple[str, ...] = option("What to compile, separated by commas.", PROGRAMS)
+    out: str = option()
+    """Folder for cells.jsonl and accelerators.md."""
+    targets: tuple[str, ...] = option(TARGETS)
+    """Devices to compile for, separated by commas."""
+    programs: tuple[str, ...] = option(PROGRAMS)
+    """What to compile, separated by commas."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

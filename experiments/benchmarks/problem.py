@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaser_jax.errors import check_choice
-from metaser_jax.specs import Spec, option, require
+from metaser_jax.specs import Spec, option
 
 FRAMES, COEFFICIENTS, CLASSES = 120, 20, 4
 INNER_LR = 0.1
@@ -29,31 +28,32 @@ Weights = Any
 class MetaStepConfig(Spec):
     """experiments/benchmarks/meta_step.py."""
 
-    out: str = option("Folder for results.json and results.md.")
-    inner_steps: tuple[int, ...] = option("Gradient steps on a task's support set, separated by commas.", (1, 5))
-    shots: tuple[int, ...] = option("Support utterances per emotion and task, separated by commas.", (5, 125))
-    queries: int = option("Query utterances per emotion and task.", 10)
-    tasks: tuple[int, ...] = option("Tasks per episode, separated by commas.", (8,))
-    hidden_dim: int = option("Hidden units of each LSTM layer and of the first dense layer.", 128)
-    rounds: int = option("Timed calls of each variant.", 7)
-    variants: tuple[str, ...] = option(
-        "What to measure, separated by commas; kernel first and kernel second besides, where there is CUDA.",
-        VARIANTS,
-    )
-    max_seconds: float = option("A variant whose warm-up call takes longer is timed in one round only.", 30.0)
-    max_gib: float = option("Leave out what needs more memory; 0 takes 80 % of the machine's (GPU: no limit).", 0.0)
+    out: str = option()
+    """Folder for results.json and results.md."""
+    inner_steps: tuple[int, ...] = option((1, 5))
+    """Gradient steps on a task's support set, separated by commas."""
+    shots: tuple[int, ...] = option((5, 125))
+    """Support utterances per emotion and task, separated by commas."""
+    queries: int = option(10, least=1)
+    """Query utterances per emotion and task."""
+    tasks: tuple[int, ...] = option((8,))
+    """Tasks per episode, separated by commas."""
+    hidden_dim: int = option(128, least=1)
+    """Hidden units of each LSTM layer and of the first dense layer."""
+    rounds: int = option(7, least=1)
+    """Timed calls of each variant."""
+    variants: tuple[str, ...] = option(VARIANTS, distinct=True, items=(*VARIANTS, *KERNEL_VARIANTS))
+    """What to measure, separated by commas; kernel first and kernel second besides, where there is CUDA."""
+    max_seconds: float = option(30.0, above=0)
+    """A variant whose warm-up call takes longer is timed in one round only."""
+    max_gib: float = option(0.0, least=0)
+    """Leave out what needs more memory; 0 takes 80 % of the machine's (GPU: no limit)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_one_or_more("queries", "hidden_dim", "rounds")
         for flag in ("inner_steps", "shots", "tasks"):
             values = getattr(self, flag)
-            require(bool(values) and min(values) >= 1, flag, values, "numbers from 1 on")
-        require(bool(self.variants), "variants", self.variants, "at least one variant")
-        for variant in self.variants:
-            check_choice("--variants", variant, (*VARIANTS, *KERNEL_VARIANTS))
-        require(self.max_seconds > 0, "max_seconds", self.max_seconds, "a number above 0")
-        require(self.max_gib >= 0, "max_gib", self.max_gib, "0 or a number above it")
+            self.require(bool(values) and min(values) >= 1, flag, "numbers from 1 on")
 
     def settings(self) -> Iterator["Setting"]:
         for tasks, shots, steps in itertools.product(self.tasks, self.shots, self.inner_steps):

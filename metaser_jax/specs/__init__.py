@@ -4,7 +4,7 @@ What is trained and how is here (network, training, meta_training, job, studies)
 add where things are, which makes the configuration of a program, a flag per field.
 """
 
-from metaser_jax.specs.base import Spec, how_fields, option, require, require_folds
+from metaser_jax.specs.base import Spec, how_fields, option, require
 from metaser_jax.specs.job import ClusterSpec, JobSpec
 from metaser_jax.specs.meta_training import MetaLearningSpec, MetaTrainSpec
 from metaser_jax.specs.network import FrontEnd, ModelSpec, NetworkSpec, TrainSpec
@@ -28,5 +28,4 @@ __all__ = [
     "how_fields",
     "option",
     "require",
-    "require_folds",
 ]

@@ -1,17 +1,29 @@
 """Fields with their help text and valid values, and the checks that every specification shares."""
 
+import ast
 import dataclasses
-from collections.abc import Collection
+import functools
+import inspect
+import itertools
+import math
+from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 from metaser_jax.errors import InputError, check_choice
 
+_SEEDS = ("seed", "split_seed", "target_split_seed")
+
 
 def option(
-    help: str,
     default: Any = dataclasses.MISSING,
     *,
+    help: str = "",
     choices: Collection[str] = (),
+    items: Collection[str] = (),
+    distinct: bool = False,
+    least: int | None = None,
+    above: float | None = None,
+    below: float = math.inf,
     repeated: bool = False,
     how: bool = False,
     common: bool = False,
@@ -19,12 +31,19 @@ def option(
     there: str = "",
     named: Collection[str] = (),
 ) -> Any:
-    """Make a dataclass field with the help text and the valid values of its flag; without a default it is required.
+    """Make a dataclass field with the valid values of its flag; without a default it is required.
+
+    The string literal below the field is the text of the flag, in --help and in the reference.
 
     Args:
-      help: text of the flag.
-      default: value of the field.
+      default: value of the field; None is always valid.
+      help: text of the flag, where it is computed.
       choices: valid values; a registry that grows is looked at again by every check.
+      items: of a tuple: valid items.
+      distinct: of a tuple: at least one item, each once.
+      least: the smallest valid number.
+      above: the number above which numbers are valid.
+      below: the number below which numbers are valid, with least or above.
       repeated: a tuple whose items each have a flag of their own; otherwise they are separated by commas.
       how: the field says how a run is computed, not what it is: a run may be continued, and started from, with another.
       common: --help shows the flag, and not --helpfull alone; it shows all that are required.
@@ -32,8 +51,9 @@ def option(
       there: of a path that a program reads: what is expected to be there, for the message where nothing is.
       named: of such a path: values that are none.
     """
-    metadata = {"help": help, "choices": choices, "repeated": repeated, "how": how}
-    metadata |= {"common": common, "short": short, "there": there, "named": named}
+    metadata = {"help": help, "choices": choices, "items": items, "distinct": distinct}
+    metadata |= {"least": least, "above": above, "below": below}
+    metadata |= {"repeated": repeated, "how": how, "common": common, "short": short, "there": there, "named": named}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -43,10 +63,22 @@ def require(condition: bool, flag: str, got: Any, expected: str) -> None:
         raise InputError(f"--{flag}: got {got!r}, expected {expected}.")
 
 
-def require_folds(folds: int, by_speaker: bool) -> None:
-    """Raise an InputError unless folds are 0, or 2 or more of a split by speaker."""
-    require(folds == 0 or folds >= 2, "folds", folds, "0 (one split) or 2 or more")
-    require(folds == 0 or by_speaker, "folds", folds, "0 without --split=speaker")
+def help_texts(spec: type) -> dict[str, str]:
+    """Return the text of each flag of a specification: what option was given, or the string literal below the field."""
+    texts: dict[str, str] = {}
+    for base in reversed(spec.__mro__):
+        texts |= _own_texts(base) if dataclasses.is_dataclass(base) else {}
+    return texts | {field.name: field.metadata["help"] for field in dataclasses.fields(spec) if field.metadata["help"]}
+
+
+@functools.cache
+def _own_texts(spec: type) -> dict[str, str]:
+    (tree,) = ast.parse(inspect.getsource(spec)).body
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in itertools.pairwise(tree.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
 
 
 def how_fields(spec: type) -> tuple[str, ...]:
@@ -55,7 +87,7 @@ def how_fields(spec: type) -> tuple[str, ...]:
 
 
 class Spec:
-    """Base of all specifications: a field with choices has one of them, however it was made.
+    """Base of all specifications: every field has a value that its option allows, however it was made.
 
     Attributes:
       TITLE: what --help calls the flags that a class declares first.
@@ -65,18 +97,39 @@ class Spec:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if field.metadata.get("choices"):
-                check_choice(f"--{field.name}", getattr(self, field.name), field.metadata["choices"])
-            if field.name in ("seed", "split_seed"):
-                seed = getattr(self, field.name)
-                # More bits than a PRNG key takes would be dropped, and two seeds be the same.
-                require(0 <= seed < 2**32, field.name, seed, "a number from 0 to 2**32 - 1")
+            value = getattr(self, field.name)
+            if field.metadata and value is not None:
+                _check(field.name, value, field.metadata)
 
     @classmethod
     def of(cls, other: "Spec", **changes: Any) -> Self:
         """Return the part of another specification that is of this class, with changes."""
         return cls(**{field.name: getattr(other, field.name) for field in dataclasses.fields(cls)} | changes)
 
-    def _require_one_or_more(self, *flags: str) -> None:
-        for flag in flags:
-            require(getattr(self, flag) >= 1, flag, getattr(self, flag), "1 or more")
+    def require(self, condition: bool, flag: str, expected: str) -> None:
+        """Raise an InputError that names the flag and its value unless the condition holds."""
+        require(condition, flag, getattr(self, flag), expected)
+
+    def require_folds(self, by_speaker: bool) -> None:
+        """Raise an InputError unless --folds is 0, or 2 or more of a split by speaker."""
+        self.require(self.folds == 0 or self.folds >= 2, "folds", "0 (one split) or 2 or more")
+        self.require(self.folds == 0 or by_speaker, "folds", "0 without --split=speaker")
+
+
+def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
+    """Raise an InputError unless a field's value is one that its option allows."""
+    if rules["choices"]:
+        check_choice(f"--{name}", value, rules["choices"])
+    for item in value if rules["items"] else ():
+        check_choice(f"--{name}", item, rules["items"])
+    if rules["distinct"]:
+        require(bool(value) and len(set(value)) == len(value), name, value, "at least one, each once")
+    least, above, below = rules["least"], rules["above"], rules["below"]
+    end = "" if below == math.inf else f" and below {below}"
+    if least is not None:
+        require(least <= value < below, name, value, f"{least} or more{end}")
+    if above is not None:
+        require(above < value < below, name, value, f"a number above {above}{end}")
+    if name in _SEEDS:
+        # More bits than a PRNG key takes would be dropped, and two seeds be the same.
+        require(0 <= value < 2**32, name, value, "a number from 0 to 2**32 - 1")

@@ -22,7 +22,7 @@ import metaser_jax
 from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted, out_of_memory
 from metaser_jax.jit_cache import keep_compiled
 from metaser_jax.messages import JSON, TEXT, log, say, say_how
-from metaser_jax.specs.help_page import GENERAL, PLAIN, PRESET, Option, help_of, is_required, options_of, page
+from metaser_jax.specs.help_page import GENERAL, PLAIN, PRESET, Option, is_required, options_of, page
 from metaser_jax.specs.meta_training import unused_fields
 
 FLAGS = flags.FLAGS
@@ -48,7 +48,8 @@ _defined: list[tuple[type, Presets | None]] = []
 def define(config_class: type, presets: Presets | None = None) -> None:
     """Define one flag per field of the dataclass, and --preset; the program's --help shows them.
 
-    A flag that a preset sets has no default of its own there: its help names the presets' values.
+    A flag that a preset sets has no default of its own there: its help names the presets' values, which help_page.py
+    shows instead of absl.
     """
     hints = typing.get_type_hints(config_class)
     if presets:
@@ -56,19 +57,19 @@ def define(config_class: type, presets: Presets | None = None) -> None:
     for field in dataclasses.fields(config_class):
         set_by_preset = any(field.name in preset for preset in (presets or {}).values())
         default = None if is_required(field) or set_by_preset else field.default
-        _define_one(field.name, hints[field.name], default, help_of(field, presets), field.metadata)
+        _define_one(field.name, hints[field.name], default, field.metadata)
     _defined.append((config_class, presets))
 
 
-def _define_one(name: str, hint: Any, default: Any, text: str, metadata: Mapping[str, Any]) -> None:
+def _define_one(name: str, hint: Any, default: Any, metadata: Mapping[str, Any]) -> None:
     hint = _without_none(hint)
     short = metadata["short"]
     if metadata["repeated"]:
-        flags.DEFINE_multi_string(name, list(default), text, short_name=short)
+        flags.DEFINE_multi_string(name, list(default), "See --help.", short_name=short)
     elif typing.get_origin(hint) is tuple:
-        flags.DEFINE_list(name, None if default is None else [str(v) for v in default], text, short_name=short)
+        flags.DEFINE_list(name, None if default is None else [str(v) for v in default], "See --help.", short_name=short)
     elif metadata["choices"]:
-        flags.DEFINE_enum(name, default, list(metadata["choices"]), text, short_name=short)
+        flags.DEFINE_enum(name, default, list(metadata["choices"]), "See --help.", short_name=short)
     else:
         by_type = {
             bool: flags.DEFINE_bool,
@@ -76,7 +77,7 @@ def _define_one(name: str, hint: Any, default: Any, text: str, metadata: Mapping
             float: flags.DEFINE_float,
             str: flags.DEFINE_string,
         }
-        by_type[hint](name, default, text, short_name=short)
+        by_type[hint](name, default, "See --help.", short_name=short)
 
 
 def _without_none(hint: Any) -> Any:

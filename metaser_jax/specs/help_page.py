@@ -8,6 +8,8 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from metaser_jax.specs.base import help_texts
+
 PRESET = "preset"
 REQUIRED, PLAIN, MORE, HOW = "Required", "Options", "More options", "How it is computed"
 _VALUES = {int: "N", float: "X", str: "TEXT"}
@@ -66,24 +68,26 @@ def is_required(field: dataclasses.Field) -> bool:
     return field.default is dataclasses.MISSING
 
 
-def help_of(field: dataclasses.Field, presets: Mapping[str, Mapping[str, Any]] | None) -> str:
-    """Return the text of a field's flag; where presets set it, with their values."""
-    of_preset = {name: p[field.name] for name, p in sorted((presets or {}).items()) if field.name in p}
-    text = field.metadata["help"]
-    if not of_preset:
-        return text
-    rest = {} if len(of_preset) == len(presets or {}) else {"otherwise": field.default}
-    return f"{text} ({', '.join(f'{name}: {value}' for name, value in (of_preset | rest).items())})"
+def _defaults(field: dataclasses.Field, presets: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a field's default, or its values by preset, to be shown behind its text; "" where there is none."""
+    of_preset = {name: preset[field.name] for name, preset in sorted(presets.items()) if field.name in preset}
+    if of_preset:
+        rest = {} if len(of_preset) == len(presets) else {"otherwise": field.default}
+        return f" ({', '.join(f'{name}: {value}' for name, value in (of_preset | rest).items())})"
+    if is_required(field) or field.default in (None, "", ()):
+        return ""
+    default = field.default
+    if isinstance(default, tuple):
+        return f" (default: {','.join(map(str, default))})"
+    return f" (default: {str(default).lower() if isinstance(default, bool) else default})"
 
 
 def options_of(config_class: type, presets: Mapping[str, Mapping[str, Any]] | None = None) -> list[Option]:
     """Return the flags of a program, required ones first, then by groups in the order of their fields."""
-    hints = typing.get_type_hints(config_class)
+    hints, texts = typing.get_type_hints(config_class), help_texts(config_class)
     found = []
     for field in dataclasses.fields(config_class):
-        text, default = help_of(field, presets), field.default
-        if not is_required(field) and default not in (None, "", ()) and text == field.metadata["help"]:
-            text += f" (default: {_said(default)})"
+        text = texts[field.name] + _defaults(field, presets or {})
         value, choices = _value(hints[field.name], tuple(field.metadata["choices"]))
         common, short = field.metadata["common"], field.metadata["short"] or ""
         found.append(Option(field.name, short, value, choices, text, _group(config_class, field), common))
@@ -150,9 +154,3 @@ def _value(hint: Any, choices: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
         one = _VALUES[typing.get_args(hint)[0]]
         return f"{one},{one},...", ()
     return _VALUES[hint], ()
-
-
-def _said(default: Any) -> str:
-    if isinstance(default, tuple):
-        return ",".join(map(str, default))
-    return str(default).lower() if isinstance(default, bool) else str(default)

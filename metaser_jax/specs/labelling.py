@@ -17,36 +17,22 @@ class Labelling(Spec):
 
     TITLE = "Whose clips they are, and their emotions"
 
-    speaker_pattern: str | None = option(
-        "For recordings of your own: regular expression that finds the speaker in a recording's path below the folder: "
-        "its group named speaker, or its first group, or all that matches. Otherwise the folders that are no emotion, "
-        "or the table's column.",
-        None,
-        common=True,
-    )
-    speakers: str = option(
-        "For recordings of your own, without --speaker_pattern: auto takes the folders that are no emotion for "
-        "speakers, and asks where they may be something else; folders takes them as they are; one: all recordings are "
-        "one speaker's; unknown: it is not known who speaks.",
-        "auto",
-        choices=("auto", "folders", "one", "unknown"),
-        common=True,
-    )
-    emotion_pattern: str | None = option(
-        "For recordings of your own: regular expression that finds the emotion in a recording's path below the folder: "
-        "its group named emotion, or its first group, or all that matches. Otherwise a folder is named as an emotion.",
-        None,
-        common=True,
-    )
-    map: tuple[str, ...] = option(
-        "For recordings of your own: what your words for emotions mean, e.g. rabbia=angry,gioia=happy.", (), common=True
-    )
-    columns: tuple[str, ...] = option(
-        "For recordings of your own listed in a table: its columns, where they are not called path, emotion, speaker "
-        "and language, e.g. path=file,emotion=label.",
-        (),
-        common=True,
-    )
+    speaker_pattern: str | None = option(None, common=True)
+    """For recordings of your own: regular expression that finds the speaker in a recording's path below the folder: its
+    group named speaker, or its first group, or all that matches. Otherwise the folders that are no emotion, or the
+    table's column."""
+    speakers: str = option("auto", choices=("auto", "folders", "one", "unknown"), common=True)
+    """For recordings of your own, without --speaker_pattern: auto takes the folders that are no emotion for speakers,
+    and asks where they may be something else; folders takes them as they are; one: all recordings are one speaker's;
+    unknown: it is not known who speaks."""
+    emotion_pattern: str | None = option(None, common=True)
+    """For recordings of your own: regular expression that finds the emotion in a recording's path below the folder: its
+    group named emotion, or its first group, or all that matches. Otherwise a folder is named as an emotion."""
+    map: tuple[str, ...] = option((), common=True)
+    """For recordings of your own: what your words for emotions mean, e.g. rabbia=angry,gioia=happy."""
+    columns: tuple[str, ...] = option((), common=True)
+    """For recordings of your own listed in a table: its columns, where they are not called path, emotion, speaker and
+    language, e.g. path=file,emotion=label."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,11 +1,10 @@
 """What a network is, and what it is given of a recording."""
 
 import dataclasses
-import math
 
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
 from metaser_jax.errors import check_choice
-from metaser_jax.specs.base import Spec, option, require
+from metaser_jax.specs.base import Spec, option
 from metaser_jax.specs.voice import GROUPS, POOLED_FRAMES, columns, tracks_of
 from metaser_jax.types import N_FRAMES, N_MFCC
 
@@ -27,36 +26,28 @@ class NetworkSpec(Spec):
 
     TITLE = "The network"
 
-    emotions: tuple[str, ...] = option("Emotions to tell apart, separated by commas.", FOUR_EMOTIONS)
-    network: str = option(
-        "Kind of network: lstm (the paper's, over MFCC or the voice's tracks), perceptron (one hidden layer, over "
-        "statistics of the voice) or both (one last layer on both).",
-        "lstm",
-        choices=NETWORKS,
-    )
-    hidden_dim: int = option("Hidden units of each LSTM layer, and of the first dense layer.", 128)
-    members: int = option(
-        "With --network=perceptron: how many of it learn side by side; the mean of their logits is the network's.", 1
-    )
-    pooling: str = option(
-        "How the second LSTM's states become one vector: the last of 120 (the paper), or mean, or mean and deviation, "
-        "over the real frames.",
-        "last",
-        choices=POOLINGS,
-    )
-    activation: str = option("Non-linearity between the dense layers (the paper: none).", "none", choices=ACTIVATIONS)
-    input_statistics: bool = option(
-        "Give the last dense layer also statistics of the utterance's input, besides what the LSTM layers make of it.",
-        False,
-    )
+    emotions: tuple[str, ...] = option(FOUR_EMOTIONS, distinct=True)
+    """Emotions to tell apart, separated by commas."""
+    network: str = option("lstm", choices=NETWORKS)
+    """Kind of network: lstm (the paper's, over MFCC or the voice's tracks), perceptron (one hidden layer, over
+    statistics of the voice) or both (one last layer on both)."""
+    hidden_dim: int = option(128, least=1)
+    """Hidden units of each LSTM layer, and of the first dense layer."""
+    members: int = option(1, least=1)
+    """With --network=perceptron: how many of it learn side by side; the mean of their logits is the network's."""
+    pooling: str = option("last", choices=POOLINGS)
+    """How the second LSTM's states become one vector: the last of 120 (the paper), or mean, or mean and deviation, over
+    the real frames."""
+    activation: str = option("none", choices=ACTIVATIONS)
+    """Non-linearity between the dense layers (the paper: none)."""
+    input_statistics: bool = option(False)
+    """Give the last dense layer also statistics of the utterance's input, besides what the LSTM layers make of it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(len(self.emotions) >= 2, "emotions", self.emotions, "at least two emotions")
-        require(len(set(self.emotions)) == len(self.emotions), "emotions", self.emotions, "each emotion once")
-        self._require_one_or_more("hidden_dim", "members")
+        self.require(len(self.emotions) >= 2, "emotions", "at least two emotions")
         alone = self.network == "perceptron" or self.members == 1
-        require(alone, "members", self.members, "1 without --network=perceptron")
+        self.require(alone, "members", "1 without --network=perceptron")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,41 +56,33 @@ class FrontEnd(Spec):
 
     TITLE = "What is heard"
 
-    features: str = option(
-        "What is heard: mfcc (the paper: 20 coefficients of the first 2.79 s), voice (statistics of the whole clip's "
-        "pitch, loudness, tilt and spectrum), tracks (these frame by frame, of the first 5.6 s) or both.",
-        "mfcc",
-        choices=FEATURES,
-    )
+    features: str = option("mfcc", choices=FEATURES)
+    """What is heard: mfcc (the paper: 20 coefficients of the first 2.79 s), voice (statistics of the whole clip's
+    pitch, loudness, tilt and spectrum), tracks (these frame by frame, of the first 5.6 s) or both."""
     track_groups: tuple[str, ...] = option(
-        f"Without --features=mfcc: which of the voice is heard, separated by commas: {', '.join(GROUPS)}.",
         tuple(GROUPS),
+        help=f"Without --features=mfcc: which of the voice is heard, separated by commas: {', '.join(GROUPS)}.",
+        distinct=True,
+        items=GROUPS,
     )
-    trim_db: float = option(
-        "Silence: leading and trailing frames this many dB below a recording's loudest are dropped; 0 keeps all.", 0.0
-    )
-    deltas: bool = option("Give the network also the size of each coefficient's change from frame to frame.", False)
-    normalise: str = option(
-        "Input normalisation over the real frames: none (the paper), or per corpus, per speaker, per utterance; auto: "
-        "per speaker where the training part's speakers say half of the emotions or more, else per corpus.",
-        "none",
-        choices=NORMALISATIONS,
-    )
+    trim_db: float = option(0.0, least=0)
+    """Silence: leading and trailing frames this many dB below a recording's loudest are dropped; 0 keeps all."""
+    deltas: bool = option(False)
+    """Give the network also the size of each coefficient's change from frame to frame."""
+    normalise: str = option("none", choices=NORMALISATIONS)
+    """Input normalisation over the real frames: none (the paper), or per corpus, per speaker, per utterance; auto: per
+    speaker where the training part's speakers say half of the emotions or more, else per corpus."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.trim_db < math.inf, "trim_db", self.trim_db, "0 (keep all) or a positive number of dB")
-        groups = self.track_groups
-        require(bool(groups) and len(set(groups)) == len(groups), "track_groups", groups, "at least one, each once")
-        for group in groups:
-            check_choice("--track_groups", group, GROUPS)
         if self.features == "mfcc":
-            require(groups == tuple(GROUPS), "track_groups", groups, "all of them with --features=mfcc, which has none")
+            has_all = self.track_groups == tuple(GROUPS)
+            self.require(has_all, "track_groups", "all of them with --features=mfcc, which has none")
             return
         for flag in ("trim_db", "deltas"):
-            require(not getattr(self, flag), flag, getattr(self, flag), "what --features=mfcc alone has, left out")
+            self.require(not getattr(self, flag), flag, "what --features=mfcc alone has, left out")
         own = self.features != "voice" or self.normalise != "utterance"
-        require(own, "normalise", self.normalise, "another with --features=voice, which are one row per utterance")
+        self.require(own, "normalise", "another with --features=voice, which are one row per utterance")
 
     @property
     def coefs(self) -> int:
@@ -131,11 +114,9 @@ class ModelSpec(FrontEnd, NetworkSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         valid = FEATURES_OF[self.network]
-        require(
-            self.features in valid, "features", self.features, f"{' or '.join(valid)} with --network={self.network}"
-        )
+        self.require(self.features in valid, "features", f"{' or '.join(valid)} with --network={self.network}")
         plain = self.features == "mfcc" or not self.input_statistics
-        require(plain, "input_statistics", True, "left out without --features=mfcc")
+        self.require(plain, "input_statistics", "left out without --features=mfcc")
 
     @property
     def front_end(self) -> FrontEnd:
@@ -147,13 +128,9 @@ class ModelSpec(FrontEnd, NetworkSpec):
 class TrainSpec(ModelSpec):
     """A network that is to be trained on corpora."""
 
-    recurrence: str = option(
-        "What runs the LSTM layers' loops over time: scan, or kernel (on CUDA one kernel per loop, not measured yet; "
-        "elsewhere scan), for --hidden_dim=16, 32, 64 or 128.",
-        "scan",
-        choices=RECURRENCES,
-        how=True,
-    )
+    recurrence: str = option("scan", choices=RECURRENCES, how=True)
+    """What runs the LSTM layers' loops over time: scan, or kernel (on CUDA one kernel per loop, not measured yet;
+    elsewhere scan), for --hidden_dim=16, 32, 64 or 128."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

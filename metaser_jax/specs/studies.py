@@ -4,9 +4,11 @@ import dataclasses
 
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.specs.algorithms import ALGORITHMS, ORDERS
-from metaser_jax.specs.base import Spec, option, require, require_folds
+from metaser_jax.specs.base import Spec, option
 from metaser_jax.specs.presets import META_TRAIN
 
+SPLITS = ("random", "speaker")
+LAYERS = ("head", "all")
 METHODS = ("metaser", "transser", "multiser", "scratch", "svm")
 # What the benchmark of unseen languages compares besides every algorithm: the preset's own meta-learner, baselines
 # that learn from sources first, and those that are fitted on sources and clips, or on clips, in one go.
@@ -40,34 +42,36 @@ class StudySpec(Spec):
 
     TITLE = "How often, and what is replaced"
 
-    splits: tuple[str, ...] = option("Splits of the targets: random, speaker.", ("random", "speaker"), common=True)
-    folds: int = option(
-        "The speaker split as K folds over speakers, each the test part once; 0 is one split.", 0, common=True
-    )
-    split_seed: int = option("Seed of the targets' train, validation and test parts.", 0)
-    seeds: int = option("Draws of the target's clips, the same for every method: seeds 0, 1, ...", 10, common=True)
-    pretrain_seeds: int = option("Pre-training runs P of each kind; draw i starts from run i mod P.", 2, common=True)
-    episodes: int | None = option("Episodes of meta-training; without it the preset's.", None)
-    meta_shots: int | None = option("Support utterances per emotion in meta-training; without it the preset's.", None)
-    pretrain_epochs: int | None = option("Most epochs of TransSER and MultiSER; without it the preset's.", None)
-    max_epochs: int | None = option("Most epochs of each adaptation; without it the preset's.", None)
-    hidden_dim: int | None = option("Hidden units of the network; without it the preset's.", None)
-    emotions: tuple[str, ...] | None = option(
-        "Emotions to tell apart, separated by commas; without it the preset's.", None
-    )
-    resamples: int = option("Bootstrap resamples behind an interval.", 2000)
-    confidence: float = option("Coverage of the intervals.", 0.95)
+    splits: tuple[str, ...] = option(("random", "speaker"), common=True, distinct=True, items=SPLITS)
+    """Splits of the targets: random, speaker."""
+    folds: int = option(0, common=True)
+    """The speaker split as K folds over speakers, each the test part once; 0 is one split."""
+    split_seed: int = option(0)
+    """Seed of the targets' train, validation and test parts."""
+    seeds: int = option(10, common=True, least=1)
+    """Draws of the target's clips, the same for every method: seeds 0, 1, ..."""
+    pretrain_seeds: int = option(2, common=True, least=1)
+    """Pre-training runs P of each kind; draw i starts from run i mod P."""
+    episodes: int | None = option(None, least=1)
+    """Episodes of meta-training; without it the preset's."""
+    meta_shots: int | None = option(None, least=1)
+    """Support utterances per emotion in meta-training; without it the preset's."""
+    pretrain_epochs: int | None = option(None, least=1)
+    """Most epochs of TransSER and MultiSER; without it the preset's."""
+    max_epochs: int | None = option(None, least=1)
+    """Most epochs of each adaptation; without it the preset's."""
+    hidden_dim: int | None = option(None, least=1)
+    """Hidden units of the network; without it the preset's."""
+    emotions: tuple[str, ...] | None = option(None)
+    """Emotions to tell apart, separated by commas; without it the preset's."""
+    resamples: int = option(2000, least=1)
+    """Bootstrap resamples behind an interval."""
+    confidence: float = option(0.95, above=0, below=1)
+    """Coverage of the intervals."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_distinct(self, "splits")
-        for split in self.splits:
-            check_choice("--splits", split, ("random", "speaker"))
-        require_folds(self.folds, "speaker" in self.splits)
-        require(0 < self.confidence < 1, "confidence", self.confidence, "a number between 0 and 1")
-        self._require_one_or_more("seeds", "pretrain_seeds", "resamples")
-        for flag in ("episodes", "meta_shots", "pretrain_epochs", "max_epochs", "hidden_dim"):
-            require(getattr(self, flag) is None or getattr(self, flag) >= 1, flag, getattr(self, flag), "1 or more")
+        self.require_folds("speaker" in self.splits)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,24 +80,14 @@ class ComparisonSpec(StudySpec):
 
     TITLE = "What is compared"
 
-    methods: tuple[str, ...] = option(f"Methods to compare: {', '.join(METHODS)}.", METHODS, common=True)
-    adapt: tuple[str, ...] = option(
-        "Layers that each network may adapt: head (the dense layers, as the paper's baselines), all (the fair "
-        "comparison).",
-        ("head", "all"),
-        common=True,
+    methods: tuple[str, ...] = option(
+        METHODS, help=f"Methods to compare: {', '.join(METHODS)}.", common=True, distinct=True, items=METHODS
     )
-    targets: tuple[str, ...] = option(
-        "Corpora to adapt to, separated by commas.", ("emovo", "shemo", "urdu"), common=True
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for flag, valid in (("methods", METHODS), ("adapt", ("head", "all"))):
-            _require_distinct(self, flag)
-            for value in getattr(self, flag):
-                check_choice(f"--{flag}", value, valid)
-        _require_distinct(self, "targets")
+    adapt: tuple[str, ...] = option(("head", "all"), common=True, distinct=True, items=LAYERS)
+    """Layers that each network may adapt: head (the dense layers, as the paper's baselines), all (the fair
+    comparison)."""
+    targets: tuple[str, ...] = option(("emovo", "shemo", "urdu"), common=True, distinct=True)
+    """Corpora to adapt to, separated by commas."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,23 +96,19 @@ class Table2Spec(ComparisonSpec):
 
     TITLE = "What is compared"
 
-    source_sets: tuple[str, ...] = option(
-        "Source sets, separated by commas, the corpora of a set by +: ravdess+emodb,ravdess. 'paper' is the paper's "
-        "known four and all five sources.",
-        ("paper",),
-        common=True,
-    )
-    shots: tuple[int, ...] = option("Amounts of target data, in clips per emotion.", (5, 10), common=True)
-    fractions: tuple[float, ...] = option(
-        "Amounts of target data, as fractions of the training part.", (1.0,), common=True
-    )
+    source_sets: tuple[str, ...] = option(("paper",), common=True, distinct=True)
+    """Source sets, separated by commas, the corpora of a set by +: ravdess+emodb,ravdess. 'paper' is the paper's known
+    four and all five sources."""
+    shots: tuple[int, ...] = option((5, 10), common=True)
+    """Amounts of target data, in clips per emotion."""
+    fractions: tuple[float, ...] = option((1.0,), common=True)
+    """Amounts of target data, as fractions of the training part."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require_amounts(self)
-        _require_distinct(self, "source_sets")
         sets = [tuple(sorted(s)) for s in self.sets]
-        require(len(set(sets)) == len(sets), "source_sets", self.source_sets, "each set once")
+        self.require(len(set(sets)) == len(sets), "source_sets", "each set once")
 
     @property
     def sets(self) -> tuple[tuple[str, ...], ...]:
@@ -135,22 +125,16 @@ class Figure2Spec(ComparisonSpec):
 
     TITLE = "What is compared"
 
-    sources: tuple[str, ...] = option(
-        "Corpora to learn from, separated by commas; the default is the paper's.",
-        ("tess", "emodb", "ravdess"),
-        common=True,
-    )
-    shots: tuple[int, ...] = option("Amounts of target data, in clips per emotion.", (1, 5, 10, 20), common=True)
-    fractions: tuple[float, ...] = option(
-        "Amounts of target data, as fractions of the training part.",
-        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
-        common=True,
-    )
+    sources: tuple[str, ...] = option(("tess", "emodb", "ravdess"), common=True, distinct=True)
+    """Corpora to learn from, separated by commas; the default is the paper's."""
+    shots: tuple[int, ...] = option((1, 5, 10, 20), common=True)
+    """Amounts of target data, in clips per emotion."""
+    fractions: tuple[float, ...] = option((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), common=True)
+    """Amounts of target data, as fractions of the training part."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require_amounts(self)
-        _require_distinct(self, "sources")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,30 +143,29 @@ class OrderSpec(StudySpec):
 
     TITLE = "What is compared"
 
-    sources: tuple[str, ...] = option(
-        "Corpora to learn from, separated by commas; the default is the paper's.",
-        ("tess", "emodb", "ravdess"),
-        common=True,
-    )
-    targets: tuple[str, ...] = option(
-        "Corpora to adapt to, separated by commas.", ("emovo", "shemo", "urdu"), common=True
-    )
+    sources: tuple[str, ...] = option(("tess", "emodb", "ravdess"), common=True, distinct=True)
+    """Corpora to learn from, separated by commas; the default is the paper's."""
+    targets: tuple[str, ...] = option(("emovo", "shemo", "urdu"), common=True, distinct=True)
+    """Corpora to adapt to, separated by commas."""
     variants: tuple[str, ...] = option(
-        f"What is compared with second order, which is always there: {', '.join(variants())}.", variants(), common=True
+        variants(),
+        help=f"What is compared with second order, which is always there: {', '.join(variants())}.",
+        common=True,
+        distinct=True,
     )
-    anneal_share: float = option("Of annealed: the share of its episodes that is first order.", 0.5)
-    shots: tuple[int, ...] = option("Amounts of target data, in clips per emotion.", (5, 10), common=True)
-    fractions: tuple[float, ...] = option("Amounts of target data, as fractions of the training part.", (), common=True)
+    anneal_share: float = option(0.5, above=0, below=1)
+    """Of annealed: the share of its episodes that is first order."""
+    shots: tuple[int, ...] = option((5, 10), common=True)
+    """Amounts of target data, in clips per emotion."""
+    fractions: tuple[float, ...] = option((), common=True)
+    """Amounts of target data, as fractions of the training part."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require_amounts(self)
-        for flag in ("sources", "targets", "variants"):
-            _require_distinct(self, flag)
         for variant in self.variants:
             check_choice("--variants", variant, variants())
-        require("second" in self.variants, "variants", self.variants, "second among them, which sets the time")
-        require(0 < self.anneal_share < 1, "anneal_share", self.anneal_share, "a number between 0 and 1")
+        self.require("second" in self.variants, "variants", "second among them, which sets the time")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -191,43 +174,36 @@ class UnseenSpec(StudySpec):
 
     TITLE = "What is compared"
 
-    corpora: tuple[str, ...] = option(
-        "Corpora, separated by commas, at least two: each in turn is the unseen language, learned from all others."
-    )
-    shots: tuple[int, ...] = option(
-        "Clips per emotion of the unseen language; 0 is none at all.", (0, 1, 5, 10, 20), common=True
-    )
+    corpora: tuple[str, ...] = option(distinct=True)
+    """Corpora, separated by commas, at least two: each in turn is the unseen language, learned from all others."""
+    shots: tuple[int, ...] = option((0, 1, 5, 10, 20), common=True, distinct=True)
+    """Clips per emotion of the unseen language; 0 is none at all."""
     methods: tuple[str, ...] = option(
-        f"Methods to compare: metaser (the preset's meta-learner), {', '.join(benchmark_methods()[1:])}.",
         ("metaser", FOMAML, *(n for n in ("meta_sgd", "proto_maml") if n in ALGORITHMS), *BENCHMARK_BASELINES),
+        help=f"Methods to compare: metaser (the preset's meta-learner), {', '.join(benchmark_methods()[1:])}.",
         common=True,
+        distinct=True,
     )
-    adapt: tuple[str, ...] = option("Layers that TransSER and MultiSER adapt: head, all.", ("head", "all"))
-    splits: tuple[str, ...] = option("Always speaker: who speaks an unseen language is unseen, too.", ("speaker",))
-    folds: int = option(
-        "Folds over a corpus's speakers, at most: as many as give each about as many speakers.", 5, common=True
-    )
-    start: str | None = option(
-        "A run, a model folder or the name of a start, from which the method metaser adapts to every corpus, none of "
-        "which it may have learned from; --methods are then some of metaser, scratch and svm.",
-        None,
-    )
+    adapt: tuple[str, ...] = option(("head", "all"), distinct=True, items=LAYERS)
+    """Layers that TransSER and MultiSER adapt: head, all."""
+    splits: tuple[str, ...] = option(("speaker",))
+    """Always speaker: who speaks an unseen language is unseen, too."""
+    folds: int = option(5, common=True, least=2)
+    """Folds over a corpus's speakers, at most: as many as give each about as many speakers."""
+    start: str | None = option(None)
+    """A run, a model folder or the name of a start, from which the method metaser adapts to every corpus, none of which
+    it may have learned from; --methods are then some of metaser, scratch and svm."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for flag in ("corpora", "shots", "methods", "adapt"):
-            _require_distinct(self, flag)
         enough = len(self.corpora) >= (2 if self.start is None else 1)
-        require(enough, "corpora", self.corpora, "at least two: one unseen, others to learn from")
+        self.require(enough, "corpora", "at least two: one unseen, others to learn from")
         alone = self.start is None or set(self.methods) <= set(WITH_START)
-        require(alone, "methods", self.methods, f"some of {', '.join(WITH_START)} with --start={self.start}")
-        require(all(n >= 0 for n in self.shots), "shots", self.shots, "numbers from 0 on")
+        self.require(alone, "methods", f"some of {', '.join(WITH_START)} with --start={self.start}")
+        self.require(min(self.shots) >= 0, "shots", "numbers from 0 on")
         for method in self.methods:
             check_choice("--methods", method, benchmark_methods())
-        for part in self.adapt:
-            check_choice("--adapt", part, ("head", "all"))
-        require(self.splits == ("speaker",), "splits", self.splits, "speaker")
-        require(self.folds >= 2, "folds", self.folds, "2 or more")
+        self.require(self.splits == ("speaker",), "splits", "speaker")
 
     @property
     def fractions(self) -> tuple[float, ...]:
@@ -239,17 +215,16 @@ class UnseenSpec(StudySpec):
 class StudyConfig(StudySpec):
     """Where a study is, and by which presets its methods are trained."""
 
-    data_dir: str = option("Folder of prepared corpora (metaser prepare).", there="prepared corpora (metaser prepare)")
-    out: str = option("Folder for the cells, the tables, the pictures and the report.", short="o")
-    runs: str | None = option(
-        "Folder of the pre-training runs, which studies may share; without it OUT/runs. A run that is there is not "
-        "trained again.",
-        None,
-        common=True,
-    )
+    data_dir: str = option(there="prepared corpora (metaser prepare)")
+    """Folder of prepared corpora (metaser prepare)."""
+    out: str = option(short="o")
+    """Folder for the cells, the tables, the pictures and the report."""
+    runs: str | None = option(None, common=True)
+    """Folder of the pre-training runs, which studies may share; without it OUT/runs. A run that is there is not trained
+    again."""
     preset: str = option(
-        f"Settings of every method: {', '.join(META_TRAIN)} (metaser_jax/specs/presets.py).",
         "recommended",
+        help=f"Settings of every method: {', '.join(META_TRAIN)} (metaser_jax/specs/presets.py).",
         choices=tuple(META_TRAIN),
         common=True,
     )
@@ -274,28 +249,22 @@ class OrderConfig(OrderSpec, StudyConfig):
 class UnseenConfig(UnseenSpec, StudyConfig):
     """metaser unseen."""
 
-    manual_dir: tuple[str, ...] = option(
-        "For the method egemaps: folders, separated by commas, with the recordings that the corpora were prepared from "
-        "(--manual_dir of metaser prepare).",
-        (),
-        common=True,
-        there="a folder of recordings",
-    )
-    candidates: tuple[str, ...] = option(
-        "Presets of the method metaser to choose from, separated by commas: each is run, and for each corpus the one "
-        "that is best on the other corpora is scored besides.",
-        (),
-    )
+    manual_dir: tuple[str, ...] = option((), common=True, there="a folder of recordings")
+    """For the method egemaps: folders, separated by commas, with the recordings that the corpora were prepared from
+    (--manual_dir of metaser prepare)."""
+    candidates: tuple[str, ...] = option(())
+    """Presets of the method metaser to choose from, separated by commas: each is run, and for each corpus the one that
+    is best on the other corpora is scored besides."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         distinct = len(set(self.candidates)) == len(self.candidates) != 1
-        require(distinct, "candidates", self.candidates, "none, or two or more, each once")
+        self.require(distinct, "candidates", "none, or two or more, each once")
         for name in self.candidates:
             check_choice("--candidates", name, META_TRAIN)
         heard = bool(self.manual_dir) or "egemaps" not in self.methods
         expected = "the folders of the recordings, which --methods=egemaps hears; or leave the method out"
-        require(heard, "manual_dir", self.manual_dir, expected)
+        self.require(heard, "manual_dir", expected)
 
 
 def _source_set(text: str) -> tuple[str, ...]:
@@ -305,16 +274,10 @@ def _source_set(text: str) -> tuple[str, ...]:
     return names
 
 
-def _require_distinct(config: Spec, flag: str) -> None:
-    values = getattr(config, flag)
-    require(bool(values) and len(set(values)) == len(values), flag, values, "at least one, each once")
-
-
-def _require_amounts(config: Spec) -> None:
-    amounts = (*config.shots, *config.fractions)
-    require(bool(amounts), "shots", amounts, "at least one amount, of --shots or --fractions")
+def _require_amounts(spec: Table2Spec | Figure2Spec | OrderSpec) -> None:
+    spec.require(bool(spec.shots or spec.fractions), "shots", "at least one amount, of --shots or --fractions")
     for flag in ("shots", "fractions"):
-        values = getattr(config, flag)
-        require(len(set(values)) == len(values), flag, values, "each amount once")
-    require(all(n >= 0 for n in config.shots), "shots", config.shots, "numbers from 0 on")
-    require(all(0 < f <= 1 for f in config.fractions), "fractions", config.fractions, "above 0 and at most 1")
+        values = getattr(spec, flag)
+        spec.require(len(set(values)) == len(values), flag, "each amount once")
+    spec.require(all(n >= 0 for n in spec.shots), "shots", "numbers from 0 on")
+    spec.require(all(0 < f <= 1 for f in spec.fractions), "fractions", "above 0 and at most 1")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.specs import MetaLearningSpec, Spec, how_fields, option, require, require_folds
+from metaser_jax.specs import MetaLearningSpec, Spec, how_fields, option, require
 from metaser_jax.specs.programs import JobConfig, MetaTrainConfig
 
 _TRUTH = {"true": True, "false": False}
@@ -33,64 +33,41 @@ class SweepConfig(MetaLearningSpec, JobConfig):
 
     TITLE = "The sweep"
 
-    out: str = option("Folder for the runs, results.jsonl, the tables and the report.", short="o")
-    runs: str | None = option(
-        "Folder of the runs, which sweeps may share; without it OUT/runs. A run that is there goes on.",
-        None,
-        common=True,
-    )
-    init: str = option(
-        "As meta-train's: a run of metaser pretrain that every run starts from, or multiser.",
-        "",
-        there="a run of metaser pretrain, or multiser",
-        named=("multiser",),
-    )
-    seeds: int = option("Runs of each setting, seeds 0, 1, ...", 5, common=True)
-    grid: tuple[str, ...] = option(
-        "NAME=V1,V2,...: values of another flag of metaser meta-train, a number or a choice. Given several times: "
-        "every combination.",
-        (),
-        repeated=True,
-        common=True,
-    )
-    target: str | None = option(
-        "Corpus to adapt every run to; without it the runs are trained alone.", None, common=True
-    )
-    adapt_shots: tuple[int, ...] = option(
-        "With --target: its utterances per emotion, separated by commas.", (5,), common=True
-    )
-    split: str = option(
-        "Of the target: random, as the paper, or speaker: no speaker in two parts.",
-        "random",
-        choices=("random", "speaker"),
-        common=True,
-    )
-    folds: int = option("Of the target, with --split=speaker: K folds over speakers; 0 is one split.", 0)
-    target_split_seed: int = option("Seed of the target's train, validation and test parts.", 0)
-    draws: int = option(
-        "Draws of the target's clips, seeds 0, 1, ...: draw i starts from the run of the i-th seed, and from the first "
-        "again after the last.",
-        10,
-        common=True,
-    )
-    adapt_preset: str = option(
-        "Settings of the adaptation: a preset of metaser finetune.",
-        "recommended",
-        choices=("paper", "lstm", "recommended"),
-    )
+    out: str = option(short="o")
+    """Folder for the runs, results.jsonl, the tables and the report."""
+    runs: str | None = option(None, common=True)
+    """Folder of the runs, which sweeps may share; without it OUT/runs. A run that is there goes on."""
+    init: str = option("", there="a run of metaser pretrain, or multiser", named=("multiser",))
+    """As meta-train's: a run of metaser pretrain that every run starts from, or multiser."""
+    seeds: int = option(5, common=True, least=1)
+    """Runs of each setting, seeds 0, 1, ..."""
+    grid: tuple[str, ...] = option((), repeated=True, common=True)
+    """NAME=V1,V2,...: values of another flag of metaser meta-train, a number or a choice. Given several times: every
+    combination."""
+    target: str | None = option(None, common=True)
+    """Corpus to adapt every run to; without it the runs are trained alone."""
+    adapt_shots: tuple[int, ...] = option((5,), common=True, distinct=True)
+    """With --target: its utterances per emotion, separated by commas."""
+    split: str = option("random", choices=("random", "speaker"), common=True)
+    """Of the target: random, as the paper, or speaker: no speaker in two parts."""
+    folds: int = option(0)
+    """Of the target, with --split=speaker: K folds over speakers; 0 is one split."""
+    target_split_seed: int = option(0)
+    """Seed of the target's train, validation and test parts."""
+    draws: int = option(10, common=True, least=1)
+    """Draws of the target's clips, seeds 0, 1, ...: draw i starts from the run of the i-th seed, and from the first
+    again after the last."""
+    adapt_preset: str = option("recommended", choices=("paper", "lstm", "recommended"))
+    """Settings of the adaptation: a preset of metaser finetune."""
 
     def __post_init__(self) -> None:
         # Not MetaLearningSpec's own checks: the grid may replace what they would refuse. Every member's see to it.
         Spec.__post_init__(self)
-        self._require_one_or_more("seeds", "draws")
         one = self.cluster == "none" and not self.coordinator_address
         require(one, "num_processes", self.num_processes or self.cluster, "one process: a sweep uses its devices alone")
-        require(self.target not in self.sources, "target", self.target, f"none of --sources={','.join(self.sources)}")
-        shots = self.adapt_shots
-        require(bool(shots) and min(shots) >= 1, "adapt_shots", shots, "numbers from 1 on")
-        require(len(set(shots)) == len(shots), "adapt_shots", shots, "each amount once")
-        require_folds(self.folds, self.split == "speaker")
-        require(0 <= self.target_split_seed < 2**32, "target_split_seed", self.target_split_seed, "from 0 to 2**32 - 1")
+        self.require(self.target not in self.sources, "target", f"none of --sources={','.join(self.sources)}")
+        self.require(min(self.adapt_shots) >= 1, "adapt_shots", "numbers from 1 on")
+        self.require_folds(self.split == "speaker")
         _ = self.grid_members
 
     @property

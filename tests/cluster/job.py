@@ -30,8 +30,10 @@ BITS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JobConfig(ClusterSpec):
-    scene: str = option("What happens.")
-    out: str = option("Where each process writes what it saw.")
+    scene: str = option()
+    """What happens."""
+    out: str = option()
+    """Where each process writes what it saw."""
 
 
 def message_of(action: Callable[[], object]) -> str:

@@ -1,11 +1,13 @@
-"""Specifications: they need no program, are parts of its configuration, and say what is how and what is what."""
+"""Specifications and configurations: every bad value is an error that names its flag; presets name real fields."""
 
 import dataclasses
+import math
 
 import pytest
 
 from metaser_jax import InputError, specs
 from metaser_jax.specs import (
+    ClusterSpec,
     FinetuneSpec,
     FrontEnd,
     JobSpec,
@@ -13,26 +15,204 @@ from metaser_jax.specs import (
     ModelSpec,
     NetworkSpec,
     PretrainSpec,
-    programs,
+    presets,
 )
+from metaser_jax.specs.algorithms import ALGORITHMS
+from metaser_jax.specs.base import help_texts
+from metaser_jax.specs.programs import DemoConfig, FinetuneConfig, MetaTrainConfig, PrepareConfig, PretrainConfig
+from metaser_jax.specs.sweep import SweepConfig
 
-PLACES = {"data_dir", "run_dir", "out", "init", "target"}
-CONFIGS = {
-    MetaTrainSpec: programs.MetaTrainConfig(data_dir="d", run_dir="r", sources=("a",), hidden_dim=3, devices=2),
-    PretrainSpec: programs.PretrainConfig(data_dir="d", run_dir="r", sources=("a",), method="multiser", hidden_dim=3),
-    FinetuneSpec: programs.FinetuneConfig(data_dir="d", out="o", init="scratch", target="t", shots=1, hidden_dim=3),
+TRAIN = {"data_dir": "d", "sources": ("a",), "run_dir": "r"}
+PRE = TRAIN | {"method": "multiser"}
+CYCLICAL = {"schedule": "cyclical", "base_lr": 1e-5, "lr": 1e-4, "half_cycle": 10}
+TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 5}
+SWEEP = {"data_dir": "d", "sources": ("a",), "out": "o"}
+JOB = {"coordinator_address": "host:1234", "num_processes": 2, "process_id": 0}
+REQUIRED = {MetaTrainConfig: TRAIN, PretrainConfig: PRE, FinetuneConfig: TUNE, SweepConfig: SWEEP, ClusterSpec: {}}
+REQUIRED |= {PrepareConfig: {"data_dir": "d"}, DemoConfig: {}}
+
+
+def but(good, **change):
+    """Return good values with a change, which comes first."""
+    return change | good | change
+
+
+# The flag that the error names is the first.
+BAD = {
+    MetaTrainConfig: [
+        {"sources": ()},
+        {"sources": ("a", "a")},
+        {"shots": 0},
+        {"inner_lr": 0.0},
+        {"meta_lr": -1.0},
+        {"checkpoint_every": 30},
+        {"emotions": ("angry",)},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"recurrence": "interpret"},
+        {"anneal_episodes": 0, "order": "annealed"},
+        {"anneal_episodes": 5},
+        {"inner_batch_size": 7},
+        {"multi_step_episodes": 9, "algorithm": "reptile"},
+        {"inner_steps": 2, "algorithm": "r2d2"},
+        {"inner_optimizer": "adam", "algorithm": "r2d2"},
+        {"tasks_by": "speaker", "pool_sources": True},
+        {"query_speakers": "others", "tasks_by": "speaker"},
+        {"shots_mix": (1, 1)},
+        {"shots_mix": (-1, 5)},
+        {"inner_batch_size": 4, "shots_mix": (1, 5)},
+        {"class_shift": -1.0},
+        {"class_shift": math.inf},
+        {"class_shift": 1.0, "network": "both", "features": "both"},
+        {"feature_dropout": 1.0},
+        {"chunk": -2},
+        {"trim_db": -1.0},
+        {"trim_db": math.nan},
+        {"members": 2},
+        {"features": "voice"},
+        {"track_groups": ("pitch",)},
+        {"weight_decay": 0.1},
+        {"weight_decay": 0.0, "meta_optimizer": "adamw"},
+        {"weight_decay": -0.1, "meta_optimizer": "adamw"},
+        {"devices": -1},
+    ],
+    PretrainConfig: [
+        {"sources": ()},
+        {"lr": 0.0},
+        {"base_lr": 1e-5},
+        {"half_cycle": 9},
+        but(CYCLICAL, base_lr=0.0),
+        but(CYCLICAL, base_lr=1e-3),
+        but(CYCLICAL, half_cycle=0),
+        {"weight_decay": 0.1},
+        {"weight_decay": 0.0, "optimizer": "adamw"},
+        {"batch_size": 7},
+        {"devices": 3},
+        {"devices": -1},
+        {"patience": 0},
+        {"checkpoint_every": 7},
+    ],
+    FinetuneConfig: [
+        {"split_seed": -1},
+        {"folds": 1, "split": "speaker"},
+        {"folds": -1, "split": "speaker"},
+        {"folds": 3},
+        {"shots": None},
+        {"shots": 5, "fraction": 0.5},
+        {"shots": -1},
+        {"fraction": 1.5, "shots": None},
+        {"init": "scratch", "shots": 0},
+        {"sources": ("a",)},
+        {"sources": (), "init": "joint"},
+        {"sources": ("t",), "init": "svm"},
+        {"seeds": 0},
+        {"schedule": "cyclical", "optimizer": "inner"},
+        {"adapt": "head", "optimizer": "learner", "validation": "none"},
+        {"weight_decay": -0.1, "optimizer": "adamw"},
+    ],
+    PrepareConfig: [
+        {"corpora": ()},
+        {"language": "Urdu", "corpora": ("urdu",)},
+        {"map": ("a=sad",), "corpora": ("urdu",)},
+    ],
+    DemoConfig: [{"shots": (0,)}, {"shots": ()}],
+    ClusterSpec: [
+        {"heartbeat_timeout": 9},
+        {"start_timeout": 0},
+        {"coordinator_address": "host:1"},
+        {"num_processes": 2},
+        {"process_id": 0},
+        but(JOB, cluster="auto"),
+        but(JOB, coordinator_address="host"),
+        but(JOB, coordinator_address=":1"),
+        but(JOB, coordinator_address="host:70000"),
+        but(JOB, num_processes=-2),
+        but(JOB, process_id=2),
+        but(JOB, process_id=-2),
+    ],
 }
 
 
-@pytest.mark.parametrize("spec", CONFIGS, ids=lambda spec: spec.__name__)
-def test_a_configuration_is_a_specification_and_places(spec):
-    whole = CONFIGS[spec]
+@pytest.mark.parametrize(("config", "values"), [(config, values) for config in BAD for values in BAD[config]])
+def test_bad_values(config, values):
+    flag, value = next(iter(values.items()))
+    with pytest.raises(InputError) as error:
+        config(**REQUIRED[config] | values)
+    assert str(error.value).startswith(f"--{flag}: got {value!r}, expected ")
+
+
+@pytest.mark.parametrize(
+    ("config", "flag", "typo", "meant"),
+    [
+        (MetaTrainConfig, "emotions", ("angry", "hapy"), "happy"),
+        (MetaTrainConfig, "algorithm", "mamml", "maml"),
+        (MetaTrainConfig, "normalise", "speakers", "speaker"),
+        (PretrainConfig, "method", "transer", "transser"),
+        (ClusterSpec, "cluster", "slrum", "slurm"),
+    ],
+)
+def test_a_mistyped_choice_is_guessed(config, flag, typo, meant):
+    with pytest.raises(InputError, match=rf"^--{flag}: got .*{meant!r}\?$"):
+        config(**REQUIRED[config] | {flag: typo})
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [
+        *((MetaTrainConfig, preset) for preset in (*presets.META_TRAIN.values(), presets.DEMO_META_TRAIN)),
+        *((PretrainConfig, preset) for preset in presets.PRETRAIN.values()),
+        *((SweepConfig, preset) for preset in presets.SWEEP.values()),
+        *((FinetuneConfig, preset) for preset in (*presets.FINETUNE.values(), presets.DEMO_FINETUNE)),
+    ],
+)
+def test_presets_are_valid(config, settings):
+    assert settings.keys() <= {field.name for field in dataclasses.fields(config)}
+    config(**REQUIRED[config] | settings)
+
+
+def test_the_papers_numbers():
+    paper = MetaTrainConfig(**TRAIN | presets.META_TRAIN["paper"])
+    assert (paper.inner_lr, paper.meta_lr, paper.tasks_per_episode, paper.inner_steps) == (2e-4, 1e-6, 8, 1)
+    assert (paper.shots, paper.queries, paper.episodes, paper.order) == (125, 10, 10_000, "second")
+    assert (paper.hidden_dim, paper.pooling, paper.activation, paper.normalise) == (128, "last", "none", "none")
+    baseline = FinetuneConfig(**TUNE | presets.FINETUNE["paper_baseline"])
+    assert (baseline.schedule, baseline.base_lr, baseline.lr, baseline.adapt) == ("cyclical", 2e-5, 1e-4, "head")
+    assert (baseline.batch_size, baseline.max_epochs, baseline.validation) == (64, 2500, "split")
+    baseline = PretrainConfig(**PRE | presets.PRETRAIN["paper"])
+    assert (baseline.schedule, baseline.base_lr, baseline.lr) == ("cyclical", 2e-5, 1e-4)
+    assert (baseline.batch_size, baseline.max_epochs, baseline.pooling) == (64, 1000, "last")
+
+
+def test_of_the_mix_of_shots_those_below_the_most_count():
+    def drawn(**values):
+        return MetaTrainConfig(**TRAIN | values).shots_drawn
+
+    assert drawn() == drawn(shots=7) == ()
+    assert drawn(shots_mix=(0, 1, 5, 10), shots=5) == (0, 1, 5)
+    assert drawn(shots_mix=(0, 1), shots=5) == (0, 1, 5)
+    assert drawn(shots_mix=(10, 0), shots=10) == (0, 10)
+
+
+def test_a_jobs_processes_by_number():
+    assert ClusterSpec().cluster == "none"
+    ClusterSpec(**JOB)
+    ClusterSpec(**JOB | {"coordinator_address": "[::1]:1234", "process_id": 1})
+
+
+@pytest.mark.parametrize(
+    ("spec", "config"),
+    [(MetaTrainSpec, MetaTrainConfig), (PretrainSpec, PretrainConfig), (FinetuneSpec, FinetuneConfig)],
+)
+def test_a_configuration_is_a_specification_and_places(spec, config):
+    whole = config(**REQUIRED[config], hidden_dim=3, devices=1)
     part = spec.of(whole)
     assert type(part) is spec
     assert dataclasses.asdict(part).items() <= dataclasses.asdict(whole).items()
-    assert not PLACES & dataclasses.asdict(part).keys()
+    assert not {"data_dir", "run_dir", "out", "init", "target"} & dataclasses.asdict(part).keys()
     assert spec.of(whole, hidden_dim=5) == dataclasses.replace(part, hidden_dim=5)
     assert (NetworkSpec.of(part), part.front_end) == (NetworkSpec(hidden_dim=3), FrontEnd())
+    assert help_texts(spec).items() <= help_texts(config).items()
+    assert all(help_texts(config)[field.name] for field in dataclasses.fields(config))
 
 
 def test_how_a_run_is_computed_is_not_what_it_is():
@@ -46,14 +226,12 @@ def test_how_a_run_is_computed_is_not_what_it_is():
 
 def test_a_model_may_know_emotions_that_corpora_do_not():
     assert ModelSpec(emotions=("angry", "amused")).emotions == ("angry", "amused")
-    with pytest.raises(InputError, match="--emotions: got 'amused'"):
+    with pytest.raises(InputError, match=r"^--emotions: got 'amused'"):
         FinetuneSpec(emotions=("angry", "amused"))
 
 
 def test_a_registry_that_grows_is_a_choice_that_grows(monkeypatch):
-    from metaser_jax.specs.algorithms import ALGORITHMS
-
-    with pytest.raises(InputError, match="--algorithm: got 'tenth'"):
+    with pytest.raises(InputError, match=r"^--algorithm: got 'tenth'"):
         MetaTrainSpec(sources=("a",), algorithm="tenth")
     monkeypatch.setitem(ALGORITHMS, "tenth", ALGORITHMS["maml"])
     assert MetaTrainSpec(sources=("a",), algorithm="tenth").algorithm == "tenth"
