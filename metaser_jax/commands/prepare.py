@@ -18,9 +18,11 @@ def main(config: PrepareConfig, arguments: Sequence[str]) -> None:
     for name in names:
         datasets.put_back(name, config.data_dir)
     waiting = [name for name in names if config.overwrite or not datasets.is_prepared(name, config.data_dir)]
+    found = {}
     for name in names:
         if name in waiting:
-            for note in datasets.check(name, config.manual_dir, **_choices(config, name)):
+            found[name] = datasets.check(name, config.manual_dir, **_choices(config, name))
+            for note in found[name].notes:
                 say(f"note: {name}: {note}")
         else:  # with the same options?
             datasets.prepare(name, config.manual_dir, config.data_dir, **_choices(config, name))
@@ -33,6 +35,7 @@ def main(config: PrepareConfig, arguments: Sequence[str]) -> None:
             config.manual_dir,
             config.data_dir,
             overwrite=config.overwrite,
+            found=found.get(name),
             **_choices(config, name),
         )
         print(statistics.report())

@@ -1,9 +1,17 @@
 """The corpora: from recordings to prepared MFCC on disk, and back as a Corpus."""
 
 from metaser_jax.datasets.loading import is_prepared, load, load_statistics, prepared_names
-from metaser_jax.datasets.options import OF_FOLDER, Options
-from metaser_jax.datasets.preparation import prepare, put_back
-from metaser_jax.datasets.registry import NAMES, PAPER, builder, builder_class, check, check_name, known_name
+from metaser_jax.datasets.preparation import check, prepare, put_back
+from metaser_jax.datasets.registry import (
+    NAMES,
+    OF_FOLDER,
+    PAPER,
+    Options,
+    builder,
+    builder_class,
+    check_name,
+    known_name,
+)
 from metaser_jax.datasets.statistics import Published, Statistics
 
 __all__ = [

@@ -7,12 +7,13 @@ data_dir/NAME/VERSION/, or data_dir/NAME/CONFIG/VERSION/, in array_record files,
 import contextlib
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from metaser_jax.audio.extraction import Extraction
 from metaser_jax.audio.mfcc import MAX_FRAMES, N_MFCC
@@ -21,19 +22,17 @@ from metaser_jax.audio.worker_pool import extract_all
 from metaser_jax.datasets import files, recordings
 from metaser_jax.datasets.downloads import Download, fetch
 from metaser_jax.datasets.files import CorpusFile
-from metaser_jax.datasets.names import documented, within, without_copy_marks
-from metaser_jax.datasets.options import Options
-from metaser_jax.datasets.recordings import Excluded, Left, Listing, Parsed, Unknown
+from metaser_jax.datasets.recordings import Excluded, Left, Listing, Parsed, Said, Unknown
+from metaser_jax.datasets.registry import OF_FOLDER, Options
 from metaser_jax.datasets.statistics import Published
-from metaser_jax.datasets.streaming import write_split
 from metaser_jax.emotions import EMOTIONS
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import progress_bar
 from metaser_jax.specs.voice import STATISTICS, TRACKS
 
-Said = Parsed | Excluded | Unknown
 # (files, worker processes) -> the features of each, or why it has none.
 Extract = Callable[[Sequence[CorpusFile], int], Iterator[Extraction | RecordingError]]
+_OF_RECORDING = ("mfcc", "n_frames", "tracks", "voice", "seconds", "sample_rate")
 
 
 class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -62,6 +61,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       ARCHIVES: glob patterns of the names of its archives, which may lie in manual_dir itself.
       LABELLED_BY_USER: whether language and speakers are the user's to say.
       WITHOUT_ANY: what to do where no name is understood.
+      found: the recordings to prepare; None: those that `listing` finds in manual_dir, or the downloaded ones.
     """
 
     VERSION: ClassVar = tfds.core.Version("2.0.0")
@@ -88,6 +88,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         "Are these the corpus's own names? If not, prepare the recordings as folder/NAME: --emotion_pattern and "
         "--speaker_pattern find emotion and speaker in other names."
     )
+    found: Listing | None = None
 
     def __init__(
         self,
@@ -99,8 +100,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     ):
         """Make the builder. Args: options: see Options; extract: instead of extract_all; others: TFDS's."""
         options = options or Options()
-        for option in options.given_of_folder():
-            if not self.LABELLED_BY_USER:
+        for option in OF_FOLDER:
+            if not self.LABELLED_BY_USER and getattr(options, option) != getattr(Options(), option):
                 raise InputError(f"--{option} is for folder/NAME; {self.name} says it itself. Leave it out.")
         super().__init__(file_format=file_format or "array_record", **kwargs)
         # TFDS makes a pickled builder anew from these arguments.
@@ -115,11 +116,6 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if self.builder_config is None or (default and default.name == self.builder_config.name):
             return self.name
         return f"{self.name}/{self.builder_config.name}"
-
-    @property
-    def language(self) -> str:
-        """English name of the language."""
-        return self.LANGUAGE
 
     @property
     def place(self) -> str:
@@ -159,25 +155,20 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
           code_of_stem: what `labels` returned.
         """
         for pattern, what in self.NOT_OURS.items():
-            if re.fullmatch(pattern, without_copy_marks(path.stem), re.ASCII):
+            if re.fullmatch(pattern, recordings.without_copy_marks(path.stem), re.ASCII):
                 return Excluded(what)
-        match = documented(path.stem, self.STEM)
-        speaker = match and self.speaker(match, path)
-        if not match or not speaker:
-            return Unknown(f"unknown name, expected {self.STEM_MEANS}{self._almost(path.stem) if not match else ''}")
-        stem = match[0]
-        if code_of_stem is None:
-            said = self.parsed(speaker, match["code"])
-        elif stem in code_of_stem:
-            said = self.parsed(speaker, code_of_stem[stem])
-        else:
+        match = recordings.documented(path.stem, self.STEM)
+        if match is None:
+            part = re.search(self.STEM, path.stem, re.ASCII | re.IGNORECASE)
+            more = f"; it has {part[0]!r} in it, and more: rename it if that is what it is" if part else ""
+            return Unknown(f"unknown name, expected {self.STEM_MEANS}{more}")
+        speaker, stem = self.speaker(match, path), match[0]
+        if speaker is None:
+            return Unknown(f"unknown name, expected {self.STEM_MEANS}")
+        if code_of_stem is not None and stem not in code_of_stem:
             return Unknown(f"the corpus's label files have no label of it; they have {len(code_of_stem)} others")
+        said = self.parsed(speaker, match["code"] if code_of_stem is None else code_of_stem[stem])
         return said._replace(stem=stem) if isinstance(said, Parsed) and stem != path.stem else said
-
-    def _almost(self, stem: str) -> str:
-        """Return what a name has in it that would be read alone."""
-        part = within(stem, self.STEM)
-        return f"; it has {part!r} in it, and more: rename it if that is what it is" if part else ""
 
     def speaker(self, match: re.Match[str], path: PurePath) -> str | None:
         """Return the speaker, from the match of STEM; None if it cannot be told."""
@@ -198,39 +189,40 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Return the emotion's code of each recording by its stem, where the corpus keeps it in other files."""
         return None
 
-    def find(self, found: Sequence[CorpusFile]) -> Iterator[tuple[CorpusFile, Said]]:
-        """Return every audio file, and what is known of it; `found` is all that is there."""
-        code_of_stem = self.labels(found)
-        return recordings.by_suffix(found, self.FORMATS, lambda path: self.parse(path, code_of_stem))
-
     def listing(self, manual_dir: Path) -> Listing:
-        """Return all recordings below manual_dir, without opening them.
+        """Return all recordings below manual_dir; none is opened, but those that seem to be copies.
 
         Raises:
           InputError: the corpus is missing or has no recording, a recording is there twice, there are more than were
             published, or (unless skip_bad) a file name cannot be understood.
         """
         try:
-            place = recordings.corpus_place(manual_dir, self.place, self.layout, self.ARCHIVES)
+            folder, archives = recordings.corpus_place(manual_dir, self.place, self.layout, self.ARCHIVES)
         except InputError as error:
             otherwise = "Without --manual_dir it is downloaded; by hand" if self.downloads else "To get it"
             raise InputError(f"{error}\n{otherwise}: {self.instructions}") from error
-        folder, archives = place
         found = files.files_below(folder, archives) if folder else files.files_in(archives)
-        return self._listing(found, str(folder or ", ".join(map(str, archives))))
+        return self.listing_of(found, str(folder or ", ".join(map(str, archives))))
 
-    def _listing(self, everything: Sequence[CorpusFile], place: str) -> Listing:
-        return self._checked(recordings.listing(place, self.find(everything), self.key), everything, place)
+    def listing_of(self, found: Sequence[CorpusFile], place: str) -> Listing:
+        """Return the recordings among all files of a place, which messages name. Raises InputError as `listing`."""
+        code_of_stem = self.labels(found)
+        pairs = recordings.by_suffix(found, self.FORMATS, lambda path: self.parse(path, code_of_stem))
+        return self._checked(recordings.listing(place, list(pairs), self.key), found, place)
 
-    def _checked(self, found: Listing, everything: Sequence[CorpusFile], place: str) -> Listing:
-        n_files = len(found.recordings) + len(found.unknown)
-        if found.unknown and not self.options.skip_bad:
-            raise recordings.bad_recordings(self.corpus_name, found.unknown, n_files, self.WITHOUT_ANY)
-        if not found.recordings:
-            raise recordings.no_recordings(place, self.layout, everything, found.excluded)
-        if self.published and len(found.recordings) > self.published.utterances:
-            raise recordings.too_many(place, len(found.recordings), self.published.utterances, self.MORE_THAN_PUBLISHED)
-        return found
+    def _checked(self, listing: Listing, found: Sequence[CorpusFile], place: str) -> Listing:
+        n = len(listing.recordings)
+        if listing.unknown and not self.options.skip_bad:
+            raise recordings.bad_recordings(
+                self.corpus_name, listing.unknown, n + len(listing.unknown), self.WITHOUT_ANY
+            )
+        if not n:
+            raise recordings.no_recordings(place, self.layout, found, listing.excluded)
+        if self.published and n > self.published.utterances:
+            raise InputError(
+                f"{place} has {n} recordings, the corpus has {self.published.utterances}. {self.MORE_THAN_PUBLISHED}"
+            )
+        return listing
 
     def not_downloadable(self) -> InputError:
         """Return the error where there are no recordings, and nothing to download."""
@@ -241,10 +233,12 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _downloaded(self, dl_manager: tfds.download.DownloadManager) -> Listing:
         """Return all recordings of the archives that the corpus is published in.
 
-        Raises InputError: not all are there.
+        Raises InputError: there are none, or not all are there.
         """
+        if not self.downloads:
+            raise self.not_downloadable()
         archives = fetch(self.corpus_name, dl_manager, self.downloads, self.instructions)
-        found = self._listing(files.files_in(archives), f"{self.corpus_name}: the download")
+        found = self.listing_of(files.files_in(archives), f"{self.corpus_name}: the download")
         if self.published and len(found.recordings) < self.published.utterances:
             raise InputError(
                 f"{self.corpus_name}: the download has {len(found.recordings)} recordings, the corpus has "
@@ -280,20 +274,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             manual_dir = Path(dl_manager.manual_dir)
         except AssertionError:  # TFDS: there is none
             manual_dir = None
-        if manual_dir is not None:
-            listing = self.listing(manual_dir)
-        elif self.downloads:
-            listing = self._downloaded(dl_manager)
-        else:
-            raise self.not_downloadable()
+        listing = self.found or (self.listing(manual_dir) if manual_dir else self._downloaded(dl_manager))
         return {"train": self._generate_examples(listing)}
-
-    def _generate_splits(self, dl_manager: Any, download_config: Any) -> list[tfds.core.SplitInfo]:
-        # TFDS's own keeps all examples in memory, to shuffle them.
-        return [
-            write_split(generator, self.info.features, self._example_writer(), self._get_filename_template(name))
-            for name, generator in self._split_generators(dl_manager).items()
-        ]
 
     def _generate_examples(self, listing: Listing) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (key, example). All bad recordings are found before the first is an error."""
@@ -316,31 +298,52 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     continue
                 if result.quality is not None:
                     measured[recording.file] = Measured.of(result)
-                yield (
-                    recording.key,
-                    {
-                        "mfcc": result.mfcc,
-                        "n_frames": result.n_frames,
-                        "tracks": result.tracks,
-                        "voice": result.voice,
-                        "label": recording.parsed.label,
-                        "emotion": recording.parsed.emotion,
-                        "speaker": recording.parsed.speaker,
-                        "file": recording.file,
-                        "seconds": result.seconds,
-                        "sample_rate": result.sample_rate,
-                    },
-                )
+                said = recording.parsed
+                labels = {"label": said.label, "emotion": said.emotion, "speaker": said.speaker, "file": recording.file}
+                yield recording.key, labels | {name: getattr(result, name) for name in _OF_RECORDING}
         if bad and (not self.options.skip_bad or not files_of_hash):
             raise recordings.bad_recordings(self.corpus_name, bad, len(sources) + len(listing.unknown))
         self.info.metadata.update(
-            language=listing.language or self.language,
+            language=listing.language or self.options.language or self.LANGUAGE,
             options=self.options.of_content(),
             skipped=sorted(bad),
             excluded=listing.excluded,
             duplicates=sorted(alike for alike in files_of_hash.values() if len(alike) > 1),
             dropped=sorted(dropped),
             notes=notes_of_all(list(measured.values()), list(measured), "recording"),
+        )
+
+    def _generate_splits(self, dl_manager: Any, download_config: Any) -> list[tfds.core.SplitInfo]:
+        # TFDS's own keeps all examples in memory, to shuffle them.
+        return [self._write(name, examples) for name, examples in self._split_generators(dl_manager).items()]
+
+    def _write(self, split: str, examples: Iterable[tuple[str, dict[str, Any]]]) -> tfds.core.SplitInfo:
+        """Write examples as they come, in one shard. Raises OSError: they cannot be written."""
+        serializer = ExampleSerializer(self.info.features.get_serialized_info())
+        template = self._get_filename_template(split)
+        sizes: list[int] = []
+        writing = False
+
+        def serialised() -> Iterator[tuple[int, bytes]]:
+            nonlocal writing
+            for _, example in examples:
+                encoded = serializer.get_tf_example(self.info.features.encode_example(example))
+                # A proto's map has an order of its own in every process, unless it is asked for one.
+                record = encoded.SerializeToString(deterministic=True)
+                writing = True
+                yield len(sizes), record
+                writing = False
+                sizes.append(len(record))
+            writing = True
+
+        try:
+            self._example_writer().write(template.sharded_filepath(shard_index=0, num_shards=1), serialised())
+        except RuntimeError as error:
+            if writing:  # array_record has no other error for a full disk
+                raise OSError(str(error)) from error
+            raise
+        return tfds.core.SplitInfo(
+            name=split, shard_lengths=[len(sizes)], num_bytes=sum(sizes), filename_template=template
         )
 
     # TFDS prints both to the standard output, where they would stand between the lines of a program's report.

@@ -74,8 +74,9 @@ def files_below(folder: Path, archives: Sequence[Path] = (), strict: bool = True
     """
     on_disk = [_on_disk(path, path.relative_to(folder).as_posix()) for path in _walk(folder, strict)]
     size_of = {one.file: one.size for one in on_disk}
-    found = [one for one in on_disk if not _is_zip(one)]
-    for archive in [*filter(_is_zip, on_disk), *(_on_disk(path, path.name) for path in archives)]:
+    found = [one for one in on_disk if one.relative.suffix.lower() != ".zip"]
+    packed = [one for one in on_disk if one.relative.suffix.lower() == ".zip"]
+    for archive in [*packed, *(_on_disk(path, path.name) for path in archives)]:
         beside = archive.relative.parent
         try:
             inside = members(archive.path, beside)
@@ -95,7 +96,7 @@ def files_below(folder: Path, archives: Sequence[Path] = (), strict: bool = True
 
 def files_in(archives: Iterable[Path]) -> list[CorpusFile]:
     """Return all files of zip archives, sorted by `file`. Raises InputError as files_below."""
-    found = (member for path in archives for member in members(path))
+    found = [member for path in archives for member in members(path)]
     return sorted(found, key=lambda one: (one.file, one.path.as_posix()))
 
 
@@ -117,13 +118,12 @@ def members(archive: Path, beside: PurePosixPath | None = None) -> list[CorpusFi
             f"{archive}: {len(outside)} of its {len(infos)} members would be written outside of the folder, e.g. "
             f"{outside[0]!r}. This is not the corpus's archive; fetch it again from where the corpus is published."
         )
-    beside = beside or PurePosixPath()
     found = []
     for info in infos:
         parts = PurePosixPath(info.filename).parts
         folder = info.filename.endswith("/") or not parts
         if not folder and parts[0] != "__MACOSX" and not any(part.startswith(".") for part in parts):
-            file = one_form((beside / info.filename).as_posix())
+            file = one_form(((beside or PurePosixPath()) / info.filename).as_posix())
             found.append(CorpusFile(file, archive, info.filename, info.file_size))
     return found
 
@@ -151,10 +151,6 @@ def named(files: Sequence[CorpusFile], file_name: str) -> list[CorpusFile]:
     return [one for one in files if one.relative.name.lower() == wanted]
 
 
-def _is_zip(one: CorpusFile) -> bool:
-    return one.relative.suffix.lower() == ".zip"
-
-
 def _leads_out(info: zipfile.ZipInfo) -> bool:
     # zipfile itself would drop these parts without a word. Windows takes backslashes and drives for folders, too.
     name = info.orig_filename.replace("\\", "/")
@@ -176,11 +172,11 @@ def _archive(path: Path) -> zipfile.ZipFile:
 
 
 def _on_disk(path: Path, file: str) -> CorpusFile:
-    file = one_form(file)
     try:
-        return CorpusFile(file, path, None, path.stat().st_size)
+        size = path.stat().st_size
     except OSError:  # a link to nothing; reading it says so
-        return CorpusFile(file, path, None, 0)
+        size = 0
+    return CorpusFile(one_form(file), path, None, size)
 
 
 def _walk(folder: Path, strict: bool) -> Iterator[Path]:
@@ -198,13 +194,7 @@ def _walk(folder: Path, strict: bool) -> Iterator[Path]:
         for name in sorted(names):
             if not name.startswith("."):
                 path = os.path.join(parent, name)
-                yield Path(_utf8(path) if strict else path)
-
-
-def _utf8(path: str) -> str:
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
-        raise InputError(f"{shown}: the name is not UTF-8. Rename it.") from error
-    return path
+                shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+                if strict and shown != path:
+                    raise InputError(f"{shown}: the name is not UTF-8. Rename it.")
+                yield Path(path)

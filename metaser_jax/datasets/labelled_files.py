@@ -1,26 +1,25 @@
-"""Which recordings a person means: labelled clips in a folder or a CSV, and files and folders to predict.
+"""Recordings that a person names: labelled clips in a folder or a CSV, and files and folders to predict.
 
 The rules of labelled clips are those of the corpora folder/NAME (datasets/folder/README.md); TFDS is not needed.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from metaser_jax import untrusted
-from metaser_jax.audio.containers import CONVERTED, SUFFIXES
+from metaser_jax.audio.containers import RECORDINGS, SUFFIXES
 from metaser_jax.datasets import recordings
 from metaser_jax.datasets.files import CorpusFile, existing, files_below, files_in, members
-from metaser_jax.datasets.folder.listing import Rules, listed
-from metaser_jax.datasets.folder.table import Table, read_table
+from metaser_jax.datasets.folder.listing import Rules
+from metaser_jax.datasets.folder.tables import Table, read_table
 from metaser_jax.datasets.recordings import Left
 from metaser_jax.errors import InputError
 from metaser_jax.specs.labelling import Labelling
 
 _LAYOUT = "angry/clip1.wav, happy/clip2.wav ..., or labels.csv with the columns path, emotion, and if known speaker"
-_OTHER_AUDIO = tuple(sorted({*recordings.AUDIO_SUFFIXES, *CONVERTED} - set(SUFFIXES)))
-_CSV = (".csv", ".tsv", ".txt")
+_TABLES = (".csv", ".tsv", ".txt")
 
 
 class LabelledFile(NamedTuple):
@@ -49,7 +48,7 @@ class Listed(NamedTuple):
 
 
 class AudioFile(NamedTuple):
-    """A recording to predict; a features.Source.
+    """A recording to predict; a decoding.Source.
 
     Attributes:
       name: as people find it: as typed, or below the folder as typed; a member of an archive as "ARCHIVE: MEMBER".
@@ -57,16 +56,14 @@ class AudioFile(NamedTuple):
     """
 
     name: str
-    source: Path | CorpusFile
+    source: CorpusFile
 
     def __str__(self) -> str:
         return self.name
 
     def read_bytes(self) -> bytes:
         """Return the content. Raises OSError, whose strerror says what is wrong."""
-        if isinstance(self.source, CorpusFile):
-            return self.source.read_bytes()
-        return untrusted.read_bytes(self.source)
+        return self.source.read_bytes()
 
 
 def labelled_files(
@@ -89,14 +86,13 @@ def labelled_files(
     """
     place, how = existing(Path(place)), how or Labelling()
     found, name, table = _found(place, how)
-    said = Rules(name, how, SUFFIXES, _OTHER_AUDIO).said(found, table)
-    listing = listed(str(place), said)
+    listing = Rules(name, how).listing(str(place), found, table)
     if listing.unknown and not skip_bad:
         raise recordings.bad_recordings(str(place), listing.unknown, len(listing.recordings) + len(listing.unknown))
+    left = [*listing.excluded, *listing.unknown]
     if not listing.recordings:
-        left = [*listing.excluded, *listing.unknown]
         raise recordings.no_recordings(str(place), _LAYOUT, found, left, "labelled clip", "left out")
-    files, left = [], [*listing.excluded, *listing.unknown, *listing.copies]
+    files, left = [], [*left, *listing.copies]
     for one in listing.recordings:
         if one.parsed.label in emotions:
             files.append(LabelledFile(one.source, one.file, one.parsed.label, one.parsed.speaker))
@@ -107,7 +103,21 @@ def labelled_files(
         raise InputError(
             f"{place} has {len(left)} clips, of {others}; expected some of {', '.join(emotions)}. Layout: {_LAYOUT}"
         )
-    return Listed(tuple(files), tuple(sorted(left)), said.language, said.notes)
+    return Listed(tuple(files), tuple(sorted(left)), listing.language, listing.notes)
+
+
+def _found(place: Path, how: Labelling) -> tuple[list[CorpusFile], str, Table | None]:
+    """Return all files of a place, its name, and the CSV if it is one."""
+    name, suffix = place.resolve().name, place.suffix.lower()
+    if place.is_dir():
+        return files_below(place), name, None
+    if place.exists() and suffix == ".zip":
+        return files_in([place]), place.stem, None
+    if place.exists() and suffix in _TABLES:
+        one = CorpusFile(name, place.absolute(), None, place.stat().st_size)
+        return [one], place.stem, read_table(one, how)
+    what = "is a file" if place.exists() else "does not exist"
+    raise InputError(f"{place} {what}, expected a folder or a CSV of labelled clips: {_LAYOUT}")
 
 
 def audio_files(arguments: Sequence[str | os.PathLike[str]]) -> list[AudioFile]:
@@ -124,46 +134,24 @@ def audio_files(arguments: Sequence[str | os.PathLike[str]]) -> list[AudioFile]:
     found: dict[tuple[str, str | None], AudioFile] = {}
     for argument in map(os.fspath, arguments):
         for one in _below(argument):
-            path = one.source.path if isinstance(one.source, CorpusFile) else one.source
-            member = one.source.member if isinstance(one.source, CorpusFile) else None
-            found.setdefault((os.path.realpath(path), member), one)
+            found.setdefault((os.path.realpath(one.source.path), one.source.member), one)
     return list(found.values())
-
-
-def _found(place: Path, how: Labelling) -> tuple[list[CorpusFile], str, Table | None]:
-    """Return all files of a place, its name, and the CSV if it is one."""
-    name = place.resolve().name
-    if place.is_dir():
-        return files_below(place), name, None
-    if not place.exists():
-        raise InputError(f"{place} does not exist, expected a folder or a CSV of labelled clips: {_LAYOUT}")
-    suffix = place.suffix.lower()
-    if suffix == ".zip":
-        return files_in([place]), place.stem, None
-    if suffix not in _CSV:
-        raise InputError(f"{place} is a file, expected a folder or a CSV of labelled clips: {_LAYOUT}")
-    one = CorpusFile(name, place.absolute(), None, place.stat().st_size)
-    return [one], place.stem, read_table(one, how)
 
 
 def _below(argument: str) -> list[AudioFile]:
     path = existing(Path(argument))
+    found = []
     if path.is_dir():
-        audio = _audio(files_below(path, strict=False))
-        if not audio:
-            raise InputError(f"{argument} has no recording, expected {', '.join(SUFFIXES)} files in it.")
-    else:
-        try:
-            audio = _audio(members(path)) if path.suffix.lower() == ".zip" else []
-        except InputError:
-            audio = []
-    return [AudioFile(_name(argument, path, one), one) for one in audio] or [AudioFile(argument, path)]
-
-
-def _audio(found: Sequence[CorpusFile]) -> list[CorpusFile]:
+        found = files_below(path, strict=False)
+    elif path.suffix.lower() == ".zip":
+        with contextlib.suppress(InputError):
+            found = members(path)
     # An archive that cannot be read is not passed over.
-    sought = (*SUFFIXES, *CONVERTED, ".zip")
-    return [one for one in found if one.relative.suffix.lower() in sought]
+    audio = [one for one in found if one.relative.suffix.lower() in (*RECORDINGS, ".zip")]
+    if path.is_dir() and not audio:
+        raise InputError(f"{argument} has no recording, expected {', '.join(SUFFIXES)} files in it.")
+    named = [AudioFile(_name(argument, path, one), one) for one in audio]
+    return named or [AudioFile(argument, CorpusFile(argument, path, None, 0))]
 
 
 def _name(argument: str, folder: Path, one: CorpusFile) -> str:

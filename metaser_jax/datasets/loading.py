@@ -1,6 +1,5 @@
 """From a prepared corpus on disk to arrays in memory."""
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,9 +23,9 @@ _BATCH = 1000
 
 
 def folder_of(name: str, data_dir: str | os.PathLike[str]) -> Path:
-    """Return where TFDS puts a corpus.
+    """Return data_dir/NAME/VERSION or data_dir/NAME/CONFIG/VERSION, where TFDS puts a corpus.
 
-    Data_dir/NAME/VERSION or data_dir/NAME/CONFIG/VERSION. Raises InputError: its name.
+    Raises InputError: unknown name.
     """
     return Path(data_dir, name.partition("/")[0], config_of(name) or "", str(builder_class(name).VERSION))
 
@@ -60,10 +59,12 @@ def load(name: str, data_dir: str | os.PathLike[str]) -> Corpus:
     fields = ("mfcc", "n_frames", "voice", "tracks", "label", "speaker", "file", "seconds")
     _, columns, metadata = _read(name, data_dir, fields)
     tracks, n_tracks = zip(*columns.pop("tracks"), strict=True)
-    columns |= {"tracks": np.stack(tracks), "n_tracks": np.array(n_tracks, np.int32)}
-    arrays: dict[str, Any] = columns
-    corpus = Corpus(name=name, language=metadata["language"], **arrays)
-    return dataclasses.replace(corpus, same=_same(corpus.file.tolist(), metadata["duplicates"]))
+    arrays: dict[str, Any] = columns | {"tracks": np.stack(tracks), "n_tracks": np.array(n_tracks, np.int32)}
+    if metadata["duplicates"]:
+        first = {file: group[0] for group in metadata["duplicates"] for file in group}
+        names = np.array([first.get(file, file) for file in columns["file"].tolist()], str)
+        arrays["same"] = np.unique(names, return_inverse=True)[1].astype(np.int32)
+    return Corpus(name=name, language=metadata["language"], **arrays)
 
 
 def load_statistics(name: str, data_dir: str | os.PathLike[str]) -> Statistics:
@@ -105,36 +106,25 @@ def _read(
 
 
 def _columns(prepared: "CorpusBuilder", fields: Sequence[str]) -> dict[str, np.ndarray]:
-    wanted = {name: prepared.info.features[name] for name in {*fields, "file"}}
+    """Return some features of all examples, sorted by file; of tracks an object per example, as tracks.pooled."""
+    features = {name: prepared.info.features[name] for name in {*fields, "file"}}
     source = prepared.as_data_source("train")
-    parts = {name: [] for name in wanted}
+    parts = {name: [] for name in features}
     for start in range(0, len(source), _BATCH):
         examples = source.__getitems__(list(range(start, min(start + _BATCH, len(source)))))
-        for name, feature in wanted.items():
+        for name, feature in features.items():
             values = [example[name] for example in examples]
             if name == "tracks":  # of each example as many frames as it has
-                parts[name].append(_pairs(values))
+                part = np.empty(len(values), object)
+                part[:] = [pooled(tracks) for tracks in values]
             elif feature.np_dtype == np.object_:  # text
-                parts[name].append(np.array([value.decode("utf-8") for value in values]))
+                part = np.array([value.decode("utf-8") for value in values])
             else:
-                parts[name].append(np.array(values, np.int32 if name == "label" else feature.np_dtype))
+                part = np.array(values, np.int32 if name == "label" else feature.np_dtype)
+            parts[name].append(part)
     columns = {name: np.concatenate(part) for name, part in parts.items()}
     order = np.argsort(columns["file"], kind="stable")
     return {name: columns[name][order] for name in fields}
-
-
-def _same(files: Sequence[str], duplicates: Sequence[Sequence[str]]) -> np.ndarray | None:
-    """Return Corpus.same, of the groups of byte-identical files."""
-    first = {file: group[0] for group in duplicates for file in group}
-    names = np.array([first.get(file, file) for file in files], str)
-    return np.unique(names, return_inverse=True)[1].astype(np.int32) if first else None
-
-
-def _pairs(tracks: Sequence[np.ndarray]) -> np.ndarray:
-    """Return (tracks.pooled) of each, [n] object."""
-    pairs = np.empty(len(tracks), object)
-    pairs[:] = [pooled(one) for one in tracks]
-    return pairs
 
 
 def _is_complete(folder: Path) -> bool:

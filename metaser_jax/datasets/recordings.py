@@ -1,30 +1,36 @@
-"""Which files of a folder are a corpus's recordings, and what is known of each; nothing is left out without a word."""
+"""The recordings among a corpus's files, and what is known of each; nothing is left out without a word."""
 
 import hashlib
+import itertools
 import os
 import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from fnmatch import fnmatch
-from itertools import groupby
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from metaser_jax.audio.containers import conversion
+from metaser_jax.audio.containers import CONVERTED, RECORDINGS, SUFFIXES, conversion
 from metaser_jax.datasets.files import CorpusFile
 from metaser_jax.errors import InputError
 
 COPY = "a byte-identical copy of a recording that is read"
-AUDIO_SUFFIXES = (".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma")
 # Zip archives are read.
 OTHER_ARCHIVE_SUFFIXES = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip")
-MAX_LISTED = 20
+_MAX_LINES = 20
 _MAX_FILES = 5
+# As Windows, macOS and Linux call a copy.
+_COPY_MARKS = (
+    re.compile(r"(?:copy|kopie|copie|copia) (?:of|von|de|di) (?P<stem>.+)", re.IGNORECASE),
+    re.compile(r"(?P<stem>.+?)(?: ?-? ?(?:copy|kopie|copie|copia))(?: ?\(?\d+\)?)?", re.IGNORECASE),
+    re.compile(r"(?P<stem>.+?) ?\(\d+\)"),
+)
+_CASES: tuple[Callable[[str], str], ...] = (str, str.upper, str.lower, str.capitalize)
 
 
 class Parsed(NamedTuple):
-    """What a corpus says of one recording.
+    """Speaker and emotion of one recording.
 
     Attributes:
       speaker: unique within the corpus.
@@ -55,6 +61,11 @@ class Unknown(NamedTuple):
     no_emotion: bool = False
 
 
+Said = Parsed | Excluded | Unknown
+Pairs = Sequence[tuple[CorpusFile, Said]]
+"""Every audio file, and what is known of it."""
+
+
 class Recording(NamedTuple):
     """One recording to read, and what is known of it.
 
@@ -62,7 +73,7 @@ class Recording(NamedTuple):
       source: where it is.
       file: its posix path below the folder that all recordings share, so that no wrapping folder makes a difference.
       key: unique in the corpus.
-      parsed: what the corpus says of it.
+      parsed: speaker and emotion.
     """
 
     source: CorpusFile
@@ -129,20 +140,85 @@ def corpus_place(
     ]
     if folder or archives:
         return folder, archives
+    there = ", ".join([f"{name}/" for name in folders][:_MAX_LINES] + ["..."] * (len(folders) > _MAX_LINES))
     hint = ""
     if manual_dir.name.lower() == name.lower():
         hint = f" If {manual_dir} is the corpus itself, pass the folder above it: --manual_dir={manual_dir.parent}."
     raise InputError(
         f"{name}: --manual_dir={manual_dir} has no folder {name!r} and no archive {' or '.join(wanted)}; it has "
-        f"{_names(folders) or 'no folders'}. {expected}{hint}"
+        f"{there or 'no folders'}. {expected}{hint}"
     )
 
 
-def listing(
-    place: str,
-    pairs: Iterable[tuple[CorpusFile, Parsed | Excluded | Unknown]],
-    key: Callable[[PurePath, Parsed], str],
-) -> Listing:
+def loosely(name: str) -> str:
+    """Return the name of a corpus or its folder as people vary it: EMO-DB is emodb."""
+    return re.sub(r"[-_ ]", "", name).lower()
+
+
+def documented(stem: str, pattern: str) -> re.Match[str] | None:
+    """Return the match of a corpus's pattern with a stem as the corpus writes it; None: it is none of its names.
+
+    Args: pattern: with the group `code`, and parts in a case of their own.
+    """
+    for one in dict.fromkeys([stem, without_copy_marks(stem)]):
+        if match := re.fullmatch(pattern, one, re.ASCII) or _in_its_case(one, pattern):
+            return match
+    return None
+
+
+def without_copy_marks(stem: str) -> str:
+    """Return `X` of "Copy of X", "X - Copy", "X copy 2" and "X (1)"; otherwise the stem."""
+    for mark in _COPY_MARKS:
+        if match := mark.fullmatch(stem):
+            return without_copy_marks(match["stem"])
+    return stem
+
+
+def _in_its_case(stem: str, pattern: str) -> re.Match[str] | None:
+    """Return the match of the stem with its groups, and all else, in the case in which the pattern allows them."""
+    loose = re.fullmatch(pattern, stem, re.ASCII | re.IGNORECASE)
+    if loose is None:
+        return None
+    spans = sorted(loose.span(group) for group in loose.re.groupindex if loose[group] is not None)
+    ends = [0, *itertools.chain.from_iterable(spans), len(stem)]
+    if ends != sorted(ends):  # one group in another
+        return None
+    parts = [stem[start:end] for start, end in itertools.pairwise(ends)]
+    for between in _CASES:
+        for cases in itertools.product(_CASES, repeat=len(spans)):
+            written = [cases[i // 2](part) if i % 2 else between(part) for i, part in enumerate(parts)]
+            if match := re.fullmatch(pattern, "".join(written), re.ASCII):
+                return match
+    return None
+
+
+def by_suffix(
+    found: Iterable[CorpusFile], formats: Iterable[str], parse: Callable[[PurePath], Said]
+) -> Iterator[tuple[CorpusFile, Said]]:
+    """Yield every audio file and archive, and what `parse` knows of it by its path.
+
+    Args: found: all that is there. formats: suffixes that are read; others of recordings are named as not read, but
+      where they are no part of the corpus.
+    """
+    for one in found:
+        suffix = one.relative.suffix.lower()
+        if suffix in RECORDINGS:
+            said = parse(one.relative)
+            yield one, said if suffix in formats or isinstance(said, Excluded) else not_read(one, formats)
+        elif suffix in OTHER_ARCHIVE_SUFFIXES:
+            yield one, Excluded("an archive that is not read, unpack it")
+
+
+def not_read(one: CorpusFile, formats: Iterable[str]) -> Unknown:
+    """Return what is said of audio in another format."""
+    suffix = one.relative.suffix
+    # Where all that libsndfile reads is read.
+    by_extra = set(formats) == set(SUFFIXES) and suffix.lower() in CONVERTED
+    install = ", or pip install 'metaser_jax[formats]'" if by_extra else ""
+    return Unknown(f"{suffix} is not read, expected {' or '.join(formats)}. {conversion(f'NAME{suffix}')}{install}")
+
+
+def listing(place: str, pairs: Pairs, key: Callable[[PurePath, Parsed], str]) -> Listing:
     """Sort what a corpus says of its files; of byte-identical recordings with one key the first is kept.
 
     Args:
@@ -153,42 +229,39 @@ def listing(
     Raises:
       InputError: two recordings that differ have one key, in two formats, folders or archives.
     """
-    parsed, excluded, unknown = [], [], []
-    pairs, copies = without_copies(list(pairs), lambda one, said: key(one.relative, said))
+    pairs, copies = without_copies(pairs, lambda one, said: key(one.relative, said))
+    shared = _shared_folder([source for source, said in pairs if isinstance(said, Parsed)])
+    recordings, excluded, unknown = [], [], []
     for source, said in pairs:
         match said:
             case Parsed():
-                parsed.append((source, said))
+                file = source.file.removeprefix(shared)
+                recordings.append(Recording(source, file, key(source.relative, said), said))
             case Excluded(reason):
                 excluded.append(Left(str(source), reason))
             case Unknown(reason=reason):
                 unknown.append(Left(str(source), reason))
-    shared = _shared_folder([source for source, _ in parsed])
-    recordings = [
-        Recording(source, source.file.removeprefix(shared), key(source.relative, said), said) for source, said in parsed
-    ]
     recordings.sort(key=lambda recording: (recording.file, str(recording.source)))
     _check_unique(place, recordings)
     return Listing(tuple(recordings), tuple(sorted(excluded)), tuple(sorted(unknown)), copies)
 
 
 def without_copies(
-    pairs: Sequence[tuple[CorpusFile, Parsed | Excluded | Unknown]], alike: Callable[[CorpusFile, Parsed], Hashable]
-) -> tuple[list[tuple[CorpusFile, Parsed | Excluded | Unknown]], tuple[Left, ...]]:
+    pairs: Pairs, alike: Callable[[CorpusFile, Parsed], Hashable]
+) -> tuple[list[tuple[CorpusFile, Said]], tuple[Left, ...]]:
     """Return the pairs without recordings whose bytes are another's, and those; the least nested of each is kept.
 
     Args: alike: (file, what is known) -> what copies have in common; only such recordings are compared.
     """
-    groups: dict[Hashable, list[CorpusFile]] = {}
+    groups: dict[Hashable, list[tuple[CorpusFile, Parsed]]] = {}
     for one, said in pairs:
         if isinstance(said, Parsed):
-            groups.setdefault((alike(one, said), one.size), []).append(one)
-    stems = {id(one): said.stem for one, said in pairs if isinstance(said, Parsed)}
+            groups.setdefault((alike(one, said), one.size), []).append((one, said))
     copies: list[CorpusFile] = []
     for group in groups.values():
-        group.sort(key=lambda one: (stems[id(one)] is not None, len(one.relative.parts), one.file, str(one)))
+        group.sort(key=lambda pair: (pair[1].stem is not None, len(pair[0].relative.parts), pair[0].file, str(pair[0])))
         kept: set[bytes] = set()
-        for one in group if len(group) > 1 else ():
+        for one, _ in group if len(group) > 1 else ():
             try:
                 digest = hashlib.sha256(one.read_bytes()).digest()
             except OSError:  # reading it as a recording says so
@@ -197,90 +270,17 @@ def without_copies(
                 copies.append(one)
             kept.add(digest)
     dropped = {id(one) for one in copies}
-    left = sorted(Left(str(one), COPY) for one in copies)
-    return [pair for pair in pairs if id(pair[0]) not in dropped], tuple(left)
-
-
-def by_suffix(
-    found: Iterable[CorpusFile],
-    formats: Sequence[str],
-    parse: Callable[[PurePath], Parsed | Excluded | Unknown],
-    other_audio: Sequence[str] = AUDIO_SUFFIXES,
-) -> Iterator[tuple[CorpusFile, Parsed | Excluded | Unknown]]:
-    """Return every audio file, and what `parse` knows of it by its path.
-
-    Args: found: all that is there. formats: suffixes that are read. other_audio: those that are named as not read.
-    """
-    for one in found:
-        suffix = one.relative.suffix.lower()
-        if suffix in formats:
-            yield one, parse(one.relative)
-        elif suffix in other_audio:
-            yield one, not_read(one, formats)
-        elif suffix in OTHER_ARCHIVE_SUFFIXES:
-            yield one, Excluded("an archive that is not read, unpack it")
-
-
-def not_read(one: CorpusFile, formats: Sequence[str]) -> Unknown:
-    """Return what is said of audio in another format."""
-    convert = conversion(f"NAME{one.relative.suffix}")
-    return Unknown(f"{one.relative.suffix} is not read, expected {' or '.join(formats)}. {convert}")
-
-
-def no_recordings(
-    place: str,
-    layout: str,
-    files: Sequence[CorpusFile],
-    excluded: Sequence[Left],
-    what: str = "recording of this corpus",
-    excluded_is: str = "not part of this corpus",
-) -> InputError:
-    """Return the error for a place without any recording of the corpus; `files` is all that is there."""
-    suffixes = Counter(one.relative.suffix.lower() or one.relative.name for one in files)
-    found = ", ".join(f"{n} {suffix}" for suffix, n in suffixes.most_common(5)) or "no files"
-    reasons = sorted({left.reason for left in excluded})
-    not_part = f" ({excluded_is}: {'; '.join(reasons)})" if reasons else ""
-    return InputError(f"{place} has no {what}; found {found}{not_part}. Expected layout: {layout}")
-
-
-def too_many(place: str, n_found: int, n_published: int, meaning: str) -> InputError:
-    """Return the error for more recordings than the corpus has."""
-    return InputError(f"{place} has {n_found} recordings, the corpus has {n_published}. {meaning}")
-
-
-def bad_recordings(name: str, bad: Sequence[Left], n_files: int, advice: str = "") -> InputError:
-    """Return the one error for all recordings of a corpus that cannot be used; `advice`: what else would help."""
-    lines = [f"{name}: {len(bad)} of {n_files} recordings cannot be used:"]
-    lines += _shortened([f"  {line}" for line in by_reason(bad)])
-    if len(bad) < n_files or not advice:
-        lines.append("Replace or remove them, or leave them out with --skip_bad (they are then counted and listed).")
-    lines += [advice] if advice else []
-    return InputError("\n".join(lines))
-
-
-def by_reason(left: Iterable[Left]) -> list[str]:
-    """Return one line per reason: "FILE, FILE and N more: REASON"."""
-    lines = []
-    for reason, group in groupby(sorted(left, key=lambda one: (one.reason, one.file)), key=lambda one: one.reason):
-        files = [one.file for one in group]
-        more = f" and {len(files) - _MAX_FILES} more" if len(files) > _MAX_FILES else ""
-        lines.append(f"{', '.join(files[:_MAX_FILES])}{more}: {reason}")
-    return lines
+    left = tuple(sorted(Left(str(one), COPY) for one in copies))
+    return [pair for pair in pairs if id(pair[0]) not in dropped], left
 
 
 def _shared_folder(sources: Sequence[CorpusFile]) -> str:
     """Return the folder that all are in, as "a/b/", or ""."""
-    folders = {source.relative.parent.as_posix() for source in sources}
     try:
-        shared = posixpath.commonpath(folders)
+        shared = posixpath.commonpath({source.relative.parent.as_posix() for source in sources})
     except ValueError:  # none at all, or some from the root of the disk
         return ""
     return f"{shared}/" if shared not in ("", ".", "/") else ""
-
-
-def loosely(name: str) -> str:
-    """Return the name of a corpus or its folder as people vary it: EMO-DB is emodb."""
-    return re.sub(r"[-_ ]", "", name).lower()
 
 
 def _check_unique(place: str, recordings: Sequence[Recording]) -> None:
@@ -293,11 +293,11 @@ def _check_unique(place: str, recordings: Sequence[Recording]) -> None:
             twice.setdefault(folders, []).append(f"{other} and {recording.source}")
     if twice:
         n = sum(map(len, twice.values()))
-        lines = [f"{place}: the same speaker and file name twice, {n} times, and the recordings differ:"]
-        lines += _shortened(
-            [f"  in {one} and in {two}, {len(names)} times, e.g. {names[0]}" for (one, two), names in twice.items()]
+        lines = [f"  in {one} and in {two}, {len(names)} times, e.g. {names[0]}" for (one, two), names in twice.items()]
+        raise InputError(
+            f"{place}: the same speaker and file name twice, {n} times, and the recordings differ:\n{_shortened(lines)}"
+            "\nKeep one of each and move the other out of the folder."
         )
-        raise InputError("\n".join([*lines, "Keep one of each and move the other out of the folder."]))
 
 
 def _folder(source: CorpusFile) -> str:
@@ -305,11 +305,44 @@ def _folder(source: CorpusFile) -> str:
     return f"{source.path.name}: {folder}/" if source.member else f"{folder or '.'}/"
 
 
-def _shortened(lines: Sequence[str]) -> list[str]:
-    more = [f"  ... and {len(lines) - MAX_LISTED} more"] if len(lines) > MAX_LISTED else []
-    return [*lines[:MAX_LISTED], *more]
+def no_recordings(
+    place: str,
+    layout: str,
+    files: Sequence[CorpusFile],
+    left: Sequence[Left],
+    what: str = "recording of this corpus",
+    left_is: str = "not part of this corpus",
+) -> InputError:
+    """Return the error for a place without any recording of the corpus; `files` is all that is there."""
+    suffixes = Counter(one.relative.suffix.lower() or one.relative.name for one in files)
+    found = ", ".join(f"{n} {suffix}" for suffix, n in suffixes.most_common(5)) or "no files"
+    reasons = sorted({one.reason for one in left})
+    not_part = f" ({left_is}: {'; '.join(reasons)})" if reasons else ""
+    return InputError(f"{place} has no {what}; found {found}{not_part}. Expected layout: {layout}")
 
 
-def _names(folders: Iterable[str]) -> str:
-    names = [f"{name}/" for name in folders]
-    return ", ".join(names[:MAX_LISTED]) + (", ..." if len(names) > MAX_LISTED else "")
+def bad_recordings(name: str, bad: Sequence[Left], n_files: int, advice: str = "") -> InputError:
+    """Return the one error for all recordings of a corpus that cannot be used; `advice`: what else would help."""
+    lines = [f"{name}: {len(bad)} of {n_files} recordings cannot be used:"]
+    lines.append(_shortened([f"  {line}" for line in by_reason(bad)]))
+    if len(bad) < n_files or not advice:
+        lines.append("Replace or remove them, or leave them out with --skip_bad (they are then counted and listed).")
+    lines += [advice] if advice else []
+    return InputError("\n".join(lines))
+
+
+def by_reason(left: Iterable[Left]) -> list[str]:
+    """Return one line per reason: "FILE, FILE and N more: REASON"."""
+    files_of: dict[str, list[str]] = {}
+    for one in sorted(left, key=lambda one: (one.reason, one.file)):
+        files_of.setdefault(one.reason, []).append(one.file)
+    lines = []
+    for reason, files in files_of.items():
+        more = f" and {len(files) - _MAX_FILES} more" if len(files) > _MAX_FILES else ""
+        lines.append(f"{', '.join(files[:_MAX_FILES])}{more}: {reason}")
+    return lines
+
+
+def _shortened(lines: Sequence[str]) -> str:
+    more = [f"  ... and {len(lines) - _MAX_LINES} more"] if len(lines) > _MAX_LINES else []
+    return "\n".join([*lines[:_MAX_LINES], *more])

@@ -1,20 +1,20 @@
-"""The corpora by name. A builder's module, and TFDS with it, is imported when it is needed."""
+"""The corpora by name, and their options. A builder's module, and TFDS with it, is imported when it is needed."""
 
 import contextlib
+import dataclasses
 import importlib
+import json
 import locale
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
-from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.recordings import loosely
 from metaser_jax.errors import InputError, check_choice
+from metaser_jax.specs.labelling import Labelling
 
 if TYPE_CHECKING:
     from metaser_jax.datasets.base import CorpusBuilder, Extract
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # The eight of the paper, sources first, in the order of its Table 1.
 PAPER = ("tess", "ravdess", "savee", "iemocap", "emodb", "emovo", "shemo", "urdu")
 FOLDER = "folder"
+# Options of folder/NAME: what other corpora say themselves.
+OF_FOLDER = ("language", *(field.name for field in dataclasses.fields(Labelling)))
 
 _CLASSES = {
     "demo_english": "demo.demo_dataset_builder:DemoEnglish",
@@ -39,6 +41,29 @@ _CONFIGS = {
 }
 _WITH_CONFIG = [f"{name}/{config}" for name, configs in _CONFIGS.items() for config in configs[1:]]
 NAMES = tuple(sorted([*(name for name in _CLASSES if name != FOLDER), *_WITH_CONFIG]))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(Labelling):
+    """Options of every builder; those of Labelling are for folder/NAME alone.
+
+    Attributes:
+      skip_bad: leave out recordings that cannot be used (they are counted and listed), instead of raising an error.
+      drop_duplicates: keep the first of several byte-identical recordings; the others are counted and listed.
+      language: English name of the language; for folder/NAME alone.
+      workers: processes that extract features; 0 takes one per core. The result does not depend on it.
+    """
+
+    skip_bad: bool = False
+    drop_duplicates: bool = False
+    language: str | None = None
+    workers: int = 0
+
+    def of_content(self) -> dict[str, Any]:
+        """Return the options that what is prepared depends on, as they are read again from JSON."""
+        values = dataclasses.asdict(self)
+        del values["workers"]
+        return json.loads(json.dumps(values))
 
 
 def check_name(name: str, what: str = "corpus") -> str:
@@ -67,24 +92,20 @@ def is_folder_name(name: str) -> bool:
 def builder_class(name: str) -> type["CorpusBuilder"]:
     """Return the class of one corpus. Raises InputError: unknown name."""
     module, _, class_name = _CLASSES[check_name(name).partition("/")[0]].partition(":")
-    with _c_characters():
+    # protobuf makes the names of its JSON fields while TFDS is imported, by C's toupper, which in Turkish makes no I of
+    # i: what is prepared in one locale could not be read in another.
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    try:
         return getattr(importlib.import_module(f"metaser_jax.datasets.{module}"), class_name)
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
 
 
-class Terms(NamedTuple):
-    """Attributes: language, its English name, None where the recordings' owner says it; licence, for people."""
-
-    language: str | None
-    licence: str
-
-
-def terms(name: str) -> Terms:
-    """Return what a corpus's builder says of its language and licence.
-
-    TFDS is imported. Raises InputError: unknown name.
-    """
+def terms(name: str) -> dict[str, str | None]:
+    """Return a corpus's language, None where the recordings' owner says it, and its licence. Raises InputError."""
     corpus = builder_class(name)
-    return Terms(getattr(corpus, "LANGUAGE", None), corpus.LICENSE)
+    return {"language": None if corpus.LABELLED_BY_USER else corpus.LANGUAGE, "licence": corpus.LICENSE}
 
 
 def config_of(name: str) -> str | None:
@@ -110,50 +131,6 @@ def builder(
     made = builder_class(name)
     with quiet():
         return made(data_dir=os.fspath(data_dir), config=config_of(name), options=Options(**options), extract=extract)
-
-
-def check(
-    name: str,
-    manual_dir: str | os.PathLike[str] | None,
-    *,
-    make: "Callable[..., CorpusBuilder]" = builder,
-    **options: Any,
-) -> tuple[str, ...]:
-    """Look at the recordings of a corpus, and return notes; without manual_dir, see whether it can be downloaded.
-
-    None is opened, but those that seem to be copies.
-
-    Args:
-      name: one of NAMES, or folder/ANYTHING.
-      manual_dir: folder with the corpus's folder or its zip archives.
-      make: as builder.
-      **options: those of Options.
-
-    Raises:
-      InputError: unknown name, or what CorpusBuilder.listing says.
-    """
-    with tempfile.TemporaryDirectory() as nothing:  # a builder wants a data_dir, and reads what is there
-        corpus = make(name, nothing, **options)
-    if manual_dir is not None:
-        return corpus.listing(Path(manual_dir)).notes
-    if not corpus.downloads:
-        raise corpus.not_downloadable()
-    return ()
-
-
-@contextlib.contextmanager
-def _c_characters() -> Iterator[None]:
-    """Have C's own upper and lower case while TFDS is imported.
-
-    protobuf makes the names of its JSON fields then, by C's toupper, which in Turkish makes no I of i: what is prepared
-    in one locale could not be read in another.
-    """
-    before = locale.setlocale(locale.LC_CTYPE)
-    locale.setlocale(locale.LC_CTYPE, "C")
-    try:
-        yield
-    finally:
-        locale.setlocale(locale.LC_CTYPE, before)
 
 
 @contextlib.contextmanager

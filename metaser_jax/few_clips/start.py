@@ -95,7 +95,7 @@ def _of_run(run_dir: str, optimizer: str) -> ClipStart:
         )
     saved = read_config(run_dir)
     digests = saved.get("corpus_digests", {})
-    sources = [{"name": name, **terms(name)._asdict(), "digest": digests.get(name)} for name in init.source["sources"]]
+    sources = [{"name": name, **terms(name), "digest": digests.get(name)} for name in init.source["sources"]]
     about = init.source | {"algorithm": saved.get("algorithm"), "sources": sources}
     learner = None if init.meta is None else learner_facts(init.meta)
     return ClipStart(Start(init.params, init.rates, learner), ModelSpec.of(spec), about)

@@ -32,7 +32,7 @@ def told_by(path: str, place: str, emotions: Sequence[str]) -> Told:
     how = Labelling()
     place = "" if how.emotion(place) else shown(place)
     folders = [part for part in map(shown, path.replace("\\", "/").split("/")) if part]
-    said = Rules(place, how, (), ()).parse(PurePosixPath(*folders))
+    said = Rules(place, how).parse(PurePosixPath(*folders))
     if not isinstance(said, Parsed):
         return Told("")
     speaker = "" if said.speaker == UNKNOWN_SPEAKER else said.speaker

@@ -16,7 +16,6 @@ import pytest
 from metaser_jax import datasets
 from metaser_jax.datasets.demo.demo_dataset_builder import DemoUrdu
 from metaser_jax.datasets.downloads import Download
-from metaser_jax.datasets.options import Options
 from metaser_jax.datasets.statistics import Published
 from metaser_jax.errors import InputError
 
@@ -105,7 +104,7 @@ def offered(download: Download, data: Path, **constants: Any) -> Offer:
         setattr(Offered, constant, value)
 
     def make(name, data_dir, **options):
-        return Offered(data_dir=data_dir, options=Options(**options))
+        return Offered(data_dir=data_dir, options=datasets.Options(**options))
 
     return Offer(download.url, data, make)
 

@@ -32,7 +32,7 @@ def test_corpus(data_dir):
 def test_not_prepared(data_dir):
     expected = (
         rf"urdu 2\.0\.0 is not prepared in --data_dir={data_dir}; prepared there: emodb 2\.0\.0\. "
-        r"To prepare it: metaser prepare --corpora=urdu"
+        r"To prepare it: .* prepare --corpora=urdu"
     )
     for read in (datasets.load, datasets.load_statistics):
         with pytest.raises(InputError, match=expected):

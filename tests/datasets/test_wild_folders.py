@@ -115,7 +115,7 @@ def test_speakers_and_counts_are_told(place, tmp_path):
     put(place, *each("anna/{}", "bilal/{}"), "sad/9.wav")
     notes = labelled_files(place, FOUR_EMOTIONS).notes
     assert notes == ("2 speakers: anna 4, bilal 4; of 1 the speaker is not known.",)
-    assert datasets.check("folder/mine", tmp_path) == notes
+    assert datasets.check("folder/mine", tmp_path).notes == notes
 
 
 def test_numbers_in_file_names_may_be_speakers(place):

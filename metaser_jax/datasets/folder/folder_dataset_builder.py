@@ -6,17 +6,14 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from metaser_jax.datasets import recordings
-from metaser_jax.datasets.base import CorpusBuilder, Said
+from metaser_jax.datasets.base import CorpusBuilder
 from metaser_jax.datasets.files import CorpusFile, files_below, one_form
-from metaser_jax.datasets.folder import listing, table
 from metaser_jax.datasets.folder.listing import Rules
-from metaser_jax.datasets.options import Options
-from metaser_jax.datasets.recordings import Listing, Parsed
+from metaser_jax.datasets.folder.tables import SUFFIXES
+from metaser_jax.datasets.recordings import Listing, Said
+from metaser_jax.datasets.registry import Options
 from metaser_jax.emotions import EMOTIONS
 from metaser_jax.errors import InputError
-
-UNKNOWN_LANGUAGE = "unknown language"
 
 
 class Builder(CorpusBuilder):
@@ -29,10 +26,10 @@ class Builder(CorpusBuilder):
     """
     WITHOUT_ANY = ""
 
+    LANGUAGE = "unknown language"
     LAYOUT = "angry/clip1.wav"
     STEM_MEANS = "a folder per emotion, e.g. angry/clip1"
     EMOTION_OF_CODE: ClassVar = {emotion: (emotion, emotion) for emotion in EMOTIONS}
-    FORMATS = (".wav", ".flac", ".mp3", ".ogg")
     LABELLED_BY_USER = True
 
     def __init__(self, *, config: str | tfds.core.BuilderConfig, options: Options | None = None, **kwargs: Any):
@@ -40,25 +37,16 @@ class Builder(CorpusBuilder):
         if isinstance(config, str):
             config = tfds.core.BuilderConfig(name=config, description=f"The recordings of {config}.")
         super().__init__(config=config, options=options, **kwargs)
-        self._rules = Rules(self.place, self.options, self.FORMATS, recordings.AUDIO_SUFFIXES)
-
-    @property
-    def language(self) -> str:
-        """As an option says it, or that it is not known."""
-        return self.options.language or UNKNOWN_LANGUAGE
+        self._rules = Rules(self.place, self.options)
 
     @property
     def place(self) -> str:
         """The folder or CSV of the recordings, below MANUAL_DIR."""
         return self.builder_config.name
 
-    def key(self, path: PurePath, parsed: Parsed) -> str:
-        """Return what tells a recording apart from others."""
-        return listing.key(path, parsed)
-
     def listing(self, manual_dir: Path) -> Listing:
         """List the recordings, from a CSV beside the folder where there is one."""
-        wanted = [f"{self.place}{suffix}".lower() for suffix in table.SUFFIXES]
+        wanted = [f"{self.place}{suffix}".lower() for suffix in SUFFIXES]
         tables = [path for path in manual_dir.glob("*") if path.name.lower() in wanted and path.is_file()]
         if not tables:
             return super().listing(manual_dir)
@@ -67,16 +55,17 @@ class Builder(CorpusBuilder):
         folder = manual_dir / self.place
         if folder.is_dir():
             found += [one._replace(file=one_form(f"{self.place}/{one.file}")) for one in files_below(folder)]
-        return self._listing(found, " and ".join(map(str, tables)))
+        return self.listing_of(found, " and ".join(map(str, tables)))
 
-    def _listing(self, everything: Sequence[CorpusFile], place: str) -> Listing:
-        said = self._rules.said(everything)
-        if self.options.language not in (None, said.language) and said.language:
+    def listing_of(self, found: Sequence[CorpusFile], place: str) -> Listing:
+        """Return the recordings among all files of a place, which messages name. Raises InputError as `listing`."""
+        listing = self._rules.listing(place, found)
+        if listing.language and self.options.language not in (None, listing.language):
             raise InputError(
-                f"--language={self.options.language!r}, but {place} says {said.language!r}. Leave the flag out, or "
+                f"--language={self.options.language!r}, but {place} says {listing.language!r}. Leave the flag out, or "
                 "correct the column language."
             )
-        return self._checked(listing.listed(place, said), everything, place)
+        return self._checked(listing, found, place)
 
     def parse(self, path: PurePath, code_of_stem: Mapping[str, str] | None = None) -> Said:
         """Return what a path says by itself."""

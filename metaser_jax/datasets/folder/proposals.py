@@ -3,19 +3,15 @@
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
 from metaser_jax.datasets.files import CorpusFile
-from metaser_jax.datasets.folder import table
-from metaser_jax.datasets.folder.table import Table
-from metaser_jax.datasets.recordings import Parsed
+from metaser_jax.datasets.folder import tables
+from metaser_jax.datasets.folder.tables import Table
+from metaser_jax.datasets.recordings import Parsed, Said
 from metaser_jax.emotions import emotion_named
 from metaser_jax.specs.labelling import Labelling
-
-if TYPE_CHECKING:
-    from metaser_jax.datasets.folder.listing import Rules
 
 _SHOWN = 3
 _MOST_WORDS = 15
@@ -24,21 +20,35 @@ _EXPECTED = (
     "table, labels.csv, with the columns path, emotion, and if known speaker"
 )
 
+ParserOf = Callable[[Labelling], Callable[[PurePath], Said]]
 
-def message(rules: "Rules", failed: Sequence[CorpusFile], found: Sequence[CorpusFile], listed: Table | None) -> str:
+
+def message(
+    place: str,
+    how: Labelling,
+    failed: Sequence[CorpusFile],
+    found: Sequence[CorpusFile],
+    table: Table | None,
+    parser: ParserOf,
+) -> str:
     """Return what was expected, three names, and the flags that would read more.
 
-    Args: rules: that failed. failed: the recordings, 1 or more. found: all files. listed: the table, if there is one.
+    Args:
+      place: the folder's name.
+      how: what its owner says of it.
+      failed: its recordings, 1 or more.
+      found: all its files.
+      table: that lists them, if there is one.
+      parser: what would be said of it -> what a path says then.
     """
     shown = ", ".join(map(str, failed[:_SHOWN])) + (", ..." if len(failed) > _SHOWN else "")
-    if listed is not None:
-        lines = [f"{rules.place}: of its {len(failed)} recordings {listed.name} says no known emotion: {shown}."]
-        words = Counter(row.emotion for row in listed.rows)
-        ways = list(_of_words(words, rules.how)) if words else []
+    if table is not None:
+        lines = [f"{place}: of its {len(failed)} recordings {table.name} says no known emotion: {shown}."]
+        ways = list(_of_words(Counter(row.emotion for row in table.rows), how))
     else:
         what = f"none of its {len(failed)} recordings says" if len(failed) > 1 else "its only recording does not say"
-        lines = [f"{rules.place}: {what} an emotion: {shown}; {_EXPECTED}."]
-        ways = [*_of_pattern(rules, failed), *_of_folders(rules, failed), *of_tables(found)]
+        lines = [f"{place}: {what} an emotion: {shown}; {_EXPECTED}."]
+        ways = [*_of_pattern(how, failed, parser), *_of_folders(how, failed), *of_tables(found)]
     if ways:
         lines += ["This would read them:", *(f"  {way}" for way in ways)]
     else:
@@ -49,32 +59,30 @@ def message(rules: "Rules", failed: Sequence[CorpusFile], found: Sequence[Corpus
     return "\n".join(lines)
 
 
-def _of_pattern(rules: "Rules", failed: Sequence[CorpusFile]) -> Iterator[str]:
+def _of_pattern(how: Labelling, failed: Sequence[CorpusFile], parser: ParserOf) -> Iterator[str]:
     """Yield --emotion_pattern, where paths have a word for exactly one emotion in them."""
-    if rules.how.emotion_pattern is not None:
+    words_of = {one.relative: _words(one.relative) for one in failed}
+    right = {path: {emotion_named(word) for word in words} for path, words in words_of.items()}
+    right = {path: emotions.pop() for path, emotions in right.items() if len(emotions) == 1}
+    words = "|".join(sorted({word for path in right for word in words_of[path]}))
+    if not words or how.emotion_pattern is not None:
         return
-    said = {one.file: _words(one.relative) for one in failed}
-    certain = {file: words for file, words in said.items() if len({emotion_named(word) for word in words}) == 1}
-    words = sorted({word for words in certain.values() for word in words})
-    if not words:
-        return
-    for pattern in (f"(?i)({'|'.join(words)})", f"(?i)(?<![a-z])({'|'.join(words)})(?![a-z])"):
-        how = dataclasses.replace(rules.how, emotion_pattern=pattern)
-        read = [rules._replace(how=how).parse(PurePath(file)) for file in certain]
-        right = [emotion_named(words[0]) for words in certain.values()]
-        if all(isinstance(one, Parsed) and one.label == label for one, label in zip(read, right, strict=True)):
-            yield f"--emotion_pattern='{pattern}'   {_counted(Counter(right))}, of {len(failed)}"
+    for pattern in (f"(?i)({words})", f"(?i)(?<![a-z])({words})(?![a-z])"):
+        parse = parser(dataclasses.replace(how, emotion_pattern=pattern))
+        said = {path: parse(path) for path in right}
+        if all(isinstance(one, Parsed) and one.label == right[path] for path, one in said.items()):
+            yield f"--emotion_pattern='{pattern}'   {_counted(Counter(right.values()))}, of {len(failed)}"
             return
 
 
-def _of_folders(rules: "Rules", failed: Sequence[CorpusFile]) -> Iterator[str]:
+def _of_folders(how: Labelling, failed: Sequence[CorpusFile]) -> Iterator[str]:
     """Yield --map for the folders, of the first level with some names that hold several recordings each."""
     unread = [one.relative for one in failed if not _words(one.relative)]
     depth = min((len(path.parts) - 1 for path in unread), default=0)
     for i in range(depth):
         names = Counter(path.parts[i] for path in unread)
         if 1 < len(names) <= _MOST_WORDS and min(names.values()) > 1:
-            yield from _of_words(names, rules.how)
+            yield from _of_words(names, how)
             return
 
 
@@ -88,7 +96,7 @@ def _of_words(words: Counter[str], how: Labelling) -> Iterator[str]:
 def of_tables(found: Sequence[CorpusFile]) -> Iterator[str]:
     """Yield --columns for each table that is there and is not read."""
     for one in found:
-        if one.relative.suffix.lower() in table.SUFFIXES and (columns := table.columns(one)):
+        if one.relative.suffix.lower() in tables.SUFFIXES and (columns := tables.columns(one)):
             yield (
                 f"--columns=path=COLUMN,emotion=COLUMN   if {one} lists the recordings; its columns: "
                 f"{', '.join(columns[:_MOST_WORDS])}"

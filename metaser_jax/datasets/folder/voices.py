@@ -1,4 +1,4 @@
-"""Who speaks in a folder of one's own: which of its folders are people, and what looks like a speaker in file names.
+"""Speakers in a folder of one's own: which of its folders are people, and what looks like a speaker in file names.
 
 A folder may as well be a wrapper, a part of a split, an intensity, a sex or a session. Taken for a speaker, it puts one
 person on both sides of a split by speaker, and nobody is told; so it is asked.
@@ -7,7 +7,7 @@ person on both sides of a split by speaker, and nobody is told; so it is asked.
 import itertools
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -42,38 +42,43 @@ def of_folders(place: str, named: Sequence[tuple[PurePath, tuple[str, ...]]]) ->
         return [UNKNOWN_SPEAKER] * len(named)
     shared = set.intersection(*(set(folders) for _, folders in named))
     inner = [tuple(folder for folder in folders if folder not in shared) for _, folders in named]
-    if not any(inner):
+    if any(inner):
+        why = _no_people(inner) or _crossed(inner)
+    else:
         names = "/".join(dict.fromkeys(folder for folder in named[0][1] if folder in shared))
         why = f"all {len(named)} recordings are in {names!r}, which is one speaker, or only a folder around them"
-        raise _asking(place, why, named)
-    if why := _no_people(inner) or _crossed(inner):
+    if why:
         raise _asking(place, why, named)
     return ["/".join(folders) or UNKNOWN_SPEAKER for folders in inner]
 
 
-def notes(recordings: Sequence[tuple[PurePath, Parsed]]) -> Iterator[str]:
-    """Yield who speaks, for people to check, and what in the file names may be a speaker where nobody is known."""
+def notes(recordings: Sequence[tuple[PurePath, Parsed]]) -> list[str]:
+    """Return who speaks, for people to check, and what in the file names may be a speaker where nobody is known."""
     names = Counter(parsed.speaker for _, parsed in recordings)
     unknown = names.pop(UNKNOWN_SPEAKER, 0)
     if names:
         also = f"; of {unknown} the speaker is not known" if unknown else ""
-        yield f"{len(names)} speaker{'s' * (len(names) != 1)}: {_counted(names)}{also}."
-    elif unknown and (found := fields([path for path, _ in recordings], [parsed.label for _, parsed in recordings])):
-        yield "Who speaks is not known, and a split by speaker not possible. " + _proposed(found)
+        return [f"{len(names)} speaker{'s' * (len(names) != 1)}: {_counted(names)}{also}."]
+    found = _fields([path for path, _ in recordings], [parsed.label for _, parsed in recordings])
+    each = [f"--speaker_pattern='{pattern}' finds {_counted(values)}" for pattern, values in found.items()]
+    if not each:
+        return []
+    return [
+        f"Who speaks is not known, and a split by speaker not possible. If the file names say it: {'; or '.join(each)}."
+    ]
 
 
-def fields(paths: Sequence[PurePath], labels: Sequence[str] = ()) -> dict[str, Counter[str]]:
+def _fields(paths: Sequence[PurePath], labels: Sequence[str] = ()) -> dict[str, Counter[str]]:
     """Return patterns for --speaker_pattern, and what they find: parts of the file names that may be speakers.
 
     A part may be one if it has some values, each in several recordings and, if labels are given, in several emotions.
     """
-    stems = [path.stem for path in paths]
-    split = [re.findall(_FIELD, stem) for stem in stems]
-    number = min(map(len, split), default=0)
-    before = ["", *(rf"(?:{_FIELD}{_GAP}){{{i}}}" for i in range(1, number))]
-    patterns = [rf"(?:^|/){skipped}(?P<speaker>{_FIELD})[^/]*$" for skipped in before[:number]]
+    number = min((len(re.findall(_FIELD, path.stem)) for path in paths), default=0)
     if number == 1:
         patterns = [r"(?:^|/)(?P<speaker>\d+)[^/]*$", r"(?:^|/)(?P<speaker>[A-Za-z]+\d*)[^/]*$"]
+    else:
+        before = ["", *(rf"(?:{_FIELD}{_GAP}){{{i}}}" for i in range(1, number))][:number]
+        patterns = [rf"(?:^|/){skipped}(?P<speaker>{_FIELD})[^/]*$" for skipped in before]
     found = {}
     for pattern in patterns:
         matches = [re.search(pattern, path.as_posix()) for path in paths]
@@ -85,12 +90,11 @@ def fields(paths: Sequence[PurePath], labels: Sequence[str] = ()) -> dict[str, C
 
 
 def _may_be_speakers(values: Sequence[str], labels: Sequence[str]) -> bool:
-    counts = Counter(values)
-    if not 2 <= len(counts) <= len(values) / 4:
+    if not 2 <= len(set(values)) <= len(values) / 4:
         return False
-    if not len(set(labels)) > 1:
+    if len(set(labels)) < 2:
         return True
-    pairs = Counter(zip(values, labels, strict=True))
+    pairs = set(zip(values, labels, strict=True))
     emotions = Counter(value for value, _ in pairs)
     # A running number of the files of each emotion occurs once in each.
     is_number = len(pairs) == len(values)
@@ -100,15 +104,19 @@ def _may_be_speakers(values: Sequence[str], labels: Sequence[str]) -> bool:
 def _no_people(inner: Sequence[tuple[str, ...]]) -> str | None:
     """Return why folders are no people by their names, if they are not."""
     seen = {plain(folder) for folders in inner for folder in folders}
-    splits = seen & _SPLITS
-    if splits - _NAMES_TOO or len(splits) > 1:
-        return f"{_quoted(splits)} {_is(splits)} named as part of a split into train and test, and no speaker"
-    if said := seen & _INTENSITIES:
-        return f"{_quoted(said)} {_is(said)} named as an intensity or a level, and no speaker"
-    if said := {folder for folder in seen if _SESSION.fullmatch(folder)}:
-        return f"{_quoted(said)} {_is(said)} named as a session or a part, and no speaker"
-    if any(folders and all(plain(folder) in _SEXES for folder in folders) for folders in inner):
-        return f"{_quoted(seen & _SEXES)} {_is(seen & _SEXES)} named as a sex, of which there may be several speakers"
+    splits, sexes = seen & _SPLITS, seen & _SEXES
+    if len(splits) == 1 and splits <= _NAMES_TOO:
+        splits = set()
+    if not any(folders and all(plain(folder) in _SEXES for folder in folders) for folders in inner):
+        sexes = set()
+    for names, meaning in (
+        (splits, "part of a split into train and test, and no speaker"),
+        (seen & _INTENSITIES, "an intensity or a level, and no speaker"),
+        ({folder for folder in seen if _SESSION.fullmatch(folder)}, "a session or a part, and no speaker"),
+        (sexes, "a sex, of which there may be several speakers"),
+    ):
+        if names:
+            return f"{_quoted(names)} {'is' if len(names) == 1 else 'are'} named as {meaning}"
     return None
 
 
@@ -118,34 +126,27 @@ def _crossed(inner: Sequence[tuple[str, ...]]) -> str | None:
     for folders in inner:
         for outer, folder in itertools.pairwise(folders):
             above.setdefault(folder, set()).add(outer)
-    several = sorted(folder for folder, outer in above.items() if len(outer) > 1)
-    if not several:
-        return None
-    outer = sorted(above[several[0]])
-    return f"the folder {several[0]!r} is in {_quoted(outer)}, so one of the two is the speaker, or both together"
+    for folder, outer in sorted(above.items()):
+        if len(outer) > 1:
+            return f"the folder {folder!r} is in {_quoted(outer)}, so one of the two is the speaker, or both together"
+    return None
 
 
 def _asking(place: str, why: str, named: Sequence[tuple[PurePath, tuple[str, ...]]]) -> InputError:
     paths = [path for path, _ in named]
     lines = [f"{place}: who speaks is not clear: {why}. Say it by one of these:"]
-    depth = min(len(path.parts) - 1 for path in paths)
-    for i in range(depth):
+    patterns = {}
+    for i in range(min(len(path.parts) - 1 for path in paths)):
         values = Counter(path.parts[i] for path in paths)
         if len(values) > 1 and all(path.parts[i] in folders for path, folders in named):
             skipped = f"(?:[^/]+/){{{i}}}" * (i > 0)
-            lines.append(f"  --speaker_pattern='^{skipped}(?P<speaker>[^/]+)/'   {_counted(values)}")
-    for pattern, values in fields(paths).items():
+            patterns[f"^{skipped}(?P<speaker>[^/]+)/"] = values
+    for pattern, values in (patterns | _fields(paths)).items():
         lines.append(f"  --speaker_pattern='{pattern}'   {_counted(values)}")
-    as_they_are = Counter("/".join(folders) for _, folders in named)
-    lines.append(f"  --speakers=folders   {_counted(as_they_are)}")
+    lines.append(f"  --speakers=folders   {_counted(Counter('/'.join(folders) for _, folders in named))}")
     lines.append("  --speakers=one   all recordings are of one person")
     lines.append("  --speakers=unknown   it is not known; a split by speaker is then not possible")
     return InputError("\n".join(lines))
-
-
-def _proposed(found: dict[str, Counter[str]]) -> str:
-    each = [f"--speaker_pattern='{pattern}' finds {_counted(values)}" for pattern, values in found.items()]
-    return f"If the file names say it: {'; or '.join(each)}."
 
 
 def _counted(values: Counter[str]) -> str:
@@ -155,7 +156,3 @@ def _counted(values: Counter[str]) -> str:
 
 def _quoted(names: Collection[str]) -> str:
     return " and ".join(repr(name) for name in sorted(names)[:_LISTED])
-
-
-def _is(names: Collection[str]) -> str:
-    return "is" if len(names) == 1 else "are"

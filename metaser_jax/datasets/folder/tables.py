@@ -1,4 +1,4 @@
-"""The table in which people list their recordings: path, emotion, and if known speaker and language."""
+"""Tables in which people list their recordings: path, emotion, and if known speaker and language."""
 
 import csv
 import difflib
@@ -22,21 +22,24 @@ class Row(NamedTuple):
     Attributes:
       file: its posix path, from the corpus's folder.
       emotion, speaker: as written; the speaker may be empty.
-      on_disk: the file, where the table is not in an archive and the file is there.
     """
 
     file: str
     emotion: str
     speaker: str
-    on_disk: CorpusFile | None
 
 
 class Table(NamedTuple):
-    """All rows, the name of the table, and the language if it has such a column."""
+    """All rows, the file that they are in, and the language if it has such a column."""
 
     rows: tuple[Row, ...]
-    name: str
+    source: CorpusFile
     language: str | None
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self.source.relative.name
 
 
 def find(found: Sequence[CorpusFile], place: str, how: Labelling) -> Table | None:
@@ -89,10 +92,12 @@ def sources(table: Table, found: Sequence[CorpusFile], audio: Sequence[CorpusFil
     for one in audio:
         for name in {one.relative.name, one.relative.stem}:
             by_name.setdefault(name, []).append(one)
-    return [
-        by_file.get(row.file) or row.on_disk or _only(by_name.get(posixpath.basename(row.file), ()))
-        for row in table.rows
-    ]
+    source_of = []
+    for row in table.rows:
+        called = by_name.get(posixpath.basename(row.file), [])
+        only = called[0] if len(called) == 1 else None
+        source_of.append(by_file.get(row.file) or _elsewhere(row.file, table.source) or only)
+    return source_of
 
 
 def missing(row: Row, table: Table, audio: Sequence[CorpusFile]) -> str:
@@ -102,10 +107,6 @@ def missing(row: Row, table: Table, audio: Sequence[CorpusFile]) -> str:
     return f"there is no such file; {table.name} lists it{hint}"
 
 
-def _only(files: Sequence[CorpusFile]) -> CorpusFile | None:
-    return files[0] if len(files) == 1 else None
-
-
 def _reader(source: CorpusFile) -> tuple[csv.DictReader, str]:
     try:
         text = source.read_bytes().decode("utf-8-sig")
@@ -113,8 +114,8 @@ def _reader(source: CorpusFile) -> tuple[csv.DictReader, str]:
         raise InputError(f"{source} cannot be read as text ({error}). Save it as CSV in UTF-8.") from error
     header = next(iter(text.splitlines()), "")
     delimiter = max(",;\t", key=header.count)
-    text = io.StringIO(text, newline="")
-    return csv.DictReader(text, delimiter=delimiter, restval="", skipinitialspace=True), header
+    lines = io.StringIO(text, newline="")
+    return csv.DictReader(lines, delimiter=delimiter, restval="", skipinitialspace=True), header
 
 
 def _table(source: CorpusFile, reader: csv.DictReader, header: str, how: Labelling) -> Table:
@@ -138,7 +139,7 @@ def _table(source: CorpusFile, reader: csv.DictReader, header: str, how: Labelli
         if not path or not emotion:
             raise InputError(f"{source}, line {reader.line_num}: no {'emotion' if path else 'path'}. Fill it in.")
         file = posixpath.normpath(posixpath.join(source.relative.parent.as_posix(), path.replace("\\", "/")))
-        rows.append(Row(file, emotion, speaker, _on_disk(file, source)))
+        rows.append(Row(file, emotion, speaker))
         languages.add(language)
     twice = [file for file, n in Counter(row.file for row in rows).items() if n > 1]
     if twice:
@@ -148,16 +149,15 @@ def _table(source: CorpusFile, reader: csv.DictReader, header: str, how: Labelli
             f"{source} has {len(languages)} languages ({', '.join(sorted(repr(one) for one in languages))}), expected "
             "one: a corpus is one language. Make a CSV of each."
         )
-    return Table(tuple(rows), source.relative.name, (languages or {""}).pop() or None)
+    return Table(tuple(rows), source, (languages or {""}).pop() or None)
 
 
-def _on_disk(file: str, source: CorpusFile) -> CorpusFile | None:
-    """Return a recording that need not lie in the corpus's folder; `source` is the table."""
-    if source.member is not None:
+def _elsewhere(file: str, table: CorpusFile) -> CorpusFile | None:
+    """Return a recording that need not lie in the corpus's folder."""
+    if table.member is not None:
         return None
-    root = source.path.parents[len(source.relative.parts) - 1]
     try:
-        path = existing(root / file)
+        path = existing(table.path.parents[len(table.relative.parts) - 1] / file)
         return CorpusFile(file, path, None, path.stat().st_size) if path.is_file() else None
     except OSError:  # a name that the system does not allow
         return None
