@@ -106,6 +106,12 @@ def zipped() -> Callable[[Path], Path]:
 
 
 @pytest.fixture
+def without_formats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra `formats` is not installed."""
+    monkeypatch.setattr("metaser_jax.datasets.folder.listing.is_installed", lambda: False)
+
+
+@pytest.fixture
 def corpus_files() -> dict[str, tuple[str, ...]]:
     """The files that make_corpus writes."""
     return FILES

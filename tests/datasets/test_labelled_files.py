@@ -108,7 +108,7 @@ def test_emotions_that_the_model_does_not_know(place):
         labelled_files(place, ("happy", "sad"))
 
 
-def test_unknown_labels_are_an_error_that_lists_them(place):
+def test_unknown_labels_are_an_error_that_lists_them(place, without_formats):
     put(place, "furious/1.wav", "angry/1.wav", "top.wav", "angry/2.m4a", "angry/3.webm")
     with pytest.raises(InputError) as caught:
         labelled_files(place, FOUR_EMOTIONS)
