@@ -15,9 +15,8 @@ import numpy as np
 
 from metaser_jax.adaptation.classical import adapt_classifier
 from metaser_jax.adaptation.joint import fit_joint
-from metaser_jax.audio.decoding import decode, read_source
-from metaser_jax.audio.mfcc import UTTERANCE
-from metaser_jax.audio.worker_pool import read_each
+from metaser_jax.audio.decoding import UTTERANCE, decode, read_source
+from metaser_jax.audio.extraction import read_each
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.normalise import Scale, rescale, scales
 from metaser_jax.data.target import Target

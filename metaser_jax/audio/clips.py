@@ -16,8 +16,7 @@ import numpy as np
 
 from metaser_jax.audio import mfcc as features
 from metaser_jax.audio.decoding import (
-    MAX_RATE,
-    MIN_RATE,
+    MAX_SAMPLES,
     Limits,
     Sound,
     Source,
@@ -27,11 +26,10 @@ from metaser_jax.audio.decoding import (
     read_source,
     sound_of,
 )
-from metaser_jax.audio.mfcc import HOP_LENGTH, MAX_FRAMES, N_MFCC, SAMPLE_RATE
+from metaser_jax.audio.extraction import read_each
+from metaser_jax.audio.mfcc import HOP_LENGTH, MAX_FRAMES, MAX_RATE, MIN_RATE, N_MFCC, SAMPLE_RATE
 from metaser_jax.audio.quality import SILENCE_DBFS, Quality, why_unusable
-from metaser_jax.audio.track_statistics import statistics
-from metaser_jax.audio.tracks import STEP, placed_tracks
-from metaser_jax.audio.worker_pool import read_each
+from metaser_jax.audio.tracks import STEP, placed_tracks, statistics
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.processes import spawn_pool
 
@@ -109,7 +107,7 @@ class VoiceWindows(NamedTuple):
 
     Attributes:
       start, end: [w] float64, in s.
-      voice: [w, 171] float32, track_statistics.statistics of the window's frames.
+      voice: [w, 171] float32, tracks.statistics of the window's frames.
       silent: [w] bool, as of Windows.
     """
 
@@ -122,7 +120,7 @@ class VoiceWindows(NamedTuple):
 def read_clip(
     source: str | os.PathLike[str] | Source,
     max_seconds: float = MAX_SECONDS,
-    max_samples: int = features.MAX_SAMPLES,
+    max_samples: int = MAX_SAMPLES,
     *,
     voice: bool = True,
 ) -> Clip:
@@ -140,7 +138,7 @@ def read_clip(
 def read_with_sound(
     source: str | os.PathLike[str] | Source,
     max_seconds: float = MAX_SECONDS,
-    max_samples: int = features.MAX_SAMPLES,
+    max_samples: int = MAX_SAMPLES,
     *,
     voice: bool = True,
 ) -> tuple[Clip, Sound]:
@@ -314,7 +312,7 @@ def span(of: Windows | VoiceWindows, k: int, seconds: float) -> tuple[float, flo
     return start * HOP_SECONDS, min((start + int(of.n_frames[k])) * HOP_SECONDS, seconds)
 
 
-def _limits(max_seconds: float, max_samples: int = features.MAX_SAMPLES) -> Limits:
+def _limits(max_seconds: float, max_samples: int = MAX_SAMPLES) -> Limits:
     return Limits(max_samples, max_seconds, "expected at most that")
 
 

@@ -16,10 +16,10 @@ import soundfile
 
 from metaser_jax import untrusted
 from metaser_jax.audio import containers, formats, mp3, quality
+from metaser_jax.audio.mfcc import MAX_RATE, MIN_RATE
 from metaser_jax.audio.quality import Quality
 from metaser_jax.errors import InputError, RecordingError
 
-MIN_RATE, MAX_RATE = 1_000, 1_000_000
 # float32 waveforms lie in [-1, 1], or in the range of 32-bit integers if somebody forgot to scale them. Above that,
 # their power overflows.
 MAX_SAMPLE = 2.0**31
@@ -69,6 +69,12 @@ class Limits(NamedTuple):
     def frames(self, channels: int, sample_rate: int) -> int:
         """Return the same in samples per channel."""
         return int(min(self.samples // channels, self.seconds * sample_rate))
+
+
+# Of all channels together: 10 minutes of stereo at 48 kHz. What is longer is no utterance, and would fill the memory.
+MAX_SAMPLES = 600 * 2 * 48000
+# Of one channel at 48 kHz; at a low rate the limit above would be hours, which resampling makes large.
+UTTERANCE = Limits(MAX_SAMPLES, 1200, "expected an utterance of some seconds")
 
 
 class Sound(NamedTuple):

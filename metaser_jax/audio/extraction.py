@@ -1,27 +1,37 @@
-"""A recording -> all that a prepared corpus keeps of it: MFCC, the voice's frame tracks and their statistics."""
+"""Recordings -> all that a prepared corpus keeps of them; and the same of many, by processes and in bounded memory."""
 
 import hashlib
 import os
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from metaser_jax.audio.decoding import Limits, Source, decode, errors_of, quality_of, read_source
-from metaser_jax.audio.mfcc import UTTERANCE, mfcc, resampled
+from metaser_jax.audio.decoding import UTTERANCE, Limits, Source, decode, errors_of, quality_of, read_source
+from metaser_jax.audio.mfcc import mfcc, resampled
 from metaser_jax.audio.quality import Quality, why_unusable
-from metaser_jax.audio.track_statistics import statistics
-from metaser_jax.audio.tracks import tracks
-from metaser_jax.errors import RecordingError
+from metaser_jax.audio.tracks import statistics, tracks
+from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.processes import cores, spawn_pool
+
+# Starting processes takes half a second, which a small corpus does not pay back.
+MIN_FILES_FOR_PROCESSES = 64
+# Files that a process is given at once.
+CHUNK = 8
+
+Result = TypeVar("Result")
 
 
 class Extraction(NamedTuple):
-    """Hold what is kept of one recording.
+    """The features of one recording.
 
     Attributes:
       mfcc: [120, 20] float32, zero after the real frames.
       n_frames: number of real frames, 1 to 120.
       tracks: [frames, 19] float32, of the whole recording; see tracks.tracks.
-      voice: [171] float32, their statistics; see track_statistics.statistics.
+      voice: [171] float32, their statistics; see tracks.statistics.
       seconds: duration of the whole recording.
       sample_rate: of the file, in Hz.
       sha256: of the file's bytes, hexadecimal.
@@ -42,7 +52,7 @@ def extract(path: str | os.PathLike[str] | Source, limits: Limits = UTTERANCE) -
     """Read one recording and compute all that is kept of it.
 
     Raises:
-      RecordingError: as mfcc.load_waveform, or it has no sound (digital silence, a constant), or less than a window.
+      RecordingError: as decoding.decode, or it has no sound (digital silence, a constant), or less than a window.
     """
     with errors_of(str(path)):
         data = read_source(path)
@@ -58,3 +68,71 @@ def extract(path: str | os.PathLike[str] | Source, limits: Limits = UTTERANCE) -
         if why is not None:
             raise RecordingError(str(path), why)
         return found
+
+
+def extract_all(sources: Sequence[Any], workers: int = 0, **options: Any) -> Iterator[Extraction | RecordingError]:
+    """Extract each file. Args and Raises: as read_each."""
+    return read_each(extract, sources, workers, **options)
+
+
+def read_each(
+    read: Callable[[Any], Result],
+    sources: Sequence[Any],
+    workers: int = 0,
+    *,
+    min_files: int = MIN_FILES_FOR_PROCESSES,
+    chunk: int = CHUNK,
+    pool: Callable[[int], Any] = spawn_pool,
+) -> Iterator[Result | RecordingError]:
+    """Read each recording; the results are the same, to the bit, for any number of workers.
+
+    Args:
+      read: source -> result, or RecordingError; a function of a module, or a partial one, since it is pickled.
+      sources: the files, on disk or in archives.
+      workers: number of processes; 0 takes one per core, 1 works in this process.
+      min_files: fewer are read in this process.
+      chunk: files that a process is given at once.
+      pool: number of processes -> something to submit to.
+
+    Yields:
+      One result per source, in their order; for a file that cannot be used, the error.
+
+    Raises:
+      InputError: a worker process died.
+    """
+    workers = processes_for(len(sources), workers, min_files, chunk)
+    if workers <= 1:
+        for source in sources:
+            yield from _read_chunk(read, [source])
+        return
+    pending = deque()
+    processes = pool(workers)
+    try:
+        for start in range(0, len(sources), chunk):
+            pending.append(processes.submit(_read_chunk, read, sources[start : start + chunk]))
+            if len(pending) > 2 * workers:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "A worker process died: out of memory, killed, or started from a script without "
+            '`if __name__ == "__main__":`. Try --workers=1.'
+        ) from error
+    finally:
+        processes.shutdown(cancel_futures=True)
+
+
+def processes_for(number: int, workers: int, min_files: int = MIN_FILES_FOR_PROCESSES, chunk: int = CHUNK) -> int:
+    """Return how many processes read_each starts for so many sources; 1: none, it works in this one."""
+    return 1 if number < min_files else min(workers or cores(), -(-number // chunk))
+
+
+def _read_chunk(read: Callable[[Any], Result], sources: Sequence[Any]) -> list[Result | RecordingError]:
+    results = []
+    for source in sources:
+        try:
+            results.append(read(source))
+        except RecordingError as error:
+            results.append(RecordingError(*error.args))  # without the traceback, which keeps the samples alive
+    return results

@@ -1,20 +1,19 @@
-"""Waveform or file -> MFCC [120, 20] and the number of real frames, as librosa computes them with its defaults.
+"""Samples -> MFCC [120, 20] and the number of real frames, as librosa computes them with its defaults.
 
 20 coefficients, 22,050 Hz mono, hop 512, as in the paper: 120 frames are about 2.79 s. Nothing is normalised.
 """
 
 import functools
 import math
-import os
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from metaser_jax.audio.decoding import Limits, Source, decode, read_source
-from metaser_jax.audio.mel import mel_filters
-from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.errors import InputError
+from metaser_jax.jit_cache import kept_table
 from metaser_jax.types import N_FRAMES, N_MFCC
+from metaser_jax.versions import version
 
 SAMPLE_RATE = 22050
 HOP_LENGTH = 512
@@ -22,49 +21,11 @@ N_FFT = 2048
 N_MELS = 128
 MAX_FRAMES = N_FRAMES
 
-# Of all channels together: 10 minutes of stereo at 48 kHz. What is longer is no utterance, and would fill the memory.
-MAX_SAMPLES = 600 * 2 * 48000
-# Of one channel at 48 kHz; at a low rate the limit above would be hours, which resampling makes large.
-MAX_SECONDS = 1200
-UTTERANCE = Limits(MAX_SAMPLES, MAX_SECONDS, "expected an utterance of some seconds")
+# Of what is resampled.
+MIN_RATE, MAX_RATE = 1_000, 1_000_000
 
 # Windows that are transformed at once: 16 MiB of them.
 _BLOCK = 1024
-
-__all__ = [
-    "RecordingError",
-    "Source",
-    "Waveform",
-    "frames",
-    "load_waveform",
-    "mfcc",
-    "resampled",
-    "waveform_of",
-]
-
-
-class Waveform(NamedTuple):
-    """One recording.
-
-    Attributes:
-      samples: [n] float32, mono at 22,050 Hz.
-      seconds: duration.
-      sample_rate: of the file, in Hz.
-    """
-
-    samples: np.ndarray
-    seconds: float
-    sample_rate: int
-
-
-def load_waveform(path: str | os.PathLike[str]) -> Waveform:
-    """Read a .wav, .flac, .mp3 or .ogg file; the samples are those of librosa.load(path).
-
-    Raises:
-      RecordingError: the file is missing, empty, not audio, truncated or damaged, without samples, or has samples that
-        are not finite.
-    """
-    return waveform_of(read_source(path), str(path))
 
 
 def frames(samples: np.ndarray) -> np.ndarray:
@@ -133,10 +94,19 @@ def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
     return np.pad(found[:n], (0, n - min(n, len(found))))
 
 
-def waveform_of(data: bytes, path: str, limits: Limits = UTTERANCE) -> Waveform:
-    """Return the content of a file, whose path is for messages. Raises RecordingError as load_waveform does."""
-    sound = decode(data, path, limits)
-    return Waveform(resampled(sound.mono, sound.sample_rate), sound.seconds, sound.sample_rate)
+@functools.cache
+def mel_filters(n_fft: int, n_mels: int, fmin: float, fmax: float, norm: Literal["slaney"] | None) -> np.ndarray:
+    """Return librosa.filters.mel at 22,050 Hz, [n_mels, 1 + n_fft // 2] float32; arguments as its.
+
+    librosa is imported but once, to make them.
+    """
+
+    def make() -> np.ndarray:
+        import librosa.filters
+
+        return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, norm=norm)
+
+    return kept_table(f"mel_{n_fft}_{n_mels}_{fmin:g}_{fmax:g}_{norm}_librosa_{version('librosa')}", make)
 
 
 @functools.cache

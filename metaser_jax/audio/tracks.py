@@ -24,18 +24,22 @@ would take a second to import. What can be compared is librosa's to rounding; se
 Level and tilt are of a clip whose peak is 1. A white noise 70 dB below it is added (to the spectra, as its mean power):
 silence, and what a low sampling rate leaves of the spectrum, then have values that mean little and stay near the
 others.
+
+Pitch is found as P. Boersma does, "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise
+ratio of a sampled sound", Proceedings of the Institute of Phonetic Sciences 17, Amsterdam, 1993, pp. 97-110: by
+normalised autocorrelation, and a path through its candidates; constants are his, unless said.
 """
 
 import functools
+import math
+from collections.abc import Collection
+from typing import NamedTuple
 
 import numpy as np
 
-from metaser_jax.audio import pitch
-from metaser_jax.audio.decoding import MAX_RATE, MIN_RATE
-from metaser_jax.audio.mel import mel_filters
-from metaser_jax.audio.mfcc import SAMPLE_RATE, resampled
+from metaser_jax.audio.mfcc import MAX_RATE, MIN_RATE, SAMPLE_RATE, mel_filters, resampled
 from metaser_jax.errors import InputError
-from metaser_jax.specs.voice import N_MFCC, POOLED, POOLED_FRAMES, TRACKS
+from metaser_jax.specs.voice import EXTREMES, N_MFCC, OVER_ALL, OVER_VOICED, PERCENTILES, POOLED, POOLED_FRAMES, TRACKS
 
 HOP, WINDOW = 256, 1024
 STEP = HOP / SAMPLE_RATE
@@ -45,17 +49,24 @@ MELS, LOWEST_MEL, HIGHEST_MEL = 40, 20.0, 8000.0
 # f0's zero in Hz, as in eGeMAPS; and what it is said to be in a clip without a voiced frame.
 F0_ZERO, F0_UNKNOWN = 27.5, 150.0
 NOISE_DB = -70.0
+LOWEST, HIGHEST, CANDIDATES = 60.0, 500.0, 5
+VOICING_THRESHOLD, SILENCE_THRESHOLD, OCTAVE_COST = 0.45, 0.03, 0.01
+# Per step of 10 ms, as in Praat.
+JUMP_COST, VOICING_COST, COST_STEP = 0.35, 0.14, 0.01
+# Frames of the shortest voiced stretch; a shorter one is a pulse or two, whose frequency is chance. Not Boersma's.
+SHORTEST = 4
+# Of a clip with fewer voiced frames, statistics over voiced frames are those over all.
+FEWEST_VOICED = 5
 
 # Spectra are zero-padded to twice the window, for the autocorrelation; every second bin is one of the window's own.
 _SIZE = 2 * WINDOW
 _HZ = np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE).astype(np.float32)
 _HANN = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
-_LAG_WEIGHTS = pitch.lag_weights(_HANN, SAMPLE_RATE)
 _NOISE = np.float32(10 ** (NOISE_DB / 10) * np.square(_HANN, dtype=np.float64).sum())
 # Frames at once: they fit the cache, and a long recording the memory.
 _BLOCK = 128
 # Bins up to the second harmonic of the highest pitch, and one more.
-_HARMONICS = int(2 * pitch.HIGHEST * WINDOW / SAMPLE_RATE) + 3
+_HARMONICS = int(2 * HIGHEST * WINDOW / SAMPLE_RATE) + 3
 
 
 def tracks(samples: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -84,8 +95,8 @@ def placed_tracks(samples: np.ndarray, rate: int = SAMPLE_RATE) -> tuple[np.ndar
         *(_of_block(frames[i : i + _BLOCK]) for i in range(0, n_frames, _BLOCK)), strict=True
     )
     mel, level = np.concatenate(mels), np.concatenate(levels)
-    found = pitch.Candidates(np.concatenate(octaves), np.concatenate(strengths))
-    octave, voiced = pitch.path(found, np.concatenate(amplitudes), STEP)
+    found = Candidates(np.concatenate(octaves), np.concatenate(strengths))
+    octave, voiced = pitch_path(found, np.concatenate(amplitudes), STEP)
     octave = _bridged(octave, voiced)
     columns = dict(zip(_SHAPES, np.concatenate(shapes).T, strict=True))
     columns |= {f"mfcc_{i}": column for i, column in enumerate(_sums(np.log(mel), _cosines()).T)}
@@ -116,6 +127,134 @@ def pooled(tracks: np.ndarray) -> tuple[np.ndarray, int]:
     return found, n
 
 
+def statistics(tracks: np.ndarray) -> np.ndarray:
+    """Return the statistics of one clip's tracks, as functionals of eGeMAPS.
+
+    Each track in turn: mean, deviation (divisor n), 20th, 50th and 80th percentile (linear between frames), the range
+    from the 20th to the 80th, and the mean absolute change from frame to frame (per frame of 11.6 ms; divide by STEP
+    for that of a second); of f0 the 5th and 95th percentile, too, the voice's range. In the tracks' own units.
+
+    Args:
+      tracks: [frames, 19] float, frames > 0.
+
+    Returns:
+      [171] float32, in the order of STATISTICS; finite.
+
+    Raises:
+      InputError: another shape, or no frame.
+    """
+    tracks = np.asarray(tracks)
+    if tracks.ndim != 2 or tracks.shape[1] != len(TRACKS) or not len(tracks):
+        raise InputError(f"tracks: got shape {tracks.shape}, expected (frames, {len(TRACKS)}) with frames > 0.")
+    tracks = tracks.astype(np.float64)
+    everywhere = np.ones(len(tracks), bool)
+    voiced = tracks[:, TRACKS.index("voicing")] > 0
+    share = voiced.mean()
+    if voiced.sum() < FEWEST_VOICED:
+        voiced = everywhere
+    over_all = _functionals(tracks[:, _at(OVER_ALL)], everywhere)
+    over_voiced = _functionals(tracks[:, _at(OVER_VOICED)], voiced)
+    extremes = np.percentile(tracks[voiced, TRACKS.index("f0")], EXTREMES)
+    return np.concatenate([over_all, over_voiced, extremes, [share]]).astype(np.float32)
+
+
+class Candidates(NamedTuple):
+    """Periods that a frame may have, t frames.
+
+    Attributes:
+      octave: [t, 5] float32, log2 of the frequency in Hz.
+      strength: [t, 5] float32, autocorrelation there, 1 for a periodic frame, less what a long period costs; -1 where
+        there are fewer.
+    """
+
+    octave: np.ndarray
+    strength: np.ndarray
+
+
+def lag_weights(window: np.ndarray, rate: int) -> np.ndarray:
+    """Return what a windowed frame's autocorrelation is multiplied with, lag after lag.
+
+    The window's own falls with the lag, which would favour short periods; these are its reciprocals.
+
+    Args:
+      window: [w] float.
+      rate: in Hz.
+
+    Returns:
+      [2 + longest period] float32, of lags 0, 1 and so on.
+    """
+    own = np.correlate(window.astype(np.float64), window, "full")[len(window) - 1 :][: int(rate / LOWEST) + 2]
+    return (own[0] / own).astype(np.float32)
+
+
+def pitch_candidates(power: np.ndarray, weights: np.ndarray, rate: int) -> Candidates:
+    """Return the highest peaks of each frame's autocorrelation between 60 and 500 Hz.
+
+    Args:
+      power: [t, 1 + n // 2] float32, power spectra of windowed frames without their means, zero-padded to n, at least
+        as much longer than the window as the longest period.
+      weights: of lag_weights, for that window.
+      rate: in Hz.
+    """
+    shortest, longest = math.ceil(rate / HIGHEST), len(weights) - 2
+    r = np.fft.irfft(power, axis=1)[:, : longest + 2]
+    r *= weights / (r[:, :1] + np.float32(1e-9))
+    inner, before, after = r[:, shortest : longest + 1], r[:, shortest - 1 : longest], r[:, shortest + 1 :]
+    lags = np.arange(shortest, longest + 1)
+    cost = (OCTAVE_COST * np.log2(LOWEST / rate * lags)).astype(np.float32)
+    strength = np.where((inner >= before) & (inner > after), inner - cost, np.float32(-1))
+    best = np.argpartition(strength, -CANDIDATES, axis=1)[:, -CANDIDATES:]
+    strength, a, b, c = (np.take_along_axis(of, best, 1) for of in (strength, before, inner, after))
+    # The parabola through a peak and its neighbours: periods are no whole numbers of samples.
+    bend = a - 2 * b + c
+    shift = np.clip(0.5 * (a - c) / np.where(bend < -1e-9, bend, 1), -0.5, 0.5)
+    strength = np.where(strength > -1, strength - 0.25 * (a - c) * shift, -1)
+    hz = np.clip(rate / (lags[best] + shift), LOWEST, HIGHEST)
+    return Candidates(np.log2(hz).astype(np.float32), strength.astype(np.float32))
+
+
+def pitch_path(found: Candidates, amplitude: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Choose a candidate or none for each frame: the path of greatest strength less what its jumps cost (Viterbi).
+
+    Args:
+      found: of t > 0 frames.
+      amplitude: [t] float, root mean square of the frames; much below the loudest, a frame counts as unvoiced.
+      step: seconds from frame to frame.
+
+    Returns:
+      log2 of the frequency in Hz, [t] float32, that of some candidate in unvoiced frames; and [t] bool, voiced.
+    """
+    octave, t = found.octave, len(amplitude)
+    relative = amplitude / max(float(amplitude.max()), 1e-9)
+    unvoiced = VOICING_THRESHOLD + np.maximum(0, 2 - relative * (1 + VOICING_THRESHOLD) / SILENCE_THRESHOLD)
+    strength = np.column_stack([found.strength, unvoiced])
+    scale = COST_STEP / step
+    # [t - 1, from, to]; the last state is unvoiced.
+    jump = np.full((t - 1, CANDIDATES + 1, CANDIDATES + 1), VOICING_COST * scale)
+    jump[:, :-1, :-1] = JUMP_COST * scale * np.abs(octave[:-1, :, None] - octave[1:, None, :])
+    jump[:, -1, -1] = 0
+    total, came = strength[0], np.zeros((t, CANDIDATES + 1), np.intp)
+    for i in range(1, t):
+        through = total[:, None] - jump[i - 1]
+        came[i] = through.argmax(0)
+        total = through.max(0) + strength[i]
+    state = np.empty(t, np.intp)
+    state[-1] = total.argmax()
+    for i in range(t - 1, 0, -1):
+        state[i - 1] = came[i, state[i]]
+    voiced = _long(state < CANDIDATES)
+    return octave[np.arange(t), np.minimum(state, CANDIDATES - 1)], voiced
+
+
+def _long(voiced: np.ndarray) -> np.ndarray:
+    """Return `voiced` [t] bool without its stretches of fewer than SHORTEST frames."""
+    voiced = voiced.copy()
+    edges = np.flatnonzero(np.diff(voiced, prepend=False, append=False))
+    for start, end in edges.reshape(-1, 2):
+        voiced[start:end] = end - start >= SHORTEST
+    return voiced
+
+
 _SHAPES = ("alpha_ratio", "hammarberg", "slope_0_500", "slope_500_1500")
 _SHAPES += ("centroid", "spread", "flatness", "rolloff", "zero_crossings")
 
@@ -125,7 +264,7 @@ def _of_block(frames: np.ndarray) -> tuple[np.ndarray, ...]:
     frames = frames - frames.mean(1, keepdims=True)
     spectra = np.fft.rfft(frames * _HANN, _SIZE, axis=1)
     power = spectra.real**2 + spectra.imag**2
-    found = pitch.candidates(power, _LAG_WEIGHTS, SAMPLE_RATE)
+    found = pitch_candidates(power, _lag_weights(), SAMPLE_RATE)
     power = power[:, ::2] + _NOISE
     level = 10 * np.log10(power)
     magnitude = np.sqrt(power)
@@ -213,8 +352,26 @@ def _sums(of: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
+def _lag_weights() -> np.ndarray:
+    return lag_weights(_HANN, SAMPLE_RATE)
+
+
+@functools.cache
 def _cosines() -> np.ndarray:
     """Return the first 5 rows of the orthonormal cosine transform (II) of 40 bands, [5, 40] float32."""
     cosines = np.cos(np.pi / MELS * np.arange(N_MFCC)[:, None] * (np.arange(MELS) + 0.5)) * np.sqrt(2 / MELS)
     cosines[0] *= np.sqrt(0.5)
     return cosines.astype(np.float32)
+
+
+def _functionals(x: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Return FUNCTIONALS of each column of [frames, k] over the frames taken [frames] bool."""
+    both = taken[1:] & taken[:-1]
+    change = np.abs(np.diff(x, axis=0))[both].sum(0) / max(both.sum(), 1)
+    x = x[taken]
+    low, median, high = np.percentile(x, PERCENTILES, axis=0)
+    return np.stack([x.mean(0), x.std(0), low, median, high, high - low, change], 1).ravel()
+
+
+def _at(names: Collection[str]) -> list[int]:
+    return [TRACKS.index(name) for name in names]

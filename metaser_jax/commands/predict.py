@@ -18,7 +18,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, TextIO
 
 from metaser_jax.audio.clips import WINDOW, Clip
-from metaser_jax.audio.mfcc import Source
+from metaser_jax.audio.decoding import Source
 from metaser_jax.audio.quality import Measured, notes_of_all
 from metaser_jax.commands.reading import Read, progress, read, sources_of
 from metaser_jax.commands.rows import make_rows

@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 from typing import NamedTuple, TextIO
 
 from metaser_jax.audio.clips import Clip, Upload, read_all
-from metaser_jax.audio.mfcc import Source
-from metaser_jax.audio.worker_pool import processes_for
+from metaser_jax.audio.decoding import Source
+from metaser_jax.audio.extraction import processes_for
 from metaser_jax.datasets.files import MAX_BYTES
 from metaser_jax.datasets.labelled_files import audio_files
 from metaser_jax.errors import InputError, RecordingError

@@ -15,10 +15,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
-from metaser_jax.audio.extraction import Extraction
+from metaser_jax.audio.extraction import Extraction, extract_all
 from metaser_jax.audio.mfcc import MAX_FRAMES, N_MFCC
 from metaser_jax.audio.quality import Measured, notes_of_all
-from metaser_jax.audio.worker_pool import extract_all
 from metaser_jax.datasets import files, recordings
 from metaser_jax.datasets.downloads import Download, fetch
 from metaser_jax.datasets.files import CorpusFile
@@ -39,7 +38,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Reads manual_dir/NAME/, or zip archives, or what it downloads, and writes one example per recording.
 
     Features, all in the split "train": mfcc [120, 20] float32; n_frames; tracks [frames, 19] and voice [171]
-    float32, see audio/tracks.py and track_statistics.py; label, an index into emotions.EMOTIONS;
+    float32, see audio/tracks.py; label, an index into emotions.EMOTIONS;
     emotion, the corpus's own name of it; speaker; file, the path below the folder that all recordings share; seconds;
     sample_rate, the file's in Hz. `info.metadata` has the lists `skipped`, `excluded`, `duplicates`, `dropped` and
     `notes` of Statistics, the language and the options.

@@ -122,7 +122,7 @@ def builder(
     Args:
       name: one of NAMES, or folder/ANYTHING.
       data_dir: folder of all prepared corpora.
-      extract: how features are extracted; by worker_pool.extract_all, unless it is given.
+      extract: how features are extracted; by extraction.extract_all, unless it is given.
       **options: those of Options.
 
     Raises:

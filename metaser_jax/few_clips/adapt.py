@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from metaser_jax.audio.clips import Clip, read_all
-from metaser_jax.audio.mfcc import RecordingError
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.data.normalise import resolve
 from metaser_jax.datasets.labelled_files import audio_files, labelled_files
 from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
-from metaser_jax.errors import InputError
+from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.few_clips.clip_warnings import warnings_of
 from metaser_jax.few_clips.start import read_start
 from metaser_jax.few_clips.training import Adaptation, adapt_model, corpus_of

@@ -7,13 +7,10 @@ from sounds import noise as sound
 from subprograms import python
 
 from metaser_jax.audio import clips
-from metaser_jax.audio import mfcc as features
 from metaser_jax.audio.clips import Clip, Quality, Upload, clip_of, read_all, read_clip, span, voice_windows, windows
-from metaser_jax.audio.decoding import Limits, decode
-from metaser_jax.audio.extraction import extract
-from metaser_jax.audio.track_statistics import statistics
-from metaser_jax.audio.tracks import STEP
-from metaser_jax.audio.worker_pool import MIN_FILES_FOR_PROCESSES
+from metaser_jax.audio.decoding import UTTERANCE, Limits, decode
+from metaser_jax.audio.extraction import MIN_FILES_FOR_PROCESSES, extract
+from metaser_jax.audio.tracks import STEP, statistics
 from metaser_jax.errors import InputError, RecordingError
 
 DB = 128**0.5
@@ -114,7 +111,7 @@ def test_low_rates_are_not_hours(tmp_path):
     """Resampled to 22,050 Hz they would fill the memory."""
     path = written(tmp_path / "a.wav", sound(11, rate=1000), 1000)
     with pytest.raises(RecordingError, match="longer than 10 s, expected an utterance"):
-        extract(path, features.UTTERANCE._replace(seconds=10))
+        extract(path, UTTERANCE._replace(seconds=10))
 
 
 # Samples in memory

@@ -8,9 +8,9 @@ import soundfile
 from sounds import noise
 
 from metaser_jax.audio import mfcc as features
+from metaser_jax.audio.decoding import UTTERANCE, decode, read_source
 from metaser_jax.audio.extraction import extract
-from metaser_jax.audio.mfcc import RecordingError
-from metaser_jax.errors import InputError
+from metaser_jax.errors import InputError, RecordingError
 
 # librosa.load looks for audioread's backends, which import modules that leave the standard library.
 pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal in Python 3.13:DeprecationWarning")
@@ -18,6 +18,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*slated for removal in Python 3
 
 def sound(n: int = 3000, channels: int = 1) -> np.ndarray:
     return 0.1 * np.random.default_rng(n).standard_normal((n, channels)).astype(np.float32)
+
+
+def load(path):
+    """Return (samples at 22,050 Hz, seconds, rate of the file)."""
+    sound = decode(read_source(path), str(path), UTTERANCE)
+    return features.resampled(sound.mono, sound.sample_rate), sound.seconds, sound.sample_rate
 
 
 def written(path: Path, rate: int = 22050, **kwargs) -> Path:
@@ -33,12 +39,11 @@ def test_samples_are_those_of_librosa(tmp_path, name, rate, channels):
 
     path = tmp_path / name
     soundfile.write(path, sound(3001, channels), rate)
-    waveform = features.load_waveform(path)
+    samples, seconds, sample_rate = load(path)
     expected, _ = librosa.load(path)
-    np.testing.assert_array_equal(waveform.samples, expected)
-    assert waveform.samples.dtype == np.float32
-    assert waveform.seconds == 3001 / rate
-    assert waveform.sample_rate == rate
+    np.testing.assert_array_equal(samples, expected)
+    assert samples.dtype == np.float32
+    assert (seconds, sample_rate) == (3001 / rate, rate)
 
 
 @pytest.mark.parametrize("n", [1, 2, 511, 512, 2047, 2048, 30000, 119 * 512 - 1, 119 * 512, 100000])
@@ -84,7 +89,7 @@ def test_mfcc_refuses_other_shapes(shape):
 def test_extract(tmp_path):
     path = written(tmp_path / "a.wav", 16000)
     extraction = extract(path)
-    mfcc, n_frames = features.mfcc(features.load_waveform(path).samples)
+    mfcc, n_frames = features.mfcc(load(path)[0])
     np.testing.assert_array_equal(extraction.mfcc, mfcc)
     assert extraction.n_frames == n_frames
     assert (extraction.seconds, extraction.sample_rate) == (3000 / 16000, 16000)
@@ -93,12 +98,12 @@ def test_extract(tmp_path):
 
 def test_extension_does_not_matter(tmp_path):
     written(tmp_path / "a.wav").rename(tmp_path / "A.WAV")
-    assert features.load_waveform(tmp_path / "A.WAV").seconds > 0
+    assert load(tmp_path / "A.WAV")[1] > 0
 
 
 def test_error_names_file_and_reason(tmp_path):
     with pytest.raises(RecordingError) as caught:
-        features.load_waveform(tmp_path / "none.wav")
+        load(tmp_path / "none.wav")
     assert caught.value.path == str(tmp_path / "none.wav")
     assert "No such file" in caught.value.reason
     assert str(tmp_path / "none.wav") in str(caught.value)
@@ -126,30 +131,30 @@ def test_damaged_file(tmp_path, name, damage, reason):
     path = tmp_path / name
     path.write_bytes(damage(bytes_of(tmp_path, name)))
     with pytest.raises(RecordingError, match=reason) as caught:
-        features.load_waveform(path)
+        load(path)
     assert "0x" not in str(caught.value)
 
 
 @pytest.mark.parametrize("sizes", [(0, 0), (0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFF024, 0x7FFFF000)])
 def test_header_of_a_stream_is_no_truncation(tmp_path, sizes):
     data = bytearray(bytes_of(tmp_path, "a.wav"))
-    expected = features.load_waveform(tmp_path / "a.wav").samples
+    expected = load(tmp_path / "a.wav")[0]
     at = data.index(b"data") + 4
     data[4:8], data[at : at + 4] = (struct.pack("<I", size) for size in sizes)
     (tmp_path / "stream.wav").write_bytes(data)
-    np.testing.assert_array_equal(features.load_waveform(tmp_path / "stream.wav").samples, expected)
+    np.testing.assert_array_equal(load(tmp_path / "stream.wav")[0], expected)
 
 
 def test_chunk_behind_the_audio(tmp_path):
     data = bytes_of(tmp_path, "a.wav")
     (tmp_path / "b.wav").write_bytes(data + b"LIST" + struct.pack("<I", 4) + b"INFO")
-    assert features.load_waveform(tmp_path / "b.wav").seconds == 3000 / 22050
+    assert load(tmp_path / "b.wav")[1] == 3000 / 22050
 
 
 def test_no_samples(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros((0, 1)), 22050)
     with pytest.raises(RecordingError, match="no samples"):
-        features.load_waveform(tmp_path / "a.wav")
+        load(tmp_path / "a.wav")
 
 
 @pytest.mark.parametrize(
@@ -160,12 +165,12 @@ def test_samples_that_are_no_audio(tmp_path, value, reason):
     samples[7] = value
     soundfile.write(tmp_path / "a.wav", samples, 22050, subtype="FLOAT")
     with pytest.raises(RecordingError, match=reason):
-        features.load_waveform(tmp_path / "a.wav")
+        load(tmp_path / "a.wav")
 
 
 def test_a_folder_is_no_recording(tmp_path):
     with pytest.raises(RecordingError, match="cannot be read"):
-        features.load_waveform(tmp_path)
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 0.999])
@@ -196,4 +201,4 @@ def test_what_is_too_long_for_an_utterance(tmp_path):
     soundfile.write(path, noise(2, 2, 1000), 1000)
     assert extract(path).seconds == 2.0
     with pytest.raises(RecordingError, match=r"longer than 2 s, expected an utterance of some seconds\. Cut it"):
-        extract(path, features.UTTERANCE._replace(samples=3999))
+        extract(path, UTTERANCE._replace(samples=3999))

@@ -11,7 +11,7 @@ from metaser_jax.audio import mp3
 from metaser_jax.audio.clips import Upload, read_clip
 from metaser_jax.audio.decoding import Limits, decode
 from metaser_jax.audio.extraction import extract
-from metaser_jax.audio.mfcc import RecordingError
+from metaser_jax.errors import RecordingError
 
 
 def encode(path, rate, seconds=3.0):

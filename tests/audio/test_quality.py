@@ -6,9 +6,8 @@ from containers import RATE, speech
 from sounds import encoded, noise
 
 from metaser_jax.audio.clips import Quality, Upload, check_audible, clip_of, read_clip
-from metaser_jax.audio.extraction import extract
+from metaser_jax.audio.extraction import extract, extract_all
 from metaser_jax.audio.quality import Measured, loudness, notes_of, notes_of_all
-from metaser_jax.audio.worker_pool import extract_all
 from metaser_jax.errors import RecordingError
 
 VOICE = speech()[:, 0] / np.float32(2**15)

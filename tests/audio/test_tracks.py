@@ -6,10 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from metaser_jax.audio import pitch
 from metaser_jax.audio import tracks as module
-from metaser_jax.audio.track_statistics import statistics
-from metaser_jax.audio.tracks import F0_ZERO, HOP, WINDOW, tracks
+from metaser_jax.audio.tracks import F0_ZERO, HOP, WINDOW, statistics, tracks
 from metaser_jax.errors import InputError
 from metaser_jax.specs.voice import GROUPS, STATISTICS, TRACKS, columns
 
@@ -74,7 +72,7 @@ def test_strength_of_a_periodic_frame_is_one(f0):
     window = np.hanning(WINDOW).astype(np.float32)
     frame = vowel(np.full(5000, float(f0)))[3000 : 3000 + WINDOW]
     power = np.abs(np.fft.rfft((frame - frame.mean()) * window, 2 * WINDOW)).astype(np.float32)[None] ** 2
-    found = pitch.candidates(power, pitch.lag_weights(window, RATE), RATE)
+    found = module.pitch_candidates(power, module.lag_weights(window, RATE), RATE)
     best = found.strength.argmax()
     np.testing.assert_allclose(found.octave[0, best], np.log2(f0), atol=0.005)
     cost = 0.01 * np.log2(60 / f0)
@@ -333,8 +331,8 @@ def test_statistics_refuse_other_shapes(shape):
 
 def test_what_takes_seconds_to_import_is_not():
     program = (
-        "import sys, numpy; from metaser_jax.audio.track_statistics import statistics; "
-        "from metaser_jax.audio.tracks import tracks; statistics(tracks(numpy.ones(3000, 'f'))); "
+        "import sys, numpy; from metaser_jax.audio.tracks import statistics, tracks; "
+        "statistics(tracks(numpy.ones(3000, 'f'))); "
         "print({'jax', 'librosa', 'numba', 'scipy'} & set(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

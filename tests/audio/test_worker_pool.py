@@ -6,10 +6,9 @@ import pytest
 from sounds import write_sound
 from subprograms import python
 
-from metaser_jax.audio import worker_pool as extraction
+from metaser_jax.audio import extraction
 from metaser_jax.audio.extraction import extract
-from metaser_jax.audio.mfcc import RecordingError
-from metaser_jax.errors import InputError
+from metaser_jax.errors import InputError, RecordingError
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ def test_dead_worker():
 
 def test_a_worker_starts_without_the_heavy_modules():
     code = (
-        "import sys; import metaser_jax.audio.worker_pool; "
+        "import sys; import metaser_jax.audio.extraction; "
         "print(sorted({'librosa', 'numba', 'tensorflow_datasets'} & set(sys.modules)))"
     )
     assert python("-c", code).stdout == "[]\n"

@@ -14,7 +14,7 @@ from subprograms import python
 
 from metaser_jax import InputError
 from metaser_jax.audio.clips import Upload
-from metaser_jax.audio.worker_pool import MIN_FILES_FOR_PROCESSES
+from metaser_jax.audio.extraction import MIN_FILES_FOR_PROCESSES
 from metaser_jax.commands import predict
 from metaser_jax.commands.reading import read, sources_of
 from metaser_jax.recogniser.folder import save_model

@@ -14,8 +14,7 @@ from pickling_pool import PicklingPool
 
 from metaser_jax import datasets
 from metaser_jax.audio import mfcc as features
-from metaser_jax.audio.extraction import extract
-from metaser_jax.audio.worker_pool import extract_all
+from metaser_jax.audio.extraction import extract, extract_all
 from metaser_jax.datasets import files
 from metaser_jax.errors import InputError
 

@@ -15,7 +15,7 @@ from sounds import write_sound
 from subprograms import python
 
 from metaser_jax import datasets
-from metaser_jax.audio import worker_pool as extraction
+from metaser_jax.audio import extraction
 from metaser_jax.audio.extraction import extract
 from metaser_jax.datasets.recordings import Left
 from metaser_jax.emotions import FOUR_EMOTIONS
