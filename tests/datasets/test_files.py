@@ -13,10 +13,9 @@ from malformed import zip_of
 from pickling_pool import PicklingPool
 
 from metaser_jax import datasets
-from metaser_jax.audio import mfcc as features
 from metaser_jax.audio.extraction import extract, extract_all
 from metaser_jax.datasets import files
-from metaser_jax.errors import InputError
+from metaser_jax.errors import InputError, RecordingError
 
 
 def touch(folder, *names):
@@ -96,14 +95,14 @@ def test_a_file_of_impossible_size_is_not_read(tmp_path, place):
         (tmp_path / "bomb.zip").write_bytes(zip_of(b"RIFF", files.MAX_BYTES + 1))
     (one,) = files.files_below(tmp_path)
     sizes = r"268,435,457 bytes, expected at most 268,435,456"
-    with pytest.raises(features.RecordingError, match=rf"a\.wav: cannot be read \({sizes}\)"):
+    with pytest.raises(RecordingError, match=rf"a\.wav: cannot be read \({sizes}\)"):
         extract(one)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.wav")
     (one,) = files.files_below(tmp_path)
-    with pytest.raises(features.RecordingError, match=r"a\.wav: cannot be read \(no regular file\)"):
+    with pytest.raises(RecordingError, match=r"a\.wav: cannot be read \(no regular file\)"):
         extract(one)
     os.mkfifo(tmp_path / "b.zip")
     with pytest.raises(InputError, match=r"b\.zip cannot be read as a zip archive \(.*no regular file"):
@@ -113,7 +112,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 def test_a_link_to_nothing_is_named(tmp_path):
     (tmp_path / "a.wav").symlink_to(tmp_path / "nothing")
     (one,) = files.files_below(tmp_path)
-    with pytest.raises(features.RecordingError, match=r"a\.wav: cannot be read \(No such file or directory\)"):
+    with pytest.raises(RecordingError, match=r"a\.wav: cannot be read \(No such file or directory\)"):
         extract(one)
 
 
@@ -201,7 +200,7 @@ def test_an_encrypted_member(tmp_path):
         data = data[:at] + bytes([data[at] | 1]) + data[at + 1 :]
     archive.write_bytes(data)
     (member,) = files.files_below(tmp_path)
-    with pytest.raises(features.RecordingError, match=r"a\.zip: 1\.wav: cannot be read .*encrypted"):
+    with pytest.raises(RecordingError, match=r"a\.zip: 1\.wav: cannot be read .*encrypted"):
         extract(member)
 
 
