@@ -7,7 +7,7 @@ recordings are always in one part. scikit-learn draws; every draw is a function 
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import KFold, ShuffleSplit, StratifiedGroupKFold, train_test_split
@@ -71,8 +71,7 @@ def split(corpus: Corpus, kind: str, seed: int = 0) -> Split:
         _check_speakers(corpus)
     rest, test = _divide(corpus, np.arange(len(corpus)), kind, TEST_SHARE, seed)
     train, valid = _divide(corpus, rest, kind, VALID_SHARE, seed)
-    parts = [np.sort(part) for part in (train, valid, test)]
-    return Split(**_named(parts), kind=kind, seed=seed, digest=_digest(corpus, parts), valid_by=kind)
+    return _split(corpus, train, valid, test, kind=kind, seed=seed, valid_by=kind)
 
 
 def speaker_folds(corpus: Corpus, folds: int, seed: int = 0) -> tuple[Split, ...]:
@@ -100,7 +99,6 @@ def speaker_folds(corpus: Corpus, folds: int, seed: int = 0) -> tuple[Split, ...
             f"{instead} {_FLATTERED}."
         )
     fold = _assign_folds(corpus, speaker, counts, folds, seed)
-    _check_folds(corpus, counts, fold, folds)
     splits = []
     for index in range(folds):
         in_test = fold[speaker] == index
@@ -109,14 +107,17 @@ def speaker_folds(corpus: Corpus, folds: int, seed: int = 0) -> tuple[Split, ...
         if divided is None:
             what, valid_by = f"--folds={folds}, what fold {index} leaves", "random"
             divided = _apart(corpus, rest, VALID_SHARE, seed, what)
-        parts = [np.sort(part) for part in (*divided, test)]
         where = {"kind": "speaker", "seed": seed, "valid_by": valid_by, "fold": (index, folds)}
-        splits.append(Split(**_named(parts), digest=_digest(corpus, parts), **where))
+        splits.append(_split(corpus, *divided, test, **where))
     return tuple(splits)
 
 
-def _named(parts: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    return dict(zip(("train", "valid", "test"), parts, strict=True))
+def _split(corpus: Corpus, train: np.ndarray, valid: np.ndarray, test: np.ndarray, **where: Any) -> Split:
+    """Return the parts, sorted, with the digest of their files."""
+    sha = hashlib.sha256(corpus.name.encode())
+    for part in (train, valid, test):
+        sha.update(("\n" + "\0".join(sorted(corpus.file[part].tolist()))).encode())
+    return Split(train=np.sort(train), valid=np.sort(valid), test=np.sort(test), digest=sha.hexdigest()[:16], **where)
 
 
 def _check_speakers(corpus: Corpus) -> None:
@@ -211,12 +212,15 @@ def _per_speaker(corpus: Corpus, pool: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def _assign_folds(corpus: Corpus, speaker: np.ndarray, counts: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Return [speaker] int: the fold of each.
 
-    Of the candidates the one that lacks least, and of those the best balanced.
+    Of the candidates the one that lacks least, and of those the best balanced. Raises InputError: it lacks an emotion.
     """
     total = counts.sum(0)
 
+    def per_fold(fold: np.ndarray) -> np.ndarray:
+        return (fold == np.arange(folds)[:, None]).astype(int) @ counts  # [fold, emotion]
+
     def error(fold: np.ndarray) -> tuple[int, float]:
-        of_fold = _per_fold(counts, fold, folds)
+        of_fold = per_fold(fold)
         return int((of_fold == 0).sum()), float(np.abs(of_fold / np.maximum(total, 1) - 1 / folds).sum())
 
     random = np.random.RandomState(seed)
@@ -224,8 +228,7 @@ def _assign_folds(corpus: Corpus, speaker: np.ndarray, counts: np.ndarray, folds
     # With fewer utterances of an emotion than folds scikit-learn warns; no division has every emotion then.
     if total.min() >= folds:
         # What shuffle=True does since scikit-learn 1.8; before, it mixed the speakers up.
-        order = random.permutation(len(counts))
-        rank = np.argsort(order)
+        rank = np.argsort(random.permutation(len(counts)))
         best = np.empty(len(counts), int)
         greedy = StratifiedGroupKFold(folds).split(speaker, corpus.label, groups=rank[speaker])
         for index, (_, test) in enumerate(greedy):
@@ -240,27 +243,19 @@ def _assign_folds(corpus: Corpus, speaker: np.ndarray, counts: np.ndarray, folds
             fold[test] = index
         if error(fold) < best_error:
             best, best_error = fold, error(fold)
-    return best
-
-
-def _check_folds(corpus: Corpus, counts: np.ndarray, fold: np.ndarray, folds: int) -> None:
-    lacking = np.argwhere(_per_fold(counts, fold, folds) == 0)
-    if len(lacking):
-        say = (counts > 0).sum(0)
-        most = min(say.min(), folds - 1)
-        instead = f"--folds={most} or fewer, or " if most >= 2 else ""
-        lacks = ", ".join(f"fold {index} has no {corpus.emotions[e]}" for index, e in lacking[:4])
-        more = f" and {len(lacking) - 4} more lack one" if len(lacking) > 4 else ""
-        raise InputError(
-            f"--folds={folds}: {corpus.name} cannot be divided by speaker so that each fold has every emotion: of "
-            f"{len(counts)} speakers {_per_emotion(corpus, say)} (a fold needs one each), and in the best division "
-            f"found {lacks}{more}. Use {instead}{_FLATTERED}."
-        )
-
-
-def _per_fold(counts: np.ndarray, fold: np.ndarray, folds: int) -> np.ndarray:
-    """Return [speaker, emotion] counts -> [fold, emotion]."""
-    return (fold == np.arange(folds)[:, None]).astype(int) @ counts
+    lacking = np.argwhere(per_fold(best) == 0)
+    if not len(lacking):
+        return best
+    speakers = (counts > 0).sum(0)
+    most = min(speakers.min(), folds - 1)
+    instead = f"--folds={most} or fewer, or " if most >= 2 else ""
+    lacks = ", ".join(f"fold {index} has no {corpus.emotions[e]}" for index, e in lacking[:4])
+    more = f" and {len(lacking) - 4} more lack one" if len(lacking) > 4 else ""
+    raise InputError(
+        f"--folds={folds}: {corpus.name} cannot be divided by speaker so that each fold has every emotion: of "
+        f"{len(counts)} speakers {_per_emotion(corpus, speakers)} (a fold needs one each), and in the best division "
+        f"found {lacks}{more}. Use {instead}{_FLATTERED}."
+    )
 
 
 def _allows_folds(corpus: Corpus, seed: int) -> bool:
@@ -272,13 +267,6 @@ def _allows_folds(corpus: Corpus, seed: int) -> bool:
 
 def _per_emotion(corpus: Corpus, counts) -> str:
     return ", ".join(f"{n} {emotion}" for emotion, n in zip(corpus.emotions, counts, strict=True))
-
-
-def _digest(corpus: Corpus, parts: list[np.ndarray]) -> str:
-    sha = hashlib.sha256(corpus.name.encode())
-    for part in parts:
-        sha.update(("\n" + "\0".join(sorted(corpus.file[part].tolist()))).encode())
-    return sha.hexdigest()[:16]
 
 
 def draw_shots(corpus: Corpus, pool: np.ndarray, shots: int, seed: int) -> np.ndarray:

@@ -60,6 +60,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       ARCHIVES: glob patterns of the names of its archives, which may lie in manual_dir itself.
       LABELLED_BY_USER: whether language and speakers are the user's to say.
       WITHOUT_ANY: what to do where no name is understood.
+      place: name of the corpus's folder below manual_dir.
       found: the recordings to prepare; None: those that `listing` finds in manual_dir, or the downloaded ones.
     """
 
@@ -107,6 +108,9 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self._original_state |= {"options": options, "extract": extract}
         self.options = options
         self._extract = extract or extract_all
+        self.place = self.name
+        # A configuration may have others.
+        self.published, self.downloads, self.emotion_of_code = self.PUBLISHED, self.DOWNLOADS, self.EMOTION_OF_CODE
 
     @property
     def corpus_name(self) -> str:
@@ -117,11 +121,6 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return f"{self.name}/{self.builder_config.name}"
 
     @property
-    def place(self) -> str:
-        """Name of the corpus's folder below manual_dir."""
-        return self.name
-
-    @property
     def layout(self) -> str:
         """Where a recording is, below manual_dir."""
         return f"{self.place}/{self.LAYOUT}"
@@ -130,21 +129,6 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def instructions(self) -> str:
         """How to get the recordings by hand."""
         return inspect.cleandoc(self.MANUAL_DOWNLOAD_INSTRUCTIONS)
-
-    @property
-    def published(self) -> Published | None:
-        """PUBLISHED of the builder's configuration."""
-        return self.PUBLISHED
-
-    @property
-    def downloads(self) -> tuple[Download, ...]:
-        """DOWNLOADS of the builder's configuration."""
-        return self.DOWNLOADS
-
-    @property
-    def emotion_of_code(self) -> dict[str, tuple[str, str]]:
-        """EMOTION_OF_CODE of the builder's configuration."""
-        return self.EMOTION_OF_CODE
 
     def parse(self, path: PurePath, code_of_stem: Mapping[str, str] | None = None) -> Said:
         """Return what is known of one audio file.

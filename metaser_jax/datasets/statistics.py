@@ -90,6 +90,7 @@ class Statistics:
     ) -> "Statistics":
         """Compute them from what is on disk: the columns of the examples and the dataset's metadata."""
         counts = Counter(zip(columns["label"].tolist(), columns["emotion"].tolist(), strict=True))
+        left = {key: tuple(Left(*one) for one in metadata[key]) for key in ("skipped", "excluded", "dropped")}
         return cls(
             name=name,
             language=language,
@@ -101,12 +102,10 @@ class Statistics:
             shortest=float(columns["seconds"].min()),
             longest=float(columns["seconds"].max()),
             sample_rates=dict(sorted(Counter(columns["sample_rate"].tolist()).items())),
-            skipped=tuple(Left(*left) for left in metadata["skipped"]),
-            excluded=tuple(Left(*left) for left in metadata["excluded"]),
             duplicates=tuple(tuple(files) for files in metadata["duplicates"]),
-            dropped=tuple(Left(*left) for left in metadata["dropped"]),
             options=dict(metadata["options"]),
             notes=tuple(metadata.get("notes", ())),
+            **left,
         )
 
     @property

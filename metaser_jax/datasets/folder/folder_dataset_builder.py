@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from metaser_jax.datasets.base import CorpusBuilder
-from metaser_jax.datasets.files import CorpusFile, files_below, one_form
+from metaser_jax.datasets.base import CorpusBuilder, CorpusFile, Said
+from metaser_jax.datasets.files import files_below, one_form
 from metaser_jax.datasets.folder.listing import Rules
 from metaser_jax.datasets.folder.tables import SUFFIXES
-from metaser_jax.datasets.recordings import Listing, Said
+from metaser_jax.datasets.recordings import Listing
 from metaser_jax.datasets.registry import Options
 from metaser_jax.emotions import EMOTIONS
 from metaser_jax.errors import InputError
@@ -37,12 +37,8 @@ class Builder(CorpusBuilder):
         if isinstance(config, str):
             config = tfds.core.BuilderConfig(name=config, description=f"The recordings of {config}.")
         super().__init__(config=config, options=options, **kwargs)
+        self.place = self.builder_config.name
         self._rules = Rules(self.place, self.options)
-
-    @property
-    def place(self) -> str:
-        """The folder or CSV of the recordings, below MANUAL_DIR."""
-        return self.builder_config.name
 
     def listing(self, manual_dir: Path) -> Listing:
         """List the recordings, from a CSV beside the folder where there is one."""

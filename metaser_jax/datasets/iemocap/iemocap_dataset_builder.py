@@ -3,14 +3,11 @@
 import re
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from metaser_jax.datasets.base import CorpusBuilder, Said
-from metaser_jax.datasets.files import CorpusFile
-from metaser_jax.datasets.recordings import Excluded
-from metaser_jax.datasets.statistics import Published
+from metaser_jax.datasets.base import CorpusBuilder, CorpusFile, Excluded, Published, Said
 from metaser_jax.errors import InputError
 
 _DIALOG = r"(?P<session>Ses0[1-5])[FM]_(?:impro\d\d|script\d\d_\d)[a-z]?"
@@ -57,17 +54,12 @@ class Builder(CorpusBuilder):
         "oth": ("other", "other"),
     }
 
-    @property
-    def published(self) -> Published:
-        """Counts of the documentation, for the labels of this configuration."""
-        happy = {"happy": 595 + 1041} if self.builder_config.name == "excited_as_happy" else {}
-        return self.PUBLISHED._replace(emotions=self.PUBLISHED.emotions | happy)
-
-    @property
-    def emotion_of_code(self) -> dict[str, tuple[str, str]]:
-        """The emotion of each code, excited merged into happy where the configuration says so."""
-        merged = {"exc": ("excited", "happy")} if self.builder_config.name == "excited_as_happy" else {}
-        return self.EMOTION_OF_CODE | merged
+    def __init__(self, **kwargs: Any):
+        """Make the builder. Args: CorpusBuilder's."""
+        super().__init__(**kwargs)
+        if self.builder_config.name == "excited_as_happy":
+            self.emotion_of_code = self.EMOTION_OF_CODE | {"exc": ("excited", "happy")}
+            self.published = self.PUBLISHED._replace(emotions=self.PUBLISHED.emotions | {"happy": 595 + 1041})
 
     def labels(self, found: Sequence[CorpusFile]) -> dict[str, str]:
         """Return the code of each turn, from SessionN/dialog/EmoEvaluation/DIALOG.txt.

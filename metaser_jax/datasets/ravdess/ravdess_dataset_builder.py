@@ -2,9 +2,7 @@
 
 from typing import ClassVar
 
-from metaser_jax.datasets.base import CorpusBuilder
-from metaser_jax.datasets.downloads import Download
-from metaser_jax.datasets.statistics import Published
+from metaser_jax.datasets.base import CorpusBuilder, Download, Published
 
 
 class Builder(CorpusBuilder):

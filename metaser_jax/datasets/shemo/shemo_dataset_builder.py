@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from metaser_jax.datasets.base import CorpusBuilder
-from metaser_jax.datasets.downloads import Download
-from metaser_jax.datasets.files import CorpusFile, named
-from metaser_jax.datasets.statistics import Published
+from metaser_jax.datasets.base import CorpusBuilder, CorpusFile, Download, Published
+from metaser_jax.datasets.files import named
 from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError
 
@@ -51,10 +49,11 @@ class Builder(CorpusBuilder):
         "F": ("fear", "fear"),
     }
 
-    @property
-    def downloads(self) -> tuple[Download, ...]:
-        """The archives; the corrected labels are not among them."""
-        return self.DOWNLOADS if self.builder_config.name == "file_names" else ()
+    def __init__(self, **kwargs: Any):
+        """Make the builder. Args: CorpusBuilder's."""
+        super().__init__(**kwargs)
+        if self.builder_config.name == "corrected":
+            self.downloads = ()  # the label list is not in the archives
 
     def labels(self, found: Sequence[CorpusFile]) -> dict[str, str] | None:
         """Return the code of each recording by its stem, for the configuration with corrected labels.

@@ -4,10 +4,7 @@ import re
 from pathlib import PurePath
 from typing import ClassVar
 
-from metaser_jax.datasets.base import CorpusBuilder
-from metaser_jax.datasets.downloads import Download
-from metaser_jax.datasets.recordings import Parsed
-from metaser_jax.datasets.statistics import Published
+from metaser_jax.datasets.base import CorpusBuilder, Download, Parsed, Published
 
 
 class Builder(CorpusBuilder):
