@@ -8,7 +8,7 @@ import numpy as np
 from metaser_jax.data.corpus import CLIPS, Corpus
 from metaser_jax.data.normalise import Scale
 from metaser_jax.emotions import FOUR_EMOTIONS
-from metaser_jax.recogniser.arrays import has_scale, nested, params_specs
+from metaser_jax.recogniser.arrays import specs, unpack
 from metaser_jax.recogniser.model import Model, Start
 from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.voice import STATISTICS, TRACKS
@@ -70,15 +70,16 @@ def fake_model(
     }[settings.get("features", "mfcc")]
     how = ModelSpec(emotions=emotions, hidden_dim=hidden_dim, **{"normalise": "corpus", **default, **settings})
     rng = np.random.default_rng(seed)
+    want = specs(how, start=False, rates=False)
 
     def params(low, high):
-        flat = {f"p/{name}": rng.uniform(low, high, spec.shape) for name, spec in params_specs(how).items()}
+        flat = {name: rng.uniform(low, high, spec.shape) for name, spec in want.items() if name.startswith("params/")}
         # As a deviation, which is not negative.
-        flat = {name: np.abs(a) + 0.5 if name == "p/standardise/scale" else a for name, a in flat.items()}
-        return nested({name: a.astype(np.float32) for name, a in flat.items()}, "p")
+        flat = {name: np.abs(a) + 0.5 if name == "params/standardise/scale" else a for name, a in flat.items()}
+        return unpack({name: a.astype(np.float32) for name, a in flat.items()})[0]
 
     coefs = how.coefs
-    scale = Scale(rng.normal(size=coefs), rng.uniform(1, 2, coefs)) if has_scale(how) else None
+    scale = Scale(rng.normal(size=coefs), rng.uniform(1, 2, coefs)) if "scale/mean" in want else None
     corpus = fake_corpus(per_emotion=-(-clips // 4), speakers=2, frames=120, seed=seed)
     corpus = corpus.take(np.arange(len(corpus)).reshape(4, -1).T.ravel()[:clips])  # all emotions from the first four on
     support = dataclasses.replace(

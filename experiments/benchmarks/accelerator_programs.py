@@ -11,7 +11,7 @@ from metaser_jax.adaptation.program import Run, make_program
 from metaser_jax.devices import many_runs, parallel
 from metaser_jax.loops.indexed_rows import Rows
 from metaser_jax.models.classifier import make_network
-from metaser_jax.recogniser.forward import make_forward
+from metaser_jax.recogniser.predictor import make_forward
 from metaser_jax.sampling.bank import Bank
 from metaser_jax.specs import FinetuneSpec, MetaTrainSpec, ModelSpec
 from metaser_jax.specs.presets import FINETUNE, META_TRAIN

@@ -14,8 +14,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from metaser_jax.adaptation.draw import draw
+from metaser_jax.data.inputs import utterance_statistics
 from metaser_jax.data.target import Target
-from metaser_jax.data.utterance_statistics import utterance_statistics
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError

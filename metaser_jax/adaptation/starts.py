@@ -13,10 +13,9 @@ from metaser_jax.errors import InputError, check_choice
 from metaser_jax.meta.learner import MetaParams
 from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
-from metaser_jax.recogniser.folder import load_model
-from metaser_jax.recogniser.mistaken import MODEL
 from metaser_jax.recogniser.model import Start, trained_settings
-from metaser_jax.recogniser.starts import located
+from metaser_jax.recogniser.model_files import MODEL, located
+from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import INNER, FinetuneSpec, MetaTrainSpec, ModelSpec, PretrainSpec
 from metaser_jax.specs.algorithms import ALGORITHMS, methods
@@ -189,7 +188,7 @@ def resolve(
 
 
 def _of_folder(folder: Path) -> tuple[ModelSpec, Init]:
-    model = load_model(folder)
+    model = Predictor.load(folder).model
     settings, begun = trained_settings(model), model.start or Start(model.params, None)
     about = model.about.get("init") or {}
     names = ("method", "algorithm", "order", "inner_steps", "init_episode", "init_seed")

@@ -18,7 +18,7 @@ from metaser_jax.commands.table import TRAINS
 from metaser_jax.errors import InputError
 from metaser_jax.extras import require_extras
 from metaser_jax.messages import say
-from metaser_jax.recogniser.folder import load_model, save_model
+from metaser_jax.recogniser.folder import save_model
 from metaser_jax.specs.commands import ExportConfig
 
 
@@ -27,10 +27,11 @@ def main(config: ExportConfig, arguments: Sequence[str]) -> int:
     if config.model is None:
         _export_start(config)
     else:
-        model = load_model(config.model)
         # Imported here: after a look at what was typed.
         from metaser_jax.recogniser.export import export_npz, export_stablehlo
+        from metaser_jax.recogniser.predictor import Predictor
 
+        model = Predictor.load(config.model).model
         if config.to == "npz":
             export_npz(model, config.out)
         else:

@@ -27,8 +27,8 @@ from metaser_jax.datasets.files import one_form
 from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import say
-from metaser_jax.recogniser.folder import hears_voice
 from metaser_jax.recogniser.licences import note_of_start
+from metaser_jax.recogniser.model_files import hears_voice
 from metaser_jax.specs.commands import PredictConfig
 
 SpeakerOf = Callable[[Source], str]

@@ -25,20 +25,18 @@ def main(config: ServeConfig, arguments: list[str]) -> None:
     # First, so that a port in use is said at once.
     with contextlib.closing(listen(config.host, config.port)) as listening:
         from metaser_jax.devices import parallel
-        from metaser_jax.recogniser.folder import load_model
         from metaser_jax.recogniser.licences import note_of_start
         from metaser_jax.recogniser.predictor import Predictor
         from metaser_jax.serve.app import Limits, make_app
         from metaser_jax.serve.reading import Readers
 
-        model = load_model(config.model)
-        if bound := note_of_start(model):
+        predictor = Predictor.load(config.model)
+        if bound := note_of_start(predictor.model):
             print(f"note: {config.model} is {bound}", file=sys.stderr)
         parallel.one_device_per_core()
         limits = Limits(
             max_upload=config.max_upload_mb * 2**20, max_seconds=config.max_seconds, max_clips=config.max_clips
         )
-        predictor = Predictor(model)
         readers = Readers(_READERS, config.time_limit, config.max_seconds, voice=predictor.voice)
         app = make_app(predictor, Path(config.model).resolve().name, limits, readers, config.host)
         if is_open_to_others(listening):

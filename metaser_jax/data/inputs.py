@@ -1,4 +1,4 @@
-"""What a network is given of a corpus, by FrontEnd.features, all normalised (normalise.py).
+"""The input of a network or a machine: what is heard of recordings (FrontEnd), normalised (normalise.py).
 
 mfcc    frames [n, 120, coef]: silence cut off (trim_db), changes from frame to frame added (deltas)
 voice   statistics of the whole clip's frame tracks, as one row [n, 1, 171]
@@ -13,7 +13,7 @@ NOTE: the paper has MFCC and does none of these.
 """
 
 import dataclasses
-from collections.abc import Collection
+from types import MappingProxyType
 
 import numpy as np
 
@@ -21,14 +21,26 @@ from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.normalise import Array, normalise, real_frames
 from metaser_jax.errors import InputError
 from metaser_jax.specs import FrontEnd
-from metaser_jax.specs.voice import columns, tracks_of
+from metaser_jax.specs.voice import POOLED_FRAMES, STATISTICS, TRACKS, columns, tracks_of
+from metaser_jax.types import N_FRAMES, N_MFCC
+
+GIVEN = MappingProxyType(
+    {
+        "mfcc": {"mfcc": (np.float32, (N_FRAMES, N_MFCC)), "n_frames": (np.int32, ())},
+        "voice": {"voice": (np.float32, (len(STATISTICS),))},
+        "tracks": {"tracks": (np.float32, (POOLED_FRAMES, len(TRACKS))), "n_tracks": (np.int32, ())},
+    }
+)
+"""What is given of each recording, by FrontEnd.features: field of Corpus -> dtype, shape."""
 
 # librosa's MFCC 0 is the sum of the mel bands' levels in dB over the square root of their number.
 DB = 128**0.5
-
-
 # In deviations.
 CLIP = 5.0
+
+PERCENTILES = (10, 25, 50, 75, 90)
+NAMES = ("mean", "deviation", *(f"percentile {p}" for p in PERCENTILES))
+"""Of utterance_statistics."""
 
 
 def make_input(corpus: Corpus, how: FrontEnd, train: np.ndarray) -> Corpus:
@@ -42,64 +54,48 @@ def make_input(corpus: Corpus, how: FrontEnd, train: np.ndarray) -> Corpus:
     Raises:
       InputError: unknown normalisation; features that the corpus lacks.
     """
-    if how.features == "mfcc":
-        if how.trim_db:
-            corpus = trim(corpus, how.trim_db)
-        if how.deltas:
-            corpus = add_deltas(corpus)
-        return normalise(corpus, how.normalise, train)
-    n = len(corpus)
-    seen = [
-        normalise(dataclasses.replace(corpus, mfcc=x, n_frames=m), how.normalise, train, voice=True)
-        for x, m in _voice_parts(corpus, how)
-    ]
-    x, n_frames = np.clip(seen[-1].mfcc, -CLIP, CLIP), seen[-1].n_frames
-    if how.statistics_rows:
-        folded = np.clip(seen[0].mfcc, -CLIP, CLIP).reshape(n, -1)
-        folded = np.pad(folded, ((0, 0), (0, how.statistics_rows * how.coefs - folded.shape[1])))
-        x = np.concatenate([folded.reshape(n, how.statistics_rows, how.coefs), x], axis=1)
-        n_frames = n_frames + np.int32(how.statistics_rows)
-    return dataclasses.replace(corpus, mfcc=x, n_frames=n_frames, voice=None, tracks=None, n_tracks=None)
-
-
-def _voice_parts(corpus: Corpus, how: FrontEnd) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return what is normalised apart, x [n, rows, coef] and n_rows [n]: statistics, frames, or both in this order."""
-    parts = []
-    if how.features in ("voice", "both") and corpus.voice is not None:
-        parts.append(statistics_rows(corpus.voice, how.track_groups))
-    if how.features in ("tracks", "both") and corpus.tracks is not None and corpus.n_tracks is not None:
-        parts.append((corpus.tracks[..., list(tracks_of(how.track_groups))], corpus.n_tracks))
-    if len(parts) < (2 if how.features == "both" else 1):
+    if how.features == "both":
+        voice, tracks = (dataclasses.replace(how, features=features) for features in ("voice", "tracks"))
+        return _folded(make_input(corpus, voice, train), make_input(corpus, tracks, train), how)
+    given = [getattr(corpus, name) for name in GIVEN[how.features]]
+    if any(array is None for array in given):
         raise InputError(
             f"{corpus.name}: got MFCC alone, expected what --features={how.features} is made of. Prepare it."
         )
-    return parts
+    x, n = make_x(how, *given)
+    if how.features == "mfcc":
+        return normalise(dataclasses.replace(corpus, mfcc=x, n_frames=n), how.normalise, train)
+    seen = normalise(dataclasses.replace(corpus, mfcc=x, n_frames=n), how.normalise, train, voice=True)
+    return dataclasses.replace(seen, mfcc=seen.mfcc.clip(-CLIP, CLIP), voice=None, tracks=None, n_tracks=None)
 
 
-def statistics_rows(voice: Array, groups: Collection[str]) -> tuple[Array, Array]:
-    """Return the statistics of some groups as one row, of arrays, NumPy's or jax's.
+def make_x(how: FrontEnd, *given: Array) -> tuple[Array, Array]:
+    """Return the rows of each recording before they are normalised.
 
-    Args: voice: [n, 171]. groups: of specs.voice.GROUPS.
+    Args:
+      how: what is heard, and not both.
+      given: as GIVEN says, each [n, ...], NumPy's or jax's arrays.
 
-    Returns: [n, 1, coef], and the number of rows, [n] int32.
+    Returns:
+      x [n, rows, coef], and the number of real rows, [n] int32.
     """
-    xp = voice.__array_namespace__()
-    return voice[:, None, np.array(columns(groups))], xp.ones(voice.shape[0], xp.int32)
+    if how.features == "voice":
+        (voice,) = given
+        rows = voice.__array_namespace__().ones(voice.shape[0], np.int32)
+        return voice[:, None, np.array(columns(how.track_groups))], rows
+    x, n = given
+    if how.features == "tracks":
+        return x[..., np.array(tracks_of(how.track_groups))], n
+    if how.trim_db:
+        x, n = trim(x, n, how.trim_db)
+    return (add_deltas(x, n) if how.deltas else x), n
 
 
-def trim(corpus: Corpus, db: float) -> Corpus:
-    """Drop leading and trailing frames whose mean level over mel bands is more than `db` below the loudest frame's."""
-    mfcc, n_frames = trim_frames(corpus.mfcc, corpus.n_frames, db)
-    return dataclasses.replace(corpus, mfcc=mfcc, n_frames=n_frames)
+def trim(mfcc: Array, n_frames: Array, db: float) -> tuple[Array, Array]:
+    """Drop leading and trailing frames whose mean level over mel bands is more than `db` below the loudest frame's.
 
-
-def add_deltas(corpus: Corpus) -> Corpus:
-    """Append |x_t - x_(t-1)| to the coefficients of each frame; the first frame has the second's."""
-    return dataclasses.replace(corpus, mfcc=append_deltas(corpus.mfcc, corpus.n_frames))
-
-
-def trim_frames(mfcc: Array, n_frames: Array, db: float) -> tuple[Array, Array]:
-    """Return `trim` of arrays, NumPy's or jax's: mfcc [n, time, coef], n_frames [n] -> the same of what is left."""
+    Of NumPy's or jax's arrays: mfcc [n, time, coef], n_frames [n] -> the same of what is left.
+    """
     xp = mfcc.__array_namespace__()
     time = xp.arange(mfcc.shape[1])
     level = xp.where(time < n_frames[:, None], mfcc[:, :, 0], -xp.inf)
@@ -111,10 +107,44 @@ def trim_frames(mfcc: Array, n_frames: Array, db: float) -> tuple[Array, Array]:
     return xp.where(real_frames(mfcc, n_frames), mfcc, 0).astype(xp.float32), n_frames
 
 
-def append_deltas(mfcc: Array, n_frames: Array) -> Array:
-    """Return `add_deltas` of arrays, NumPy's or jax's: [n, time, coef] -> [n, time, 2 * coef]."""
+def add_deltas(mfcc: Array, n_frames: Array) -> Array:
+    """Append |x_t - x_(t-1)| to the coefficients of each frame; the first frame has the second's.
+
+    Of NumPy's or jax's arrays: [n, time, coef] -> [n, time, 2 * coef].
+    """
     xp = mfcc.__array_namespace__()
     change = xp.abs(xp.diff(mfcc, axis=1))
     first = xp.where((n_frames > 1)[:, None, None], change[:, :1], 0)
     change = xp.concatenate([first, change], axis=1).astype(mfcc.dtype)
     return xp.concatenate([mfcc, xp.where(real_frames(mfcc, n_frames), change, 0)], axis=-1)
+
+
+def utterance_statistics(x: np.ndarray, n_frames: np.ndarray) -> np.ndarray:
+    """Return mean, deviation and percentiles of each coefficient over the real frames: a plain classifier's input.
+
+    Args:
+      x: [n, time, coef] float, MFCC (normalised or not); what follows the real frames is not looked at.
+      n_frames: [n] int, number of real frames, 1 to time.
+
+    Returns:
+      [n, 7 * coef] float64: all coefficients' means, then their deviations (of the frames, divisor n), then percentile
+      after percentile (linear between frames), in the order of NAMES.
+    """
+    x = np.asarray(x, np.float64)
+    out = np.empty((len(x), len(NAMES), x.shape[2]))
+    # Utterances of equal length at once: they are all that numpy's percentile takes.
+    for length in np.unique(n_frames):
+        at = n_frames == length
+        frames = x[at, :length]
+        out[at, 0], out[at, 1] = frames.mean(1), frames.std(1)
+        out[at, 2:] = np.moveaxis(np.percentile(frames, PERCENTILES, axis=1), 0, 1)
+    return out.reshape(len(x), -1)
+
+
+def _folded(voice: Corpus, tracks: Corpus, how: FrontEnd) -> Corpus:
+    """Return the statistics in as many rows of how.coefs as they need, and after them the tracks."""
+    n = len(voice)
+    folded = voice.mfcc.reshape(n, -1)
+    folded = np.pad(folded, ((0, 0), (0, how.statistics_rows * how.coefs - folded.shape[1])))
+    x = np.concatenate([folded.reshape(n, how.statistics_rows, how.coefs), tracks.mfcc], axis=1)
+    return dataclasses.replace(tracks, mfcc=x, n_frames=tracks.n_frames + np.int32(how.statistics_rows))

@@ -141,6 +141,16 @@ def everybodys_scale(x: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit
     return Scale(mean, np.maximum(std, MIN_VOICE_STD))
 
 
+def own_scale(x: Array, n_frames: Array) -> Scale:
+    """Return each utterance's own mean and deviation over its real frames, [n, 1, coef]: NumPy's arrays or jax's."""
+    xp = x.__array_namespace__()
+    real = real_frames(x, n_frames)
+    count = n_frames[:, None, None]
+    mean = xp.where(real, x, 0).sum(axis=1, keepdims=True) / count
+    var = xp.where(real, xp.square(x - mean), 0).sum(axis=1, keepdims=True) / count
+    return Scale(mean, xp.maximum(xp.sqrt(var), MIN_STD))
+
+
 def rescale(mfcc: Array, n_frames: Array, scale: Scale) -> Array:
     """Scale to mean 0 and deviation 1: NumPy's arrays or jax's.
 

@@ -16,13 +16,13 @@ from sklearn.model_selection import KFold
 
 from metaser_jax import cli
 from metaser_jax.data.corpus import Corpus, join
+from metaser_jax.data.inputs import GIVEN
 from metaser_jax.data.normalise import resolve
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError
 from metaser_jax.few_clips.start import ClipStart, read_start
 from metaser_jax.few_clips.training import scale_of
-from metaser_jax.recogniser.forward import GIVEN
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.results.environment import versions

@@ -11,10 +11,11 @@ from metaser_jax.adaptation.starts import SCRATCH, learner_facts, resolve
 from metaser_jax.adaptation.svm import SVM
 from metaser_jax.datasets.registry import terms
 from metaser_jax.errors import InputError
-from metaser_jax.recogniser.folder import MODEL, digest, load_model
+from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.model import Start, trained_settings
-from metaser_jax.recogniser.settings import FEATURES
-from metaser_jax.recogniser.starts import located, names
+from metaser_jax.recogniser.model_files import MODEL, located, start_names
+from metaser_jax.recogniser.model_json import FEATURES
+from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import FinetuneSpec, ModelSpec
 
@@ -54,7 +55,7 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
     if init in (SCRATCH, SVM, JOINT):
         raise InputError(
             f"--init={init}: a model for a new language starts from one that has learned from others. Give "
-            f"{' or '.join(names())}, the --run_dir of {cli.program('meta-train')} or {cli.program('pretrain')}, "
+            f"{' or '.join(start_names())}, the --run_dir of {cli.program('meta-train')} or {cli.program('pretrain')}, "
             "or a model folder."
         )
     if (place / MODEL).exists():
@@ -64,7 +65,7 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
     else:
         what = f"has neither {CONFIG} nor {MODEL}" if Path(init).is_dir() else "is no folder"
         raise InputError(
-            f"--init={init}: it {what}, expected {' or '.join(names())}, the --run_dir of "
+            f"--init={init}: it {what}, expected {' or '.join(start_names())}, the --run_dir of "
             f"{cli.program('meta-train')} or {cli.program('pretrain')}, or a model folder of metaser adapt."
         )
     trained = found.settings.normalise
@@ -79,7 +80,7 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
 
 
 def _of_model(folder: Path) -> ClipStart:
-    model = load_model(folder)
+    model = Predictor.load(folder).model
     about = dict(model.about.get("init") or {}) | {"model": digest(model)}
     counts = ((model.about.get("support") or {}).get("n_per_emotion") or {}).values()
     clips = sum(filter(None, counts)) if model.start is not None else 0

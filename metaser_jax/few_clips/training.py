@@ -14,6 +14,7 @@ from metaser_jax.adaptation.engine import Case, train_and_predict
 from metaser_jax.adaptation.starts import Init, learner_of
 from metaser_jax.audio.clips import Clip, first_window, voice_of
 from metaser_jax.data.corpus import CLIPS, UNKNOWN_SPEAKER, Corpus, join
+from metaser_jax.data.inputs import GIVEN, make_x
 from metaser_jax.data.normalise import (
     MIN_STD,
     MIN_VOICE_STD,
@@ -30,7 +31,6 @@ from metaser_jax.errors import InputError
 from metaser_jax.few_clips.cross_validation import Parts, compared, divide, validated, without
 from metaser_jax.few_clips.simpler import NETWORK, SVM, ZERO_SHOTS, fit_svm, svm_logits, units
 from metaser_jax.models.classifier import with_head
-from metaser_jax.recogniser.forward import GIVEN, make_x
 from metaser_jax.recogniser.model import Model, Start, trained_settings
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.scores.calibration import calibrate

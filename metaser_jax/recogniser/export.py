@@ -22,12 +22,13 @@ import numpy as np
 from jax import export as jax_export
 
 from metaser_jax import untrusted
+from metaser_jax.data.inputs import GIVEN
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.recogniser import arrays as npz
-from metaser_jax.recogniser.folder import FEATURES, digest
-from metaser_jax.recogniser.forward import GIVEN, make_forward, scale_of_one_clip
+from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.model import Model
-from metaser_jax.recogniser.settings import settings_json
+from metaser_jax.recogniser.model_json import FEATURES, settings_json
+from metaser_jax.recogniser.predictor import make_forward, scale_of_one_clip
 from metaser_jax.versions import version
 
 STABLEHLO, NPZ = "metaser_stablehlo", "metaser_npz"
@@ -54,7 +55,7 @@ class Exported(NamedTuple):
 
 
 def make_function(model: Model) -> Function:
-    """Return (what forward.GIVEN says, each [n, ...]) -> {"logits", "probabilities"}, to jit; parameters inside.
+    """Return (what inputs.GIVEN says, each [n, ...]) -> {"logits", "probabilities"}, to jit; parameters inside.
 
     Probabilities are calibrated: softmax(logits / temperature).
     """

@@ -19,51 +19,21 @@ from typing import Any
 
 import numpy as np
 
-from metaser_jax import untrusted
-from metaser_jax.audio import mfcc as features
-from metaser_jax.audio import tracks
+from metaser_jax.audio.mfcc import MAX_FRAMES
 from metaser_jax.data.corpus import CLIPS, Corpus
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser import arrays as npz
-from metaser_jax.recogniser.mistaken import MODEL
+from metaser_jax.recogniser import model_json
 from metaser_jax.recogniser.model import Model
-from metaser_jax.recogniser.model_files import ModelFiles
-from metaser_jax.recogniser.provenance import check_about
-from metaser_jax.recogniser.settings import check_learner, check_settings, check_temperature, digested, settings_json
-from metaser_jax.recogniser.starts import located
-from metaser_jax.specs import ModelSpec
-from metaser_jax.specs.voice import STATISTICS, TRACKS
+from metaser_jax.recogniser.model_files import AGAIN, FORMAT, FORMAT_VERSION, MODEL, ModelFolder, open_model, read_file
+from metaser_jax.recogniser.model_json import FEATURES
 from metaser_jax.versions import version
 
-FORMAT = "metaser_model"
-FORMAT_VERSION = 2
-
 ARRAYS, SUPPORT, CARD = "arrays.npz", "support.npz", "README.md"
-# What a model was trained on, for readers that make their own features: librosa's defaults, see features.py; or
-# statistics of tracks.py.
-FEATURES: dict[str, dict[str, Any]] = {
-    "mfcc": {
-        "sample_rate": features.SAMPLE_RATE,
-        "hop_length": features.HOP_LENGTH,
-        "n_mfcc": features.N_MFCC,
-        "max_frames": features.MAX_FRAMES,
-        "n_fft": 2048,
-        "n_mels": 128,
-    },
-    "voice": {
-        "sample_rate": features.SAMPLE_RATE,
-        "hop_length": tracks.HOP,
-        "window_length": tracks.WINDOW,
-        "tracks": list(TRACKS),
-        "statistics": list(STATISTICS),
-    },
-}
 _KEYS = {
     *("format", "format_version", "metaser_jax", "settings", "features", "temperature", "start", "support"),
     *("files", "digest", "about"),
 }
-_MAX_JSON = 2**24
-_AGAIN = "Copy or download it again from where it came, or adapt again (metaser adapt)."
 
 
 def save_model(folder: str | os.PathLike[str], model: Model) -> None:
@@ -98,36 +68,24 @@ def save_model(folder: str | os.PathLike[str], model: Model) -> None:
 
 
 def load_model(folder: str | os.PathLike[str]) -> Model:
-    """Read a model folder, a zip archive of one, or a start of the package by its name (starts.py); try it once.
+    """Read a model folder, a zip archive of one, or a start of the package by its name.
 
     Raises:
-      InputError: it is none, of a newer version, damaged, its arrays do not fit its settings, or its answer to a fixed
-        input is not finite.
+      InputError: it is none, of a newer version, damaged, or its arrays do not fit its settings.
     """
-    model, _ = read_model(folder)
-    # Here: it imports jax, which who describes a model has no need of.
-    from metaser_jax.recogniser.predictor import check_answers
-
-    try:
-        check_answers(model)
-    except ValueError as error:
-        raise InputError(f"{folder} is no model to use: {error}. {_AGAIN}") from error
-    return model
+    return read_model(folder)[0]
 
 
 def read_model(folder: str | os.PathLike[str]) -> tuple[Model, dict[str, Any]]:
-    """Return a model and the content of model.json, without trying the model; raises InputError as load_model."""
-    folder = located(folder)
-    files = _opened(folder)
-    facts = _read_json(folder, files)
+    """Return a model and the content of model.json; raises InputError as load_model."""
+    opened, facts = open_model(folder)
     try:
-        model = _read_model(files, facts)
+        return _read(opened, facts), facts
     except OSError as error:
-        raise InputError(f"{folder} is damaged: {error.filename}: {error.strerror}. {_AGAIN}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder} is damaged: {error.filename}: {error.strerror}. {AGAIN}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         said = f"{MODEL} lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{folder} is damaged: {said}. {_AGAIN}") from error
-    return model, facts
+        raise InputError(f"{folder} is damaged: {said}. {AGAIN}") from error
 
 
 def digest(model: Model | str | os.PathLike[str]) -> str:
@@ -141,7 +99,7 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
     """
     if not isinstance(model, Model):
         return read_model(model)[1]["digest"]
-    settings = json.dumps([digested(model.settings), float(model.temperature)], sort_keys=True)
+    settings = json.dumps([model_json.digested(model.settings), float(model.temperature)], sort_keys=True)
     sha = hashlib.sha256(settings.encode())
     for name, array in sorted(npz.pack(dataclasses.replace(model, start=None)).items()):
         sha.update(f"\0{name}\0".encode())
@@ -149,28 +107,9 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
     return sha.hexdigest()[:16]
 
 
-def read_facts(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the content of model.json, after all was checked as read_model does. Raises InputError as load_model."""
-    return read_model(folder)[1]
-
-
-def hears_voice(folder: str | os.PathLike[str]) -> bool:
-    """Return whether a model is given what is heard of the voice, by model.json alone, before the rest is read.
-
-    Raises InputError as load_model: it is no model folder, or of a newer version.
-    """
-    settings = _read_json(located(folder)).get("settings")
-    return isinstance(settings, Mapping) and settings.get("features") == "voice"
-
-
 def zip_model(folder: str | os.PathLike[str]) -> bytes:
-    """Return a zip archive of a model folder, to download; unpacked, it is the folder.
-
-    Raises:
-      InputError: as load_model.
-    """
-    place = located(folder).resolve()
-    load_model(place)
+    """Return a zip archive of a model folder, to download; unpacked, it is the folder."""
+    place = Path(folder).resolve()
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as out:
         for name in (MODEL, ARRAYS, SUPPORT, CARD):
@@ -181,24 +120,25 @@ def zip_model(folder: str | os.PathLike[str]) -> bytes:
 
 def _contents(model: Model) -> dict[str, bytes]:
     """Return file -> content."""
-    rates = model.start is not None and model.start.rates is not None
-    checked = {ARRAYS: (npz.pack(model), npz.specs(model.settings, model.start is not None, rates))}
-    if model.support is not None:
-        of_support = npz.support_specs(model.settings, len(model.support))
-        checked[SUPPORT] = (npz.pack_support(model.support, model.settings), of_support)
+    start, support, settings = model.start, model.support, model.settings
+    rates = start is not None and start.rates is not None
+    files = {ARRAYS: (npz.pack(model), npz.specs(settings, start is not None, rates))}
+    if support is not None:
+        wanted = npz.support_specs(settings, len(support))
+        files[SUPPORT] = ({name: np.asarray(getattr(support, name)) for name in wanted}, wanted)
     contents = {}
     try:
-        check_settings(settings_json(model.settings), FORMAT_VERSION)
-        check_temperature(model.temperature)
-        check_about(model.about)
-        check_learner(model.start and model.start.learner)
-        for name, (arrays, want) in checked.items():
-            npz.check(arrays, want)
+        model_json.check_settings(model_json.settings_json(settings), FORMAT_VERSION)
+        model_json.check_temperature(model.temperature)
+        model_json.check_about(model.about)
+        model_json.check_learner(start and start.learner)
+        for name, (arrays, wanted) in files.items():
+            npz.check(arrays, wanted)
             file = io.BytesIO()
             npz.write_npz(file, arrays)
             contents[name] = file.getvalue()
-        if model.support is not None:
-            _check_support(model.support, model.settings)
+        if support is not None:
+            _check_support(support)
     except ValueError as error:
         raise InputError(f"The model cannot be saved: {error}.") from error
     of_model = digest(model)
@@ -207,11 +147,11 @@ def _contents(model: Model) -> dict[str, bytes]:
         "format_version": FORMAT_VERSION,
         "metaser_jax": version(),
         "digest": of_model,
-        "settings": settings_json(model.settings),
-        "features": FEATURES[model.settings.features],
+        "settings": model_json.settings_json(settings),
+        "features": FEATURES[settings.features],
         "temperature": float(model.temperature),
-        "start": None if model.start is None else {"rates": rates, "learner": model.start.learner},
-        "support": None if model.support is None else {"clips": len(model.support)},
+        "start": None if start is None else {"rates": rates, "learner": start.learner},
+        "support": None if support is None else {"clips": len(support)},
         "files": {
             name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             for name, content in contents.items()
@@ -227,66 +167,30 @@ def _contents(model: Model) -> dict[str, bytes]:
     return {**contents, CARD: card, MODEL: text.encode(errors="backslashreplace")}
 
 
-def _opened(folder: Path) -> ModelFiles:
-    try:
-        return ModelFiles(folder)
-    except OSError as error:
-        raise InputError(f"{error.filename or folder} cannot be read: {error.strerror}.") from error
-
-
-def _read_json(folder: Path, files: ModelFiles | None = None) -> dict[str, Any]:
-    """Return model.json, of this format and version; `files` are those of the folder, if they are open."""
-    files = files or _opened(folder)
-    try:
-        facts = untrusted.parse_json(files.read(MODEL, _MAX_JSON))
-        if not isinstance(facts, dict):
-            raise ValueError(f"a JSON {type(facts).__name__}, expected an object")
-    except OSError as error:
-        raise InputError(f"{error.filename or folder / MODEL} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise InputError(f"{folder} is damaged: {MODEL} is not as it was written ({error}). {_AGAIN}") from error
-    got, number, made_by = facts.get("format"), facts.get("format_version"), facts.get("metaser_jax")
-    if got != FORMAT:
-        raise InputError(
-            f"{folder} is a model of something else: {MODEL} has format {got!r}, expected {FORMAT!r}. Give a folder "
-            "that metaser adapt wrote."
-        )
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise InputError(f"{folder} is damaged: {MODEL} has format_version {number!r}, expected a number. {_AGAIN}")
-    if number > FORMAT_VERSION:
-        raise InputError(
-            f"{folder} is a model of format version {number}, written by metaser_jax {made_by}; this is metaser_jax "
-            f"{version()}, which reads version {FORMAT_VERSION}. Install metaser_jax {made_by} or newer."
-        )
-    return facts
-
-
-def _read_model(opened: ModelFiles, facts: Mapping[str, Any]) -> Model:
-    """Raise OSError, ValueError, KeyError, TypeError or AttributeError where something is not as written."""
+def _read(folder: ModelFolder, facts: Mapping[str, Any]) -> Model:
+    """Raise OSError, ValueError, KeyError, TypeError, AttributeError or OverflowError where it is not as written."""
     unknown = sorted(facts.keys() - _KEYS)
     if unknown:
         raise ValueError(f"{MODEL} has {', '.join(unknown)}, which format version {FORMAT_VERSION} has not")
-    settings = check_settings(facts["settings"], facts["format_version"])
+    settings = model_json.check_settings(facts["settings"], facts["format_version"])
     if facts["features"] != FEATURES[settings.features]:
         raise ValueError(f"{MODEL} has features {facts['features']}, expected {FEATURES[settings.features]}")
-    check_temperature(facts["temperature"])
-    start, rates = facts["start"] is not None, facts["start"] is not None and facts["start"]["rates"] is True
-    arrays = _read_arrays(opened, ARRAYS, facts["files"], npz.specs(settings, start, rates))
-    learner = check_learner((facts["start"] or {}).get("learner"))
-    params, scale, begun = npz.unpack(arrays, start, rates, learner)
+    temperature = model_json.check_temperature(facts["temperature"])
+    start, clips = facts["start"], facts["support"]
+    learner = model_json.check_learner((start or {}).get("learner"))
+    model_json.check_about(facts["about"])
+    wanted = npz.specs(settings, start is not None, start is not None and start["rates"] is True)
+    params, scale, begun = npz.unpack(_read_arrays(folder, ARRAYS, facts["files"], wanted), learner)
     support = None
-    if facts["support"] is not None:
-        clips = facts["support"]["clips"]
-        of_support = npz.support_specs(settings, clips)
-        arrays = _read_arrays(opened, SUPPORT, facts["files"], of_support)
+    if clips is not None:
+        arrays = _read_arrays(folder, SUPPORT, facts["files"], npz.support_specs(settings, clips["clips"]))
         support = Corpus(CLIPS, "", emotions=settings.emotions, **arrays)
-        _check_support(support, settings)
-    check_about(facts["about"])
+        _check_support(support)
     model = Model(
         settings=settings,
         params=params,
         scale=scale,
-        temperature=float(facts["temperature"]),
+        temperature=temperature,
         start=begun,
         support=support,
         about=facts["about"],
@@ -299,24 +203,24 @@ def _read_model(opened: ModelFiles, facts: Mapping[str, Any]) -> Model:
 
 
 def _read_arrays(
-    opened: ModelFiles, name: str, files: Mapping[str, Any], want: Mapping[str, npz.Spec]
+    folder: ModelFolder, name: str, files: Mapping[str, Any], wanted: Mapping[str, npz.Spec]
 ) -> dict[str, np.ndarray]:
     said = files[name]
-    data = opened.read(name, npz.most_bytes(want))
+    data = read_file(folder, name, npz.most_bytes(wanted))
     if len(data) != said["bytes"]:
         raise ValueError(f"{name} has {len(data):,} bytes, and was written with {said['bytes']:,}")
     if hashlib.sha256(data).hexdigest() != said["sha256"]:
         raise ValueError(f"{name} is not as it was written (sha256)")
     try:
-        return npz.read_npz(data, want)
+        return npz.read_npz(data, wanted)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _check_support(support: Corpus, settings: ModelSpec) -> None:
+def _check_support(support: Corpus) -> None:
     for name, values, least, most in (
-        ("label", support.label, 0, len(settings.emotions) - 1),
-        ("n_frames", support.n_frames, 1, features.MAX_FRAMES),
+        ("label", support.label, 0, len(support.emotions) - 1),
+        ("n_frames", support.n_frames, 1, MAX_FRAMES),
     ):
         if len(values) and not (least <= values.min() and values.max() <= most):
             raise ValueError(f"{SUPPORT}: {name} has numbers outside {least} to {most}")

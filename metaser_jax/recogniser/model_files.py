@@ -1,65 +1,152 @@
-"""The files of a model: in a folder, or in a zip archive of one, as the page of `metaser serve` gives it."""
+"""Where a model is: a folder, a zip archive of one, or a start of the package by its name; and reading its files.
+
+Nothing here imports jax: what is said of a model is known before anything is computed with it.
+"""
 
 import io
+import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from metaser_jax import untrusted
 from metaser_jax.errors import InputError
-from metaser_jax.recogniser.mistaken import MODEL, what_is_there
+from metaser_jax.versions import version
+
+MODEL = "model.json"
+"""A folder is a model folder by this file."""
+
+FORMAT = "metaser_model"
+FORMAT_VERSION = 2
+STARTS = Path(__file__).parents[1] / "starts"
+AGAIN = "Copy or download it again from where it came, or adapt again (metaser adapt)."
+# What makes a folder of the user's one that a start could be taken for: a model, or a run of training.
+_OWN = (MODEL, "config.json")
+_MAX_JSON = 2**24
+
+ModelFolder = Path | zipfile.Path
 
 
-class ModelFiles:
-    """Files by their names. Nothing is unpacked on disk, and no more into memory than was asked for."""
-
-    def __init__(self, place: Path):
-        """Look what is there.
-
-        Raises:
-          InputError: neither a folder with MODEL, nor an archive with one such folder.
-        """
-        self._place = place
-        self._archive: zipfile.ZipFile | None = None
-        self._members: dict[str, zipfile.ZipInfo] = {}
-        if place.suffix == ".zip" and place.is_file():
-            self._archive, self._members = _opened(place)
-        elif not (place / MODEL).exists():
-            raise InputError(what_is_there(place))
-
-    def read(self, name: str, max_bytes: int) -> bytes:
-        """Return the content.
-
-        Raises:
-          OSError, or ValueError: it is larger, no regular file, or the archive is damaged.
-        """
-        if not self._archive:
-            return untrusted.read_bytes(self._place / name, max_bytes)
-        member = self._member(name)
-        if member.file_size > max_bytes:
-            raise ValueError(f"{name} has {member.file_size:,} bytes, expected at most {max_bytes:,} in an archive")
-        try:
-            with self._archive.open(member) as file:
-                return file.read(member.file_size)  # with a number, so that what is beyond stays packed
-        except untrusted.BAD_ARCHIVE as error:
-            raise ValueError(f"{name} cannot be unpacked ({error})") from error
-
-    def _member(self, name: str) -> zipfile.ZipInfo:
-        if name not in self._members:
-            raise FileNotFoundError(2, "No such file in the archive", name)
-        return self._members[name]
+def start_names() -> tuple[str, ...]:
+    """Return what the starts that come with the package are called."""
+    return tuple(sorted(path.parent.name for path in STARTS.glob(f"*/{MODEL}")))
 
 
-def _opened(path: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
-    """Return an archive, which is open, and the files of the folder in it that has MODEL."""
+def located(folder: str | os.PathLike[str]) -> Path:
+    """Return the place of a folder that a user named: of a start's name, the start inside the package.
+
+    Raises:
+      InputError: a model or a run of that name is in the current directory, too.
+    """
+    name = os.fspath(folder)
+    if name not in start_names():
+        return Path(name)
+    if any((Path(name) / file).is_file() for file in _OWN):
+        raise InputError(
+            f"{name} is a start that comes with metaser_jax, and a folder here. Give .{os.sep}{name} for the folder, "
+            f"or {STARTS / name} for the start."
+        )
+    return STARTS / name
+
+
+def open_model(folder: str | os.PathLike[str]) -> tuple[ModelFolder, dict[str, Any]]:
+    """Return a model's folder, or that in a zip archive, and the content of model.json.
+
+    Raises:
+      InputError: it is no model, is damaged, or of a newer version.
+    """
+    place = located(folder)
     try:
-        # In memory: whoever reads a model need not close it, and model archives are small.
+        if place.suffix == ".zip" and place.is_file():
+            opened = _open_archive(place)
+        elif (place / MODEL).exists():
+            opened = place
+        else:
+            raise InputError(_what_is_there(place))
+        facts = untrusted.parse_json(read_file(opened, MODEL, _MAX_JSON))
+        if not isinstance(facts, dict):
+            raise ValueError(f"a JSON {type(facts).__name__}, expected an object")
+    except OSError as error:
+        raise InputError(f"{error.filename or place} cannot be read: {error.strerror}.") from error
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{folder} is damaged: {MODEL} is not as it was written ({error}). {AGAIN}") from error
+    got, number, made_by = facts.get("format"), facts.get("format_version"), facts.get("metaser_jax")
+    if got != FORMAT:
+        raise InputError(
+            f"{folder} is a model of something else: {MODEL} has format {got!r}, expected {FORMAT!r}. Give a folder "
+            "that metaser adapt wrote."
+        )
+    if type(number) is not int or number < 1:
+        raise InputError(f"{folder} is damaged: {MODEL} has format_version {number!r}, expected a number. {AGAIN}")
+    if number > FORMAT_VERSION:
+        raise InputError(
+            f"{folder} is a model of format version {number}, written by metaser_jax {made_by}; this is metaser_jax "
+            f"{version()}, which reads version {FORMAT_VERSION}. Install metaser_jax {made_by} or newer."
+        )
+    return opened, facts
+
+
+def read_file(folder: ModelFolder, name: str, max_bytes: int) -> bytes:
+    """Return the content of one file.
+
+    Raises:
+      OSError, or ValueError: it is larger, no regular file, or the archive is damaged.
+    """
+    if isinstance(folder, Path):
+        return untrusted.read_bytes(folder / name, max_bytes)
+    member = folder / name
+    if not member.exists():
+        raise FileNotFoundError(2, "No such file in the archive", name)
+    try:
+        with member.open("rb") as file:
+            data = file.read(max_bytes + 1)  # with a number, so that what is beyond stays packed
+    except untrusted.BAD_ARCHIVE as error:
+        raise ValueError(f"{name} cannot be unpacked ({error})") from error
+    if len(data) > max_bytes:
+        raise ValueError(f"{name} is larger than {max_bytes:,} bytes")
+    return data
+
+
+def hears_voice(folder: str | os.PathLike[str]) -> bool:
+    """Return whether a model is given what is heard of the voice, by model.json alone, before the rest is read.
+
+    Raises InputError as open_model.
+    """
+    settings = open_model(folder)[1].get("settings")
+    return isinstance(settings, Mapping) and settings.get("features") == "voice"
+
+
+def _open_archive(path: Path) -> zipfile.Path:
+    """Return the folder in an archive that has MODEL; in memory, so that nobody need close it."""
+    try:
         archive = zipfile.ZipFile(io.BytesIO(untrusted.read_bytes(path)))
-        infos = [info for info in archive.infolist() if not info.is_dir()]
+        files = map(PurePosixPath, archive.namelist())
     except untrusted.BAD_ARCHIVE as error:
         raise InputError(f"{path} cannot be read as a zip archive of a model ({error}). Download it again.") from error
-    folders = sorted({str(PurePosixPath(i.filename).parent) for i in infos if PurePosixPath(i.filename).name == MODEL})
+    folders = sorted({str(file.parent) for file in files if file.name == MODEL})
     if len(folders) != 1:
         what = f"has {len(folders)} models ({', '.join(folders[:5])})" if folders else f"has no {MODEL}"
         raise InputError(f"{path} {what}, expected a zip archive of one model folder, as metaser serve gives it.")
-    here = [info for info in infos if str(PurePosixPath(info.filename).parent) == folders[0]]
-    return archive, {PurePosixPath(info.filename).name: info for info in here}
+    return zipfile.Path(archive, "" if folders[0] == "." else f"{folders[0]}/")
+
+
+def _what_is_there(folder: Path) -> str:
+    """Return a message for the user, of a place that is no model."""
+    expected = "expected a model folder, which metaser adapt writes"
+    if folder.suffix in (".pt", ".pth") and folder.is_file():
+        return f"{folder} is a checkpoint of PyTorch, {expected}. metaser import-torch makes one of it."
+    if not folder.is_dir():
+        return f"{folder} is {'a file' if folder.exists() else 'not there'}, {expected}."
+    if (folder / "config.json").is_file():
+        return (
+            f"{folder} is a training run (it has config.json), {expected}. metaser adapt --init={folder} "
+            "--support=CLIPS --out=MODEL makes one of it."
+        )
+    inside = sorted(path.parent for path in folder.glob(f"*/{MODEL}"))
+    if inside:
+        return f"{folder} is no model folder; {', '.join(map(str, inside))} is. Give that."
+    here = sorted(path.name for path in folder.iterdir())
+    return f"{folder} is no model folder: {MODEL} is missing (there: {', '.join(here[:5]) or 'nothing'}), {expected}."

@@ -1,4 +1,4 @@
-"""A model's answer to recordings: label, calibrated probabilities, and how they change over a long recording.
+"""The answer of a model to recordings: label, calibrated probabilities, and how they change over a long recording.
 
 Of a recording's windows (clips.windows: 2.79 s every 1.39 s; of a model over the voice clips.voice_windows: all, or of
 more than 8 s, 5 s every 2.5 s), with logits z_w and the model's temperature T:
@@ -16,7 +16,7 @@ are not given, a window of a model over the voice is one clip of a voice of its 
 import dataclasses
 import functools
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import jax
@@ -26,13 +26,15 @@ from metaser_jax.audio import clips as recordings
 from metaser_jax.audio.clips import Clip, VoiceWindows, Windows
 from metaser_jax.audio.quality import notes_of
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.data.normalise import Scale, scales, shrunk_to
+from metaser_jax.data.inputs import CLIP, GIVEN, make_x
+from metaser_jax.data.normalise import SHRINK, Scale, own_scale, rescale, scales, shrunk_to
 from metaser_jax.errors import InputError, check_choice
+from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.folder import load_model
-from metaser_jax.recogniser.forward import GIVEN, Forward, make_forward, make_x, scale_of_one_clip
 from metaser_jax.recogniser.model import Model
+from metaser_jax.recogniser.model_files import AGAIN
 from metaser_jax.specs import ModelSpec
-from metaser_jax.types import N_FRAMES
+from metaser_jax.types import N_FRAMES, Params
 
 WINDOWS = ("all", "first")
 BATCH = 32
@@ -40,6 +42,14 @@ BATCH = 32
 
 MIN_SPEAKER_SECONDS = 10.0
 """Of a voice that has less, the mean and the deviation of its MFCC are of what was said, and not yet of the voice."""
+
+
+Forward = Callable[..., jax.Array]
+"""(params, scale, *given, each [n, ...]) -> logits [n, class].
+
+Given what inputs.GIVEN says: mfcc [n, 120, 20] and n_frames [n] int32, or voice [n, 171], not normalised yet.
+scale: mean and std, [coef] or [n, 1, coef]; None where normalise is "none" or "utterance".
+"""
 
 
 class Window(NamedTuple):
@@ -98,8 +108,26 @@ class Predictor:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Predictor":
-        """Load a model folder; raises InputError as recogniser.folder.load_model."""
-        return cls(load_model(path))
+        """Load a model folder, and try it once: finite arrays may still make no finite answers, weights of 3e38, say.
+
+        Raises:
+          InputError: as recogniser.folder.load_model; or the answer of the model, or of its start, to a fixed input is
+            not finite.
+        """
+        model = load_model(path)
+        given = GIVEN[model.settings.features].values()
+        rng = np.random.default_rng(0)
+        fixed = [
+            np.full((1, *shape), N_FRAMES) if dtype == np.int32 else 30 * rng.standard_normal((1, *shape))
+            for dtype, shape in given
+        ]
+        for what, params in (("model", model.params), ("start", model.start and model.start.params)):
+            tried = None if params is None else cls(dataclasses.replace(model, params=params))
+            if tried is not None and not np.isfinite(tried.logits(*fixed)).all():
+                raise InputError(
+                    f"{path} is no model to use: the {what}'s answer to a recording is not finite. {AGAIN}"
+                )
+        return cls(model)
 
     def predict(self, waveform: np.ndarray, sample_rate: int, *, windows: str = "all") -> Prediction:
         """Predict samples.
@@ -215,22 +243,33 @@ class Predictor:
         return Prediction(label, mean.astype(np.float32), spans[0][0], spans[-1][1], tuple(track), notes_of(clip))
 
 
-def check_answers(model: Model) -> None:
-    """Raise ValueError unless the answers of a model, and of its start, to a fixed input are finite.
+def make_forward(settings: ModelSpec) -> Forward:
+    """Return all that a model does after feature extraction; as inputs.make_input and the network, up to rounding."""
+    network = make_network(settings)
 
-    Finite arrays may still make none: weights of 3e38, say.
+    def forward(params: Params, scale: Scale | None, *given: jax.Array) -> jax.Array:
+        x, n = make_x(settings, *given)
+        if settings.normalise == "utterance":
+            scale = own_scale(x, n)
+        if scale is not None:
+            x = rescale(x, n, scale)
+        if settings.features == "voice":
+            x = x.clip(-CLIP, CLIP)
+        return network.apply(params, x)
+
+    return forward
+
+
+def scale_of_one_clip(settings: ModelSpec, everybody: Scale | None) -> Scale | None:
+    """Return what a model normalises a clip by of whose voice it has no other.
+
+    A model over the voice that normalises each by its own clips shrinks the mean of this one clip to everybody's
+    (normalise.shrunk_scales): so (x - mean) SHRINK / (1 + SHRINK) is left of it, and it is half as sure of what it
+    hears as of a voice that it knows. Of every other model, what the model has.
     """
-    rng = np.random.default_rng(0)
-    given = [
-        np.full((1, *shape), N_FRAMES) if dtype == np.int32 else 30 * rng.standard_normal((1, *shape))
-        for dtype, shape in GIVEN[model.settings.features].values()
-    ]
-    for what, params in (("model", model.params), ("start", model.start and model.start.params)):
-        if (
-            params is not None
-            and not np.isfinite(Predictor(dataclasses.replace(model, params=params)).logits(*given)).all()
-        ):
-            raise ValueError(f"the {what}'s answer to a recording is not finite")
+    if everybody is None or settings.features != "voice" or settings.normalise != "speaker":
+        return everybody
+    return Scale(everybody.mean, everybody.std * ((1 + SHRINK) / SHRINK))
 
 
 def seconds_of(clips: Sequence[Clip], speakers: Sequence[str], windows: str = "all") -> dict[str, float]:

@@ -13,7 +13,7 @@ from metaser_jax import InputError, load_torch_checkpoint
 from metaser_jax.commands import import_torch
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.folder import load_model
-from metaser_jax.recogniser.forward import make_forward
+from metaser_jax.recogniser.predictor import make_forward
 from metaser_jax.specs.commands import ImportTorchConfig
 
 FILES = Path(__file__).parents[1] / "recogniser" / "torch_files"

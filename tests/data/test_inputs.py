@@ -2,15 +2,17 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from fakes import fake_corpus, fake_voice
+from scipy import stats
 
 from metaser_jax import InputError
-from metaser_jax.data.inputs import CLIP, add_deltas, make_input, trim
-from metaser_jax.data.normalise import normalise
+from metaser_jax.data.inputs import CLIP, GIVEN, NAMES, make_input, make_x, utterance_statistics
+from metaser_jax.data.normalise import normalise, shrunk_scales
 from metaser_jax.specs import FrontEnd
-from metaser_jax.specs.voice import columns
+from metaser_jax.specs.voice import columns, tracks_of
 
 DB = np.sqrt(128)  # of MFCC 0, per dB of the mean over 128 mel bands
 
@@ -23,6 +25,14 @@ def corpus_of(levels, frames=8):
         mfcc[i, : len(of_utterance), 1] = 1 + np.arange(len(of_utterance))
     n_frames = np.array([len(of_utterance) for of_utterance in levels], np.int32)
     return dataclasses.replace(fake_corpus().take(np.arange(len(levels))), mfcc=mfcc, n_frames=n_frames)
+
+
+def trimmed(corpus, db):
+    return make_input(corpus, FrontEnd(trim_db=db), np.arange(1))
+
+
+def with_deltas(corpus):
+    return make_input(corpus, FrontEnd(deltas=True), np.arange(1))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +49,7 @@ def corpus_of(levels, frames=8):
 )
 def test_trim_by_hand(levels, kept):
     other = [-5, -5]
-    result = trim(corpus_of([other, levels]), 30.0)
+    result = trimmed(corpus_of([other, levels]), 30.0)
     assert result.n_frames.tolist() == [2, len(kept)], "each by its own loudest frame"
     assert result.n_frames.dtype == np.int32
     assert result.mfcc.dtype == np.float32
@@ -50,18 +60,18 @@ def test_trim_by_hand(levels, kept):
 
 def test_the_padding_is_not_taken_for_loud():
     """Real levels are negative, the padding's zeros are not."""
-    assert trim(corpus_of([[-60, -20, -21, -60]]), 30.0).n_frames.tolist() == [2]
+    assert trimmed(corpus_of([[-60, -20, -21, -60]]), 30.0).n_frames.tolist() == [2]
 
 
 def test_a_higher_threshold_keeps_more():
     corpus = corpus_of([[-80, -50, -30, -10, -35, -60, -90]])
-    kept = [trim(corpus, db).n_frames[0] for db in (10.0, 25.0, 45.0, 55.0, 75.0, 100.0)]
+    kept = [trimmed(corpus, db).n_frames[0] for db in (10.0, 25.0, 45.0, 55.0, 75.0, 100.0)]
     assert kept == [1, 3, 4, 5, 6, 7]
 
 
 def test_deltas_by_hand():
     corpus = corpus_of([[-10, -40, -20], [-10]])
-    result = add_deltas(corpus)
+    result = with_deltas(corpus)
     assert result.mfcc.shape == (2, 8, 40)
     assert result.mfcc.dtype == np.float32
     np.testing.assert_array_equal(result.mfcc[..., :20], corpus.mfcc)
@@ -75,7 +85,7 @@ def test_deltas_by_hand():
 def test_trimmed_then_changes_added_then_normalised(mode):
     corpus, train = fake_corpus(), np.arange(0, 48, 3)
     result = make_input(corpus, FrontEnd(trim_db=0.05, deltas=True, normalise=mode), train)
-    expected = normalise(add_deltas(trim(corpus, 0.05)), mode, train)
+    expected = normalise(with_deltas(trimmed(corpus, 0.05)), mode, train)
     np.testing.assert_array_equal(result.mfcc, expected.mfcc)
     assert result.mfcc.shape == (48, 10, 40)
     assert result.mfcc.dtype == np.float32
@@ -88,7 +98,16 @@ def test_trimmed_then_changes_added_then_normalised(mode):
 
 def test_the_papers_input_is_untouched():
     corpus = fake_corpus()
-    assert make_input(corpus, FrontEnd(), np.arange(3)) is corpus
+    np.testing.assert_array_equal(make_input(corpus, FrontEnd(), np.arange(3)).mfcc, corpus.mfcc)
+
+
+@pytest.mark.parametrize("settings", [{"trim_db": 0.05, "deltas": True}, {"features": "voice"}, {"features": "tracks"}])
+def test_the_same_of_numpy_and_jax(settings):
+    how, corpus = FrontEnd(**settings), fake_corpus()
+    given = [getattr(corpus, name) for name in GIVEN[how.features]]
+    for ours, jaxs in zip(make_x(how, *given), make_x(how, *map(jnp.asarray, given)), strict=True):
+        assert ours.dtype == jaxs.dtype
+        np.testing.assert_array_equal(ours, jaxs)
 
 
 def test_how():
@@ -110,5 +129,82 @@ def test_the_voice_alone_is_enough_for_its_statistics():
     seen = make_input(corpus, how, np.arange(3))
     np.testing.assert_array_equal(seen.mfcc[:, 0], corpus.voice[:, columns(("pitch",))].clip(-CLIP, CLIP))
     for features in ("tracks", "both"):
-        with pytest.raises(InputError, match=f"fake: got MFCC alone, expected what --features={features} is made of"):
+        with pytest.raises(InputError, match=r"fake: .*--features=tracks"):
             make_input(corpus, dataclasses.replace(how, features=features), np.arange(3))
+
+
+def test_utterance_statistics_by_hand():
+    x = np.zeros((1, 6, 2))
+    x[0, :5, 0] = [4, 0, 2, 1, 3]
+    x[0, :5, 1] = 7
+    mean, deviation, *percentiles = utterance_statistics(x, np.array([5])).reshape(len(NAMES), 2)
+    assert mean.tolist() == [2, 7]
+    np.testing.assert_allclose(deviation, [np.sqrt(2), 0])
+    np.testing.assert_allclose(np.array(percentiles)[:, 0], [0.4, 1, 2, 3, 3.6])
+    assert (np.array(percentiles)[:, 1] == 7).all()
+
+
+def test_utterance_statistics_are_scipys():
+    rng = np.random.default_rng(0)
+    x, n_frames = rng.normal(size=(9, 120, 20)).astype(np.float32), rng.integers(1, 121, 9)
+    found = utterance_statistics(x, n_frames)
+    assert found.shape == (9, 140)
+    for one, frames, n in zip(found.reshape(9, 7, 20), x.astype(float), n_frames, strict=True):
+        real = frames[:n]
+        np.testing.assert_allclose(one[0], real.mean(0))
+        np.testing.assert_allclose(one[1], stats.tstd(real, axis=0, ddof=0) if n > 1 else 0, atol=1e-12)
+        for row, p in zip(one[2:], (10, 25, 50, 75, 90), strict=True):
+            np.testing.assert_allclose(row, [stats.scoreatpercentile(real[:, c], p) for c in range(20)])
+
+
+def test_utterance_statistics_do_not_look_at_the_padding():
+    x, n_frames = np.random.default_rng(0).normal(size=(3, 10, 4)), np.array([1, 4, 10])
+    other = x.copy()
+    other[np.arange(10) >= n_frames[:, None]] = 1e6
+    longer = np.pad(x, ((0, 0), (0, 5), (0, 0)))
+    np.testing.assert_array_equal(utterance_statistics(other, n_frames), utterance_statistics(x, n_frames))
+    np.testing.assert_array_equal(utterance_statistics(longer, n_frames), utterance_statistics(x, n_frames))
+
+
+EVERYTHING = np.arange(48)
+
+
+def test_one_clip_of_each_voice_leaves_the_deviation_between_them():
+    x = np.random.default_rng(0).normal(size=(6, 1, 3))
+    _, std = shrunk_scales(x, np.ones(6, int), np.arange(6), np.ones(6, bool))
+    np.testing.assert_allclose(std[0], x[:, 0].std(0))
+
+
+def test_statistics_are_one_row():
+    corpus = fake_corpus()
+    how = FrontEnd(features="voice", normalise="speaker", track_groups=("pitch", "mfcc"))
+    seen = make_input(corpus, how, EVERYTHING)
+    assert seen.mfcc.shape == (48, how.rows, how.coefs) == (48, 1, len(columns(("pitch", "mfcc"))))
+    group = np.unique(corpus.speaker, return_inverse=True)[1]
+    raw = corpus.voice[:, None, columns(("pitch", "mfcc"))]
+    mean, std = shrunk_scales(raw, seen.n_frames, group, np.ones(48, bool))
+    np.testing.assert_allclose(seen.mfcc[:, 0], np.clip((raw[:, 0] - mean[group]) / std[group], -5, 5), atol=1e-5)
+
+
+def test_an_outlier_is_no_more_than_clip():
+    corpus = fake_corpus()
+    voice = corpus.voice.copy()
+    voice[0, 0] = 1e6
+    how = FrontEnd(features="voice", normalise="corpus")
+    seen = make_input(dataclasses.replace(corpus, voice=voice), how, EVERYTHING[1:])
+    assert seen.mfcc[0, 0, 0] == CLIP
+
+
+def test_both_are_folded_statistics_before_tracks():
+    corpus = fake_corpus()
+    how = FrontEnd(features="both", normalise="corpus", track_groups=("pitch", "loudness"))
+    both = make_input(corpus, how, EVERYTHING)
+    voice = make_input(corpus, dataclasses.replace(how, features="voice"), EVERYTHING)
+    tracks = make_input(corpus, dataclasses.replace(how, features="tracks"), EVERYTHING)
+    k, rows = voice.mfcc.shape[-1], how.statistics_rows
+    assert rows == -(-k // len(tracks_of(how.track_groups)))
+    folded = both.mfcc[:, :rows].reshape(48, -1)
+    np.testing.assert_array_equal(folded[:, :k], voice.mfcc[:, 0])
+    assert not folded[:, k:].any()
+    np.testing.assert_array_equal(both.mfcc[:, rows:], tracks.mfcc)
+    np.testing.assert_array_equal(both.n_frames, tracks.n_frames + rows)

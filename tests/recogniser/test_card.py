@@ -8,7 +8,7 @@ from fakes import fake_model
 
 from metaser_jax.recogniser.card import LIMITS, content, model_card
 from metaser_jax.recogniser.folder import digest, load_model, save_model
-from metaser_jax.recogniser.provenance import ABOUT
+from metaser_jax.recogniser.model_json import ABOUT
 from metaser_jax.report.text_page import text_page
 
 HEADINGS = [

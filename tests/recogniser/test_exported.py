@@ -15,10 +15,10 @@ from fakes import fake_model
 from subprograms import python
 
 from metaser_jax import InputError
+from metaser_jax.data.inputs import GIVEN
 from metaser_jax.recogniser import export as exporting
 from metaser_jax.recogniser.export import export_npz, export_stablehlo, load_exported, make_function
 from metaser_jax.recogniser.folder import digest
-from metaser_jax.recogniser.forward import GIVEN
 from metaser_jax.recogniser.predictor import Predictor
 
 PAPER = {

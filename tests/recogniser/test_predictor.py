@@ -12,13 +12,12 @@ from metaser_jax import InputError
 from metaser_jax.audio import clips
 from metaser_jax.audio.clips import HOP_SECONDS, Clip, Quality
 from metaser_jax.audio.tracks import STEP
-from metaser_jax.data.inputs import CLIP, make_input
+from metaser_jax.data.inputs import CLIP, make_input, make_x
 from metaser_jax.data.normalise import MIN_VOICE_STD, Scale, scales, shrunk_to
 from metaser_jax.errors import RecordingError
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.folder import save_model
-from metaser_jax.recogniser.forward import make_forward, make_x
-from metaser_jax.recogniser.predictor import BATCH, MIN_SPEAKER_SECONDS, Predictor
+from metaser_jax.recogniser.predictor import BATCH, MIN_SPEAKER_SECONDS, Predictor, make_forward
 
 # The fake network is very sure of itself.
 SOFT = 60.0
