@@ -71,9 +71,10 @@ def fake_model(
     how = ModelSpec(emotions=emotions, hidden_dim=hidden_dim, **{"normalise": "corpus", **default, **settings})
     rng = np.random.default_rng(seed)
     want = specs(how, start=False, rates=False)
+    in_order = sorted((name for name in want if name.startswith("params/")), key=_drawn)
 
     def params(low, high):
-        flat = {name: rng.uniform(low, high, spec.shape) for name, spec in want.items() if name.startswith("params/")}
+        flat = {name: rng.uniform(low, high, want[name].shape) for name in in_order}
         # As a deviation, which is not negative.
         flat = {name: np.abs(a) + 0.5 if name == "params/standardise/scale" else a for name, a in flat.items()}
         return unpack({name: a.astype(np.float32) for name, a in flat.items()})[0]
@@ -103,6 +104,12 @@ def fake_model(
         support=support if clips else None,
         about=fake_about(emotions, clips),
     )
+
+
+def _drawn(name: str) -> list[int]:
+    """The place of a parameter in the order in which they are drawn at random."""
+    order = "params voice lstm_1 lstm_2 hidden output standardise kernel_input kernel_recurrent kernel bias shift scale"
+    return [order.split().index(part) for part in name.split("/")]
 
 
 def fake_about(emotions=FOUR_EMOTIONS, clips=8) -> dict:

@@ -55,6 +55,6 @@ def test_as_typed(folder):
 
 
 def test_it_starts_without_what_it_does_not_need(folder):
-    absent = ("jax", "flax", "orbax", "librosa", "sklearn", "scipy.stats", "matplotlib", "tensorflow_datasets")
+    absent = ("orbax", "librosa", "sklearn", "scipy.stats", "matplotlib", "tensorflow_datasets")
     done = python("-c", f"import sys; sys.modules.update(dict.fromkeys({absent})); {METASER}", "info", folder)
     assert done.returncode == 0, done.stderr
