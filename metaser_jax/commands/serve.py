@@ -20,7 +20,7 @@ _READERS = 2
 def main(config: ServeConfig, arguments: list[str]) -> None:
     """Serve the page until Ctrl-C or SIGTERM."""
     # Imported here: after a look at what was typed.
-    from metaser_jax.serve.listening import address_of, is_open_to_others, listen, serve
+    from metaser_jax.serve.web import address_of, is_open_to_others, listen, serve
 
     # First, so that a port in use is said at once.
     with contextlib.closing(listen(config.host, config.port)) as listening:

@@ -1,6 +1,5 @@
 """What a page is told, as JSON-able values."""
 
-import math
 import time
 from typing import Any
 
@@ -8,7 +7,7 @@ from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.few_clips.cross_validation import WIDE
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Prediction
-from metaser_jax.serve.sessions import Adaptation, Heard, Page, tells_voices_apart
+from metaser_jax.serve.pages import Adaptation, Heard, Page, tells_voices_apart
 
 
 def of_model(model: Model, name: str) -> dict[str, Any]:
@@ -28,46 +27,31 @@ def of_model(model: Model, name: str) -> dict[str, Any]:
 
 
 def _score(scored: dict[str, Any] | None) -> dict[str, Any] | None:
-    if not scored or not _is_number(scored.get("macro_f1")):
+    if not scored or scored.get("macro_f1") is None:
         return None
-    interval = scored.get("interval")
-    if not (isinstance(interval, list | tuple) and len(interval) == 2 and all(map(_is_number, interval))):
-        interval = None
     return {
-        "macro_f1": float(scored["macro_f1"]),
-        "interval": None if interval is None else [float(end) for end in interval],
-        "chance": float(scored["chance"]) if _is_number(scored.get("chance")) else None,
-        "n": scored.get("n"),
-        "by": scored.get("by"),
-        "meaning": _meaning(interval, scored.get("chance")),
+        **{name: scored.get(name) for name in ("macro_f1", "interval", "chance", "n", "by")},
+        "meaning": _meaning(scored.get("interval"), scored.get("chance")),
         "before": _before(scored.get("before")),
-        "verdict": str(scored.get("verdict") or ""),
+        "verdict": scored.get("verdict") or "",
     }
 
 
-def _meaning(interval: Any, chance: Any) -> str | None:
+def _meaning(interval: list[float] | None, chance: float | None) -> str | None:
     """Return what a score proves: "nothing", "something", "much"; None where that cannot be said."""
-    if interval is None or not _is_number(chance):
+    if not interval or chance is None:
         return None
     if interval[0] <= chance:
         return "nothing"
     return "something" if interval[1] - interval[0] > WIDE else "much"
 
 
-def _before(before: Any) -> dict[str, Any] | None:
+def _before(before: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return what the model as loaded would score on the same clips, and whether the difference may be chance."""
     if not before:
         return None
     interval = before.get("interval")
-    return {
-        **{name: float(before[name]) for name in ("macro_f1", "difference")},
-        "interval": interval,
-        "proved": interval is not None and (interval[0] > 0 or interval[1] < 0),
-    }
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return before | {"proved": bool(interval) and (interval[0] > 0 or interval[1] < 0)}
 
 
 def of_page(page: Page, name: str, limits: dict[str, Any], *, peaks: bool = False) -> dict[str, Any]:

@@ -9,9 +9,11 @@ import contextlib
 import dataclasses
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,13 +33,20 @@ from metaser_jax.recogniser.folder import save_model, zip_model
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Prediction, Predictor
 from metaser_jax.serve import answers
-from metaser_jax.serve.background import in_thread
-from metaser_jax.serve.body import IN_ALL, PAUSE, read_body, read_json
-from metaser_jax.serve.guard import FAILED, Guard, refusal
-from metaser_jax.serve.paths import last_part, shown, told_by
+from metaser_jax.serve.pages import (
+    MAX_HOURS,
+    Adaptation,
+    Heard,
+    Page,
+    Pages,
+    Seen,
+    last_part,
+    shown,
+    support_with,
+    told_by,
+)
 from metaser_jax.serve.reading import Readers
-from metaser_jax.serve.refused import Refused
-from metaser_jax.serve.sessions import MAX_HOURS, Adaptation, Heard, Page, Pages, Seen, support_with
+from metaser_jax.serve.web import FAILED, IN_ALL, PAUSE, Guard, Refused, read_body, read_json, refusal
 
 _UPLOAD_WAIT = 120.0
 _FOLDER = Path(__file__).with_name("page")
@@ -98,9 +107,10 @@ def make_app(
         Route("/api/clips", service.add, methods=["POST"]),
         Route("/api/clips", service.correct, methods=["PUT"]),
         Route("/api/clips", service.remove, methods=["DELETE"]),
-        *(Route(path, _file(file), methods=["GET"]) for path, file in _page_files().items()),
+        *(_file(f"/{file.name}", file) for file in sorted(_FOLDER.iterdir()) if file.suffix in _TYPES),
+        _file("/", _FOLDER / "index.html"),
     ]
-    handlers = {Refused: _refused, InputError: _input_error, HTTPException: _http_error, Exception: _failed}
+    handlers = dict.fromkeys((Refused, InputError, HTTPException, Exception), _error)
     return Guard(Starlette(routes=routes, exception_handlers=handlers, lifespan=service.lifespan), host)
 
 
@@ -183,7 +193,7 @@ class _Service:
             # Clips may come and change while others are predicted.
             while new := page.not_seen(predictor, seen):
                 of = [(predictor, page.beside(heard)) for heard in new]
-                looked = await in_thread(_looked, predictor, page.loaded, new, [heard.speaker for heard in new])
+                looked = await _in_thread(_looked, predictor, page.loaded, new, [heard.speaker for heard in new])
                 for heard, depends, (prediction, loaded, learned) in zip(new, of, looked, strict=True):
                     seen[heard.id] = Seen(depends, prediction, loaded, learned)
             page.see(predictor, seen)
@@ -243,7 +253,7 @@ class _Service:
             adaptation.said = f"{done} of {of} trainings"
 
         try:
-            model = await in_thread(self._learn, page.loaded.model, support, progress)
+            model = await _in_thread(self._learn, page.loaded.model, support, progress)
             progress(adaptation.of, adaptation.of)
             adaptation.said = "Predicting all clips anew"
             await self._look(page, Predictor(model))
@@ -283,7 +293,7 @@ class _Service:
 
     async def download(self, request: Request) -> Response:
         page = self._page(request)
-        data = await in_thread(_zipped, page.predictor.model)
+        data = await _in_thread(_zipped, page.predictor.model)
         name = last_part(f"{answers.of_model(page.predictor.model, self._name)['name']}.zip").replace(" ", "_")
         page.unsaved = False
         disposition = f"attachment; filename*=UTF-8''{quote(name)}"
@@ -318,32 +328,36 @@ def _named(page: Page, said: Mapping[str, Any]) -> list[Heard]:
     return [page.find(str(number)) for number in dict.fromkeys(map(str, numbers))]
 
 
-def _page_files() -> dict[str, Path]:
-    files = {f"/{file.name}": file for file in sorted(_FOLDER.iterdir()) if file.suffix in _TYPES}
-    return files | {"/": _FOLDER / "index.html"}
-
-
-def _file(file: Path) -> Callable:
+def _file(path: str, file: Path) -> Route:
     data, kind = file.read_bytes(), _TYPES[file.suffix]
 
     async def answer(request: Request) -> Response:
         return Response(data, media_type=kind)
 
-    return answer
+    return Route(path, answer, methods=["GET"])
 
 
-async def _refused(request: Request, error: Refused) -> Response:
-    return refusal(error)
+async def _error(request: Request, error: Exception) -> Response:
+    if isinstance(error, InputError):
+        error = Refused(422, str(error))
+    elif isinstance(error, HTTPException):
+        error = Refused(error.status_code, f"{request.method} {request.url.path[:100]}: {error.detail}.")
+    return refusal(error if isinstance(error, Refused) else FAILED)  # of others Guard prints what they are
 
 
-async def _input_error(request: Request, error: InputError) -> Response:
-    return refusal(Refused(422, str(error)))
+async def _in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    """Return function(*args) in a thread of its own; what it raises is raised here.
 
+    A daemon, unlike asyncio's own threads: Ctrl-C does not wait until an adaptation is done.
+    """
+    done = Future()
+    done.set_running_or_notify_cancel()
 
-async def _http_error(request: Request, error: HTTPException) -> Response:
-    return refusal(Refused(error.status_code, f"{request.method} {request.url.path[:100]}: {error.detail}."))
+    def work() -> None:
+        try:
+            done.set_result(function(*args))
+        except BaseException as error:
+            done.set_exception(error)
 
-
-async def _failed(request: Request, error: Exception) -> Response:
-    # guard.py prints it.
-    return refusal(FAILED)
+    threading.Thread(target=work, daemon=True).start()
+    return await asyncio.wrap_future(done)

@@ -17,7 +17,7 @@ from metaser_jax.audio.clips import Clip, Upload, check_audible, read_with_sound
 from metaser_jax.errors import RecordingError
 from metaser_jax.messages import say
 from metaser_jax.processes import spawn_pool
-from metaser_jax.serve.refused import Refused
+from metaser_jax.serve.web import Refused
 from metaser_jax.untrusted import plain
 
 # Of a clip's waveform, for the picture.

@@ -18,7 +18,7 @@ from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.serve import reading
 from metaser_jax.serve.app import Limits, make_app
-from metaser_jax.serve.listening import listen, server_of
+from metaser_jax.serve.web import listen, server_of
 
 RATE = 22050
 # Of a model like conftest's that predicts otherwise.

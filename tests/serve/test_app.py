@@ -17,7 +17,7 @@ from metaser_jax.audio import clips as clips_
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.folder import digest, load_model
 from metaser_jax.recogniser.predictor import Predictor
-from metaser_jax.serve import sessions
+from metaser_jax.serve.pages import MAX_PAGES, Heard, support_with
 
 EMOTIONS = ["angry", "happy", "neutral", "sad"]
 
@@ -207,14 +207,14 @@ def test_the_last_word_on_the_same_recording_counts(page, learner, model):
 
 def test_a_recording_that_the_model_has_learned_from_counts_once(model):
     own = {"sha256": model.support.sha256[3], "seconds": 1.0, "frames": np.ones((130, 20), np.float32)}
-    clip = sessions.Clip(sample_rate=22050, quality=None, **own)
-    heard = sessions.Heard(id="1", name="a", speaker="", clip=clip, peaks=None, emotion=2)
-    support = sessions.support_with(model.support, [heard], model.settings.emotions)
+    clip = clips_.Clip(sample_rate=22050, quality=None, **own)
+    heard = Heard(id="1", name="a", speaker="", clip=clip, peaks=None, emotion=2)
+    support = support_with(model.support, [heard], model.settings.emotions)
     assert len(support) == len(model.support)
     assert support.label[-1] == 2
     assert model.support.file[3] not in support.file
     assert support.mfcc[-1].all()
-    assert len(sessions.support_with(None, [heard], model.settings.emotions)) == 1
+    assert len(support_with(None, [heard], model.settings.emotions)) == 1
 
 
 def test_one_adaptation_at_a_time(port, page, learner):
@@ -377,7 +377,7 @@ def test_without_a_token_nothing_is_told(port, token):
 
 def test_the_page_that_was_not_used_for_longest_is_forgotten_and_told(model):
     with serving(model) as port:
-        pages = [Page(port) for _ in range(sessions.MAX_PAGES)]
+        pages = [Page(port) for _ in range(MAX_PAGES)]
         assert pages[0].ask("GET", "/api/page").status == 200
         Page(port)
         assert pages[0].ask("GET", "/api/page").status == 200

@@ -16,7 +16,7 @@ from fakes import fake_model
 from metaser_jax.commands import serve
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.folder import save_model
-from metaser_jax.serve.listening import address_of, is_open_to_others, listen
+from metaser_jax.serve.web import address_of, is_open_to_others, listen
 from metaser_jax.specs.commands import ServeConfig
 
 

@@ -11,7 +11,7 @@ from sounds import encoded as wav
 
 from metaser_jax.audio.mfcc import mfcc
 from metaser_jax.serve.reading import Readers, _Reader, peaks_of
-from metaser_jax.serve.refused import Refused
+from metaser_jax.serve.web import Refused
 
 
 async def refused(reading) -> str:

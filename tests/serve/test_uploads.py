@@ -9,7 +9,7 @@ import time
 import pytest
 from served import LIMITS, Page, serving, wav
 
-from metaser_jax.serve import listening
+from metaser_jax.serve import web
 
 
 def send(page: Page, *parts: bytes, headers: str = "", wait: bool = True) -> str:
@@ -68,7 +68,7 @@ def test_slow_uploads_of_a_page_keep_no_other_page_waiting(port):
 )
 def test_headers_that_never_end_are_not_waited_for(model, begun, monkeypatch):
     """Nor those of a connection's second request; a piece now and then does not help."""
-    monkeypatch.setattr(listening._Timed, "headers_seconds", 0.3)
+    monkeypatch.setattr(web.TimedProtocol, "headers_seconds", 0.3)
     with serving(model) as port, socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(begun)
         connection.settimeout(0.05)

@@ -7,26 +7,40 @@ loop's thread alone; calculations beside it are given copies and give results ba
 import asyncio
 import dataclasses
 import secrets
+import unicodedata
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
 from metaser_jax.audio.clips import Clip
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus, join
+from metaser_jax.datasets.folder.listing import Rules
+from metaser_jax.datasets.recordings import Parsed
 from metaser_jax.few_clips.training import corpus_of
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Prediction, Predictor
-from metaser_jax.serve.paths import Told
 from metaser_jax.serve.reading import Reading
-from metaser_jax.serve.refused import Refused
+from metaser_jax.serve.web import Refused
+from metaser_jax.specs.labelling import Labelling
 
 MAX_PAGES = 8
 # Of a page, held in memory at once; its others wait. Of each page: nobody's slow uploads keep others waiting.
 UPLOADS = 2
 # Of all clips of a page together: features of so long a sound take some 25 MB, and its voice's tracks 50 MB.
 MAX_HOURS = 2.0
+# Characters of a name.
+_LONGEST = 120
+
+
+class Told(NamedTuple):
+    """What the folders of a clip say of it. Attributes: speaker, emotion, unknown: see Heard."""
+
+    speaker: str
+    emotion: int | None = None
+    unknown: str = ""
 
 
 class Seen(NamedTuple):
@@ -226,3 +240,33 @@ def support_with(support: Corpus | None, labelled: list[Heard], emotions: tuple[
     if support is None:
         return new
     return join([support.take(~np.isin(support.sha256, new.sha256)), new])
+
+
+def told_by(path: str, place: str, emotions: Sequence[str]) -> Told:
+    """Return what the folders of a path say, by the rules of metaser adapt: one is an emotion, the others the speaker.
+
+    Args:
+      path: with slashes; of folders that were dropped together, from these on.
+      place: the only folder that was dropped, "" where there were several; not a speaker.
+      emotions: of the model.
+    """
+    how = Labelling()
+    place = "" if how.emotion(place) else shown(place)
+    folders = [part for part in map(shown, path.replace("\\", "/").split("/")) if part]
+    said = Rules(place, how).parse(PurePosixPath(*folders))
+    if not isinstance(said, Parsed):
+        return Told("")
+    speaker = "" if said.speaker == UNKNOWN_SPEAKER else said.speaker
+    if said.label not in emotions:
+        return Told(speaker, None, said.label)
+    return Told(speaker, emotions.index(said.label))
+
+
+def shown(text: str) -> str:
+    """Return a name as people see it: no control characters, not endless."""
+    return "".join(c for c in text if unicodedata.category(c)[0] != "C").strip()[-_LONGEST:]
+
+
+def last_part(path: str) -> str:
+    """Return the last part of a path, as `shown`."""
+    return shown(path.replace("\\", "/").rstrip("/").rpartition("/")[2])
