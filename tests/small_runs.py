@@ -5,7 +5,7 @@ import functools
 import pytest
 from fakes import fake_corpus
 
-from metaser_jax.adaptation import classical, engine, starts, svm
+from metaser_jax.adaptation import classifiers, engine, starts
 from metaser_jax.adaptation.finetune import run_finetune as real_run_finetune
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.targets import load_targets
@@ -54,7 +54,7 @@ def load_target(config: FinetuneConfig, load=load) -> tuple[Target, ...]:
 
 def load_sources(config: FinetuneConfig, load=load) -> tuple[Target, ...]:
     """Return the corpora that a support vector machine learns from."""
-    return classical.load_sources(config.sources, config.data_dir, config.emotions, load)
+    return classifiers.load_sources(config.sources, config.data_dir, config.emotions, load)
 
 
 def resolve(config: FinetuneConfig, given=()) -> tuple[FinetuneConfig, starts.Init]:
@@ -70,7 +70,7 @@ def adapt(config: FinetuneConfig, inits, folds, amounts, log=None) -> list[Outco
 
 def adapt_svm(config: FinetuneConfig, folds, amounts, sources=()) -> list[Outcome]:
     """Fit support vector machines as a configuration says."""
-    return svm.adapt_svm(FinetuneSpec.of(config), folds, amounts, config.seeds, sources)
+    return classifiers.adapt_classifier(classifiers.SVM, FinetuneSpec.of(config), folds, amounts, config.seeds, sources)
 
 
 @pytest.fixture

@@ -37,6 +37,6 @@ def test_preparing_needs_no_jax():
 def test_adapting_imports_nothing_that_it_does_not_need():
     """Checkpoints are a run's; tables of corpora are a training's; librosa's filters are made once and kept."""
     heavy = "{'orbax', 'tensorflow_datasets', 'librosa', 'matplotlib', 'tensorboardX', 'starlette'}"
-    program = f"import sys, metaser_jax.few_clips.adapt; print(*sorted({heavy} & sys.modules.keys()))"
+    program = f"import sys, metaser_jax.adaptation.few_clips; print(*sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "\n"), done.stderr

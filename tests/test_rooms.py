@@ -15,7 +15,7 @@ GROUND |= {"processes", "jit_cache", "untrusted", "locks"}
 CORE = {"models", "meta", "sampling", "loops"}
 SOUND = {"audio", "data", "datasets", "demo_voices"}
 SUPPORT = {"scores", "devices", "cluster", "results"}
-WORK = {"training", "adaptation", "few_clips", "studies"}
+WORK = {"training", "adaptation", "studies"}
 RECOGNISER = {"recogniser"}
 TOP = {"serve", "commands"}
 # Modules that every room may import: the package itself, for its version, and its public names.
@@ -38,8 +38,7 @@ MAY = {
     "recogniser": {"audio", "data", "models", "scores", "report"},
     "training": CORE | SOUND | SUPPORT | {"report"},
     "adaptation": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training"},
-    "few_clips": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training", "adaptation"},
-    "studies": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training", "adaptation", "few_clips"},
+    "studies": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training", "adaptation"},
     "serve": CORE | SOUND | SUPPORT | RECOGNISER | WORK | {"report"},
     "__main__": {"commands"},
     "commands": CORE | SOUND | SUPPORT | RECOGNISER | WORK | {"report", "serve"},

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from metaser_jax.adaptation.engine import PAD
-from metaser_jax.adaptation.program import Run, make_program
+from metaser_jax.adaptation.engine import PAD, Run, make_program
 from metaser_jax.devices import many_runs, parallel
 from metaser_jax.loops.indexed_rows import Rows
 from metaser_jax.models.classifier import make_network

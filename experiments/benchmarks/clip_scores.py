@@ -13,12 +13,12 @@ import numpy as np
 from absl import app, flags
 
 from metaser_jax import datasets
+from metaser_jax.adaptation.few_clips import Adaptation, adapt_model
+from metaser_jax.adaptation.starts import read_start
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.data.inputs import GIVEN
 from metaser_jax.data.splits import draw_shots, split
 from metaser_jax.devices import parallel
-from metaser_jax.few_clips.start import read_start
-from metaser_jax.few_clips.training import Adaptation, adapt_model
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.scores.calibration import calibration_error, log_loss
 from metaser_jax.scores.metrics import scores

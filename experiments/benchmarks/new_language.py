@@ -16,9 +16,9 @@ from pathlib import Path
 from absl import app, flags
 from matplotlib.lines import Line2D
 
+from metaser_jax.adaptation.classifiers import SVM, adapt_classifier
 from metaser_jax.adaptation.engine import adapt
 from metaser_jax.adaptation.starts import resolve
-from metaser_jax.adaptation.svm import adapt_svm
 from metaser_jax.datasets.targets import load_targets
 from metaser_jax.devices import parallel
 from metaser_jax.report import style
@@ -67,7 +67,7 @@ def rows_of(target: str) -> list[dict]:
             spec = dataclasses.replace(spec, normalise=normalise)
             folds = load_targets(target, FLAGS.data_dir, emotions=spec.emotions, **split)
             if method == "svm":
-                outcomes = adapt_svm(spec, folds, amounts, FLAGS.seeds)
+                outcomes = adapt_classifier(SVM, spec, folds, amounts, FLAGS.seeds)
             else:
                 outcomes = adapt(spec, [init], folds, amounts, FLAGS.seeds)
             rows += [outcome.row | {"voices": heard, "line": [method, normalise, by]} for outcome in outcomes]

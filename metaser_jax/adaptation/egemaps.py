@@ -8,13 +8,11 @@ import functools
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from metaser_jax.adaptation.classical import adapt_classifier
-from metaser_jax.adaptation.joint import fit_joint
+from metaser_jax.adaptation.classifiers import EGEMAPS, adapt_classifier
 from metaser_jax.audio.decoding import UTTERANCE, decode, read_source
 from metaser_jax.audio.extraction import read_each
 from metaser_jax.data.corpus import Corpus
@@ -27,7 +25,6 @@ from metaser_jax.results.outcomes import Amount, Outcome
 from metaser_jax.results.run_dir import replacing
 from metaser_jax.specs import FinetuneSpec, FrontEnd
 
-EGEMAPS = "egemaps"
 # The least deviation of a functional: some are shares of a thousandth.
 MIN_STD = 1e-6
 
@@ -38,20 +35,16 @@ Find = Callable[[str], Mapping[str, Any]]
 """Name of a corpus -> its recordings by their `file`."""
 
 
-def opensmile() -> ModuleType:
-    """Return openSMILE's module. Raises InputError, with what to do: it is not installed."""
+@functools.cache
+def opensmile() -> Any:
+    """Return openSMILE's extractor of eGeMAPSv02 functionals. Raises InputError, with what to do: not installed."""
     try:
-        return importlib.import_module("opensmile")
+        module = importlib.import_module("opensmile")
     except ImportError as error:
         raise InputError(
             f"--methods={EGEMAPS} needs openSMILE, which cannot be imported ({error}). Leave the method out, or, if "
             'its licence (free for research) suits you: pip install "metaser_jax[peers]"'
         ) from error
-
-
-@functools.cache
-def _smile() -> Any:
-    module = opensmile()
     return module.Smile(module.FeatureSet.eGeMAPSv02, module.FeatureLevel.Functionals)
 
 
@@ -62,7 +55,7 @@ def functionals(source: Any) -> np.ndarray:
       RecordingError: the recording cannot be used.
     """
     sound = decode(read_source(source), str(source), UTTERANCE)
-    found = _smile().process_signal(sound.mono, sound.sample_rate)
+    found = opensmile().process_signal(sound.mono, sound.sample_rate)
     return np.nan_to_num(found.to_numpy(np.float32)[0])
 
 
@@ -75,10 +68,15 @@ def find_in(manual_dirs: Sequence[str], data_dir: str) -> Find:
     """Return what finds the recordings of a corpus: in the first of these folders (--manual_dir) that has it."""
 
     def find(name: str) -> dict[str, Any]:
-        errors, options = [], _options(name, data_dir)
+        # The options that it was prepared with say which recordings it has. Who speaks is known, and not asked.
+        stored = load_statistics(name, data_dir).options if is_prepared(name, data_dir) else {}
+        options = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+        if name.startswith(f"{FOLDER}/") and options.get("speakers", "auto") == "auto":
+            options["speakers"] = "folders"
+        errors = []
         for folder in manual_dirs:
             try:
-                listing = builder(name, data_dir, **options).listing(Path(folder))
+                listing = builder(name, data_dir, **options | {"skip_bad": True}).listing(Path(folder))
             except InputError as error:
                 errors.append(str(error))
             else:
@@ -86,15 +84,6 @@ def find_in(manual_dirs: Sequence[str], data_dir: str) -> Find:
         raise InputError(f"--manual_dir: none has the recordings of {name}.\n" + "\n".join(errors))
 
     return find
-
-
-def _options(name: str, data_dir: str) -> dict[str, Any]:
-    """Return the options that a corpus was prepared with, as far as they say which recordings it has."""
-    stored = load_statistics(name, data_dir).options if is_prepared(name, data_dir) else {}
-    chosen = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
-    # Who speaks is known, and not asked.
-    own = {"speakers": "folders"} if name.startswith(f"{FOLDER}/") and chosen.get("speakers", "auto") == "auto" else {}
-    return chosen | own | {"skip_bad": True}
 
 
 def read_functionals(corpus: Corpus, digest: str, folder: Path, find: Find, extract: Extract) -> np.ndarray:
@@ -151,11 +140,11 @@ def adapt_egemaps(
     """
     seen = {one.corpus.name: _by_speaker(heard[one.corpus.name], one.corpus.speaker) for one in (folds[0], *sources)}
 
-    def features(ready: Target, front_end: FrontEnd, fit: np.ndarray | None) -> np.ndarray:
+    def features(target: Target, front_end: FrontEnd, fit: np.ndarray | None) -> np.ndarray:
         del front_end, fit
-        return seen[ready.corpus.name]
+        return seen[target.corpus.name]
 
-    return adapt_classifier(EGEMAPS, fit_joint, spec, folds, amounts, seeds, sources, features=features)
+    return adapt_classifier(EGEMAPS, spec, folds, amounts, seeds, sources, features=features)
 
 
 def _by_speaker(x: np.ndarray, speaker: np.ndarray) -> np.ndarray:

@@ -1,27 +1,34 @@
 """Adaptation to a target for every amount, seed and fold, as calls of one compiled program."""
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
+from jax.sharding import Mesh
 
-from metaser_jax.adaptation.draw import draw
-from metaser_jax.adaptation.program import Run, make_features, make_program, make_random_params, on_features
 from metaser_jax.adaptation.starts import Init
+from metaser_jax.data import splits
 from metaser_jax.data.target import Target
 from metaser_jax.devices import parallel
 from metaser_jax.devices.compiling import waiting
-from metaser_jax.devices.many_runs import deal, plan
-from metaser_jax.errors import InputError
-from metaser_jax.loops.finetuning import FinetuneInfo
-from metaser_jax.loops.indexed_rows import Rows
-from metaser_jax.models.classifier import make_network, take_head
+from metaser_jax.devices.many_runs import Plan, deal, over_runs, plan
+from metaser_jax.errors import InputError, check_choice
+from metaser_jax.loops.finetuning import FinetuneInfo, finetune
+from metaser_jax.loops.indexed_rows import Rows, apply_to_rows
+from metaser_jax.models.classifier import Network, make_network, take_head, trained_logits
+from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount, Outcome, outcome
-from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, MetaTrainSpec
-from metaser_jax.types import Augment, Params
+from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, MetaTrainSpec, OptimizerSpec
+from metaser_jax.specs.algorithms import ALGORITHMS
+from metaser_jax.training.optimizers import make_optimizer
+from metaser_jax.training.trainer import init_params, make_learner
+from metaser_jax.types import Batch, Params
 
 # Row indices are padded to a multiple, so that corpora's parts of about the same size share a program.
 PAD = 64
@@ -46,7 +53,7 @@ class Case(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What a case gives.
+    """The result of a case.
 
     Attributes:
       logits: [n_test, class], of its fold's test part.
@@ -57,6 +64,60 @@ class Trained(NamedTuple):
     logits: np.ndarray
     info: FinetuneInfo
     params: Params | None
+
+
+class Run(NamedTuple):
+    """An adaptation as the program takes it; all zero is a run that has nothing to do.
+
+    Attributes:
+      params: where it starts; of a learner its meta-parameters, of the head alone the dense layers'.
+      rates: of --optimizer=inner, the rate of each parameter; else None.
+      seed: scalar uint32.
+      train, valid, test: of the program's utterances; valid is None where nothing is validated on.
+    """
+
+    params: Params
+    rates: Params | None
+    seed: np.ndarray
+    train: Rows
+    valid: Rows | None
+    test: Rows
+
+
+Program = Callable[[Run, jax.Array, jax.Array], tuple[jax.Array, FinetuneInfo, Params | None]]
+"""(runs [run], x [m, ...], y [m]) -> (test logits [run, n_max, class], info [run], params [run] that were trained)."""
+
+Tune = Callable[[Run, jax.Array, jax.Array], tuple[Params, FinetuneInfo]]
+"""(run, x [m, ...], y [m]) -> parameters that predict, and what their training was."""
+
+
+def draw(target: Target, amount: Amount, validation: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the utterances that a seed trains on and validates on: sorted indices into target.corpus.
+
+    They depend on the corpus, its split and the arguments alone, so methods are compared on the same draws.
+
+    Args:
+      target: what is drawn from.
+      amount: of its training part; 0 shots are no utterances.
+      validation: where the others come from, see FinetuneSpec.
+      seed: of the draw.
+
+    Raises:
+      InputError: a bad amount, or one that the training part does not allow.
+    """
+    check_choice("amount", amount.kind, ("shots", "fraction"))
+    corpus, pool = target.corpus, target.split.train
+    if amount.kind == "shots":
+        if amount.value == 0 and validation == "draw":
+            raise InputError("--validation=draw: got --shots=0, of which nothing can be held out. Give none or split.")
+        drawn = splits.draw_shots(corpus, pool, int(amount.value), seed)
+    else:
+        drawn = splits.draw_fraction(corpus, pool, amount.value, seed)
+    if validation == "split":
+        return drawn, target.split.valid
+    if validation == "draw":
+        return splits.hold_out(corpus, drawn, seed)
+    return drawn, drawn[:0]
 
 
 def adapt(
@@ -87,11 +148,11 @@ def adapt(
     for what, given in (("inits", inits), ("folds", folds), ("amounts", amounts)):
         if not given:
             raise InputError(f"{what}: got none, expected at least one.")
-    nothing = [amount for amount in amounts if not amount.value]
-    if nothing and any(init.params is None for init in inits):
-        raise InputError("shots=0: got random parameters to start from, expected trained ones, which say something.")
-    if nothing and spec.of_split and spec.normalise_by == "drawn":
-        raise InputError(f"--normalise_by=drawn: got --shots=0 with --normalise={spec.normalise}, expected train.")
+    if not all(amount.value for amount in amounts):
+        if any(init.params is None for init in inits):
+            raise InputError("shots=0: got random parameters to start from, expected trained ones.")
+        if spec.of_split and spec.normalise_by == "drawn":
+            raise InputError(f"--normalise_by=drawn: got --shots=0 with --normalise={spec.normalise}, expected train.")
     cases = [
         Case(fold, amount, seed, draw(ready, amount, spec.validation, seed))
         for fold, ready in enumerate(folds)
@@ -125,7 +186,6 @@ def train_and_predict(
     cases: Sequence[Case],
     log: Callable[[str], None] | None = None,
     *,
-    augment: Augment | None = None,
     keep_params: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Trained]:
@@ -138,16 +198,16 @@ def train_and_predict(
     Raises:
       InputError: a training that diverged.
     """
-    of_cases = plan(len(cases), spec.devices)
+    of_cases, target = plan(len(cases), spec.devices), folds[0].corpus.name
     if progress is not None:
         progress(0, len(cases))
         of_cases = of_cases._replace(per_device=min(of_cases.per_device, _WATCHED_RUNS * of_cases.at_once))
-    runs, x, y = _runs(spec, inits, folds, cases, of_cases.chunk if on_features(spec, augment) else None)
+    runs, x, y = _make_runs(spec, inits, folds, cases, of_cases.chunk)
     x, y = parallel.replicate((x, y), parallel.task_mesh(of_cases.devices, of_cases.devices))
-    program = make_program(spec, of_cases, augment, keep_params, learner=_learner_of(spec, inits, augment))
+    program = make_program(spec, of_cases, keep_params=keep_params, learner=_common_learner(spec, inits))
     nothing = jax.tree.map(np.zeros_like, runs[0])
     if log is not None:
-        log(waiting(folds[0].corpus.name, f"{len(cases)} runs of fine-tuning, {of_cases.devices} at a time"))
+        log(waiting(target, f"{len(cases)} runs of fine-tuning, {of_cases.devices} at a time"))
     # The gradient of an utterance takes about three times as long as its loss.
     load = [3 * len(train) + len(valid) for train, valid in (case.drawn for case in cases)]
     results: dict[int, Trained] = {}
@@ -157,64 +217,91 @@ def train_and_predict(
         for place in np.flatnonzero(call >= 0):
             i = int(call[place])
             logits, info, params = jax.tree.map(lambda a, place=place: a[place], of_call)
-            logits = logits[: runs[i].test.n]
-            _check_finite(spec, folds, cases[i], logits, params)
-            results[i] = Trained(logits, info, params)
+            results[i] = Trained(logits[: runs[i].test.n], info, params)
+            # The parameters too: where nothing is predicted they alone tell.
+            if not all(np.isfinite(a).all() for a in jax.tree.leaves((results[i].logits, params))):
+                case = cases[i]
+                fold = f", fold {case.fold}" if len(folds) > 1 else ""
+                raise InputError(
+                    f"--lr={spec.lr}: fine-tuning on {target} diverged, with {case.amount.kind}={case.amount.value}, "
+                    f"seed {case.seed}{fold}. Lower it, in another --out."
+                )
         if log is not None:
-            log(f"Adapted to {folds[0].corpus.name}: {len(results)} of {len(cases)} runs.")
+            log(f"Adapted to {target}: {len(results)} of {len(cases)} runs.")
         if progress is not None:
             progress(len(results), len(cases))
     return [results[i] for i in range(len(cases))]
 
 
-def _runs(
-    spec: FinetuneSpec, inits: Sequence[Init], folds: Sequence[Target], cases: Sequence[Case], features: int | None
+def _make_runs(
+    spec: FinetuneSpec, inits: Sequence[Init], folds: Sequence[Target], cases: Sequence[Case], chunk: int
 ) -> tuple[list[Run], np.ndarray, np.ndarray]:
     """Return the cases as runs, and the x [m, ...] and y [m] that their rows are of.
 
-    x is the corpus as each fold has its input; with features, that many utterances at once, what the LSTM layers make
-    of that from each start.
+    x has the corpus once for each input that the folds have of it; where the head alone is adapted, what the LSTM
+    layers make of that, so many utterances at once, from each start.
     """
-    label = folds[0].corpus.label
-    # What its statistics are of: a case's draw, or its fold's training part, or nothing that depends on either.
-    by_draw = spec.normalise_by == "drawn"
-    input_of = [((case.fold, i if by_draw else -1) if spec.of_split else ()) for i, case in enumerate(cases)]
-    fits = [case.drawn[0] if by_draw else folds[case.fold].split.train for case in cases]
-    case_of = dict(zip(input_of, zip(cases, fits, strict=True), strict=True))
-    inputs = {name: folds[case.fold].as_input(spec.front_end, fit).corpus.mfcc for name, (case, fit) in case_of.items()}
-    start_of = [_start_of(spec, inits, case, i) for i, case in enumerate(cases)]
-    starts = {
-        name: _start(spec, inits[name[0]], cases[i].seed, inputs[input_of[i]][fits[i]])
-        for name, i in {name: i for i, name in enumerate(start_of)}.items()
-    }
-    rates = None
-    learned = [init.meta.params for init in inits if init.meta is not None]
-    if spec.optimizer == LEARNER and learned:
-        starts = {name: learned[name[0]] for name in starts}
-    elif spec.optimizer in (INNER, LEARNER):
-        rates = {name: _rates(spec, inits[name[0]], params) for name, params in starts.items()}
-    block_of = list(zip(input_of, start_of if features else [None] * len(cases), strict=True))
-    names = list(dict.fromkeys(block_of))
-    blocks = [inputs[x] for x, _ in names]
-    if features:
-        features_of = make_features(make_network(spec, spec.recurrence), features)
-        blocks = [features_of(starts[name], inputs[x]) for x, name in names]
-        starts = {name: take_head(params) for name, params in starts.items()}
-        if rates is not None:
-            rates = {name: take_head(of) for name, of in rates.items()}
-    first_row = {name: number * len(label) for number, name in enumerate(names)}
-
-    parts = [(*case.drawn, folds[case.fold].split.test) for case in cases]
-    longest = [max(map(len, part)) for part in zip(*parts, strict=True)]
+    label, by_draw, head = folds[0].corpus.label, spec.normalise_by == "drawn", spec.adapt == "head"
+    longest = [max(map(len, part)) for part in zip(*((*c.drawn, folds[c.fold].split.test) for c in cases), strict=True)]
+    inputs: dict[Hashable, np.ndarray] = {}
+    starts: dict[Hashable, tuple[Params, Params | None]] = {}
+    blocks: dict[Hashable, np.ndarray | jax.Array] = {}
     runs = []
-    for case, start, block, of_case in zip(cases, start_of, block_of, parts, strict=True):
-        train, valid, test = (_rows(first_row[block] + part, n) for part, n in zip(of_case, longest, strict=True))
-        valid = None if spec.validation == "none" else valid
-        runs.append(Run(starts[start], rates and rates[start], np.uint32(case.seed), train, valid, test))
-    return runs, np.concatenate(blocks), np.tile(label, len(blocks))
+    for number, case in enumerate(cases):
+        fold, which = folds[case.fold], case.seed % len(inits)
+        # What statistics of the input are of: the case's draw, or its fold's training part.
+        statistics, fit = (number, case.drawn[0]) if by_draw else (case.fold, fold.split.train)
+        seen = statistics if spec.of_split else None
+        if seen not in inputs:
+            inputs[seen] = fold.as_input(spec.front_end, fit).corpus.mfcc
+        start: Hashable = which
+        if inits[which].params is None:
+            start = (which, case.seed, statistics if spec.input_statistics else None)
+        if start not in starts:
+            starts[start] = _make_start(spec, inits[which], case.seed, inputs[seen][fit])
+        params, rates = starts[start]
+        block = (seen, start) if head else seen
+        if block not in blocks:
+            blocks[block] = (
+                _make_features(make_network(spec, spec.recurrence), chunk)(params, inputs[seen])
+                if head
+                else inputs[seen]
+            )
+        first_row = len(label) * list(blocks).index(block)
+        parts = (*case.drawn, fold.split.test)
+        train, valid, test = (_pad_rows(first_row + part, n) for part, n in zip(parts, longest, strict=True))
+        if head:
+            params, rates = take_head(params), rates and take_head(rates)
+        runs.append(Run(params, rates, np.uint32(case.seed), train, None if spec.validation == "none" else valid, test))
+    return runs, np.concatenate(list(blocks.values())), np.tile(label, len(blocks))
 
 
-def _learner_of(spec: FinetuneSpec, inits: Sequence[Init], augment: Augment | None) -> MetaTrainSpec | None:
+def _make_start(spec: FinetuneSpec, init: Init, seed: int, training: np.ndarray) -> tuple[Params, Params | None]:
+    """Return what is adapted, and the inner rate of each parameter, learned or spec.lr; None for other optimizers.
+
+    Args: training: [n, time, coef], what the input is normalised by.
+    """
+    if spec.optimizer == LEARNER and init.meta is not None:
+        return init.meta.params, None
+    params = init.params
+    if params is None:
+        # One utterance where only its shape counts, so that folds share the program.
+        x = training if spec.input_statistics else training[:1]
+        params = _make_random_params(make_network(spec, spec.recurrence))(seed, x)
+    params = jax.tree.map(np.asarray, params)
+    if spec.optimizer not in (INNER, LEARNER):
+        return params, None
+    if init.rates is not None:
+        return params, jax.tree.map(np.asarray, init.rates)
+    return params, jax.tree.map(lambda p: np.full_like(p, spec.lr), params)
+
+
+def _pad_rows(index: np.ndarray, longest: int) -> Rows:
+    n_max = max(PAD, -(-longest // PAD) * PAD)
+    return Rows(np.pad(index, (0, n_max - len(index))).astype(np.int32), np.int32(len(index)))
+
+
+def _common_learner(spec: FinetuneSpec, inits: Sequence[Init]) -> MetaTrainSpec | None:
     """Return whose way of adapting is to be followed; None: fine-tuning's own.
 
     Raises:
@@ -224,60 +311,113 @@ def _learner_of(spec: FinetuneSpec, inits: Sequence[Init], augment: Augment | No
         return None
     # On what and from which seed it was trained changes nothing, and no program.
     any_run = {"sources": ("one", "another"), "seed": 0, "split_seed": 0}
-    specs = [init.meta and dataclasses.replace(init.meta.spec, **any_run) for init in inits]
-    first = specs[0]
-    if first is None or any(other != first for other in specs):
+    specs = {init.meta and dataclasses.replace(init.meta.spec, **any_run) for init in inits}
+    learner = specs.pop()
+    if learner is None or specs:
         raise InputError(f"--optimizer={LEARNER}: got starts of different learners, expected runs that differ in seed.")
-    if first.inner_batch_size or augment is not None:
+    if learner.inner_batch_size:
         raise InputError(
-            f"--optimizer={LEARNER}: got a run with --inner_batch_size={first.inner_batch_size}, or augmentation; "
-            "expected neither: the learner takes the drawn clips as they are, at once. Give another --optimizer."
+            f"--optimizer={LEARNER}: got a run with --inner_batch_size={learner.inner_batch_size}, expected 0: the "
+            "learner takes the drawn clips as they are, at once. Give another --optimizer."
         )
-    return first
+    return learner
 
 
-def _start_of(spec: FinetuneSpec, inits: Sequence[Init], case: Case, number: int) -> tuple[int, ...]:
-    """Return which of inits the case starts from, and whatever else its parameters depend on.
+def make_program(
+    spec: FinetuneSpec,
+    plan: Plan,
+    *,
+    keep_params: bool = False,
+    mesh: Mesh | None = None,
+    learner: MetaTrainSpec | None = None,
+) -> Program:
+    """Return the program of a configuration; its params are None unless they are kept.
 
-    Those of scratch on the seed.
+    Methods, amounts, folds and seeds share its compiled form, where their arrays are of the same sizes. Where the head
+    alone is adapted, x are the features that it sees. The mesh is over_runs'. With a learner, the runs adapt as it
+    does.
     """
-    which = case.seed % len(inits)
-    if inits[which].params is not None:
-        return (which,)
-    # Their statistics of the input, where they have some, are of what it is normalised by.
-    by = number if spec.normalise_by == "drawn" else case.fold
-    return (which, case.seed, by if spec.input_statistics else 0)
+    if learner is not None:
+        network = make_network(learner, learner.recurrence)
+        return _make_program(network, "__call__", _tune_as_learner(learner), plan.chunk, plan, keep_params, mesh)
+    network = make_network(spec, spec.recurrence)
+    # Updates are multiplied by the runs' rates; of members each has its own part of the loss's gradient.
+    by_rates = OptimizerSpec(optimizer="sgd", lr=float(spec.members))
+    own = dataclasses.replace(spec, lr=spec.lr * spec.members) if spec.optimizer == "sgd" else spec
+    optimizer = make_optimizer(by_rates if spec.optimizer in (INNER, LEARNER) else own)
+    # A head keeps little of an utterance.
+    method, chunk = ("head", 0) if spec.adapt == "head" else ("__call__", plan.chunk)
+    tune = _tune_by_epochs(network, method, optimizer, spec.batch_size, spec.max_epochs, spec.patience, chunk)
+    return _make_program(network, method, tune, chunk, plan, keep_params, mesh)
 
 
-def _start(spec: FinetuneSpec, init: Init, seed: int, training: np.ndarray) -> Params:
-    """Return the parameters; training [n, time, coef] is what the input is normalised by."""
-    params = init.params
-    if params is None:
-        # One utterance where only its shape counts, so that folds share the program.
-        x = training if spec.input_statistics else training[:1]
-        params = make_random_params(make_network(spec, spec.recurrence))(seed, x)
-    return jax.tree.map(np.asarray, params)
+@functools.cache
+def _make_program(
+    network: Network, method: str, tune: Tune, chunk: int, plan: Plan, keep_params: bool, mesh: Mesh | None
+) -> Program:
+    apply = functools.partial(network.apply, method=method)
+
+    def one_run(run: Run, x: jax.Array, y: jax.Array):
+        params, info = tune(run, x, y)
+        return apply_to_rows(apply, params, x, run.test, chunk), info, params if keep_params else None  # pyright: ignore[reportArgumentType]
+
+    return jax.jit(over_runs(one_run, plan, mesh), compiler_options=parallel.compiler_options())
 
 
-def _rates(spec: FinetuneSpec, init: Init, params: Params) -> Params:
-    """Return the inner rate of each parameter: learned, or spec.lr."""
-    if init.rates is None:
-        return jax.tree.map(lambda p: np.full_like(p, spec.lr), params)
-    return jax.tree.map(np.asarray, init.rates)
+@functools.cache
+def _tune_by_epochs(
+    network: Network,
+    method: str,
+    optimizer: optax.GradientTransformation,
+    batch_size: int,
+    max_epochs: int,
+    patience: int,
+    chunk: int,
+) -> Tune:
+    loss_fn = cross_entropy(trained_logits(network, method))
+    options = {"batch_size": batch_size, "max_epochs": max_epochs, "patience": patience, "chunk": chunk}
+
+    def tune(run: Run, x: jax.Array, y: jax.Array) -> tuple[Params, FinetuneInfo]:
+        key = _split_seed(run.seed)[1]
+        rows = run.train, run.valid
+        return finetune(loss_fn, run.params, key, Batch(x, y), *rows, optimizer=optimizer, rates=run.rates, **options)
+
+    return tune
 
 
-def _rows(index: np.ndarray, longest: int) -> Rows:
-    n_max = max(PAD, -(-longest // PAD) * PAD)
-    return Rows(np.pad(index, (0, n_max - len(index))).astype(np.int32), np.int32(len(index)))
+@functools.cache
+def _tune_as_learner(spec: MetaTrainSpec) -> Tune:
+    learner = make_learner(spec, cross_entropy(trained_logits(make_network(spec, spec.recurrence))))
+
+    def tune(run: Run, x: jax.Array, y: jax.Array) -> tuple[Params, FinetuneInfo]:
+        there = jnp.arange(len(run.train.index)) < run.train.n
+        support = Batch(x[run.train.index], y[run.train.index], there.astype(x.dtype))
+        adapted = learner.adapt(run.params, support)
+        none = run.train.n == 0
+        params = jax.tree.map(lambda a, own: jnp.where(none, own, a), adapted, learner.params(run.params))
+        steps = jnp.where(none, 0, spec.inner_steps if ALGORITHMS[spec.algorithm].has_steps else 0)
+        return params, FinetuneInfo(steps, steps, jnp.zeros((), x.dtype))
+
+    return tune
 
 
-def _check_finite(
-    spec: FinetuneSpec, folds: Sequence[Target], case: Case, logits: np.ndarray, params: Params | None
-) -> None:
-    # The parameters too: where nothing is predicted they alone tell.
-    if not all(np.isfinite(a).all() for a in jax.tree.leaves((logits, params))):
-        fold = f", fold {case.fold}" if len(folds) > 1 else ""
-        raise InputError(
-            f"--lr={spec.lr}: fine-tuning on {folds[0].corpus.name} diverged, with "
-            f"{case.amount.kind}={case.amount.value}, seed {case.seed}{fold}. Lower it, in another --out."
-        )
+def _split_seed(seed: jax.Array) -> jax.Array:
+    """Return a seed's keys: of its initial parameters, and of its training."""
+    return jax.random.split(jax.random.key(seed))
+
+
+@functools.cache
+def _make_random_params(network: Network) -> Callable[[int, np.ndarray], Params]:
+    """Return the program (seed, x [n, time, coef]) -> a seed's initial parameters, as trainer.init_params."""
+    return jax.jit(lambda seed, x: init_params(network, _split_seed(seed)[0], x))
+
+
+@functools.cache
+def _make_features(network: Network, chunk: int) -> Callable[[Params, np.ndarray], jax.Array]:
+    """Return the program (params, x [n, time, coef]) -> what the LSTM layers make of the utterances, [n, pooled]."""
+
+    def features(params: Params, x: jax.Array) -> jax.Array:
+        everything = Rows(jnp.arange(len(x), dtype=jnp.int32), jnp.int32(len(x)))
+        return apply_to_rows(functools.partial(network.apply, method="features"), params, x, everything, chunk)
+
+    return jax.jit(features, compiler_options=parallel.compiler_options())

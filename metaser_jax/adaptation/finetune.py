@@ -1,4 +1,4 @@
-"""Fine-tuning on a target language for several seeds, and its scores on the whole test part.
+"""`metaser finetune`: a target learned from for several seeds, and scores on the whole test part.
 
 With folds over the target's speakers, each fold is the test part once.
 """
@@ -8,22 +8,25 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from metaser_jax.adaptation.classical import check_applies, load_sources
-from metaser_jax.adaptation.draw import draw
-from metaser_jax.adaptation.engine import adapt
-from metaser_jax.adaptation.joint import JOINT, adapt_joint
+from metaser_jax.adaptation.classifiers import JOINT, SVM, adapt_classifier, load_sources
+from metaser_jax.adaptation.engine import adapt, draw
 from metaser_jax.adaptation.starts import resolve
-from metaser_jax.adaptation.svm import SVM, adapt_svm
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets, load_together
 from metaser_jax.devices import parallel
+from metaser_jax.errors import InputError
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, write_predictions
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.specs import FinetuneSpec, how_fields
 from metaser_jax.specs.programs import FinetuneConfig
 
-# What is no network, by its --init: what people call it, and what fits it.
-CLASSIFIERS = {SVM: ("a support vector machine", adapt_svm), JOINT: ("logistic regression", adapt_joint)}
+# By --init that is no network: its ordinary name.
+CLASSIFIERS = {SVM: "a support vector machine", JOINT: "logistic regression"}
+# The fields of FinetuneConfig that apply to them; the others are about networks.
+_APPLY = {
+    *("data_dir", "init", "target", "out", "split", "split_seed", "folds", "shots", "fraction", "seeds", "sources"),
+    *("emotions", "normalise", "normalise_by", "trim_db", "deltas", "features", "track_groups"),
+}
 
 
 def run_finetune(
@@ -49,9 +52,14 @@ def run_finetune(
         training diverged.
     """
     parallel.one_device_per_core()
-    spec = FinetuneSpec.of(config)
+    spec, init = FinetuneSpec.of(config), None
     if config.init in CLASSIFIERS:
-        check_applies(config.init, CLASSIFIERS[config.init][0], given)
+        useless = sorted(set(given) - _APPLY)
+        if useless:
+            raise InputError(
+                f"--init={config.init}: got --{', --'.join(useless)}, which {CLASSIFIERS[config.init]} has no use for. "
+                "Leave out what is about networks and their training."
+            )
         spec = dataclasses.replace(spec, validation="none")  # it needs none
     else:
         spec, init = resolve(config.init, spec, config.target, given)
@@ -68,8 +76,8 @@ def run_finetune(
     settings = dataclasses.asdict(config) | dataclasses.asdict(spec)
     settings |= {"corpus_digest": folds[0].digest, "source_digests": [source.digest for source in sources]}
     claim(out, settings, free=("data_dir", "out", *how_fields(FinetuneConfig)))
-    if config.init in CLASSIFIERS:
-        outcomes = CLASSIFIERS[config.init][1](spec, folds, [amount], config.seeds, sources)
+    if init is None:
+        outcomes = adapt_classifier(config.init, spec, folds, [amount], config.seeds, sources)
     else:
         outcomes = adapt(spec, [init], folds, [amount], config.seeds, log)
     rows = [outcome.row for outcome in outcomes]

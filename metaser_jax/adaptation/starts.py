@@ -1,7 +1,8 @@
-"""Where an adaptation starts: a run's checkpoint, a start folder, or random parameters."""
+"""Where an adaptation starts: a run's checkpoint, a model folder, a start of the package, or random parameters."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,12 +10,15 @@ import jax
 import numpy as np
 
 from metaser_jax import cli
+from metaser_jax.datasets.registry import terms
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.meta.learner import MetaParams
 from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
+from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.model import Start, trained_settings
-from metaser_jax.recogniser.model_files import MODEL, located
+from metaser_jax.recogniser.model_files import MODEL, located, start_names
+from metaser_jax.recogniser.model_json import FEATURES
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import INNER, FinetuneSpec, MetaTrainSpec, ModelSpec, PretrainSpec
@@ -25,12 +29,17 @@ from metaser_jax.training.trainer import make_learner, make_trainer, no_utteranc
 from metaser_jax.types import Params
 
 SCRATCH = "scratch"
-# What rows call the method of a model folder that does not say how it was trained.
+# The method, in rows, of a model folder that does not say how it was trained.
 MODEL_FOLDER = "model"
+# The methods of metaser pretrain.
+_PRETRAINED = ("transser", "multiser")
+# The settings of a meta-training that say how its learner adapts.
+_ADAPTS = ("algorithm", "order", "inner_steps", "inner_lr", "inner_optimizer", "prototype_scale")
+_OF_SPEAKERS = ("auto", "corpus", "speaker")
 
 
 class Meta(NamedTuple):
-    """Hold how a meta-trained run adapts.
+    """The learner of a meta-trained run.
 
     Attributes:
       spec: of its meta-training. params: its meta-parameters, of the spec's learner.
@@ -41,11 +50,11 @@ class Meta(NamedTuple):
 
 
 class Init(NamedTuple):
-    """Where fine-tuning starts.
+    """The start of a fine-tuning.
 
     Attributes:
       params: None is random ones per seed.
-      source: what is known of their training.
+      source: provenance: method, order, sources, inner_steps ...
       rates: the inner rate of each parameter, where they were learned with them; else None.
       meta: how the run itself adapts, where it was meta-trained; else None.
     """
@@ -56,99 +65,20 @@ class Init(NamedTuple):
     meta: Meta | None = None
 
 
-class _Kind(NamedTuple):
-    """How the runs of a program are read.
+class ClipStart(NamedTuple):
+    """The start of an adaptation to clips.
 
     Attributes:
-      spec: class of what the runs are.
-      program: its sub-command of metaser, for messages.
-      restore: (spec, run_dir, Checkpoints) -> Init, whose source still lacks method, sources and init_seed.
+      start: parameters and rates.
+      settings: whose normalise may still be "auto".
+      about: the part `init` of Model.about.
+      clips: that a model folder was adapted to; what it learned from them is not part of `start`.
     """
 
-    spec: type[MetaTrainSpec] | type[PretrainSpec]
-    program: str
-    restore: Callable[[Any, str, Checkpoints], Init]
-
-
-def _restore_meta_trained(spec: MetaTrainSpec, run_dir: str, checkpoints: Checkpoints) -> Init:
-    del run_dir
-    best = checkpoints.best()
-    # Shapes alone: initial parameters would be computed only to be replaced.
-    with jax.enable_x64(spec.dtype == "float64"):
-        state = checkpoints.restore(best, jax.eval_shape(lambda: make_trainer(spec, no_utterances(spec)).state))
-    meta_params = jax.tree.map(lambda p: p.astype(np.float32), state.meta_params)
-    learner = make_learner(spec, cross_entropy(trained_logits(make_network(spec))))
-    algorithm = ALGORITHMS[spec.algorithm]
-    # Rates per layer and step stay behind: fine-tuning has other steps.
-    rates = meta_params.rates if algorithm.learned_rates == "parameter" else None
-    known = {"algorithm": spec.algorithm, "order": spec.order if algorithm.has_order else None}
-    known |= {"inner_steps": spec.inner_steps if algorithm.has_steps else None, "init_episode": best}
-    return Init(learner.params(meta_params), known, rates, Meta(spec, jax.tree.map(np.asarray, meta_params)))
-
-
-def _restore_pretrained(spec: PretrainSpec, run_dir: str, checkpoints: Checkpoints) -> Init:
-    params, epoch = best_params(spec, run_dir, checkpoints)
-    return Init(params, {"order": None, "inner_steps": None, "init_episode": epoch})
-
-
-_META_TRAINED = _Kind(MetaTrainSpec, "meta-train", _restore_meta_trained)
-_PRETRAINED = _Kind(PretrainSpec, "pretrain", _restore_pretrained)
-
-
-def _kinds() -> dict[str, _Kind]:
-    """Return the kind of a run by the method in its config.json."""
-    return dict.fromkeys(methods(), _META_TRAINED) | dict.fromkeys(("transser", "multiser"), _PRETRAINED)
-
-
-# What of a meta-training says how its learner adapts.
-_ADAPTS = ("algorithm", "order", "inner_steps", "inner_lr", "inner_optimizer", "prototype_scale")
-
-
-def learner_facts(meta: Meta) -> dict[str, Any]:
-    """Return how a meta-trained start adapts, JSON-able, but for its parameters and their rates: Start.learner."""
-    settings = {name: getattr(meta.spec, name) for name in _ADAPTS}
-    settings["order"] = "second" if settings["order"] == "annealed" else settings["order"]
-    named = _named(meta)
-    return {"settings": settings, "numbers": {name: np.asarray(a).tolist() for name, a in named.items()}}
-
-
-def learner_of(facts: Mapping[str, Any], model: ModelSpec, params: Params, rates: Params | None) -> Meta:
-    """Return `learner_facts` undone.
-
-    Raises:
-      InputError: facts of another learner or network.
-    """
-    try:
-        spec = MetaTrainSpec(**dataclasses.asdict(model), sources=("one", "another"), **facts["settings"])
-        learner = make_learner(spec, cross_entropy(trained_logits(make_network(spec))))
-        like = jax.eval_shape(learner.init, params)
-        named, treedef = jax.tree_util.tree_flatten_with_path(like)
-        whole = {f"params{jax.tree_util.keystr(path)}": a for path, a in jax.tree_util.tree_leaves_with_path(params)}
-        if rates is not None:
-            paths = jax.tree_util.tree_leaves_with_path(rates)
-            whole |= {f"rates{jax.tree_util.keystr(path)}": a for path, a in paths}
-        whole |= facts["numbers"]
-        if not hasattr(like, "params"):  # the parameters are all that is learned
-            whole |= {name.removeprefix("params"): a for name, a in whole.items()}
-        leaves = [np.asarray(whole[jax.tree_util.keystr(path).lstrip(".")], np.float32) for path, _ in named]
-        if any(leaf.shape != one.shape for leaf, (_, one) in zip(leaves, named, strict=True)):
-            raise ValueError("numbers of another shape")
-    except (TypeError, ValueError, KeyError) as error:
-        raise InputError(f"The start's learner is not as it was written ({error}). Give another start.") from error
-    return Meta(spec, treedef.unflatten(leaves))
-
-
-def _named(meta: Meta) -> dict[str, np.ndarray]:
-    """Return what a learner learns besides parameters and rates like them, by its path."""
-    if not hasattr(meta.params, "params"):
-        return {}
-    kept_apart = {"params"} | ({"rates"} if ALGORITHMS[meta.spec.algorithm].learned_rates == "parameter" else set())
-    return {
-        f"{name}{jax.tree_util.keystr(path)}": leaf
-        for name, part in meta.params._asdict().items()
-        if name not in kept_apart
-        for path, leaf in jax.tree_util.tree_leaves_with_path(part)
-    }
+    start: Start
+    settings: ModelSpec
+    about: dict[str, Any]
+    clips: int = 0
 
 
 def resolve(
@@ -169,8 +99,7 @@ def resolve(
     if start == SCRATCH:
         return spec, Init(None, {"method": SCRATCH, "order": None, "sources": [], "inner_steps": None})
     place = located(start)
-    of_folder = (place / MODEL).is_file()
-    trained, init = _of_folder(place) if of_folder else _of_run(start, spec)
+    trained, init = _read_folder(place) if (place / MODEL).is_file() else _read_run(start, spec.optimizer)
     model = dataclasses.asdict(trained)
     for name in sorted(set(given) & model.keys()):
         if getattr(spec, name) != model[name]:
@@ -187,39 +116,159 @@ def resolve(
     return dataclasses.replace(spec, **model), init
 
 
-def _of_folder(folder: Path) -> tuple[ModelSpec, Init]:
+def _read_folder(folder: Path) -> tuple[ModelSpec, Init]:
     model = Predictor.load(folder).model
-    settings, begun = trained_settings(model), model.start or Start(model.params, None)
+    settings, start = trained_settings(model), model.start or Start(model.params, None)
     about = model.about.get("init") or {}
-    names = ("method", "algorithm", "order", "inner_steps", "init_episode", "init_seed")
-    source = {name: about.get(name) for name in names}
+    known = ("method", "algorithm", "order", "inner_steps", "init_episode", "init_seed")
+    source = {name: about.get(name) for name in known}
     source["method"] = source["method"] or MODEL_FOLDER
     source["sources"] = [one.get("name") for one in about.get("sources") or []]
-    meta = None if begun.learner is None else learner_of(begun.learner, settings, begun.params, begun.rates)
-    return settings, Init(begun.params, source, begun.rates, meta)
+    return settings, init_of(start, settings, source)
 
 
-def _of_run(run_dir: str, spec: FinetuneSpec) -> tuple[ModelSpec, Init]:
-    kind, trained, method = _read(run_dir)
-    rates = isinstance(trained, MetaTrainSpec) and ALGORITHMS[trained.algorithm].learned_rates
-    if spec.optimizer == INNER and rates == "parameter":
+def _read_run(run_dir: str, optimizer: str) -> tuple[ModelSpec, Init]:
+    saved = read_config(run_dir)
+    programs = f"{cli.program('meta-train')} or {cli.program('pretrain')}"
+    require_fields(run_dir, saved, {"method", "sources"}, programs)
+    method = check_choice(f"{run_dir}: method in {CONFIG}", str(saved["method"]), [*methods(), *_PRETRAINED])
+    if method in _PRETRAINED:
+        trained = spec_of(PretrainSpec, run_dir, saved, cli.program("pretrain"))
+        with Checkpoints(run_dir, read_only=True) as checkpoints:
+            params, epoch = best_params(trained, run_dir, checkpoints)
+        init = Init(params, {"order": None, "inner_steps": None, "init_episode": epoch})
+    else:
+        trained = spec_of(MetaTrainSpec, run_dir, saved, cli.program("meta-train"))
+        learned_rates = ALGORITHMS[trained.algorithm].learned_rates == "parameter"
         # Rates of Adam's updates, say, are of another size than those of gradients.
-        got = trained.inner_optimizer
-        if got != "sgd":
+        if optimizer == INNER and learned_rates and trained.inner_optimizer != "sgd":
             raise InputError(
-                f"--optimizer={INNER}: {run_dir} has learned its rates with --inner_optimizer={got}, expected sgd. "
-                "Give another --optimizer, or train another run."
+                f"--optimizer={INNER}: {run_dir} has learned its rates with --inner_optimizer="
+                f"{trained.inner_optimizer}, expected sgd. Give another --optimizer, or train another run."
             )
-    with Checkpoints(run_dir, read_only=True) as checkpoints:
-        init = kind.restore(trained, run_dir, checkpoints)
+        init = _restore_meta_trained(trained, run_dir)
     source = {"method": method, "sources": list(trained.sources)} | init.source | {"init_seed": trained.seed}
     return ModelSpec.of(trained), init._replace(source=source)
 
 
-def _read(run_dir: str) -> tuple[_Kind, MetaTrainSpec | PretrainSpec, str]:
-    """Read from config.json of a run the kind of run, what it is, and its method."""
-    saved = read_config(run_dir)
-    require_fields(run_dir, saved, {"method", "sources"}, f"{cli.program('meta-train')} or {cli.program('pretrain')}")
-    kinds = _kinds()
-    kind = kinds[check_choice(f"{run_dir}: method in {CONFIG}", str(saved["method"]), kinds)]
-    return kind, spec_of(kind.spec, run_dir, saved, cli.program(kind.program)), saved["method"]
+def _restore_meta_trained(spec: MetaTrainSpec, run_dir: str) -> Init:
+    with Checkpoints(run_dir, read_only=True) as checkpoints:
+        best = checkpoints.best()
+        # Shapes alone: initial parameters would be computed only to be replaced.
+        with jax.enable_x64(spec.dtype == "float64"):
+            state = checkpoints.restore(best, jax.eval_shape(lambda: make_trainer(spec, no_utterances(spec)).state))
+    params = jax.tree.map(lambda p: p.astype(np.float32), state.meta_params)
+    algorithm = ALGORITHMS[spec.algorithm]
+    known = {"algorithm": spec.algorithm, "order": spec.order if algorithm.has_order else None}
+    known |= {"inner_steps": spec.inner_steps if algorithm.has_steps else None, "init_episode": best}
+    # Rates per layer and step stay behind: fine-tuning has other steps.
+    rates = params.rates if algorithm.learned_rates == "parameter" else None
+    return Init(_make_learner(spec).params(params), known, rates, Meta(spec, jax.tree.map(np.asarray, params)))
+
+
+def _make_learner(spec: MetaTrainSpec):
+    return make_learner(spec, cross_entropy(trained_logits(make_network(spec))))
+
+
+def init_of(start: Start, settings: ModelSpec, source: dict[str, Any]) -> Init:
+    """Return the start that a model folder keeps, of a network with these settings.
+
+    Raises:
+      InputError: its learner is that of another network.
+    """
+    meta = None if start.learner is None else learner_of(start.learner, settings, start.params, start.rates)
+    return Init(start.params, source, start.rates, meta)
+
+
+def start_of(init: Init) -> Start:
+    """Return what a model folder keeps of a start whose parameters are trained: `init_of` undone."""
+    return Start(init.params, init.rates, None if init.meta is None else learner_facts(init.meta))
+
+
+def learner_facts(meta: Meta) -> dict[str, Any]:
+    """Return how a meta-trained start adapts, JSON-able, but for its parameters and their rates: Start.learner."""
+    settings = {name: getattr(meta.spec, name) for name in _ADAPTS}
+    settings["order"] = "second" if settings["order"] == "annealed" else settings["order"]
+    numbers = {}
+    if hasattr(meta.params, "params"):
+        apart = {"params"} | ({"rates"} if ALGORITHMS[meta.spec.algorithm].learned_rates == "parameter" else set())
+        for name in [field for field in meta.params._fields if field not in apart]:
+            for path, leaf in jax.tree_util.tree_leaves_with_path(getattr(meta.params, name)):
+                numbers[f"{name}{jax.tree_util.keystr(path)}"] = np.asarray(leaf).tolist()
+    return {"settings": settings, "numbers": numbers}
+
+
+def learner_of(facts: Mapping[str, Any], model: ModelSpec, params: Params, rates: Params | None) -> Meta:
+    """Return `learner_facts` undone.
+
+    Raises:
+      InputError: facts of another learner or network.
+    """
+    try:
+        spec = MetaTrainSpec(**dataclasses.asdict(model), sources=("one", "another"), **facts["settings"])
+        like = jax.eval_shape(_make_learner(spec).init, params)
+        numbers = {}
+        for name, part in (("params", params), ("rates", rates)):
+            for path, leaf in jax.tree_util.tree_leaves_with_path(part):
+                numbers[f"{name}{jax.tree_util.keystr(path)}"] = leaf
+        numbers |= facts["numbers"]
+        leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
+        # Where the parameters are all that is learned, nothing stands before their path.
+        prefix = "" if hasattr(like, "params") else "params"
+        found = [np.asarray(numbers[prefix + jax.tree_util.keystr(path).lstrip(".")], np.float32) for path, _ in leaves]
+        if any(leaf.shape != one.shape for leaf, (_, one) in zip(found, leaves, strict=True)):
+            raise ValueError("numbers of another shape")
+    except (TypeError, ValueError, KeyError) as error:
+        raise InputError(f"The start's learner is not as it was written ({error}). Give another start.") from error
+    return Meta(spec, treedef.unflatten(found))
+
+
+def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> ClipStart:
+    """Read what an adaptation to clips starts from.
+
+    Args:
+      init: a run directory, a model folder, or the name of a start.
+      normalise: of AdaptConfig: "auto", "corpus" or "speaker".
+      optimizer: that is to follow; "inner" wants a run whose inner rates are those of gradient descent.
+
+    Raises:
+      InputError: it is neither, or an unfinished run; a network that clips are not adapted to; a normalisation that it
+        was not trained with.
+    """
+    init = os.fspath(init)
+    place, clips = located(init), 0
+    runs = f"the --run_dir of {cli.program('meta-train')} or {cli.program('pretrain')}"
+    if (place / MODEL).exists():
+        model = Predictor.load(place).model
+        start, settings = model.start or Start(model.params, None), trained_settings(model)
+        about = dict(model.about.get("init") or {}) | {"model": digest(model)}
+        if model.start is not None:
+            counts = (model.about.get("support") or {}).get("n_per_emotion") or {}
+            clips = sum(filter(None, counts.values()))
+    elif (place / CONFIG).exists():
+        spec, found = resolve(init, FinetuneSpec(validation="none", optimizer=optimizer))
+        if spec.features not in FEATURES:
+            raise InputError(
+                f"--init={init}: it was trained with --network={spec.network} --features={spec.features}, expected "
+                "lstm with mfcc, or perceptron with voice, which metaser adapt takes. Give another run."
+            )
+        start, settings, saved = start_of(found), ModelSpec.of(spec), read_config(init)
+        digests = saved.get("corpus_digests", {})
+        sources = [{"name": name, **terms(name), "digest": digests.get(name)} for name in saved["sources"]]
+        about = found.source | {"algorithm": saved.get("algorithm"), "sources": sources}
+    else:
+        what = f"has neither {CONFIG} nor {MODEL}" if Path(init).is_dir() else "is no folder"
+        if init in (SCRATCH, "svm", "joint"):
+            what = "is no network that has learned from other languages"
+        raise InputError(
+            f"--init={init}: it {what}, expected {' or '.join(start_names())}, {runs}, or a model folder of metaser "
+            "adapt."
+        )
+    trained = settings.normalise
+    if trained not in _OF_SPEAKERS and normalise != "auto":
+        raise InputError(
+            f"--normalise={normalise}: {init} was trained with normalise={trained}, which the clips then have as well. "
+            "Leave the flag out."
+        )
+    wanted = trained if normalise == "auto" else normalise
+    return ClipStart(start, dataclasses.replace(settings, normalise=wanted), about | {"normalise": wanted}, clips)

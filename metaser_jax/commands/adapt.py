@@ -7,20 +7,19 @@ them are speakers. Or clips.csv with the columns path, emotion, and if known spe
 clips, then cross-validates, and says how much that score can prove.
 """
 
-from metaser_jax.messages import say
 from metaser_jax.specs.commands import AdaptConfig
 
 
 def main(config: AdaptConfig, arguments: list[str]) -> None:
     """Adapt to labelled clips and write the model folder."""
     # Imported here: after a look at what was typed.
+    from metaser_jax.adaptation.few_clips import check_out, run_adapt
     from metaser_jax.devices import parallel
-    from metaser_jax.few_clips.adapt import check_out, run_adapt
     from metaser_jax.recogniser.folder import save_model
 
     parallel.one_device_per_core()
     check_out(config.out)
-    model = run_adapt(config, log=say)
+    model = run_adapt(config)
     save_model(config.out, model)
     about = model.about
     clips = ", ".join(f"{n} {emotion}" for emotion, n in about["support"]["n_per_emotion"].items())

@@ -91,7 +91,7 @@ def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
 
 
 def _say_one_emotion(label: np.ndarray, speaker: np.ndarray, emotions: int) -> None:
-    from metaser_jax.few_clips.confounds import one_emotion_speakers
+    from metaser_jax.adaptation.clip_warnings import one_emotion_speakers
 
     known = speaker != UNKNOWN_SPEAKER
     says = one_emotion_speakers(label[known], speaker[known], emotions) if known.any() else None

@@ -17,7 +17,6 @@ from typing import Any
 from metaser_jax.commands.table import TRAINS
 from metaser_jax.errors import InputError
 from metaser_jax.extras import require_extras
-from metaser_jax.messages import say
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.specs.commands import ExportConfig
 
@@ -41,13 +40,13 @@ def main(config: ExportConfig, arguments: Sequence[str]) -> int:
 
 
 def _export_start(config: ExportConfig) -> None:
-    from metaser_jax.few_clips.adapt import check_out
-    from metaser_jax.few_clips.make_start import make_start
+    from metaser_jax.adaptation.few_clips import check_out
+    from metaser_jax.adaptation.make_start import make_start
 
     require_extras("metaser export --to=start", *TRAINS)
     check_out(config.out)
     about = _about(config.about) if config.about else {}
-    start = make_start(str(config.init), config.data_dir, about=about, calibrate=config.calibrate, log=say)
+    start = make_start(str(config.init), config.data_dir, about=about, calibrate=config.calibrate)
     save_model(config.out, start)
 
 

@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
+from metaser_jax.adaptation.cross_validation import WIDE
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.few_clips.cross_validation import WIDE
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Prediction
 from metaser_jax.serve.pages import Adaptation, Heard, Page, tells_voices_apart

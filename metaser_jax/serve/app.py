@@ -24,10 +24,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from metaser_jax.adaptation.few_clips import adapt_again
 from metaser_jax.audio.containers import SUFFIXES
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.few_clips.training import adapt_again
 from metaser_jax.recogniser.evaluation import learned_from
 from metaser_jax.recogniser.folder import save_model, zip_model
 from metaser_jax.recogniser.model import Model
@@ -93,7 +93,7 @@ def make_app(
       predictor: of the model as loaded. name: of it, where it does not say its own.
       readers: ended with the application.
       host: that it is bound to; requests must name it, this machine, or a number.
-      learn: see few_clips.training.adapt_again.
+      learn: see few_clips.adapt_again.
     """
     service = _Service(predictor, name, limits, readers, learn)
     routes = [

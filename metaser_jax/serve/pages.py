@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metaser_jax.adaptation.few_clips import corpus_of
 from metaser_jax.audio.clips import Clip
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus, join
 from metaser_jax.datasets.folder.listing import Rules
 from metaser_jax.datasets.recordings import Parsed
-from metaser_jax.few_clips.training import corpus_of
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Prediction, Predictor
 from metaser_jax.serve.reading import Reading

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from metaser_jax.adaptation import joint, svm
-from metaser_jax.adaptation.egemaps import EGEMAPS
-from metaser_jax.adaptation.joint import JOINT
+from metaser_jax.adaptation import classifiers
+from metaser_jax.adaptation.classifiers import EGEMAPS, JOINT, SVM
 from metaser_jax.adaptation.starts import SCRATCH
-from metaser_jax.adaptation.svm import SVM
 from metaser_jax.results.series import METHOD_NAMES
 from metaser_jax.specs import MetaTrainSpec, NetworkSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
@@ -42,11 +40,12 @@ def described(study: Study, methods: Sequence[str], trained: Sequence[SourcesSpe
                 name = ALL if len(names) > 1 else next(iter(names))
             rows.append([f"{name}: adaptation", _listed(_without(settings(finetune_spec(study, method)), network))])
     if SVM in methods:
-        of_svm = {"kernel": svm.KERNEL, "C": svm.C, "gamma": f"{svm.GAMMA:g} / features"}
-        weight = f"sources together weigh {svm.SOURCES_WEIGHT} of the drawn clips"
+        of_svm = {"kernel": classifiers.KERNEL, "C": classifiers.SVM_C, "gamma": f"{classifiers.GAMMA:g} / features"}
+        weight = f"sources together weigh {classifiers.SOURCES_WEIGHT} of the drawn clips"
         rows.append(["SVM", f"{_listed(of_svm)}, {weight}"])
     if JOINT in methods or EGEMAPS in methods:
-        regression = f"logistic regression, C {joint.C:g}, the drawn clips weigh {joint.SHOTS_WEIGHT:g} of everything"
+        c, weight = classifiers.JOINT_C, classifiers.SHOTS_WEIGHT
+        regression = f"logistic regression, C {c:g}, the drawn clips weigh {weight:g} of everything"
         rows.append([METHOD_NAMES[JOINT], regression])
     for method, changes in study.settings.of_method.items():
         if method in methods and "adapt" in changes:

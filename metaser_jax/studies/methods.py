@@ -3,10 +3,8 @@
 import dataclasses
 from typing import Any
 
-from metaser_jax.adaptation.egemaps import EGEMAPS
-from metaser_jax.adaptation.joint import JOINT
+from metaser_jax.adaptation.classifiers import EGEMAPS, JOINT, SVM
 from metaser_jax.adaptation.starts import SCRATCH
-from metaser_jax.adaptation.svm import SVM
 from metaser_jax.specs import LEARNER, FinetuneSpec, MetaTrainSpec, PretrainSpec, how_fields
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.meta_training import unused_fields

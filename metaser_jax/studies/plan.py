@@ -9,12 +9,9 @@ import jax
 import numpy as np
 
 from metaser_jax import cli
-from metaser_jax.adaptation.classical import load_sources
-from metaser_jax.adaptation.draw import draw
-from metaser_jax.adaptation.engine import adapt
-from metaser_jax.adaptation.joint import JOINT, adapt_joint
+from metaser_jax.adaptation.classifiers import JOINT, SVM, adapt_classifier, load_sources
+from metaser_jax.adaptation.engine import adapt, draw
 from metaser_jax.adaptation.starts import SCRATCH, Init, resolve
-from metaser_jax.adaptation.svm import SVM, adapt_svm
 from metaser_jax.data.splits import speaker_folds
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.registry import check_name
@@ -34,8 +31,8 @@ IS_SOURCE = "is a source"
 EVEN = 1.25
 
 Fit = Callable[[FinetuneSpec, Sequence[Target], Sequence[Amount], int, Sequence[Target]], list[Outcome]]
-"""(spec, folds, amounts, seeds, sources) -> outcomes, as adapt_svm."""
-_FITS: dict[str, Fit] = {SVM: adapt_svm, JOINT: adapt_joint}
+"""(spec, folds, amounts, seeds, sources) -> outcomes, as adapt_classifier's."""
+_FITS: dict[str, Fit] = {name: functools.partial(adapt_classifier, name) for name in (SVM, JOINT)}
 
 
 class Left(NamedTuple):

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from metaser_jax.adaptation.draw import draw
-from metaser_jax.adaptation.engine import adapt
+from metaser_jax.adaptation.engine import adapt, draw
 from metaser_jax.adaptation.starts import resolve
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from metaser_jax.adaptation.svm import SVM
+from metaser_jax.adaptation.classifiers import SVM
 from metaser_jax.report import style
 from metaser_jax.report.content import Table, narrowed, taken
 from metaser_jax.report.tables import ABSENT, SCORE_NAMES, best_in_rows, best_of

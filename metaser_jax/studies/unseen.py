@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from metaser_jax.adaptation import egemaps
-from metaser_jax.adaptation.egemaps import EGEMAPS
+from metaser_jax.adaptation.classifiers import EGEMAPS, SVM
 from metaser_jax.adaptation.starts import SCRATCH
-from metaser_jax.adaptation.svm import SVM
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
 from metaser_jax.report.content import Content, run_section

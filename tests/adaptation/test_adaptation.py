@@ -1,21 +1,26 @@
 """Adaptation for many amounts, seeds and folds: the same as one by one, one program, and what is refused."""
 
 import dataclasses
+import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 from small_runs import adapt, load_target
 
 from metaser_jax import InputError
-from metaser_jax.adaptation import engine as adaptation
-from metaser_jax.adaptation import program as adaptation_program
-from metaser_jax.adaptation.draw import draw
-from metaser_jax.adaptation.program import seed_keys
+from metaser_jax.adaptation import engine
+from metaser_jax.adaptation.engine import draw
 from metaser_jax.adaptation.starts import Init
-from metaser_jax.models.classifier import make_network
+from metaser_jax.loops.finetuning import finetune
+from metaser_jax.loops.indexed_rows import Rows
+from metaser_jax.models.classifier import make_network, take_head, with_head
+from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount
+from metaser_jax.training.optimizers import make_optimizer
+from metaser_jax.types import Batch
 
 SCRATCH = Init(None, {"method": "scratch"})
 AMOUNTS = (Amount("shots", 2), Amount("fraction", 0.5), Amount("fraction", 1.0))
@@ -85,49 +90,43 @@ def test_pre_training_seeds_take_turns(config):
     same([o for o in with_scratch if o.row["seed"] == 2], [outcomes[2]])
 
 
-def test_the_head_on_features_as_through_the_lstm(config):
-    """An augmentation that changes nothing takes the way through the LSTM layers, in every step."""
-    config = dataclasses.replace(config, adapt="head")
-    folds = load_target(config)
-    cases = [
-        adaptation.Case(fold, AMOUNTS[0], seed, draw(ready, AMOUNTS[0], config.validation, seed))
-        for fold, ready in enumerate(folds)
-        for seed in range(2)
-    ]
-    fast, slow = (
-        adaptation.train_and_predict(config, [trained(config, 0), SCRATCH], folds, cases, print, augment=augment)
-        for augment in (None, lambda key, x: x)
-    )
-    for (logits, info, _), (expected, expected_info, _) in zip(fast, slow, strict=True):
-        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
-        assert (info.best_epoch, info.epochs) == (expected_info.best_epoch, expected_info.epochs)
-        assert info.epochs > 0
+# The fakes' levels differ by little.
+INPUT = {"trim_db": 0.05, "deltas": True, "normalise": "auto", "input_statistics": True}
 
 
-def test_random_parameters_have_the_statistics_of_their_folds_training_part(config):
-    config = dataclasses.replace(config, input_statistics=True, seeds=1)
-    folds = load_target(config)
-    cases = [
-        adaptation.Case(fold, AMOUNTS[0], 0, draw(folds[fold], AMOUNTS[0], config.validation, 0)) for fold in (0, 1)
-    ]
-    runs, x, y = adaptation._runs(config, [SCRATCH], folds, cases, False)
-    assert len(x) == len(y) == 2 * len(folds[0].corpus)
-    for ready, run in zip(folds, runs, strict=True):
-        training = ready.as_input(config.front_end).corpus.mfcc[ready.split.train]
-        expected = make_network(config).init(seed_keys(0)[0], training)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), run.params, expected)
-    shifts = [run.params["params"]["standardise"]["shift"] for run in runs]
-    assert not np.allclose(*shifts)
+@pytest.mark.parametrize("how", [{}, INPUT])
+def test_the_head_on_features_as_through_the_lstm(config, how):
+    config = dataclasses.replace(config, adapt="head", lr=0.02, **how)
+    folds, model = load_target(config), make_network(config)
+    data = folds[1].as_input(config.front_end)
+    x, y, test = data.corpus.mfcc, data.corpus.label, data.split.test
+    init = Init(model.init(jax.random.key(5), x), {"method": "metaser"})
+    drawn = draw(folds[1], AMOUNTS[0], config.validation, 0)
+    case = engine.Case(1, AMOUNTS[0], 0, drawn)
+    ((logits, info, _),) = engine.train_and_predict(config, [init], folds, [case])
+
+    def through_all(head, x):
+        return model.apply(with_head(init.params, head), x)
+
+    rows = [Rows(jnp.asarray(part), jnp.int32(len(part))) for part in drawn]
+    limits = {name: getattr(config, name) for name in ("batch_size", "max_epochs", "patience")}
+    tune = functools.partial(finetune, cross_entropy(through_all), optimizer=make_optimizer(config), **limits)
+    key = jax.random.split(jax.random.key(0))[1]
+    head, expected = jax.jit(tune)(take_head(init.params), key, Batch(jnp.asarray(x), jnp.asarray(y)), *rows)
+    np.testing.assert_allclose(logits, through_all(head, x[test]), rtol=1e-4, atol=1e-5)
+    assert np.abs(logits).max() > 0.01
+    assert (info.best_epoch, info.epochs) == (expected.best_epoch, expected.epochs)
+    assert info.epochs > 0
 
 
 def test_other_folds_seeds_and_methods_compile_nothing(config, monkeypatch):
-    traces, traced = [], adaptation_program.finetune
+    traces = []
 
-    def finetune(*args, **options):
+    def traced(*args, **options):
         traces.append(1)
-        return traced(*args, **options)
+        return finetune(*args, **options)
 
-    monkeypatch.setattr(adaptation_program, "finetune", finetune)
+    monkeypatch.setattr(engine, "finetune", traced)
     config = dataclasses.replace(config, hidden_dim=5)
     folds = load_target(config)
     adapt(config, [SCRATCH], folds[:1], AMOUNTS)
@@ -140,7 +139,7 @@ def test_other_folds_seeds_and_methods_compile_nothing(config, monkeypatch):
 
 
 def test_what_cannot_be_drawn_is_an_error_before_anything_is_trained(config, monkeypatch):
-    monkeypatch.setattr(adaptation, "train_and_predict", lambda *_: pytest.fail("it was trained"))
+    monkeypatch.setattr(engine, "train_and_predict", lambda *_: pytest.fail("it was trained"))
     folds = load_target(config)
     with pytest.raises(InputError, match=r"--shots=99: the training part of c has"):
         adapt(config, [SCRATCH], folds, [*AMOUNTS, Amount("shots", 99)])

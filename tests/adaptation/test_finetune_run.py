@@ -10,7 +10,7 @@ from fakes import fake_corpus
 from small_runs import load, load_target, meta_train, resolve, run_finetune
 
 from metaser_jax import InputError
-from metaser_jax.adaptation.draw import draw
+from metaser_jax.adaptation.engine import draw
 from metaser_jax.data import splits
 from metaser_jax.datasets.targets import load_targets
 from metaser_jax.report import summarise, table

@@ -9,7 +9,7 @@ from small_runs import adapt, load_target, meta_train, resolve
 
 from metaser_jax import Batch, InputError, cross_entropy
 from metaser_jax.adaptation import engine as adaptation
-from metaser_jax.adaptation.draw import draw
+from metaser_jax.adaptation.engine import draw
 from metaser_jax.models.classifier import HEAD_LAYERS, make_network
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.results.run_dir import read_lines

@@ -10,11 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from small_runs import load_sources, load_target, run_finetune
 
 from metaser_jax import InputError
-from metaser_jax.adaptation import joint
-from metaser_jax.adaptation.classical import features_of
-from metaser_jax.adaptation.draw import draw
+from metaser_jax.adaptation.classifiers import JOINT, JOINT_C, SHOTS_WEIGHT, adapt_classifier, features_of
 from metaser_jax.adaptation.egemaps import adapt_egemaps, find_in, functionals, read_functionals
-from metaser_jax.adaptation.joint import adapt_joint
+from metaser_jax.adaptation.engine import draw
 from metaser_jax.errors import RecordingError
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.specs import FinetuneSpec, FrontEnd
@@ -41,7 +39,7 @@ def weighted(sources, features, shots):
     of = np.repeat(np.arange(len(sources)), [len(one.split.train) for one in sources])
     same = (of[:, None] == of) & (y[:, None] == y)
     share = 1 / (len(sources) * 4 * same.sum(1))  # sources alike, and emotions alike within each
-    return x, y, share * len(x) * (1 - joint.SHOTS_WEIGHT if shots else 1.0)
+    return x, y, share * len(x) * (1 - SHOTS_WEIGHT if shots else 1.0)
 
 
 @pytest.mark.parametrize("voice", [False, True])
@@ -58,16 +56,16 @@ def test_it_is_sklearns_on_the_sources_and_the_draw(joint_config, voice, shots):
         assert x.shape[1] == (171 if voice else 140)
         return x
 
-    found = iter(adapt_joint(spec, folds, [Amount("shots", shots)], config.seeds, sources))
+    found = iter(adapt_classifier(JOINT, spec, folds, [Amount("shots", shots)], config.seeds, sources))
     for ready in folds:
         # In the order of the utterances' classes and with weights of its own.
         x, y, weight = weighted(sources, features, shots)
         here = features(ready)
         for seed in range(config.seeds):
             drawn = draw(ready, Amount("shots", 2), "none", seed)[0] if shots else np.arange(0)
-            own = np.full(len(drawn), joint.SHOTS_WEIGHT * len(x) / max(len(drawn), 1))
+            own = np.full(len(drawn), SHOTS_WEIGHT * len(x) / max(len(drawn), 1))
             rows = np.concatenate([x, here[drawn]]), np.concatenate([y, ready.corpus.label[drawn]])
-            model = LogisticRegression(C=joint.C, max_iter=5000, tol=1e-8).fit(*rows, np.concatenate([weight, own]))
+            model = LogisticRegression(C=JOINT_C, max_iter=5000, tol=1e-8).fit(*rows, np.concatenate([weight, own]))
             one = next(found)
             agree = np.mean(one.predicted == model.predict(here[ready.split.test]))
             assert agree > 0.97  # but for utterances on the border, since another order ends elsewhere
@@ -88,7 +86,7 @@ def test_from_flags(joint_config):
 def test_nothing_to_learn_from(joint_config):
     config = joint_config()
     with pytest.raises(InputError, match="--shots=0: joint has nothing to learn from"):
-        adapt_joint(FinetuneSpec.of(config), load_target(config), [Amount("shots", 0)], 1, [])
+        adapt_classifier(JOINT, FinetuneSpec.of(config), load_target(config), [Amount("shots", 0)], 1, [])
 
 
 def test_functionals_are_computed_once(tmp_path):

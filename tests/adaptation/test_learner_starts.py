@@ -9,7 +9,7 @@ import pytest
 from small_runs import adapt, load_target, meta_train
 
 from metaser_jax import InputError
-from metaser_jax.adaptation.draw import draw
+from metaser_jax.adaptation.engine import draw
 from metaser_jax.adaptation.starts import Init, learner_facts, learner_of, resolve
 from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy

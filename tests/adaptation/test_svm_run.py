@@ -10,8 +10,8 @@ from fakes import fake_corpus
 from small_runs import CORPORA, adapt_svm, load_sources, load_target, run_finetune
 
 from metaser_jax import InputError
-from metaser_jax.adaptation.draw import draw
-from metaser_jax.adaptation.svm import fit_svm
+from metaser_jax.adaptation.classifiers import Labelled, fit_svm
+from metaser_jax.adaptation.engine import draw
 from metaser_jax.data.inputs import utterance_statistics
 from metaser_jax.data.normalise import normalise
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, read_predictions
@@ -47,7 +47,10 @@ def features(ready, mode="corpus"):
 
 
 def training_parts(sources, mode="corpus"):
-    return [(features(ready, mode)[ready.split.train], ready.corpus.label[ready.split.train]) for ready in sources]
+    parts = [ready.split.train for ready in sources]
+    return [
+        Labelled(features(one, mode)[part], one.corpus.label[part]) for one, part in zip(sources, parts, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("names", [(), ("a", "b")])
@@ -70,7 +73,7 @@ def test_it_is_fitted_on_the_draw_and_the_sources_alone(svm_config, mode, names)
                 assert (row["fold"], row["seed"], row[amount.kind]) == (ready.split.fold[0], seed, amount.value)
                 drawn, _ = draw(ready, amount, config.validation, seed)  # as the networks draw
                 assert row["n_train"] == len(drawn)
-                machine = fit_svm(x[drawn], y[drawn], joined)
+                machine = fit_svm(Labelled(x[drawn], y[drawn]), joined)
                 np.testing.assert_array_equal(found.predicted, machine.predict(x[ready.split.test]))
                 np.testing.assert_array_equal(found.test, ready.split.test)
     assert next(outcomes, None) is None
@@ -91,18 +94,19 @@ def test_sources_join(svm_config):
     assert (row["sources"], row["n_train"]) == (["a", "b"], 4)
     (target,) = load_target(config)
     drawn, _ = draw(target, Amount("shots", 1), config.validation, 0)
-    machine = fit_svm(features(target)[drawn], target.corpus.label[drawn], training_parts(load_sources(config)))
+    clips = Labelled(features(target)[drawn], target.corpus.label[drawn])
+    machine = fit_svm(clips, training_parts(load_sources(config)))
     assert len(machine["svc"].support_) > 4, "sources are learned from"
 
 
 def test_weights():
     """The scaler's mean is the weighted one: emotions alike within a corpus, the sources a tenth of the draw."""
-    x = np.array([[0.0], [0.0], [0.0], [8.0]])  # of 3 and 1
-    assert fit_svm(x, np.array([0, 0, 0, 1]))["scale"].mean_ == pytest.approx(4)
-    source = np.array([[10.0], [30.0]]), np.array([0, 1])
-    together = fit_svm(x, np.array([0, 0, 0, 1]), [source])["scale"].mean_
+    clips = Labelled(np.array([[0.0], [0.0], [0.0], [8.0]]), np.array([0, 0, 0, 1]))
+    assert fit_svm(clips)["scale"].mean_ == pytest.approx(4)
+    source = Labelled(np.array([[10.0], [30.0]]), np.array([0, 1]))
+    together = fit_svm(clips, [source])["scale"].mean_
     assert together == pytest.approx((4 * 1 + 20 * 0.1) / 1.1)
-    twice = fit_svm(x, np.array([0, 0, 0, 1]), [source, source])["scale"].mean_
+    twice = fit_svm(clips, [source, source])["scale"].mean_
     assert twice == pytest.approx(together), "all sources together"
 
 

@@ -10,11 +10,11 @@ import soundfile
 from fakes import fake_model
 
 from metaser_jax import InputError
+from metaser_jax.adaptation.few_clips import corpus_of
 from metaser_jax.audio.clips import read_clip
 from metaser_jax.commands import evaluate
 from metaser_jax.commands.score_page import score_page
 from metaser_jax.emotions import FOUR_EMOTIONS
-from metaser_jax.few_clips.training import corpus_of
 from metaser_jax.recogniser.evaluation import NEW, Predicted
 from metaser_jax.recogniser.evaluation import evaluate as evaluated
 from metaser_jax.recogniser.folder import save_model

@@ -8,8 +8,8 @@ import pytest
 from fakes import fake_corpus, fake_voice
 
 from metaser_jax import InputError
-from metaser_jax.few_clips.start import read_start
-from metaser_jax.few_clips.training import Adaptation, adapt_model
+from metaser_jax.adaptation.few_clips import Adaptation, adapt_model
+from metaser_jax.adaptation.starts import read_start
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.training.meta_train import meta_train
 

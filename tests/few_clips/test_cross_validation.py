@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from fakes import fake_model
 
+from metaser_jax.adaptation.cross_validation import BY_CLIP, BY_SPEAKER, divide, validate
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.emotions import FOUR_EMOTIONS
-from metaser_jax.few_clips.cross_validation import BY_CLIP, BY_SPEAKER, divide, validated
 
 
 @pytest.fixture
@@ -86,17 +85,17 @@ def logits_for(support, repeats, right):
 def test_scores_and_their_sentences(support):
     support = spoken_by(support, [UNKNOWN_SPEAKER] * 24)
     parts = divide(support, 5, 2, seed=0)
-    good = validated(support, FOUR_EMOTIONS, parts, logits_for(support, 2, 1.0))
+    good = validate(support, parts, logits_for(support, 2, 1.0))
     assert (good["macro_f1"], good["accuracy"], good["uar"], good["chance"]) == (1, 1, 1, 0.25)
     assert np.array_equal(good["confusion"], 12 * np.eye(4))
     assert "of the same voices" in good["verdict"]
     assert "metaser evaluate" in good["verdict"]
-    low, high = validated(support, FOUR_EMOTIONS, parts, logits_for(support, 2, 0.6))["interval"]
+    low, high = validate(support, parts, logits_for(support, 2, 0.6))["interval"]
     assert 0 <= low < high <= 1
-    bad = validated(support, FOUR_EMOTIONS, parts, logits_for(support, 2, 0.0))
+    bad = validate(support, parts, logits_for(support, 2, 0.0))
     assert bad["macro_f1"] == pytest.approx(0.1), "one emotion for all: F1 .4, 0, 0, 0"
     assert "do not show that anything was learned" in bad["verdict"]
-    one = validated(spoken_by(support, ["anna"] * 24), FOUR_EMOTIONS, parts, logits_for(support, 2, 0.9))
+    one = validate(spoken_by(support, ["anna"] * 24), parts, logits_for(support, 2, 0.9))
     assert "of the same one voice" in one["verdict"]
 
 
@@ -105,10 +104,10 @@ def test_an_emotion_without_clips_is_no_answer(support):
     parts = divide(spoken_by(three, [UNKNOWN_SPEAKER] * len(three)), 5, 1, seed=0)
     logits = logits_for(three, 1, 1.0)
     logits[..., 1] = 9
-    result = validated(three, FOUR_EMOTIONS, parts, logits)
+    result = validate(three, parts, logits)
     assert (result["emotions"], result["macro_f1"]) == (["angry", "neutral", "sad"], 1)
     assert result["chance"] == pytest.approx(1 / 3)
     assert "How it does on happy, of which there is no clip, is not known." in result["verdict"]
-    apart = validated(three, FOUR_EMOTIONS, parts, logits, told_apart=True)
+    apart = validate(three, parts, logits, told_apart=True)
     assert "--speakers" in apart["verdict"]
     assert "--speakers" not in result["verdict"]

@@ -9,7 +9,7 @@ import subprograms
 from small_runs import load_target
 
 from metaser_jax import datasets
-from metaser_jax.adaptation.draw import draw
+from metaser_jax.adaptation.engine import draw
 from metaser_jax.adaptation.finetune import run_finetune
 from metaser_jax.data.splits import split
 from metaser_jax.data.target import Target

@@ -10,10 +10,10 @@ from fakes import fake_corpus, fake_model, fake_voice
 from sklearn.svm import SVC
 
 from metaser_jax import InputError
+from metaser_jax.adaptation.classifiers import Labelled, fit_votes
+from metaser_jax.adaptation.cross_validation import BY_CLIP, BY_SPEAKER, NAMES, Parts, validate
+from metaser_jax.adaptation.few_clips import Adaptation, adapt_again, adapt_model
 from metaser_jax.data.corpus import Corpus
-from metaser_jax.few_clips.cross_validation import BY_CLIP, BY_SPEAKER, Parts, validated
-from metaser_jax.few_clips.simpler import NAMES, fit_svm, logits_of
-from metaser_jax.few_clips.training import Adaptation, adapt_again, adapt_model
 from metaser_jax.recogniser.card import model_card
 from metaser_jax.recogniser.folder import digest, load_model, save_model
 from metaser_jax.recogniser.predictor import Predictor
@@ -45,14 +45,16 @@ def test_the_perceptron_counts_the_machines_votes():
     for (i, j), margin in zip(itertools.combinations(range(4), 2), margins.T.clip(-1, 1), strict=True):
         votes[:, j] += margin
         votes[:, i] -= margin
-    np.testing.assert_allclose(logits_of(fit_svm(x, y, 4), x), votes, atol=1e-2)
+    np.testing.assert_allclose(fit_votes(Labelled(x, y), 4).logits(x), votes, atol=1e-2)
     assert np.mean(votes.argmax(-1) == machine.predict((x - mean) / std)) > 0.9
 
 
 def test_an_emotion_without_clips_is_never_said():
     x, y = np.eye(8)[np.arange(24) % 8], np.arange(24) % 8 % 3
-    assert set(logits_of(fit_svm(x, y, 4), x).argmax(-1)) == {0, 1, 2}
-    assert (logits_of(fit_svm(x, y, 4), 100 * np.random.default_rng(0).normal(size=(99, 8))).argmax(-1) != 3).all()
+    assert set(fit_votes(Labelled(x, y), 4).logits(x).argmax(-1)) == {0, 1, 2}
+    assert (
+        fit_votes(Labelled(x, y), 4).logits(100 * np.random.default_rng(0).normal(size=(99, 8))).argmax(-1) != 3
+    ).all()
 
 
 @pytest.mark.parametrize("kind", ["svm", "zero_shots"])
@@ -83,20 +85,20 @@ def test_what_is_clearly_better_is_said():
     wrong = np.tile(10.0 * np.eye(4)[np.roll(support.label, 3)], (2, 1, 1))
     every = np.arange(len(support))
     parts = Parts(BY_SPEAKER, ((every[::2], every[1::2]),) * 2)
-    of = (support, ("angry", "happy", "neutral", "sad"), parts)
-    found = validated(*of, wrong, others={"svm": right, "zero_shots": wrong})
+    of = (support, parts)
+    found = validate(*of, wrong, others={"svm": right, "zero_shots": wrong})
     assert "A support vector machine of these clips alone is clearly better, by" in found["verdict"]
     assert "--model_kind=svm takes it" in found["verdict"]
-    same = validated(*of, right, others={"svm": right})
+    same = validate(*of, right, others={"svm": right})
     assert "alone 1.00." in same["verdict"]
     assert "better" not in same["verdict"]
     # With the same voices in all parts the machine may have learned the voices.
-    by_clip = validated(support, of[1], Parts(BY_CLIP, parts.tests), wrong, others={"svm": right})
+    by_clip = validate(support, Parts(BY_CLIP, parts.tests), wrong, others={"svm": right})
     assert "whatever learns these voices looks better" in by_clip["verdict"]
     assert "--model_kind" not in by_clip["verdict"]
     # All of one voice right, and of the others as many wrong: it may be chance.
     some = np.where((support.speaker == "s0")[:, None], right, wrong)
-    maybe = validated(*of, wrong, others={"svm": some})
+    maybe = validate(*of, wrong, others={"svm": some})
     assert "alone is better, by" in maybe["verdict"]
     assert "which so few clips do not prove): --model_kind=svm takes it" in maybe["verdict"]
 

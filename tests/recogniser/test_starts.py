@@ -5,8 +5,7 @@ import pytest
 from fakes import fake_model
 
 from metaser_jax import InputError, Predictor
-from metaser_jax.adaptation.starts import resolve
-from metaser_jax.few_clips.start import read_start
+from metaser_jax.adaptation.starts import read_start, resolve
 from metaser_jax.recogniser.folder import CARD, load_model, save_model
 from metaser_jax.recogniser.licences import note_of_start
 from metaser_jax.recogniser.model_files import STARTS, located, start_names

@@ -1,0 +1,411 @@
+"""`metaser adapt`: a handful of labelled clips -> a model, cross-validated and calibrated, as runs of one program.
+
+The clips are a Corpus, and its folds are Targets: the training is metaser finetune's own, so that the same clips from
+the same start give the same model.
+"""
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metaser_jax.adaptation.classifiers import Labelled, count_units, fit_votes
+from metaser_jax.adaptation.clip_warnings import warnings_of
+from metaser_jax.adaptation.cross_validation import NETWORK, VOTES, ZERO_SHOTS, divide, validate, without
+from metaser_jax.adaptation.engine import Case, train_and_predict
+from metaser_jax.adaptation.starts import init_of, read_start
+from metaser_jax.audio.clips import Clip, first_window, read_all, voice_of
+from metaser_jax.data.corpus import CLIPS, UNKNOWN_SPEAKER, Corpus, join
+from metaser_jax.data.inputs import GIVEN, make_x
+from metaser_jax.data.normalise import (
+    MIN_STD,
+    MIN_VOICE_STD,
+    Scale,
+    everybodys_scale,
+    rescale,
+    resolve,
+    scales,
+    shrunk_to,
+)
+from metaser_jax.data.splits import Parts
+from metaser_jax.data.target import Target
+from metaser_jax.datasets.labelled_files import audio_files, labelled_files
+from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
+from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.messages import say
+from metaser_jax.models.classifier import with_head
+from metaser_jax.recogniser.licences import non_commercial
+from metaser_jax.recogniser.model import Model, Start, trained_settings
+from metaser_jax.results.environment import versions
+from metaser_jax.results.outcomes import Amount
+from metaser_jax.scores.calibration import calibrate
+from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, ModelSpec
+from metaser_jax.specs.commands import AdaptConfig
+from metaser_jax.specs.voice import columns
+from metaser_jax.types import Params
+
+_ALL = Amount("fraction", 1.0)
+_NONE = np.zeros(0, int)
+# A front end that leaves what it is given as it is.
+_AS_IS = {"trim_db": 0.0, "deltas": False, "normalise": "none"}
+
+
+class Adaptation(NamedTuple):
+    """How a model is adapted; the fields are AdaptConfig's flags."""
+
+    optimizer: str = "learner"
+    lr: float = 0.05
+    max_epochs: int = 40
+    batch_size: int = 64
+    adapt: str = "all"
+    folds: int = 5
+    repeats: int = 4
+    seed: int = 0
+    model_kind: str = NETWORK
+
+
+def check_out(out: str) -> None:
+    """Raise an InputError unless a model may be written there: before the work, not after it."""
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"--out={out} is there already, expected a new or an empty folder. Give another one.")
+
+
+def corpus_of(
+    clips: Sequence[Clip],
+    label: Sequence[int] | np.ndarray,
+    speaker: Sequence[str],
+    file: Sequence[str],
+    emotions: Sequence[str],
+) -> Corpus:
+    """Return the corpus that recordings make: the first 2.79 s of each, and where it was read all of its voice."""
+    mfcc, n_frames = zip(*map(first_window, clips), strict=True)
+    known = all(clip.tracks is not None for clip in clips)
+    return Corpus(
+        CLIPS,
+        "",
+        np.stack(mfcc),
+        np.array(n_frames, np.int32),
+        np.array(label, np.int32),
+        np.array(speaker, str),
+        np.array(file, str),
+        np.array([clip.seconds for clip in clips], np.float32),
+        tuple(emotions),
+        voice=np.stack([voice_of(clip) for clip in clips]) if known else None,
+        sha256=np.array([clip.sha256 for clip in clips], str),
+    )
+
+
+def run_adapt(config: AdaptConfig) -> Model:
+    """Read the clips, say what is wrong with them, and adapt.
+
+    Raises:
+      InputError: clips that cannot be used, unless config.skip_bad; from reading the start, or from the training.
+    """
+    how = Adaptation(**{name: getattr(config, name) for name in Adaptation._fields})
+    start = read_start(config.init, config.normalise, config.optimizer)
+    settings, emotions, voice = start.settings, start.settings.emotions, start.settings.features == "voice"
+    bound = non_commercial({"init": start.about})
+    if bound:
+        say(f"note: {config.init} is {bound}")
+    elif config.init == AdaptConfig.init:
+        say(
+            f"Starting from {config.init}, which may be used for anything. --init=research has learned from more, and "
+            "is not for commercial use."
+        )
+    if start.clips:
+        say(
+            f"note: {config.init} was adapted to {start.clips} clips. This adaptation starts where that one did, and "
+            "learns from --support alone: put those clips there as well, if they are to count."
+        )
+    listed = labelled_files(config.support, emotions, config, config.skip_bad)
+    for note in listed.notes:
+        say(f"note: {note}")
+    read, bad = _read("--support", [(one.source, one.file) for one in listed.files], config, voice)
+    clips, files, left = list(read.values()), [listed.files[i] for i in read], [*listed.left, *bad]
+    for line in by_reason(left):
+        say(f"left out: {line}")
+    label = [emotions.index(one.emotion) for one in files]
+    support = corpus_of(clips, label, [one.speaker for one in files], [one.file for one in files], emotions)
+    warnings = warnings_of(clips, support, whole=voice)
+    for warning in warnings:
+        say(f"warning: {warning}")
+    normalise = resolve(support, settings.normalise, np.arange(len(support)))
+    if normalise == "speaker" and (support.speaker == UNKNOWN_SPEAKER).any():
+        raise InputError(
+            "--normalise=speaker: of some clips the speaker is not known. Put each speaker's clips into a folder of "
+            "his own, give --speaker_pattern or a CSV with the column speaker, or leave the flag out."
+        )
+    unlabelled = None
+    if config.unlabelled is not None:
+        if normalise not in ("corpus", "speaker"):
+            raise InputError(
+                f"--unlabelled={config.unlabelled}: {config.init} normalises by {normalise}, for which further "
+                "recordings have no use. Leave the flag out."
+            )
+        read, bad = _read("--unlabelled", [(one, str(one)) for one in audio_files([config.unlabelled])], config, voice)
+        for line in by_reason(bad):
+            say(f"left out: {line}")
+        # What is in both would count twice. Whose voices they are is not asked: others than the clips'.
+        others = [clip for clip in read.values() if clip.sha256 not in set(support.sha256)]
+        if others:
+            nobody, names = [UNKNOWN_SPEAKER] * len(others), [clip.sha256 for clip in others]
+            unlabelled = corpus_of(others, np.zeros(len(others)), nobody, names, emotions)
+    about: dict[str, Any] = {
+        "name": Path(config.out).resolve().name,
+        "language": config.language or listed.language,
+        "versions": versions(),
+        "init": start.about,
+        "warnings": warnings,
+        "left_out": [one._asdict() for one in left],
+    }
+    say(f"Learning from {len(support)} clips, and from parts of them to see how well that works.")
+    settings = dataclasses.replace(settings, normalise=normalise)
+    model = adapt_model(start.start, settings, how, support, unlabelled=unlabelled, about=about)
+    model.about["support"] |= {"language": about["language"], "licence": config.licence}
+    return model if config.keep_clips else dataclasses.replace(model, support=None)
+
+
+def _read(
+    flag: str, files: Sequence[tuple[Any, str]], config: AdaptConfig, voice: bool
+) -> tuple[dict[int, Clip], list[Left]]:
+    """Return the clips that can be used, by number, and the others; files: where each is, and its name.
+
+    Raises an InputError for those unless config.skip_bad.
+    """
+    clips, bad = {}, []
+    for i, one in enumerate(read_all([source for source, _ in files], config.workers, voice=voice)):
+        if isinstance(one, RecordingError):
+            bad.append(Left(files[i][1], one.listed))
+        else:
+            clips[i] = one
+    if (bad and not config.skip_bad) or not clips:
+        raise bad_recordings(flag, bad, len(files))
+    return clips, bad
+
+
+def adapt_model(
+    start: Start | None,
+    settings: ModelSpec,
+    how: Adaptation,
+    support: Corpus,
+    *,
+    unlabelled: Corpus | None = None,
+    scale: Scale | None = None,
+    about: Mapping[str, Any] | None = None,
+    earlier: np.ndarray | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Model:
+    """Adapt a network to labelled clips, or make the simpler model of them that `how` says.
+
+    Args:
+      start: where from; None: a support vector machine, which needs none.
+      settings: of the network and its input, normalise not "auto".
+      how: of the training and the cross-validation.
+      support: the clips.
+      unlabelled: further recordings that features are normalised by, together with the clips; their label is not
+        looked at.
+      scale: what features are normalised by instead of statistics of the clips.
+      about: provenance that the model is to carry; support, adaptation, cross_validation, calibration, created are
+        added.
+      earlier: [n] bool, clips that a model was adapted to before; what learning from these alone scores on the same
+        parts of all clips is added to cross_validation as `before`.
+      progress: see engine.train_and_predict.
+
+    Returns:
+      The model. Where cross-validation is not possible (a single clip of an emotion) it is not calibrated. Beside its
+      own score there are those of the other kinds of model, on the same parts.
+
+    Raises:
+      InputError: fewer than two emotions have clips; a speaker is not known, where voices are normalised apart; the
+        training diverged; a support vector machine of MFCC.
+    """
+    emotions, n, voice = settings.emotions, len(support), settings.features == "voice"
+    if how.model_kind == VOTES and not voice:
+        raise InputError(
+            "--model_kind=svm: the start hears MFCC, and a machine is made of the voice alone. Give a start that hears "
+            "the voice, such as open, or leave the flag out."
+        )
+    present = [emotions[e] for e in np.unique(support.label)]
+    if len(present) < 2:
+        raise InputError(
+            f"Got clips of {', '.join(present) or 'no emotion'}, expected two emotions or more: with one there is "
+            "nothing to tell apart. Add clips of another."
+        )
+    nobodys = support.file[support.speaker == UNKNOWN_SPEAKER]
+    if settings.normalise == "speaker" and len(nobodys):
+        raise InputError(
+            f"Of {len(nobodys)} clips, {nobodys[0]} the first, the speaker is not known, and this model normalises "
+            "each voice by its own clips. Say who speaks in them, or leave them out."
+        )
+    of_how = {name: getattr(how, name) for name in ("optimizer", "lr", "max_epochs", "batch_size", "adapt")}
+    if how.optimizer == LEARNER and (how.adapt == "head" or start is None or start.learner is None):
+        of_how["optimizer"] = INNER
+    spec = FinetuneSpec(**dataclasses.asdict(settings), **of_how, validation="none")
+    corpus = support if unlabelled is None else join([support, unlabelled])
+    seen = corpus
+    if scale is not None and settings.normalise != "utterance":
+        seen, spec = _rescale(settings, corpus, scale), dataclasses.replace(spec, **_AS_IS)
+
+    # Each part is learned without, and last all clips; after these each part by the earlier clips alone.
+    parts = divide(support, how.folds, how.repeats, how.seed)
+    tests = [test for repeat in parts.tests for test in repeat] if parts else []
+    before = [] if earlier is None or start is None else without(tests, earlier, support.label)
+    trains = [*(np.setdiff1d(np.arange(n), test) for test in [*tests, _NONE]), *before]
+    # Recordings without labels come after the clips; the clips of a part are not known when it is predicted.
+    rest = np.arange(n, len(corpus))
+    folds = [
+        Target(seen, Parts(train=np.concatenate([train, rest]), valid=_NONE, test=test))
+        for train, test in zip(trains, [*tests, _NONE, *tests[: len(before)]], strict=True)
+    ]
+    params: dict[str, Params] = {}
+    held_out: dict[str, list[np.ndarray]] = {}
+    of_earlier: list[np.ndarray] = []
+    if start is not None:
+        init = init_of(start if of_how["optimizer"] == LEARNER else start._replace(learner=None), settings, {})
+        cases = [Case(number, _ALL, how.seed, (train, _NONE)) for number, train in enumerate(trains)]
+        # With no clips to learn from the start stays as it is.
+        cases += [Case(number, _ALL, how.seed, (_NONE, _NONE)) for number in range(len(tests))]
+        results = train_and_predict(spec, [init], folds, cases, keep_params=True, progress=progress)
+        final, logits = results[len(tests)].params, [one.logits for one in results]
+        params = {NETWORK: with_head(start.params, final) if how.adapt == "head" else final, ZERO_SHOTS: start.params}
+        held_out = {NETWORK: logits[: len(tests)], ZERO_SHOTS: logits[len(trains) :]}
+        of_earlier = logits[len(tests) + 1 : len(trains)]
+    if voice:
+        votes = []
+        for fold, train in zip(folds[: len(tests) + 1], trains, strict=False):
+            x = fold.as_input(spec.front_end).corpus.mfcc[:, 0]
+            machine = fit_votes(Labelled(x[train], support.label[train]), len(emotions))
+            votes.append(machine.logits(x[fold.split.test]))
+        params[VOTES], held_out[VOTES] = machine.params, votes[:-1]
+    if how.model_kind == VOTES:
+        settings = dataclasses.replace(settings, hidden_dim=count_units(len(emotions)), members=1)
+        start = None  # which is a network of another size
+
+    known = dict(about or {}) | {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "support": {
+            "n_per_emotion": {emotion: int((support.label == e).sum()) for e, emotion in enumerate(emotions)},
+            "speakers": None if UNKNOWN_SPEAKER in support.speaker else len(np.unique(support.speaker)),
+            "seconds": float(support.seconds.sum()),
+            "unlabelled": len(rest),
+        },
+        "adaptation": how._asdict(),
+        "cross_validation": None,
+        "calibration": None,
+    }
+    temperature = 1.0
+    if parts:
+        every = {kind: _by_repeat(parts.tests, of, n, len(emotions)) for kind, of in held_out.items()}
+        own = every.pop(how.model_kind)
+        fewer = None
+        if before and how.model_kind == NETWORK:
+            fewer = _by_repeat(parts.tests, of_earlier, n, len(emotions))
+        known["cross_validation"] = validate(support, parts, own, settings.normalise == "speaker", every, fewer)
+        calibration = calibrate(own, support.label, parts.tests)
+        temperature = calibration.temperature
+        known["calibration"] = calibration._asdict() | {"verdict": calibration.verdict()}
+    return Model(
+        settings=settings,
+        params=params[how.model_kind],
+        scale=scale if scale is not None else scale_of(settings, corpus),
+        temperature=temperature,
+        start=start,
+        support=support,
+        about=known,
+    )
+
+
+def _by_repeat(tests: Sequence[Sequence[np.ndarray]], logits: Sequence[np.ndarray], n: int, classes: int) -> np.ndarray:
+    """Return [repeat, n, class], from the parts' one after another."""
+    whole = np.zeros((len(tests), n, classes), np.float32)
+    of_parts = iter(logits)
+    for repeat, parts in enumerate(tests):
+        for part in parts:
+            whole[repeat, part] = next(of_parts)
+    return whole
+
+
+def adapt_again(model: Model, support: Corpus, progress: Callable[[int, int], None] | None = None) -> Model:
+    """Adapt with other clips, from where `model` started and in the same way; its own clips only if they are given.
+
+    Where some of them are `model`'s own and others are not, both are scored: see adapt_model's `earlier`.
+
+    A model that was normalised by further recordings without labels is still normalised as it was: all voices, or, of
+    one that normalises by speaker, those of which there is too little (of a model over the voice, what each is shrunk
+    to).
+
+    Raises:
+      InputError: as adapt_model.
+    """
+    told, of_support = (model.about.get(name) or {} for name in ("adaptation", "support"))
+    how = Adaptation(**{name: told[name] for name in Adaptation._fields if name in told})
+    unlabelled, licence = of_support.get("unlabelled") or 0, of_support.get("licence")
+    keep = bool(unlabelled) and model.scale is not None
+    of_clips = {"created", "support", "adaptation", "cross_validation", "calibration", "warnings"}
+    earlier = None
+    if model.support is None:
+        added = True
+    else:
+        added = not np.isin(support.sha256, model.support.sha256).all()
+        if np.isin(model.support.sha256, support.sha256).all():
+            of_clips -= {"warnings"}  # what is wrong with the clips that are still there
+        # Those that were learned from with the same label.
+        known = set(zip(model.support.sha256.tolist(), model.support.label.tolist(), strict=True))
+        learned = [one in known for one in zip(support.sha256.tolist(), support.label.tolist(), strict=True)]
+        earlier = np.array(learned) if any(learned) and not all(learned) else None
+    settings = model.settings if keep else trained_settings(model)
+    settings = dataclasses.replace(settings, normalise=resolve(support, settings.normalise, np.arange(len(support))))
+    # Of MFCC each voice has its own statistics alone.
+    same = keep and (model.settings.normalise == "corpus" or model.settings.features == "voice")
+    again = adapt_model(
+        None if how.model_kind == VOTES else model.start or Start(model.params, None),
+        settings,
+        how,
+        support,
+        scale=model.scale if same else None,
+        about={name: value for name, value in model.about.items() if name not in of_clips},
+        earlier=earlier,
+        progress=progress,
+    )
+    if licence and added:
+        licence += "; that of clips added later is not known"
+    again.about["support"] |= {"language": of_support.get("language"), "licence": licence}
+    if keep:
+        again.about["support"]["unlabelled"] = unlabelled
+        again = dataclasses.replace(again, scale=model.scale)
+    return again
+
+
+def scale_of(settings: ModelSpec, corpus: Corpus) -> Scale | None:
+    """Return what a model of these settings normalises by, of the voices of a corpus; None where it has nothing."""
+    if settings.normalise not in ("corpus", "speaker"):
+        return None
+    x, n_rows, speaker = _rows_of(settings, corpus)
+    every, voice = np.ones(len(x), bool), settings.features == "voice"
+    if voice and settings.normalise == "speaker":
+        return everybodys_scale(x, n_rows, speaker, every)
+    one = scales(x, n_rows, np.zeros(len(x), int), every, MIN_VOICE_STD if voice else MIN_STD)
+    return Scale(one.mean[0], one.std[0])
+
+
+def _rescale(settings: ModelSpec, corpus: Corpus, scale: Scale) -> Corpus:
+    """Return the corpus with what the network is given in it, normalised as before."""
+    x, n_rows, speaker = _rows_of(settings, corpus)
+    if settings.features == "mfcc":
+        return dataclasses.replace(corpus, mfcc=rescale(x, n_rows, scale), n_frames=n_rows)
+    if settings.normalise == "speaker":
+        each = shrunk_to(scale, x, n_rows, speaker, np.ones(len(x), bool))
+        scale = Scale(each.mean[speaker][:, None], each.std[speaker][:, None])
+    voice = np.array(corpus.voice)
+    voice[:, columns(settings.track_groups)] = rescale(x, n_rows, scale)[:, 0]
+    return dataclasses.replace(corpus, voice=voice)
+
+
+def _rows_of(settings: ModelSpec, corpus: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what the network is given before it is normalised, x [n, rows, coef], n_rows [n], and speakers [n] int."""
+    x, n_rows = make_x(settings, *(getattr(corpus, name) for name in GIVEN[settings.features]))
+    return x, n_rows, np.unique(corpus.speaker, return_inverse=True)[1]

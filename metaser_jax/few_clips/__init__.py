@@ -1,1 +1,0 @@
-"""A handful of labelled clips: reading, warnings, training, cross-validation."""
