@@ -1,21 +1,20 @@
 """The console command `metaser`: use a model, train one, study methods.
 
-Each sub-command is a line in table.py and a module here with main(config, arguments), which returns an exit status. The
-module is imported when all that was typed has been looked at, so that mistakes are told at once.
+Each sub-command is a line in table.py and a function, which imports what it needs when all that was typed has been
+looked at, so that mistakes are told at once.
 """
 
-import ast
 import dataclasses
 import importlib
+import inspect
 import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from metaser_jax.commands.table import COMMANDS, GROUPS, Arguments, Command
+from metaser_jax.commands.table import COMMANDS, GROUPS, MODULES, Arguments, Command
+from metaser_jax.errors import InputError, check_choice
 
 __all__ = ["CLOSED_PIPE", "COMMANDS", "configured", "main"]
 
@@ -23,46 +22,46 @@ __all__ = ["CLOSED_PIPE", "COMMANDS", "configured", "main"]
 CLOSED_PIPE = 141
 
 
-def main(arguments: Sequence[str] | None = None, load: Callable[[str], ModuleType] = importlib.import_module) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run what was typed: the entry point of setup.py.
 
     Args:
       arguments: the sub-command and what follows it; sys.argv's by default.
-      load: imports a sub-command's module by its name.
     """
     try:
-        _main(sys.argv[1:] if arguments is None else arguments, load)
+        _main(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:  # while modules are imported; later flags.run says so
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
 
 
-def _main(arguments: Sequence[str], load: Callable[[str], ModuleType]) -> None:
+def _main(arguments: Sequence[str]) -> None:
     name, *rest = arguments or ["--help"]
     if name in ("--help", "-h", "help", "--version"):
         print(_version() if name == "--version" else _usage())
         sys.exit(0)
-    if name not in COMMANDS:
-        print(f"error: {_unknown(name)}", file=sys.stderr)
+    try:
+        command = COMMANDS[check_choice("metaser", name, COMMANDS)]
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     # Imported here: help and versions need none of it.
     from metaser_jax import cli
     from metaser_jax.extras import require_extras
     from metaser_jax.specs import flags
-    from metaser_jax.specs.places import check_places
 
-    command = COMMANDS[name]
     config_class, presets = configured(command)
     flags.define(config_class, presets)
+    started = cli.program(name)
 
     def run(given: list[str]) -> int | None:
-        given = _take_model(config_class, cli.program(name), given)
+        given = _take_model(config_class, started, given)
         config = flags.config(config_class, presets)
         _check_number(command.takes, name, given)
-        check_places(config)
-        require_extras(cli.program(name), *command.needs)
+        flags.check_places(config)
+        require_extras(started, *command.needs)
         try:
-            status = load(command.module(name)).main(config, given)
+            status = _function(name)(config, given)
             sys.stdout.flush()
             return status
         except BrokenPipeError:
@@ -71,9 +70,15 @@ def _main(arguments: Sequence[str], load: Callable[[str], ModuleType]) -> None:
             return CLOSED_PIPE
 
     def about() -> str:
-        return _about(command.module(name)).replace(f"metaser {name} ", f"{cli.program(name)} ")
+        return str(inspect.getdoc(_function(name))).replace(f"metaser {name} ", f"{started} ")
 
-    flags.run(run, arguments=True, argv=[cli.program(name), *rest], about=about)
+    flags.run(run, arguments=True, argv=[started, *rest], about=about)
+
+
+def _function(name: str) -> Callable[[Any, list[str]], int | None]:
+    """Return what a sub-command calls."""
+    (module,) = (MODULES[title] for title, group in GROUPS.items() if name in group)
+    return getattr(importlib.import_module(f"metaser_jax.commands.{module}"), name.replace("-", "_"))
 
 
 def configured(command: Command) -> tuple[type, Mapping[str, Mapping[str, Any]] | None]:
@@ -91,15 +96,13 @@ def _take_model(config_class: Any, program: str, given: list[str]) -> list[str]:
     Raises:
       InputError: it is none.
     """
-    from metaser_jax.errors import InputError
     from metaser_jax.specs import flags
-    from metaser_jax.specs.places import is_model
 
     has_one = any(field.name == "model" for field in dataclasses.fields(config_class))
     if not given or not has_one or flags.FLAGS["model"].present:
         return given
     first, *rest = given
-    if is_model(first):
+    if flags.is_model(first):
         flags.FLAGS["model"].parse(first)
         return rest
     if "model" in flags.missing_flags(config_class):
@@ -107,12 +110,6 @@ def _take_model(config_class: Any, program: str, given: list[str]) -> list[str]:
             f"--model missing, and {first} is no model folder. Type {program} --model=MODEL {shlex.join(given)}"
         )
     return given
-
-
-def _about(module: str) -> str:
-    """Return the docstring of a module of this room, without importing it."""
-    path = Path(__file__).with_name(f"{module.rpartition('.')[2]}.py")
-    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
 
 
 def _usage() -> str:
@@ -136,19 +133,7 @@ def _version() -> str:
     return f"metaser_jax {version()}"
 
 
-def _unknown(command: str) -> str:
-    from metaser_jax.errors import InputError, check_choice
-
-    try:
-        check_choice("metaser", command, COMMANDS)
-    except InputError as error:
-        return str(error)
-    raise AssertionError(command)
-
-
 def _check_number(takes: Arguments, command: str, given: list[str]) -> None:
-    from metaser_jax.errors import InputError
-
     if len(given) < takes.least or (takes.most is not None and len(given) > takes.most):
         got = f"got {' '.join(map(repr, given))}" if given else "got none"
         raise InputError(f"metaser {command}: {got}, expected {takes.name}. Options are flags, --name=value.")

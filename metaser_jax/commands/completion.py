@@ -1,13 +1,7 @@
-"""Print what makes a shell complete the commands, flags and choices of metaser.
-
-eval "$(metaser completion bash)"              # in ~/.bashrc
-eval "$(metaser completion zsh)"               # in ~/.zshrc, after compinit
-metaser completion fish > ~/.config/fish/completions/metaser.fish
-"""
+"""Completion of the commands, flags and choices of metaser by bash, zsh and fish."""
 
 import re
 import shlex
-from collections.abc import Sequence
 
 from metaser_jax.commands import COMMANDS, configured
 from metaser_jax.errors import check_choice
@@ -76,8 +70,13 @@ fi
 """
 
 
-def main(config: CompletionConfig, arguments: Sequence[str]) -> None:
-    """Print it. Raises InputError: another shell."""
+def completion(config: CompletionConfig, arguments: list[str]) -> None:
+    """Print what makes a shell complete the commands, flags and choices of metaser.
+
+    eval "$(metaser completion bash)"              # in ~/.bashrc
+    eval "$(metaser completion zsh)"               # in ~/.zshrc, after compinit
+    metaser completion fish > ~/.config/fish/completions/metaser.fish
+    """
     shells = {"bash": _bash, "zsh": _zsh, "fish": _fish}
     print(shells[check_choice("metaser completion", arguments[0], shells)](), end="")
 

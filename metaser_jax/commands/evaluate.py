@@ -1,9 +1,4 @@
-"""Scores a model on labelled clips that it did not learn from.
-
-metaser evaluate --model=MODEL --support=clips
-
-The clips are laid out as for metaser adapt. Those that the model learned from are found, counted and not scored.
-"""
+"""metaser evaluate: the scores of a model on labelled clips that it did not learn from."""
 
 from __future__ import annotations
 
@@ -36,7 +31,7 @@ class _Clips(NamedTuple):
     left: list[Left]
 
 
-def main(config: EvaluateConfig, arguments: Sequence[str]) -> None:
+def evaluate_clips(config: EvaluateConfig) -> None:
     """Print the scores. Raises InputError: clips or a model that cannot be used, or no clip to score."""
     # Imported here: after a look at what was typed.
     from metaser_jax.recogniser.evaluation import Predicted, evaluate, kinds_of, learned_from

@@ -1,12 +1,4 @@
-"""The emotion of recordings: a row for each, with calibrated probabilities.
-
-metaser predict --model=MODEL clip.wav folder/
-metaser predict --model=MODEL --format=csv --track interview.flac
-ffmpeg -i film.mp4 -f flac - | metaser predict --model=MODEL
-
-Unreadable files are listed on stderr; the rest are still printed, and the exit status is 1. What may make an answer
-wrong (a recording that is very short, cut off, of another scale ...) is noted on stderr, and in JSON.
-"""
+"""metaser predict: reading, predicting and printing side by side, with a row or an error for each recording."""
 
 from __future__ import annotations
 
@@ -45,7 +37,7 @@ _SECONDS = 0.5
 _NAMED = 5
 
 
-def main(config: PredictConfig, arguments: list[str], stdin: TextIO | None = None) -> int:
+def predict_recordings(config: PredictConfig, arguments: Sequence[str], stdin: TextIO | None = None) -> int:
     """Print the rows, and return the exit status: 1 where a recording failed."""
     sources = sources_of(arguments, stdin)
     failed = print_rows(config, sources, folders=[argument for argument in arguments if os.path.isdir(argument)])

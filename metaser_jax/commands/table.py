@@ -12,7 +12,7 @@ class Arguments(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A sub-command; its main(config, arguments) is in the module of its name, with _ for -.
+    """A sub-command.
 
     Attributes:
       what: it does, for people.
@@ -28,35 +28,28 @@ class Command(NamedTuple):
     presets: str = ""
     needs: tuple[str, ...] = ()
 
-    def module(self, name: str) -> str:
-        """Return the name of its module."""
-        return f"metaser_jax.commands.{name.replace('-', '_')}"
-
 
 _READS = ("array_record", "importlib_resources")
 _RUNS = (*_READS, "orbax.checkpoint")
 TRAINS = (*_RUNS, "tensorboardX")
 _STUDIES = (*TRAINS, "matplotlib")
+_RECORDINGS = Arguments("recordings: files and folders, or - for one from stdin", 0, None)
+_MODEL = Arguments("one model folder, or its zip archive", 1, 1)
+_CHECKPOINT = Arguments("one checkpoint of PyTorch, FILE.pt", 1, 1)
+_SHELL = Arguments("one shell: bash, zsh or fish", 1, 1)
 
+# Title in `metaser --help` -> the module that has, for each of its commands, a function (config, arguments) -> exit
+# status of the same name, with _ for -.
+MODULES = {"Use a model": "models", "Train": "training", "Study": "training", "Set up": "completion"}
 GROUPS = {
     "Use a model": {
         "adapt": Command("learn a language from a few labelled clips of each emotion", "commands.AdaptConfig"),
-        "predict": Command(
-            "the emotion of recordings, with probabilities",
-            "commands.PredictConfig",
-            Arguments("recordings: files and folders, or - for one from stdin", 0, None),
-        ),
+        "predict": Command("the emotion of recordings, with probabilities", "commands.PredictConfig", _RECORDINGS),
         "evaluate": Command("score a model on labelled clips", "commands.EvaluateConfig"),
-        "info": Command(
-            "what a model was made of, its scores, licences and limits",
-            "commands.InfoConfig",
-            Arguments("one model folder, or its zip archive", 1, 1),
-        ),
+        "info": Command("what a model was made of, its scores, licences and limits", "commands.InfoConfig", _MODEL),
         "export": Command("a model as StableHLO or NumPy arrays, for other programs", "commands.ExportConfig"),
         "import-torch": Command(
-            "a model from the authors' PyTorch checkpoint",
-            "commands.ImportTorchConfig",
-            Arguments("one checkpoint of PyTorch, FILE.pt", 1, 1),
+            "a model from the authors' PyTorch checkpoint", "commands.ImportTorchConfig", _CHECKPOINT
         ),
         "serve": Command(
             "a page in the browser: record, look, correct, adapt again",
@@ -95,11 +88,7 @@ GROUPS = {
         "ablation-order": Command("second order against other meta-gradients", "studies.OrderConfig", needs=_STUDIES),
     },
     "Set up": {
-        "completion": Command(
-            "what makes a shell complete all of this",
-            "commands.CompletionConfig",
-            Arguments("one shell: bash, zsh or fish", 1, 1),
-        ),
+        "completion": Command("what makes a shell complete all of this", "commands.CompletionConfig", _SHELL),
     },
 }
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}

@@ -38,6 +38,8 @@ _NEEDED = (
     "Training and predicting take about 1 GB of memory and 4 GB of addresses (ulimit -v), and more with larger corpora "
     "and networks. Raise the limit, or end other programs."
 )
+# The starts that come with the package, which --model and --init take by their names.
+_STARTS = _PACKAGE / "starts"
 ConfigT = TypeVar("ConfigT")
 Presets = Mapping[str, Mapping[str, Any]]
 
@@ -134,6 +136,31 @@ def _items(flag: flags.Flag, hint: Any) -> tuple:
         return tuple(item_type(item) for item in flag.value if item)
     except ValueError as error:
         raise InputError(f"--{flag.name}: {error}, expected {item_type.__name__}s separated by commas.") from error
+
+
+def check_places(config: Any) -> None:
+    """Raise an InputError if a file or folder that the configuration names is not there."""
+    for field in dataclasses.fields(config):
+        if not field.metadata["there"]:
+            continue
+        value = getattr(config, field.name)
+        for one in value if isinstance(value, tuple) else [value]:
+            if one and one not in field.metadata["named"] and not _is_there(one):
+                raise InputError(f"--{field.name}: {one} does not exist, expected {field.metadata['there']}.")
+
+
+def is_model(place: str) -> bool:
+    """Return whether a place looks like a model: a folder or a zip archive of one, or a start of the package."""
+    path = Path(place)
+    return (path / "model.json").is_file() or (path.suffix == ".zip" and path.is_file()) or _of_package(place)
+
+
+def _is_there(place: str) -> bool:
+    return Path(place).exists() or _of_package(place)
+
+
+def _of_package(name: str) -> bool:
+    return Path(name).name == name and (_STARTS / name).is_dir()
 
 
 def _parse(argv: Sequence[str], about: Callable[[], str] | None) -> list[str]:

@@ -11,7 +11,7 @@ from fakes import fake_model
 
 from metaser_jax import InputError
 from metaser_jax.audio.clips import read_clip, voice_of
-from metaser_jax.commands import adapt
+from metaser_jax.commands.models import adapt
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.folder import load_model, save_model
 from metaser_jax.recogniser.predictor import Predictor
@@ -59,7 +59,7 @@ def config(tmp_path, clips, init):
 
 
 def test_a_model_folder_that_says_what_it_is_made_of(config, tmp_path, capsys):
-    assert adapt.main(config(language="Esperanto", licence="CC0"), []) is None
+    adapt(config(language="Esperanto", licence="CC0"), [])
     model = load_model(tmp_path / "out")
     assert len(model.support) == 12
     assert model.about["language"] == "Esperanto"
@@ -75,10 +75,10 @@ def test_a_model_folder_that_says_what_it_is_made_of(config, tmp_path, capsys):
 
 
 def test_the_same_clips_from_a_csv_are_the_same_model(config, clips, tmp_path):
-    adapt.main(config(), [])
+    adapt(config(), [])
     lines = [f"clips/{path.relative_to(clips)},{path.parent.name}" for path in sorted(clips.rglob("*.wav"))]
     (tmp_path / "list.csv").write_text("\n".join(["path,emotion", *lines]) + "\n")
-    adapt.main(config(support=str(tmp_path / "list.csv"), out=str(tmp_path / "second")), [])
+    adapt(config(support=str(tmp_path / "list.csv"), out=str(tmp_path / "second")), [])
     one, other = load_model(tmp_path / "out"), load_model(tmp_path / "second")
     jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
 
@@ -86,13 +86,13 @@ def test_the_same_clips_from_a_csv_are_the_same_model(config, clips, tmp_path):
 def test_one_clip_each(config, clips, tmp_path, capsys):
     for path in clips.rglob("[12].wav"):
         path.unlink()
-    adapt.main(config(), [])
+    adapt(config(), [])
     assert "no score, and uncalibrated probabilities" in capsys.readouterr().out
     assert load_model(tmp_path / "out").about["calibration"] is None
 
 
 def test_without_the_clips_in_it(config, tmp_path):
-    adapt.main(config(keep_clips=False), [])
+    adapt(config(keep_clips=False), [])
     model = load_model(tmp_path / "out")
     assert model.support is None
     assert model.about["support"]["n_per_emotion"]["sad"] == 3
@@ -104,12 +104,12 @@ def test_bad_clips_are_all_named_or_left_out_and_listed(config, clips, tmp_path,
     for name in ("phone.wav", "other.wav"):
         (clips / "sad" / name).write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
     with pytest.raises(InputError, match=r"4 of 16 recordings cannot be used(.|\n)*silence") as error:
-        adapt.main(config(), [])
+        adapt(config(), [])
     assert "sad/broken.wav" in str(error.value)
     assert "sad/other.wav, sad/phone.wav: this is MPEG-4 sound" in str(error.value)
     assert "Convert it, e.g. with ffmpeg -i NAME.wav NAME_converted.wav" in str(error.value)
     assert not (tmp_path / "out").exists()
-    adapt.main(config(skip_bad=True), [])
+    adapt(config(skip_bad=True), [])
     assert "left out: happy/mute.wav: digital silence" in capsys.readouterr().err
     model = load_model(tmp_path / "out")
     assert len(model.support) == 12
@@ -121,23 +121,23 @@ def test_unlabelled_recordings_normalise(config, tmp_path, capsys):
     for i in range(3):
         write_clip(tmp_path / "more" / f"{i}.wav", "sad", 10 + i, gain=0.01)
     write_clip(tmp_path / "more" / "again.wav", "angry", 0)  # one of the clips: it must not count twice
-    adapt.main(config(), [])
-    adapt.main(config(unlabelled=str(tmp_path / "more"), out=str(tmp_path / "second")), [])
+    adapt(config(), [])
+    adapt(config(unlabelled=str(tmp_path / "more"), out=str(tmp_path / "second")), [])
     one, other = load_model(tmp_path / "out"), load_model(tmp_path / "second")
     assert other.about["support"]["unlabelled"] == 3
     assert other.scale.mean[0] < one.scale.mean[0] - 1, "the quiet ones pull the level down"
     (tmp_path / "more" / "broken.wav").write_bytes(b"RIFF and nothing")
     with pytest.raises(InputError, match="1 of 5 recordings cannot be used"):
-        adapt.main(config(unlabelled=str(tmp_path / "more"), out=str(tmp_path / "third")), [])
+        adapt(config(unlabelled=str(tmp_path / "more"), out=str(tmp_path / "third")), [])
     capsys.readouterr()
-    adapt.main(config(unlabelled=str(tmp_path / "more"), out=str(tmp_path / "third"), skip_bad=True), [])
+    adapt(config(unlabelled=str(tmp_path / "more"), out=str(tmp_path / "third"), skip_bad=True), [])
     assert "broken.wav" in capsys.readouterr().err, "nothing is dropped without a word"
 
 
 def test_speakers_who_say_all_emotions_are_normalised_apart(config, clips, tmp_path):
     for path in clips.rglob("*.wav"):
         path.rename(path.with_name(f"s{path.stem}_{path.parent.name}.wav"))
-    adapt.main(config(speaker_pattern=r"s\d", normalise="speaker"), [])
+    adapt(config(speaker_pattern=r"s\d", normalise="speaker"), [])
     model = load_model(tmp_path / "out")
     assert model.settings.normalise == "speaker"
     assert set(model.support.speaker) == {"s0", "s1", "s2"}
@@ -152,7 +152,7 @@ def test_a_voice_model_from_clips_to_predictions(config, clips, tmp_path, capsys
         path.rename(path.with_name(f"s{path.stem}_{path.parent.name}.wav"))
     write_clip(clips / "sad" / "s0_long.wav", "sad", 9, seconds=6)
     how = {"init": str(tmp_path / "voice"), "speaker_pattern": r"s\d", "normalise": "speaker", "max_epochs": 30}
-    adapt.main(config(**how), [])
+    adapt(config(**how), [])
     made = load_model(tmp_path / "out")
     assert "still speaks after" not in capsys.readouterr().err, "all of it is heard"
     assert made.support.voice.shape == (13, 171)
@@ -162,21 +162,21 @@ def test_a_voice_model_from_clips_to_predictions(config, clips, tmp_path, capsys
     np.testing.assert_array_equal(made.support.voice, [voice_of(clip) for clip in given])
     got = Predictor(made).predict_clips(given, speakers=[path.name[:2] for path in files])
     assert np.mean([one.label == path.parent.name for one, path in zip(got, files, strict=True)]) > 0.7
-    adapt.main(config(**how | {"init": str(tmp_path / "out"), "out": str(tmp_path / "again")}), [])
+    adapt(config(**how | {"init": str(tmp_path / "out"), "out": str(tmp_path / "again")}), [])
     jax.tree.map(np.testing.assert_array_equal, load_model(tmp_path / "again").params, made.params)
 
 
 def test_warnings_come_before_the_training(config, clips, capsys):
     with pytest.raises(InputError, match="diverged"):
-        adapt.main(config(optimizer="adam", lr=1e30), [])
+        adapt(config(optimizer="adam", lr=1e30), [])
     assert "warning: It is not known who speaks" in capsys.readouterr().err
 
 
 def test_what_a_model_folder_learned_is_not_learned_again_and_it_says_so(config, clips, tmp_path, capsys):
-    adapt.main(config(), [])
+    adapt(config(), [])
     first = str(tmp_path / "out")
     capsys.readouterr()
-    adapt.main(config(init=first, out=str(tmp_path / "second")), [])
+    adapt(config(init=first, out=str(tmp_path / "second")), [])
     assert f"note: {first} was adapted to 12 clips. This adaptation starts where that" in capsys.readouterr().err
     one, other = load_model(first), load_model(tmp_path / "second")
     jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
@@ -184,18 +184,18 @@ def test_what_a_model_folder_learned_is_not_learned_again_and_it_says_so(config,
 
 def test_bad_input_before_any_work(config, clips, tmp_path):
     with pytest.raises(InputError, match="--normalise=speaker: of some clips the speaker is not known"):
-        adapt.main(config(normalise="speaker"), [])
+        adapt(config(normalise="speaker"), [])
     with pytest.raises(InputError, match="--init=scratch: a model for a new language starts from one"):
-        adapt.main(config(init="scratch"), [])
+        adapt(config(init="scratch"), [])
     for init, found in ((clips, "it has neither config.json nor model.json"), (clips / "no", "it is no folder")):
         with pytest.raises(
             InputError, match=f"{found}, expected open or research, the --run_dir of .* or a model folder"
         ):
-            adapt.main(config(init=str(init)), [])
+            adapt(config(init=str(init)), [])
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="is there already, expected a new or an empty folder"):
-        adapt.main(config(out=str(tmp_path / "full")), [])
+        adapt(config(out=str(tmp_path / "full")), [])
     for flag, value in (("folds", 1), ("repeats", 0), ("lr", 0.0), ("workers", -1), ("optimizer", "sgdd")):
         with pytest.raises(InputError, match=f"--{flag}: got"):
             config(**{flag: value})
@@ -203,7 +203,7 @@ def test_bad_input_before_any_work(config, clips, tmp_path):
         for path in (clips / emotion).iterdir():
             path.unlink()
     with pytest.raises(InputError, match="Got clips of angry, expected two emotions or more"):
-        adapt.main(config(), [])
+        adapt(config(), [])
 
 
 def test_a_normalisation_that_the_start_was_not_trained_with(config, tmp_path):
@@ -211,11 +211,11 @@ def test_a_normalisation_that_the_start_was_not_trained_with(config, tmp_path):
     save_model(tmp_path / "utterance", model)
     for changes in ({"normalise": "corpus"}, {"unlabelled": config().support}):
         with pytest.raises(InputError, match="utterance"):
-            adapt.main(config(init=str(tmp_path / "utterance"), **changes), [])
+            adapt(config(init=str(tmp_path / "utterance"), **changes), [])
 
 
 def test_model_json_has_no_path_of_this_machine(config, tmp_path):
-    adapt.main(config(), [])
+    adapt(config(), [])
     facts = (tmp_path / "out" / "model.json").read_text()
     assert str(tmp_path) not in facts
     assert json.loads(facts)["about"]["name"] == "out"

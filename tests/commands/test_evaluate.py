@@ -12,7 +12,7 @@ from fakes import fake_model
 from metaser_jax import InputError
 from metaser_jax.adaptation.few_clips import corpus_of
 from metaser_jax.audio.clips import read_clip
-from metaser_jax.commands import evaluate
+from metaser_jax.commands.evaluate import evaluate_clips
 from metaser_jax.commands.score_page import score_page
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.evaluation import NEW, Predicted
@@ -51,7 +51,7 @@ def run(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
 
     def run(model="model", support="clips", **flags):
-        evaluate.main(EvaluateConfig(model=model, support=support, **flags), [])
+        evaluate_clips(EvaluateConfig(model=model, support=support, **flags))
         return capsys.readouterr()
 
     return run

@@ -7,7 +7,7 @@ import pytest
 from fakes import fake_model
 
 from metaser_jax import InputError
-from metaser_jax.commands import export
+from metaser_jax.commands.models import export
 from metaser_jax.recogniser.export import load_exported
 from metaser_jax.recogniser.folder import digest, save_model
 from metaser_jax.specs.commands import ExportConfig
@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 def test_stablehlo(folder, tmp_path, capsys):
     out = str(tmp_path / "model.hlo")
-    assert export.main(ExportConfig(model=str(folder), to="stablehlo", out=out), []) == 0
+    export(ExportConfig(model=str(folder), to="stablehlo", out=out), [])
     assert capsys.readouterr().out == f"{out}\n"
     facts = load_exported(out).facts
     assert facts["digest"] == digest(folder)
@@ -30,7 +30,7 @@ def test_stablehlo(folder, tmp_path, capsys):
 
 def test_npz(folder, tmp_path, capsys):
     out = str(tmp_path / "model.npz")
-    assert export.main(ExportConfig(model=str(folder), to="npz", out=out), []) == 0
+    export(ExportConfig(model=str(folder), to="npz", out=out), [])
     assert capsys.readouterr().out == f"{out}\n"
     with np.load(out) as arrays:
         assert json.loads(str(arrays["settings"]))["digest"] == digest(folder)
@@ -38,5 +38,5 @@ def test_npz(folder, tmp_path, capsys):
 
 def test_no_model(tmp_path):
     with pytest.raises(InputError, match="is not there, expected a model folder"):
-        export.main(ExportConfig(model=str(tmp_path / "none"), to="npz", out=str(tmp_path / "out")), [])
+        export(ExportConfig(model=str(tmp_path / "none"), to="npz", out=str(tmp_path / "out")), [])
     assert not (tmp_path / "out").exists()

@@ -10,7 +10,7 @@ import pytest
 from subprograms import metaser
 
 from metaser_jax import InputError, load_torch_checkpoint
-from metaser_jax.commands import import_torch
+from metaser_jax.commands.models import import_torch
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.folder import load_model
 from metaser_jax.recogniser.predictor import make_forward
@@ -20,12 +20,12 @@ FILES = Path(__file__).parents[1] / "recogniser" / "torch_files"
 CLASSES = ("sad", "angry", "neutral", "happy")
 
 
-def run(name: str, out: Path, classes=CLASSES) -> int:
-    return import_torch.main(ImportTorchConfig(out=str(out), classes=classes), [str(FILES / name)])
+def run(name: str, out: Path, classes=CLASSES) -> None:
+    import_torch(ImportTorchConfig(out=str(out), classes=classes), [str(FILES / name)])
 
 
 def test_the_model_predicts_as_pytorch_does(tmp_path, capsys):
-    assert run("zip.pt", tmp_path / "model") == 0
+    run("zip.pt", tmp_path / "model")
     said = capsys.readouterr()
     assert "4 hidden units, angry, happy, neutral, sad; not calibrated" in said.out
     assert said.err == ""
@@ -39,7 +39,7 @@ def test_the_model_predicts_as_pytorch_does(tmp_path, capsys):
 
 
 def test_the_model_says_where_it_is_from_and_can_be_adapted(tmp_path, capsys):
-    assert run("training.pt", tmp_path / "model") == 0
+    run("training.pt", tmp_path / "model")
     assert "Not imported, because predicting needs none of it: epoch, optimizer." in capsys.readouterr().err
     model = load_model(tmp_path / "model")
     sha256 = hashlib.sha256((FILES / "training.pt").read_bytes()).hexdigest()

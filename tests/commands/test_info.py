@@ -7,7 +7,7 @@ from fakes import fake_model
 from subprograms import METASER, metaser, python
 
 from metaser_jax import InputError
-from metaser_jax.commands import info
+from metaser_jax.commands.models import info
 from metaser_jax.recogniser.card import LIMITS
 from metaser_jax.recogniser.folder import digest, save_model
 from metaser_jax.specs.commands import InfoConfig
@@ -20,7 +20,7 @@ def folder(tmp_path):
 
 
 def test_the_facts_as_text(folder, capsys):
-    assert info.main(InfoConfig(), [str(folder)]) == 0
+    info(InfoConfig(), [str(folder)])
     said = capsys.readouterr().out
     assert digest(folder) in said
     assert "ravdess     English    CC BY-NC-SA 4.0 " in said
@@ -31,7 +31,7 @@ def test_the_facts_as_text(folder, capsys):
 
 
 def test_the_facts_as_json(folder, capsys):
-    assert info.main(InfoConfig(format="json"), [str(folder)]) == 0
+    info(InfoConfig(format="json"), [str(folder)])
     said = json.loads(capsys.readouterr().out)
     assert said == json.loads((folder / "model.json").read_text())
     assert said["digest"] == digest(folder)
@@ -40,7 +40,7 @@ def test_the_facts_as_json(folder, capsys):
 def test_a_damaged_model_is_not_described(folder):
     (folder / "arrays.npz").write_bytes(b"")
     with pytest.raises(InputError, match="is damaged"):
-        info.main(InfoConfig(), [str(folder)])
+        info(InfoConfig(), [str(folder)])
 
 
 def test_as_typed(folder):

@@ -107,10 +107,11 @@ def test_nobody_reads_any_more(command, tmp_path):
 
 def test_interrupted_while_it_starts():
     code = """
-from metaser_jax.commands import main
+from metaser_jax import cli, commands
 def interrupted(name):
     raise KeyboardInterrupt
-main(["info", "m"], interrupted)
+cli.program = interrupted
+commands.main(["info", "m"])
 """
     done = python("-c", code)
     assert (done.returncode, done.stderr) == (130, "Interrupted.\n")

@@ -44,7 +44,7 @@ def run(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
 
     def run(*arguments, model="model", stdin=None, **flags):
-        status = predict.main(PredictConfig(model=model, **flags), list(arguments), stdin)
+        status = predict.predict_recordings(PredictConfig(model=model, **flags), list(arguments), stdin)
         return status, *capsys.readouterr()
 
     return run

@@ -42,12 +42,12 @@ def model(tmp_path):
 
 def rows_of(model, folder, capsys):
     """The rows by the stem of the file, what was printed to stderr, the exit status."""
-    status = predict.main(PredictConfig(model=model, format="csv"), [str(folder)])
+    status = predict.predict_recordings(PredictConfig(model=model, format="csv"), [str(folder)])
     out, err = capsys.readouterr()
     return {Path(row["file"]).stem: row for row in csv.DictReader(io.StringIO(out))}, err, status
 
 
-def test_all_cases_and_ten_good_files(model, tmp_path, capsys, real_corpora):
+def test_all_cases_and_ten_good_files(model, tmp_path, capsys, real_corpora, without_formats):
     cases = real_corpora.parent / "cases"
     if not cases.is_dir():
         pytest.skip(f"the cases are not at {cases}")
@@ -87,7 +87,7 @@ def test_notes_are_grouped_and_in_json(model, tmp_path, capsys):
     assert status == 0
     assert line.startswith("note: 7 recordings of a low sample rate (8,000 Hz): ")
     assert " and 2 more. Above half of it there is no sound" in line
-    predict.main(PredictConfig(model=model, format="json"), [str(folder)])
+    predict.predict_recordings(PredictConfig(model=model, format="json"), [str(folder)])
     rows = {Path(row["file"]).stem: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
     assert rows["good"]["notes"] == []
     assert rows["low_3"]["notes"][0].startswith("Of a low sample rate (8,000 Hz). ")

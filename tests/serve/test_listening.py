@@ -13,7 +13,7 @@ import time
 import pytest
 from fakes import fake_model
 
-from metaser_jax.commands import serve
+from metaser_jax.commands.models import serve
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.serve.web import address_of, is_open_to_others, listen
@@ -90,7 +90,7 @@ def test_as_typed(tmp_path):
 def test_no_model(tmp_path):
     config = ServeConfig(model=f"{tmp_path}/none", port=0)
     with pytest.raises(InputError, match="none"):
-        serve.main(config, [])
+        serve(config, [])
 
 
 @pytest.mark.parametrize("flag", ["max_upload_mb", "max_clips", "max_seconds", "time_limit"])
