@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 MAX_SECONDS = 60.0
 # Streams may be cut out of longer ones: what comes before their first whole frame is passed over.
 _STREAMS = ("mpeg", "mpegts")
-_ASF_PROPERTIES = b"\xa1\xdc\xab\x8cG\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c eS"
-# The element of Matroska with its duration, and how much earlier the last packet may end, in s.
-_DURATION, _SLACK = re.compile(rb"\x44\x89[\x84\x88]"), 0.05
+# Where a header says the duration, which FFmpeg guesses otherwise; and how much earlier the last packet may end, in s.
+_DURATION, _SLACK = {"matroska": re.compile(rb"\x44\x89[\x84\x88]"), "flv": re.compile(b"duration")}, 0.05
+_ASF_PROPERTIES = b"\xa1\xdc\xab\x8cG\xa9\xcf\x11\x8e\xe4\x00\xc0\x0c Se"
+_MOV_ATOMS = (b"ftyp", b"free", b"mdat", b"mfra", b"moof", b"moov", b"sidx", b"skip", b"styp", b"uuid", b"wide")
 _DECODERS = (
     *("aac", "aac_latm", "ac3", "adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms", "adpcm_swf", "alac", "amrnb", "amrwb"),
     *("dca", "eac3", "flac", "libopus", "mp1float", "mp2", "mp2float", "mp3", "mp3float", "nellymoser", "opus"),
@@ -88,8 +89,8 @@ def blocks(data: bytes, demuxer: str, path: str) -> Iterator[np.ndarray]:
                 yield from (_samples(one, stream.channels) for one in resampler.resample(frame))
         if begun:
             yield from (_samples(one, stream.channels) for one in resampler.resample(None))
-        says_duration = demuxer == "matroska" and container.duration and _DURATION.search(data, 0, 4096)
-        if says_duration and end < container.duration / 1e6 - _SLACK:
+        says_duration = demuxer in _DURATION and _DURATION[demuxer].search(data, 0, 4096)
+        if says_duration and end < (container.duration or 0) / 1e6 - _SLACK:
             raise _truncated(path)
 
 
@@ -115,10 +116,11 @@ def _opened(
             stream = next(iter(container.streams.audio), None)
             if stream is None and container.streams.video:
                 raise RecordingError(path, "this is a video without sound, expected a recording")
-            if stream is None or not stream.rate or not stream.channels:
+            codec = stream.codec_context if stream else None
+            if codec is None or not codec.sample_rate or not codec.channels:
                 raise RecordingError(path, f"{DAMAGED}, expected a complete file")
-            if (codec := stream.codec_context.name) not in _DECODERS:
-                reason = f"this is sound in the encoding {codec}, which is not read, expected another one"
+            if codec.name not in _DECODERS:
+                reason = f"this is sound in the encoding {codec.name}, which is not read, expected another one"
                 raise RecordingError(path, reason, *conversions(path))
             yield container, stream
     except RecordingError:
@@ -132,9 +134,16 @@ def _promised(data: bytes, demuxer: str) -> int:
     """Return how many bytes the header says that the file has; 0 where it does not say."""
     if demuxer == "avi":
         return int.from_bytes(data[4:8], "little") + 8
-    at = data.find(_ASF_PROPERTIES) if demuxer == "asf" else -1
-    is_broadcast = at < 0 or data[at + 88 : at + 89] != b"\x02"
-    return 0 if is_broadcast else int.from_bytes(data[at + 40 : at + 48], "little")
+    if demuxer == "asf" and (at := data.find(_ASF_PROPERTIES)) >= 0 and not data[at + 88] & 1:  # no broadcast
+        return int.from_bytes(data[at + 40 : at + 48], "little")
+    end = 0
+    while demuxer == "mov" and data[end + 4 : end + 8] in _MOV_ATOMS:
+        size = int.from_bytes(data[end : end + 4], "big")
+        size = int.from_bytes(data[end + 8 : end + 16], "big") if size == 1 else size
+        if size < 8:  # up to the end
+            return 0
+        end += size
+    return end
 
 
 def _truncated(path: str) -> RecordingError:

@@ -1,5 +1,6 @@
 """The same speech in many containers, whole and as programs leave them that write into a pipe or are wrong."""
 
+import io
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -127,3 +128,63 @@ def containers(seconds: float = 1.5) -> Iterator[Container]:
     yield Container("Vorbis", encoded(samples, RATE, "OGG", "VORBIS"), lossless=False)
     yield Container("WAV, mu-law", encoded(samples, RATE, "WAV", "ULAW"), lossless=False)
     yield Container("WAV, MS ADPCM", encoded(samples, RATE, "WAV", "MS_ADPCM"), lossless=False)
+
+
+class Foreign(NamedTuple):
+    """A container for FFmpeg. Attributes: suffix; format, audio, video: as FFmpeg calls it and its codecs; rate."""
+
+    suffix: str
+    format: str
+    audio: str
+    video: str = ""
+    rate: int = RATE
+
+
+FOREIGN = (
+    Foreign("m4a", "ipod", "aac"),
+    Foreign("mp4", "mp4", "aac", "mpeg4"),
+    Foreign("mov", "mov", "aac", "mpeg4"),
+    Foreign("3gp", "3gp", "aac"),
+    Foreign("aac", "adts", "aac"),
+    Foreign("wma", "asf", "wmav2"),
+    Foreign("wmv", "asf", "wmav2", "msmpeg4v2"),
+    Foreign("avi", "avi", "mp2", "mpeg4"),
+    Foreign("mkv", "matroska", "aac", "mpeg4"),
+    Foreign("webm", "webm", "libopus", "", 48000),
+    Foreign("flv", "flv", "aac", "flv1"),
+    Foreign("mpg", "mpeg", "mp2", "mpeg2video"),
+    Foreign("ts", "mpegts", "aac", "mpeg2video"),
+    Foreign("mts", "mpegts", "ac3", "mpeg2video", 48000),
+    Foreign("amr", "amr", "libopencore_amrnb", "", 8000),
+)
+
+
+def by_ffmpeg(kind: Foreign, tracks: int = 1, seconds: float = 1.5) -> bytes:
+    """Return speech, and behind it other tracks of the same backwards, in a container."""
+    import av
+
+    file = io.BytesIO()
+    options = {"mpegts_m2ts_mode": "1"} if kind.suffix == "mts" else {}
+    with av.open(file, "w", format=kind.format, options=options) as out:
+        picture = None
+        if kind.video:
+            picture = out.add_stream(kind.video, rate=25)
+            picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sounds = [out.add_stream(kind.audio, rate=kind.rate, layout="mono") for _ in range(tracks)]
+        for stream in sounds:
+            if kind.audio == "wmav2":
+                stream.bit_rate = 48000
+        for i in range(round(25 * seconds) if picture else 0):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), i, np.uint8), format="rgb24")
+            frame.pts = i
+            out.mux(picture.encode(frame))
+        if picture:
+            out.mux(picture.encode(None))
+        for i, stream in enumerate(sounds):
+            samples = speech(seconds)[:, 0]
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[:: -1 if i else 1])[None], "s16", "mono")
+            frame.sample_rate = RATE
+            resampler = av.AudioResampler(stream.codec_context.format, "mono", kind.rate)
+            for one in [*resampler.resample(frame), *resampler.resample(None), None]:
+                out.mux(stream.encode(one))
+    return file.getvalue()

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from containers import RATE, chunk, containers, fmt, in_ogg, patched, speech, wav
+from containers import FOREIGN, RATE, Container, by_ffmpeg, chunk, containers, fmt, in_ogg, patched, speech, wav
 from fakes import fake_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -144,6 +144,7 @@ def test_any_layout_of_chunks(name, before, formats, between, after, behind, siz
 
 
 KINDS = [one for one in FILES.values() if len(one.data) < 100_000]
+KINDS += [Container(kind.suffix, by_ffmpeg(kind, seconds=0.3)) for kind in FOREIGN]
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,7 +1,8 @@
 """Fuzzes the reading of recordings with atheris: whatever the bytes are, they read or are a RecordingError.
 
 make fuzz, or python tests/fuzz/fuzz_recordings.py -max_total_time=300 CORPUS. One file of each container is written
-into an empty CORPUS; a file in place of it is read once. libsndfile is not instrumented, but the code around it is.
+into an empty CORPUS; a file in place of it is read once. libsndfile and FFmpeg are not instrumented, but the code
+around them is.
 """
 
 import sys
@@ -15,7 +16,7 @@ with atheris.instrument_imports(include=["metaser_jax.audio", "metaser_jax.error
     from metaser_jax.audio.decoding import Limits, decode
     from metaser_jax.errors import RecordingError
 
-from containers import containers  # noqa: E402
+from containers import FOREIGN, by_ffmpeg, containers  # noqa: E402
 
 LIMITS = Limits(10**6, 30, "expected less")
 
@@ -34,8 +35,8 @@ def write_seeds(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         return
-    for i, one in enumerate(containers(0.1)):
-        (folder / f"{i:02d}").write_bytes(one.data)
+    for i, data in enumerate([*(one.data for one in containers(0.1)), *(by_ffmpeg(kind, 1, 0.3) for kind in FOREIGN)]):
+        (folder / f"{i:02d}").write_bytes(data)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,162 @@
+"""What FFmpeg reads: every format, cut short, without the extra, and files that would have it open others."""
+
+import asyncio
+import ctypes
+import os
+import socket
+import zipfile
+
+import numpy as np
+import pytest
+from containers import FOREIGN, RATE, Foreign, by_ffmpeg, speech
+
+from metaser_jax.audio import formats
+from metaser_jax.audio.clips import Upload, clip_of, read_all, read_clip
+from metaser_jax.audio.containers import CONVERTED, RECORDINGS
+from metaser_jax.audio.quality import notes_of
+from metaser_jax.datasets.labelled_files import audio_files
+from metaser_jax.errors import RecordingError
+from metaser_jax.serve.reading import Readers
+from metaser_jax.serve.refused import Refused
+
+KINDS = [pytest.param(kind, id=kind.suffix) for kind in FOREIGN]
+# They have no end that could be missing.
+ENDLESS = ("mpg", "ts", "mts")
+
+
+def alike(clip, expected):
+    """Return how alike the courses of their loudness are, where an encoder may have shifted one by up to 0.1 s."""
+    a, b = clip.frames[:, 0], expected.frames[4:54, 0]
+    return max(np.corrcoef(a[i : i + 50], b)[0, 1] for i in range(9))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_sound(kind):
+    clip, expected = read_clip(Upload(f"a.{kind.suffix}", by_ffmpeg(kind))), clip_of(speech(), RATE)
+    assert f".{kind.suffix}" in CONVERTED
+    assert clip.seconds == pytest.approx(1.5, abs=0.1)
+    assert clip.sample_rate == kind.rate
+    assert alike(clip, expected) > 0.9
+    assert clip.quality.loudness_db == pytest.approx(expected.quality.loudness_db, abs=2)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FOREIGN if kind.suffix in ("mp4", "mkv")])
+def test_of_two_tracks_the_first(kind):
+    clip, expected = read_clip(Upload("a", by_ffmpeg(kind, tracks=2))), clip_of(speech(), RATE)
+    assert alike(clip, expected) > 0.9
+    assert clip.quality.of_tracks == 2
+    assert len(notes_of(clip)) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_cut_short(kind, share):
+    data = by_ffmpeg(kind)
+    (found,) = read_all([Upload("a", data[: int(share * len(data))])], workers=1)
+    if isinstance(found, RecordingError):
+        assert "truncated" in found.reason
+    else:
+        assert kind.suffix in ENDLESS
+        assert found.seconds < 1.6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_the_extra(kind, without_formats):
+    with pytest.raises(RecordingError) as caught:
+        read_clip(Upload(f"a.{kind.suffix}", by_ffmpeg(kind)))
+    assert caught.value.advice == f"Convert it, e.g. with ffmpeg -i a.{kind.suffix} a.wav"
+
+
+def test_what_is_in_a_video(monkeypatch):
+    mp4 = next(kind for kind in FOREIGN if kind.suffix == "mp4")
+    with pytest.raises(RecordingError, match="without sound"):
+        read_clip(Upload("a", by_ffmpeg(mp4, tracks=0)))
+    whole = Upload("a", by_ffmpeg(mp4))
+    with pytest.raises(RecordingError, match="longer than 1 s"):
+        read_clip(whole, max_seconds=1)
+    with pytest.raises(RecordingError, match="encoding tta"):
+        read_clip(Upload("a", by_ffmpeg(Foreign("mka", "matroska", "tta"))))
+    monkeypatch.setattr(formats, "MAX_SECONDS", 0.0)
+    with pytest.raises(RecordingError, match="more than 0 s"):
+        read_clip(whole)
+
+
+class Watch:
+    """What is opened in a folder, by whatever program (inotify)."""
+
+    def __init__(self, folder):
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._file = libc.inotify_init1(os.O_NONBLOCK)
+        assert libc.inotify_add_watch(self._file, os.fsencode(folder), 0x20) >= 0  # IN_OPEN
+
+    def opened(self, name):
+        """Return whether a file of that name was, since the last call."""
+        try:
+            return name.encode() in os.read(self._file, 2**20)
+        except BlockingIOError:
+            return False
+
+
+@pytest.fixture
+def neighbour(tmp_path):
+    """A recording beside those that would have it opened: its folder, a watch, and a port that nobody must call."""
+    (tmp_path / "neighbour.m4a").write_bytes(by_ffmpeg(FOREIGN[0]))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        yield tmp_path, Watch(tmp_path), server
+
+
+def lists(folder, port):
+    """Return what makes FFmpeg open other files, or call."""
+    of = folder / "neighbour.m4a"
+    m3u8 = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.5,\n{}\n#EXT-X-ENDLIST\n"
+    texts = {
+        "ffconcat": f"ffconcat version 1.0\nfile '{of.name}'\n",
+        "concat": f"file {of}\n",
+        "m3u8": m3u8.format(of.name),
+        "m3u8_of_url": m3u8.format(f"http://127.0.0.1:{port}/a.m4a"),
+        "sdp": f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=a\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio {port} RTP/AVP 0\n",
+    }
+    return {name: text.encode() for name, text in texts.items()}
+
+
+def test_the_watch_sees_what_an_unguarded_program_opens(neighbour):
+    import av
+
+    folder, watch, _ = neighbour
+    (folder / "list.ffconcat").write_bytes(lists(folder, 0)["ffconcat"])
+    av.open(str(folder / "list.ffconcat"), format="concat").close()
+    assert watch.opened("neighbour.m4a")
+
+
+def test_no_recording_has_another_one_opened(neighbour):
+    """By path, in an archive and on the page, whatever it is called and with the first bytes of whatever."""
+    folder, watch, server = neighbour
+    hostile = lists(folder, server.getsockname()[1])
+    starts = [b"", b"RIFF\0\0\0\0AVI ", b"FLV\x01", b"#!AMR\n", b"\0\0\0\x08ftyp", b"\x1aE\xdf\xa3", b"\0\0\x01\xba"]
+    for name, data in hostile.items():
+        sources = [folder / f"{name}{suffix}" for suffix in (*RECORDINGS, ".ffconcat", ".m3u8", ".sdp", "")]
+        with zipfile.ZipFile(folder / "archive.zip", "w") as archive:
+            for source in sources:
+                source.write_bytes(data)
+                archive.writestr(source.name, data)
+        uploads = [Upload(f"a{i}.m4a", start + data) for i, start in enumerate(starts)]
+        packed = audio_files([str(folder / "archive.zip")])
+        assert len(packed) >= len(RECORDINGS)
+        for source in [*sources, *uploads, *packed]:
+            with pytest.raises(RecordingError):
+                read_clip(source)
+
+    async def upload():
+        readers = Readers(1, time_limit=60.0, max_seconds=20.0)
+        try:
+            for name, data in hostile.items():
+                with pytest.raises(Refused):
+                    await readers.read(f"{name}.m4a", data)
+        finally:
+            readers.close()
+
+    asyncio.run(upload())
+    assert not watch.opened("neighbour.m4a")
+    with pytest.raises(BlockingIOError):
+        server.accept()
