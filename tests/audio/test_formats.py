@@ -17,7 +17,7 @@ from metaser_jax.audio.quality import notes_of
 from metaser_jax.datasets.labelled_files import audio_files
 from metaser_jax.errors import RecordingError
 from metaser_jax.serve.reading import Readers
-from metaser_jax.serve.refused import Refused
+from metaser_jax.serve.web import Refused
 
 KINDS = [pytest.param(kind, id=kind.suffix) for kind in FOREIGN]
 # They have no end that could be missing.
