@@ -13,8 +13,8 @@ from metaser_jax.specs import ModelSpec
 LIMITS = (
     "It names one of its emotions whatever it hears, also where there is none of them: it has no answer such as "
     "'something else'.",
-    "It was trained on emotions that were acted, or cut from plays and broadcasts. What people do every day sounds "
-    "otherwise, and weaker.",
+    "It was trained on emotions that were acted, or cut from plays and broadcasts. Everyday emotion sounds different "
+    "and is less pronounced.",
     "It hears how something is said, not what; and how a voice sounds is not what a person feels. It is no diagnosis, "
     "of health or of anything else, and it finds no lies.",
     "It is not for decisions about people: work, school, police, borders, insurance, credit, health. Some laws forbid "
@@ -22,8 +22,7 @@ LIMITS = (
     "Where each speaker, microphone or room goes with one emotion, a model learns the speaker, microphone or room, and "
     "a score on the same ones flatters it.",
     "Other languages, dialects, ages, microphones, noise, music or several voices at once were not tested unless it is "
-    "said here. Where its probabilities are calibrated, they are so for recordings like the clips "
-    "alone.",
+    "said here. Where its probabilities are calibrated, they are so for recordings like the clips alone.",
 )
 
 # ISO 639-1, which Hugging Face wants; another language is a tag by its name.
@@ -35,14 +34,13 @@ _CODES = {
 }
 # How what is known of a start is said.
 _START = {
-    "method": "{}",
-    "algorithm": "algorithm {}",
-    "order": "order {}",
-    "inner_steps": "inner steps {}",
-    "episodes": "{} episodes",
-    "init_episode": "episode {}",
-    "init_seed": "seed {}",
+    **{"method": "{}", "algorithm": "algorithm {}", "order": "order {}", "inner_steps": "inner steps {}"},
+    **{"episodes": "{} episodes", "init_episode": "episode {}", "init_seed": "seed {}"},
     "model": "from the model folder {}",
+}
+_ADAPTATION = {
+    **{"model_kind": "kind of model: {}", "adapt": "layers: {}", "optimizer": "optimizer {}", "lr": "lr {}"},
+    **{"max_epochs": "{} epochs", "batch_size": "batches of {}", "seed": "seed {}"},
 }
 _CLIPS = {"speakers": "{} speakers", "seconds": "{:.0f} s in all", "unlabelled": "{} more without labels"}
 _TAGS = ("speech-emotion-recognition", "low-resource", "meta-learning", "jax", "metaser_jax")
@@ -56,7 +54,7 @@ def model_card(model: Model, digest: str) -> str:
 
     Args:
       model: any key of its `about` may be missing.
-      digest: files.digest of it.
+      digest: folder.digest of it.
     """
     return f"---\n{_front_matter(model.about.get('language'))}---\n\n{markdown_page(content(model, digest))}"
 
@@ -134,19 +132,7 @@ def _made_of(model: Model) -> Section:
     said = {
         "start": _listed(init, _START) or _UNKNOWN,
         "clips": _clips(clips) or ("none" if model.support is None else f"{len(model.support)} clips"),
-        "adapted": _listed(
-            how,
-            {
-                "model_kind": "kind of model: {}",
-                "adapt": "layers: {}",
-                "optimizer": "optimizer {}",
-                "lr": "lr {}",
-                "max_epochs": "{} epochs",
-                "batch_size": "batches of {}",
-                "seed": "seed {}",
-            },
-        )
-        or _UNKNOWN,
+        "adapted": _listed(how, _ADAPTATION) or _UNKNOWN,
         "network": _network(settings),
         "input": f"{_input(settings)}, normalised by: {settings.normalise}",
     }
@@ -225,19 +211,14 @@ def _calibration(model: Model) -> Section:
     heading = "Its probabilities"
     if model.temperature == 1 and not said:
         return Section(heading, ("Not calibrated: they may be much too sure, or too unsure.",))
+    divided = f"Logits are divided by a temperature of {model.temperature:.3g}"
     if said.get("said"):
-        return Section(
-            heading, (f"Logits are divided by a temperature of {model.temperature:.3g}.", _line(said["said"]))
-        )
-    of = f", found on {said['n']} clips when the cross-validation held them out" if said.get("n") else ""
+        return Section(heading, (f"{divided}.", _line(said["said"])))
+    found = f", found on {said['n']} clips when the cross-validation held them out" if said.get("n") else ""
+    text = said.get("verdict") or f"{divided}{found}."
     names = {"nll": "negative log-likelihood", "ece": "expected calibration error"}
-    body = [
-        [name, f"{said[f'{key}_before']:.3f}", f"{said[f'{key}_after']:.3f}"]
-        for key, name in names.items()
-        if said.get(f"{key}_before") is not None and said.get(f"{key}_after") is not None
-    ]
-    of = f", found on {said['n']} clips when the cross-validation held them out" if said.get("n") else ""
-    text = said.get("verdict") or f"Logits are divided by a temperature of {model.temperature:.3g}{of}."
+    each = [(name, said.get(f"{key}_before"), said.get(f"{key}_after")) for key, name in names.items()]
+    body = [[name, f"{before:.3f}", f"{after:.3f}"] for name, before, after in each if None not in (before, after)]
     return Section(heading, (_line(text), *([_table(["", "before", "after"], body)] if body else [])))
 
 

@@ -63,37 +63,35 @@ class Readers:
         """
         index = await self._free.get()
         try:
-            return await self._read(index, name, data)
-        finally:
-            self._free.put_nowait(index)
-
-    async def _read(self, index: int, name: str, data: bytes) -> Reading:
-        for last in (False, True):
-            try:
-                await asyncio.wait_for(asyncio.wrap_future(self._readers[index].ready), _START_SECONDS)
-                reading = self._readers[index].submit(name, data, self._max_seconds, self._voice)
-                break
-            except (BrokenProcessPool, TimeoutError) as error:
-                # It died before it was given this file, by whatever the system wanted its memory for.
-                self._replace(index)
-                if last:
-                    raise Refused(503, "The process that reads recordings does not start. Try again.") from error
-        try:
+            reading = await self._submit(index, (name, data, self._max_seconds, self._voice))
             return await asyncio.wait_for(asyncio.wrap_future(reading), self._time_limit)
         except RecordingError as error:
             raise unreadable(error) from None
-        except TimeoutError:
+        except (TimeoutError, MemoryError, BrokenProcessPool) as error:
             self._replace(index)
-            raise Refused(422, f"Reading it took more than {self._time_limit:g} s, which no good file does.") from None
-        except MemoryError:
-            self._replace(index)
-            raise Refused(422, "Reading it takes too much memory. Send fewer minutes, or fewer channels.") from None
-        except BrokenProcessPool:
-            self._replace(index)
-            raise Refused(422, "It broke the process that read it: damaged, or too large when unpacked.") from None
+            said = {
+                TimeoutError: f"Reading it took more than {self._time_limit:g} s, which no good file does.",
+                MemoryError: "Reading it takes too much memory. Send fewer minutes, or fewer channels.",
+                BrokenProcessPool: "It broke the process that read it: damaged, or too large when unpacked.",
+            }
+            raise Refused(422, said[type(error)]) from None
+        except Refused:
+            raise
         except Exception as error:  # whatever a library raises of a file that it was not made for
             say(f"warning: reading an upload ended with {plain(repr(error))[:200]}")
             raise Refused(422, "It cannot be read: damaged, or of a kind that is not known.") from None
+        finally:
+            self._free.put_nowait(index)
+
+    async def _submit(self, index: int, arguments: tuple) -> Future[Reading]:
+        for _ in range(2):
+            try:
+                await asyncio.wait_for(asyncio.wrap_future(self._readers[index].ready), _START_SECONDS)
+                return self._readers[index].submit(*arguments)
+            except (BrokenProcessPool, TimeoutError):
+                # It died before it was given this file, by whatever the system wanted its memory for.
+                self._replace(index)
+        raise Refused(503, "The process that reads recordings does not start. Try again.")
 
     def _replace(self, index: int) -> None:
         self._readers[index].kill()

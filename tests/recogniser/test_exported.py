@@ -1,6 +1,7 @@
 """Exported models, read by programs that have nothing of this project."""
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -17,7 +18,7 @@ from subprograms import python
 from metaser_jax import InputError
 from metaser_jax.data.inputs import GIVEN
 from metaser_jax.recogniser import export as exporting
-from metaser_jax.recogniser.export import export_npz, export_stablehlo, load_exported, make_function
+from metaser_jax.recogniser.export import export_npz, export_stablehlo, make_function
 from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.predictor import Predictor
 
@@ -88,7 +89,8 @@ def test_what_lies_beside_it(kind, tmp_path):
     model = model_of(kind, clips=4)
     export_stablehlo(model, tmp_path / "new" / "model.hlo", ("tpu", "cpu"))
     assert sorted(os.listdir(tmp_path / "new")) == ["model.hlo", "model.hlo.json"]
-    call, facts = load_exported(tmp_path / "new" / "model.hlo")
+    facts = json.loads((tmp_path / "new" / "model.hlo.json").read_text())
+    assert facts["sha256"] == hashlib.sha256((tmp_path / "new" / "model.hlo").read_bytes()).hexdigest()
     assert facts["emotions"] == list(model.settings.emotions)
     assert facts["digest"] == digest(model)
     assert facts["platforms"] == ["tpu", "cpu"]
@@ -98,9 +100,6 @@ def test_what_lies_beside_it(kind, tmp_path):
     assert {name: of["shape"][1:] for name, of in facts["inputs"].items()} == {
         name: list(array.shape[1:]) for name, array in zip(GIVEN[model.settings.features], given(model), strict=True)
     }
-    got = call(*given(model))
-    np.testing.assert_allclose(got["probabilities"], outputs(model)["probabilities"], rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(np.sum(got["probabilities"], -1), 1, rtol=1e-6)
 
 
 def test_probabilities_are_calibrated(tmp_path):
@@ -156,41 +155,3 @@ def test_without_flatbuffers(tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(InputError, match="pip install flatbuffers"):
         export_stablehlo(model_of("paper", clips=0), tmp_path / "model.hlo")
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    out = tmp_path_factory.mktemp("exported") / "model.hlo"
-    export_stablehlo(model_of("paper", clips=0), out)
-    return out.read_bytes(), json.loads(out.with_name("model.hlo.json").read_text())
-
-
-@pytest.mark.parametrize(
-    ("edit", "content", "said"),
-    [
-        ({}, b"other", r"model.hlo is not as it was written \(sha256\)"),
-        ({"format": "onnx"}, None, "format 'onnx', expected 'metaser_stablehlo'"),
-        ({"format_version": 3, "metaser_jax": "9.0"}, None, r"is of version 3 \(metaser_jax 9.0\), expected 2"),
-        ({"versions": None}, None, "is not as metaser export --to=stablehlo writes it"),
-        ({"sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}, b"", "cannot read it"),
-    ],
-)
-def test_exported_files_that_were_changed(written, edit, content, said, tmp_path):
-    original, facts = written
-    (tmp_path / "model.hlo").write_bytes(original if content is None else content)
-    (tmp_path / "model.hlo.json").write_text(json.dumps(facts | edit))
-    with pytest.raises(InputError, match=said):
-        load_exported(tmp_path / "model.hlo")
-
-
-def test_an_exported_file_alone(written, tmp_path):
-    (tmp_path / "model.hlo").write_bytes(written[0])
-    with pytest.raises(InputError, match=r"model.hlo.json cannot be read: No such file .*expected FILE and FILE.json"):
-        load_exported(tmp_path / "model.hlo")
-
-
-def test_files_that_never_end_are_not_read(tmp_path):
-    os.mkfifo(tmp_path / "a.hlo")
-    os.mkfifo(tmp_path / "a.hlo.json")
-    with pytest.raises(InputError, match=r"a\.hlo.* cannot be read: no regular file"):
-        load_exported(tmp_path / "a.hlo")
