@@ -95,6 +95,7 @@ setup(
     package_data={
         "metaser_jax": ["py.typed", "starts/*/*"],
         "metaser_jax.flagfiles": ["*.flags"],
+        "metaser_jax.demo_voices": ["*.tsv"],
         "metaser_jax.datasets": ["*.md", "*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
         "metaser_jax.serve": ["page/*"],
     },

@@ -91,8 +91,7 @@ class Engine:
         return 0
 
     def _call(self, function: str, *arguments) -> None:
-        code = getattr(self._lib, function)(*arguments)
-        if code != 0:
+        if code := getattr(self._lib, function)(*arguments):
             raise InputError(f"eSpeak NG: {function}{arguments} returned code {code}, expected 0.")
 
     def say(self, text: str, voice: Voice) -> np.ndarray:

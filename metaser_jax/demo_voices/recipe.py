@@ -12,14 +12,18 @@ a choice, not a measurement of people.
 """
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
 from metaser_jax.demo_voices.espeak import Voice
-from metaser_jax.demo_voices.sentences import SENTENCES
 from metaser_jax.emotions import FOUR_EMOTIONS
 
 VERSION = 1  # of everything that changes the sound; corpora of another version are made again
+
+# What is said: everyday statements, the same in all languages and for every emotion; a column for each language.
+_HEAD, *_ROWS = (line.split("\t") for line in Path(__file__).with_name("sentences.tsv").read_text("utf-8").splitlines())
+SENTENCES = dict(zip(_HEAD, zip(*_ROWS, strict=True), strict=True))
 
 LANGUAGES = {"english": "en", "german": "de", "italian": "it", "persian": "fa", "urdu": "ur"}
 SOURCES = ("english", "german")

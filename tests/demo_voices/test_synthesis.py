@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from metaser_jax.demo_voices import LANGUAGES, SOURCES, Engine, corpus_name, recipe, sound, synthesis, synthesise
-from metaser_jax.demo_voices.sentences import SENTENCES
+from metaser_jax.demo_voices import LANGUAGES, SOURCES, Engine, corpus_name, recipe, synthesis, synthesise
+from metaser_jax.demo_voices.recipe import SENTENCES
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import InputError
 
@@ -148,7 +148,7 @@ def test_missing_loader_is_told_before_any_work(tmp_path, monkeypatch):
 def test_long_speech_is_cut_and_short_speech_is_padded(text, seconds):
     (utterance, *_) = recipe.draw_speaker("english", 0, 1, np.random.default_rng(0))
     utterance = dataclasses.replace(utterance, text=text, level=12.0, gain=9.0)
-    samples = sound.record(Engine(), utterance, np.random.default_rng(0))
+    samples = synthesis.record(Engine(), utterance, np.random.default_rng(0))
     assert len(samples) == round(seconds * 22050)
     assert np.abs(samples.astype(int)).max() <= 0.951 * 32768
 
