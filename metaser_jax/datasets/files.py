@@ -28,12 +28,14 @@ class CorpusFile(NamedTuple):
       path: the file on disk, or the zip archive that has it.
       member: its name in the archive, if it is in one.
       size: in bytes.
+      name: for messages, where a person has named the file or a folder above it.
     """
 
     file: str
     path: Path
     member: str | None
     size: int
+    name: str | None = None
 
     @property
     def relative(self) -> PurePosixPath:
@@ -41,7 +43,7 @@ class CorpusFile(NamedTuple):
         return PurePosixPath(self.file)
 
     def __str__(self) -> str:
-        return f"{self.path.name}: {self.member}" if self.member else self.file
+        return self.name or (f"{self.path.name}: {self.member}" if self.member else self.file)
 
     def read_bytes(self) -> bytes:
         """Return the content. Raises OSError, whose strerror says what is wrong."""

@@ -47,25 +47,6 @@ class Listed(NamedTuple):
     notes: tuple[str, ...]
 
 
-class AudioFile(NamedTuple):
-    """A recording to predict; a decoding.Source.
-
-    Attributes:
-      name: as people find it: as typed, or below the folder as typed; a member of an archive as "ARCHIVE: MEMBER".
-      source: where it is.
-    """
-
-    name: str
-    source: CorpusFile
-
-    def __str__(self) -> str:
-        return self.name
-
-    def read_bytes(self) -> bytes:
-        """Return the content. Raises OSError, whose strerror says what is wrong."""
-        return self.source.read_bytes()
-
-
 def labelled_files(
     place: str | os.PathLike[str],
     emotions: tuple[str, ...],
@@ -120,7 +101,7 @@ def _found(place: Path, how: Labelling) -> tuple[list[CorpusFile], str, Table | 
     raise InputError(f"{place} {what}, expected a folder or a CSV of labelled clips: {_LAYOUT}")
 
 
-def audio_files(arguments: Sequence[str | os.PathLike[str]]) -> list[AudioFile]:
+def audio_files(arguments: Sequence[str | os.PathLike[str]]) -> list[CorpusFile]:
     """Return the recordings that files and folders name, each once, in their order; within a folder sorted.
 
     A file is taken whatever it is called, also if it is not there: reading it says so. Folders are searched for what is
@@ -131,14 +112,14 @@ def audio_files(arguments: Sequence[str | os.PathLike[str]]) -> list[AudioFile]:
     """
     if not arguments:
         raise InputError("No recording was named, expected files or folders.")
-    found: dict[tuple[str, str | None], AudioFile] = {}
+    found: dict[tuple[str, str | None], CorpusFile] = {}
     for argument in map(os.fspath, arguments):
         for one in _below(argument):
-            found.setdefault((os.path.realpath(one.source.path), one.source.member), one)
+            found.setdefault((os.path.realpath(one.path), one.member), one)
     return list(found.values())
 
 
-def _below(argument: str) -> list[AudioFile]:
+def _below(argument: str) -> list[CorpusFile]:
     path = existing(Path(argument))
     found = []
     if path.is_dir():
@@ -150,8 +131,8 @@ def _below(argument: str) -> list[AudioFile]:
     audio = [one for one in found if one.relative.suffix.lower() in (*RECORDINGS, ".zip")]
     if path.is_dir() and not audio:
         raise InputError(f"{argument} has no recording, expected {', '.join(SUFFIXES)} files in it.")
-    named = [AudioFile(_name(argument, path, one), one) for one in audio]
-    return named or [AudioFile(argument, CorpusFile(argument, path, None, 0))]
+    named = [one._replace(name=_name(argument, path, one)) for one in audio]
+    return named or [CorpusFile(argument, path, None, 0, argument)]
 
 
 def _name(argument: str, folder: Path, one: CorpusFile) -> str:
