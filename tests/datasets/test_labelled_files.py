@@ -1,3 +1,5 @@
+"""Files and folders to predict. Labelled clips are tested in test_folder.py."""
+
 import os
 import zipfile
 
@@ -5,10 +7,8 @@ import pytest
 from malformed import encoded, sound
 
 from metaser_jax.audio.clips import read_clip
-from metaser_jax.datasets.labelled_files import audio_files, labelled_files
-from metaser_jax.emotions import FOUR_EMOTIONS
+from metaser_jax.datasets.labelled_files import audio_files
 from metaser_jax.errors import InputError, RecordingError
-from metaser_jax.specs.labelling import Labelling
 
 WAV = encoded(sound(0.05))
 
@@ -22,135 +22,6 @@ def put(place, *files, data=WAV):
     for file in files:
         (place / file).parent.mkdir(parents=True, exist_ok=True)
         (place / file).write_bytes(data)
-
-
-def labels(listed):
-    return {one.file: (one.emotion, one.speaker) for one in listed.files}
-
-
-# Labelled clips
-
-
-def test_folders(place):
-    put(place, "Angry/anna/1.wav", "happiness/2.opus", "bilal/SAD/3.aiff", "neutral/.hidden.wav", "notes.txt")
-    listed = labelled_files(place, FOUR_EMOTIONS)
-    assert labels(listed) == {
-        "Angry/anna/1.wav": ("angry", "anna"),
-        "bilal/SAD/3.aiff": ("sad", "bilal"),
-        "happiness/2.opus": ("happy", "unknown"),
-    }
-    assert [one.file for one in listed.files] == sorted(one.file for one in listed.files)
-    assert listed.left == ()
-    assert listed.language is None
-    assert read_clip(listed.files[0].source).seconds > 0
-
-
-def test_speaker_pattern(place):
-    put(place, "angry/spk7_1.wav", "sad/spk8_1.wav")
-    listed = labelled_files(place, FOUR_EMOTIONS, Labelling(speaker_pattern=r"(?P<speaker>spk\d+)_"))
-    assert [one.speaker for one in listed.files] == ["spk7", "spk8"]
-    with pytest.raises(InputError, match=r"--speaker_pattern: got '\(', which is no regular expression"):
-        labelled_files(place, FOUR_EMOTIONS, Labelling(speaker_pattern="("))
-    with pytest.raises(InputError, match="finds no speaker in the path"):
-        labelled_files(place, FOUR_EMOTIONS, Labelling(speaker_pattern="(spk7)_"))
-
-
-def test_a_csv_in_the_folder(place):
-    put(place, "clips/1.wav", "clips/2.mp3", "clips/3.wav")
-    (place / "labels.csv").write_text(
-        "path,emotion,speaker,language\nclips/1.wav,Anger,a,Saraiki\nclips/2.mp3,sad,b,Saraiki\n"
-    )
-    listed = labelled_files(str(place), FOUR_EMOTIONS)
-    assert labels(listed) == {"1.wav": ("angry", "a"), "2.mp3": ("sad", "b")}
-    assert listed.language == "Saraiki"
-    assert [tuple(left) for left in listed.left] == [("clips/3.wav", "labels.csv does not list it")]
-
-
-@pytest.mark.parametrize("name", ["mine.csv", "any name.TSV"])
-def test_a_csv_itself(place, name, monkeypatch):
-    put(place, "1.wav", "2.wav")
-    put(place.parent / "elsewhere", "3.wav")
-    table = place / name
-    table.write_text(f"path\temotion\n1.wav\tsad\n../elsewhere/3.wav\thappy\n{place}/2.wav\tneutral\n")
-    for given in (table, os.path.relpath(table)):
-        listed = labelled_files(given, FOUR_EMOTIONS)
-        assert {one.emotion: one.source.path.name for one in listed.files} == {
-            "sad": "1.wav",
-            "happy": "3.wav",
-            "neutral": "2.wav",
-        }
-        assert all(one.source.read_bytes() == WAV for one in listed.files)
-        assert listed.left == ()
-
-
-def test_a_folder_that_is_named_from_within(place, monkeypatch):
-    put(place, "angry/1.wav", "sad/1.wav")
-    monkeypatch.chdir(place)
-    assert len(labelled_files(".", FOUR_EMOTIONS).files) == 2
-
-
-def test_a_zip_archive(place):
-    put(place, "angry/1.wav", "sad/anna/1.wav")
-    archive = place.parent / "mine.zip"
-    with zipfile.ZipFile(archive, "w") as file:
-        for path in place.rglob("*.wav"):
-            file.write(path, path.relative_to(place.parent))
-    expected = {"angry/1.wav": ("angry", "unknown"), "sad/anna/1.wav": ("sad", "anna")}
-    assert labels(labelled_files(archive, FOUR_EMOTIONS)) == expected
-
-
-def test_emotions_that_the_model_does_not_know(place):
-    put(place, "calm/1.wav", "angry/1.wav", "fear/1.wav")
-    listed = labelled_files(place, ("angry", "fear"))
-    assert [one.emotion for one in listed.files] == ["angry", "fear"]
-    assert [tuple(left) for left in listed.left] == [("calm/1.wav", "calm is none of angry, fear")]
-    with pytest.raises(InputError, match="mine has 3 clips, of angry, calm, fear; expected some of happy, sad"):
-        labelled_files(place, ("happy", "sad"))
-
-
-def test_unknown_labels_are_an_error_that_lists_them(place, without_formats):
-    put(place, "furious/1.wav", "angry/1.wav", "top.wav", "angry/2.m4a", "angry/3.webm")
-    with pytest.raises(InputError) as caught:
-        labelled_files(place, FOUR_EMOTIONS)
-    message = str(caught.value)
-    assert "mine: 4 of 5 recordings cannot be used" in message
-    assert "furious/1.wav: no known emotion in the folders 'furious', expected one of: angry" in message
-    assert "angry/2.m4a: .m4a is not read, expected .wav or .flac" in message
-    assert "--skip_bad" in message
-    listed = labelled_files(place, FOUR_EMOTIONS, skip_bad=True)
-    assert labels(listed) == {"1.wav": ("angry", "unknown")}
-    assert [left.file for left in listed.left] == ["angry/2.m4a", "angry/3.webm", "furious/1.wav", "top.wav"]
-
-
-def test_a_clip_that_is_there_twice(place):
-    put(place, "angry/1.wav")
-    put(place, "angry/1.flac", data=WAV + b"\0")
-    with pytest.raises(InputError, match=r"angry/1\.flac and angry/1\.wav"):
-        labelled_files(place, FOUR_EMOTIONS)
-
-
-def test_nothing_there(place):
-    with pytest.raises(InputError, match="mine does not exist, expected a folder or a CSV of labelled clips: angry/"):
-        labelled_files(place, FOUR_EMOTIONS)
-    put(place, "angry/readme.md")
-    with pytest.raises(InputError, match=r"has no labelled clip; found 1 \.md\. Expected layout: angry/clip1"):
-        labelled_files(place, FOUR_EMOTIONS)
-    put(place, "1.wav")
-    with pytest.raises(InputError, match=r"1\.wav is a file, expected a folder or a CSV"):
-        labelled_files(place / "1.wav", FOUR_EMOTIONS)
-
-
-def test_the_builder_lists_the_same(place):
-    """The rules are those of the corpora folder/NAME."""
-    from metaser_jax import datasets
-
-    put(place, "Angry/anna/1.wav", "happy/2.mp3", "bilal/SAD/3.ogg", "calm/4.wav")
-    builder = datasets.builder("folder/mine", place.parent / "data")
-    expected = {one.file: (one.parsed.label, one.parsed.speaker) for one in builder.listing(place.parent).recordings}
-    assert labels(labelled_files(place, (*FOUR_EMOTIONS, "calm"))) == expected
-
-
-# What to predict
 
 
 def test_files_as_typed_and_folders(place):
