@@ -7,21 +7,19 @@ if TYPE_CHECKING:
     from metaser_jax import parallel
     from metaser_jax.errors import InputError
     from metaser_jax.meta.anil import anil
+    from metaser_jax.meta.bilevel import InnerOptions
     from metaser_jax.meta.cautious import cautious_proto_maml
     from metaser_jax.meta.execution import Execution
-    from metaser_jax.meta.layer_rates import layer_rates
+    from metaser_jax.meta.learned_rates import layer_rates, meta_sgd
     from metaser_jax.meta.learner import Info, Learner
     from metaser_jax.meta.maml import maml
-    from metaser_jax.meta.meta_sgd import meta_sgd
     from metaser_jax.meta.proto_maml import proto_maml
     from metaser_jax.meta.r2d2 import r2d2
     from metaser_jax.meta.reptile import reptile
     from metaser_jax.meta.supervised import supervised
-    from metaser_jax.models.classifier import EmotionLSTM, last_layer
+    from metaser_jax.models.classifier import EmotionLSTM, LastLayer, Linear, Perceptron, last_layer
     from metaser_jax.models.frames import frame_mask
-    from metaser_jax.models.last_layer import LastLayer, Linear
     from metaser_jax.models.losses import cross_entropy, mean_loss
-    from metaser_jax.models.over_voice import Perceptron
     from metaser_jax.recogniser.predictor import Predictor
     from metaser_jax.recogniser.torch_checkpoint import load_torch_checkpoint
     from metaser_jax.sampling.tasks import task_sampler
@@ -35,6 +33,7 @@ __all__ = [
     "Episode",
     "Execution",
     "Info",
+    "InnerOptions",
     "InputError",
     "LastLayer",
     "Learner",
@@ -66,22 +65,23 @@ _MODULE_OF = {
     "Episode": "types",
     "Execution": "meta.execution",
     "Info": "meta.learner",
+    "InnerOptions": "meta.bilevel",
     "InputError": "errors",
-    "LastLayer": "models.last_layer",
+    "LastLayer": "models.classifier",
     "Learner": "meta.learner",
-    "Linear": "models.last_layer",
-    "Perceptron": "models.over_voice",
+    "Linear": "models.classifier",
+    "Perceptron": "models.classifier",
     "Predictor": "recogniser.predictor",
     "anil": "meta.anil",
     "cautious_proto_maml": "meta.cautious",
     "cross_entropy": "models.losses",
     "frame_mask": "models.frames",
     "last_layer": "models.classifier",
-    "layer_rates": "meta.layer_rates",
+    "layer_rates": "meta.learned_rates",
     "load_torch_checkpoint": "recogniser.torch_checkpoint",
     "maml": "meta.maml",
     "mean_loss": "models.losses",
-    "meta_sgd": "meta.meta_sgd",
+    "meta_sgd": "meta.learned_rates",
     "proto_maml": "meta.proto_maml",
     "r2d2": "meta.r2d2",
     "reptile": "meta.reptile",

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from metaser_jax import Batch, EmotionLSTM, Episode, cross_entropy
-from metaser_jax.models.last_layer import LastLayer, Linear
+from metaser_jax.models.classifier import LastLayer, Linear
 
 INNER_LR = 0.3  # large enough that the second-order term is far above any tolerance
 CLASSES, COEF, TIME = 4, 3, 6

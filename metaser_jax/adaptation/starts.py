@@ -18,7 +18,6 @@ from metaser_jax.models.losses import cross_entropy
 from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.model import Start, trained_settings
 from metaser_jax.recogniser.model_files import MODEL, located, start_names
-from metaser_jax.recogniser.model_json import FEATURES
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import INNER, FinetuneSpec, MetaTrainSpec, ModelSpec, PretrainSpec
@@ -247,11 +246,6 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
             clips = sum(filter(None, counts.values()))
     elif (place / CONFIG).exists():
         spec, found = resolve(init, FinetuneSpec(validation="none", optimizer=optimizer))
-        if spec.features not in FEATURES:
-            raise InputError(
-                f"--init={init}: it was trained with --network={spec.network} --features={spec.features}, expected "
-                "lstm with mfcc, or perceptron with voice, which metaser adapt takes. Give another run."
-            )
         start, settings, saved = start_of(found), ModelSpec.of(spec), read_config(init)
         digests = saved.get("corpus_digests", {})
         sources = [{"name": name, **terms(name), "digest": digests.get(name)} for name in saved["sources"]]

@@ -2,12 +2,10 @@
 
 mfcc    frames [n, 120, coef]: silence cut off (trim_db), changes from frame to frame added (deltas)
 voice   statistics of the whole clip's frame tracks, as one row [n, 1, 171]
-tracks  frame tracks themselves, means of every four frames, [n, 120, 19]
-both    the statistics, folded into as many rows of 19 as they need (9), and after them the tracks: [n, 129, 19]
 
 trim      frames before the first and after the last one that is within `trim_db` of the recording's loudest are dropped
 deltas    the size of each coefficient's change from the frame before follows the coefficients, [n, 120, 40]
-voice, tracks: what is more than CLIP deviations from the mean counts as CLIP, since an outlier tells of the recording
+voice     what is more than CLIP deviations from the mean counts as CLIP, since an outlier tells of the recording
 
 NOTE: the paper has MFCC and does none of these.
 """
@@ -21,14 +19,13 @@ from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.normalise import Array, normalise, real_frames
 from metaser_jax.errors import InputError
 from metaser_jax.specs import FrontEnd
-from metaser_jax.specs.voice import POOLED_FRAMES, STATISTICS, TRACKS, columns, tracks_of
+from metaser_jax.specs.voice import STATISTICS, columns
 from metaser_jax.types import N_FRAMES, N_MFCC
 
 GIVEN = MappingProxyType(
     {
         "mfcc": {"mfcc": (np.float32, (N_FRAMES, N_MFCC)), "n_frames": (np.int32, ())},
         "voice": {"voice": (np.float32, (len(STATISTICS),))},
-        "tracks": {"tracks": (np.float32, (POOLED_FRAMES, len(TRACKS))), "n_tracks": (np.int32, ())},
     }
 )
 """What is given of each recording, by FrontEnd.features: field of Corpus -> dtype, shape."""
@@ -54,9 +51,6 @@ def make_input(corpus: Corpus, how: FrontEnd, train: np.ndarray) -> Corpus:
     Raises:
       InputError: unknown normalisation; features that the corpus lacks.
     """
-    if how.features == "both":
-        voice, tracks = (dataclasses.replace(how, features=features) for features in ("voice", "tracks"))
-        return _folded(make_input(corpus, voice, train), make_input(corpus, tracks, train), how)
     given = [getattr(corpus, name) for name in GIVEN[how.features]]
     if any(array is None for array in given):
         raise InputError(
@@ -73,7 +67,7 @@ def make_x(how: FrontEnd, *given: Array) -> tuple[Array, Array]:
     """Return the rows of each recording before they are normalised.
 
     Args:
-      how: what is heard, and not both.
+      how: what is heard.
       given: as GIVEN says, each [n, ...], NumPy's or jax's arrays.
 
     Returns:
@@ -84,8 +78,6 @@ def make_x(how: FrontEnd, *given: Array) -> tuple[Array, Array]:
         rows = voice.__array_namespace__().ones(voice.shape[0], np.int32)
         return voice[:, None, np.array(columns(how.track_groups))], rows
     x, n = given
-    if how.features == "tracks":
-        return x[..., np.array(tracks_of(how.track_groups))], n
     if how.trim_db:
         x, n = trim(x, n, how.trim_db)
     return (add_deltas(x, n) if how.deltas else x), n
@@ -139,12 +131,3 @@ def utterance_statistics(x: np.ndarray, n_frames: np.ndarray) -> np.ndarray:
         out[at, 0], out[at, 1] = frames.mean(1), frames.std(1)
         out[at, 2:] = np.moveaxis(np.percentile(frames, PERCENTILES, axis=1), 0, 1)
     return out.reshape(len(x), -1)
-
-
-def _folded(voice: Corpus, tracks: Corpus, how: FrontEnd) -> Corpus:
-    """Return the statistics in as many rows of how.coefs as they need, and after them the tracks."""
-    n = len(voice)
-    folded = voice.mfcc.reshape(n, -1)
-    folded = np.pad(folded, ((0, 0), (0, how.statistics_rows * how.coefs - folded.shape[1])))
-    x = np.concatenate([folded.reshape(n, how.statistics_rows, how.coefs), tracks.mfcc], axis=1)
-    return dataclasses.replace(tracks, mfcc=x, n_frames=tracks.n_frames + np.int32(how.statistics_rows))

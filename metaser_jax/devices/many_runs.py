@@ -13,8 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from metaser_jax.devices import parallel
-from metaser_jax.meta.execution import CPU_CHUNK
-from metaser_jax.meta.over_tasks import map_some
+from metaser_jax.meta.execution import CPU_CHUNK, map_some
 
 # Runs per device and call. On a CPU: more would even out better who stops when, and be seen less often.
 CPU_RUNS = 16

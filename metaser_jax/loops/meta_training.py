@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from metaser_jax.meta.execution import map_some
 from metaser_jax.meta.learner import Learner, MetaParams
-from metaser_jax.meta.over_tasks import map_some
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Episode, Params
 

@@ -5,20 +5,19 @@ MAML", ICLR 2020.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import jax
-import optax
 
 from metaser_jax.errors import InputError
-from metaser_jax.meta.bilevel import Order, Rule, Split, bilevel
-from metaser_jax.meta.execution import AUTO, Execution
+from metaser_jax.meta.bilevel import InnerOptions, Order, Rule, Split, bilevel, with_inner_options
 from metaser_jax.meta.learner import Learner
 from metaser_jax.models.classifier import in_head
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Params
 
 
+@with_inner_options
 def anil(
     loss_fn: LossFn,
     inner_lr: float | None = None,
@@ -26,31 +25,28 @@ def anil(
     order: Order = "second",
     *,
     is_adapted: Callable[[tuple[Any, ...]], bool] = in_head,
-    inner_optimizer: optax.GradientTransformation | None = None,
-    inner_batch_size: int | None = None,
-    anneal_episodes: int = 0,
-    multi_step_episodes: int = 0,
-    execution: Execution = AUTO,
+    **options: Unpack[InnerOptions],
 ) -> Learner:
     """Make an ANIL learner; its meta-parameters are the model's parameters.
 
     Args:
-      loss_fn: (params, batch) -> scalar, any; of `mean_loss` or `cross_entropy`, large sets are taken in chunks.
-      inner_lr: step size of the inner SGD, 2e-4 by default; not beside an inner_optimizer.
-      inner_steps: number of inner steps.
-      order: "second", "first" or "annealed", as maml's.
+      loss_fn, inner_lr, inner_steps, order: as maml's.
       is_adapted: whether the inner loop changes the parameter at a path (jax.tree_util's); the dense layers by default.
-      inner_optimizer: any optax transformation, instead of SGD.
-      inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
-      anneal_episodes: of order "annealed": episodes of first order before second order begins.
-      multi_step_episodes: episodes of MAML++'s multi-step loss, as maml's; 0 is off.
-      execution: how it is computed; the value does not depend on it.
+      options: see InnerOptions.
 
     Returns:
       Learner. An inner step needs no backward pass through the LSTM layers; each runs their forward pass again.
 
     Raises:
       InputError: an unknown or impossible value; when called, parameters of which is_adapted admits none.
+
+    Example:
+      With maml's loss_fn, params and episode:
+
+      >>> learner = metaser_jax.anil(loss_fn, 0.1, is_adapted=lambda path: path[-1].key == "b")
+      >>> adapted = learner.adapt(params, metaser_jax.Batch(jnp.array([0.0]), jnp.array([1.0])))
+      >>> {name: round(float(value), 3) for name, value in adapted.items()}
+      {'a': 0.0, 'b': 0.2}
     """
 
     def split(params: Params) -> Split:
@@ -76,15 +72,4 @@ def anil(
             join,
         )
 
-    return bilevel(
-        loss_fn,
-        Rule(split=split),
-        inner_lr,
-        inner_steps,
-        order,
-        inner_optimizer=inner_optimizer,
-        inner_batch_size=inner_batch_size,
-        anneal_episodes=anneal_episodes,
-        multi_step_episodes=multi_step_episodes,
-        execution=execution,
-    )
+    return bilevel(loss_fn, Rule(split=split), inner_lr, inner_steps, order, **options)

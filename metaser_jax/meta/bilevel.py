@@ -1,10 +1,10 @@
-"""What the gradient-based meta-learners share: adapt on the support set, differentiate the query loss.
+"""Bilevel optimisation of the gradient-based learners: adapt to the support set, differentiate the query loss.
 
   min_phi  1/T sum_i L_query,i(theta_i'),     theta_i' = inner_loop(theta(phi), support_i)
 
-phi are the meta-parameters. The algorithms (maml.py, anil.py, meta_sgd.py, layer_rates.py, proto_maml.py) differ in
+phi are the meta-parameters. The algorithms (maml.py, anil.py, learned_rates.py, proto_maml.py, cautious.py) differ in
 what phi holds, where the inner loop starts, which parameters are adapted, and how an update is scaled: a Rule. Order,
-inner optimizer, minibatches, multi-step loss and execution are options that all of them take.
+inner optimizer, minibatches, multi-step loss and execution are options that all of them take: InnerOptions.
 
 References: Finn, Abbeel, Levine, "Model-agnostic meta-learning for fast adaptation of deep networks", ICML 2017;
 Antoniou, Edwards, Storkey, "How to train your MAML", ICLR 2019, for the multi-step loss and the annealed order.
@@ -13,8 +13,9 @@ NOTE: the mean over tasks, not the papers' sum: the meta learning rate then does
 """
 
 import functools
+import inspect
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, ParamSpec, TypedDict, get_args
 
 import jax
 import jax.numpy as jnp
@@ -22,14 +23,43 @@ import optax
 
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.meta.derivatives import Derivatives, derivatives
-from metaser_jax.meta.execution import AUTO, Execution
-from metaser_jax.meta.inner_loop import InnerResult, check_differentiable, inner_loop, inner_sgd
+from metaser_jax.meta.execution import AUTO, Execution, mean_over_tasks
+from metaser_jax.meta.inner_loop import InnerResult, check_differentiable, check_steps, inner_loop, inner_sgd
 from metaser_jax.meta.learner import Info, Learner, MetaParams, make_learner
-from metaser_jax.meta.over_tasks import mean_over_tasks
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Episode, Params
 
 Order = Literal["first", "second", "annealed"]
+P = ParamSpec("P")
+
+
+class InnerOptions(TypedDict, total=False):
+    """Keywords of every learner that differentiates its inner loop.
+
+    Attributes:
+      inner_optimizer: any optax transformation, instead of SGD; where rates are learned, they multiply its updates, so
+        give it a learning rate of 1.
+      inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
+      anneal_episodes: of order "annealed": episodes of first order before second order begins.
+      multi_step_episodes: MAML++'s multi-step loss: the query loss after every inner step counts, with weights that go
+        from equal ones in the first episode to the last step alone after this many; 0 takes the last step alone.
+      execution: how it is computed; the value does not depend on it.
+    """
+
+    inner_optimizer: optax.GradientTransformation | None
+    inner_batch_size: int | None
+    anneal_episodes: int
+    multi_step_episodes: int
+    execution: Execution
+
+
+def with_inner_options(make: Callable[P, Learner]) -> Callable[P, Learner]:
+    """Show the keywords of InnerOptions in the signature of a function that hands them on, for help() and editors."""
+    signature = inspect.signature(make)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    options = [p for p in inspect.signature(bilevel).parameters.values() if p.name in InnerOptions.__annotations__]
+    make.__signature__ = signature.replace(parameters=own + options)  # pyright: ignore[reportFunctionMemberAccess]
+    return make
 
 
 class Split(NamedTuple):
@@ -46,10 +76,6 @@ class Split(NamedTuple):
     join: Callable[[Params, Params], Params]
 
 
-def _all(params: Params) -> Split:
-    return Split(params, (), lambda adapted, fixed: adapted)
-
-
 class Rule(NamedTuple):
     """What makes an algorithm.
 
@@ -57,7 +83,7 @@ class Rule(NamedTuple):
       init: params -> meta_params.
       params: meta_params -> params.
       start: (meta_params, support) -> params that the inner loop starts with; None: those of `params`.
-      split: params -> which of them are adapted.
+      split: params -> which of them are adapted; all by default.
       scale: (meta_params, updates, step) -> the updates times the rates that are learned; None: none are.
       finish: (meta_params, adapted, support) -> what of the adapted parameters is kept; None: all of them.
     """
@@ -65,17 +91,9 @@ class Rule(NamedTuple):
     init: Callable[[Params], MetaParams] = lambda params: params
     params: Callable[[MetaParams], Params] = lambda meta_params: meta_params
     start: Callable[[MetaParams, Batch], Params] | None = None
-    split: Callable[[Params], Split] = _all
+    split: Callable[[Params], Split] = lambda params: Split(params, (), lambda adapted, fixed: adapted)
     scale: Callable[[MetaParams, Params, jax.Array], Params] | None = None
     finish: Callable[[MetaParams, Params, Batch], Params] | None = None
-
-
-def check_steps(inner_steps: int, inner_batch_size: int | None) -> None:
-    """Raise an InputError unless there is at least one inner step, of at least one utterance."""
-    if inner_steps < 1:
-        raise InputError(f"inner_steps: got {inner_steps}, expected 1 or more.")
-    if inner_batch_size is not None and inner_batch_size < 1:
-        raise InputError(f"inner_batch_size: got {inner_batch_size}, expected None (the whole set) or 1 or more.")
 
 
 def bilevel(
@@ -100,12 +118,7 @@ def bilevel(
       inner_steps: number of inner steps.
       order: "second" differentiates through the inner steps; "first" treats the inner gradients as constants;
         "annealed" is first for anneal_episodes episodes, then second.
-      inner_optimizer: any optax transformation, instead of SGD at inner_lr.
-      inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
-      anneal_episodes: of order "annealed": episodes of first order before second order begins.
-      multi_step_episodes: MAML++'s multi-step loss: the query loss after every inner step counts, with weights that go
-        from equal ones in the first episode to the last step alone after this many; 0 takes the last step alone.
-      execution: how it is computed; the value does not depend on it.
+      inner_optimizer, inner_batch_size, anneal_episodes, multi_step_episodes, execution: see InnerOptions.
 
     Raises:
       InputError: an unknown or impossible value.
@@ -132,7 +145,6 @@ def bilevel(
             lambda adapted, fixed, batch: loss_fn(split.join(adapted, fixed), batch),
             execution.resolve(inner_steps, inner_batch_size or support.y.shape[0]),
         )
-        scale = None if rule.scale is None else functools.partial(rule.scale, meta_params)
         result = inner_loop(
             functions.value_and_grad,
             split.adapted,
@@ -142,7 +154,7 @@ def bilevel(
             steps=inner_steps,
             first_order=first_order,
             batch_size=inner_batch_size,
-            scale=scale,
+            scale=None if rule.scale is None else functools.partial(rule.scale, meta_params),
             keep_path=keep_path,
         )
         if rule.finish is not None:
@@ -151,41 +163,39 @@ def bilevel(
             result = result._replace(adapted=finish(meta_params, result.adapted, support), path=kept)
         return result, split, functions
 
-    def last_step_loss(execution: Execution, first_order: bool, meta_params: MetaParams, task: Episode):
-        result, split, functions = run_inner(execution, meta_params, task.support, first_order=first_order)
-        loss = functions.loss(result.adapted, split.fixed, task.query)
-        return loss, Info(result.losses[0], loss)
-
-    def multi_step_loss(
-        execution: Execution, first_order: bool, meta_params: MetaParams, task: Episode, *, weights: jax.Array
-    ):
+    def task_loss(
+        meta_params: MetaParams, task: Episode, execution: Execution, first_order: bool, weights: jax.Array | None
+    ) -> tuple[jax.Array, Info]:
+        """Return the query loss after the last inner step, or with weights the sum of those after each."""
+        keep_path = weights is not None
         result, split, functions = run_inner(
-            execution, meta_params, task.support, first_order=first_order, keep_path=True
+            execution, meta_params, task.support, first_order=first_order, keep_path=keep_path
         )
+        if weights is None:
+            loss = functions.loss(result.adapted, split.fixed, task.query)
+            return loss, Info(result.losses[0], loss)
         losses = jax.lax.map(lambda adapted: functions.loss(adapted, split.fixed, task.query), result.path)
         return weights.astype(losses.dtype) @ losses, Info(result.losses[0], losses[-1])
 
     def of_order(
         first_order: bool, execution: Execution, meta_params: MetaParams, episode: Episode, step: jax.Array | int
-    ):
-        def of_episode(task_loss):
+    ) -> tuple[jax.Array, MetaParams, Info]:
+        def of_episode(weights: jax.Array | None) -> tuple[jax.Array, MetaParams, Info]:
             def of_task(task: Episode):
-                task_loss_and_grad = jax.value_and_grad(
-                    functools.partial(task_loss, execution, first_order), has_aux=True
+                (loss, info), grads = jax.value_and_grad(task_loss, has_aux=True)(
+                    meta_params, task, execution, first_order, weights
                 )
-                (loss, info), grads = task_loss_and_grad(meta_params, task)
-                return (loss, grads), info
+                return loss, grads, info
 
-            (loss, grads), info = mean_over_tasks(of_task, episode, execution.over_tasks)
-            return loss, grads, info
-
-        def multi():
-            weights = multi_step_weights(inner_steps, multi_step_episodes, step)
-            return of_episode(functools.partial(multi_step_loss, weights=weights))
+            return mean_over_tasks(of_task, episode, execution.over_tasks)
 
         if multi_step_episodes == 0 or inner_steps == 1:
-            return of_episode(last_step_loss)
-        return jax.lax.cond(step < multi_step_episodes, multi, lambda: of_episode(last_step_loss))
+            return of_episode(None)
+        return jax.lax.cond(
+            step < multi_step_episodes,
+            lambda: of_episode(multi_step_weights(inner_steps, multi_step_episodes, step)),
+            lambda: of_episode(None),
+        )
 
     def value_and_grad(
         execution: Execution, meta_params: MetaParams, episode: Episode, step: jax.Array | int

@@ -10,19 +10,17 @@ NOTE: ours. Interpolated parameters do as well here as interpolated logits, and 
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from metaser_jax.meta.bilevel import Order, Rule, bilevel
-from metaser_jax.meta.execution import AUTO, Execution
+from metaser_jax.meta.bilevel import InnerOptions, Order, Rule, bilevel, with_inner_options
 from metaser_jax.meta.inner_loop import INNER_LR
 from metaser_jax.meta.last_layer import PrototypeStart, labels_of, start_last_layer
-from metaser_jax.meta.layer_rates import each_layer
+from metaser_jax.meta.learned_rates import each_layer
 from metaser_jax.meta.learner import Learner
-from metaser_jax.models.last_layer import LastLayer
+from metaser_jax.models.classifier import LastLayer
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Params
 
@@ -55,6 +53,7 @@ class CautiousParams(NamedTuple):
     caution: Caution
 
 
+@with_inner_options
 def cautious_proto_maml(
     loss_fn: LossFn,
     last_layer: LastLayer,
@@ -63,32 +62,30 @@ def cautious_proto_maml(
     order: Order = "second",
     *,
     prototype_scale: float = 1.0,
-    inner_optimizer: optax.GradientTransformation | None = None,
-    inner_batch_size: int | None = None,
-    anneal_episodes: int = 0,
-    multi_step_episodes: int = 0,
-    execution: Execution = AUTO,
+    **options: Unpack[InnerOptions],
 ) -> Learner:
     """Make a cautious ProtoMAML learner; its meta-parameters are CautiousParams.
 
     Args:
-      loss_fn: (params, batch) -> scalar, any; of `mean_loss` or `cross_entropy`, large sets are taken in chunks.
-      last_layer: of the network; `models.classifier.last_layer` has ours.
+      loss_fn, inner_steps, order: as maml's.
+      last_layer, prototype_scale: as proto_maml's.
       inner_lr: of every layer, at the start; 2e-4 by default.
-      inner_steps: number of inner steps.
-      order: "second", "first" or "annealed", as maml's.
-      prototype_scale: of the prototypes' layer, at the start.
-      inner_optimizer: any optax transformation, instead of SGD; the learned rates multiply its updates.
-      inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
-      anneal_episodes: of order "annealed": episodes of first order before second order begins.
-      multi_step_episodes: episodes of MAML++'s multi-step loss, as maml's; 0 is off.
-      execution: how it is computed; the value does not depend on it.
+      options: see InnerOptions.
 
     Returns:
       Learner.
 
     Raises:
       InputError: an unknown or impossible value; when called, labels that are neither whole numbers nor one-hot.
+
+    Example:
+      With proto_maml's loss_fn, last_layer, params and episode; of a support set without weight nothing is learned:
+
+      >>> learner = metaser_jax.cautious_proto_maml(loss_fn, last_layer, inner_lr=0.1)
+      >>> nothing = batch._replace(weight=0.0 * x[:, :, 0, 0])
+      >>> adapted = learner.adapt(learner.init(params), jax.tree.map(lambda a: a[0], nothing))
+      >>> all(map(bool, jax.tree.leaves(jax.tree.map(lambda a, b: (a == b).all(), adapted, params))))
+      True
     """
 
     def init(params: Params) -> CautiousParams:
@@ -129,15 +126,5 @@ def cautious_proto_maml(
         trust = jax.nn.sigmoid(FASTER * caution.trust) * k / (k + jnp.exp(FASTER * caution.log_clips))
         return jax.tree.map(lambda a, s: s + trust.astype(s.dtype) * (a - s), adapted, source)
 
-    return bilevel(
-        loss_fn,
-        Rule(init=init, params=lambda meta_params: meta_params.params, start=start, scale=scale, finish=finish),
-        inner_lr,
-        inner_steps,
-        order,
-        inner_optimizer=inner_optimizer,
-        inner_batch_size=inner_batch_size,
-        anneal_episodes=anneal_episodes,
-        multi_step_episodes=multi_step_episodes,
-        execution=execution,
-    )
+    rule = Rule(init=init, params=lambda meta_params: meta_params.params, start=start, scale=scale, finish=finish)
+    return bilevel(loss_fn, rule, inner_lr, inner_steps, order, **options)

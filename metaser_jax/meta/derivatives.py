@@ -15,15 +15,14 @@ Reference: Pearlmutter, "Fast exact multiplication by the Hessian", 1994; Kemaev
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from metaser_jax.errors import InputError
-from metaser_jax.meta.accumulate import scan_sum, typed_as, weighted, widened
-from metaser_jax.meta.execution import Execution
+from metaser_jax.meta.execution import Execution, mean_over_chunks
 from metaser_jax.types import Batch, Params
 
 PartLossFn = Callable[[Params, Params, Batch], jax.Array]
@@ -125,31 +124,6 @@ def _mixed_mode(loss_fn: PartLossFn, gradient, over_chunks, *, keep: bool):
 
     value_and_grad.defvjp(forward, backward)
     return value_and_grad
-
-
-def mean_over_chunks(function: Callable[[Batch], Any], batch: Batch, size: int) -> Any:
-    """Return the mean of function over chunks of the batch, weighted by utterances or their weights.
-
-    Args:
-      function: batch -> pytree of arrays, each a mean over the batch's utterances (or linear in such means).
-      batch: x [n, ...].
-      size: utterances in a chunk; 0, or n and more, makes one chunk. What remains makes a chunk of its own.
-    """
-    n = batch.y.shape[0]
-    if size == 0 or n <= size:
-        return function(batch)
-    number = n // size
-
-    def weight(chunk: Batch) -> jax.Array:
-        return jnp.float32(chunk.y.shape[0]) if chunk.weight is None else widened(jnp.sum(chunk.weight))
-
-    chunks = jax.tree.map(lambda a: a[: number * size].reshape(number, size, *a.shape[1:]), batch)
-    total, _, types = scan_sum(lambda chunk: (function(chunk), None), chunks, weight)
-    if n % size:
-        rest = jax.tree.map(lambda a: a[number * size :], batch)
-        total = jax.tree.map(jnp.add, total, weighted(weight(rest), function(rest)))
-    whole, value = total
-    return typed_as(types, jax.tree.map(lambda v: v / jnp.where(whole > 0, whole, 1).astype(v.dtype), value))
 
 
 def _zeros(batch: Batch) -> Batch:

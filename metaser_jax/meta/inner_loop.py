@@ -36,6 +36,14 @@ class InnerResult(NamedTuple):
     path: Params | None
 
 
+def check_steps(inner_steps: int, inner_batch_size: int | None) -> None:
+    """Raise an InputError unless there is at least one inner step, of at least one utterance."""
+    if inner_steps < 1:
+        raise InputError(f"inner_steps: got {inner_steps}, expected 1 or more.")
+    if inner_batch_size is not None and inner_batch_size < 1:
+        raise InputError(f"inner_batch_size: got {inner_batch_size}, expected None (the whole set) or 1 or more.")
+
+
 def inner_sgd(
     inner_lr: float | jax.Array | None, inner_optimizer: optax.GradientTransformation | None
 ) -> optax.GradientTransformation:

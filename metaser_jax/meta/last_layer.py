@@ -7,16 +7,15 @@ References: Snell, Swersky, Zemel, "Prototypical networks for few-shot learning"
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from metaser_jax.errors import InputError
-from metaser_jax.meta.accumulate import typed_as, widened
 from metaser_jax.meta.derivatives import guarded
-from metaser_jax.models.last_layer import LastLayer, Linear
+from metaser_jax.meta.execution import typed_as, widened
+from metaser_jax.models.classifier import LastLayer, Linear
 from metaser_jax.types import Batch, Params
 
 
@@ -56,30 +55,36 @@ def start_last_layer(how: LastLayerStart, last_layer: LastLayer, params: Params,
     Raises:
       InputError: other labels.
     """
-    own = last_layer.get(params)
+    own, support = last_layer.get(params), guarded(support)
+    h = widened(last_layer.embed(params, support.x))
+    of_class, weight = labels_of(support, own.bias.shape[-1], h.dtype)
+    scale = jnp.exp(how.log_scale)
+    penalty = jnp.exp(how.log_penalty) if isinstance(how, RidgeStart) else None
+    make = prototypes if penalty is None else functools.partial(ridge, penalty=penalty)
+    if h.ndim == 3:  # of members
+        make = jax.vmap(make, (1, None, None))
+    found = typed_as(own, make(h, of_class, weight))
     if isinstance(how, RidgeStart):
-        found = typed_as(own, ridge(last_layer, params, support, jnp.exp(how.log_penalty)))
-        return last_layer.put(params, jax.tree.map(lambda w: jnp.exp(how.log_scale) * w, found))
-    found = typed_as(own, prototypes(last_layer, params, support))
-    of_class, weight = labels_of(support, own.bias.shape[-1], own.bias.dtype)
+        return last_layer.put(params, jax.tree.map(lambda w: scale * w, found))
     there = jnp.any(of_class * weight[:, None] > 0, axis=0)
-    share, scale = jnp.where(there, jax.nn.sigmoid(how.blend), 0), jnp.exp(how.log_scale)
+    share = jnp.where(there, jax.nn.sigmoid(how.blend), 0)
     mixed = jax.tree.map(lambda w, p: (1 - share) * w + share * scale * p, own, found)
     return last_layer.put(params, typed_as(own, mixed))
 
 
-def prototypes(last_layer: LastLayer, params: Params, support: Batch) -> Linear:
+def prototypes(h: jax.Array, of_class: jax.Array, weight: jax.Array) -> Linear:
     """Return the linear layer that prefers the class whose prototype, its mean embedding, is nearest.
 
       -|h - c_k|^2 = 2 c_k h - |c_k|^2 - |h|^2,      of which the last term is the same for all classes
 
     Divided by the embedding's size, so that logits do not grow with it. A class without utterances has a prototype of
     zeros.
+
+    Args:
+      h: [n, d], embeddings.
+      of_class: [n, class], one-hot.
+      weight: [n].
     """
-    return _of_members(_prototypes, *_seen(last_layer, params, support))
-
-
-def _prototypes(h: jax.Array, of_class: jax.Array, weight: jax.Array) -> Linear:
     share = of_class * weight[:, None]
     count = jnp.sum(share, axis=0)
     centres = share.T @ h / jnp.where(count > 0, count, 1)[:, None]
@@ -87,17 +92,13 @@ def _prototypes(h: jax.Array, of_class: jax.Array, weight: jax.Array) -> Linear:
     return Linear(2 * centres.T / d, -jnp.sum(centres * centres, axis=1) / d)
 
 
-def ridge(last_layer: LastLayer, params: Params, support: Batch, penalty: jax.Array) -> Linear:
-    """Return the linear layer of ridge regression from embeddings to one-hot labels.
+def ridge(h: jax.Array, of_class: jax.Array, weight: jax.Array, penalty: jax.Array) -> Linear:
+    """Return the linear layer of ridge regression from embeddings to one-hot labels; arguments as of `prototypes`.
 
       W = argmin sum_i w_i |h_i W - y_i|^2 + penalty |W|^2,      h with a one for the bias
 
     Solved in the smaller of the two spaces, utterances or embedding.
     """
-    return _of_members(functools.partial(_ridge, penalty=penalty), *_seen(last_layer, params, support))
-
-
-def _ridge(h: jax.Array, of_class: jax.Array, weight: jax.Array, penalty: jax.Array) -> Linear:
     h = jnp.concatenate([h, jnp.ones_like(h[:, :1])], axis=1)
     root = jnp.sqrt(weight)[:, None]
     h, of_class, (n, d) = root * h, root * of_class, h.shape
@@ -106,20 +107,6 @@ def _ridge(h: jax.Array, of_class: jax.Array, weight: jax.Array, penalty: jax.Ar
     else:
         weights = jnp.linalg.solve(h.T @ h + penalty * jnp.eye(d, dtype=h.dtype), h.T @ of_class)
     return Linear(weights[:-1], weights[-1])
-
-
-def _of_members(
-    layer_of: Callable[[jax.Array, jax.Array, jax.Array], Linear], h: jax.Array, of_class: jax.Array, weight: jax.Array
-) -> Linear:
-    """Return the layer of embeddings [n, d], or of each member's, [n, member, d]."""
-    return layer_of(h, of_class, weight) if h.ndim == 2 else jax.vmap(layer_of, (1, None, None))(h, of_class, weight)
-
-
-def _seen(last_layer: LastLayer, params: Params, support: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return embeddings [n, d] or [n, member, d], one-hot labels [n, class] and weights [n], in float32 or more."""
-    support = guarded(support)
-    h = widened(last_layer.embed(params, support.x))
-    return h, *labels_of(support, last_layer.get(params).bias.shape[-1], h.dtype)
 
 
 def labels_of(support: Batch, classes: int, dtype: Any) -> tuple[jax.Array, jax.Array]:

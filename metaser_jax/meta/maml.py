@@ -6,25 +6,20 @@ References: Finn, Abbeel, Levine, "Model-agnostic meta-learning for fast adaptat
 Chopra et al., ICASSP 2021, for its use on speech emotion.
 """
 
-import optax
+from typing import Unpack
 
-from metaser_jax.meta.bilevel import Order, Rule, bilevel
-from metaser_jax.meta.execution import AUTO, Execution
+from metaser_jax.meta.bilevel import InnerOptions, Order, Rule, bilevel, with_inner_options
 from metaser_jax.meta.learner import Learner
 from metaser_jax.models.losses import LossFn
 
 
+@with_inner_options
 def maml(
     loss_fn: LossFn,
     inner_lr: float | None = None,
     inner_steps: int = 1,
     order: Order = "second",
-    *,
-    inner_optimizer: optax.GradientTransformation | None = None,
-    inner_batch_size: int | None = None,
-    anneal_episodes: int = 0,
-    multi_step_episodes: int = 0,
-    execution: Execution = AUTO,
+    **options: Unpack[InnerOptions],
 ) -> Learner:
     """Make a MAML learner; its meta-parameters are the model's parameters.
 
@@ -34,28 +29,25 @@ def maml(
       inner_steps: number of inner steps.
       order: "second" differentiates through the inner steps; "first" (FOMAML) takes the query gradient at the adapted
         parameters; "annealed" is first for anneal_episodes episodes, then second.
-      inner_optimizer: any optax transformation, instead of SGD.
-      inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
-      anneal_episodes: of order "annealed": episodes of first order before second order begins.
-      multi_step_episodes: MAML++'s multi-step loss: the query loss after every inner step counts, with weights that go
-        from equal ones in the first episode to the last step alone after this many; 0 takes the last step alone.
-      execution: how it is computed; the value does not depend on it.
+      options: see InnerOptions.
 
     Returns:
       Learner; its value_and_grad is exact for "second".
 
     Raises:
       InputError: an unknown or impossible value.
+
+    Example:
+      Two tasks, the sine at different phases, of five support and five query points each:
+
+      >>> import jax.numpy as jnp
+      >>> import metaser_jax
+      >>> x = jnp.linspace(-3, 3, 20).reshape(2, 2, 5)  # [support or query, task, n]
+      >>> phase = jnp.array([[0.0], [1.0]])  # [task, 1]
+      >>> episode = metaser_jax.Episode(*(metaser_jax.Batch(part, jnp.sin(part + phase)) for part in x))
+      >>> loss_fn = lambda params, batch: jnp.mean((params["a"] * batch.x + params["b"] - batch.y) ** 2)
+      >>> params = {"a": jnp.array(0.0), "b": jnp.array(0.0)}
+      >>> learner = metaser_jax.maml(loss_fn, inner_lr=0.1, order="second")
+      >>> loss, grads, info = learner.value_and_grad(learner.init(params), episode)
     """
-    return bilevel(
-        loss_fn,
-        Rule(),
-        inner_lr,
-        inner_steps,
-        order,
-        inner_optimizer=inner_optimizer,
-        inner_batch_size=inner_batch_size,
-        anneal_episodes=anneal_episodes,
-        multi_step_episodes=multi_step_episodes,
-        execution=execution,
-    )
+    return bilevel(loss_fn, Rule(), inner_lr, inner_steps, order, **options)

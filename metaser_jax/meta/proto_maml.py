@@ -11,18 +11,16 @@ NOTE: the paper starts with the prototypes alone, which is b = 1; blended with a
 sources, classes that are the same in all tasks keep what is known of them.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from metaser_jax.meta.bilevel import Order, Rule, bilevel
-from metaser_jax.meta.execution import AUTO, Execution
+from metaser_jax.meta.bilevel import InnerOptions, Order, Rule, bilevel, with_inner_options
 from metaser_jax.meta.inner_loop import INNER_LR
 from metaser_jax.meta.last_layer import PrototypeStart, start_last_layer
 from metaser_jax.meta.learner import Learner
-from metaser_jax.models.last_layer import LastLayer
+from metaser_jax.models.classifier import LastLayer
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Params
 
@@ -41,6 +39,7 @@ class ProtoParams(NamedTuple):
     rates: Params | None
 
 
+@with_inner_options
 def proto_maml(
     loss_fn: LossFn,
     last_layer: LastLayer,
@@ -50,34 +49,35 @@ def proto_maml(
     *,
     learn_rates: bool = False,
     prototype_scale: float = 1.0,
-    inner_optimizer: optax.GradientTransformation | None = None,
-    inner_batch_size: int | None = None,
-    anneal_episodes: int = 0,
-    multi_step_episodes: int = 0,
-    execution: Execution = AUTO,
+    **options: Unpack[InnerOptions],
 ) -> Learner:
     """Make a ProtoMAML learner; its meta-parameters are ProtoParams.
 
     Args:
-      loss_fn: (params, batch) -> scalar, any; of `mean_loss` or `cross_entropy`, large sets are taken in chunks.
+      loss_fn, inner_steps, order: as maml's.
       last_layer: of the network; `models.classifier.last_layer` has ours.
-      inner_lr: step size of the inner SGD, 2e-4 by default; not beside an inner_optimizer, unless rates are learned,
-        which start at it.
-      inner_steps: number of inner steps.
-      order: "second", "first" or "annealed", as maml's.
+      inner_lr: as maml's; may stand beside an inner_optimizer where rates are learned, which start at it.
       learn_rates: whether the inner rate of each parameter is learned, as Meta-SGD does.
       prototype_scale: of the prototypes' layer, at the start.
-      inner_optimizer: any optax transformation, instead of SGD; learned rates multiply its updates.
-      inner_batch_size: utterances of an inner step, a divisor of the support set; None takes the whole set.
-      anneal_episodes: of order "annealed": episodes of first order before second order begins.
-      multi_step_episodes: episodes of MAML++'s multi-step loss, as maml's; 0 is off.
-      execution: how it is computed; the value does not depend on it.
+      options: see InnerOptions.
 
     Returns:
       Learner; blend starts at a half.
 
     Raises:
       InputError: an unknown or impossible value; when called, labels that are neither whole numbers nor one-hot.
+
+    Example:
+      Two tasks of two classes, with a small network of ours:
+
+      >>> import jax, metaser_jax
+      >>> model = metaser_jax.Perceptron(hidden_dim=4, num_classes=2)
+      >>> x = jax.random.normal(jax.random.key(0), (2, 6, 1, 3))  # [task, n, 1, feature]
+      >>> batch = metaser_jax.Batch(x, (x[:, :, 0, 0] > 0).astype(int))
+      >>> episode, params = metaser_jax.Episode(batch, batch), model.init(jax.random.key(1), x[0])
+      >>> loss_fn, last_layer = metaser_jax.cross_entropy(model.apply), metaser_jax.last_layer(model)
+      >>> learner = metaser_jax.proto_maml(loss_fn, last_layer, inner_lr=0.1)
+      >>> loss, grads, info = learner.value_and_grad(learner.init(params), episode)
     """
 
     def init(params: Params) -> ProtoParams:
@@ -94,20 +94,6 @@ def proto_maml(
         del step
         return jax.tree.map(jnp.multiply, meta_params.rates, updates)
 
-    return bilevel(
-        loss_fn,
-        Rule(
-            init=init,
-            params=lambda meta_params: meta_params.params,
-            start=start,
-            scale=scale if learn_rates else None,
-        ),
-        inner_lr,
-        inner_steps,
-        order,
-        inner_optimizer=inner_optimizer,
-        inner_batch_size=inner_batch_size,
-        anneal_episodes=anneal_episodes,
-        multi_step_episodes=multi_step_episodes,
-        execution=execution,
-    )
+    scale_if_learned = scale if learn_rates else None
+    rule = Rule(init=init, params=lambda meta_params: meta_params.params, start=start, scale=scale_if_learned)
+    return bilevel(loss_fn, rule, inner_lr, inner_steps, order, **options)

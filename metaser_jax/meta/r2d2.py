@@ -13,11 +13,10 @@ import jax
 import jax.numpy as jnp
 
 from metaser_jax.meta.derivatives import derivatives
-from metaser_jax.meta.execution import AUTO, Execution
+from metaser_jax.meta.execution import AUTO, Execution, mean_over_tasks
 from metaser_jax.meta.last_layer import RidgeStart, start_last_layer
 from metaser_jax.meta.learner import Info, Learner, make_learner
-from metaser_jax.meta.over_tasks import mean_over_tasks
-from metaser_jax.models.last_layer import LastLayer
+from metaser_jax.models.classifier import LastLayer
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Episode, Params
 
@@ -43,6 +42,14 @@ def r2d2(loss_fn: LossFn, last_layer: LastLayer, *, execution: Execution = AUTO)
 
     Raises:
       InputError: an unknown or impossible value; when called, labels that are neither whole numbers nor one-hot.
+
+    Example:
+      With proto_maml's loss_fn, last_layer, params and episode:
+
+      >>> learner = metaser_jax.r2d2(loss_fn, last_layer)
+      >>> loss, grads, info = learner.value_and_grad(learner.init(params), episode)
+      >>> sorted(grads.start._fields)  # the penalty and the scale are learned
+      ['log_penalty', 'log_scale']
     """
 
     def init(params: Params) -> RidgeParams:
@@ -62,10 +69,9 @@ def r2d2(loss_fn: LossFn, last_layer: LastLayer, *, execution: Execution = AUTO)
                 return functions.loss(adapt(execution, meta_params, task.support), (), task.query)
 
             loss, grads = jax.value_and_grad(query_loss)(meta_params)
-            return (loss, grads), Info(functions.loss(meta_params.params, (), task.support), loss)
+            return loss, grads, Info(functions.loss(meta_params.params, (), task.support), loss)
 
-        (loss, grads), info = mean_over_tasks(of_task, episode, execution.over_tasks)
-        return loss, grads, info
+        return mean_over_tasks(of_task, episode, execution.over_tasks)
 
     return make_learner(
         loss_fn,

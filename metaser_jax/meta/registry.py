@@ -5,10 +5,9 @@ from collections.abc import Callable
 
 from metaser_jax.meta.anil import anil
 from metaser_jax.meta.cautious import cautious_proto_maml
-from metaser_jax.meta.layer_rates import layer_rates
+from metaser_jax.meta.learned_rates import layer_rates, meta_sgd
 from metaser_jax.meta.learner import Learner
 from metaser_jax.meta.maml import maml
-from metaser_jax.meta.meta_sgd import meta_sgd
 from metaser_jax.meta.proto_maml import proto_maml
 from metaser_jax.meta.r2d2 import r2d2
 from metaser_jax.meta.reptile import reptile

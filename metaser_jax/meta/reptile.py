@@ -13,12 +13,10 @@ training on the support sets; it needs several to differ.
 import jax
 import optax
 
-from metaser_jax.meta.bilevel import check_steps
 from metaser_jax.meta.derivatives import Derivatives, derivatives
-from metaser_jax.meta.execution import AUTO, Execution
-from metaser_jax.meta.inner_loop import InnerResult, inner_loop, inner_sgd
+from metaser_jax.meta.execution import AUTO, Execution, mean_over_tasks
+from metaser_jax.meta.inner_loop import InnerResult, check_steps, inner_loop, inner_sgd
 from metaser_jax.meta.learner import Info, Learner, make_learner
-from metaser_jax.meta.over_tasks import mean_over_tasks
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Episode, Params
 
@@ -47,6 +45,14 @@ def reptile(
 
     Raises:
       InputError: an unknown or impossible value.
+
+    Example:
+      With maml's loss_fn, params and episode; SGD at rate 1 takes the parameters to the mean of the adapted ones:
+
+      >>> import jax
+      >>> learner = metaser_jax.reptile(loss_fn, inner_lr=0.1)
+      >>> loss, grads, info = learner.value_and_grad(params, episode)
+      >>> moved = jax.tree.map(lambda p, g: p - g, params, grads)
     """
     check_steps(inner_steps, inner_batch_size)
     optimizer = inner_sgd(inner_lr, inner_optimizer)
@@ -76,10 +82,9 @@ def reptile(
             result, functions = run_inner(execution, params, task.support)
             loss = functions.loss(result.adapted, (), task.query)
             towards = jax.tree.map(lambda start, end: start - end, params, result.adapted)
-            return (loss, towards), Info(result.losses[0], loss)
+            return loss, towards, Info(result.losses[0], loss)
 
-        (loss, grads), info = mean_over_tasks(of_task, episode, execution.over_tasks)
-        return loss, grads, info
+        return mean_over_tasks(of_task, episode, execution.over_tasks)
 
     return make_learner(
         loss_fn,

@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from metaser_jax.meta.derivatives import derivatives
-from metaser_jax.meta.execution import AUTO, Execution
+from metaser_jax.meta.execution import AUTO, Execution, mean_over_tasks
 from metaser_jax.meta.learner import Info, Learner, make_learner
-from metaser_jax.meta.over_tasks import mean_over_tasks
 from metaser_jax.models.losses import LossFn, MeanLoss
 from metaser_jax.types import Batch, Episode, Params
 
@@ -31,6 +30,14 @@ def supervised(loss_fn: LossFn, *, execution: Execution = AUTO) -> Learner:
 
     Raises:
       InputError: an unknown or impossible value.
+
+    Example:
+      With maml's loss_fn, params and episode:
+
+      >>> learner = metaser_jax.supervised(loss_fn)
+      >>> loss, grads, info = learner.value_and_grad(params, episode)
+      >>> learner.adapt(params, metaser_jax.Batch(episode.support.x[0], episode.support.y[0])) is params
+      True
     """
 
     def value_and_grad(execution: Execution, meta_params: Params, episode: Episode, step: jax.Array | int):
@@ -43,13 +50,12 @@ def supervised(loss_fn: LossFn, *, execution: Execution = AUTO) -> Learner:
             query_loss, query_grads = functions.value_and_grad(meta_params, (), task.query)
             info = Info(support_loss, query_loss)
             if not isinstance(loss_fn, MeanLoss):
-                return (query_loss, functions.value_and_grad(meta_params, (), _together(task))[1]), info
+                return query_loss, functions.value_and_grad(meta_params, (), _together(task))[1], info
             share = _support_share(task)
             grads = jax.tree.map(lambda s, q: q + jnp.asarray(share, q.dtype) * (s - q), support_grads, query_grads)
-            return (query_loss, grads), info
+            return query_loss, grads, info
 
-        (loss, grads), info = mean_over_tasks(of_task, episode, execution.over_tasks)
-        return loss, grads, info
+        return mean_over_tasks(of_task, episode, execution.over_tasks)
 
     return make_learner(
         loss_fn,

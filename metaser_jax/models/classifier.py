@@ -1,4 +1,7 @@
-"""The classifier: two LSTM layers, pooling over time, two dense layers; and which network a specification names.
+"""The networks: an LSTM over frames, perceptrons over statistics of a voice; where the last layer of each is.
+
+EmotionLSTM is two LSTM layers, pooling over time, two dense layers. Both networks have the methods `features`, `head`
+and `embed`, and a last layer called `output`.
 
 NOTE: like the authors' code, the paper's network (the defaults) has no non-linearity between the dense layers and
 pools by the last of the 120 states, padding included. `pooling`, `activation` and `input_statistics` are ours.
@@ -6,19 +9,16 @@ pools by the last of the 120 states, padding included. `pooling`, `activation` a
 
 import functools
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from metaser_jax.errors import check_choice
-from metaser_jax.models.frames import frame_mask
-from metaser_jax.models.input_statistics import Standardise, input_statistics
-from metaser_jax.models.last_layer import LastLayer, Linear
-from metaser_jax.models.lstm import RECURRENCES, Recurrence
-from metaser_jax.models.lstm_layer import LSTM, POOLINGS
-from metaser_jax.models.over_voice import Perceptron, PerceptronAndLSTM
+from metaser_jax.models.frames import POOLINGS, Standardise, frame_mask, input_statistics
+from metaser_jax.models.lstm import RECURRENCES, Recurrence, lstm
+from metaser_jax.models.lstm_cell import LSTMParams
 from metaser_jax.specs import ModelSpec
 from metaser_jax.types import N_MFCC, Params
 
@@ -58,6 +58,33 @@ def with_head(params: Params, head: Params) -> Params:
     return {"params": {**params["params"], **head["params"]}}
 
 
+class LSTM(nn.Module):
+    """One LSTM layer: [time, n, F] -> [time, n, hidden_dim]."""
+
+    hidden_dim: int
+    recurrence: Recurrence = "scan"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return the states: [time, n, F] -> [time, n, hidden_dim]."""
+        gates = 4 * self.hidden_dim
+        # As PyTorch initialises its LSTM, and so the authors: uniform within 1 / sqrt(hidden_dim).
+        bound = self.hidden_dim**-0.5
+
+        def uniform(key, shape, dtype=jnp.float32):
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+        return lstm(
+            LSTMParams(
+                self.param("kernel_input", uniform, (x.shape[-1], gates)),
+                self.param("kernel_recurrent", uniform, (self.hidden_dim, gates)),
+                self.param("bias", uniform, (gates,)),
+            ),
+            x,
+            self.recurrence,
+        )
+
+
 class EmotionLSTM(nn.Module):
     """Utterances to logits; `params = model.init(key, x)`, `logits = model.apply(params, x)`.
 
@@ -75,7 +102,7 @@ class EmotionLSTM(nn.Module):
       pooling: states of the second LSTM -> one vector: "last" state of all 120 frames, "mean" over the real frames,
         "mean_std" mean and standard deviation over the real frames.
       activation: between the dense layers: "none" | "relu".
-      input_statistics: whether the last dense layer also sees statistics of the input (`input_statistics.py`). They are
+      input_statistics: whether the last dense layer also sees statistics of the input (`frames.py`). They are
         standardised by those of the x that init is given, so give it utterances to learn from; and the logits begin
         at zero.
       recurrence: what runs the LSTM layers' loops over time, as `lstm` takes it: "scan" or "kernel" (not measured yet;
@@ -139,7 +166,90 @@ class EmotionLSTM(nn.Module):
         return jnp.concatenate([hidden, statistics], axis=-1)
 
 
-Network = EmotionLSTM | Perceptron | PerceptronAndLSTM
+class Perceptron(nn.Module):
+    """One hidden layer of rectified units, several times over: x [n, 1, statistic] -> logits [n, class].
+
+    The members are networks of their own, which learn from their own losses (`each`); their mean logits are what the
+    network says.
+
+    Attributes:
+      hidden_dim: units of a member.
+      num_classes: number of emotions.
+      members: number of them.
+    """
+
+    hidden_dim: int = 64
+    num_classes: int = 4
+    members: int = 1
+    input_statistics: ClassVar[bool] = False
+
+    def setup(self):
+        """Make the layers."""
+        self.voice = MembersDense(self.hidden_dim, self.members)
+        self.output = MembersDense(self.num_classes, self.members)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return logits [n, class] of x [n, 1, statistic]."""
+        return self.head(self.features(x))
+
+    def each(self, x: jax.Array) -> jax.Array:
+        """Return each member's logits, [n, member, class]."""
+        return self.each_head(self.features(x))
+
+    def features(self, x: jax.Array) -> jax.Array:
+        """Return the hidden units, [n, member, hidden_dim]."""
+        return jax.nn.relu(self.voice(jnp.broadcast_to(x, (x.shape[0], self.members, x.shape[-1]))))
+
+    def head(self, features: jax.Array) -> jax.Array:
+        """Return what the last layers make of the features, on average."""
+        return jnp.mean(self.each_head(features), axis=1)
+
+    def each_head(self, features: jax.Array) -> jax.Array:
+        """Return what the last layers make of the features, [n, member, class]."""
+        return self.output(features)
+
+    def embed(self, x: jax.Array) -> jax.Array:
+        """Return what the last layers see of x, [n, member, hidden_dim]."""
+        return self.features(x)
+
+
+class MembersDense(nn.Module):
+    """A dense layer for each member: [n, member, d] -> [n, member, size]; initialised as Flax's Dense."""
+
+    size: int
+    members: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return x @ kernel + bias, member by member."""
+        init = nn.initializers.lecun_normal(batch_axis=(0,))
+        kernel = self.param("kernel", init, (self.members, x.shape[-1], self.size))
+        bias = self.param("bias", nn.initializers.zeros, (self.members, self.size))
+        return jnp.einsum("nmd,mdh->nmh", x, kernel) + bias
+
+
+Network = EmotionLSTM | Perceptron
+
+
+class Linear(NamedTuple):
+    """Attributes: kernel [d, class]; bias [class]. Of several networks at once [member, ...]."""
+
+    kernel: jax.Array
+    bias: jax.Array
+
+
+class LastLayer(NamedTuple):
+    """Where a network's last, linear layer is, and what it sees: logits = embed(params, x) @ kernel + bias.
+
+    Attributes:
+      embed: (params, x [n, ...]) -> [n, d], or [n, member, d].
+      get: params -> Linear.
+      put: (params, Linear) -> params with that last layer.
+    """
+
+    embed: Callable[[Params, jax.Array], jax.Array]
+    get: Callable[[Params], Linear]
+    put: Callable[[Params, Linear], Params]
 
 
 def last_layer(model: Network) -> LastLayer:
@@ -172,6 +282,4 @@ def make_network(spec: ModelSpec, recurrence: str = "scan") -> Network:
     classes, loops = len(spec.emotions), cast(Recurrence, recurrence)
     if spec.network == "perceptron":
         return Perceptron(spec.hidden_dim, classes, spec.members)
-    if spec.network == "both":
-        return PerceptronAndLSTM(spec.hidden_dim, classes, spec.pooling, spec.statistics_rows, recurrence=loops)
     return EmotionLSTM(spec.hidden_dim, classes, spec.pooling, spec.activation, spec.input_statistics, recurrence=loops)

@@ -46,6 +46,15 @@ def mean_loss(losses: Callable[[Params, Batch], jax.Array]) -> MeanLoss:
 
     Returns:
       loss_fn(params, batch) -> scalar: the mean, weighted where the batch has weights.
+
+    Example:
+      Squared errors:
+
+      >>> import jax.numpy as jnp
+      >>> import metaser_jax
+      >>> loss_fn = metaser_jax.mean_loss(lambda slope, batch: (slope * batch.x - batch.y) ** 2)
+      >>> float(loss_fn(2.0, metaser_jax.Batch(jnp.array([1.0, 2.0]), jnp.array([2.0, 2.0]))))
+      2.0
     """
     return MeanLoss(losses)
 
@@ -66,6 +75,16 @@ def cross_entropy(apply: Callable[[Params, jax.Array], jax.Array], label_smoothi
 
     Raises:
       InputError: when called, labels that are neither.
+
+    Example:
+      Of logits that are the parameters themselves, twice as much for the first class:
+
+      >>> import jax.numpy as jnp
+      >>> import metaser_jax
+      >>> loss_fn = metaser_jax.cross_entropy(lambda logits, x: jnp.tile(logits, (len(x), 1)))
+      >>> batch = metaser_jax.Batch(jnp.zeros(2), jnp.array([0, 1]))
+      >>> round(float(loss_fn(jnp.log(jnp.array([2.0, 1.0])), batch)), 4)  # -(log 2/3 + log 1/3) / 2
+      0.752
     """
 
     def losses(params: Params, batch: Batch) -> jax.Array:

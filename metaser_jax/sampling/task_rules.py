@@ -26,7 +26,6 @@ class TaskRule(NamedTuple):
       corpus_shift: deviation of how far a task's classes are moved as each corpus has them, along Bank.directions.
       dropout: share of each utterance's coefficients that are left out, the others growing by 1 / (1 - dropout).
       noise: deviation of what is added to each number of each utterance.
-      rows_apart: first rows of x each of whose numbers is left out for itself; in the others a coefficient is.
     """
 
     one_speaker: bool = False
@@ -36,7 +35,6 @@ class TaskRule(NamedTuple):
     corpus_shift: float = 0.0
     dropout: float = 0.0
     noise: float = 0.0
-    rows_apart: int = 0
 
 
 def sides(
@@ -107,21 +105,15 @@ def disturbed(key: jax.Array, rule: TaskRule, task: Episode) -> Episode:
             noise = jnp.asarray(rule.noise, x.dtype) * jax.random.normal(key_noise, x.shape, x.dtype)
             x = x + jnp.where(mask, noise, 0)
         if rule.dropout:
-            x = dropped(key_dropout, x, rule.dropout, rule.rows_apart)
+            x = dropped(key_dropout, x, rule.dropout)
         return batch._replace(x=x)
 
     key_support, key_query = jax.random.split(key)
     return Episode(of(key_support, task.support), of(key_query, task.query))
 
 
-def dropped(key: jax.Array, x: jax.Array, share: float, rows_apart: int = 0) -> jax.Array:
-    """Return x [n, time, coef] with a share of each utterance's coefficients zero, the others larger by as much.
-
-    Args:
-      rows_apart: first rows of x each of whose numbers is left out for itself; in the others a coefficient is.
-    """
-    n, time, coef = x.shape
-    kept = jax.random.bernoulli(key, 1 - share, (n, rows_apart + 1, coef))
-    rest = jnp.broadcast_to(kept[:, rows_apart:], (n, time - rows_apart, coef))
-    kept = jnp.concatenate([kept[:, :rows_apart], rest], axis=1)
+def dropped(key: jax.Array, x: jax.Array, share: float) -> jax.Array:
+    """Return x [n, time, coef] with a share of each utterance's coefficients zero, the others larger by as much."""
+    n, _, coef = x.shape
+    kept = jax.random.bernoulli(key, 1 - share, (n, 1, coef))
     return jnp.where(kept, x / jnp.asarray(1 - share, x.dtype), 0)

@@ -135,9 +135,6 @@ class MetaLearningSpec(SourcesSpec):
             support = self.shots * len(self.emotions)
             divides = support % self.inner_batch_size == 0
             self.require(divides, "inner_batch_size", f"a divisor of the {support} support utterances")
-        if self.features == "both":
-            for flag in ("class_shift", "corpus_shift"):
-                self.require(getattr(self, flag) == 0, flag, "0 with --features=both, whose rows differ in kind")
 
     @property
     def shots_drawn(self) -> tuple[int, ...]:

@@ -5,13 +5,14 @@ import dataclasses
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
 from metaser_jax.errors import check_choice
 from metaser_jax.specs.base import Spec, option
-from metaser_jax.specs.voice import GROUPS, POOLED_FRAMES, columns, tracks_of
+from metaser_jax.specs.voice import GROUPS, columns
 from metaser_jax.types import N_FRAMES, N_MFCC
 
 NETWORKS = ("lstm", "perceptron", "both")
 FEATURES = ("mfcc", "voice", "tracks", "both")
-# What each network is given.
-FEATURES_OF = {"lstm": ("mfcc", "tracks"), "perceptron": ("voice",), "both": ("both",)}
+# What each network is given; networks and features that are not here went, and are refused with what to do.
+FEATURES_OF = {"lstm": "mfcc", "perceptron": "voice"}
+WENT = "a network over frames of the voice is an example in docs/library.md"
 POOLINGS = ("last", "mean", "mean_std")
 ACTIVATIONS = ("none", "relu")
 NORMALISATIONS = ("none", "corpus", "speaker", "utterance", "auto")
@@ -29,8 +30,7 @@ class NetworkSpec(Spec):
     emotions: tuple[str, ...] = option(FOUR_EMOTIONS, distinct=True)
     """Emotions to tell apart, separated by commas."""
     network: str = option("lstm", choices=NETWORKS)
-    """Kind of network: lstm (the paper's, over MFCC or the voice's tracks), perceptron (one hidden layer, over
-    statistics of the voice) or both (one last layer on both)."""
+    """Kind of network: lstm (the paper's, over MFCC) or perceptron (one hidden layer, over statistics of the voice)."""
     hidden_dim: int = option(128, least=1)
     """Hidden units of each LSTM layer, and of the first dense layer."""
     members: int = option(1, least=1)
@@ -45,6 +45,7 @@ class NetworkSpec(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.require(self.network in FEATURES_OF, "network", f"lstm or perceptron; {WENT}")
         self.require(len(self.emotions) >= 2, "emotions", "at least two emotions")
         alone = self.network == "perceptron" or self.members == 1
         self.require(alone, "members", "1 without --network=perceptron")
@@ -57,8 +58,8 @@ class FrontEnd(Spec):
     TITLE = "What is heard"
 
     features: str = option("mfcc", choices=FEATURES)
-    """What is heard: mfcc (the paper: 20 coefficients of the first 2.79 s), voice (statistics of the whole clip's
-    pitch, loudness, tilt and spectrum), tracks (these frame by frame, of the first 5.6 s) or both."""
+    """What is heard: mfcc (the paper: 20 coefficients of the first 2.79 s) or voice (statistics of the whole clip's
+    pitch, loudness, tilt and spectrum)."""
     track_groups: tuple[str, ...] = option(
         tuple(GROUPS),
         help=f"Without --features=mfcc: which of the voice is heard, separated by commas: {', '.join(GROUPS)}.",
@@ -75,13 +76,14 @@ class FrontEnd(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.require(self.features in FEATURES_OF.values(), "features", f"mfcc or voice; {WENT}")
         if self.features == "mfcc":
             has_all = self.track_groups == tuple(GROUPS)
             self.require(has_all, "track_groups", "all of them with --features=mfcc, which has none")
             return
         for flag in ("trim_db", "deltas"):
             self.require(not getattr(self, flag), flag, "what --features=mfcc alone has, left out")
-        own = self.features != "voice" or self.normalise != "utterance"
+        own = self.normalise != "utterance"
         self.require(own, "normalise", "another with --features=voice, which are one row per utterance")
 
     @property
@@ -89,17 +91,12 @@ class FrontEnd(Spec):
         """Numbers per row of the input."""
         if self.features == "mfcc":
             return N_MFCC * (2 if self.deltas else 1)
-        return len(columns(self.track_groups)) if self.features == "voice" else len(tracks_of(self.track_groups))
-
-    @property
-    def statistics_rows(self) -> int:
-        """Rows of --features=both that hold statistics, before those of frames."""
-        return -(-len(columns(self.track_groups)) // self.coefs) if self.features == "both" else 0
+        return len(columns(self.track_groups))
 
     @property
     def rows(self) -> int:
-        """Rows of the input: frames, or one of statistics, or both."""
-        return {"mfcc": N_FRAMES, "voice": 1}.get(self.features, POOLED_FRAMES + self.statistics_rows)
+        """Rows of the input: frames, or one of statistics."""
+        return N_FRAMES if self.features == "mfcc" else 1
 
     @property
     def of_split(self) -> bool:
@@ -114,7 +111,7 @@ class ModelSpec(FrontEnd, NetworkSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         valid = FEATURES_OF[self.network]
-        self.require(self.features in valid, "features", f"{' or '.join(valid)} with --network={self.network}")
+        self.require(self.features == valid, "features", f"{valid} with --network={self.network}")
         plain = self.features == "mfcc" or not self.input_statistics
         self.require(plain, "input_statistics", "left out without --features=mfcc")
 

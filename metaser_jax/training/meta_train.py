@@ -194,7 +194,6 @@ def task_rule(spec: MetaTrainSpec) -> TaskRule:
         corpus_shift=spec.corpus_shift if _differ(spec) else 0.0,
         dropout=spec.feature_dropout,
         noise=spec.feature_noise,
-        rows_apart=spec.statistics_rows,
     )
 
 

@@ -157,7 +157,7 @@ def _with_dropout(spec: PretrainSpec, augment: Augment | None) -> Augment | None
     def drop(key: jax.Array, x: jax.Array) -> jax.Array:
         if augment is not None:
             x = augment(jax.random.fold_in(key, 1), x)
-        return dropped(key, x, spec.feature_dropout, spec.statistics_rows)
+        return dropped(key, x, spec.feature_dropout)
 
     return drop
 

@@ -14,8 +14,7 @@ from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.learner import Learner
 from metaser_jax.meta.registry import LEARNERS
 from metaser_jax.models.classifier import Network, last_layer, make_network, trained_logits
-from metaser_jax.models.frames import frame_mask
-from metaser_jax.models.input_statistics import Standardise, input_statistics
+from metaser_jax.models.frames import Standardise, frame_mask, input_statistics
 from metaser_jax.models.losses import LossFn, cross_entropy
 from metaser_jax.specs import FrontEnd, MetaTrainSpec, OptimizerSpec
 from metaser_jax.specs.algorithms import ALGORITHMS

@@ -17,8 +17,7 @@ from metaser_jax.adaptation.starts import Init
 from metaser_jax.loops.finetuning import finetune
 from metaser_jax.loops.indexed_rows import Rows
 from metaser_jax.models.classifier import make_network
-from metaser_jax.models.frames import frame_mask
-from metaser_jax.models.input_statistics import input_statistics
+from metaser_jax.models.frames import frame_mask, input_statistics
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.specs import OptimizerSpec

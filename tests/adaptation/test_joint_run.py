@@ -15,7 +15,7 @@ from metaser_jax.adaptation.egemaps import adapt_egemaps, find_in, functionals, 
 from metaser_jax.adaptation.engine import draw
 from metaser_jax.errors import RecordingError
 from metaser_jax.results.outcomes import Amount
-from metaser_jax.specs import FinetuneSpec, FrontEnd
+from metaser_jax.specs import FinetuneSpec
 
 
 @pytest.fixture
@@ -155,11 +155,3 @@ def test_opensmile(tmp_path):
     assert x[0] == pytest.approx(12 * np.log2(220 / 27.5), abs=0.2)  # mean F0, semitones above 27.5 Hz
     with pytest.raises(RecordingError):
         functionals(str(tmp_path / "b.wav"))
-
-
-def test_both_hears_the_statistics(joint_config):
-    load = lambda name, data_dir: heard(name, 3)  # noqa: E731
-    (ready,) = load_target(joint_config(features="both", network="both", normalise="corpus"), load)
-    front_end = FrontEnd(features="both", normalise="corpus")
-    of_voice = FrontEnd(features="voice", normalise="corpus")
-    np.testing.assert_array_equal(features_of(ready, front_end), features_of(ready, of_voice))

@@ -12,7 +12,7 @@ from metaser_jax import InputError
 from metaser_jax.data.inputs import CLIP, GIVEN, NAMES, make_input, make_x, utterance_statistics
 from metaser_jax.data.normalise import normalise, shrunk_scales
 from metaser_jax.specs import FrontEnd
-from metaser_jax.specs.voice import columns, tracks_of
+from metaser_jax.specs.voice import columns
 
 DB = np.sqrt(128)  # of MFCC 0, per dB of the mean over 128 mel bands
 
@@ -101,7 +101,7 @@ def test_the_papers_input_is_untouched():
     np.testing.assert_array_equal(make_input(corpus, FrontEnd(), np.arange(3)).mfcc, corpus.mfcc)
 
 
-@pytest.mark.parametrize("settings", [{"trim_db": 0.05, "deltas": True}, {"features": "voice"}, {"features": "tracks"}])
+@pytest.mark.parametrize("settings", [{"trim_db": 0.05, "deltas": True}, {"features": "voice"}])
 def test_the_same_of_numpy_and_jax(settings):
     how, corpus = FrontEnd(**settings), fake_corpus()
     given = [getattr(corpus, name) for name in GIVEN[how.features]]
@@ -128,9 +128,6 @@ def test_the_voice_alone_is_enough_for_its_statistics():
     how = FrontEnd(features="voice", track_groups=("pitch",), normalise="none")
     seen = make_input(corpus, how, np.arange(3))
     np.testing.assert_array_equal(seen.mfcc[:, 0], corpus.voice[:, columns(("pitch",))].clip(-CLIP, CLIP))
-    for features in ("tracks", "both"):
-        with pytest.raises(InputError, match=r"fake: .*--features=tracks"):
-            make_input(corpus, dataclasses.replace(how, features=features), np.arange(3))
 
 
 def test_utterance_statistics_by_hand():
@@ -193,18 +190,3 @@ def test_an_outlier_is_no_more_than_clip():
     how = FrontEnd(features="voice", normalise="corpus")
     seen = make_input(dataclasses.replace(corpus, voice=voice), how, EVERYTHING[1:])
     assert seen.mfcc[0, 0, 0] == CLIP
-
-
-def test_both_are_folded_statistics_before_tracks():
-    corpus = fake_corpus()
-    how = FrontEnd(features="both", normalise="corpus", track_groups=("pitch", "loudness"))
-    both = make_input(corpus, how, EVERYTHING)
-    voice = make_input(corpus, dataclasses.replace(how, features="voice"), EVERYTHING)
-    tracks = make_input(corpus, dataclasses.replace(how, features="tracks"), EVERYTHING)
-    k, rows = voice.mfcc.shape[-1], how.statistics_rows
-    assert rows == -(-k // len(tracks_of(how.track_groups)))
-    folded = both.mfcc[:, :rows].reshape(48, -1)
-    np.testing.assert_array_equal(folded[:, :k], voice.mfcc[:, 0])
-    assert not folded[:, k:].any()
-    np.testing.assert_array_equal(both.mfcc[:, rows:], tracks.mfcc)
-    np.testing.assert_array_equal(both.n_frames, tracks.n_frames + rows)

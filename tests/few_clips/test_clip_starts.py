@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from fakes import fake_corpus, fake_voice
 
-from metaser_jax import InputError
 from metaser_jax.adaptation.few_clips import Adaptation, adapt_model
 from metaser_jax.adaptation.starts import read_start
 from metaser_jax.recogniser.predictor import Predictor
@@ -44,12 +43,3 @@ def test_a_run_over_the_voice(trained):
     model = adapt_model(start, found.settings, how, one, about={"init": found.about})
     said = Predictor(model).logits(one.voice).argmax(-1)
     assert np.mean(said == one.label) > 0.6
-
-
-@pytest.mark.parametrize("network", ["lstm", "both"])
-def test_a_run_that_clips_are_not_adapted_to(network, trained):
-    features = {"lstm": "tracks", "both": "both"}[network]
-    init = trained(network=network, features=features)
-    said = f"--network={network} --features={features}, expected lstm with mfcc, or perceptron with voice"
-    with pytest.raises(InputError, match=said):
-        read_start(init, "auto", "inner")

@@ -16,8 +16,7 @@ from textbook import INNER_LR
 
 from metaser_jax import anil, cross_entropy, layer_rates, maml, meta_sgd, reptile
 from metaser_jax.meta.bilevel import multi_step_weights
-from metaser_jax.meta.layer_rates import LayerRatesParams
-from metaser_jax.meta.meta_sgd import MetaSGDParams
+from metaser_jax.meta.learned_rates import LayerRatesParams, MetaSGDParams
 
 STEPS = 2
 

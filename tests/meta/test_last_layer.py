@@ -9,16 +9,19 @@ from sklearn.linear_model import Ridge
 from test_contract import close
 
 from metaser_jax import Batch, EmotionLSTM, Episode, Execution, InputError, cross_entropy
-from metaser_jax.meta.last_layer import PrototypeStart, RidgeStart, prototypes, ridge, start_last_layer
+from metaser_jax.meta.last_layer import PrototypeStart, RidgeStart, labels_of, prototypes, ridge, start_last_layer
 from metaser_jax.meta.proto_maml import proto_maml
 from metaser_jax.meta.r2d2 import r2d2
-from metaser_jax.models.classifier import last_layer, trained_logits
-from metaser_jax.models.last_layer import LastLayer, Linear
-from metaser_jax.models.over_voice import Perceptron
+from metaser_jax.models.classifier import LastLayer, Linear, Perceptron, last_layer, trained_logits
 
 RNG = np.random.default_rng(0)
 # The embedding is x itself; the parameters are the last layer.
 PLAIN = LastLayer(lambda params, x: x, lambda params: params, lambda params, layer: layer)
+
+
+def seen(support, classes=3):
+    """What `prototypes` and `ridge` are given of a support set."""
+    return support.x, *labels_of(support, classes, support.x.dtype)
 
 
 def support_of(n, d, classes=3, weight=False):
@@ -30,19 +33,19 @@ def support_of(n, d, classes=3, weight=False):
 @pytest.mark.parametrize("weight", [False, True])
 def test_prototypes_prefer_the_nearest(weight):
     """Softmax over classes is that of the negative squared distances, divided by the embedding's size."""
-    support, params = support_of(9, 5, weight=weight), Linear(jnp.zeros((5, 3)), jnp.zeros(3))
-    found = prototypes(PLAIN, params, support)
+    support = support_of(9, 5, weight=weight)
+    found = prototypes(*seen(support))
     by = np.ones(9) if support.weight is None else np.asarray(support.weight)
     centres = np.stack([np.average(support.x[support.y == k], axis=0, weights=by[support.y == k]) for k in range(3)])
     new = RNG.normal(size=(4, 5))
     distance = np.square(new[:, None] - centres).sum(-1) / 5
     close(jax.nn.log_softmax(new @ found.kernel + found.bias), jax.nn.log_softmax(-distance))
     one_hot = support._replace(y=jax.nn.one_hot(support.y, 3, dtype=jnp.int32))
-    close(found, prototypes(PLAIN, params, one_hot))
+    close(found, prototypes(*seen(one_hot)))
 
 
 def test_a_class_without_utterances():
-    found = prototypes(PLAIN, Linear(jnp.zeros((5, 4)), jnp.zeros(4)), support_of(9, 5))
+    found = prototypes(*seen(support_of(9, 5), classes=4))
     assert np.isfinite(found.kernel).all()
     assert np.all(found.kernel[:, 3] == 0)
 
@@ -63,7 +66,7 @@ def test_a_class_without_utterances_keeps_its_own_part_of_the_last_layer():
 def test_ridge_is_scikit_learns(n, d, weight):
     """In both spaces; the penalty is on the bias as well, which scikit-learn is given as a column of ones."""
     support = support_of(n, d, weight=weight)
-    found = ridge(PLAIN, Linear(jnp.zeros((d, 3)), jnp.zeros(3)), support, jnp.float32(0.7))
+    found = ridge(*seen(support), jnp.float32(0.7))
     with_ones = np.concatenate([support.x, np.ones((n, 1))], axis=1)
     of = Ridge(alpha=0.7, fit_intercept=False).fit(with_ones, np.eye(3)[np.asarray(support.y)], support.weight)
     close(np.concatenate([found.kernel.T, found.bias[:, None]], axis=1), of.coef_, 1e-4)
@@ -141,7 +144,7 @@ def test_r2d2_is_the_derivative_of_its_loss():
 def test_labels_that_are_none():
     support = support_of(6, 5)
     with pytest.raises(InputError, match=r"support.y: got float32\[6\], expected whole numbers \[n\], or one-hot"):
-        prototypes(PLAIN, Linear(jnp.zeros((5, 3)), jnp.zeros(3)), support._replace(y=support.y.astype(jnp.float32)))
+        labels_of(support._replace(y=support.y.astype(jnp.float32)), 3, "float32")
 
 
 def members_setting():

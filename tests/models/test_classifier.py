@@ -7,7 +7,7 @@ import pytest
 
 from metaser_jax import EmotionLSTM, InputError, frame_mask
 from metaser_jax.models.classifier import decays, in_head, take_head, with_head
-from metaser_jax.models.input_statistics import input_statistics
+from metaser_jax.models.frames import input_statistics
 from metaser_jax.models.lstm import LSTMParams, lstm
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaser_jax.models.input_statistics import SLOPE, THRESHOLDS, Standardise, input_statistics
+from metaser_jax.models.frames import SLOPE, THRESHOLDS, Standardise, input_statistics
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 REAL = (12, 7, 1)

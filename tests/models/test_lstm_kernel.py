@@ -83,7 +83,5 @@ def test_what_the_kernel_cannot_do():
 
     with pytest.raises(InputError, match="hidden_dim: got 12 with recurrence 'kernel', expected one of: 16, 32"):
         jax.eval_shape(lambda: lstm(*arguments(3, hidden=12), "kernel"))
-    with pytest.raises(InputError, match="recurrence: got 'loop', expected one of: interpret, kernel, scan"):
-        lstm(*arguments(3), "loop")
     with pytest.raises(InputError, match="recurrence: got 'kernel' under reverse mode over reverse mode"):
         jax.eval_shape(jax.grad(gradient_norm), *arguments(3))

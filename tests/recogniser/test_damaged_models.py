@@ -236,13 +236,6 @@ def test_a_voice_models_settings(tmp_path):
     refused(tmp_path / "model", r"arrays.npz: .*\[1000000000, ")
 
 
-def test_networks_that_clips_are_not_adapted_to_are_not_saved(tmp_path):
-    model = fake_model(clips=0)
-    spec = dataclasses.replace(model.settings, features="tracks", trim_db=0.0, deltas=False, input_statistics=False)
-    with pytest.raises(InputError, match="'tracks', expected one of: mfcc, voice"):
-        save_model(tmp_path / "model", dataclasses.replace(model, settings=spec))
-
-
 class Evil:
     def __reduce__(self):
         return print, ("run",)

@@ -12,8 +12,19 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from metaser_jax.models.lstm.cell import Gates, act, act_tangent, cell, cell_backward, join, split
-from metaser_jax.models.lstm.loops import Loops, LSTMParams, Steps, Trace
+from metaser_jax.models.lstm_cell import (
+    Gates,
+    Loops,
+    LSTMParams,
+    Steps,
+    Trace,
+    act,
+    act_tangent,
+    cell,
+    cell_backward,
+    join,
+    split,
+)
 
 
 def _forward(params: LSTMParams, x: jax.Array) -> Trace:

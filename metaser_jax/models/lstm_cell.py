@@ -1,4 +1,4 @@
-"""One time step: the equations and their gradient, on arrays [n, H]; tangents are jax.jvp of these.
+"""One time step of an LSTM: the equations and their gradient, on arrays [n, H]; tangents are jax.jvp of these.
 
   i, f, g, o = act(z),        act = sigmoid for i, f, o and tanh for g
   c_t = f * c_{t-1} + i * g
@@ -6,7 +6,12 @@
 
 z, of which the gates are made, and the gates are tuples of four arrays: XLA's CPU code for a slice of [n, 4H] is much
 slower, and a Triton kernel has none.
+
+`Loops` run the step over time, in one of two ways (lstm_scan.py, lstm_kernel.py).
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +62,7 @@ def _sigmoid(z: jax.Array) -> jax.Array:
 def split(joined: jax.Array) -> Gates:
     """Return [..., 4H] -> four [..., H]."""
     # NOTE: slices, because the gradient of a vmapped scan with jnp.split is wrong in float64 on CPU as compiled by jax
-    # 0.10.2 (tests/test_lstm.py compares).
+    # 0.10.2 (tests/models/test_lstm.py compares).
     hidden = joined.shape[-1] // 4
     return tuple(joined[..., k * hidden : (k + 1) * hidden] for k in range(4))  # pyright: ignore[reportReturnType]
 
@@ -65,3 +70,54 @@ def split(joined: jax.Array) -> Gates:
 def join(parts: Gates) -> jax.Array:
     """Return four [..., H] -> [..., 4H]."""
     return jnp.concatenate(parts, axis=-1)
+
+
+class LSTMParams(NamedTuple):
+    """Attributes: kernel_input [F, 4H], kernel_recurrent [H, 4H], bias [4H]."""
+
+    kernel_input: jax.Array
+    kernel_recurrent: jax.Array
+    bias: jax.Array
+
+
+class Trace(NamedTuple):
+    """What the forward pass leaves, per time step.
+
+    Attributes:
+      states: h_t, [time, n, H].
+      inputs: x_t and h_{t-1} side by side, [time, n, F + H].
+      cells: c_{t-1}, [time, n, H].
+      gates: each [time, n, H].
+    """
+
+    states: jax.Array
+    inputs: jax.Array
+    cells: jax.Array
+    gates: Gates
+
+
+class Steps(NamedTuple):
+    """The arguments of `cell_backward` in every time step, each [time, n, H]."""
+
+    dh: jax.Array
+    dc_after: jax.Array
+    gates: Gates
+    cells: jax.Array
+
+
+class Loops(NamedTuple):
+    """The loops over time, which the rules of differentiation in lstm.py are made of.
+
+    Attributes:
+      forward: (params, x) -> Trace.
+      forward_tangent: (kernel_recurrent, x_dot, z_dot, gates, cells) -> tangent of the Trace; z_dot is the tangent of
+        what in z is not recurrent, each [time, n, H].
+      backward: (kernel_recurrent, d_states, gates, cells, keep=) -> dz [time, n, 4H], and Steps if keep, else None.
+      backward_tangent: (kernel_recurrent, d_states_dot, steps, gates_dot, cells_dot) -> tangent of dz; d_states_dot is
+        the tangent of what in dh is not recurrent.
+    """
+
+    forward: Callable[..., Trace]
+    forward_tangent: Callable[..., Trace]
+    backward: Callable[..., tuple[jax.Array, Steps | None]]
+    backward_tangent: Callable[..., jax.Array]

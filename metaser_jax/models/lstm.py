@@ -1,6 +1,6 @@
 """One LSTM layer over time, with its derivatives derived by hand: backward pass, and tangents of both passes.
 
-  z_t = x_t W_x + h_{t-1} W_h + b,        h_0 = c_0 = 0;        cell.py makes c_t and h_t of it
+  z_t = x_t W_x + h_{t-1} W_h + b,        h_0 = c_0 = 0;        lstm_cell.py makes c_t and h_t of it
 
 There are four loops over time: forward, backward (the gradient), and the tangent of each (together they make the
 Hessian-vector product of second-order MAML by forward-over-reverse differentiation). Each carries what is recurrent
@@ -18,16 +18,14 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from metaser_jax.errors import check_choice
-from metaser_jax.models.lstm import kernel_loops, scan_loops
-from metaser_jax.models.lstm.cell import Gates, split
-from metaser_jax.models.lstm.loops import Loops, LSTMParams, Trace
+from metaser_jax.models import lstm_kernel, lstm_scan
+from metaser_jax.models.lstm_cell import Gates, Loops, LSTMParams, Trace, split
 
 Recurrence = Literal["scan", "kernel", "interpret"]
 RECURRENCES: dict[str, Loops] = {
-    "scan": scan_loops.LOOPS,
-    "kernel": kernel_loops.LOOPS,
-    "interpret": kernel_loops.INTERPRETED,
+    "scan": lstm_scan.LOOPS,
+    "kernel": lstm_kernel.LOOPS,
+    "interpret": lstm_kernel.INTERPRETED,
 }
 
 
@@ -47,7 +45,7 @@ def lstm(params: LSTMParams, x: jax.Array, recurrence: Recurrence = "scan") -> j
       mode differentiates its gradient; forward mode of the function itself is not defined.
 
     Raises:
-      InputError: an unknown recurrence; with a kernel, an H that it cannot take, or reverse mode over reverse mode.
+      InputError: with a kernel, an H that it cannot take, or reverse mode over reverse mode.
     """
     if any(array.dtype != x.dtype for array in params):
         dtype = jnp.result_type(x, *params)
@@ -57,17 +55,17 @@ def lstm(params: LSTMParams, x: jax.Array, recurrence: Recurrence = "scan") -> j
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _lstm(params: LSTMParams, x: jax.Array, recurrence: Recurrence) -> jax.Array:
-    return _forward(params, x, _loops(recurrence)).states
+    return _forward(params, x, RECURRENCES[recurrence]).states
 
 
 def _lstm_fwd(params: LSTMParams, x: jax.Array, recurrence: Recurrence):
-    trace = _forward(params, x, _loops(recurrence))
+    trace = _forward(params, x, RECURRENCES[recurrence])
     return trace.states, (params, trace)
 
 
 def _lstm_bwd(recurrence: Recurrence, residuals, d_states: jax.Array):
     params, trace = residuals
-    dz = _backward(params.kernel_recurrent, d_states, trace.gates, trace.cells, _loops(recurrence))
+    dz = _backward(params.kernel_recurrent, d_states, trace.gates, trace.cells, RECURRENCES[recurrence])
     d_kernel = jnp.einsum("rf,rg->fg", _rows(trace.inputs), _rows(dz))
     features = params.kernel_input.shape[0]
     d_params = LSTMParams(d_kernel[:features], d_kernel[features:], jnp.sum(dz, axis=(0, 1)))
@@ -75,11 +73,6 @@ def _lstm_bwd(recurrence: Recurrence, residuals, d_states: jax.Array):
 
 
 _lstm.defvjp(_lstm_fwd, _lstm_bwd)
-
-
-def _loops(recurrence: str) -> Loops:
-    check_choice("recurrence", recurrence, RECURRENCES)
-    return RECURRENCES[recurrence]
 
 
 def _rows(sequence: jax.Array) -> jax.Array:

@@ -19,9 +19,20 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from metaser_jax.errors import InputError
-from metaser_jax.models.lstm import scan_loops
-from metaser_jax.models.lstm.cell import Gates, act, act_tangent, cell, cell_backward, join, split
-from metaser_jax.models.lstm.loops import Loops, LSTMParams, Steps, Trace
+from metaser_jax.models import lstm_scan
+from metaser_jax.models.lstm_cell import (
+    Gates,
+    Loops,
+    LSTMParams,
+    Steps,
+    Trace,
+    act,
+    act_tangent,
+    cell,
+    cell_backward,
+    join,
+    split,
+)
 
 ROWS = 16  # the fewest that Triton multiplies by a matrix
 # Triton's blocks are powers of two, and an [H, H] factor of its product goes through a multiprocessor's shared memory.
@@ -202,7 +213,7 @@ mlir.register_lowering(_not_transposable, lambda _, y: [y])
 
 def _loops(interpret: bool) -> Loops:
     loops = Loops(_forward, _forward_tangent, _backward, _backward_tangent)
-    return Loops(*(_checked(*pair, interpret) for pair in zip(loops, scan_loops.LOOPS, strict=True)))
+    return Loops(*(_checked(*pair, interpret) for pair in zip(loops, lstm_scan.LOOPS, strict=True)))
 
 
 LOOPS = _loops(interpret=False)
