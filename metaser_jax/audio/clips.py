@@ -145,7 +145,8 @@ def read_with_sound(
     """Read as read_clip, and return the samples that it was made of, mono, at the file's rate."""
     with errors_of(str(source)):
         data = read_source(source)
-        sound, sha256 = decode(data, str(source), _limits(max_seconds, max_samples)), hashlib.sha256(data).hexdigest()
+        sound = decode(data, str(source), Limits(max_samples, max_seconds))
+        sha256 = hashlib.sha256(data).hexdigest()
         del data  # of a long recording hundreds of megabytes
         return _clip(sound, sha256, voice), sound
 
@@ -182,18 +183,17 @@ def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SE
     if samples.dtype in (np.int16, np.int32):
         scale = np.float32(1 / -float(np.iinfo(samples.dtype).min))
     elif np.issubdtype(samples.dtype, np.floating):
-        scale = None
+        scale = np.float32(1)
     else:
         raise InputError(f"samples: got {samples.dtype}, expected floating-point numbers in [-1, 1], int16 or int32.")
     samples = samples.reshape(len(samples), -1)
 
     def blocks() -> Iterator[np.ndarray]:
         for i in range(0, len(samples), 2**20):
-            block = samples[i : i + 2**20].astype(np.float32)
-            yield block if scale is None else block * scale
+            yield samples[i : i + 2**20].astype(np.float32) * scale
 
     try:
-        sound = sound_of(blocks, samples.shape[1], int(sample_rate), "samples", _limits(max_seconds))
+        sound = sound_of(blocks, samples.shape[1], int(sample_rate), "samples", Limits(MAX_SAMPLES, max_seconds))
     except RecordingError as error:
         raise InputError(f"samples: {error.reason}.") from error
     sha = hashlib.sha256()
@@ -310,10 +310,6 @@ def span(of: Windows | VoiceWindows, k: int, seconds: float) -> tuple[float, flo
         return float(of.start[k]), float(of.end[k])
     start = int(of.start[k])
     return start * HOP_SECONDS, min((start + int(of.n_frames[k])) * HOP_SECONDS, seconds)
-
-
-def _limits(max_seconds: float, max_samples: int = MAX_SAMPLES) -> Limits:
-    return Limits(max_samples, max_seconds, "expected at most that")
 
 
 def _clip(sound: Sound, sha256: str, voice: bool) -> Clip:

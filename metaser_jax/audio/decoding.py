@@ -64,11 +64,7 @@ class Limits(NamedTuple):
 
     samples: int
     seconds: float
-    expected: str
-
-    def frames(self, channels: int, sample_rate: int) -> int:
-        """Return the same in samples per channel."""
-        return int(min(self.samples // channels, self.seconds * sample_rate))
+    expected: str = "expected at most that"
 
 
 # Of all channels together: 10 minutes of stereo at 48 kHz. What is longer is no utterance, and would fill the memory.
@@ -149,47 +145,43 @@ def decode(data: bytes, path: str, limits: Limits, block: int = _BLOCK) -> Sound
         that are not finite.
     """
     data, header = containers.completed(data, path)
-    stream = None
     try:
-        if data[:4] == b"fLaC" and len(data) >= _FLAC_HEADER:
-            sound, promised = _decoded_flac(data, path, limits, block)
-            header = containers.MORE if 0 < promised < len(sound.mono) else ""
-        else:
-            sound, promised, is_mp3 = _decoded(data, path, limits, block)
-            stream = mp3.stream(data) if is_mp3 else None
-        if stream and stream.seconds > sound.seconds + _MP3_SLACK:
-            # libsndfile takes it for shorter than it is.
-            header = containers.MORE if stream.tag is not None else ""
-            data = mp3.with_length(data, stream) or data
-            sound, promised, _ = _decoded(data, path, limits, block)
-            stream = mp3.stream(data)
+        sound = _decoded_by_libsndfile(data, header, path, limits, block)
     except soundfile.LibsndfileError as error:
-        demuxer = containers.demuxer(data)
-        if demuxer and formats.is_installed():
-            return _decoded_by_ffmpeg(data, demuxer, path, limits)
-        # The whole text of the error has the address of a buffer in it.
-        what, advice = containers.described(data, path, unsupported=error.code == _UNSUPPORTED)
-        why = f" (libsndfile: {error.error_string})" if what == containers.DAMAGED else ""
-        raise RecordingError(path, f"{what}, expected a complete {_FORMATS} file{why}", *advice) from error
-    if stream and stream.seconds > sound.seconds + _MP3_SLACK:
-        raise RecordingError(
-            path,
-            f"an mp3 of {stream.seconds:.2f} s whose header does not say so, of which only {sound.seconds:.2f} s can "
-            "be read; convert it to .wav or .flac",
-        )
-    if len(sound.mono) < promised and not (stream and stream.is_whole(data)):
-        raise RecordingError(
-            path,
-            f"truncated: the header promises {promised:,} samples, the file has {len(sound.mono):,}, expected a "
-            "complete file",
-        )
-    return _with_samples(sound._replace(header=header), path)
-
-
-def _with_samples(sound: Sound, path: str) -> Sound:
+        if not (demuxer := containers.demuxer(data)) or not formats.is_installed():
+            # The whole text of the error has the address of a buffer in it.
+            what, advice = containers.described(data, path, unsupported=error.code == _UNSUPPORTED)
+            why = f" (libsndfile: {error.error_string})" if what == containers.DAMAGED else ""
+            raise RecordingError(path, f"{what}, expected a complete {_FORMATS} file{why}", *advice) from error
+        track, blocks = formats.first_track(data, demuxer, path), lambda: formats.blocks(data, demuxer, path)
+        sound = sound_of(blocks, track.channels, track.sample_rate, path, limits)._replace(of_tracks=track.of_tracks)
     if not len(sound.mono):
         raise RecordingError(path, "the file has a header but no samples, expected audio")
     return sound
+
+
+def _decoded_by_libsndfile(data: bytes, header: str, path: str, limits: Limits, block: int) -> Sound:
+    """Return the sound of all that the header promises, and more where there is more."""
+    stream = None
+    if data[:4] == b"fLaC" and len(data) >= _FLAC_HEADER:
+        sound, promised = _decoded_flac(data, path, limits, block)
+        header = containers.MORE if 0 < promised < len(sound.mono) else ""
+    else:
+        sound, promised, is_mp3 = _decoded(data, path, limits, block)
+        stream = mp3.stream(data) if is_mp3 else None
+    if stream and stream.seconds > sound.seconds + _MP3_SLACK:
+        # libsndfile takes it for shorter than it is.
+        header = containers.MORE if stream.tag is not None else ""
+        data = mp3.with_length(data, stream) or data
+        sound, promised, _ = _decoded(data, path, limits, block)
+        stream = mp3.stream(data)
+    if stream and stream.seconds > sound.seconds + _MP3_SLACK:
+        reason = f"an mp3 of {stream.seconds:.2f} s whose header does not say so, of which only {sound.seconds:.2f} s"
+        raise RecordingError(path, f"{reason} can be read; convert it to .wav or .flac")
+    if len(sound.mono) < promised and not (stream and stream.is_whole(data)):
+        promise = f"the header promises {promised:,} samples, the file has {len(sound.mono):,}"
+        raise RecordingError(path, f"truncated: {promise}, expected a complete file")
+    return sound._replace(header=header)
 
 
 def _decoded(data: bytes, path: str, limits: Limits, block: int) -> tuple[Sound, int, bool]:
@@ -197,7 +189,7 @@ def _decoded(data: bytes, path: str, limits: Limits, block: int) -> tuple[Sound,
     with _File(_Bytes(data)) as file:
         promised, sample_rate, channels, is_mp3 = file.frames, file.samplerate, file.channels, file.format == "MP3"
         # What can be sought in is never read beyond what was promised.
-        at_most = promised if file.is_whole else None
+        at_most = promised if soundfile.SoundFile.seekable(file) else None
 
     def blocks() -> Iterator[np.ndarray]:
         with _File(_Bytes(data)) as file:
@@ -226,16 +218,6 @@ def _decoded_flac(data: bytes, path: str, limits: Limits, block: int) -> tuple[S
     return sound, promised
 
 
-def _decoded_by_ffmpeg(data: bytes, demuxer: str, path: str, limits: Limits) -> Sound:
-    track = formats.first_track(data, demuxer, path)
-
-    def blocks() -> Iterator[np.ndarray]:
-        return formats.blocks(data, demuxer, path)
-
-    sound = sound_of(blocks, track.channels, track.sample_rate, path, limits)
-    return _with_samples(sound._replace(of_tracks=track.of_tracks), path)
-
-
 def sound_of(
     blocks: Callable[[], Iterable[np.ndarray]],
     channels: int,
@@ -253,52 +235,43 @@ def sound_of(
     """
     if not MIN_RATE <= sample_rate <= MAX_RATE:
         raise RecordingError(path, f"{sample_rate:,} Hz, expected {MIN_RATE:,} to {MAX_RATE:,}")
-    sound = _mixed(blocks(), channels, sample_rate, path, limits, at_most, None)
+    # The limit is in samples of all channels, as it always was.
+    most = int(min(limits.samples // channels, limits.seconds * sample_rate))
+
+    def mixed(channel: int | None) -> Sound:
+        # Virtual memory: pages are taken as they are written.
+        mono = np.empty(max(1, most if at_most is None else min(at_most, most)), np.float32)
+        n, peak, n_flat, n_bad, energy = 0, 0.0, 0, 0, np.zeros(channels)
+        for block in blocks():
+            if n + len(block) > most:
+                reason = f"longer than {round(most / sample_rate, 1):,g} s, {limits.expected}"
+                raise RecordingError(path, reason, "Cut it into parts, or leave it out.")
+            loudest = float(np.maximum(block.max(), -block.min()))
+            if loudest <= MAX_SAMPLE:
+                if channels == 1 or channel is not None:  # the same, quicker
+                    mono[n : n + len(block)] = block[:, channel or 0]
+                else:
+                    block.mean(axis=1, out=mono[n : n + len(block)])
+                n_flat += _flat(block, loudest)
+                if channels > 1:
+                    energy += np.einsum("ij,ij->j", block, block, dtype=np.float64)
+            n_bad += 0 if np.isfinite(loudest) else np.count_nonzero(~np.isfinite(block))
+            peak = max(peak, loudest)
+            n += len(block)
+        if n_bad or peak > MAX_SAMPLE:
+            found = f"{n_bad:,} samples are NaN or infinite" if n_bad else f"samples reach {peak:.3g}"
+            raise RecordingError(path, f"{found}, expected audio in [-1, 1]")
+        return Sound(mono[:n], sample_rate, channels, peak, n_flat / max(1, n * channels), energy / max(1, n), channel)
+
+    def is_silent(sound: Sound) -> bool:
+        return len(sound.mono) > 0 and quality.loudness(sound.mono, sample_rate) < quality.SILENCE_DBFS
+
+    sound = mixed(None)
     loudest = int(sound.power.argmax())
-    if sound.power[loudest] > _SILENT_POWER and _silent(sound.mono, sample_rate):
-        alone = _mixed(blocks(), channels, sample_rate, path, limits, at_most, loudest)
-        return sound if _silent(alone.mono, sample_rate) else alone
+    if sound.power[loudest] > _SILENT_POWER and is_silent(sound):
+        alone = mixed(loudest)
+        return sound if is_silent(alone) else alone
     return sound
-
-
-def _silent(mono: np.ndarray, rate: int) -> bool:
-    return len(mono) > 0 and quality.loudness(mono, rate) < quality.SILENCE_DBFS
-
-
-def _mixed(
-    blocks: Iterable[np.ndarray],
-    channels: int,
-    sample_rate: int,
-    path: str,
-    limits: Limits,
-    at_most: int | None,
-    channel: int | None,
-) -> Sound:
-    """Return the mean of the channels, or one of them."""
-    # Virtual memory: pages are taken as they are written. The limit is in samples of all channels, as it always was.
-    most = limits.frames(channels, sample_rate)
-    mono = np.empty(max(1, most if at_most is None else min(at_most, most)), np.float32)
-    n, peak, n_flat, n_bad, energy = 0, 0.0, 0, 0, np.zeros(channels)
-    for block in blocks:
-        if n + len(block) > most:
-            reason = f"longer than {round(most / sample_rate, 1):,g} s, {limits.expected}"
-            raise RecordingError(path, reason, "Cut it into parts, or leave it out.")
-        loudest = float(np.maximum(block.max(), -block.min()))
-        if loudest <= MAX_SAMPLE:
-            if channels == 1 or channel is not None:  # the same, quicker
-                mono[n : n + len(block)] = block[:, channel or 0]
-            else:
-                block.mean(axis=1, out=mono[n : n + len(block)])
-            n_flat += _flat(block, loudest)
-            if channels > 1:
-                energy += np.einsum("ij,ij->j", block, block, dtype=np.float64)
-        n_bad += 0 if np.isfinite(loudest) else np.count_nonzero(~np.isfinite(block))
-        peak = max(peak, loudest)
-        n += len(block)
-    if n_bad or peak > MAX_SAMPLE:
-        found = f"{n_bad:,} samples are NaN or infinite" if n_bad else f"samples reach {peak:.3g}"
-        raise RecordingError(path, f"{found}, expected audio in [-1, 1]")
-    return Sound(mono[:n], sample_rate, channels, peak, n_flat / max(1, n * channels), energy / max(1, n), channel)
 
 
 def _flat(block: np.ndarray, loudest: float) -> int:
@@ -340,11 +313,6 @@ class _File(soundfile.SoundFile):
 
     soundfile seeks after each block of what it can seek in, and a decoder of mp3 then begins anew.
     """
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it has an end that is known."""
-        return super().seekable()
 
     def seekable(self) -> bool:
         """Return False."""

@@ -5,7 +5,7 @@ what is usual in good recordings causes none.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,25 +58,6 @@ class Quality(NamedTuple):
     of_tracks: int = 1
 
 
-class Recorded(Protocol):
-    """A recording that was read: clips.Clip, extraction.Extraction, Measured."""
-
-    @property
-    def quality(self) -> Quality | None:
-        """Of its sound; None where it was not looked at."""
-        ...
-
-    @property
-    def seconds(self) -> float:
-        """Duration."""
-        ...
-
-    @property
-    def sample_rate(self) -> int:
-        """Of the file, in Hz."""
-        ...
-
-
 class Measured(NamedTuple):
     """What notes are made of, without the features."""
 
@@ -85,9 +66,8 @@ class Measured(NamedTuple):
     sample_rate: int
 
     @classmethod
-    def of(cls, one: Recorded) -> "Measured":
-        """Return it of a recording whose quality is known."""
-        assert one.quality is not None
+    def of(cls, one: Any) -> "Measured":
+        """Return it of a recording whose quality is known: a Clip, an Extraction or what was measured of one."""
         return cls(one.quality, one.seconds, one.sample_rate)
 
 
@@ -115,7 +95,7 @@ def loudness(samples: np.ndarray, rate: int) -> float:
     return 10 * float(np.log10(varying)) if varying > 0 else -np.inf
 
 
-def why_unusable(one: Recorded, *, silence: float = SILENCE_DBFS) -> str | None:
+def why_unusable(one: Any, *, silence: float = SILENCE_DBFS) -> str | None:
     """Return why nobody can be heard in a recording, and what was expected; None if somebody may be.
 
     Args: silence: what is below is refused, in dBFS; -inf refuses digital silence and constants alone.
@@ -138,17 +118,13 @@ def why_unusable(one: Recorded, *, silence: float = SILENCE_DBFS) -> str | None:
     return silent + _MICROPHONE
 
 
-def _amplitude(db: float) -> float:
-    return 10 ** (db / 20)
-
-
 def _nearly_cancel(one: Measured) -> bool:
     quality = one.quality
     return not quality.one_channel and quality.mixed_db < -_CANCEL_DB - 20 * np.log10(quality.channels)
 
 
 def _of_offset(one: Measured) -> bool:
-    return abs(one.quality.offset) > _amplitude(one.quality.loudness_db + _OFFSET_DB)
+    return abs(one.quality.offset) > 10 ** ((one.quality.loudness_db + _OFFSET_DB) / 20)
 
 
 def _rates(found: Sequence[Measured]) -> str:
@@ -221,14 +197,14 @@ _KINDS = (
 )
 
 
-def notes_of(one: Recorded) -> tuple[str, ...]:
+def notes_of(one: Any) -> tuple[str, ...]:
     """Return what people should know of one recording, a sentence or two each."""
     measured = Measured.of(one)
     said = ((kind.found([measured]), kind.means) for kind in _KINDS if kind.holds(measured))
     return tuple(f"{found[:1].upper()}{found[1:]}. {means}" for found, means in said)
 
 
-def notes_of_all(recordings: Sequence[Recorded], files: Sequence[str] | np.ndarray, what: str = "clip") -> list[str]:
+def notes_of_all(recordings: Sequence[Any], files: Sequence[str] | np.ndarray, what: str = "clip") -> list[str]:
     """Return what people should know of n recordings, a text of each kind, which names the first files.
 
     Args: files: [n], their names. what: what they are called, in the singular.
