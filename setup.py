@@ -99,6 +99,7 @@ setup(
         "metaser_jax.flagfiles": ["*.flags"],
         "metaser_jax.demo_voices": ["*.tsv"],
         "metaser_jax.datasets": ["*.md", "*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
+        "metaser_jax.report": ["*.bib", "*.css"],
         "metaser_jax.serve": ["page/*"],
     },
     install_requires=CORE + DATA + RUNS,

@@ -120,7 +120,7 @@ def figure(found: list[dict]):
         axes.set_xticks(shots, map(str, shots))
         axes.minorticks_off()
         axes.grid(axis="y", alpha=0.3)
-        style.despine(axes)
+        style.plain_axes(axes)
     handles = [Line2D([], [], color=colour, linewidth=3, label=heard) for heard, colour in COLOURS.items()]
     handles += [Line2D([], [], color="black", linestyle=dash, label=name) for name, dash in LINES.values()]
     handles.append(Line2D([], [], color=style.GREY, linewidth=1, label="guessing"))

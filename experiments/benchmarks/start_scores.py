@@ -84,7 +84,7 @@ def draw(scores: dict, shots: list[int], out: str) -> None:
         axes.set_ylim(0.2, 0.9)
         axes.set_xlabel("clips per emotion", fontsize=style.NORMAL)
         axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
-        style.despine(axes)
+        style.plain_axes(axes)
     style.legend_below(figure, list(handles.values()))
     style.save(figure, out)
 

@@ -132,10 +132,9 @@ def sweep(config: SweepConfig, arguments: list[str]) -> None:
     Every run is one that metaser meta-train goes on with and metaser finetune starts from. Interrupted sweeps resume:
     repeat the command and it continues with what is missing.
     """
-    from metaser_jax.studies.sweep import run_sweep
-    from metaser_jax.studies.sweep_report import text_of
+    from metaser_jax.studies.sweep import run_sweep, text_of
 
-    report = run_sweep(config, command=cli.line(), log=log)
+    report = run_sweep(config, command=cli.line())
     print(text_of(json.loads(Path(config.out, "sweep.json").read_text(encoding="utf-8"))["settings"]))
     print(f"Runs: {config.folder_of_runs}. Report: {report}")
 
@@ -159,7 +158,7 @@ def unseen(config: studies.UnseenConfig, arguments: list[str]) -> None:
     """
     from metaser_jax.studies.unseen import run_unseen
 
-    print(f"Report with pictures: {run_unseen(config, command=cli.line(), log=log)}")
+    print(f"Report with pictures: {run_unseen(config, command=cli.line())}")
 
 
 def table2(config: studies.Table2Config, arguments: list[str]) -> None:
@@ -171,7 +170,7 @@ def table2(config: studies.Table2Config, arguments: list[str]) -> None:
     """
     from metaser_jax.studies.table2 import run_table2
 
-    report = run_table2(config, command=cli.line(), log=log)
+    report = run_table2(config, command=cli.line())
     print((report.parent / "table2.md").read_text(encoding="utf-8"))
     print(f"Report: {report}")
 
@@ -185,7 +184,7 @@ def figure2(config: studies.Figure2Config, arguments: list[str]) -> None:
     """
     from metaser_jax.studies.figure2 import run_figure2
 
-    print(f"Report with pictures: {run_figure2(config, command=cli.line(), log=log)}")
+    print(f"Report with pictures: {run_figure2(config, command=cli.line())}")
 
 
 def ablation_order(config: studies.OrderConfig, arguments: list[str]) -> None:
@@ -197,4 +196,4 @@ def ablation_order(config: studies.OrderConfig, arguments: list[str]) -> None:
     """
     from metaser_jax.studies.ablation_order import run_ablation_order
 
-    print(f"Report with pictures: {run_ablation_order(config, command=cli.line(), log=log)}")
+    print(f"Report with pictures: {run_ablation_order(config, command=cli.line())}")

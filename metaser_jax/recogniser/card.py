@@ -7,7 +7,7 @@ from typing import Any
 from metaser_jax.recogniser.licences import inside, meaning, of_clips
 from metaser_jax.recogniser.model import Model, is_start
 from metaser_jax.report.content import Block, Bullets, Code, Content, Section, Table
-from metaser_jax.report.markdown_page import markdown_page
+from metaser_jax.report.text_page import markdown_page
 from metaser_jax.specs import ModelSpec
 
 LIMITS = (

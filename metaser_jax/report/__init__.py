@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from metaser_jax.report.tables import table
     from metaser_jax.report.training import plot_training
     from metaser_jax.results.rows import read_metrics, read_results
-    from metaser_jax.results.summaries import Summary, summarise
+    from metaser_jax.results.summary import Summary, summarise
 
 __all__ = [
     "Summary",
@@ -25,20 +25,19 @@ __all__ = [
 ]
 
 # Imported on first use: `metaser info` prints a page, and needs no pictures and no statistics.
-_MODULE_OF = {
-    "Summary": "results.summaries",
-    "plot_adaptation": "report.adaptation",
-    "plot_confusion": "report.confusion",
-    "plot_training": "report.training",
-    "read_metrics": "results.rows",
-    "read_results": "results.rows",
-    "summarise": "results.summaries",
-    "table": "report.tables",
-    "write_report": "report.page",
+_MODULES = {
+    "report.adaptation": ("plot_adaptation",),
+    "report.confusion": ("plot_confusion",),
+    "report.page": ("write_report",),
+    "report.tables": ("table",),
+    "report.training": ("plot_training",),
+    "results.rows": ("read_metrics", "read_results"),
+    "results.summary": ("Summary", "summarise"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"metaser_jax.{_MODULE_OF[name]}"), name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"metaser_jax.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

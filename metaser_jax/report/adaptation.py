@@ -16,10 +16,9 @@ import numpy as np
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
-from metaser_jax.results.draws import distinct, draw_scores
 from metaser_jax.results.rows import Row
-from metaser_jax.results.series import Series, amount, series, series_names
-from metaser_jax.scores.significance import seed_interval
+from metaser_jax.results.series import Series, series_names
+from metaser_jax.results.summary import Summary, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,10 +27,13 @@ if TYPE_CHECKING:
 _SIZE = {"alone": (6.8, 4.0), "height": 3.4, "frame": 1.6}
 # More lines than that want larger panels, thinner lines, and the range of scores that they are in.
 _CROWDED = 5
+_CROWDED_SIZE = {"alone": (7.5, 5.2), "height": 5.0, "frame": 2.2, "width": 5.4}
 _X_LABELS = {
     "shots": "shots: training utterances per emotion",
     "fraction": "fraction of the target's training part",
 }
+_CHANCE = {"color": style.GREY, "linestyle": "--", "linewidth": 1.2}
+_ORACLE = {"color": "black", "linestyle": ":", "linewidth": 1.6}
 
 
 class Band(NamedTuple):
@@ -39,17 +41,17 @@ class Band(NamedTuple):
 
     Attributes:
       name: for the title.
-      of: rows of one point -> (low, high), None where they do not say.
+      of: a point -> (low, high), None where it does not say.
       dots: whether what the mean is of is drawn too; for pictures of few lines.
     """
 
     name: str
-    of: Callable[[Sequence[Row]], tuple[float, float] | None]
+    of: Callable[[Summary], tuple[float, float] | None]
     dots: bool = True
 
 
-def _deviation(rows: Sequence[Row]) -> tuple[float, float] | None:
-    over = seed_interval(draw_scores(rows, "macro_f1"))
+def _deviation(point: Summary) -> tuple[float, float] | None:
+    over = point.macro_f1
     return (over.mean - over.deviation, over.mean + over.deviation) if over.deviation else None
 
 
@@ -58,53 +60,40 @@ DEVIATION = Band("± sample standard deviation", _deviation)
 
 def plot_adaptation(rows: Iterable[Row], path: str | Path) -> Path:
     """Write the picture as PNG, SVG or PDF, by the suffix of path, and return the path."""
-    return style.save(adaptation_figure(rows), path)
+    return style.save(adaptation_figure(summarise(rows)), path)
 
 
-def adaptation_figure(rows: Iterable[Row], band: Band = DEVIATION) -> Figure:
+def adaptation_figure(summaries: Sequence[Summary], band: Band = DEVIATION) -> Figure:
     """Return the picture, not yet written.
 
     Raises:
-      InputError: no rows; rows that `summaries.distinct` refuses; no matplotlib.
+      InputError: no summaries; no matplotlib.
     """
-    rows = distinct(rows)
-    if not rows:
+    if not summaries:
         raise InputError("plot_adaptation: got no rows, expected results.")
-    panels: dict[tuple, list[Row]] = defaultdict(list)
-    for row in rows:
-        panels[*style.place(row), amount(row)[0] == "fraction"].append(row)
-    looks = style.looks(map(series, rows))
-    merged = style.coinciding(_curves(rows, list(looks)))
-    rows = [row for row in rows if series(row) not in merged]
-    panels = {where: [row for row in of if series(row) not in merged] for where, of in panels.items()}
+    looks = style.looks(one.series for one in summaries)
+    means = {key: {(*s.place, *s.amount): s.macro_f1.mean for s in summaries if s.series == key} for key in looks}
     # A line that stands for another has its own look still: nothing else in the picture is drawn so.
+    merged = style.coinciding(means)
     names = series_names(list(looks))
     names = {key: style.merged_name(key, names, merged) for key in names if key not in merged}
     looks = {key: look for key, look in looks.items() if key not in merged}
+    panels: dict[tuple, list[Summary]] = defaultdict(list)
+    for one in summaries:
+        if one.series in looks:
+            panels[*one.place, one.amount[0] == "fraction"].append(one)
     crowded = len(looks) > _CROWDED
-    size = {"alone": (7.5, 5.2), "height": 5.0, "frame": 2.2, "width": 5.4} if crowded else _SIZE
     if crowded:
         looks = {key: look._replace(linewidth=1.5, markersize=4.5) for key, look in looks.items()}
-    figure, grid = style.panel_grid(len(panels), "macro F1 on the test part", **size)
-    split_in_title = len({style.place(row)[1] for row in rows}) > 1
+    figure, grid = style.panel_grid(len(panels), "macro F1 on the test part", **(_CROWDED_SIZE if crowded else _SIZE))
+    split_in_title = len({split for _, split, _ in panels}) > 1
     for axes, (_, panel) in zip(grid, sorted(panels.items()), strict=True):
         _draw_panel(axes, panel, looks, split_in_title, band)
     if crowded:
         _zoom(grid)
-    figure.suptitle(style.titled(_title(panels, rows, band), figure.get_figwidth()), fontsize=style.LARGE)
-    style.legend_below(figure, _handles(looks, names, rows))
+    style.set_title(figure, _title(panels, band))
+    style.legend_below(figure, _handles(looks, names, panels))
     return figure
-
-
-def _curves(rows: Sequence[Row], keys: Sequence[Series]) -> dict[Series, dict[tuple, float]]:
-    """Return the mean of each series at each place and amount."""
-    points: dict[Series, dict[tuple, list[Row]]] = {key: defaultdict(list) for key in keys}
-    for row in rows:
-        points[series(row)][*style.place(row), *amount(row)].append(row)
-    return {
-        key: {at: float(np.mean(np.array(draw_scores(group, "macro_f1"), float))) for at, group in of.items()}
-        for key, of in points.items()
-    }
 
 
 def chance_macro_f1(confusion: Sequence[Sequence[int]]) -> float:
@@ -117,47 +106,41 @@ def chance_macro_f1(confusion: Sequence[Sequence[int]]) -> float:
     return float(np.mean(2 * share * guess / (share + guess)))
 
 
-def _draw_panel(axes: Axes, rows: list[Row], looks: dict[Series, style.Look], split_in_title: bool, band: Band) -> None:
-    kind = amount(rows[0])[0]
-    positions = sorted({amount(row)[1] for row in rows})
-    here = [key for key in looks if any(series(row) == key for row in rows)]
+def _draw_panel(
+    axes: Axes, panel: list[Summary], looks: dict[Series, style.Look], split_in_title: bool, band: Band
+) -> None:
+    kind = panel[0].amount[0]
+    positions = sorted({point.amount[1] for point in panel})
+    here = [key for key in looks if any(point.series == key for point in panel)]
     for index, key in enumerate(here):
-        values = defaultdict(list)
-        for row in rows:
-            if series(row) == key:
-                values[amount(row)[1]].append(row)
+        points = sorted((one for one in panel if one.series == key), key=lambda one: one.amount)
+        at = np.array([one.amount[1] for one in points], float)
         # A single amount has no line: the methods then stand side by side, or they would hide each other.
         shift = index - (len(here) - 1) / 2 if len(positions) == 1 else 0
-        _draw_series(axes, dict(sorted(values.items())), looks[key], shift, band)
-    chance = np.mean([chance_macro_f1(row["confusion"]) for row in rows])
-    axes.axhline(chance, color=style.GREY, linestyle="--", linewidth=1.2, zorder=1)
-    oracle = _oracle(rows)
-    if oracle:
-        # Constant unless the oracle was trained on the drawn utterances alone.
-        level = list(oracle.values())
-        if len(oracle) == 1 or np.ptp(level) < 1e-6:
-            axes.axhline(np.mean(level), color="black", linestyle=":", linewidth=1.6, zorder=1)
-        else:
-            axes.plot(list(oracle), level, color="black", linestyle=":", linewidth=1.6, zorder=1)
+        at = at * 1.15**shift if kind == "shots" else at + 0.02 * shift
+        _draw_series(axes, at, points, looks[key], band)
+    chance = np.mean([chance_macro_f1(row["confusion"]) for point in panel for row in point.rows])
+    axes.axhline(chance, zorder=1, **_CHANCE)
+    oracle = _oracle(panel)
+    # Constant unless the oracle was trained on the drawn utterances alone.
+    if oracle and (len(oracle) == 1 or np.ptp(list(oracle.values())) < 1e-6):
+        axes.axhline(np.mean(list(oracle.values())), zorder=1, **_ORACLE)
+    elif oracle:
+        axes.plot(list(oracle), list(oracle.values()), zorder=1, **_ORACLE)
     _scale(axes, positions, kind)
     axes.set_xlabel(_X_LABELS[kind], fontsize=style.NORMAL)
-    axes.set_title(style.plain(style.place_name(rows, with_split=split_in_title)), fontsize=style.NORMAL + 1)
+    axes.set_title(style.plain(style.place_name(panel[0], with_split=split_in_title)), fontsize=style.NORMAL + 1)
     axes.set_ylim(0, 1)
-    axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
-    axes.set_axisbelow(True)
-    style.despine(axes)
+    style.plain_axes(axes)
 
 
-def _draw_series(axes: Axes, rows: dict[float, list[Row]], look: style.Look, shift: float, band: Band) -> None:
-    at = np.array(list(rows), float)
-    if shift:
-        at = at * 1.15**shift if amount(next(iter(rows.values()))[0])[0] == "shots" else at + 0.02 * shift
-    scores = [draw_scores(group, "macro_f1") for group in rows.values()]
-    mean = np.array([np.mean(group) for group in scores])
-    around = [band.of(group) for group in rows.values()]
-    for x, group in zip(at, scores, strict=True):
-        if band.dots and len(group) > 1:
-            axes.plot([x] * len(group), group, ".", color=look.color, alpha=0.35, markersize=5, zorder=2)
+def _draw_series(axes: Axes, at: np.ndarray, points: list[Summary], look: style.Look, band: Band) -> None:
+    mean = np.array([point.macro_f1.mean for point in points])
+    around = [band.of(point) for point in points]
+    for x, point in zip(at, points, strict=True):
+        if band.dots and point.macro_f1.n > 1:
+            scores = point.per_draw("macro_f1")
+            axes.plot([x] * len(scores), scores, ".", color=look.color, alpha=0.35, markersize=5, zorder=2)
     # A point that has none is as narrow as its line.
     low, high = np.array([ends or (m, m) for ends, m in zip(around, mean, strict=True)]).T
     if len(at) > 1 and any(around):
@@ -176,16 +159,17 @@ def _zoom(grid: Sequence[Axes]) -> None:
         axes.set_ylim(max(0, low), min(1, high))
 
 
-def _oracle(rows: list[Row]) -> dict[float, float]:
+def _oracle(points: Iterable[Summary]) -> dict[float, float]:
     """Return the mean of the speaker oracle at each amount of data.
 
     With no speaker in two parts it has nothing to go by.
     """
     by_amount = defaultdict(list)
-    for row in rows:
-        if row["split"] == "random" and row["speaker_oracle_macro_f1"] is not None:
-            by_amount[amount(row)[1]].append(row["speaker_oracle_macro_f1"])
-    return {x: float(np.mean(v)) for x, v in sorted(by_amount.items())}
+    for point in points:
+        if point.split == "random":
+            scores = [row["speaker_oracle_macro_f1"] for row in point.rows]
+            by_amount[point.amount[1]] += [score for score in scores if score is not None]
+    return {x: float(np.mean(scores)) for x, scores in sorted(by_amount.items()) if scores}
 
 
 def _scale(axes: Axes, positions: list[float], kind: str) -> None:
@@ -211,29 +195,28 @@ def _scale(axes: Axes, positions: list[float], kind: str) -> None:
     axes.minorticks_off()
 
 
-def _title(panels: dict[tuple, list[Row]], rows: list[Row], band: Band) -> str:
-    kinds = {amount(row)[0] for row in rows}
+def _title(panels: dict[tuple, list[Summary]], band: Band) -> str:
+    points = [point for panel in panels.values() for point in panel]
+    kinds = {point.amount[0] for point in points}
     data = " and ".join(name for name in ("shots", "fraction") if name in kinds)
     splits = sorted({split or "unrecorded" for _, split, _ in panels})
-    draws = style.draws_name(rows)
+    draws = style.draws_name(points)
     # A panel of a single amount has bars.
-    single = [len({amount(row)[1] for row in panel}) == 1 for panel in panels.values()]
+    single = [len({point.amount[1] for point in panel}) == 1 for panel in panels.values()]
     around = "bar" if all(single) else "band or bar" if any(single) else "band"
     dots = ", dots: draws" if band.dots else ""
     spread = "" if draws == "one draw" else f"\n{around}: {band.name}{dots}"
     plural = "split" if len(splits) == 1 else "splits"
-    sources = {key.sources for key in map(series, rows)} - {()}
+    sources = {point.series.sources for point in points} - {()}
     learned = f", learned from {' + '.join(sources.pop())}" if len(sources) == 1 else ""
-    return style.plain(f"Macro F1 against {data}{learned}\n{' and '.join(splits)} {plural}, {draws}{spread}")
+    return f"Macro F1 against {data}{learned}\n{' and '.join(splits)} {plural}, {draws}{spread}"
 
 
-def _handles(looks: dict[Series, style.Look], names: dict[Series, str], rows: list[Row]) -> list:
+def _handles(looks: dict[Series, style.Look], names: dict[Series, str], panels: dict[tuple, list[Summary]]) -> list:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], label=style.plain(names[key]), **look._asdict()) for key, look in looks.items()]
-    handles.append(Line2D([], [], color=style.GREY, linestyle="--", linewidth=1.2, label="chance: uniform guess"))
-    if _oracle(rows):
-        handles.append(
-            Line2D([], [], color="black", linestyle=":", linewidth=1.6, label="speaker oracle: hears nothing")
-        )
+    handles.append(Line2D([], [], label="chance: uniform guess", **_CHANCE))
+    if any(_oracle(panel) for panel in panels.values()):
+        handles.append(Line2D([], [], label="speaker oracle: hears nothing", **_ORACLE))
     return handles

@@ -11,9 +11,9 @@ import numpy as np
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
-from metaser_jax.results.draws import distinct
 from metaser_jax.results.rows import Row
-from metaser_jax.results.series import amount, amount_name, series, series_label, series_order
+from metaser_jax.results.series import series_label, series_order
+from metaser_jax.results.summary import Summary, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 def plot_confusion(rows: Iterable[Row], path: str | Path) -> Path:
     """Write the picture as PNG, SVG or PDF, by the suffix of path, and return the path."""
-    return style.save(confusion_figure(rows), path)
+    return style.save(confusion_figure(summarise(rows)), path)
 
 
-def confusion_figure(rows: Iterable[Row]) -> Figure:
+def confusion_figure(summaries: Iterable[Summary]) -> Figure:
     """Return the picture, not yet written: of each target and split, the first method with the most training data.
 
     Raises:
-      InputError: no rows; rows that `summaries.distinct` refuses; no matplotlib.
+      InputError: no summaries; no matplotlib.
     """
-    panels: dict[tuple, list[Row]] = defaultdict(list)
-    for row in distinct(rows):
-        panels[style.place(row)].append(row)
+    panels: dict[tuple, list[Summary]] = defaultdict(list)
+    for one in summaries:
+        panels[one.place].append(one)
     if not panels:
         raise InputError("plot_confusion: got no rows, expected results.")
-    shown = [chosen(panel) for _, panel in sorted(panels.items())]
-    return _figure([(_title(of), np.sum([row["confusion"] for row in of], axis=0), of[0]["emotions"]) for of in shown])
+    shown = [min(panel, key=_rank) for _, panel in sorted(panels.items())]
+    return _figure([(_title(one), one.confusion, one.rows[0]["emotions"]) for one in shown])
 
 
 def counts_figure(counts: Mapping[str, np.ndarray], emotions: Sequence[str]) -> Figure:
@@ -57,16 +57,10 @@ def _figure(panels: Sequence[tuple[str, np.ndarray, Sequence[str]]]) -> Figure:
     return figure
 
 
-def chosen(rows: list[Row]) -> list[Row]:
-    """Seed and folds of the setting that is shown: first method, all layers, largest fraction, or else most shots."""
-
-    def rank(row: Row) -> tuple:
-        kind, value = amount(row)
-        return series_order(series(row)), kind != "fraction", -value
-
-    best = min(rows, key=rank)
-    # Emotions differ only where a file mixes runs on different ones: their counts cannot be added.
-    return [row for row in rows if rank(row) == rank(best) and row["emotions"] == best["emotions"]]
+def _rank(one: Summary) -> tuple:
+    """Return what the least of is shown: first method, all layers, largest fraction, or else most shots."""
+    kind, value = one.amount
+    return series_order(one.series), kind != "fraction", -value
 
 
 def _draw_panel(axes: Axes, title: str, counts: np.ndarray, names: Sequence[str]) -> None:
@@ -76,15 +70,9 @@ def _draw_panel(axes: Axes, title: str, counts: np.ndarray, names: Sequence[str]
     size = style.NORMAL if len(counts) <= 4 else style.SMALL - 2
     for true, predicted in np.ndindex(*counts.shape):
         percent = f"{share[true, predicted]:.0%}" if of_emotion[true, 0] else "none"
-        axes.text(
-            predicted,
-            true,
-            f"{percent}\n({counts[true, predicted]:g})",
-            ha="center",
-            va="center",
-            fontsize=size,
-            color="white" if share[true, predicted] > 0.7 else "black",
-        )
+        text = f"{percent}\n({counts[true, predicted]:g})"
+        colour = "white" if share[true, predicted] > 0.7 else "black"
+        axes.text(predicted, true, text, ha="center", va="center", fontsize=size, color=colour)
     emotions = [style.plain(emotion) for emotion in names]
     axes.set_xticks(range(len(emotions)), emotions, rotation=45 if len(emotions) > 5 else 0, fontsize=style.NORMAL)
     axes.set_yticks(range(len(emotions)), emotions, fontsize=style.NORMAL)
@@ -94,6 +82,5 @@ def _draw_panel(axes: Axes, title: str, counts: np.ndarray, names: Sequence[str]
     axes.set_title(style.plain(title), fontsize=style.NORMAL)
 
 
-def _title(rows: list[Row]) -> str:
-    data = f"{amount_name(*amount(rows[0]))}, {style.draws_name(rows)}"
-    return f"{style.place_name(rows)}\n{series_label(series(rows[0]))}\n{data}"
+def _title(one: Summary) -> str:
+    return f"{style.place_name(one)}\n{series_label(one.series)}\n{one.data}, {style.draws_name([one])}"

@@ -1,28 +1,19 @@
 """What a report says, whatever its format: sections of paragraphs, tables, pictures and lists."""
 
 import datetime
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+import re
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
-from metaser_jax.report.tables import ABSENT, MAIN_SCORES, SCORE_NAMES, best_of, cells
 from metaser_jax.results.environment import environment
-from metaser_jax.results.rows import Row
-from metaser_jax.results.series import split_name
-from metaser_jax.results.summaries import Summary
 
-OTHER_SCORES = ("accuracy", "weighted_f1")
-ORACLE = "speaker_oracle_macro_f1"
-EXPLANATIONS = (
-    "Each score is the mean ± the sample standard deviation over draws: a draw is one seed, and where a split has "
-    "folds, each of which is the test part once, the draw's score is the mean over them. One draw has no spread: a "
-    "difference from it says little. The deviation says what other draws would give on the same speakers, and not what "
-    "other speakers would.",
-    "The speaker oracle guesses each speaker's most frequent training emotion and hears nothing. What it scores is "
-    "what the split gives away by its speakers: on a random split, a score that does not exceed it is no evidence that "
-    "emotion was recognised. On a speaker-disjoint split it can only guess the most frequent emotion.",
-    "Chance is the macro F1 of guessing each emotion equally often. Bold is the highest mean of one target, split and "
-    "amount of data, whether or not its difference from the others can be told from chance.",
-)
+ABSENT = "not recorded"
+OVER = "± over"
+RIGHT_ALIGNED = ("shots", "fraction", OVER)
+# A score in a cell, alone or before its spread or interval.
+SCORE = re.compile(r"[+-]?\d\.\d{3}\b")
+T = TypeVar("T")
 
 
 class Picture(NamedTuple):
@@ -40,7 +31,7 @@ class Table(NamedTuple):
     Attributes:
       header: of its columns. body: rows of as many cells.
       name: what it shows, above it.
-      best: (row, column) of what is bold, see tables.best_of.
+      best: (row, column) of what is bold, see best_of.
       folded: whether a page shows it on demand only.
     """
 
@@ -87,9 +78,10 @@ class Content(NamedTuple):
         return [p.strip() for p in self.intro.split("\n\n") if p.strip()]
 
 
-def notes_section(notes: Sequence[str]) -> tuple[Section, ...]:
-    """Return the section of notes, or no section."""
-    return (Section("Notes", (Bullets(tuple(notes)),)),) if notes else ()
+def bullets_section(heading: str, items: Iterable[str]) -> tuple[Section, ...]:
+    """Return a section with a list, or no section where there are no items."""
+    items = tuple(items)
+    return (Section(heading, (Bullets(items),)),) if items else ()
 
 
 def run_section(command: str, device: str | None = None) -> Section:
@@ -104,31 +96,54 @@ def run_section(command: str, device: str | None = None) -> Section:
     return Section("What was run", (Code(command), Table(["what", "when this report was written"], facts)))
 
 
-def score_tables(summaries: list[Summary]) -> tuple[Table, Table]:
-    """Return the table of the main scores, and that of the others; the best of each place and amount is bold."""
-    same = [(s.target, s.split, s.folds, s.shots, s.fraction) for s in summaries]
-    main, others = (Table(*cells(summaries, scores)) for scores in (MAIN_SCORES, OTHER_SCORES))
-    names = [SCORE_NAMES[name] for name in (*MAIN_SCORES, *OTHER_SCORES) if name != ORACLE]
-    main, others = (t._replace(best=best_of(t.header, t.body, names, same)) for t in (main, others))
-    for name, field in (("starts from", "start_size"), ("seconds", "seconds"), ("hardware", "device")):
-        if any(getattr(s, field) is not None for s in summaries):
-            others.header.append(name)
-            for line, s in zip(others.body, summaries, strict=True):
-                line.append(taken(getattr(s, field)))
-    return narrowed(main, "Main scores"), narrowed(others, "Other scores, and what an adaptation takes")
+def table_of(
+    columns: Mapping[str, Callable[[T], str]],
+    items: Iterable[T],
+    name: str = "",
+    best: Sequence[str] = (),
+    groups: Sequence[Hashable] = (),
+) -> Table:
+    """Return a table with a row for each item.
+
+    Args:
+      columns: header -> item -> its cell.
+      best: columns whose highest score is bold. groups: as best_of's.
+    """
+    header, body = list(columns), [[cell(item) for cell in columns.values()] for item in items]
+    return Table(header, body, name, best_of(header, body, best, groups))
 
 
-def taken(value: float | str | None) -> str:
-    """Return what an adaptation takes as text: numbers that it starts from, seconds, or a device."""
-    if value is None:
-        return ABSENT
-    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+def best_of(
+    header: Sequence[str], body: Sequence[Sequence[str]], columns: Sequence[str], groups: Sequence[Hashable] = ()
+) -> frozenset[tuple[int, int]]:
+    """Return (row, column) of the highest score of each of these columns, as they are printed: all that share it.
+
+    Args:
+      groups: of each row; only rows of one group are compared. Without it all are.
+    """
+    rows: dict[Hashable, list[int]] = defaultdict(list)
+    for number in range(len(body)):
+        rows[groups[number] if groups else None].append(number)
+    found = set()
+    for column in (header.index(name) for name in columns if name in header):
+        for group in rows.values():
+            scores = {row: float(m[0]) for row in group if (m := SCORE.match(body[row][column]))}
+            # Alone in its group, nothing is the best.
+            if len(scores) > 1:
+                found |= {(row, column) for row, score in scores.items() if score == max(scores.values())}
+    return frozenset(found)
+
+
+def best_in_rows(body: Sequence[Sequence[str]], columns: Sequence[int]) -> frozenset[tuple[int, int]]:
+    """Return (row, column) of the highest score of each row among these columns, as they are printed."""
+    turned = list(zip(*body, strict=True))
+    names = [str(row) for row in range(len(body))]
+    found = best_of(names, [turned[column] for column in columns], names) if body else ()
+    return frozenset((row, columns[number]) for number, row in found)
 
 
 def narrowed(table: Table, name: str = "") -> Table:
     """Return the table without columns whose cells are all the same, which its name says instead."""
-    if len(table.body) < 2:
-        return table._replace(name=name)
     columns = list(zip(*table.body, strict=True))
     kept = [i for i, column in enumerate(columns) if len(set(column)) > 1]
     # A table whose rows are all alike stays as it is.
@@ -142,36 +157,3 @@ def narrowed(table: Table, name: str = "") -> Table:
         name=f"{name}; in every row: {', '.join(same)}" if name and same else ", ".join(filter(None, (name, *same))),
         best=frozenset((row, place[column]) for row, column in table.best if column in place),
     )
-
-
-def split_table(rows: list[Row]) -> Table:
-    """Return each split that the rows were scored on, once, with the seeds that it was used for."""
-    seeds: dict[tuple, set[int]] = {}
-    for row in rows:
-        test = ABSENT if row["n_test"] is None else str(row["n_test"])
-        labels = " + ".join(str(row[n]) for n in ("n_train", "n_valid") if row[n]) or ABSENT
-        split = split_name(row["split"], row["folds"]) or ABSENT
-        if row["folds"]:
-            split += f": fold {row['fold']}"
-        line = row["target"], split, labels, test, row["split_digest"] or ABSENT
-        seeds.setdefault(line, set()).add(row["seed"])
-    header = [
-        "target",
-        "split",
-        "labels: train + valid",
-        "test utterances",
-        "digest of the split",
-        "used for seeds",
-    ]
-    return Table(header, [[*line, _ranges(used)] for line, used in sorted(seeds.items())])
-
-
-def _ranges(numbers: Collection[int]) -> str:
-    """Return whole numbers with those that follow each other together: "0 to 9, 12"."""
-    found: list[list[int]] = []
-    for number in sorted(numbers):
-        if found and number == found[-1][-1] + 1:
-            found[-1].append(number)
-        else:
-            found.append([number])
-    return ", ".join(f"{r[0]} to {r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in found)

@@ -6,62 +6,15 @@ at it in Chromium, with axe.
 """
 
 import base64
+import importlib.resources
 import re
 from collections.abc import Sequence
 from html import escape
 
-from metaser_jax.report.content import Block, Bullets, Code, Content, Picture, Section, Table
-from metaser_jax.report.tables import RIGHT_ALIGNED, SCORE
+from metaser_jax.report.content import RIGHT_ALIGNED, SCORE, Block, Bullets, Code, Content, Picture, Section, Table
 
-_STYLE = """
-:root { color-scheme: light dark; --text: #1a1a1a; --faint: #4a4a4a; --page: #fff; --line: #d8d8d8; --strong: #777;
-  --box: #f4f4f4; --link: #0b57a8; }
-@media (prefers-color-scheme: dark) { :root { --text: #e8e8e8; --faint: #b8b8b8; --page: #16181b; --line: #3a3f45;
-  --strong: #8a9098; --box: #22262b; --link: #8ec1ff; } }
-* { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page); max-width: 80rem;
-  margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }
-a { color: var(--link); }
-p, li, figcaption { max-width: 46rem; }
-h1 { line-height: 1.2; max-width: 46rem; }
-h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--line); line-height: 1.3; }
-nav { background: var(--box); padding: 0.6rem 1rem; border-radius: 4px; }
-nav h2 { margin: 0; border: 0; font-size: 1rem; }
-nav ul { margin: 0.3rem 0 0; padding-left: 1.2rem; columns: 20rem auto; }
-.wide { overflow-x: auto; margin: 1rem 0; }
-.wide:focus-visible, summary:focus-visible, a:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
-table { border-collapse: collapse; font-size: 0.82rem; line-height: 1.4;
-  font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: 0.22rem 0.5rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-thead th { border-bottom: 2px solid var(--strong); vertical-align: bottom; }
-tbody th { font-weight: normal; min-width: 5rem; }
-.number { text-align: right; }
-td.score, tbody .name { white-space: nowrap; }
-td.pair { min-width: 6.6rem; }
-.long { min-width: 16rem; max-width: 40rem; }
-.best { font-weight: bold; }
-.first > * { border-top: 2px solid var(--strong); }
-summary { cursor: pointer; color: var(--link); }
-img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
-figure { margin: 1.5rem 0; }
-figcaption { color: var(--faint); font-size: 0.9rem; }
-figure.table { margin: 1rem 0; break-inside: auto; }
-figure.table .wide { margin: 0.2rem 0; }
-pre { background: var(--box); padding: 0.7rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.82rem; }
-@page { size: A4; margin: 14mm 12mm; }
-@media print {
-  :root { color-scheme: light; --text: #000; --faint: #333; --page: #fff; --line: #ccc; --strong: #666; --box: #f4f4f4;
-    --link: #000; }
-  body { margin: 0; padding: 0; max-width: none; font-size: 10.5pt; }
-  figure:not(.table), tr, pre { break-inside: avoid; }
-  h2, summary, .table figcaption { break-after: avoid; }
-  table { font-size: 7.5pt; }
-  th, td { padding: 0.12rem 0.3rem; }
-  .wide { overflow: visible; }
-  td.score, td.pair, tbody .name, tbody th, .long { white-space: normal; min-width: 0; }
-  .long { overflow-wrap: anywhere; }
-}
-"""
+# Of the package: the page has it in itself.
+_STYLE = importlib.resources.files("metaser_jax.report").joinpath("page.css")
 # A text that is longer may wrap; a shorter name does not.
 _LONG, _NAME = 40, 34
 
@@ -79,7 +32,7 @@ def html_page(content: Content) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         '<meta name="color-scheme" content="light dark">',
         _element("title", content.title),
-        f"<style>{_STYLE}</style>",
+        f"<style>\n{_STYLE.read_text(encoding='utf-8')}</style>",
     ]
     lines = [
         *("<!DOCTYPE html>", '<html lang="en">', "<head>", *head, "</head>", "<body>"),

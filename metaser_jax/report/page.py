@@ -9,26 +9,30 @@ from metaser_jax.report import style
 from metaser_jax.report.adaptation import adaptation_figure
 from metaser_jax.report.citation import cite_section, corpora_of
 from metaser_jax.report.confusion import confusion_figure
-from metaser_jax.report.content import (
-    EXPLANATIONS,
-    Content,
-    Picture,
-    Section,
-    notes_section,
-    run_section,
-    score_tables,
-    split_table,
-)
+from metaser_jax.report.content import Content, Picture, Section, bullets_section, run_section
 from metaser_jax.report.html_page import html_page
 from metaser_jax.report.latex_page import latex_page
-from metaser_jax.report.markdown_page import markdown_page
+from metaser_jax.report.tables import score_tables, split_table
+from metaser_jax.report.text_page import markdown_page
 from metaser_jax.report.training import training_figure
 from metaser_jax.results.rows import Row, completed
-from metaser_jax.results.series import method_name, series
-from metaser_jax.results.summaries import summarise
+from metaser_jax.results.series import method_name
+from metaser_jax.results.summary import summarise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+EXPLANATIONS = (
+    "Each score is the mean ± the sample standard deviation over draws: a draw is one seed, and where a split has "
+    "folds, each of which is the test part once, the draw's score is the mean over them. One draw has no spread: a "
+    "difference from it says little. The deviation says what other draws would give on the same speakers, and not what "
+    "other speakers would.",
+    "The speaker oracle guesses each speaker's most frequent training emotion and hears nothing. What it scores is "
+    "what the split gives away by its speakers: on a random split, a score that does not exceed it is no evidence that "
+    "emotion was recognised. On a speaker-disjoint split it can only guess the most frequent emotion.",
+    "Chance is the macro F1 of guessing each emotion equally often. Bold is the highest mean of one target, split and "
+    "amount of data, whether or not its difference from the others can be told from chance.",
+)
 
 
 def write_report(
@@ -64,20 +68,22 @@ def write_report(
     rows, folder = completed(rows), Path(folder)
     if not rows:
         raise InputError("write_report: got no rows, expected results. Run the evaluation first.")
-    scores, other_scores = score_tables(summarise(rows))
+    summaries = summarise(rows)
+    scores, other_scores = score_tables(summaries)
     summed = "draws and folds" if any(row["folds"] for row in rows) else "draws"
+    confusion = f"Confusion with the most target data, summed over {summed}."
     figures = [
-        ("adaptation_curve.png", "Macro F1 against the amount of target data.", adaptation_figure(rows)),
-        ("confusion_matrix.png", f"Confusion with the most target data, summed over {summed}.", confusion_figure(rows)),
+        ("adaptation_curve.png", "Macro F1 against the amount of target data.", adaptation_figure(summaries)),
+        ("confusion_matrix.png", confusion, confusion_figure(summaries)),
     ]
     if training is not None:
-        figures.append(
-            ("training.png", "Losses of meta-training against episodes.", training_figure(training, _of(rows)))
-        )
-    explained = (scores, *EXPLANATIONS, *(picture(folder, *figure) for figure in figures))
+        keys = [key for key in dict.fromkeys(one.series for one in summaries) if key.algorithm and key.sources]
+        learned = dict.fromkeys(f"{method_name(key)}, learned from {' + '.join(key.sources)}" for key in keys)
+        figure = training_figure(training, "; ".join(learned))
+        figures.append(("training.png", "Losses of meta-training against episodes.", figure))
     sections = (
-        Section("Results", explained),
-        *notes_section(notes),
+        Section("Results", (scores, *EXPLANATIONS, *(picture(folder, *figure) for figure in figures))),
+        *bullets_section("Notes", notes),
         Section("Other scores", (other_scores,)),
         Section("Splits", (split_table(rows),)),
         run_section(command, device),
@@ -86,24 +92,16 @@ def write_report(
     return write_page(folder, Content(title, intro, sections))
 
 
-def _of(rows: Sequence[Row]) -> str:
-    """Return what of the rows was meta-trained: "FOMAML, learned from tess + emodb"."""
-    keys = [key for key in dict.fromkeys(map(series, rows)) if key.algorithm and key.sources]
-    learned = dict.fromkeys(f"{method_name(key)}, learned from {' + '.join(key.sources)}" for key in keys)
-    return "; ".join(learned)
-
-
-def picture(folder: Path, name: str, caption: str, figure: "Figure") -> Picture:
-    """Save the figure as folder/name (PNG), to be shown in a report there, and as PDF beside it."""
-    style.save(figure, (folder / name).with_suffix(".pdf"))
+def picture(folder: Path, name: str, caption: str, figure: "Figure", *, svg: bool = False) -> Picture:
+    """Save the figure as folder/name (PNG), to be shown in a report there, and as PDF, and SVG, beside it."""
+    for suffix in (".pdf", ".svg") if svg else (".pdf",):
+        style.save(figure, (folder / name).with_suffix(suffix))
     return Picture(name, style.save(figure, folder / name).read_bytes(), style.screen_width(figure), caption)
 
 
 def write_page(folder: Path, content: Content) -> Path:
     """Write report.html, report.md and tables.tex into the folder, which is made; return the path of report.html."""
     folder.mkdir(parents=True, exist_ok=True)
-    page = folder / "report.html"
-    page.write_text(html_page(content), encoding="utf-8")
-    (folder / "report.md").write_text(markdown_page(content), encoding="utf-8")
-    (folder / "tables.tex").write_text(latex_page(content), encoding="utf-8")
-    return page
+    for name, write in (("report.md", markdown_page), ("tables.tex", latex_page), ("report.html", html_page)):
+        (folder / name).write_text(write(content), encoding="utf-8")
+    return folder / "report.html"

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from metaser_jax.errors import InputError
-from metaser_jax.results.draws import by_setting, draws_of
-from metaser_jax.results.rows import Row
 from metaser_jax.results.series import ADAPT_NAMES, Series, series_order
+from metaser_jax.results.summary import Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,10 +127,11 @@ def merged_name(key: Series, names: Mapping[Series, str], merged: Mapping[Series
     return f"{' = '.join([names[key], *map(short, others)])} within {within}"
 
 
-def titled(text: str, width: float) -> str:
-    """Return a title whose lines fit a figure of so many inches."""
-    letters = int(width / 0.105)
-    return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
+def set_title(figure: Figure, text: str) -> None:
+    """Set the title above all panels, in lines that fit the figure's width."""
+    letters = int(figure.get_figwidth() / 0.105)
+    lines = [textwrap.fill(line, letters) for line in plain(text).splitlines()]
+    figure.suptitle("\n".join(lines), fontsize=LARGE)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -203,19 +203,10 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def place(row: Row) -> tuple[str, str]:
-    """Return target and split, "3-fold speaker" where it has folds.
-
-    Results on different ones are never in one panel.
-    """
-    split, folds = row["split"] or "", row["folds"]
-    return row["target"], f"{folds}-fold {split}" if folds else split
-
-
-def place_name(rows: Sequence[Row], with_split: bool = True) -> str:
+def place_name(summary: Summary, with_split: bool = True) -> str:
     """Return a panel's title: target, language, split."""
-    target, split = place(rows[0])
-    language = rows[0]["language"]
+    target, split = summary.place
+    language = summary.rows[0]["language"]
     # A corpus that is called as its language needs no second name.
     named = f"{target} ({language})" if language and language.lower() != target.lower() else target
     if not with_split:
@@ -223,17 +214,19 @@ def place_name(rows: Sequence[Row], with_split: bool = True) -> str:
     return f"{named}, {split} split" if split else f"{named}, split not recorded"
 
 
-def draws_name(rows: Sequence[Row]) -> str:
+def draws_name(summaries: Iterable[Summary]) -> str:
     """Return how many draws each setting has: "5 draws", "3 to 5 draws", "one draw"."""
-    numbers = [len(draws_of([rows[i] for i in one])) for one in by_setting(rows).values()]
+    numbers = [one.macro_f1.n for one in summaries]
     fewest, most = min(numbers), max(numbers)
     if most == 1:
         return "one draw"
     return f"{most} draws" if fewest == most else f"{fewest} to {most} draws"
 
 
-def despine(axes) -> None:
-    """Take the frame away above and on the right."""
+def plain_axes(axes: Axes) -> None:
+    """Draw faint horizontal lines behind the curves, and no frame above and on the right."""
+    axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
+    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=SMALL)
 

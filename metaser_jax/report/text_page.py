@@ -1,23 +1,25 @@
-"""A report's text for a terminal; pictures are named only."""
+"""A report as text for a terminal, whose pictures are named only, and as Markdown, with its pictures beside it."""
 
 import textwrap
+from collections.abc import Sequence
 
-from metaser_jax.report.content import Block, Bullets, Code, Content, Picture, Table
-from metaser_jax.report.tables import text_table
+from metaser_jax.report.content import RIGHT_ALIGNED, Block, Bullets, Code, Content, Picture, Table
 
 # A column is not wrapped to less.
 _NARROWEST = 20
+# A backslash before these makes them plain in every dialect; _ between letters is plain already, and reads better bare.
+_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*[]<>#|"})
 
 
 def text_page(content: Content, width: int = 100) -> str:
     """Return the page as text; all but code is wrapped at `width`, of a table its widest column."""
     blocks = [content.title, *(textwrap.fill(p, width) for p in content.paragraphs)]
     for section in content.sections:
-        blocks += [f"{section.heading}\n{'-' * len(section.heading)}", *(_block(b, width) for b in section.blocks)]
+        blocks += [f"{section.heading}\n{'-' * len(section.heading)}", *(_text(b, width) for b in section.blocks)]
     return "\n\n".join(blocks) + "\n"
 
 
-def _block(block: Block, width: int) -> str:
+def _text(block: Block, width: int) -> str:
     match block:
         case Table():
             name = f"{textwrap.fill(block.name, width)}\n\n" if block.name else ""
@@ -45,3 +47,61 @@ def _table(table: Table, width: int) -> str:
         body.append([*line[:widest], first, *line[widest + 1 :]])
         body += [[""] * widest + [part] + [""] * (len(line) - widest - 1) for part in rest]
     return text_table(table.header, body)
+
+
+def markdown_page(content: Content) -> str:
+    """Return the page as Markdown; pictures are files beside it."""
+    blocks = [f"# {_plain(content.title)}", *map(_plain, content.paragraphs)]
+    for section in content.sections:
+        blocks += [f"## {_plain(section.heading)}", *map(_markdown, section.blocks)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _markdown(block: Block) -> str:
+    match block:
+        case Table():
+            body = [
+                [f"**{cell}**" if (i, j) in block.best else cell for j, cell in enumerate(line)]
+                for i, line in enumerate(block.body)
+            ]
+            name = f"{_plain(block.name)}:\n\n" if block.name else ""
+            return name + markdown_table(block.header, body)
+        case Picture():
+            return f"![{_plain(block.caption)}]({block.name})"
+        case Bullets():
+            return "\n".join(f"- {_plain(item)}" for item in block.items)
+        case Code():
+            name = f"{_plain(block.name)}:\n\n" if block.name else ""
+            return name + "\n".join(f"    {line}" for line in block.text.splitlines())
+        case str():
+            return _plain(block)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).translate(_SPECIAL)
+
+
+def markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Return an aligned Markdown table; bars and tags in cells are escaped."""
+    body = [[cell.replace("|", "\\|").replace("<", "&lt;") for cell in line] for line in body]
+    rule, *lines = _aligned(header, body)
+    rule = [r[:-1] + ":" if name in RIGHT_ALIGNED else r for r, name in zip(rule, header, strict=True)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
+
+
+def text_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Return an aligned table for a terminal."""
+    rule, *lines = _aligned(header, body)
+    return "\n".join("  ".join(line).rstrip() for line in (lines[0], rule, *lines[1:]))
+
+
+def _aligned(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return a rule, the header and the body, each column padded to its width."""
+    # A Markdown rule needs three dashes.
+    widths = [max(3, *map(len, column)) for column in zip(header, *body, strict=True)]
+    right = [name in RIGHT_ALIGNED for name in header]
+    padded = [
+        [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)]
+        for line in (header, *body)
+    ]
+    return [["-" * w for w in widths], *padded]

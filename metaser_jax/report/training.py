@@ -67,11 +67,9 @@ def training_figure(metrics: Iterable[Row], of: str = "") -> Figure:
     axes.set_xlabel(xlabel, fontsize=style.NORMAL)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel("cross-entropy (nats)", fontsize=style.NORMAL)
-    axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
     axes.margins(x=0.02)
-    style.despine(axes)
-    named = style.plain(f"{of}\n{title}" if of else title)
-    figure.suptitle(style.titled(named, figure.get_figwidth()), fontsize=style.LARGE)
+    style.plain_axes(axes)
+    style.set_title(figure, f"{of}\n{title}" if of else title)
     style.legend_below(figure, handles)
     return figure
 

@@ -1,16 +1,24 @@
-"""What an adaptation to a target gives: a row for results.jsonl, and what was predicted of each test utterance."""
+"""An adaptation's outcome: its row of results.jsonl, and the predicted class of each test utterance.
 
-from collections.abc import Sequence
+runs = read_scored("runs/metaser")      # of a folder: results.jsonl and predictions.npz, row by row
+runs = scored(outcomes, corpus)         # the same from memory
+"""
+
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from metaser_jax import cli
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.splits import Split
 from metaser_jax.data.target import Target
+from metaser_jax.errors import InputError
 from metaser_jax.results.environment import device
-from metaser_jax.results.run_dir import replacing
+from metaser_jax.results.rows import complete, read_results
+from metaser_jax.results.run_dir import RESULTS, replacing
+from metaser_jax.scores.bootstrap import confusions
 from metaser_jax.scores.metrics import scores, speaker_oracle
 from metaser_jax.specs import FinetuneSpec
 
@@ -126,3 +134,74 @@ def read_predictions(path: Path) -> Predictions:
     """Read predictions.npz; nothing in it is executed."""
     with np.load(path, allow_pickle=False) as arrays:
         return Predictions(**{name: arrays[name] for name in Predictions._fields})
+
+
+class Utterances(NamedTuple):
+    """Of a target, its emotions selected: file, speaker [n] str, label [n] int."""
+
+    file: np.ndarray
+    speaker: np.ndarray
+    label: np.ndarray
+
+
+class Scored(NamedTuple):
+    """One adaptation: its row, and its predictions where they are known.
+
+    Attributes:
+      row: completed (rows.complete).
+      test: [n_test] int, indices into `of`. predicted: [n_test] int.
+      of: the target's utterances.
+    """
+
+    row: dict[str, Any]
+    test: np.ndarray | None = None
+    predicted: np.ndarray | None = None
+    of: Utterances | Corpus | None = None
+
+
+def read_scored(folder: str | Path) -> list[Scored]:
+    """Return results.jsonl and predictions.npz of a folder, row by row.
+
+    Raises:
+      InputError: one of them is not there or cannot be read, or they are not of the same run.
+    """
+    folder = Path(folder)
+    rows = read_results(folder / RESULTS)
+    path = folder / PREDICTIONS
+    try:
+        saved = read_predictions(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}), expected what {cli.program('finetune')} writes."
+        ) from error
+    of = Utterances(saved.path, saved.speaker, saved.label)
+    found = []
+    for number, row in enumerate(rows):
+        at = np.flatnonzero(saved.row == number)
+        found.append(
+            _checked(Scored(row, saved.utterance[at], saved.predicted[at], of), f"{folder}, line {number + 1}")
+        )
+    return found
+
+
+def scored(outcomes: Iterable[Outcome], corpus: Corpus) -> list[Scored]:
+    """Return the same from memory; corpus: the target, its emotions selected (of any of its folds)."""
+    return [
+        _checked(Scored(complete(one.row, f"outcome {number}"), one.test, one.predicted, corpus), f"outcome {number}")
+        for number, one in enumerate(outcomes, 1)
+    ]
+
+
+def _checked(run: Scored, where: str) -> Scored:
+    """Return the run, whose predictions must give its row's confusion matrix."""
+    classes = len(run.row["emotions"])
+    fits = len(run.test) == len(run.predicted) > 0 and run.test.max() < len(run.of.label)
+    if fits and run.predicted.max() < classes:
+        found = confusions(run.of.label[run.test], run.predicted, np.zeros(len(run.test), int), classes, 1)[0]
+        fits = np.array_equal(found, run.row["confusion"])
+    if not fits:
+        raise InputError(
+            f"{where}: got predictions that do not give the confusion matrix of the row, expected {PREDICTIONS} and "
+            f"{RESULTS} of one run. Run it again in another folder."
+        )
+    return run

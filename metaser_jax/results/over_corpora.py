@@ -1,8 +1,7 @@
 """Methods over corpora, each of which in turn was the unseen language: what another language would give.
 
-A method's score on a corpus is its mean over draws (results.draws). An interval over corpora is Student's t of these
-scores: languages are what a new one is drawn from. One over draws is of each draw's mean over corpora, of these corpora
-alone.
+A method's score on a corpus is its mean over draws. An interval over corpora is Student's t of these scores: languages
+are what a new one is drawn from. One over draws is of each draw's mean over corpora, of these corpora alone.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,10 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from metaser_jax.errors import InputError
-from metaser_jax.results.draws import Setting
-from metaser_jax.results.pairing import Draws, by_setting, check_same_draws, draws_of, per_draw
-from metaser_jax.results.scored import Scored
 from metaser_jax.results.series import Series
+from metaser_jax.results.summary import Summary, check_same_draws
 from metaser_jax.scores.significance import SCORE, Paired, Seeds, paired_test, seed_interval
 
 # What stands for the sources of a method that has some: of each corpus they are all others.
@@ -28,19 +25,7 @@ class Point(NamedTuple):
     shots: int
 
 
-class Cell(NamedTuple):
-    """A point on one corpus. Attributes: setting; draws, the runs of each, one for each fold."""
-
-    setting: Setting
-    draws: Draws
-
-    @property
-    def scores(self) -> list[float]:
-        """Macro F1 of each draw, the mean over its folds."""
-        return per_draw(self.draws, "macro_f1")
-
-
-Cells = Mapping[str, Cell]
+Cells = Mapping[str, Summary]
 """corpus -> a point there."""
 
 
@@ -65,16 +50,11 @@ def method_of(series: Series) -> Series:
     return series._replace(sources=(OTHERS,) if series.sources else ())
 
 
-def by_point(runs: Iterable[Scored]) -> dict[Point, Cells]:
-    """Return the runs of each method and number of shots, by corpus.
-
-    Raises:
-      InputError: what draws_of refuses.
-    """
-    found: dict[Point, dict[str, Cell]] = {}
-    for setting, group in by_setting(runs).items():
-        point = Point(method_of(setting.series), setting.shots or 0)
-        found.setdefault(point, {})[setting.target] = Cell(setting, draws_of(group))
+def by_point(summaries: Iterable[Summary]) -> dict[Point, Cells]:
+    """Return the summaries of each method and number of shots, by corpus."""
+    found: dict[Point, dict[str, Summary]] = {}
+    for one in summaries:
+        found.setdefault(Point(method_of(one.series), one.shots or 0), {})[one.target] = one
     return dict(found)
 
 
@@ -98,7 +78,7 @@ def subtract(a: Cells, b: Cells, confidence: float = 0.95) -> Difference:
     """
     both = [name for name in a if name in b]
     for name in both:
-        check_same_draws(a[name].setting, a[name].draws, b[name].setting, b[name].draws)
+        check_same_draws(a[name], b[name])
     ours, theirs = (_table({name: of[name] for name in both}) for of in (a, b))
     each = dict(zip(both, (ours - theirs).mean(1).tolist(), strict=True))
     corpora = paired_test(ours.mean(1), theirs.mean(1), confidence)
@@ -107,14 +87,8 @@ def subtract(a: Cells, b: Cells, confidence: float = 0.95) -> Difference:
 
 def share_below(cells: Cells, zero: Cells) -> float:
     """Return in how many of the corpora's draws, as a share, a point is below what the method had without shots."""
-    pairs = [(cells[name].scores, zero[name].scores) for name in cells if name in zero]
+    pairs = [(cells[name].per_draw("macro_f1"), zero[name].per_draw("macro_f1")) for name in cells if name in zero]
     return float(np.mean([a < b for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)]))
-
-
-def confusion(cells: Cells) -> np.ndarray:
-    """Return the confusion matrix of a point, [class, class], summed over corpora, draws and folds."""
-    runs = [run for cell in cells.values() for of_draw in cell.draws.values() for run in of_draw]
-    return np.sum([run.row["confusion"] for run in runs], axis=0)
 
 
 def best_elsewhere(candidates: Mapping[str, Mapping[Point, Cells]]) -> dict[str, str]:
@@ -127,21 +101,21 @@ def best_elsewhere(candidates: Mapping[str, Mapping[Point, Cells]]) -> dict[str,
     for name, points in candidates.items():
         of_corpus: dict[str, list[float]] = {}
         for cells in points.values():
-            for corpus, cell in cells.items():
-                of_corpus.setdefault(corpus, []).append(float(np.mean(cell.scores)))
+            for corpus, one in cells.items():
+                of_corpus.setdefault(corpus, []).append(one.macro_f1.mean)
         mean[name] = {corpus: float(np.mean(scores)) for corpus, scores in of_corpus.items()}
-    corpora = list(next(iter(mean.values())))
 
     def elsewhere(name: str, corpus: str) -> float:
         return float(np.mean([score for other, score in mean[name].items() if other != corpus]))
 
+    corpora = next(iter(mean.values()), {})
     return {corpus: max(mean, key=lambda name: elsewhere(name, corpus)) for corpus in corpora}
 
 
 def _table(cells: Cells) -> np.ndarray:
-    """Return scores [corpus, draw]."""
-    scores = [cell.scores for cell in cells.values()]
+    """Return macro F1 [corpus, draw]."""
+    scores = [one.per_draw("macro_f1") for one in cells.values()]
     if not scores or len({len(row) for row in scores}) > 1:
-        numbers = {name: len(cell.draws) for name, cell in cells.items()}
+        numbers = {name: len(one.draws) for name, one in cells.items()}
         raise InputError(f"Over corpora: got draws of {numbers or 'no corpus'}, expected as many of each.")
     return np.array(scores)

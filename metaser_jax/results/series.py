@@ -111,13 +111,6 @@ def split_name(split: str | None, folds: int | None) -> str | None:
     return f"{split}, {folds} folds" if split and folds else split
 
 
-def amount(row: Mapping[str, Any]) -> tuple[str, float]:
-    """Return ("shots", per class) or ("fraction", of the training part), which is all of it where a row has neither."""
-    if row["shots"] is not None:
-        return "shots", row["shots"]
-    return "fraction", 1.0 if row["fraction"] is None else row["fraction"]
-
-
 def amount_name(kind: str, value: float) -> str:
     """Return the amount in words: "5 shots", "fraction 0.5 of the training part"."""
     if kind == "fraction":

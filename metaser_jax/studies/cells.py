@@ -1,4 +1,4 @@
-"""A matrix of cells that is computed once: a finished cell is kept, and a killed study goes on with the next.
+"""A matrix of cells that is computed once: completed cells are cached, and an interrupted study resumes.
 
 OUT/cells/KEY/ holds a finished cell: results.jsonl and predictions.npz as metaser finetune writes them, and cell.json
 (what it is of, and the seconds that it took). It is written beside and renamed, so it is there as a whole or not
@@ -9,10 +9,8 @@ import contextlib
 import json
 import re
 import shutil
-import statistics
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,13 +21,13 @@ from jax.experimental.compilation_cache import compilation_cache
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
-from metaser_jax.messages import progress_bar
-from metaser_jax.results.outcomes import PREDICTIONS, Outcome, write_predictions
+from metaser_jax.messages import log, progress_bar
+from metaser_jax.results.outcomes import PREDICTIONS, Outcome, Scored, read_scored, write_predictions
 from metaser_jax.results.run_dir import RESULTS, to_lines, write_text
-from metaser_jax.results.scored import Scored, read_scored
 
 CELLS = "cells"
 CELL = "cell.json"
+_BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}<{remaining}{postfix}"
 
 
 class Run(NamedTuple):
@@ -37,14 +35,12 @@ class Run(NamedTuple):
 
     Attributes:
       key: its name, unique in the study.
-      kind: runs and cells of one kind take about as long as each other.
       train: does it, or goes on with it.
       identity: its settings, JSON-able.
       spec: what it is.
     """
 
     key: str
-    kind: str
     train: Callable[[], Any]
     identity: dict[str, Any]
     spec: Any = None
@@ -55,7 +51,6 @@ class Cell(NamedTuple):
 
     Attributes:
       key: its name and its folder's, unique in the study: letters, digits and "._+=-".
-      kind: as a Run's.
       method: what is run, for the sums of times.
       identity: what it is of, JSON-able: settings, digests. A finished cell of another identity is an error.
       compute: does it: the target with its emotions selected, and the outcomes.
@@ -63,7 +58,6 @@ class Cell(NamedTuple):
     """
 
     key: str
-    kind: str
     method: str
     identity: dict[str, Any]
     compute: Callable[[], tuple[Corpus, Sequence[Outcome]]]
@@ -83,13 +77,12 @@ def safe(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+=-]", ".", text)
 
 
-def run_cells(out: Path, cells: Sequence[Cell], log: Callable[[str], None] = print) -> list[Finished]:
+def run_cells(out: Path, cells: Sequence[Cell]) -> list[Finished]:
     """Compute the cells that are not finished yet, one after another, each after the runs that it needs.
 
     Args:
       out: folder of the study, claimed by it.
       cells: the matrix, in the order in which it is computed.
-      log: prints a line.
 
     Returns:
       All cells, finished, in the order of `cells`.
@@ -103,49 +96,29 @@ def run_cells(out: Path, cells: Sequence[Cell], log: Callable[[str], None] = pri
     folder = out / CELLS
     missing = [cell for cell in cells if not _is_finished(folder, cell)]
     runs = {run.key: run for cell in missing for run in cell.needs}
-    if len(missing) < len(cells):
-        log(f"{len(cells) - len(missing)} of {len(cells)} cells in {folder} are finished already.")
-    clock = _Clock((cell.kind, _seconds(folder, cell)) for cell in cells if cell not in missing)
+    done = len(cells) - len(missing)
+    if done:
+        log(f"{done} of {len(cells)} cells in {folder} are finished already.")
     # Before jax's first use: a study whose runs are finished adapts on all cores, too.
     parallel.one_device_per_core()
-    with _shared_programs():
-        _compute(folder, missing, runs, clock, len(cells), log)
-    return [_read(folder, cell) for cell in cells]
-
-
-def _compute(
-    folder: Path,
-    missing: Sequence[Cell],
-    runs: dict[str, Run],
-    clock: "_Clock",
-    cells: int,
-    log: Callable[[str], None],
-) -> None:
-    waiting = [job.kind for job in (*runs.values(), *missing)]
-    layout = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}{postfix}"
-    with progress_bar(total=len(waiting), desc="study", bar_format=layout, shown=bool(waiting)) as bar:
-
-        def timed(key: str, kind: str, job: Callable[[], Any]) -> tuple[Any, float]:
-            bar.set_postfix_str(f"{clock.left(waiting)}now {key}")
-            start = time.perf_counter()
-            result = job()
-            seconds = time.perf_counter() - start
-            clock.add(kind, seconds)
-            waiting.remove(kind)
-            bar.update()
-            return result, seconds
-
-        done = cells - len(missing)
+    total = len(runs) + len(missing)
+    with _shared_programs(), progress_bar(total=total, desc="study", bar_format=_BAR, shown=bool(total)) as bar:
         for cell in missing:
             try:
                 for run in [runs.pop(run.key) for run in cell.needs if run.key in runs]:
-                    timed(run.key, run.kind, run.train)
-                (corpus, outcomes), seconds = timed(cell.key, cell.kind, cell.compute)
-                _write(folder, cell, corpus, outcomes, seconds)
+                    bar.set_postfix_str(f"now {run.key}")
+                    run.train()
+                    bar.update()
+                bar.set_postfix_str(f"now {cell.key}")
+                start = time.perf_counter()
+                corpus, outcomes = cell.compute()
+                _write(folder, cell, corpus, outcomes, time.perf_counter() - start)
+                bar.update()
             except KeyboardInterrupt:
-                log(f"{done} of {cells} cells are finished and kept; the same command goes on with {cell.key}.")
+                log(f"{done} of {len(cells)} cells are finished and kept; the same command goes on with {cell.key}.")
                 raise
             done += 1
+    return [_read(folder, cell) for cell in cells]
 
 
 @contextlib.contextmanager
@@ -208,29 +181,4 @@ def _read(folder: Path, cell: Cell) -> Finished:
     algorithm = next((run.identity.get("algorithm") for run in cell.needs), None)
     if algorithm:
         runs = [run._replace(row=run.row | {"algorithm": algorithm}) for run in runs]
-    return Finished(cell.key, runs, _seconds(folder, cell))
-
-
-def _seconds(folder: Path, cell: Cell) -> float:
-    return json.loads((folder / cell.key / CELL).read_text(encoding="utf-8"))["seconds"]
-
-
-class _Clock:
-    """How long each kind of job has taken."""
-
-    def __init__(self, measured: Iterable[tuple[str, float]]):
-        self._seconds: dict[str, list[float]] = defaultdict(list)
-        for kind, seconds in measured:
-            self.add(kind, seconds)
-
-    def add(self, kind: str, seconds: float) -> None:
-        self._seconds[kind].append(seconds)
-
-    def left(self, kinds: Sequence[str]) -> str:
-        """Return the time left, for a progress bar; a kind that was not measured counts as the mean of others."""
-        if not self._seconds:
-            return ""
-        of_kind = {kind: statistics.median(seconds) for kind, seconds in self._seconds.items()}
-        other = statistics.fmean(of_kind.values())
-        seconds = sum(of_kind.get(kind, other) for kind in kinds)
-        return f"about {seconds / 60:.0f} min left, " if seconds >= 90 else f"about {seconds:.0f} s left, "
+    return Finished(cell.key, runs, json.loads((folder / cell.key / CELL).read_text(encoding="utf-8"))["seconds"])

@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from metaser_jax.report import style
-from metaser_jax.report.content import Section, Table
+from metaser_jax.report.content import Section, Table, best_of
 from metaser_jax.report.page import picture
-from metaser_jax.report.tables import best_of
-from metaser_jax.results.rows import Row
-from metaser_jax.specs import INNER, MetaTrainSpec
+from metaser_jax.results.series import method_name
+from metaser_jax.results.summary import Summary
+from metaser_jax.specs import INNER
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.studies import OrderSpec, variants
-from metaser_jax.studies import tables, writing
+from metaser_jax.studies import sections, tables
+from metaser_jax.studies.driver import Found
 from metaser_jax.studies.equal_time import Timed
-from metaser_jax.studies.methods import METASER
-from metaser_jax.studies.numbers import Line, series_of
-from metaser_jax.studies.plan import Left
-from metaser_jax.studies.study import Study
+from metaser_jax.studies.study import METASER, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Measures = Mapping[tuple[str, str], Mapping[str, Any]]
+"""(budget, variant) -> what its training took: the fields of a line."""
 TITLE = "Which meta-gradient: second order MAML against cheaper and other meta-learners"
 _BUDGETS = {"episodes": "equal episodes", "time": "equal time"}
 
 
-def variant_name(variant: str) -> str:
-    """Return the label of a variant: an order of MAML, or another algorithm."""
-    return ALGORITHMS[variant].label("second") if variant in ALGORITHMS else ALGORITHMS["maml"].label(variant)
+class Point(NamedTuple):
+    """A variant with an amount of data. Attributes: its summary, its name, the budget, and what training took."""
+
+    one: Summary
+    name: str
+    budget: str
+    took: Mapping[str, Any]
+
+    def place(self) -> str:
+        """Return target and split."""
+        return tables.place_name(self.one)
+
+
+def variant_of(one: Summary) -> str:
+    """Return the variant of a summary: an order of MAML, or another algorithm."""
+    return one.series.order if one.series.algorithm == "maml" else one.series.algorithm
 
 
 def intro(study: Study[OrderSpec], episodes: int) -> str:
@@ -51,46 +65,45 @@ def _on_learned_rates(study: Study[OrderSpec]) -> str:
     """Return whether fine-tuning takes over what rates were learned."""
     if study.settings.finetune["optimizer"] != INNER:
         return "Learned inner rates stay behind, since fine-tuning has an optimizer of its own."
-    learned = [v for v in study.spec.variants if v in ALGORITHMS and ALGORITHMS[v].learned_rates == "parameter"]
-    after = f", from {' and '.join(map(variant_name, learned))} with the rates that were learned" if learned else ""
+    compared = [ALGORITHMS[variant] for variant in study.spec.variants if variant in ALGORITHMS]
+    learned = [one.label("second") for one in compared if one.learned_rates == "parameter"]
+    after = f", from {' and '.join(learned)} with the rates that were learned" if learned else ""
     return (
         f"Fine-tuning is SGD with the preset's rate{after}; rates per layer and step stay behind, since fine-tuning "
         "has other steps."
     )
 
 
-def sections(
-    study: Study[OrderSpec],
-    trained: Sequence[MetaTrainSpec],
-    lines: Sequence[Line],
-    comparisons: Sequence[Line],
-    rows: Sequence[Row],
-    left: Sequence[Left],
-    measured: Timed | None,
+def sections_of(
+    study: Study[OrderSpec], found: Mapping[str, Found], measures: Measures, measured: Timed | None
 ) -> tuple[Section, ...]:
     """Return everything between the introduction and what was run; saves the pictures.
 
     Args:
       study: the study.
-      trained: what the runs at equal episodes are.
-      lines, comparisons: its numbers.
-      rows: those of equal episodes.
-      left: what was left out.
+      found: of each budget, "episodes" first.
+      measures: what training took.
       measured: how long episodes take; None: of a study from before that was measured.
     """
-    out = study.out
-    figure = time_figure(lines, study.spec.confidence)
-    style.save(figure, out / "ablation_order.svg")
-    caption = "Macro F1 on the test part against the seconds of meta-training, without compilation."
-    shown = picture(out, "ablation_order.png", caption, figure)
-    tabled = [
-        Section(place, (table_of(list(group)),)) for place, group in groupby(sorted_by_place(lines), tables.place_name)
+    points = [
+        Point(one, method_name(one.series), budget, measures[budget, variant_of(one)])
+        for budget, of in found.items()
+        for one in of.summaries
     ]
+    caption = "Macro F1 on the test part against the seconds of meta-training, without compilation."
+    figure = time_figure(points, study.spec.confidence)
+    shown = picture(study.out, "ablation_order.png", caption, figure, svg=True)
+    tabled = [
+        Section(place, (table_of(list(group)),))
+        for place, group in groupby(sorted(points, key=Point.place), Point.place)
+    ]
+    budgets = {f", equal {budget}": of for budget, of in found.items()}
+    heading = "MAML, second order, against each other variant"
     return (
         Section("Score against training time", (shown, _costs(measured))),
         *tabled,
-        *writing.comparison_section(comparisons, "MAML, second order, against each other variant"),
-        *writing.closing_sections(study, (METASER,), trained, rows, lines, comparisons, left),
+        *sections.comparison_section(budgets, study.spec.confidence, heading),
+        *sections.closing_sections(study, (METASER,), budgets),
     )
 
 
@@ -118,92 +131,88 @@ def _costs(measured: Timed | None) -> str:
     )
 
 
-def sorted_by_place(lines: Sequence[Line]) -> list[Line]:
-    """Return the lines sorted by target and split."""
-    return sorted(lines, key=tables.place_name)
-
-
-def table_of(lines: Sequence[Line]) -> Table:
-    """Return a row for each variant and budget, a column of scores for each amount of data; lines are of one place."""
-    amounts = list(dict.fromkeys(tables.data_name(line) for line in lines))
+def table_of(points: Sequence[Point]) -> Table:
+    """Return a row for each variant and budget, a column of scores for each amount of data; points are of one place."""
+    oracles = {point.one.data: tables.oracle_cell(point.one) for point in reversed(points)}
+    amounts = list(dict.fromkeys(point.one.data for point in points))
     # Of a study from before they were measured, there are no ratios.
-    ratio = ["of second order's"] if any(line["of_second_order"] for line in lines) else []
-    costs = ["episodes", "s per episode", *ratio, "training", "compilation", "memory"]
+    ratio = any(point.took["of_second_order"] for point in points)
+    costs = [
+        "episodes",
+        "s per episode",
+        *(["of second order's"] if ratio else []),
+        "training",
+        "compilation",
+        "memory",
+    ]
     header = ["variant", "budget", *costs, *amounts]
-    groups: dict[tuple[str, str], dict[str, Line]] = {}
-    for line in lines:
-        groups.setdefault((line["variant"], line["budget"]), {})[tables.data_name(line)] = line
-    body = []
-    for (variant, budget), by_amount in groups.items():
-        one = next(iter(by_amount.values()))
-        memory = "not known" if one["temp_bytes"] is None else f"{one['temp_bytes'] / 2**20:.1f} MiB"
-        cost = [str(one["episodes"]), f"{one['seconds_per_episode']:.3f}", *[_ratio(one) for _ in ratio]]
-        cost.append(f"{one['training_seconds']:.0f} s")
-        cost += [f"{one['compile_seconds']:.1f} s", memory]
-        scores = [tables.scored(by_amount[data]) if data in by_amount else tables.NONE for data in amounts]
-        body.append([variant_name(variant), _BUDGETS[budget], *cost, *scores])
-    names = [variant_name(variant) for variant in variants()]
-    body.sort(key=lambda row: (names.index(row[0]), row[1]))
-    oracles = [next(line["speaker_oracle_macro_f1"] for line in lines if tables.data_name(line) == d) for d in amounts]
+    rows: dict[tuple[str, str], list[str]] = {}
+    for point in sorted(points, key=lambda point: (_rank(point), _BUDGETS[point.budget])):
+        took = point.took
+        memory = "not known" if took["temp_bytes"] is None else f"{took['temp_bytes'] / 2**20:.1f} MiB"
+        cost = [str(took["episodes"]), f"{took['seconds_per_episode']:.3f}", *([_ratio(took)] if ratio else [])]
+        cost += [f"{took['training_seconds']:.0f} s", f"{took['compile_seconds']:.1f} s", memory]
+        new = [point.name, _BUDGETS[point.budget], *cost, *([tables.NONE] * len(amounts))]
+        row = rows.setdefault((point.name, point.budget), new)
+        row[len(header) - len(amounts) + amounts.index(point.one.data)] = str(point.one.macro_f1)
+    body = list(rows.values())
+    best = best_of(header, body, amounts, [row[1] for row in body])
     empty = [""] * (len(header) - 1 - len(amounts))
-    best = best_of(header, body, amounts, [line[1] for line in body])
-    body.append(["speaker oracle (hears nothing)", *empty, *(f"{oracle:.3f}" for oracle in oracles)])
+    body.append([tables.HEARS_NOTHING, *empty, *(oracles[data] for data in amounts)])
     return Table(header, body, best=best)
 
 
-def _ratio(line: Line) -> str:
+def _rank(point: Point) -> int:
+    return variants().index(variant_of(point.one))
+
+
+def _ratio(took: Mapping[str, Any]) -> str:
     """Return a variant's time per episode as a share of second order's, with the lowest and highest of the rounds."""
-    if line["of_second_order"] is None:
+    if took["of_second_order"] is None:
         return tables.NONE
-    low, high = line["of_second_order_range"]
-    return f"{line['of_second_order']:.2f} ({low:.2f} to {high:.2f})"
+    low, high = took["of_second_order_range"]
+    return f"{took['of_second_order']:.2f} ({low:.2f} to {high:.2f})"
 
 
-def time_figure(lines: Sequence[Line], confidence: float) -> Figure:
+def time_figure(points: Sequence[Point], confidence: float) -> Figure:
     """Return panels of target, split and amount.
 
     Filled at equal episodes, open at equal time, bars: interval over draws.
     """
     from matplotlib.lines import Line2D
 
-    panels: dict[tuple[str, str], list[Line]] = {}
-    for line in lines:
-        panels.setdefault((tables.place_name(line), tables.data_name(line)), []).append(line)
+    panels: dict[tuple[str, str], list[Point]] = defaultdict(list)
+    for point in points:
+        panels[point.place(), point.one.data].append(point)
     figure, grid = style.panel_grid(len(panels), "macro F1 on the test part", alone=(6.8, 4.0), height=3.4, frame=1.6)
     # A run that was meta-trained is drawn as in every other picture.
-    looks = style.looks(map(series_of, lines))
-    colours = {line["variant"]: looks[series_of(line)].color for line in lines}
+    looks = style.looks(point.one.series for point in points)
+    colours = {point.name: looks[point.one.series].color for point in sorted(points, key=_rank)}
     for axes, ((place, data), panel) in zip(grid, panels.items(), strict=True):
-        for variant in colours:
-            points = [line for line in panel if line["variant"] == variant]
-            at, scores = ([line[name] for line in points] for name in ("training_seconds", "macro_f1"))
-            axes.plot(at, scores, color=colours[variant], linewidth=1, zorder=2)
+        for name, colour in colours.items():
+            of_variant = [point for point in panel if point.name == name]
+            at = [point.took["training_seconds"] for point in of_variant]
+            scores = [point.one.macro_f1.mean for point in of_variant]
+            axes.plot(at, scores, color=colour, linewidth=1, zorder=2)
             # Where both are one run, the filled one is on top.
-            for line in sorted(points, key=lambda line: line["budget"] == "episodes"):
-                score, x = line["macro_f1"], line["training_seconds"]
-                low, high = line["draws"] or (score, score)
-                filled = colours[variant] if line["budget"] == "episodes" else "white"
-                look = {"color": colours[variant], "markerfacecolor": filled, "capsize": 3, "zorder": 3}
+            for x, score, point in reversed(list(zip(at, scores, of_variant, strict=True))):
+                low, high = (point.one.macro_f1.interval or (score, score))[:2]
+                look = {"color": colour, "capsize": 3, "zorder": 3}
+                look["markerfacecolor"] = colour if point.budget == "episodes" else "white"
                 axes.errorbar([x], [score], yerr=[[score - low], [high - score]], fmt="o", **look)
         axes.set_title(style.plain(f"{place}\n{data}"), fontsize=style.NORMAL)
         axes.set_xlabel("seconds of meta-training", fontsize=style.NORMAL)
-        axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
-        axes.set_axisbelow(True)
-        style.despine(axes)
+        style.plain_axes(axes)
     # One scale for all panels.
-    ends = np.array([[*axes.get_xlim(), *axes.get_ylim()] for axes in grid])
+    limits = np.array([[*axes.get_xlim(), *axes.get_ylim()] for axes in grid])
     for axes in grid:
-        axes.set_xlim(0, ends[:, 1].max())
-        axes.set_ylim(ends[:, 2].min(), ends[:, 3].max())
-    handles = [
-        Line2D([], [], color=colours[variant], marker="o", label=variant_name(variant))
-        for variant in variants()
-        if variant in colours
-    ]
+        axes.set_xlim(0, limits[:, 1].max())
+        axes.set_ylim(limits[:, 2].min(), limits[:, 3].max())
+    handles = [Line2D([], [], color=colour, marker="o", label=name) for name, colour in colours.items()]
     for name, face in (("equal episodes", style.GREY), ("equal time", "white")):
         handles.append(Line2D([], [], color=style.GREY, marker="o", markerfacecolor=face, linestyle="", label=name))
-    learned = " + ".join(lines[0]["sources"])
+    learned = " + ".join(points[0].one.series.sources)
     title = f"Score against training time, meta-trained on {learned}\nbar: {confidence:.0%} interval over draws"
-    figure.suptitle(style.plain(style.titled(title, figure.get_figwidth())), fontsize=style.LARGE)
+    style.set_title(figure, title)
     style.legend_below(figure, handles)
     return figure

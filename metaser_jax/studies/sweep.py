@@ -4,10 +4,12 @@ The setting is chosen by the sources: the lowest query loss after adaptation on 
 What the target says of it is shown beside, and chooses nothing.
 """
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from metaser_jax.adaptation.engine import adapt, draw
 from metaser_jax.adaptation.starts import resolve
@@ -15,25 +17,68 @@ from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError
+from metaser_jax.messages import log
+from metaser_jax.report.citation import cite_section, corpora_of
+from metaser_jax.report.content import Content, Section, Table, bullets_section, run_section, table_of
+from metaser_jax.report.page import write_page
+from metaser_jax.report.tables import score_tables, split_table
+from metaser_jax.report.text_page import markdown_table
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, Outcome, write_predictions
+from metaser_jax.results.rows import SCORES, completed
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.results.series import split_name
+from metaser_jax.results.summary import Summary, summarise
+from metaser_jax.scores.significance import Seeds, seed_interval
 from metaser_jax.specs import FinetuneSpec, JobSpec, MetaTrainSpec, how_fields, presets
 from metaser_jax.specs.sweep import SweepConfig
-from metaser_jax.studies import sweep_report, writing
-from metaser_jax.studies.sweep_report import Described, Setting
-from metaser_jax.training.grid import Group, Member, Trained, load_groups, train_groups
+from metaser_jax.studies.driver import write_csv, write_json
+from metaser_jax.training.grid import Member, Trained, load_groups, train_groups
 from metaser_jax.training.intervals import ADVICE
 from metaser_jax.training.pretrain import MULTISER, trained_first
 
 NAME = "sweep"
 # What a sweep that is there may be gone on with in another way.
 FREE = ("data_dir", "out", "runs", *how_fields(SweepConfig))
+# Settings that differ in one of these are validated on other episodes.
+_OTHER_EPISODES = ("shots", "queries", "split_seed", "pool_sources", "normalise", "trim_db", "deltas")
+NONE = "-"
+_VALIDATION = (
+    "Validation loss: the query loss after adaptation on the sources' validation parts, of each run's best "
+    "checkpoint, mean ± sample standard deviation over training seeds. The setting with the lowest mean is chosen, "
+    "of those whose runs have all finished; the target chooses nothing."
+)
+_TARGET = (
+    "Macro F1: of the target's test part, mean ± sample standard deviation over draws of its clips (a draw's "
+    "score is the mean over its folds, if there are); draw i starts from the run of training seed i modulo "
+    "their number, so the deviation is of both. The best macro F1 of the table, were it chosen by, would be "
+    "too high for other clips."
+)
 
 
-def run_sweep(
-    config: SweepConfig, command: str, log: Callable[[str], None] = print, *, load: Load = load_corpus
-) -> Path:
+class Setting(NamedTuple):
+    """A combination of the grid.
+
+    Attributes:
+      values: of the swept fields.
+      trained: its runs, one per seed.
+      rows: of its adaptations, which have its values as `swept`.
+    """
+
+    values: dict[str, Any]
+    trained: tuple[Trained, ...]
+    rows: list[dict[str, Any]]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of its runs have finished."""
+        return all(one.stopped is None for one in self.trained)
+
+    def valid_query_loss(self) -> Seeds:
+        """Return the validation query loss over the training seeds of the runs that have finished."""
+        return seed_interval([one.valid_query_loss for one in self.trained if one.stopped is None])
+
+
+def run_sweep(config: SweepConfig, command: str, *, load: Load = load_corpus) -> Path:
     """Train and adapt what is missing, and write sweep.json, sweep.csv, the report, and with a target its results.
 
     results.jsonl has a line per setting, amount, fold and draw, as metaser finetune's with two fields more: swept, the
@@ -41,7 +86,6 @@ def run_sweep(
 
     Args:
       command: what the user ran, for the report.
-      log: prints a line.
 
     Returns:
       Path of report.html.
@@ -65,7 +109,13 @@ def run_sweep(
             for seed in range(config.draws):
                 draw(target, amount, spec.validation, seed)
     out = Path(config.out)
-    claim(out, dataclasses.asdict(config) | _digests(groups, folds), free=FREE)
+    digests = {
+        name: ready.digest
+        for group in groups
+        for name, ready in zip(group.members[0].spec.sources, group.ready, strict=True)
+    }
+    of_corpora = {"corpus_digests": digests, "target_digest": folds[0].digest if folds else None}
+    claim(out, dataclasses.asdict(config) | of_corpora, free=FREE)
     job, start = JobSpec.of(config), str(out / MULTISER)
     init = trained_first(config.init, members[0].spec, config.data_dir, start, job, log, load)
     by_name = train_groups(groups, job, config.data_dir, log, init=init)
@@ -74,23 +124,24 @@ def run_sweep(
     outcomes: list[Outcome] = []
     for values in config.settings:
         of_setting = tuple(one for one in trained if one.member.setting == values)
-        adapted = _adapt(spec, of_setting, folds, amounts, config.draws, log)
+        adapted = _adapt(spec, of_setting, folds, amounts, config.draws)
         settings.append(Setting(values, of_setting, [one.row for one in adapted]))
         outcomes += adapted
     if outcomes:
         write_predictions(out / PREDICTIONS, folds[0].corpus, outcomes)
         write_text(out / RESULTS, to_lines(one.row for one in outcomes))
     chosen = choose(settings)
-    lines = sweep_report.lines_of(settings, chosen)
+    lines = lines_of(settings, chosen)
     content = {"command": command, "config": dataclasses.asdict(config), "settings": lines}
-    writing.write_json(out / f"{NAME}.json", content | {"runs": [sweep_report.run_line(one) for one in trained]})
-    writing.write_csv(out / f"{NAME}.csv", map(sweep_report.flat, lines))
-    place = f"{config.target}, {split_name(config.split, config.folds or None)} split" if config.target else None
-    sweep = Described(out, command, config.sources, config.seeds, tuple(config.swept), place)
-    report = sweep_report.write(sweep, settings, chosen, lines)
-    stopped = [one for one in trained if one.stopped]
-    if stopped:
-        each = "\n".join(f"  {one.member.name}, kept up to episode {one.episodes}: {one.stopped}" for one in stopped)
+    write_json(out / f"{NAME}.json", content | {"runs": [_run_line(one) for one in trained]})
+    # Each swept field is a column of its own.
+    write_csv(
+        out / f"{NAME}.csv",
+        [{f"swept_{n}": v for n, v in one.pop("setting").items()} | one for one in map(dict, lines)],
+    )
+    report = write_page(out, _content(config, command, settings, chosen, lines))
+    if stopped := _stopped(trained):
+        each = "\n".join(f"  {line}" for line in stopped)
         raise InputError(
             f"{len(stopped)} of {len(trained)} runs could not go on; the others are finished, and {report} says so.\n"
             f"{each}\n{ADVICE.replace('--run_dir;', '--out.')}"
@@ -104,22 +155,8 @@ def choose(settings: Sequence[Setting]) -> Setting | None:
     return min(whole, key=lambda one: one.valid_query_loss().mean) if whole else None
 
 
-def _digests(groups: Sequence[Group], folds: Sequence[Target]) -> dict[str, Any]:
-    sources = {
-        name: ready.digest
-        for group in groups
-        for name, ready in zip(group.members[0].spec.sources, group.ready, strict=True)
-    }
-    return {"corpus_digests": sources, "target_digest": folds[0].digest if folds else None}
-
-
 def _adapt(
-    spec: FinetuneSpec,
-    trained: Sequence[Trained],
-    folds: Sequence[Target],
-    amounts: Sequence[Amount],
-    draws: int,
-    log: Callable[[str], None],
+    spec: FinetuneSpec, trained: Sequence[Trained], folds: Sequence[Target], amounts: Sequence[Amount], draws: int
 ) -> list[Outcome]:
     """Return the adaptations of a setting.
 
@@ -129,11 +166,125 @@ def _adapt(
     if not (folds and finished):
         return []
     resolved = [resolve(one.member.run_dir, spec, folds[0].corpus.name) for one in finished]
-    outcomes = adapt(resolved[0][0], [init for _, init in resolved], folds, amounts, draws, log)
-
-    def with_setting(one: Outcome) -> Outcome:
+    found = []
+    for one in adapt(resolved[0][0], [init for _, init in resolved], folds, amounts, draws, log):
         start = finished[one.row["seed"] % len(finished)]
         more = {"swept": start.member.setting, "init_valid_query_loss": start.valid_query_loss}
-        return one._replace(row=one.row | more)
+        found.append(one._replace(row=one.row | more))
+    return found
 
-    return [with_setting(one) for one in outcomes]
+
+def lines_of(settings: Sequence[Setting], chosen: Setting | None) -> list[dict[str, Any]]:
+    """Return JSON-able: each setting and amount of target data, or each setting where there is no target."""
+    lines = []
+    for one in settings:
+        finished = [run.member.spec.seed for run in one.trained if run.stopped is None]
+        loss, deviation = one.valid_query_loss()[:2] if finished else (None, None)
+        line = {
+            "setting": one.values,
+            "chosen": one is chosen,
+            "train_seeds": finished,
+            "stopped_seeds": [run.member.spec.seed for run in one.trained if run.stopped is not None],
+            "valid_query_loss": loss,
+            "valid_query_loss_deviation": deviation,
+        }
+        lines += [line | _of_target(summary) for summary in summarise(one.rows)] or [line]
+    return lines
+
+
+def _of_target(summary: Summary) -> dict[str, Any]:
+    found = {"target": summary.target, "split": summary.split, "folds": summary.folds, "shots": summary.shots}
+    found["n_draws"] = len(summary.seeds)
+    for score in SCORES:
+        spread = getattr(summary, score)
+        found |= {score: spread and spread.mean, f"{score}_deviation": spread and spread.deviation}
+    return found
+
+
+def _run_line(one: Trained) -> dict[str, Any]:
+    """Return JSON-able: one run."""
+    known = {"run": one.member.name, "setting": one.member.setting, "seed": one.member.spec.seed}
+    known |= {"episodes": one.episodes, "best_episode": one.best, "valid_query_loss": one.valid_query_loss}
+    return known | {"stopped": one.stopped}
+
+
+def _stopped(trained: Sequence[Trained]) -> list[str]:
+    return [f"{one.member.name}, kept up to episode {one.episodes}: {one.stopped}" for one in trained if one.stopped]
+
+
+def settings_table(lines: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a row per line of lines_of; the chosen setting is marked."""
+
+    def seeds(line: Mapping[str, Any]) -> str:
+        finished, stopped = len(line["train_seeds"]), len(line["stopped_seeds"])
+        return f"{finished} of {finished + stopped}: the others stopped" if stopped else str(finished)
+
+    def validation(line: Mapping[str, Any]) -> str:
+        loss = _spread(line, "valid_query_loss", len(line["train_seeds"]))
+        return f"{loss} (chosen)" if line["chosen"] else loss
+
+    columns = {name: lambda line, name=name: str(line["setting"][name]) for line in lines for name in line["setting"]}
+    columns |= {"training seeds": seeds, "validation loss on the sources": validation}
+    of_target = [line for line in lines if "target" in line]
+    if len({line["shots"] for line in of_target}) > 1:
+        columns["shots"] = lambda line: str(line.get("shots", NONE))
+    if of_target:
+        columns["macro F1 on the target"] = lambda line: _spread(line, "macro_f1", line.get("n_draws", 0))
+        columns["draws"] = lambda line: str(line.get("n_draws", 0))
+    return table_of(columns, lines)
+
+
+def _spread(line: Mapping[str, Any], name: str, n: int) -> str:
+    if line.get(name) is None:
+        return NONE
+    return f"{line[name]:.3f} (one)" if n == 1 else f"{line[name]:.3f} ± {line[f'{name}_deviation']:.3f}"
+
+
+def text_of(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table for a terminal."""
+    table = settings_table(lines)
+    return markdown_table(table.header, table.body)
+
+
+def _content(
+    config: SweepConfig,
+    command: str,
+    settings: Sequence[Setting],
+    chosen: Setting | None,
+    lines: Sequence[Mapping[str, Any]],
+) -> Content:
+    """Return the report."""
+    trained = [run for one in settings for run in one.trained]
+    rows, swept = completed(row for one in settings for row in one.rows), tuple(config.swept)
+    intro = (
+        f"Meta-training on {' and '.join(config.sources)}, {config.seeds} seeds of each of {len(settings)} settings."
+    )
+    if rows:
+        intro += f" Each was adapted to {config.target}, {split_name(config.split, config.folds or None)} split."
+    explained = [_VALIDATION, *([_TARGET] if rows else [])]
+    other = [name for name in swept if name in _OTHER_EPISODES]
+    if other:
+        explained.append(
+            f"Settings that differ in {', '.join(other)} are validated on other episodes or other input: their "
+            "validation losses are not of the same thing."
+        )
+    of_chosen = ()
+    if chosen is not None and chosen.rows:
+        name = ", ".join(f"{key}={value}" for key, value in chosen.values.items()) or "the only one"
+        of_chosen = (Section(f"The chosen setting: {name}", score_tables(summarise(chosen.rows))),)
+    runs = {
+        "run": lambda one: one.member.name,
+        "episodes": lambda one: str(one.episodes),
+        "best checkpoint": lambda one: NONE if one.best is None else str(one.best),
+        "its validation loss": lambda one: NONE if one.valid_query_loss is None else f"{one.valid_query_loss:.4f}",
+    }
+    sections = (
+        Section("Settings", (settings_table(lines), *explained)),
+        *of_chosen,
+        *bullets_section("Runs that could not go on", _stopped(trained)),
+        Section("Runs", (table_of(runs, trained),)),
+        *((Section("Splits of the target", (split_table(rows),)),) if rows else ()),
+        run_section(command),
+        cite_section(dict.fromkeys([*config.sources, *corpora_of(rows)])),
+    )
+    return Content(f"Sweep: {', '.join(swept) or 'seeds'}", intro, sections)

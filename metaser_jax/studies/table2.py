@@ -4,22 +4,21 @@ Chopra et al., ICASSP 2021, Table 2. NOTE: the paper's methods differ in what th
 and MultiSER the dense layers); here each network does both.
 """
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
 from metaser_jax.datasets.targets import ON_DISK, Corpora
+from metaser_jax.errors import InputError
 from metaser_jax.report.content import Content, Section, run_section
-from metaser_jax.report.markdown_page import markdown_page
-from metaser_jax.report.page import write_page
+from metaser_jax.report.text_page import markdown_page
 from metaser_jax.results.run_dir import write_text
-from metaser_jax.specs.studies import Table2Config, Table2Spec
-from metaser_jax.studies import tables, writing
-from metaser_jax.studies.comparison import Compared, compare_methods, to_json
-from metaser_jax.studies.entry import study_of
-from metaser_jax.studies.method_descriptions import metaser_is
-from metaser_jax.studies.numbers import Line
+from metaser_jax.specs.studies import ComparisonSpec, Table2Config, Table2Spec
+from metaser_jax.studies import sections, tables
+from metaser_jax.studies.cells import Cell
+from metaser_jax.studies.driver import Found, compute, lines_of, write
+from metaser_jax.studies.places import Place, cell, places, reasons, unprepared
+from metaser_jax.studies.study import PRETRAINED, SVM, Left, Study, open_study, pretraining
 
 NAME = "table2"
 TITLE = "Table 2: from which sources, to which targets, by which method"
@@ -30,18 +29,20 @@ the methods that have the target's clips alone: the network from scratch, and a 
 statistics of the same MFCC, which stands in the other columns with the sources' recordings joined to the \
 clips.{metaser}
 
+"""
+# Of Table 2 and Figure 2.
+WHO_ADAPTS = """\
 "Head only" adapts the dense layers, as the paper lets TransSER and MultiSER; "all layers" is what it lets MetaSER \
 adapt. One method's head against another's whole network says who may adapt more, and not which learned better."""
+IS_SOURCE = "is a source"
+Sources = tuple[str, ...]
 
 
-def run_table2(
-    config: Table2Config, command: str, log: Callable[[str], None] = print, *, corpora: Corpora = ON_DISK
-) -> Path:
+def run_table2(config: Table2Config, command: str, *, corpora: Corpora = ON_DISK) -> Path:
     """Compute what is missing of the matrix and write table2.md, .csv, .json, report.html and report.md.
 
     Args:
       command: what the user ran, for the report.
-      log: prints a line.
       corpora: where prepared corpora come from.
 
     Returns:
@@ -50,51 +51,91 @@ def run_table2(
     Raises:
       InputError: nothing of the matrix is possible; config.out holds another study; what the runs raise.
     """
-    study, identity = study_of(config, Table2Spec, corpora), dataclasses.asdict(config)
-    out, spec = study.out, study.spec
-    compared = compare_methods(study, identity, spec.sets, log)
+    study = open_study(config, command, corpora)
+    spec = study.spec
+    found, skipped = compare_methods(study, spec.sets)
     title = f"{TITLE}: {' and '.join(spec.targets)}"
-    main, intro = _sections(spec, compared), INTRO.format(metaser=metaser_is(compared.trained))
-    writing.write_json(out / f"{NAME}.json", to_json(identity, command, compared))
-    writing.write_csv(out / f"{NAME}.csv", [*compared.lines, *_skipped(compared)])
-    splits = writing.split_sections(spec, compared.rows, compared.lines)
-    beside = (*writing.left_section(compared.left), *splits)
-    write_text(
-        out / f"{NAME}.md",
-        markdown_page(Content(title, intro, (*main, *beside, run_section(command)))),
-    )
-    sections = (
-        *main,
-        *writing.comparison_section(compared.comparisons),
-        *writing.closing_sections(study, spec.methods, compared.trained, *compared[:4]),
-        writing.times_section(compared.seconds),
-        run_section(command),
-    )
-    return write_page(out, Content(title, intro, sections))
+    main = _sections(study, found, skipped)
+    intro = INTRO.format(metaser=sections.metaser_is(found.trained)) + WHO_ADAPTS
+    beside = (*sections.left_section(study), *sections.split_sections(spec, found), run_section(command))
+    write_text(study.out / f"{NAME}.md", markdown_page(Content(title, intro, (*main, *beside))))
+    lines, comparisons = lines_of(study, found)
+    # Without numbers, so that the CSV names what is left out, too.
+    left = [{"target": t, "sources": list(s), "left_out": why} for (s, t), why in skipped.items() if s]
+    numbers = {"lines": lines, "comparisons": comparisons, "seconds": found.seconds}
+    return write(study, NAME, title, intro, (*main, *shared_sections(study, found)), numbers, [*lines, *left])
 
 
-def _sections(spec: Table2Spec, compared: Compared) -> tuple[Section, ...]:
-    """Return a table for each target, split and amount; a target of which there is nothing has a sentence."""
+def compare_methods(
+    study: Study[ComparisonSpec], sets: Sequence[Sources]
+) -> tuple[Found, dict[tuple[Sources, str], str]]:
+    """Compute what is missing of sets x targets x splits x methods.
+
+    Args:
+      study: what is compared, and where things are.
+      sets: of sources.
+
+    Returns:
+      What was found; for (sources, target), why there is nothing, in a word.
+
+    Raises:
+      InputError: nothing of it is possible; study.out holds another study; what the runs raise.
+    """
+    at = places(study, study.spec.targets)
+    skipped = {(s, one.what): one.short for one in study.left if one.what in study.spec.targets for s in (*sets, ())}
+    cells = []
+    for sources in sets:
+        name = tables.sources_name(sources)
+        missing = unprepared(study, sources, name)
+        if missing:
+            study.left.append(missing)
+            skipped |= {(sources, target): missing.short for target in study.spec.targets}
+        for place in () if missing else at:
+            if place.target not in sources:
+                cells += _cells_at(study, place, sources)
+            elif (sources, place.target) not in skipped:
+                skipped[sources, place.target] = IS_SOURCE
+                why = f"{place.target} is one of the sources: its test part was learned from."
+                study.left.append(Left(f"{name} -> {place.target}", IS_SOURCE, why))
+    if not cells:
+        raise InputError(f"No source set can be used with any target:\n{reasons(study)}")
+    cells += [one for place in at for one in _cells_at(study, place, ())]
+    return compute(study, cells), skipped
+
+
+def _cells_at(study: Study[ComparisonSpec], place: Place, sources: Sources) -> list[Cell]:
+    """Return the methods that learn from these sources, or with () those that need none."""
     found = []
-    for (place, data), group in groupby(compared.lines, lambda line: (tables.place_name(line), tables.data_name(line))):
-        lines = list(group)
-        target = lines[0]["target"]
-        left = {sources: why for (sources, of), why in compared.skipped.items() if of == target}
-        folds = f", each the mean of {lines[0]['folds']} folds" if lines[0]["folds"] else ""
+    for method in study.spec.methods:
+        if method == SVM:
+            found.append(cell(study, place, SVM, None, sources))
+        elif (method in PRETRAINED) == bool(sources):
+            runs = pretraining(study, method, sources)
+            found += [cell(study, place, method, adapted, sources, runs) for adapted in study.spec.adapt]
+    return found
+
+
+def shared_sections(study: Study[ComparisonSpec], found: Found) -> tuple[Section, ...]:
+    """Return what the reports of Table 2 and Figure 2 have after their own sections."""
+    return (
+        *sections.comparison_section({"": found}, study.spec.confidence),
+        *sections.closing_sections(study, study.spec.methods, {"": found}),
+        sections.times_section(found.seconds),
+    )
+
+
+def _sections(study: Study[Table2Spec], found: Found, skipped: dict[tuple[Sources, str], str]) -> tuple[Section, ...]:
+    """Return a table for each target, split and amount; a target of which there is nothing has a sentence."""
+    spec, shown = study.spec, []
+    for (place, data), group in groupby(found.summaries, lambda one: (tables.place_name(one), one.data)):
+        summaries = list(group)
+        target, n_folds = summaries[0].target, summaries[0].folds
+        left = {sources: why for (sources, of), why in skipped.items() if of == target}
+        folds = f", each the mean of {n_folds} folds" if n_folds else ""
         text = f"Macro F1, mean ± sample standard deviation over {spec.seeds} draws{folds}."
-        found.append(Section(f"{place}: {data}", (text, tables.by_sources(lines, spec.sets, left))))
-    shown = {line["target"] for line in compared.lines}
+        shown.append(Section(f"{place}: {data}", (text, tables.by_sources(summaries, spec.sets, left))))
     for target in spec.targets:
-        if target not in shown:
-            why = " ".join(one.why for one in compared.left if one.what.split(",")[0] == target)
-            found.append(Section(f"{target}: {compared.skipped.get(((), target), 'left out')}", (why,)))
-    return tuple(found)
-
-
-def _skipped(compared: Compared) -> list[Line]:
-    """Return lines without numbers, so that the CSV names what is left out too."""
-    return [
-        {"target": target, "sources": list(sources), "left_out": why}
-        for (sources, target), why in compared.skipped.items()
-        if sources
-    ]
+        if target not in {one.target for one in found.summaries}:
+            why = " ".join(one.why for one in study.left if one.what.split(",")[0] == target)
+            shown.append(Section(f"{target}: {skipped.get(((), target), 'left out')}", (why,)))
+    return tuple(shown)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from metaser_jax.report.citation import PAPER, SOFTWARE, cite_section, corpora_of
+from metaser_jax.report.citation import cite_section, corpora_of
 from metaser_jax.report.content import Code
 
 ROOT = Path(__file__).parents[2]
@@ -13,12 +13,14 @@ ROOT = Path(__file__).parents[2]
 
 def test_as_citation_cff_has_it():
     of = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    (code,) = [block for block in cite_section([]).blocks if isinstance(block, Code)]
+    software, paper_entry = code.text.split("\n\n")
     (paper,) = of["references"]
     for value in (paper["title"], paper["doi"], str(paper["year"]), f"{paper['start']}--{paper['end']}"):
-        assert f"{{{value}}}" in PAPER
+        assert f"{{{value}}}" in paper_entry
     names = " and ".join(f"{one['family-names']}, {one['given-names']}" for one in paper["authors"])
-    assert f"author = {{{names}}}" in PAPER
-    plain = re.sub(r"[{}\\]", "", SOFTWARE.format(version=of["version"]))
+    assert f"author = {{{names}}}" in paper_entry
+    plain = re.sub(r"[{}\\]", "", software)
     for value in (of["title"], of["authors"][0]["name"], of["version"], of["license"]):
         assert f" = {value}," in plain
 

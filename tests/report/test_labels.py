@@ -5,8 +5,8 @@ import pytest
 from metaser_jax.report import summarise, table
 from metaser_jax.report.adaptation import adaptation_figure
 from metaser_jax.report.confusion import confusion_figure
-from metaser_jax.report.content import score_tables
 from metaser_jax.report.style import looks
+from metaser_jax.report.tables import score_tables
 from metaser_jax.results.rows import completed
 from metaser_jax.results.series import method_name, series
 
@@ -33,9 +33,9 @@ def test_the_algorithm_that_ran(make_row, algorithm, order):
         of = {"method": method, "algorithm": algorithm, "order": order}
         rows = [make_row(seed, **of, shots=shots) for seed in (0, 1) for shots in (1, 5)]
         assert table(summarise(rows)).splitlines()[2].partition("urdu")[0].strip() == name
-        (legend,) = adaptation_figure(rows).legends
+        (legend,) = adaptation_figure(summarise(rows)).legends
         assert legend.get_texts()[0].get_text() == name
-        assert confusion_figure(rows).axes[0].get_title().splitlines()[1] == f"{name}, all layers"
+        assert confusion_figure(summarise(rows)).axes[0].get_title().splitlines()[1] == f"{name}, all layers"
         said = str(score_tables(summarise(rows)))
         assert name in said
         assert "MetaSER" not in said

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from metaser_jax.report.content import Content, Section, Table, narrowed, score_tables
+from metaser_jax.report import summarise
+from metaser_jax.report.content import Content, Section, Table, best_in_rows, best_of, narrowed
 from metaser_jax.report.latex_page import latex_page, latex_table
-from metaser_jax.report.tables import best_in_rows, best_of
-from metaser_jax.results.summaries import summarise
+from metaser_jax.report.tables import score_tables
 
 BODY = [
     ["A_1 & b", "0.663 ± 0.089", "-0.012 to +0.035"],

@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 
 from metaser_jax.errors import InputError
-from metaser_jax.report import plot_adaptation, plot_confusion, plot_training
-from metaser_jax.report.adaptation import Band, adaptation_figure, chance_macro_f1
-from metaser_jax.report.confusion import confusion_figure
+from metaser_jax.report import adaptation, confusion, plot_adaptation, plot_confusion, plot_training, summarise
+from metaser_jax.report.adaptation import Band, chance_macro_f1
 from metaser_jax.report.training import training_figure
 from metaser_jax.scores.metrics import scores
+
+
+def adaptation_figure(rows, *band):
+    return adaptation.adaptation_figure(summarise(rows), *band)
+
+
+def confusion_figure(rows):
+    return confusion.confusion_figure(summarise(rows))
 
 
 def curves(axes):
@@ -104,7 +111,7 @@ def test_curves_that_coincide_are_one_line(make_row):
 
 def test_another_band(make_row):
     rows = [make_row(s, shots=k) for s in range(3) for k in (1, 5)]
-    figure = adaptation_figure(rows, Band("a tenth", lambda group: (0.4, 0.4 + len(group) / 30), dots=False))
+    figure = adaptation_figure(rows, Band("a tenth", lambda point: (0.4, 0.4 + point.macro_f1.n / 30), dots=False))
     (axes,) = figure.axes
     (band,) = axes.collections
     heights = band.get_paths()[0].vertices[:, 1]

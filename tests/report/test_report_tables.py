@@ -5,7 +5,7 @@ import pytest
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import summarise, table
-from metaser_jax.report.content import score_tables
+from metaser_jax.report.tables import score_tables
 
 
 def test_numbers_are_numpys(many_rows):

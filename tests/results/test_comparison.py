@@ -9,17 +9,27 @@ from fakes import fake_corpus
 from metaser_jax import InputError
 from metaser_jax.data.splits import speaker_folds, split
 from metaser_jax.data.target import Target
-from metaser_jax.results.comparison import compare, results
-from metaser_jax.results.outcomes import Amount, outcome, write_predictions
+from metaser_jax.results import summary
+from metaser_jax.results.outcomes import Amount, outcome, read_scored, scored, write_predictions
 from metaser_jax.results.run_dir import to_lines
-from metaser_jax.results.scored import read_scored, scored
 from metaser_jax.results.series import Series
+from metaser_jax.results.summary import summarise
 from metaser_jax.scores.bootstrap import bootstrap
 from metaser_jax.scores.metrics import scores
 from metaser_jax.scores.significance import SCORE, holm, paired_test, seed_interval
 from metaser_jax.specs import FinetuneSpec
 
 CORPUS = fake_corpus("c", per_emotion=15)
+
+
+def results(runs):
+    return summarise(runs, resamples=2000)
+
+
+def compare(runs, *arguments, **options):
+    return summary.compare(summarise(runs), *arguments, **options)
+
+
 SHOTS = Amount("shots", 2)
 METASER, SVM = Series("metaser", "second", "all", ("a",), "none", "maml"), Series("svm", None, None, (), "none")
 
@@ -44,18 +54,17 @@ def run(method="metaser", right=0.7, folds=0, seeds=3, amount=SHOTS, split_seed=
 def test_results_of_one_split():
     (result,) = results(scored(run(), CORPUS))
     outcomes = run()
-    assert (result.setting.series, result.setting.target, result.setting.folds) == (METASER, "c", None)
-    assert (result.setting.shots, result.setting.fraction, result.seeds) == (2, None, (0, 1, 2))
-    assert result.digests == (outcomes[0].row["split_digest"],)
+    assert (result.series, result.target, result.folds) == (METASER, "c", None)
+    assert (result.shots, result.fraction, result.seeds) == (2, None, (0, 1, 2))
     test = outcomes[0].test
-    assert (result.n_train, result.n_test) == (8, len(test))
-    for score, measured in result.scores.items():
-        assert measured.draws == seed_interval([o.row[score] for o in outcomes], ends=SCORE)
+    assert result.mean("n_train") == 8
+    for score, speakers in result.test.items():
+        assert getattr(result, score) == seed_interval([o.row[score] for o in outcomes], ends=SCORE)
         label, speaker = CORPUS.label[test], CORPUS.speaker[test]
         again = bootstrap(label, [o.predicted for o in outcomes], speaker, score=score, classes=4)
-        assert measured.speakers.value == pytest.approx(again.value)
-        assert (measured.speakers.by, measured.speakers.units) == (again.by, again.units) == ("utterances", len(test))
-    assert result.speaker_oracle_macro_f1 == pytest.approx(outcomes[0].row["speaker_oracle_macro_f1"])
+        assert speakers.value == pytest.approx(again.value)
+        assert (speakers.by, speakers.units) == (again.by, again.units) == ("utterances", len(test))
+    assert result.speaker_oracle_macro_f1.mean == pytest.approx(outcomes[0].row["speaker_oracle_macro_f1"])
 
 
 def test_results_of_folds():
@@ -63,20 +72,17 @@ def test_results_of_folds():
     outcomes = run(folds=3)
     (result,) = results(scored(outcomes, CORPUS))
     f1 = np.array([o.row["macro_f1"] for o in outcomes]).reshape(3, 3)  # [fold, seed]
-    measured = result.scores["macro_f1"]
-    assert (measured.draws.n, measured.draws.mean) == (3, pytest.approx(f1.mean()))
-    assert measured.draws.deviation == pytest.approx(f1.mean(0).std(ddof=1))
-    assert (measured.speakers.by, measured.speakers.units) == ("speakers", 6)
-    assert (result.n_test, len(result.digests)) == (60, 3)
+    over, speakers = result.macro_f1, result.test["macro_f1"]
+    assert (over.n, over.mean) == (3, pytest.approx(f1.mean()))
+    assert over.deviation == pytest.approx(f1.mean(0).std(ddof=1))
+    assert (speakers.by, speakers.units) == ("speakers", 6)
     predicted = np.zeros((3, 60), int)
     for o in outcomes:
         predicted[o.row["seed"], o.test] = o.predicted
     expected = bootstrap(CORPUS.label, predicted, CORPUS.speaker)
-    assert measured.speakers.value == pytest.approx(expected.value)
-    assert measured.speakers.value == pytest.approx(
-        np.mean([scores(CORPUS.label, p, 4)["macro_f1"] for p in predicted])
-    )
-    assert measured.speakers.interval == pytest.approx(expected.interval, abs=0.01)
+    assert speakers.value == pytest.approx(expected.value)
+    assert speakers.value == pytest.approx(np.mean([scores(CORPUS.label, p, 4)["macro_f1"] for p in predicted]))
+    assert speakers.interval == pytest.approx(expected.interval, abs=0.01)
 
 
 def macro_f1(label, predicted):
@@ -141,7 +147,7 @@ def test_one_draw_says_that_it_is_one():
     (found,) = compare(runs, METASER)
     assert (found.draws.difference.interval, found.draws.p_t, found.p_holm) == (None, None, None)
     assert found.speakers.interval is not None
-    assert results(runs)[0].scores["uar"].draws.interval is None
+    assert results(runs)[0].uar.interval is None
 
 
 @pytest.mark.parametrize(
@@ -186,7 +192,7 @@ def test_a_draw_that_lacks_a_fold():
 def test_several_split_seeds_are_draws():
     runs = scored([*run(), *run(split_seed=1)], CORPUS)
     (result,) = results(runs)
-    assert (result.scores["uar"].draws.n, len(result.digests), result.seeds) == (6, 2, (0, 1, 2))
+    assert (result.uar.n, result.seeds) == (6, (0, 1, 2, 0, 1, 2))
 
 
 def test_read_from_a_folder(tmp_path):

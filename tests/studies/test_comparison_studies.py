@@ -8,11 +8,14 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import InputError
+from metaser_jax.results.series import Series
+from metaser_jax.results.summary import Summary
+from metaser_jax.scores.significance import seed_interval
 from metaser_jax.specs.studies import Figure2Config, Table2Config
-from metaser_jax.studies import writing
 from metaser_jax.studies.figure2 import crossings_of, run_figure2
+from metaser_jax.studies.sections import unknown
 from metaser_jax.studies.table2 import run_table2
-from metaser_jax.studies.tables import interval
+from metaser_jax.studies.tables import interval_text as interval
 
 COMMON = {"data_dir": "data", "seeds": 2, "resamples": 50, "pretrain_seeds": 1, "splits": ("random",)}
 
@@ -128,7 +131,7 @@ def test_nothing_is_computed_again(table2, tiny):
     [("auto", "half of the emotions or more"), ("speaker", "per speaker, by their own"), ("none", None)],
 )
 def test_what_the_input_knew_is_said(normalise, says):
-    points = writing._unknown(table2_config("out"), [{"validation": "none", "normalise": normalise}])
+    points = unknown(table2_config("out"), [{"validation": "none", "normalise": normalise}])
     assert (says is None) == (len(points) == 3)
     assert says is None or says in points[-1]
 
@@ -189,17 +192,15 @@ def test_figure2(folder, table2, tiny):
 
 
 def test_crossings():
-    def line(method, fraction, score):
-        place = {"target": "t", "split": "random", "folds": None, "shots": None, "fraction": fraction}
-        of = {"method": method, "order": None, "adapt": "all", "sources": [], "normalise": None}
-        of["algorithm"] = "maml" if method == "metaser" else None
-        return place | of | {"macro_f1": score}
+    def point(method, fraction, score):
+        of = Series(method, None, "all", (), None, "maml" if method == "metaser" else None)
+        return Summary(of, "t", "random", None, None, fraction, (0,), seed_interval([score]), *[None] * 4)
 
-    lines = [line("metaser", x, y) for x, y in ((0.2, 0.3), (0.4, 0.5), (1.0, 0.6))]
-    lines += [line("multiser", x, y) for x, y in ((0.2, 0.4), (0.4, 0.4), (1.0, 0.4))]
-    lines += [line("scratch", x, y) for x, y in ((0.2, 0.1), (0.4, 0.1), (1.0, 0.1))]
-    multiser, scratch = crossings_of(lines)
-    assert [multiser["other_method"], scratch["other_method"]] == ["multiser", "scratch"]
-    (met,) = multiser["crossovers"]
-    assert (met["x"], met["y"], met["ahead"]) == (pytest.approx(0.3), pytest.approx(0.4), "a")
-    assert (scratch["crossovers"], scratch["above"]) == ([], "metaser")
+    points = [point("metaser", x, y) for x, y in ((0.2, 0.3), (0.4, 0.5), (1.0, 0.6))]
+    points += [point("multiser", x, y) for x, y in ((0.2, 0.4), (0.4, 0.4), (1.0, 0.4))]
+    points += [point("scratch", x, y) for x, y in ((0.2, 0.1), (0.4, 0.1), (1.0, 0.1))]
+    multiser, scratch = crossings_of(points)
+    assert [one.line()["other_method"] for one in (multiser, scratch)] == ["multiser", "scratch"]
+    (met,) = multiser.met
+    assert (met.x, met.y, met.ahead) == (pytest.approx(0.3), pytest.approx(0.4), "a")
+    assert (scratch.met, scratch.above) == ([], "metaser")

@@ -77,7 +77,7 @@ def test_study(registered, tiny, tmp_path):
         return read_cost(run_dir, phases)._replace(seconds=1.0)
 
     options = {"corpora": tiny, "cost_of_run": cost, "time_run": lambda spec: 1.0}
-    page = run_ablation_order(config, "c", log=lambda line: None, **options).read_text()
+    page = run_ablation_order(config, "c", **options).read_text()
     lines = json.loads((tmp_path / "o" / "ablation_order.json").read_text())["lines"]
     assert {(line["variant"], line["method"], line["algorithm"], line["order"]) for line in lines} == {
         ("second", "metaser", "maml", "second"),

@@ -6,11 +6,10 @@ import pytest
 
 from metaser_jax import InputError
 from metaser_jax.specs import MetaTrainSpec
-from metaser_jax.specs.studies import OrderConfig, OrderSpec
+from metaser_jax.specs.studies import OrderConfig
 from metaser_jax.studies import equal_time
 from metaser_jax.studies.ablation_order import fitting, phases, run_ablation_order
-from metaser_jax.studies.entry import study_of
-from metaser_jax.studies.methods import meta_spec
+from metaser_jax.studies.study import meta_spec, open_study
 from metaser_jax.training.cost import Cost, read_cost
 
 
@@ -20,7 +19,7 @@ def order_config(out, **changes):
     return OrderConfig(**values | {"variants": ("second", "first", "reptile")} | changes)
 
 
-def test_ablation(tmp_path, tiny):
+def test_ablation(tmp_path, tiny, capsys):
     # Second order's four episodes take 12 s, of the others seven and two fit.
     seconds = {"second": 3.0, "first": 1.7, "reptile": 6.0}
 
@@ -72,14 +71,14 @@ def test_ablation(tmp_path, tiny):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         assert all(row.pop("algorithm") for row in rows)
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    said = []
-    run_ablation_order(order_config(tmp_path / "o"), "c", log=said.append, **options)
-    assert sum("cells in" in line and "finished already" in line for line in said) == 2
+    capsys.readouterr()
+    run_ablation_order(order_config(tmp_path / "o"), "c", **options)
+    assert capsys.readouterr().out.count("finished already") == 2
     assert json.loads((tmp_path / "o" / "ablation_order.json").read_text())["lines"] == found["lines"]
 
 
 def test_the_time_of_an_episode(tmp_path, tiny):
-    study = study_of(order_config(tmp_path / "o"), OrderSpec, tiny)
+    study = open_study(order_config(tmp_path / "o"), "c", tiny)
     assert equal_time.timing(study, phases)(meta_spec(study, ("ravdess",), 0)) > 0
     assert not (tmp_path / "o").exists()
 

@@ -1,6 +1,6 @@
 """A sweep's table for a terminal."""
 
-from metaser_jax.studies.sweep_report import text_of
+from metaser_jax.studies.sweep import text_of
 
 
 def test_a_row_per_setting():

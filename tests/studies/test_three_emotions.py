@@ -16,9 +16,8 @@ from metaser_jax.data.splits import speaker_folds
 from metaser_jax.datasets.targets import Corpora
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
 from metaser_jax.specs.programs import FinetuneConfig
-from metaser_jax.specs.studies import Table2Config, Table2Spec, UnseenConfig
-from metaser_jax.studies.entry import study_of
-from metaser_jax.studies.methods import finetune_spec, meta_spec, pretrain_spec
+from metaser_jax.specs.studies import Table2Config, UnseenConfig
+from metaser_jax.studies.study import finetune_spec, meta_spec, open_study, pretrain_spec
 from metaser_jax.studies.table2 import run_table2
 from metaser_jax.studies.unseen import run_unseen
 from metaser_jax.training.meta_train import meta_train
@@ -119,7 +118,7 @@ SMALL = {
 )
 def test_studies_of_three(corpora, tmp_path, run, config, own):
     spec = config(out=str(tmp_path), methods=("svm",), **SMALL | own)
-    page = run(spec, "the command", lambda line: None, corpora=corpora)
+    page = run(spec, "the command", corpora=corpora)
     (table,) = tmp_path.glob("*.csv")
     assert "urdu" in {line["target"] for line in csv.DictReader(table.read_text().splitlines())}
     assert "angry" in page.read_text()
@@ -129,11 +128,11 @@ def test_studies_of_three(corpora, tmp_path, run, config, own):
 
 def test_networks_of_a_study_have_its_emotions(corpora, tmp_path):
     config = Table2Config(out=str(tmp_path), source_sets=("ravdess+emodb",), targets=("urdu",), **SMALL)
-    study = study_of(config, Table2Spec, corpora)
+    study = open_study(config, "c", corpora)
     specs = [meta_spec(study, ("ravdess",), 0), pretrain_spec(study, "transser", ("ravdess",), 0)]
     specs += [finetune_spec(study, "metaser"), finetune_spec(study, "multiser", "head")]
     assert {spec.emotions for spec in specs} == {THREE}
-    specs = meta_spec(study_of(dataclasses.replace(config, emotions=None), Table2Spec, corpora), ("ravdess",), 0)
+    specs = meta_spec(open_study(dataclasses.replace(config, emotions=None), "c", corpora), ("ravdess",), 0)
     assert specs.emotions == FOUR_EMOTIONS
 
 
@@ -141,9 +140,7 @@ def test_studies_say_so(corpora, tmp_path):
     own = {"corpora": ("ravdess", "emodb", "urdu"), "methods": ("svm",)}
     config = UnseenConfig(out=str(tmp_path), **SMALL | own | {"emotions": None})
     with pytest.raises(InputError, match=LACKS + PROPOSED):
-        run_unseen(config, "the command", lambda line: None, corpora=corpora)
+        run_unseen(config, "the command", corpora=corpora)
     own = {"source_sets": ("ravdess+emodb",), "targets": ("urdu",), "fractions": ()}
     with pytest.raises(InputError, match=r"urdu, speaker split: " + LACKS):
-        run_table2(
-            Table2Config(out=str(tmp_path), **SMALL | own | {"emotions": None}), "", lambda line: None, corpora=corpora
-        )
+        run_table2(Table2Config(out=str(tmp_path), **SMALL | own | {"emotions": None}), "", corpora=corpora)

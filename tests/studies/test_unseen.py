@@ -11,10 +11,9 @@ from fakes import fake_corpus
 from metaser_jax import InputError
 from metaser_jax.datasets.targets import Corpora
 from metaser_jax.specs import presets
-from metaser_jax.specs.studies import UnseenConfig, UnseenSpec
-from metaser_jax.studies.entry import study_of
-from metaser_jax.studies.methods import finetune_spec, method_spec
-from metaser_jax.studies.plan import even_folds
+from metaser_jax.specs.studies import UnseenConfig
+from metaser_jax.studies.places import even_folds
+from metaser_jax.studies.study import finetune_spec, method_spec, open_study
 from metaser_jax.studies.unseen import run_unseen
 
 CORPORA = ("ravdess", "emodb")
@@ -101,7 +100,7 @@ def test_benchmark(tmp_path, corpora):
 
 
 def test_methods(tiny):
-    study = study_of(unseen_config("o"), UnseenSpec, tiny)
+    study = open_study(unseen_config("o"), "c", tiny)
     specs = {m: method_spec(study, m, ("urdu",), 0) for m in ("metaser", "maml", "fomaml", "meta_sgd", "reptile")}
     assert [(one.algorithm, one.order) for one in specs.values()] == [
         *(("maml", "first"), ("maml", "second"), ("maml", "first"), ("meta_sgd", "second"), ("reptile", "first")),
@@ -118,7 +117,7 @@ def test_as_many_folds_as_speakers_allow():
     def folds(speakers, most=5):
         corpus = fake_corpus("emodb", per_emotion=2 * speakers, speakers=speakers)
         config = unseen_config("o", folds=most)
-        return even_folds(study_of(config, UnseenSpec, Corpora(lambda *_: corpus, lambda *_: True)), "emodb")
+        return even_folds(open_study(config, "c", Corpora(lambda *_: corpus, lambda *_: True)), "emodb")
 
     assert [folds(n) for n in (2, 4, 6, 9, 10, 24)] == [2, 4, 3, 3, 5, 5]
     assert folds(10, most=2) == 2

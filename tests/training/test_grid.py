@@ -14,7 +14,7 @@ from fakes import fake_corpus
 from metaser_jax import InputError, cluster
 from metaser_jax.adaptation.finetune import run_finetune
 from metaser_jax.devices import parallel
-from metaser_jax.results.scored import read_scored
+from metaser_jax.results.outcomes import read_scored
 from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.specs.presets import FINETUNE
 from metaser_jax.specs.programs import FinetuneConfig
@@ -158,7 +158,7 @@ def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(whole, sweep_config):
 def test_a_run_that_diverges_stops_alone_and_is_named(whole, sweep_config):
     config = sweep_config(grid=("meta_lr=0.01,1e38",), **ADAPTED)
     with pytest.raises(InputError) as raised:
-        study.run_sweep(config, "command", log=lambda line: None, load=load)
+        study.run_sweep(config, "command", load=load)
     assert "2 of 4 runs could not go on" in str(raised.value)
     for name in ("meta_lr=1e+38,seed=0", "meta_lr=1e+38,seed=1"):
         assert f"{name}, kept up to episode 0: The update of episode 2 is not finite: " in str(raised.value)
@@ -173,7 +173,7 @@ def test_a_run_that_diverges_stops_alone_and_is_named(whole, sweep_config):
 
 def test_results_have_the_swept_values_and_the_sources_choose(whole, sweep_config, tmp_path):
     config = sweep_config(runs=str(whole[0].folder_of_runs), **ADAPTED)
-    report = study.run_sweep(config, "the command", log=lambda line: None, load=load)
+    report = study.run_sweep(config, "the command", load=load)
     rows = [one.row for one in read_scored(config.out)]
     assert len(rows) == 2 * 2 * 2 * 3  # settings, shots, folds, draws
     assert {row["swept"]["meta_lr"] for row in rows} == {0.01, 0.003}

@@ -1,4 +1,4 @@
-"""What of a study can be done with the corpora that are prepared, and what is left out and why."""
+"""Where the methods of a study are compared: what the prepared corpora allow, what is left out and why, and cells."""
 
 import functools
 import math
@@ -19,34 +19,17 @@ from metaser_jax.datasets.targets import Load, load_targets, load_together
 from metaser_jax.errors import InputError
 from metaser_jax.results.outcomes import Amount, Outcome
 from metaser_jax.specs import FinetuneSpec
-from metaser_jax.specs.studies import StudySpec
 from metaser_jax.studies.cells import Cell, Run, safe
-from metaser_jax.studies.methods import METASER, finetune_spec, init_of, settings
-from metaser_jax.studies.study import Study
+from metaser_jax.studies.study import METASER, Left, Study, finetune_spec, settings
 from metaser_jax.training.finished import digest
 
 NOT_PREPARED = "not prepared"
-IS_SOURCE = "is a source"
 # Of a benchmark's folds the one with most speakers has at most so many times those of the one with fewest.
 EVEN = 1.25
 
 Fit = Callable[[FinetuneSpec, Sequence[Target], Sequence[Amount], int, Sequence[Target]], list[Outcome]]
 """(spec, folds, amounts, seeds, sources) -> outcomes, as adapt_classifier's."""
 _FITS: dict[str, Fit] = {name: functools.partial(adapt_classifier, name) for name in (SVM, JOINT)}
-
-
-class Left(NamedTuple):
-    """What is left out of a study.
-
-    Attributes:
-      what: a target, a source set, an amount ...
-      short: why, for a cell of a table.
-      why: a sentence, with what to do.
-    """
-
-    what: str
-    short: str
-    why: str
 
 
 class Place(NamedTuple):
@@ -73,11 +56,10 @@ def unprepared(study: Study, names: Sequence[str], what: str) -> Left | None:
     missing = [name for name in names if not study.corpora.is_prepared(check_name(name), study.data_dir)]
     if not missing:
         return None
-    command = (
-        f"{cli.program('prepare')} --corpora={','.join(missing)} --manual_dir=RECORDINGS --data_dir={study.data_dir}"
-    )
-    short = NOT_PREPARED if len(names) == 1 else f"{NOT_PREPARED}: {', '.join(missing)}"
-    return Left(what, short, f"not prepared in {study.data_dir}: {', '.join(missing)}. To prepare: {command}")
+    listed = ", ".join(missing)
+    command = f"{cli.program('prepare')} --corpora={','.join(missing)} --manual_dir=RECORDINGS"
+    why = f"not prepared in {study.data_dir}: {listed}. To prepare: {command} --data_dir={study.data_dir}"
+    return Left(what, NOT_PREPARED if len(names) == 1 else f"{NOT_PREPARED}: {listed}", why)
 
 
 def require_prepared(study: Study, names: Sequence[str], flag: str = "sources") -> None:
@@ -94,23 +76,20 @@ def even_folds(study: Study, name: str) -> int:
     Raises:
       InputError: unknown name; an emotion that the corpus lacks.
     """
-    own = study.spec
-    corpus = source(study, name, finetune_spec(study, SCRATCH).emotions).corpus
+    corpus = source(study, name).corpus
     speakers = len(np.unique(corpus.speaker))
-    for folds in range(min(own.folds, speakers), 2, -1):
+    for folds in range(min(study.spec.folds, speakers), 2, -1):
         if math.ceil(speakers / folds) <= EVEN * (speakers // folds):
             try:
-                speaker_folds(corpus, folds, own.split_seed)
+                speaker_folds(corpus, folds, study.spec.split_seed)
             except InputError:  # a fold without an emotion: fewer may do
                 continue
             return folds
     return 2
 
 
-def places(
-    study: Study, targets: Sequence[str], folds_of: Callable[[str], int] | None = None
-) -> tuple[list[Place], list[Left]]:
-    """Load the targets, each once, and finds out which splits and amounts they allow.
+def places(study: Study, targets: Sequence[str], folds_of: Callable[[str], int] | None = None) -> list[Place]:
+    """Load the targets, each once, and find out which splits and amounts they allow; study.left gets the others.
 
     Args:
       study: the study.
@@ -120,33 +99,36 @@ def places(
     Raises:
       InputError: no target, split and amount is possible; unknown names.
     """
-    found, left = [], []
+    found = []
     for target in targets:
         missing = unprepared(study, [target], target)
         if missing:
-            left.append(missing)
+            study.left.append(missing)
             continue
         for split in study.spec.splits:
             folds = folds_of(target) if folds_of else study.spec.folds
-            place, reasons = _place(study, target, split, folds if split == "speaker" else 0)
-            left += reasons
-            found += [place] if place else []
+            found += _places_of(study, target, split, folds if split == "speaker" else 0)
     if not found:
-        reasons = "\n".join(f"  {one.what}: {one.why}" for one in left)
-        raise InputError(f"No target can be adapted to:\n{reasons}")
-    return found, left
+        raise InputError(f"No target can be adapted to:\n{reasons(study)}")
+    return found
 
 
-def _place(study: Study, target: str, split: str, n_folds: int) -> tuple[Place | None, list[Left]]:
-    own = study.spec
-    spec = finetune_spec(study, SCRATCH)
+def reasons(study: Study) -> str:
+    """Return what is left out and why, line by line."""
+    return "\n".join(f"  {one.what}: {one.why}" for one in study.left)
+
+
+def _places_of(study: Study, target: str, split: str, n_folds: int) -> list[Place]:
+    """Return the place of a target and a split, or none."""
+    own, spec = study.spec, finetune_spec(study, SCRATCH)
     of_split = {"split_kind": split, "split_seed": own.split_seed, "folds": n_folds}
     name = f"{target}, {split} split"
     try:
         folds = load_targets(target, study.data_dir, emotions=spec.emotions, **of_split, load=study.corpora.load)
     except InputError as error:
-        return None, [Left(name, "no such split", str(error))]
-    amounts, left = [], []
+        study.left.append(Left(name, "no such split", str(error)))
+        return []
+    amounts = []
     for amount in (*(Amount("shots", n) for n in own.shots), *(Amount("fraction", f) for f in own.fractions)):
         try:
             for ready in folds:
@@ -154,17 +136,17 @@ def _place(study: Study, target: str, split: str, n_folds: int) -> tuple[Place |
                     draw(ready, amount, spec.validation, seed)
             amounts.append(amount)
         except InputError as error:
-            left.append(Left(f"{name}, {amount.kind} {amount.value:g}", "no such draw", str(error)))
-    return (Place(target, split, folds, tuple(amounts)) if amounts else None), left
+            study.left.append(Left(f"{name}, {amount.kind} {amount.value:g}", "no such draw", str(error)))
+    return [Place(target, split, folds, tuple(amounts))] if amounts else []
 
 
 def cell(
     study: Study,
     place: Place,
     method: str,
-    adapted: str | None,
-    sources: tuple[str, ...],
-    runs: tuple[Run, ...],
+    adapted: str | None = None,
+    sources: tuple[str, ...] = (),
+    runs: tuple[Run, ...] = (),
     fit: Fit | None = None,
     start: str | None = None,
 ) -> Cell:
@@ -178,70 +160,45 @@ def cell(
       fit: of what is no network, unless it is one of _FITS.
       start: what a network starts from instead of runs: a folder, or a start's name.
     """
-    inits = init_of(study, runs, method) if start is None else [start]
     spec, own = finetune_spec(study, method, adapted), study.spec
-    n_splits = len(place.folds)
-    with_folds = n_splits if n_splits > 1 else 0
-    folds = f"{with_folds}-fold" if with_folds else ""
-    parts = [place.target, f"{folds}{place.split}", "+".join(sources) or "no-sources", method, adapted or ""]
+    fit = fit or _FITS.get(method)
+    folds = len(place.folds) if len(place.folds) > 1 else 0
+    # What metaser finetune's flags would say of the place; its amount is one of the study's, and is not looked at.
+    at = {"target": place.target, "split": place.split, "split_seed": own.split_seed, "folds": folds}
+    at |= {"shots": own.shots[0] if own.shots else None, "fraction": None if own.shots else own.fractions[0]}
     identity = {
-        "settings": settings(spec) | _at(own, place, with_folds),
+        "settings": settings(spec) | at | {"seeds": own.seeds, "sources": ()},
         "amounts": [list(amount) for amount in place.amounts],
-        "sources": {name: source(study, name, spec.emotions).digest for name in sources},
+        "sources": {name: source(study, name).digest for name in sources},
         "digests": [place.folds[0].digest, *(ready.split.digest for ready in place.folds)],
         "runs": {run.key: run.identity for run in runs},
-        **({} if start is None else {"start": _digest(resolve(start, spec, place.target)[1])}),
     }
+    if start is not None:
+        init = resolve(start, spec, place.target)[1]
+        identity["start"] = digest(init.params if init.meta is None else init.meta.params)
 
     def compute() -> tuple:
-        outcomes = _adapt(study, method, spec, inits, place, sources, fit or _FITS.get(method))
+        if fit is not None:
+            joined = [source(study, name) for name in sources]
+            outcomes = fit(spec, place.folds, place.amounts, own.seeds, joined)
+        else:
+            inits = [start] if start is not None else [str(study.runs / run.key) for run in runs] or [SCRATCH]
+            resolved = [resolve(init, spec, place.target) for init in inits]
+            starts = [_described(init, method) for _, init in resolved]
+            outcomes = adapt(resolved[0][0], starts, place.folds, place.amounts, own.seeds)
         return place.folds[0].corpus, outcomes
 
-    key = "_".join(safe(part) for part in parts if part)
-    # Networks take about as long as each other, whatever they start from.
-    kind = f"{adapted or method} {place.split}"
-    return Cell(key, kind, method, identity, compute, runs)
+    split = f"{folds}-fold{place.split}" if folds else place.split
+    parts = [place.target, split, "+".join(sources) or "no-sources", method, adapted or ""]
+    return Cell("_".join(safe(part) for part in parts if part), method, identity, compute, runs)
 
 
-def _at(own: StudySpec, place: Place, folds: int) -> dict[str, Any]:
-    """Return what metaser finetune's flags would say of the place.
-
-    Its amount is one of the study's, and is not looked at.
-    """
-    amount = {"shots": own.shots[0]} if own.shots else {"fraction": own.fractions[0]}
-    at = {"target": place.target, "split": place.split, "split_seed": own.split_seed, "folds": folds}
-    return at | {"shots": None, "fraction": None} | amount | {"seeds": own.seeds, "sources": ()}
-
-
-def _adapt(
-    study: Study,
-    method: str,
-    spec: FinetuneSpec,
-    inits: list[str],
-    place: Place,
-    sources: tuple[str, ...],
-    fit: Fit | None,
-) -> list[Outcome]:
-    seeds = study.spec.seeds
-    if fit is not None:
-        joined = [source(study, name, spec.emotions) for name in sources]
-        return fit(spec, place.folds, place.amounts, seeds, joined)
-    resolved = [resolve(init, spec, place.target) for init in inits]
-    starts = [init._replace(source=init.source | {"start_size": _size(init)}) for _, init in resolved]
-    if method == METASER:
-        # Whatever algorithm its settings have; the row says which it was.
-        starts = [init._replace(source=init.source | {"method": METASER}) for init in starts]
-    return adapt(resolved[0][0], starts, place.folds, place.amounts, seeds)
-
-
-def _size(init: Init) -> int:
-    """Return how many numbers an adaptation starts from: parameters, and whatever else was learned with them."""
-    learned = (init.params, init.rates) if init.meta is None else init.meta.params
-    return sum(np.size(leaf) for leaf in jax.tree.leaves(learned))
-
-
-def _digest(init: Init) -> str:
-    return digest(init.params if init.meta is None else init.meta.params)
+def _described(init: Init, method: str) -> Init:
+    """Return a start whose rows say how many numbers it has: parameters, and whatever else was learned with them."""
+    learned: Any = (init.params, init.rates) if init.meta is None else init.meta.params
+    more: dict[str, Any] = {"start_size": sum(np.size(leaf) for leaf in jax.tree.leaves(learned))}
+    # Whatever algorithm its settings have; the row says which it was.
+    return init._replace(source=init.source | more | ({"method": METASER} if method == METASER else {}))
 
 
 @functools.cache
@@ -250,6 +207,6 @@ def _source(load: Load, name: str, data_dir: str, emotions: tuple[str, ...]) -> 
     return target
 
 
-def source(study: Study, name: str, emotions: tuple[str, ...]) -> Target:
+def source(study: Study, name: str) -> Target:
     """Return a source corpus, not normalised, all of it to be learned from."""
-    return _source(study.corpora.load, name, study.data_dir, emotions)
+    return _source(study.corpora.load, name, study.data_dir, finetune_spec(study, SCRATCH).emotions)
