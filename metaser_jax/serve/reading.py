@@ -46,7 +46,7 @@ class Readers:
 
         Args: memory: bytes, of each process, beyond what it has when it is ready. voice: see clips.read_clip.
         """
-        self._time_limit = time_limit
+        self.time_limit = time_limit
         self._max_seconds = max_seconds
         self._voice = voice
         self._memory = memory
@@ -64,13 +64,13 @@ class Readers:
         index = await self._free.get()
         try:
             reading = await self._submit(index, (name, data, self._max_seconds, self._voice))
-            return await asyncio.wait_for(asyncio.wrap_future(reading), self._time_limit)
+            return await asyncio.wait_for(asyncio.wrap_future(reading), self.time_limit)
         except RecordingError as error:
             raise unreadable(error) from None
         except (TimeoutError, MemoryError, BrokenProcessPool) as error:
             self._replace(index)
             said = {
-                TimeoutError: f"Reading it took more than {self._time_limit:g} s, which no good file does.",
+                TimeoutError: f"Reading it took more than {self.time_limit:g} s, which no good file does.",
                 MemoryError: "Reading it takes too much memory. Send fewer minutes, or fewer channels.",
                 BrokenProcessPool: "It broke the process that read it: damaged, or too large when unpacked.",
             }
@@ -125,7 +125,7 @@ class _Reader:
         self.children = set(multiprocessing.active_children()) - before
 
     def submit(self, name: str, data: bytes, max_seconds: float, voice: bool) -> Future[Reading]:
-        return self._pool.submit(_read, name, data, max_seconds, voice)
+        return self._pool.submit(read_upload, name, data, max_seconds, voice)
 
     def kill(self) -> None:
         for child in self.children:
@@ -143,7 +143,7 @@ def _warm(memory: int) -> None:
     file = io.BytesIO()
     noise = np.random.default_rng(0).normal(scale=0.1, size=(44100, 2))
     soundfile.write(file, noise, 44100, format="WAV")
-    _read("warm.wav", file.getvalue(), 2.0)
+    read_upload("warm.wav", file.getvalue(), 2.0)
     _limit_memory(memory)
 
 
@@ -158,7 +158,7 @@ def _limit_memory(more: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _read(name: str, data: bytes, max_seconds: float, voice: bool = True) -> Reading:
+def read_upload(name: str, data: bytes, max_seconds: float, voice: bool = True) -> Reading:
     clip, sound = read_with_sound(Upload(name, data), max_seconds, voice=voice)
     check_audible(clip, name)
     return Reading(clip, peaks_of(sound.mono))

@@ -31,7 +31,7 @@ class ReadersHere:
 
     async def read(self, name: str, data: bytes) -> reading.Reading:
         try:
-            return reading._read(name, data, LIMITS.max_seconds)
+            return reading.read_upload(name, data, LIMITS.max_seconds)
         except reading.RecordingError as error:
             raise reading.unreadable(error) from None
 

@@ -37,6 +37,7 @@ def folder(tmp_path_factory):
     pause[3 * RATE : 8 * RATE] *= 1e-3
     soundfile.write(folder / "long.wav", pause, RATE, subtype="FLOAT")
     soundfile.write(folder / "microphone.wav", tone(500.0, 5.0), RATE)
+    soundfile.write(folder / "large.wav", tone(300.0, 30.0), RATE)
     (folder / "notes.wav").write_text("These are my notes.\n" * 20)
     return folder
 
@@ -145,12 +146,10 @@ def percents(card) -> list[int]:
 
 
 def test_upload_look_correct_adapt_download(browser, folder, address, tmp_path):
-    assert browser.text("h1").startswith("fake")
-    assert "Esperanto" in browser.text("#summary")
-    assert browser.text("#headline") == "0.61 Better than guessing, by how much is not sure"
-    assert "95 % interval 0.42 to 0.80" in browser.text("#score")
-    assert "guessing 0.25" in browser.text("#score")
-    assert "not a diagnosis" in browser.text("#limits")
+    shown = {"h1": "fake", "#summary": "Esperanto", "#headline": "0.61", "#limits": "not a diagnosis"}
+    for css, part in shown.items():
+        assert part in browser.text(css)
+    assert all(part in browser.text("#score") for part in ("0.42 to 0.80", "guessing 0.25"))
     assert browser.one("#empty").is_displayed()
     assert not browser.one("#adapt").is_enabled()
 
@@ -175,7 +174,6 @@ def test_upload_look_correct_adapt_download(browser, folder, address, tmp_path):
         browser.until(lambda i=i: cards[i].find_elements("css selector", "input:checked"))
     browser.until(lambda: browser.text("#adapt") == "Adapt with 5 labelled clips")
     browser.one("#adapt").click()
-    browser.until(lambda: re.fullmatch(r"\d+ of \d+ trainings", browser.text("#said")))
     browser.until(lambda: not browser.one("#running").is_displayed())
     assert not browser.one("#adapt-trouble").is_displayed(), browser.text("#adapt-trouble")
     assert browser.text("#state") == "adapted with 5 clips of this page"
@@ -184,9 +182,7 @@ def test_upload_look_correct_adapt_download(browser, folder, address, tmp_path):
     assert [(label(card), percents(card)) for card in cards] != before
     changed = [label(card) != was[0] for card, was in zip(cards, before, strict=True)]
     # The first five were learned from.
-    assert f"Of 2 clips that it has not learned from, {('none', '1', '2')[sum(changed[5:])]} " in browser.text(
-        "#result"
-    )
+    assert f"learned from, {('none', '1', '2')[sum(changed[5:])]} " in browser.text("#result")
     assert [bool(card.find_elements("css selector", ".learned")) for card in cards] == 5 * [True] + 2 * [False]
     for card, was, other in zip(cards, before, changed, strict=True):
         told = card.find_element("css selector", ".was:not(.learned)").text
@@ -197,11 +193,9 @@ def test_upload_look_correct_adapt_download(browser, folder, address, tmp_path):
         return (card.find_element("css selector", ".clip-name").text, label(card), percents(card), said(card))
 
     kept = sorted(map(seen, cards))
-    headline = browser.text("#headline")
     browser.driver.refresh()
     browser.until(lambda: browser.text("#state") == "adapted with 5 clips of this page")
     assert sorted(map(seen, browser.all(".clip"))) == kept
-    assert browser.text("#headline") == headline
     assert browser.text("#adapt") == "Adapt with 5 labelled clips"
     assert not browser.one(".play").is_enabled()
     by_name = {card.find_element("css selector", ".clip-name").text: card for card in browser.all(".clip")}
@@ -228,16 +222,6 @@ def test_upload_look_correct_adapt_download(browser, folder, address, tmp_path):
     urls = [event["params"]["request"]["url"] for event in asked if event["method"] == "Network.requestWillBeSent"]
     assert len(urls) > 20
     assert {url for url in urls if not url.startswith((address, f"blob:{address}", "data:", "chrome"))} == set()
-
-
-def test_the_largest_words_are_how_sure_it_is_and_what_that_means(browser, folder):
-    browser.add(folder / "clip 0.wav")
-    size = """return [...document.querySelectorAll(arguments[0])].filter((e) => e.checkVisibility())
-      .map((e) => parseFloat(getComputedStyle(e).fontSize))"""
-    (largest,) = browser.driver.execute_script(size, "#headline")
-    others = browser.driver.execute_script(size, "body *:not(#headline, #headline *)")
-    assert max(others) < largest
-    assert max(browser.driver.execute_script(size, ".clip *")) == browser.driver.execute_script(size, ".heard-label")[0]
 
 
 def test_a_folder_labels_its_clips(browser, folder, tmp_path):
@@ -357,45 +341,37 @@ def screen(driver, width, dark=False):
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-def test_adapt_is_in_reach_on_a_phone(browser, folder):
-    with screen(browser.driver, 400):
-        browser.add(*(folder / f"clip {i}.wav" for i in range(6)))
-        browser.one(".clip input[value=sad]").send_keys(" ")
-        browser.until(browser.one("#adapt").is_enabled)
-        for where in ("0", "document.body.scrollHeight / 2", "document.body.scrollHeight"):
-            browser.driver.execute_script(f"scrollTo(0, {where})")
-            box = browser.driver.execute_script(
-                "return document.querySelector('#adapt').getBoundingClientRect().toJSON()"
-            )
-            assert 0 < box["top"] < box["bottom"] <= 900
-        browser.one("#adapt").click()
-        browser.until(lambda: browser.one("#result").is_displayed())
-        browser.one("#back").send_keys(" ")
-        browser.until(lambda: browser.text("#state") == "as loaded")
-
-
-@pytest.mark.parametrize("width", [400, 1280])
-def test_axe_finds_nothing(browser, folder, width):
+@pytest.mark.parametrize("width", [360, 1280])
+def test_looks(browser, folder, width):
+    """Axe finds nothing in light and dark, nothing is wider than the window, adapting is in reach of a thumb."""
     Axe = pytest.importorskip("axe_core_python.selenium").Axe
+    run = browser.driver.execute_script
 
-    def found():
-        problems = []
+    def check():
         for dark in (False, True):
             with screen(browser.driver, width, dark):
-                problems += [one["nodes"] for one in Axe().run(browser.driver)["violations"]]
-        return problems
+                assert [one["nodes"] for one in Axe().run(browser.driver)["violations"]] == []
+                assert run("return document.documentElement.scrollWidth") <= width
 
-    assert found() == []
+    check()
     browser.add(folder / "clip 0.wav", folder / "clip 1.wav", folder / "long.wav", folder / "notes.wav")
     browser.one(".clip input[value=sad]").send_keys(" ")
     browser.until(browser.one("#adapt").is_enabled)
-    browser.one(".clip .select").send_keys(" ")
-    assert found() == []
+    browser.one("#all").send_keys(" ")
+    check()
+    with screen(browser.driver, width):
+        for where in ("0", "document.body.scrollHeight / 2", "document.body.scrollHeight"):
+            run(f"scrollTo(0, {where})")
+            box = run("return document.querySelector('#adapt').getBoundingClientRect().toJSON()")
+            assert width > 400 or 0 < box["top"] < box["bottom"] <= 900
+    size = """return [...document.querySelectorAll(arguments[0])].filter((e) => e.checkVisibility())
+      .map((e) => parseFloat(getComputedStyle(e).fontSize))"""
+    # The largest words are how sure it is, and of a clip what is heard.
+    assert max(run(size, "body *:not(#headline, #headline *)")) < run(size, "#headline")[0]
+    assert max(run(size, ".clip *")) == run(size, ".heard-label")[0]
     browser.one("#adapt").send_keys(" ")
     browser.until(lambda: browser.one("#result").is_displayed())
-    assert found() == []
-    browser.one("#back").send_keys(" ")
-    browser.until(lambda: browser.text("#state") == "as loaded")
+    check()
 
 
 def test_record(browser):
@@ -418,18 +394,12 @@ def test_an_error_is_said_beside_its_file(browser, folder):
     good, bad = browser.add(folder / "clip 0.wav", folder / "notes.wav")
     assert "This is not audio" in bad.find_element("css selector", "[role=alert]").text
     assert label(good)
-    (large,) = browser.add(_large(folder))
+    (large,) = browser.add(folder / "large.wav")
     assert "Larger than 1 MiB" in large.find_element("css selector", "[role=alert]").text
     bad.find_element("css selector", ".remove").click()
     browser.until(lambda: len(browser.all(".clip")) == 2)
     # The browser says the status of the answer, and nothing else.
     assert all("422" in said for said in browser.errors())
-
-
-def _large(folder: Path) -> Path:
-    path = folder / "large.wav"
-    soundfile.write(path, tone(300.0, 30.0), RATE)
-    return path
 
 
 def test_what_only_the_browser_reads_is_sent_as_wav(browser):
@@ -455,14 +425,6 @@ def test_what_only_the_browser_reads_is_sent_as_wav(browser):
     browser.until(lambda: browser.all(".heard-label"))
     assert browser.text(".clip-name") == "phone.webm"
     assert browser.errors() == []
-
-
-@pytest.mark.parametrize("width", [360, 420, 820, 1280])
-def test_nothing_is_wider_than_the_window(browser, folder, width):
-    with screen(browser.driver, width):
-        browser.add(folder / "clip 0.wav", folder / "long.wav", folder / "notes.wav")
-        browser.one("#all").send_keys(" ")
-        assert browser.driver.execute_script("return document.documentElement.scrollWidth") <= width
 
 
 def test_a_server_that_has_forgotten_the_page_says_so(browser, folder, address):
