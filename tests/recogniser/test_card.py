@@ -115,12 +115,9 @@ def test_any_key_may_be_missing():
         assert all(limit in said for limit in LIMITS)
 
 
-def test_the_calibration_of_an_older_model():
+def test_what_is_not_known_is_said_to_be_so():
     old = {key: value for key, value in fake_model().about["calibration"].items() if key != "verdict"}
     assert "temperature of 1.5, found on 8 clips when" in card_of(about(calibration=old))
-
-
-def test_what_is_not_known_is_said_to_be_so():
     model = dataclasses.replace(fake_model(clips=0, temperature=1.0), about={})
     card = card_of(model)
     assert "Not known: it was not tested" in card
@@ -146,11 +143,6 @@ def test_what_licences_mean_for_sharing(licence, said):
     for sentence in ("Not for commercial use", "For research or academic use", "is not known here"):
         assert (sentence in card) == (said is not None and sentence in said)
     assert said is None or said in card
-
-
-def test_several_restrictive_corpora_are_named_together():
-    sources = [{"name": name, "licence": "For research."} for name in "abc"]
-    assert "that is what a, b and c are given for" in card_of(about(init={"sources": sources}))
 
 
 def test_a_strangers_text_does_not_reach_the_terminal_or_the_page_as_it_is(tmp_path):

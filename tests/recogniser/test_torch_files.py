@@ -237,13 +237,9 @@ def test_zip_archives_that_are_none_of_pytorch(tmp_path):
         assert re.search(message, said), said
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_compressed_members(compression, tmp_path):
-    bomb = writer.zip_file({**MEMBERS, "archive/data/3": b"\0" * 10**7}, compression)
-    assert "compressed" in refused(tmp_path, bomb)
-
-
 def test_members_that_are_not_what_they_say(tmp_path):
+    bomb = writer.zip_file({**MEMBERS, "archive/data/3": b"\0" * 10**7}, zipfile.ZIP_DEFLATED)
+    assert "compressed" in refused(tmp_path, bomb)
     data = writer.zip_file(MEMBERS)
     weights = STORAGES["0"].tobytes()
     assert "Bad CRC" in refused(tmp_path, data.replace(weights[:16], b"\0" * 16))
