@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import soxr
 from sounds import encoded
 
 RATE = 22050
@@ -126,6 +127,9 @@ def containers(seconds: float = 1.5) -> Iterator[Container]:
     yield Container("MP3 without a length", without_first_frame(mp3), lossless=False)
     yield Container("MP3 in WAV", wav(fmt(0x55) + chunk(b"data", without_first_frame(mp3))), lossless=False)
     yield Container("Vorbis", encoded(samples, RATE, "OGG", "VORBIS"), lossless=False)
+    # Of the few rates that Opus has one.
+    resampled = soxr.resample(samples / 2**15, RATE, 24000)
+    yield Container("Opus", encoded(resampled, 24000, "OGG", "OPUS"), lossless=False)
     yield Container("WAV, mu-law", encoded(samples, RATE, "WAV", "ULAW"), lossless=False)
     yield Container("WAV, MS ADPCM", encoded(samples, RATE, "WAV", "MS_ADPCM"), lossless=False)
 

@@ -4,7 +4,6 @@ import soundfile
 from pickling_pool import PicklingPool
 from sounds import encoded
 from sounds import noise as sound
-from subprograms import python
 
 from metaser_jax.audio import clips
 from metaser_jax.audio.clips import Clip, Quality, Upload, clip_of, read_all, read_clip, span, voice_windows, windows
@@ -65,23 +64,6 @@ def test_all_of_a_recording_is_kept():
     np.testing.assert_allclose(clip.frames, expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["a.aiff", "a.au", "a.caf", "a.w64", "a.rf64", "a.flac", "a.wav"])
-def test_lossless_formats_are_the_same(tmp_path, name):
-    samples = (sound() * 2**15).astype(np.int16)
-    expected = read_clip(written(tmp_path / "expected.wav", samples))
-    clip = read_clip(written(tmp_path / name, samples))
-    assert clip.frames.tobytes() == expected.frames.tobytes()
-    assert clip.quality == expected.quality
-
-
-def test_opus(tmp_path):
-    smooth = np.cumsum(sound(rate=48000)[:, 0]) / 100
-    clip = read_clip(written(tmp_path / "a.opus", smooth, 48000, format="OGG", subtype="OPUS"))
-    expected = clip_of(smooth, 48000)
-    assert clip.seconds == expected.seconds
-    np.testing.assert_allclose(clip.frames[5:40, 0].mean(), expected.frames[5:40, 0].mean(), atol=30)
-
-
 def test_upload(tmp_path):
     path = written(tmp_path / "a.wav", sound())
     upload = Upload("dropped.wav", path.read_bytes())
@@ -92,26 +74,17 @@ def test_upload(tmp_path):
 
 
 def test_what_is_too_long(tmp_path):
-    path = written(tmp_path / "a.wav", sound(2))
-    assert read_clip(path, max_seconds=2).seconds == 2
-    with pytest.raises(RecordingError, match=r"a\.wav: longer than 1.5 s, expected at most that\. Cut it into parts"):
-        read_clip(path, max_seconds=1.5)
-    with pytest.raises(InputError, match="samples: longer than 1 s"):
+    """In seconds, and in samples of all channels; at low rates it would be hours, which resampling makes large."""
+    path = written(tmp_path / "a.wav", sound(2, 4))
+    assert read_clip(path, max_seconds=2, max_samples=8 * 22050).seconds == 2
+    for limits in ({"max_seconds": 1.5}, {"max_samples": 6 * 22050}):
+        with pytest.raises(RecordingError, match=r"a\.wav: longer than 1.5 s"):
+            read_clip(path, **limits)
+    with pytest.raises(InputError, match="longer than 1 s"):
         clip_of(sound(2), 22050, max_seconds=1)
-
-
-def test_memory_is_bounded_by_all_channels(tmp_path):
-    path = written(tmp_path / "a.wav", sound(1, 4))
-    assert read_clip(path, max_samples=4 * 22050).seconds == 1
-    with pytest.raises(RecordingError, match=r"longer than 0\.5 s"):
-        read_clip(path, max_samples=2 * 22050)
-
-
-def test_low_rates_are_not_hours(tmp_path):
-    """Resampled to 22,050 Hz they would fill the memory."""
-    path = written(tmp_path / "a.wav", sound(11, rate=1000), 1000)
-    with pytest.raises(RecordingError, match="longer than 10 s, expected an utterance"):
-        extract(path, UTTERANCE._replace(seconds=10))
+    low = written(tmp_path / "low.wav", sound(11, rate=1000), 1000)
+    with pytest.raises(RecordingError, match="longer than 10 s"):
+        extract(low, UTTERANCE._replace(seconds=10))
 
 
 # Samples in memory
@@ -199,16 +172,6 @@ def test_clipping():
     assert clip_of(cut, 22050).quality.clipped == 0  # flat, and far from full scale
     assert clip_of(np.stack([2 * cut, 0.1 * tone], axis=1), 22050).quality.clipped == pytest.approx(share / 2, abs=0.01)
     assert clip_of(np.array([0, 1, 1, 0, 1, 1, 1, 0], float), 22050).quality.clipped == 3 / 8
-
-
-@pytest.mark.parametrize("level", [0.0, 1e-4])
-def test_silence_cannot_be_heard(level):
-    clip = clip_of(level * sound(), 22050)
-    with pytest.raises(
-        RecordingError, match=r"^a\.wav: (digital silence|silence: its loudest part has -\d+ dBFS), exp"
-    ):
-        clips.check_audible(clip, "a.wav")
-    clips.check_audible(clip_of(0.02 * sound(), 22050), "a.wav")
 
 
 # Windows
@@ -353,11 +316,3 @@ def test_read_all_by_processes(without_formats):
     assert [str(one) if isinstance(one, RecordingError) else one.sha256 for one in found] == [
         str(one) if isinstance(one, RecordingError) else one.sha256 for one in expected
     ]
-
-
-def test_reading_needs_neither_jax_nor_tfds():
-    program = (
-        "import sys, metaser_jax.audio.clips, metaser_jax.datasets.labelled_files; "
-        "print(sorted({'jax', 'tensorflow_datasets', 'librosa', 'sklearn'} & set(sys.modules)))"
-    )
-    assert python("-c", program).stdout == "[]\n"

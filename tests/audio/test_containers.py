@@ -1,16 +1,32 @@
 """The same speech is the same in every container, and no header can make it other than that or an error."""
 
+import io
 import re
 import struct
 
 import numpy as np
 import pytest
-from containers import FOREIGN, RATE, Container, by_ffmpeg, chunk, containers, fmt, in_ogg, patched, speech, wav
+import soundfile
+from containers import (
+    FOREIGN,
+    RATE,
+    Container,
+    by_ffmpeg,
+    chunk,
+    containers,
+    fmt,
+    in_ogg,
+    patched,
+    speech,
+    wav,
+    without_first_frame,
+)
 from fakes import fake_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sounds import encoded, noise
 
+from metaser_jax.audio import mp3
 from metaser_jax.audio.clips import Upload, clip_of, read_clip
 from metaser_jax.audio.decoding import Limits, decode
 from metaser_jax.errors import RecordingError
@@ -67,10 +83,16 @@ def test_a_pipe_that_broke(name):
         assert len(read(data).mono) == len(speech()) - 50
 
 
-def test_truncated():
-    for kind in ("WAV", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC"):
-        with pytest.raises(RecordingError, match=r"truncated"):
-            read(encoded(speech(), RATE, kind, "PCM_16")[:-100])
+@pytest.mark.parametrize("kind", ["WAV", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "Vorbis", "Opus", "MP3"])
+def test_truncated(kind):
+    """libsndfile reads what there is of most."""
+    data = FILES[kind].data
+    ends = [int(share * len(data)) for share in (0.05, 0.3, 0.6, 0.95)]
+    if kind in ("Vorbis", "Opus"):
+        ends.append(data.rindex(b"OggS"))  # the last page is missing
+    for end in ends[kind == "MP3" :]:  # of which 5 % are no frame
+        with pytest.raises(RecordingError, match="truncated"):
+            read(data[:end])
 
 
 def test_two_formats_that_differ():
@@ -107,6 +129,53 @@ def test_what_is_listed_does_not_repeat_names(without_formats):
     with pytest.raises(RecordingError) as caught:
         read(b"")
     assert caught.value.listed == caught.value.reason
+
+
+def varying(rate=22050, seconds=3.0):
+    """Return an mp3 of noise, then silence, then quiet noise: bit rates that vary."""
+    n = round(seconds * rate / 3)
+    rng = np.random.default_rng(0)
+    sound = np.concatenate([0.3 * rng.standard_normal(n), np.zeros(n), 0.01 * rng.standard_normal(n)])
+    return encoded(sound, rate, "MP3")
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000])
+def test_the_length_of_an_mp3(rate):
+    data = varying(rate)
+    seconds = mp3.stream(data).seconds
+    assert seconds == pytest.approx(3.0, abs=0.25)
+    for same in (without_first_frame(data), b"ID3\x04\x00\x00\x00\x00\x01\x02" + bytes(130) + data):
+        assert mp3.stream(same).seconds == pytest.approx(seconds, abs=0.001)
+    assert mp3.stream(data + b"TAG" + bytes(125)).seconds == seconds
+    assert mp3.stream(data[: len(data) // 2]).seconds < seconds
+    for nothing in (b"", b"\xff", b"RIFF" + bytes(100), b"\xff" * 500, b"ID3"):
+        assert mp3.stream(nothing) is None
+
+
+def test_an_mp3_that_does_not_say_its_length_is_read_whole():
+    """libsndfile's guess would end it early; a header that says half of it is not believed, nor what cannot be."""
+    whole = varying()
+    found = read(without_first_frame(whole))
+    assert found.seconds == pytest.approx(3.0, abs=0.15)
+    assert found.header == ""
+    at = whole.index(b"Xing") + 8
+    found = read(patched(whole, at, (int.from_bytes(whole[at : at + 4], "big") // 2).to_bytes(4, "big")))
+    assert found.seconds == pytest.approx(3.0, abs=0.05)
+    assert found.header == "more"
+    with pytest.raises(RecordingError, match=r"3\.\d+ s"):
+        read(whole.replace(b"Xing", b"VBRI"))
+
+
+def test_an_mp3_of_a_constant_bit_rate():
+    """A tag at its end is counted in by libsndfile's guess; and soundfile seeks, which loses what is before a block."""
+    samples, file = noise(2.0), io.BytesIO()
+    soundfile.write(file, samples, RATE, format="MP3", bitrate_mode="CONSTANT", compression_level=0.9)
+    data = without_first_frame(file.getvalue())
+    assert mp3.stream(data).tag is None
+    found = read(data + b"TAG" + bytes(1000))
+    assert found.seconds == pytest.approx(2.0, abs=0.08)
+    assert found.seconds == pytest.approx(mp3.stream(data).seconds)
+    np.testing.assert_allclose(decode(data, "a.mp3", LIMITS, block=1000).mono, read(data).mono, atol=1e-6)
 
 
 SOUND = speech(0.1)
