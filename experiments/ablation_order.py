@@ -1,9 +1,4 @@
-"""Second order against FOMAML, annealed, ANIL, Meta-SGD, learned rates and Reptile, at equal episodes and equal time.
-
-Interrupted studies resume: repeat the command and it continues with what is missing.
-
-python experiments/ablation_order.py --data_dir=data --sources=ravdess,emodb --targets=urdu --out=runs/order
-"""
+"""metaser ablation-order, from a clone."""
 
 import sys
 

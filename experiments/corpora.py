@@ -1,7 +1,4 @@
-"""Prints the paper's Table 1 from the corpora that are prepared, beside the published counts.
-
-python experiments/corpora.py --data_dir=data --format=markdown
-"""
+"""metaser corpora, from a clone."""
 
 import sys
 

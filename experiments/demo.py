@@ -1,7 +1,4 @@
-"""The main job in minutes, on synthetic voices: learns from two languages, adapts to three others, writes a report.
-
-python experiments/demo.py
-"""
+"""metaser demo, from a clone."""
 
 import sys
 

@@ -1,9 +1,4 @@
-"""The paper's Figure 2: macro F1 against the fraction, and the shots, of target data; crossover points; a report.
-
-Interrupted studies resume: repeat the command and it continues with what is missing.
-
-python experiments/figure2.py --data_dir=data --sources=ravdess,emodb --targets=urdu --out=runs/figure2
-"""
+"""metaser figure2, from a clone."""
 
 import sys
 

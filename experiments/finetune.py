@@ -1,11 +1,4 @@
-"""Fine-tunes a meta-trained or pre-trained run, or random parameters, on a target language and scores it there.
-
-Scores are of the whole test part. With --init=svm a support vector machine is fitted instead.
-
-With --split=speaker --folds=K, on each of K folds over the target's speakers.
-
-python experiments/finetune.py --data_dir=data --init=runs/meta --target=urdu --shots=5 --out=runs/urdu_5
-"""
+"""metaser finetune, from a clone."""
 
 import sys
 

@@ -1,7 +1,4 @@
-"""Meta-trains on source corpora: learns parameters from which a few gradient steps adapt to a new language.
-
-python experiments/meta_train.py --data_dir=data --sources=ravdess,emodb --run_dir=runs/meta --preset=recommended
-"""
+"""metaser meta-train, from a clone."""
 
 import sys
 

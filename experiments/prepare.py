@@ -1,7 +1,4 @@
-"""Extracts the features of corpora, once; everything else reads what this program writes.
-
-python experiments/prepare.py --corpora=ravdess,emodb,urdu --manual_dir=RECORDINGS --data_dir=data
-"""
+"""metaser prepare, from a clone."""
 
 import sys
 

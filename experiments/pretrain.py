@@ -1,7 +1,4 @@
-"""Pre-trains a baseline on source corpora: TransSER on one after another, MultiSER on all in turn.
-
-python experiments/pretrain.py --method=multiser --data_dir=data --sources=ravdess,emodb --run_dir=runs/multiser
-"""
+"""metaser pretrain, from a clone."""
 
 import sys
 

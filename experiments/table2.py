@@ -1,9 +1,4 @@
-"""The paper's Table 2: source sets x targets x methods -> macro F1, with intervals, comparisons and a report.
-
-Interrupted studies resume: repeat the command and it continues with what is missing.
-
-python experiments/table2.py --data_dir=data --source_sets=ravdess+emodb,ravdess,emodb --targets=urdu --out=runs/table2
-"""
+"""metaser table2, from a clone."""
 
 import sys
 

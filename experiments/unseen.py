@@ -1,9 +1,4 @@
-"""The benchmark: each corpus in turn is the unseen language, all others the sources; every method, and a report.
-
-Interrupted studies resume: repeat the command and it continues with what is missing.
-
-python experiments/unseen.py --data_dir=data --corpora=ravdess,emodb,tess --manual_dir=RECORDINGS --out=runs/unseen
-"""
+"""metaser unseen, from a clone."""
 
 import sys
 

@@ -1,7 +1,9 @@
-"""Packages that some programs alone need: which extra of setup.py brings each, and naming one that is missing."""
+"""Installed packages: their versions, and which extra of setup.py brings what some programs alone need."""
 
+import importlib.metadata
 import importlib.util
 
+import metaser_jax
 from metaser_jax.errors import InputError
 
 # What is imported -> what it is installed as, and the extra that has it.
@@ -40,3 +42,13 @@ def _is_there(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):  # the package that it is in is missing, or was put out of reach
         return False
+
+
+def version(package: str = "metaser_jax") -> str:
+    """Return the version of a package, or that it is not installed."""
+    if package == "metaser_jax":
+        return metaser_jax.__version__
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

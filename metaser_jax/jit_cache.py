@@ -1,7 +1,7 @@
-"""What takes long to make is kept on disk: compiled programs, by JAX's persistent compilation cache, and tables.
+"""On-disk cache of compiled programs, by JAX's persistent compilation cache, and of tables.
 
 Where: METASER_CACHE, else $XDG_CACHE_HOME/metaser_jax/jax, else ~/.cache/metaser_jax/jax. METASER_CACHE=off keeps
-nothing. Whoever sets JAX_COMPILATION_CACHE_DIR himself has his own way. JAX tells programs of other versions of jaxlib,
+nothing. An existing JAX_COMPILATION_CACHE_DIR is respected. JAX tells programs of other versions of jaxlib,
 other flags of XLA and other devices apart. They are machine code: each kind of processor has a folder of its own.
 """
 
@@ -36,17 +36,16 @@ def keep_compiled(most_bytes: int = MOST_BYTES) -> Path | None:
     Returns:
       The folder, or None where nothing is kept or JAX was told of another.
     """
-    jax = sys.modules.get("jax")
-    if os.environ.get("METASER_CACHE") == _OFF or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    jax, place = sys.modules.get("jax"), _place()
+    if place is None or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return None
     if jax and jax.config.jax_compilation_cache_dir is not None:
         return None
+    folder = place / _processor()
     try:
-        place = _place()
-        folder = place / _processor()
         folder.mkdir(parents=True, exist_ok=True)
         _bound(place, most_bytes)
-    except (OSError, RuntimeError):  # Path.home() does not know one
+    except OSError:
         return None
     if not os.access(folder, os.W_OK):
         return None
@@ -68,12 +67,10 @@ def kept_table(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
     # Imported here: every program's flags come this way.
     import numpy as np
 
-    if os.environ.get("METASER_CACHE") == _OFF:
+    place = _place()
+    if place is None:
         return make()
-    try:
-        path = _place() / f"{name}.npy"
-    except RuntimeError:  # Path.home() does not know one
-        return make()
+    path = place / f"{name}.npy"
     with contextlib.suppress(OSError, EOFError, ValueError):  # it is not there, not readable, or damaged
         return np.load(path)
     table = make()
@@ -86,12 +83,16 @@ def kept_table(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
     return table
 
 
-def _place() -> Path:
+def _place() -> Path | None:
+    """Return the folder that everything is in; None where nothing is to be kept."""
     if given := os.environ.get("METASER_CACHE"):
-        return Path(given)
+        return None if given == _OFF else Path(given)
     # As the XDG Base Directory Specification says: a path that is not absolute is ignored.
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "metaser_jax" / "jax"
+    try:
+        return (base if base.is_absolute() else Path.home() / ".cache") / "metaser_jax" / "jax"
+    except RuntimeError:  # it is not known whose home
+        return None
 
 
 def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

@@ -1,4 +1,4 @@
-"""What programs say while they work: lines, as text or JSON, and progress bars. --quiet and --log_format decide."""
+"""Progress output: log lines (text or JSON) and progress bars, as --quiet and --log_format say."""
 
 import datetime
 import json

@@ -10,8 +10,8 @@ import pytest
 import metaser_jax
 
 ROOT = Path(metaser_jax.__file__).parent
-GROUND = {"types", "errors", "emotions", "versions", "cli", "messages", "extras", "specs"}
-GROUND |= {"processes", "jit_cache", "untrusted", "locks"}
+GROUND = {"types", "errors", "emotions", "cli", "messages", "extras", "specs"}
+GROUND |= {"processes", "jit_cache", "untrusted"}
 CORE = {"models", "meta", "sampling", "loops"}
 SOUND = {"audio", "data", "datasets", "demo_voices"}
 SUPPORT = {"scores", "devices", "cluster", "results"}

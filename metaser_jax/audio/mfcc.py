@@ -11,9 +11,9 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from metaser_jax.errors import InputError
+from metaser_jax.extras import version
 from metaser_jax.jit_cache import kept_table
 from metaser_jax.types import N_FRAMES, N_MFCC
-from metaser_jax.versions import version
 
 SAMPLE_RATE = 22050
 HOP_LENGTH = 512

@@ -11,7 +11,7 @@ import numpy as np
 
 from metaser_jax.audio.clips import Clip
 from metaser_jax.audio.quality import notes_of_all
-from metaser_jax.commands.reading import progress, read
+from metaser_jax.commands.predict import progress, read
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets.labelled_files import LabelledFile, labelled_files
 from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason

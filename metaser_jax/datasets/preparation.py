@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metaser_jax import locks
+from metaser_jax import processes
 from metaser_jax.datasets.loading import folder_of, is_prepared, load_statistics
 from metaser_jax.datasets.recordings import Listing
 from metaser_jax.datasets.registry import Options, builder, quiet
@@ -120,7 +120,7 @@ def _left(folder: Path) -> list[Path]:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep the corpus to this process, as it was before a run that was killed; folder.parent is there."""
-    with locks.hold(folder.parent, f"{folder.parent} is being prepared", None, "", say):
+    with processes.hold(folder.parent, f"{folder.parent} is being prepared", None, "", say):
         if not folder.exists() and _aside(folder).exists():
             _aside(folder).rename(folder)
         for left in _left(folder):

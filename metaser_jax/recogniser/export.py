@@ -23,12 +23,12 @@ from jax import export as jax_export
 
 from metaser_jax.data.inputs import GIVEN
 from metaser_jax.errors import InputError, check_choice
+from metaser_jax.extras import version
 from metaser_jax.recogniser import arrays as npz
 from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.model_json import FEATURES, settings_json
 from metaser_jax.recogniser.predictor import make_forward, scale_of_one_clip
-from metaser_jax.versions import version
 
 STABLEHLO, NPZ = "metaser_stablehlo", "metaser_npz"
 # In version 1 all models were over MFCC.

@@ -22,12 +22,12 @@ import numpy as np
 from metaser_jax.audio.mfcc import MAX_FRAMES
 from metaser_jax.data.corpus import CLIPS, Corpus
 from metaser_jax.errors import InputError
+from metaser_jax.extras import version
 from metaser_jax.recogniser import arrays as npz
 from metaser_jax.recogniser import model_json
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.model_files import AGAIN, FORMAT, FORMAT_VERSION, MODEL, ModelFolder, open_model, read_file
 from metaser_jax.recogniser.model_json import FEATURES
-from metaser_jax.versions import version
 
 ARRAYS, SUPPORT, CARD = "arrays.npz", "support.npz", "README.md"
 _KEYS = {

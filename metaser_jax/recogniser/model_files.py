@@ -12,7 +12,7 @@ from typing import Any
 
 from metaser_jax import untrusted
 from metaser_jax.errors import InputError
-from metaser_jax.versions import version
+from metaser_jax.extras import version
 
 MODEL = "model.json"
 """A folder is a model folder by this file."""

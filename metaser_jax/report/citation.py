@@ -3,9 +3,9 @@
 import importlib.resources
 from collections.abc import Iterable
 
+from metaser_jax.extras import version
 from metaser_jax.report.content import Block, Code, Section
 from metaser_jax.results.rows import Row
-from metaser_jax.versions import version
 
 _PACKAGE = importlib.resources.files("metaser_jax")
 # Corpora of the user's own recordings, whose entry would be this software's; and synthetic voices, of this software.

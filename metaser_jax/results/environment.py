@@ -4,7 +4,7 @@ import functools
 import platform
 from pathlib import Path
 
-from metaser_jax.versions import version
+from metaser_jax.extras import version
 
 PACKAGES = ("metaser_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "librosa", "soxr")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from metaser_jax import cli, locks, untrusted
+from metaser_jax import cli, processes, untrusted
 from metaser_jax.errors import InputError
 
 CONFIG = "config.json"
@@ -139,5 +139,5 @@ def hold(run_dir: str | Path, seconds: float, log: Callable[[str], None] = print
       InputError: another process still holds it, or the lock cannot be opened.
     """
     advice = "Stop one of the two; the processes of one job need --cluster or --coordinator_address."
-    with locks.hold(Path(run_dir) / LOCK, f"{run_dir} is being written", seconds, advice, log):
+    with processes.hold(Path(run_dir) / LOCK, f"{run_dir} is being written", seconds, advice, log):
         yield

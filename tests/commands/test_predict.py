@@ -16,7 +16,7 @@ from metaser_jax import InputError
 from metaser_jax.audio.clips import Upload
 from metaser_jax.audio.extraction import MIN_FILES_FOR_PROCESSES
 from metaser_jax.commands import predict
-from metaser_jax.commands.reading import read, sources_of
+from metaser_jax.commands.predict import read, sources_of
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.specs.commands import PredictConfig

@@ -13,7 +13,7 @@ from fakes import fake_model
 from program_flags import CALL, flags_of, wrong
 
 from metaser_jax import commands
-from metaser_jax.commands.table import GROUPS
+from metaser_jax.commands import GROUPS
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.specs.help_page import GENERAL
 

@@ -30,13 +30,10 @@ def test_a_public_name_is_documented(name):
 
 
 def test_what_editors_see_is_what_is_there():
-    tree = ast.parse(Path(metaser_jax.__file__).read_text(encoding="utf-8"))
-    (checked,) = [node for node in tree.body if isinstance(node, ast.If)]
-    seen = {}
-    for node in checked.body:
-        assert isinstance(node, ast.ImportFrom)
-        seen |= {alias.name: node.module for alias in node.names}
-    assert sorted(seen) == metaser_jax.__all__
+    tree = ast.parse(Path(metaser_jax.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    seen = {alias.name: node.module for node in imports for alias in node.names}
+    assert sorted(seen) == metaser_jax.__all__ == ast.literal_eval(tree.body[-1].value)
     for name in set(seen) - {"parallel"}:
         assert seen[name] == f"metaser_jax.{metaser_jax._MODULE_OF[name]}", name
     assert set(dir(metaser_jax)) >= set(metaser_jax.__all__)
