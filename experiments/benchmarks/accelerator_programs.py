@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from metaser_jax.adaptation.engine import PAD, Run, make_program
@@ -14,8 +15,8 @@ from metaser_jax.recogniser.predictor import make_forward
 from metaser_jax.sampling.bank import Bank
 from metaser_jax.specs import FinetuneSpec, MetaTrainSpec, ModelSpec
 from metaser_jax.specs.presets import FINETUNE, META_TRAIN
-from metaser_jax.training.meta_train import functions_of
-from metaser_jax.training.trainer import make_learner, make_trainer, no_utterances, run_keys
+from metaser_jax.training.meta_program import make_functions, numbers_of, stack
+from metaser_jax.training.trainer import make_trainer, no_utterances
 
 FRAMES = 120
 # Of two sources: utterances of a part, and the most of a class and source.
@@ -62,15 +63,13 @@ def meta_training(mesh: Mesh, tasks: int, **changes: Any) -> dict[str, Program]:
     """
     paper = META_TRAIN["paper"] | {"sources": ("ravdess", "emodb"), "shots": 5}
     spec = MetaTrainSpec(**paper | {"tasks_per_episode": tasks * mesh.size} | changes)
-    trainer = make_trainer(spec, no_utterances(spec))
-    trainer = trainer._replace(learner=parallel.shard_over_devices(make_learner(spec, trainer.loss_fn), mesh))
-    validation = {"shots": spec.shots, "queries": spec.queries}
-    interval, validate = functions_of(spec, trainer, mesh, validation)
-    state, bank, key = placed((trainer.state, _bank(spec), run_keys(spec)[2]), mesh)
-    options = {"compiler_options": parallel.compiler_options(), "out_shardings": parallel.everywhere(mesh)}
+    state = make_trainer(spec, no_utterances(spec)).state
+    interval, validate = make_functions(spec, {"shots": spec.shots, "queries": spec.queries}, mesh)
+    runs = (stack([state], mesh), np.zeros(1, np.int32), stack([numbers_of(spec)], mesh))
+    (states, steps, numbers), bank = placed((runs, _bank(spec)), mesh)
     return {
-        "interval": Program(jax.jit(interval, **options), (state, placed(_shape(dtype="int32"), mesh), bank)),
-        "validation": Program(jax.jit(validate, **options), (state.meta_params, bank, bank, key)),
+        "interval": Program(interval, ((states, steps, numbers), bank)),
+        "validation": Program(validate, ((states.meta_params, numbers), bank, bank)),
     }
 
 
@@ -79,7 +78,7 @@ def finetuning(mesh: Mesh, **changes: Any) -> Program:
     spec = FinetuneSpec(**FINETUNE["paper"] | changes)
     plan = many_runs.Plan(mesh.size, RUNS, RUNS, many_runs.CHUNK_ELSEWHERE)
     run = Run(_params(spec), None, _shape(dtype="uint32"), *(_rows(n) for n in (4 * PAD, PAD, 2 * PAD)))
-    over = NamedSharding(mesh, PartitionSpec(parallel.AXIS))
+    over = NamedSharding(mesh, PartitionSpec((parallel.RUNS, parallel.TASKS)))
     runs = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((mesh.size * RUNS, *leaf.shape), leaf.dtype, sharding=over), run
     )

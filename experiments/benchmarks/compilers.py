@@ -88,9 +88,9 @@ def mesh_of(target: Target) -> Mesh:
         topology = topologies.get_topology_desc(name, platform="tpu")
     else:
         topology = topologies.get_topology_desc("", platform="cuda", topology="1x1x1", target_config=_H100)
-    kinds = (jax.sharding.AxisType.Auto,)
+    kinds = (jax.sharding.AxisType.Auto,) * 2
     devices = topology.devices[: target.devices]
-    return jax.make_mesh((target.devices,), (parallel.AXIS,), axis_types=kinds, devices=devices)
+    return jax.make_mesh((1, target.devices), (parallel.RUNS, parallel.TASKS), axis_types=kinds, devices=devices)
 
 
 @contextlib.contextmanager

@@ -149,7 +149,7 @@ def build(name: str, order: str, problem: Problem, memory_limit: float) -> Varia
         return over_tasks(task, (support, query))
 
     mesh = parallel.task_mesh(setting.tasks)
-    over = P(parallel.AXIS)
+    over = P(parallel.TASKS)
     specs = {"in_specs": (P(), over, over), "out_specs": over}
     variant = xla_variant(
         name,

@@ -78,9 +78,10 @@ def work(config: MetaTrainConfig, out: Path) -> None:
 
     from metaser_jax import cluster
     from metaser_jax.devices import parallel
-    from metaser_jax.training import meta_train
+    from metaser_jax.sampling import episodes
+    from metaser_jax.training import meta_program
     from metaser_jax.training.checkpoints import to_host
-    from metaser_jax.training.sources import load_sources, training_utterances
+    from metaser_jax.training.run import load_sources, training_utterances
     from metaser_jax.training.trainer import make_trainer
 
     cluster.start(config)
@@ -88,11 +89,15 @@ def work(config: MetaTrainConfig, out: Path) -> None:
         ready = load_sources(config, config.data_dir)
         trainer = make_trainer(config, training_utterances(ready))
         mesh = parallel.task_mesh(config.tasks_per_episode, config.devices)
-        sources = meta_train.banks(config, ready)[0]
+        sources = meta_program.banks(config, ready)[0]
         state, sources, key = parallel.replicate((trainer.state, sources, jax.random.key(SEED)), mesh)
 
+        def draw(numbers, sources, key):
+            return episodes.sample(key, sources, **meta_program.episode_shape(config, mesh.size), first=numbers[0])
+
         def step(state, sources, key):
-            episode = meta_train.sampler(config, mesh)(sources, key)
+            numbers = jax.numpy.arange(config.tasks_per_episode)
+            episode = parallel.over_devices(draw, mesh)(numbers, sources, key)
             return episode, trainer.learner.value_and_grad(state.meta_params, episode, state.episode)[1]
 
         episode, grads = jax.jit(step, compiler_options=parallel.compiler_options())(state, sources, key)

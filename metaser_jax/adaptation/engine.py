@@ -16,7 +16,6 @@ from metaser_jax.adaptation.starts import Init
 from metaser_jax.data import splits
 from metaser_jax.data.target import Target
 from metaser_jax.devices import parallel
-from metaser_jax.devices.compiling import waiting
 from metaser_jax.devices.many_runs import Plan, deal, over_runs, plan
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.loops.finetuning import FinetuneInfo, finetune
@@ -207,7 +206,7 @@ def train_and_predict(
     program = make_program(spec, of_cases, keep_params=keep_params, learner=_common_learner(spec, inits))
     nothing = jax.tree.map(np.zeros_like, runs[0])
     if log is not None:
-        log(waiting(target, f"{len(cases)} runs of fine-tuning, {of_cases.devices} at a time"))
+        log(parallel.waiting(target, f"{len(cases)} runs of fine-tuning, {of_cases.devices} at a time"))
     # The gradient of an utterance takes about three times as long as its loss.
     load = [3 * len(train) + len(valid) for train, valid in (case.drawn for case in cases)]
     results: dict[int, Trained] = {}

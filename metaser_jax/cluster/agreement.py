@@ -9,7 +9,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from metaser_jax.cluster import runtime
-from metaser_jax.devices.keys import is_key
+from metaser_jax.devices.parallel import is_key
 from metaser_jax.errors import InputError
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from metaser_jax.devices import parallel
-from metaser_jax.meta.execution import CPU_CHUNK, map_some
+from metaser_jax.meta.execution import CPU_CHUNK
 
 # Runs per device and call. On a CPU: more would even out better who stops when, and be seen less often.
 CPU_RUNS = 16
@@ -71,16 +71,8 @@ def over_runs(function: Callable[..., Any], plan: Plan, mesh: Mesh | None = None
     Returns:
       (runs, *shared) -> results, whose arrays have one more axis: [devices * per_device, ...]. To be jitted.
     """
-    return parallel.divide_over_devices(on_one_device(function, plan.at_once), mesh or plan.devices)
-
-
-def on_one_device(function: Callable[..., Any], at_once: int) -> Callable[..., Any]:
-    """Return a function of one run as a function of a device's, [run, ...], of which so many are computed at once."""
-
-    def of_device(runs: Any, *shared: Any) -> Any:
-        return map_some(lambda run: function(run, *shared), runs, at_once)
-
-    return of_device
+    mesh = mesh or parallel.run_mesh(plan.devices, 1, plan.devices)
+    return parallel.over_devices(parallel.some_at_once(function, plan.at_once), mesh)
 
 
 def deal(load: Sequence[float], plan: Plan) -> np.ndarray:
@@ -96,6 +88,6 @@ def deal(load: Sequence[float], plan: Plan) -> np.ndarray:
     order = np.full(math.ceil(len(load) / size) * size, -1)
     order[: len(load)] = np.argsort(-np.asarray(load), kind="stable")
     hands = order.reshape(-1, plan.per_device, plan.devices)
-    # To and fro: whoever got the larger of a round gets the smaller of the next.
+    # Snake order, to balance the load across devices.
     hands[:, 1::2] = hands[:, 1::2, ::-1].copy()
     return hands.swapaxes(1, 2).reshape(-1, size)

@@ -1,13 +1,14 @@
-"""Devices: one per core on a CPU, the tasks of an episode divided among them, and what the compiler is told.
+"""Devices: one per core on a CPU, runs and the tasks of an episode divided among them, and compilation.
 
 A CPU counts as one XLA device, whose program runs a loop on one core; with a device per core, each runs its own tasks.
-A mesh is over the devices of all processes of a job (cluster/), as many of each; with one process, over its own.
+A mesh has two axes: RUNS, of a grid or of many adaptations, and TASKS, of an episode of each. It is over the devices of
+all processes of a job (cluster/), as many of each; with one process, over its own.
 """
 
 import contextlib
-import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -15,15 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from metaser_jax.devices.keys import is_key
 from metaser_jax.errors import InputError
+from metaser_jax.meta.execution import map_some
 from metaser_jax.meta.learner import Learner, MetaParams
 from metaser_jax.processes import cores
 from metaser_jax.types import Episode
 
-AXIS = "task"
-# Of a mesh of run_mesh, the other one.
-RUNS = "run"
+RUNS, TASKS = "run", "task"
 
 
 def one_device_per_core(devices: int = 0) -> int:
@@ -106,94 +105,64 @@ def shard_over_devices(learner: Learner, devices: int | Mesh = 0) -> Learner:
     Raises:
       InputError: when called, as task_mesh.
     """
+    averaged = over_tasks(learner)
 
-    def of_tasks(episode: Episode, meta_params: MetaParams, step: jax.Array):
-        loss, grads, info = learner.value_and_grad(meta_params, episode, step)
-        return (loss, grads), info
+    def of_episode(episode: Episode, meta_params: MetaParams, step: jax.Array):
+        return averaged.value_and_grad(meta_params, episode, step)
 
     def value_and_grad(meta_params: MetaParams, episode: Episode, step: jax.Array | int = 0):
-        divided = mean_over_devices(of_tasks, devices)
-        (loss, grads), info = divided(episode, meta_params, jnp.asarray(step, jnp.int32))
-        return loss, grads, info
+        mesh = devices if isinstance(devices, Mesh) else task_mesh(episode.support.y.shape[0], devices)
+        return over_devices(of_episode, mesh, TASKS, out=())(episode, meta_params, jnp.asarray(step, jnp.int32))
 
     return learner._replace(value_and_grad=value_and_grad)
 
 
-def mean_over_devices(
-    function: Callable[..., tuple[Any, Any]], devices: int | Mesh = 0
-) -> Callable[..., tuple[Any, Any]]:
-    """Return a function of some tasks, as a function of more of them that devices share.
+def over_tasks(learner: Learner) -> Learner:
+    """Return the learner of the tasks of all devices along TASKS, each of which has its own; inside shard_map."""
 
-    Args:
-      function: (episode, *others) -> (means over its tasks, info [task, ...]); the episode may be any pytree of arrays
-        [task, ...].
-      devices, Raises: as shard_over_devices.
+    def value_and_grad(meta_params: MetaParams, episode: Episode, step: jax.Array | int = 0):
+        loss, grads, info = learner.value_and_grad(meta_params, episode, step)
+        loss, grads = jax.lax.pmean((loss, grads), TASKS)
+        return loss, grads, jax.lax.all_gather(info, TASKS, tiled=True)
 
-    Returns:
-      The same function; each device computes its tasks' part of it.
-    """
-
-    def of_shard(episode, *others):
-        means, info = function(episode, *others)
-        return jax.lax.pmean(means, AXIS), info
-
-    def divided(episode: Any, *others):
-        tasks = jax.tree.leaves(episode)[0].shape[0]
-        mesh = devices if isinstance(devices, Mesh) else task_mesh(tasks, devices)
-        over, everywhere = PartitionSpec(AXIS), PartitionSpec()
-        specs = {"in_specs": (over, *(everywhere for _ in others)), "out_specs": (everywhere, over)}
-        return jax.shard_map(of_shard, mesh=mesh, **specs, check_vma=False)(episode, *others)
-
-    return divided
+    return learner._replace(value_and_grad=value_and_grad)
 
 
-def divide_over_devices(function: Callable[..., Any], devices: int | Mesh) -> Callable[..., Any]:
+def over_devices(
+    function: Callable[..., Any], mesh: Mesh, axes: str | tuple[str, ...] = (RUNS, TASKS), out: tuple[()] | None = None
+) -> Callable[..., Any]:
     """Return a function of some tasks or runs, as a function of more of them that devices share.
 
     Args:
-      function: (tasks, *others) -> results; pytrees of arrays, of which tasks and results are [task, ...].
-      devices: how many of each process, or the mesh of task_mesh; all of them together a divisor of the number of
-        tasks.
+      function: (some, *others) -> results, pytrees of arrays, of which `some` are [task or run, ...].
+      mesh: of task_mesh or run_mesh; its axes together divide their number.
+      axes: of the mesh, among which they are divided.
+      out: () where the results are the same on all devices; None where they are divided as `some` are.
 
     Returns:
-      The same function; each device computes its tasks' part of it.
-    """
-    return _divided(function, devices if isinstance(devices, Mesh) else _mesh(devices), AXIS)
-
-
-def tasks_of_devices(function: Callable[..., Any], tasks: int, mesh: Mesh) -> Callable[..., Any]:
-    """Return a function that makes some tasks, as one of which every device makes its own.
-
-    Args:
-      function: (first, *others) -> pytree of arrays [tasks / mesh.size, ...]: the tasks from number `first` on.
-      tasks: how many, a multiple of mesh.size.
-      mesh: of task_mesh.
-
-    Returns:
-      (*others) -> the pytree of all tasks, [tasks, ...], divided over the mesh.
+      The same function; each device computes its part of it.
     """
 
-    def of_device(*others: Any) -> Any:
-        return function(jax.lax.axis_index(AXIS) * (tasks // mesh.size), *others)
-
-    everywhere, over = PartitionSpec(), PartitionSpec(AXIS)
-
-    def divided(*others: Any) -> Any:
-        specs = {"in_specs": tuple(everywhere for _ in others), "out_specs": over}
-        return jax.shard_map(of_device, mesh=mesh, **specs, check_vma=False)(*others)
+    def divided(some: Any, *others: Any) -> Any:
+        over, everywhere = PartitionSpec(axes), PartitionSpec()
+        specs = {"in_specs": (over, *(everywhere for _ in others)), "out_specs": over if out is None else everywhere}
+        return jax.shard_map(function, mesh=mesh, **specs, check_vma=False)(some, *others)
 
     return divided
+
+
+def some_at_once(function: Callable[..., Any], at_once: int) -> Callable[..., Any]:
+    """Return a function of one run, (run, *shared), as one of a device's, [run, ...], of which some are at once."""
+
+    def of_device(runs: Any, *shared: Any) -> Any:
+        return map_some(lambda run: function(run, *shared), runs, at_once)
+
+    return of_device
 
 
 def everywhere(mesh: Mesh) -> NamedSharding:
     """Return the sharding of what every device of the mesh has whole."""
     return NamedSharding(mesh, PartitionSpec())
-
-
-def check_devices(devices: int, have: int) -> None:
-    """Raise an InputError for more devices than there are."""
-    if devices > have:
-        raise InputError(f"devices: got {devices}, expected at most the {have} that there are.")
 
 
 def task_mesh(tasks: int, devices: int = 0) -> Mesh:
@@ -206,61 +175,57 @@ def task_mesh(tasks: int, devices: int = 0) -> Mesh:
     Raises:
       InputError: more devices than there are, or a number of tasks that they do not divide.
     """
-    have = {len(jax.local_devices(process_index=p)) for p in range(jax.process_count())}
+    processes = range(jax.process_count())
+    have = {len(jax.local_devices(process_index=p)) for p in processes}
     check_devices(devices, min(have))
     if not devices and len(have) > 1:
         raise InputError(f"The processes of this job have {sorted(have)} devices; --devices={min(have)} takes as many.")
-    alone = jax.process_count() == 1
-    if not devices and alone and jax.default_backend() == "cpu":
-        return _mesh(max(d for d in range(1, min(have) + 1) if tasks % d == 0))
-    mesh = _mesh(devices or min(have))
-    if tasks % mesh.size:
-        raise InputError(_indivisible(tasks, mesh.size, devices if alone else 0, min(have)))
-    return mesh
+    of_each = devices or min(have)
+    if not devices and len(processes) == 1 and jax.default_backend() == "cpu":
+        of_each = max(d for d in range(1, of_each + 1) if tasks % d == 0)
+    chosen = [device for p in processes for device in jax.local_devices(process_index=p)[:of_each]]
+    if tasks % len(chosen):
+        below = tasks // len(chosen) * len(chosen)
+        nearest = " or ".join(str(n) for n in (below, below + len(chosen)) if n)
+        text = (
+            f"{tasks} tasks do not divide among {len(chosen)} devices: expected --tasks_per_episode (of pre-training, "
+            f"half of --batch_size) {nearest}"
+        )
+        if devices and len(processes) == 1:
+            text += f", or --devices one of {[d for d in range(1, min(have) + 1) if tasks % d == 0]}"
+        raise InputError(f"{text}.")
+    return _mesh(1, chosen)
 
 
 def run_mesh(runs: int, tasks: int, devices: int = 0) -> Mesh:
     """Return the devices that share some runs and, where they are more than the runs, each run's tasks.
 
     Args:
-      runs: how many.
+      runs: how many; one has the devices of task_mesh.
       tasks: of an episode of each.
       devices: how many, of this process; 0 takes all.
 
-    Returns:
-      Mesh with the axes RUNS, at most as long as there are runs, and AXIS, which divides the tasks.
-
     Raises:
-      InputError: more devices than there are.
+      InputError: more devices than there are; of one run as task_mesh.
     """
+    if runs == 1:
+        return task_mesh(tasks, devices)
     local = jax.local_devices()
     check_devices(devices, len(local))
     share = min(devices or len(local), runs)
     of_run = max(d for d in range(1, (devices or len(local)) // share + 1) if tasks % d == 0)
+    return _mesh(share, local[: share * of_run])
+
+
+def _mesh(runs: int, devices: Sequence[jax.Device]) -> Mesh:
     kinds = (jax.sharding.AxisType.Auto,) * 2
-    return jax.make_mesh((share, of_run), (RUNS, AXIS), axis_types=kinds, devices=local[: share * of_run])
+    return jax.make_mesh((runs, len(devices) // runs), (RUNS, TASKS), axis_types=kinds, devices=devices)
 
 
-def divide_runs(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
-    """Return a function of some runs, as a function of more of them that devices share.
-
-    Args:
-      function: (runs, *others) -> results, pytrees of arrays, of which runs and results are [run, ...]; called on every
-        device, with AXIS for the devices that share its runs, and the same results on all of those.
-      mesh: of run_mesh; the length of its RUNS divides the number of runs.
-    """
-    return _divided(function, mesh, RUNS)
-
-
-def _divided(function: Callable[..., Any], mesh: Mesh, axis: str) -> Callable[..., Any]:
-    """Return (first, *others) -> results, of which `first` and the results are divided over an axis of the mesh."""
-
-    def divided(first: Any, *others: Any) -> Any:
-        over, everywhere = PartitionSpec(axis), PartitionSpec()
-        specs = {"in_specs": (over, *(everywhere for _ in others)), "out_specs": over}
-        return jax.shard_map(function, mesh=mesh, **specs, check_vma=False)(first, *others)
-
-    return divided
+def check_devices(devices: int, have: int) -> None:
+    """Raise an InputError for more devices than there are."""
+    if devices > have:
+        raise InputError(f"devices: got {devices}, expected at most the {have} that there are.")
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
@@ -273,19 +238,24 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     sharding = everywhere(mesh)
     if jax.process_count() == 1:
         return jax.device_put(tree, sharding)
-    return jax.tree.map(lambda leaf: _globally(leaf, sharding), tree)
+
+    def globally(leaf: Any) -> jax.Array:
+        if isinstance(leaf, jax.Array):
+            if not leaf.is_fully_addressable:
+                return jax.device_put(leaf, sharding)
+            if is_key(leaf):
+                data = globally(jax.random.key_data(leaf))
+                return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        # Not device_put, which compares the processes' values by a collective.
+        host = np.asarray(jnp.asarray(leaf))
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(globally, tree)
 
 
-def _globally(leaf: Any, sharding: NamedSharding) -> jax.Array:
-    if isinstance(leaf, jax.Array):
-        if not leaf.is_fully_addressable:
-            return jax.device_put(leaf, sharding)
-        if is_key(leaf):
-            data = _globally(jax.random.key_data(leaf), sharding)
-            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-    # Not device_put, which compares the processes' values by a collective.
-    host = np.asarray(jnp.asarray(leaf))
-    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+def is_key(leaf: Any) -> bool:
+    """Return whether a leaf of a pytree, or what jax.eval_shape says of it, is a typed PRNG key."""
+    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def describe(mesh: Mesh) -> str:
@@ -296,24 +266,30 @@ def describe(mesh: Mesh) -> str:
     return f"{size} device{'s' if all_of_them > 1 else ''}{processes}, {device.platform} ({device.device_kind})"
 
 
-def _indivisible(tasks: int, devices: int, of_one_process: int, have: int) -> str:
-    below, above = tasks // devices * devices, -(-tasks // devices) * devices
-    nearest = " or ".join(str(n) for n in (below, above) if n)
-    text = (
-        f"{tasks} tasks do not divide among {devices} devices: expected --tasks_per_episode (of pre-training, half of "
-        f"--batch_size) {nearest}"
+def waiting(for_whom: str, then: str) -> str:
+    """Return what is said before compiling, which is silent.
+
+    Args:
+      for_whom: the runs, the devices.
+      then: what comes after it.
+    """
+    return (
+        f"Compiling for {for_whom}: the first time about ten seconds on two cores, then one or two (METASER_CACHE). "
+        f"After that: {then}."
     )
-    if of_one_process:
-        text += f", or --devices one of {[d for d in range(1, have + 1) if tasks % d == 0]}"
-    return f"{text}."
 
 
-@functools.cache
-def _mesh(devices: int) -> Mesh:
-    of_each = [jax.local_devices(process_index=p)[:devices] for p in range(jax.process_count())]
-    return jax.make_mesh(
-        (sum(map(len, of_each)),),
-        (AXIS,),
-        axis_types=(jax.sharding.AxisType.Auto,),
-        devices=[device for of_one in of_each for device in of_one],
-    )
+def compile_all(programs: Sequence[tuple[Any, tuple[Any, ...]]]) -> list[jax.stages.Compiled]:
+    """Trace each program in turn, while those before it are being compiled.
+
+    Tracing is Python's and keeps one core busy. So the program that is longest to trace should come last.
+
+    Args:
+      programs: what jax.jit returns, and the arguments that it is to be compiled for.
+
+    Returns:
+      Each, compiled.
+    """
+    with ThreadPoolExecutor() as threads:
+        compiling = [threads.submit(program.lower(*arguments).compile) for program, arguments in programs]
+        return [one.result() for one in compiling]

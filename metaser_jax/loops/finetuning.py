@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from metaser_jax.loops.indexed_rows import Rows, mean_over_rows
+from metaser_jax.loops.pretraining import keep_best, stopped
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Augment, Batch, Params
 
@@ -113,17 +114,10 @@ def finetune(
         params, opt_state = jax.lax.fori_loop(0, steps, step, (state.params, state.opt_state))
         epoch, loss = state.epoch + 1, valid_loss(params)
         better = jnp.bool_(valid is None) | (loss < state.best_loss)
-        return _State(
-            params,
-            opt_state,
-            jax.tree.map(lambda new, old: jnp.where(better, new, old), params, state.best_params),
-            jnp.where(better, loss, state.best_loss),
-            jnp.where(better, epoch, state.best_epoch),
-            epoch,
-        )
+        return _State(params, opt_state, *keep_best(better, (params, loss, epoch), state), epoch)
 
     def unfinished(state: _State) -> jax.Array:
-        return (state.epoch < max_epochs) & (state.epoch - state.best_epoch < patience) & (train.n > 0)
+        return ~stopped(state.epoch, state.best_epoch, max_epochs, patience) & (train.n > 0)
 
     zero = jnp.zeros((), jnp.int32)
     start = _State(params, optimizer.init(params), params, valid_loss(params), zero, zero)

@@ -10,7 +10,7 @@ The randomness of step t of stage s depends on (key, s, t) alone, so a run that 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -87,6 +87,12 @@ def stopped(
     return (epoch >= max_epochs) | (epoch - best_epoch >= patience)
 
 
+def keep_best(better: jax.Array, new: tuple[Any, jax.Array, jax.Array], state: Any) -> tuple[Any, jax.Array, jax.Array]:
+    """Return the parameters, loss and epoch that are the best: the new ones, where they are better, or the state's."""
+    old = (state.best_params, state.best_loss, state.best_epoch)
+    return jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)
+
+
 def run_epochs(
     learner: Learner,
     optimizer: optax.GradientTransformation,
@@ -135,17 +141,8 @@ def run_epochs(
         start = (state.params, state.opt_state, jnp.zeros_like(state.best_loss), state.epoch * steps)
         params, opt_state, total, _ = jax.lax.fori_loop(0, steps, train_step, start)
         epoch, loss = state.epoch + 1, validate(learner.params(params))
-        better = loss < state.best_loss
-        state = PretrainState(
-            params,
-            opt_state,
-            jax.tree.map(lambda new, old: jnp.where(better, new, old), params, state.best_params),
-            jnp.where(better, loss, state.best_loss),
-            jnp.where(better, epoch, state.best_epoch),
-            epoch,
-            state.stage,
-            state.total_epoch + 1,
-        )
+        best = keep_best(loss < state.best_loss, (params, loss, epoch), state)
+        state = PretrainState(params, opt_state, *best, epoch, state.stage, state.total_epoch + 1)
         return i + 1, state, EpochInfo(total / steps, loss)
 
     def unfinished(carry):

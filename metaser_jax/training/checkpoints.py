@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from metaser_jax import cli
-from metaser_jax.devices.keys import is_key
+from metaser_jax.devices.parallel import is_key
 from metaser_jax.errors import InputError
 
 _METRIC = "valid_query_loss"

@@ -14,8 +14,7 @@ from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import MetaTrainSpec, ModelSpec, PretrainSpec, how_fields
 from metaser_jax.specs.training import SourcesSpec
 from metaser_jax.training.checkpoints import Checkpoints
-from metaser_jax.training.pretrain import progress
-from metaser_jax.training.pretrainer import make_state
+from metaser_jax.training.pretrain import make_state, progress
 from metaser_jax.training.trainer import no_utterances
 from metaser_jax.types import Params
 

@@ -1,73 +1,94 @@
-"""Meta-training on prepared source corpora: sources -> bank -> episodes -> learner -> checkpoint."""
+"""Meta-training on prepared source corpora: sources -> bank -> episodes -> learner -> checkpoint, of one run or a grid.
 
+Each run of a grid is an ordinary run in a folder of its own, which metaser meta-train may go on with and metaser
+finetune start from. One that is come back to goes on from its own newest checkpoint, whatever the others have, so one
+that was stopped ends as one that was not.
+"""
+
+import contextlib
+import dataclasses
 import json
-import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from metaser_jax import cluster
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
-from metaser_jax.devices import parallel
-from metaser_jax.devices.compiling import compile_all, waiting
 from metaser_jax.errors import InputError
-from metaser_jax.loops.meta_training import IntervalInfo, TrainState, run_interval, validation_loss
-from metaser_jax.messages import progress_bar
-from metaser_jax.models.classifier import make_network, trained_logits
-from metaser_jax.models.losses import cross_entropy
-from metaser_jax.results.run_dir import write_text
-from metaser_jax.sampling import bank, episodes
-from metaser_jax.sampling.bank import Bank
-from metaser_jax.sampling.task_rules import TaskRule
+from metaser_jax.results.run_dir import METRICS, read_lines
+from metaser_jax.sampling import bank
 from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.specs.algorithms import method_of
 from metaser_jax.specs.programs import MetaTrainConfig
-from metaser_jax.training import intervals
-from metaser_jax.training.checkpoints import to_host
-from metaser_jax.training.cost import MEASURED, measured_of
-from metaser_jax.training.diagnosis import Diagnosis, diagnose, diagnose_validation
-from metaser_jax.training.finished import Pretrained, pretrained
+from metaser_jax.training.cost import MEASURED
+from metaser_jax.training.finished import pretrained
+from metaser_jax.training.meta_program import compile_program, program_of, speakers_of
 from metaser_jax.training.pretrain import MULTISER, trained_first
-from metaser_jax.training.sources import load_sources, training_utterances
-from metaser_jax.training.trainer import Trainer, make_learner, make_trainer, run_keys
-from metaser_jax.training.training_run import ALONE, OnInterval, TrainingRun, run_settings, training_run
-from metaser_jax.types import Episode
+from metaser_jax.training.run import (
+    ALONE,
+    Log,
+    OnInterval,
+    Run,
+    in_job,
+    load_sources,
+    open_run,
+    precision,
+    train,
+    training_utterances,
+)
+from metaser_jax.training.trainer import make_trainer
 
-# Tasks of the fixed episode whose query loss after adaptation chooses the checkpoint.
-VALIDATION_TASKS = 16
-
-
-def check_sources(spec: MetaTrainSpec, ready: Sequence[Target]) -> None:
-    """Raise an InputError unless episodes can be drawn from the sources."""
-    train, valid = ([r.corpus.take(getattr(r.split, part)) for r in ready] for part in ("train", "valid"))
-    bank.check_enough(train, spec.shots, spec.queries, pool=spec.pool_sources, part="training part")
-    names, voices = [corpus.name for corpus in train], _voices(ready)
-    if spec.tasks_by == "speaker":
-        both = zip(bank.heard(train, voices, spec.shots + 1), bank.heard(valid, voices), strict=True)
-        who = f"with {spec.shots + 1} training clips of each emotion (--shots and one more) and a validation clip"
-        bank.check_speakers(names, [int(np.sum(a & b)) for a, b in both], 1, who)
-    if spec.query_speakers == "others":
-        speakers = [int(np.sum(of)) for of in bank.heard(train, voices)]
-        pooled = (["all sources pooled"], [sum(speakers)])
-        bank.check_speakers(*(pooled if spec.pool_sources else (names, speakers)), 2, "for --query_speakers=others")
+ADVICE = "Try a lower --meta_lr or --inner_lr in another --run_dir;"
 
 
-def _voices(ready: Sequence[Target]) -> list[np.ndarray]:
-    """Return the names of each source's speakers, sorted."""
-    return [np.unique(r.corpus.speaker) for r in ready]
+class Member(NamedTuple):
+    """One run of a grid.
+
+    Attributes:
+      name: of its folder: "meta_lr=0.002,seed=3".
+      setting: the swept fields without the seed, which members of one setting share.
+      spec: what it is.
+      run_dir: its folder.
+    """
+
+    name: str
+    setting: dict[str, Any]
+    spec: MetaTrainSpec
+    run_dir: str
+
+
+class Trained(NamedTuple):
+    """A run of a grid, afterwards.
+
+    Attributes:
+      member: which it is.
+      episodes: of its newest checkpoint; 0 if it has none.
+      best: episode of the checkpoint with the lowest validation loss, None if it has none.
+      valid_query_loss: that loss.
+      stopped: why it could not go on; None if it has finished.
+    """
+
+    member: Member
+    episodes: int
+    best: int | None
+    valid_query_loss: float | None
+    stopped: str | None
+
+
+class Group(NamedTuple):
+    """Runs that share a program, and their sources."""
+
+    members: tuple[Member, ...]
+    ready: list[Target]
 
 
 def meta_train(
     config: MetaTrainConfig,
-    log: Callable[[str], None] = print,
+    log: Log = print,
     *,
     load: Load = load_corpus,
     on_interval: OnInterval | None = None,
@@ -77,16 +98,8 @@ def meta_train(
     # As a sibling: a run's own folder holds one run.
     start = f"{config.run_dir.rstrip('/')}_{MULTISER}"
     init = trained_first(config.init, spec, config.data_dir, start, job, log, load)
-    return run_meta_training(
-        spec,
-        config.data_dir,
-        config.run_dir,
-        init=init,
-        job=job,
-        log=log,
-        load=load,
-        on_interval=on_interval,
-    )
+    options = {"init": init, "job": job, "log": log, "load": load, "on_interval": on_interval}
+    return run_meta_training(spec, config.data_dir, config.run_dir, **options)
 
 
 def run_meta_training(
@@ -96,7 +109,7 @@ def run_meta_training(
     *,
     init: str = "",
     job: JobSpec = ALONE,
-    log: Callable[[str], None] = print,
+    log: Log = print,
     load: Load = load_corpus,
     on_interval: OnInterval | None = None,
 ) -> Path:
@@ -122,225 +135,151 @@ def run_meta_training(
         finite, a checkpoint that cannot be written.
       cluster.Preempted: the scheduler wants the machine back; the checkpoint is written.
     """
-    start: Pretrained | None = None
-
-    def load_all() -> tuple[list[Target], dict[str, Any]]:
-        nonlocal start
-        ready = load_sources(spec, data_dir, load)
-        check_sources(spec, ready)
-        start = pretrained(init, spec)
-        return ready, {} if start is None else {"init_digest": start.digest}
-
-    settings = run_settings(spec, job, data_dir, run_dir) | ({"init": init} if init else {})
-    with training_run(job, settings, method_of(spec.algorithm), load_all, step="episode", log=log) as run:
-        trainer = make_trainer(spec, training_utterances(run.ready), start and start.params)
-        # Also of a run that is done: its last checkpoint may be damaged.
-        latest, state = run.restore(trainer.state)
-        if latest == spec.episodes:
-            run.log(f"{run.folder} has all its {latest} episodes already.")
-            return run.folder
-        if latest is not None:
-            run.log(f"Going on from the checkpoint at episode {latest} of {spec.episodes}.")
-        # Attempted, for the first step waits 30 s for all processes, and one may compile longer than another.
-        program = cluster.attempt(lambda: _compile(spec, trainer, state, run))
-        _loop(spec, program, run, on_interval)
-        run.log(f"Finished: {spec.episodes} episodes, best validation at episode {run.best()}. Run: {run.folder}")
-    return run.folder
+    members = [Member("", {}, spec, run_dir)]
+    with in_job(job) as preemption:
+        (group,) = cluster.attempt(lambda: load_groups(members, data_dir, load))
+        with precision(spec):
+            (trained,) = _train(group, job, data_dir, init, preemption, log, on_interval)
+        if trained.stopped:
+            raise InputError(f"{trained.stopped} {ADVICE} {run_dir} keeps the checkpoints so far.")
+    return Path(run_dir)
 
 
-class Program(NamedTuple):
-    """A run's compiled functions, and what it begins with.
+def load_groups(members: Sequence[Member], data_dir: str, load: Load = load_corpus) -> list[Group]:
+    """Sort a grid's runs by their programs, and load their sources.
 
-    Attributes:
-      interval: (state, n) -> (state, info).
-      validate: state -> loss.
-      diagnosis: what is not finite.
-      state: on the devices.
+    Raises:
+      InputError: a source that is not prepared, or too small.
     """
-
-    interval: Callable[[TrainState, int], tuple[TrainState, IntervalInfo]]
-    validate: Callable[[TrainState], jax.Array]
-    diagnosis: Diagnosis
-    state: TrainState
-
-
-def banks(spec: MetaTrainSpec, ready: Sequence[Target]) -> tuple[Bank, Bank]:
-    """Return the sources' training and validation parts, which know what the tasks ask for."""
-
-    def build(part: str, least: int) -> Bank:
-        corpora = [r.corpus.take(getattr(r.split, part)) for r in ready]
-        built = bank.build(corpora, pool=spec.pool_sources)
-        if spec.tasks_by == "speaker" or spec.query_speakers == "others":
-            built = bank.with_speakers(built, corpora, _voices(ready), least=least)
-        if _differ(spec):
-            built = built._replace(directions=jnp.asarray(bank.directions(corpora), spec.dtype))
-        return built._replace(x=built.x.astype(spec.dtype))
-
-    return build("train", spec.shots + 1 if spec.tasks_by == "speaker" else 0), build("valid", 0)
+    by_program: dict[MetaTrainSpec, list[Member]] = {}
+    for member in members:
+        by_program.setdefault(program_of(member.spec), []).append(member)
+    loaded: dict[Any, list[Target]] = {}
+    groups = []
+    for common, alike in by_program.items():
+        of_sources = (common.split_seed, common.front_end)
+        if of_sources not in loaded:
+            loaded[of_sources] = load_sources(common, data_dir, load)
+        check_sources(common, loaded[of_sources])
+        groups.append(Group(tuple(alike), loaded[of_sources]))
+    return groups
 
 
-def _differ(spec: MetaTrainSpec) -> bool:
-    """Return whether emotions are to be moved as the sources have them."""
-    return spec.corpus_shift > 0 and len(spec.sources) > 1 and not spec.pool_sources
+def check_sources(spec: MetaTrainSpec, ready: Sequence[Target]) -> None:
+    """Raise an InputError unless episodes can be drawn from the sources."""
+    train, valid = ([r.corpus.take(getattr(r.split, part)) for r in ready] for part in ("train", "valid"))
+    bank.check_enough(train, spec.shots, spec.queries, pool=spec.pool_sources, part="training part")
+    names, voices = [corpus.name for corpus in train], speakers_of(ready)
+    if spec.tasks_by == "speaker":
+        both = zip(bank.heard(train, voices, spec.shots + 1), bank.heard(valid, voices), strict=True)
+        who = f"with {spec.shots + 1} training clips of each emotion (--shots and one more) and a validation clip"
+        bank.check_speakers(names, [int(np.sum(a & b)) for a, b in both], 1, who)
+    if spec.query_speakers == "others":
+        speakers = [int(np.sum(of)) for of in bank.heard(train, voices)]
+        pooled = (["all sources pooled"], [sum(speakers)])
+        bank.check_speakers(*(pooled if spec.pool_sources else (names, speakers)), 2, "for --query_speakers=others")
 
 
-def task_rule(spec: MetaTrainSpec) -> TaskRule:
-    """Return how a specification's tasks are made."""
-    return TaskRule(
-        one_speaker=spec.tasks_by == "speaker",
-        other_speakers=spec.query_speakers == "others",
-        shots_mix=spec.shots_drawn,
-        class_shift=spec.class_shift,
-        corpus_shift=spec.corpus_shift if _differ(spec) else 0.0,
-        dropout=spec.feature_dropout,
-        noise=spec.feature_noise,
-    )
+def train_groups(
+    groups: Sequence[Group],
+    job: JobSpec,
+    data_dir: str,
+    log: Log = print,
+    on_interval: OnInterval | None = None,
+    init: str = "",
+) -> dict[str, Trained]:
+    """Run, or go on with, every meta-training of a grid.
 
-
-def episode_shape(spec: MetaTrainSpec, devices: int = 1) -> dict[str, Any]:
-    """Return the shape of an episode, or of the part of it that is one of so many devices', and how it is made."""
-    shape = {"tasks": spec.tasks_per_episode // devices, "shots": spec.shots, "queries": spec.queries}
-    return shape | {"rule": task_rule(spec)}
-
-
-def validation_shape(spec: MetaTrainSpec, held_out: Bank) -> dict[str, Any]:
-    """Return the shape of a validation task, whose queries are from the validation part, and how it is made."""
-    # As many queries as its smallest class has; by speakers classes lack some in any case, which weigh nothing.
-    most = held_out.count.min() if held_out.speakers is None else held_out.table.shape[2]
-    rule = task_rule(spec)._replace(dropout=0.0, noise=0.0)
-    return {"shots": spec.shots, "queries": min(spec.queries, int(most)), "rule": rule}
-
-
-def diagnosis_of(spec: MetaTrainSpec, sources: Bank, held_out: Bank) -> Diagnosis:
-    """Return how to find out what is not finite, by this process alone; sources and held_out as of `banks`."""
-    loss_fn = cross_entropy(trained_logits(make_network(spec, spec.recurrence)))
-    learner = make_learner(spec, loss_fn)
-    corpora = ["all sources pooled"] if spec.pool_sources else spec.sources
-
-    def on_host(state: TrainState) -> TrainState:
-        return to_host(state)._replace(key=state.key)
-
-    def update(state: TrainState) -> list[str]:
-        return diagnose(learner, sources, episode_shape(spec), on_host(state), corpora)
-
-    def validation(state: TrainState) -> list[str]:
-        shape, key = {"tasks": VALIDATION_TASKS} | validation_shape(spec, held_out), run_keys(spec)[2]
-        return diagnose_validation(learner, loss_fn, sources, held_out, shape, key, on_host(state), corpora)
-
-    return Diagnosis(update, validation)
-
-
-def sampler(spec: MetaTrainSpec, mesh: Mesh) -> Callable[[Bank, jax.Array], Episode]:
-    """Return (sources, key) -> Episode, each of whose tasks is drawn on the device that it belongs to."""
-
-    def of_device(first: jax.Array, sources: Bank, key: jax.Array) -> Episode:
-        return episodes.sample(key, sources, **episode_shape(spec, mesh.size), first=first)
-
-    return parallel.tasks_of_devices(of_device, spec.tasks_per_episode, mesh)
-
-
-def functions_of(
-    spec: MetaTrainSpec, trainer: Trainer, mesh: Mesh, valid_shape: dict[str, Any]
-) -> tuple[Callable[..., tuple[TrainState, IntervalInfo]], Callable[..., jax.Array]]:
-    """Return what a run compiles.
+    A run that cannot go on, its update being not finite, stops at its last checkpoint; the others go on.
 
     Args:
-      spec: what the run is.
-      trainer: of the spec; its learner divides tasks over the same mesh.
-      mesh: of parallel.task_mesh, or of devices that are not here, to compile for them.
-      valid_shape: of validation_shape.
+      groups: of load_groups.
+      job: how the process runs, what the runs keep and trace.
+      data_dir, log, on_interval, init: as run_meta_training's, of all runs.
 
     Returns:
-      (state, n, sources) -> (state, info), an interval; (meta_params, sources, held_out, key) -> loss, the validation.
+      The runs by their names.
+
+    Raises:
+      InputError: a run's folder that holds another run, more memory than there is, a checkpoint that cannot be written.
+      cluster.Preempted: the scheduler wants the machine back; the checkpoints are written.
     """
-    mean_query_loss = parallel.mean_over_devices(
-        lambda episode, params: (jnp.mean(jax.vmap(trainer.loss_fn, (None, 0))(params, episode.query)), ()), mesh
-    )
+    found: dict[str, Trained] = {}
+    with in_job(job) as preemption:
+        for number, group in enumerate(groups, 1):
+            if len(groups) > 1:
+                log(f"Program {number} of {len(groups)}: {len(group.members)} runs, from {group.members[0].name} on.")
+            with precision(group.members[0].spec):
+                for one in _train(group, job, data_dir, init, preemption, log, on_interval):
+                    found[one.member.name] = one._replace(valid_query_loss=_loss_of(one))
+            if preemption.reached():
+                place = Path(group.members[0].run_dir).parent
+                raise cluster.Preempted(
+                    f"Stopped by SIGTERM; the checkpoints are in {place}. The same command goes on."
+                )
+    return found
 
-    sample = sampler(spec, mesh)
 
-    def interval(state, n, sources):
-        return run_interval(
-            trainer.learner,
-            lambda params, episode: mean_query_loss(episode, params)[0],
-            trainer.optimizer,
-            lambda key: sample(sources, key),
-            state,
-            n,
-            skip_nonfinite=spec.skip_nonfinite,
+def _loss_of(one: Trained) -> float | None:
+    """Return the validation loss of a run's best checkpoint."""
+    if one.best is None:
+        return None
+    path = Path(one.member.run_dir) / METRICS
+    losses = [line["valid_query_loss"] for line in read_lines(path) if line["episode"] == one.best]
+    if len(losses) != 1:
+        raise InputError(
+            f"{path}: got {len(losses)} lines of episode {one.best}, expected one. Remove the run's folder."
         )
-
-    def validate(meta_params, sources, held_out, key):
-        # As many on every device; those beyond VALIDATION_TASKS count for nothing.
-        per_device = math.ceil(VALIDATION_TASKS / mesh.size)
-
-        def of_device(first, meta_params, sources, held_out, key):
-            episode = episodes.sample(key, sources, tasks=per_device, **valid_shape, query_bank=held_out, first=first)
-            at_once = 1 if mesh.devices.flat[0].platform == "cpu" else 8
-            return validation_loss(trainer.learner, trainer.loss_fn, meta_params, episode, at_once)
-
-        losses = parallel.tasks_of_devices(of_device, per_device * mesh.size, mesh)(meta_params, sources, held_out, key)
-        return jnp.mean(losses[:VALIDATION_TASKS])
-
-    return interval, validate
+    return losses[0]
 
 
-def _compile(spec: MetaTrainSpec, trainer: Trainer, state: TrainState, run: TrainingRun) -> Program:
-    """Compile the interval and the validation once, and put the data on the devices."""
-    mesh = parallel.task_mesh(spec.tasks_per_episode, spec.devices)
-    local_banks = sources, held_out = banks(spec, run.ready)
-    interval, validate = functions_of(spec, trainer, mesh, validation_shape(spec, held_out))
-    state, sources, held_out, key_valid = parallel.replicate((state, sources, held_out, run_keys(spec)[2]), mesh)
-    left = spec.episodes - int(state.episode)
-    run.log(waiting(parallel.describe(mesh), f"{left} episodes of training"))
-    start = time.perf_counter()
-    options = {"compiler_options": parallel.compiler_options(), "out_shardings": parallel.everywhere(mesh)}
-    one = parallel.replicate(np.int32(1), mesh)
-    compiled_validate, compiled_interval = compile_all(
-        [
-            (jax.jit(validate, **options), (state.meta_params, sources, held_out, key_valid)),
-            (jax.jit(interval, **options), (state, one, sources)),
-        ]
-    )
-    seconds = time.perf_counter() - start
-    run.log(f"Compiled in {seconds:.1f} s for {parallel.describe(mesh)}.")
-    if cluster.is_primary():
-        measured = measured_of(compiled_interval, seconds, parallel.describe(mesh))
-        write_text(run.folder / MEASURED, json.dumps(measured, indent=2) + "\n")
-    return Program(
-        lambda state, n: compiled_interval(state, parallel.replicate(np.int32(n), mesh), sources),
-        lambda state: compiled_validate(state.meta_params, sources, held_out, key_valid),
-        diagnosis_of(spec, *local_banks),
-        state,
-    )
-
-
-def _loop(spec: MetaTrainSpec, program: Program, run: TrainingRun, on_interval: OnInterval | None) -> None:
-    state, done = program.state, int(program.state.episode)
-    bar = progress_bar(
-        total=spec.episodes,
-        initial=done,
-        desc="meta-train",
-        unit="episode",
-        shown=cluster.is_primary(),
-    )
-    with run.monitored(done) as monitor, bar:
-        while done < spec.episodes:
-            n = min(spec.log_every - done % spec.log_every, spec.episodes - done)
-            start = time.perf_counter()
-            with monitor.interval():
-                state, info = program.interval(state, n)
-                measured = intervals.to_floats(info)
-            seconds = time.perf_counter() - start
-            loss = float(program.validate(state))
-            failed = intervals.failure(measured, state, loss, program.diagnosis, skip_nonfinite=spec.skip_nonfinite)
-            if failed:
-                raise InputError(f"{failed} {intervals.ADVICE} {run.folder} keeps the checkpoints so far.")
-            done += n
-            line = intervals.line_of(measured, state, loss, n / seconds, skip_nonfinite=spec.skip_nonfinite)
-            bar.update(n)
-            bar.set_postfix(valid_query_loss=f"{loss:.3f}")
-            due, last = done % spec.checkpoint_every == 0, done == spec.episodes
-            run.finish_interval(line, state, loss, due=due, last=last)
-            if on_interval:
-                on_interval(line)
+def _train(
+    group: Group,
+    job: JobSpec,
+    data_dir: str,
+    init: str,
+    preemption: cluster.Preemption,
+    log: Log,
+    on_interval: OnInterval | None,
+) -> list[Trained]:
+    """Train the runs of a program; arguments and errors as train_groups'."""
+    members, specs = group.members, [member.spec for member in group.members]
+    start = cluster.attempt(lambda: pretrained(init, specs[0]))
+    more = {"init": init, "init_digest": start.digest} if start else {}
+    with contextlib.ExitStack() as opened:
+        runs: list[Run] = []
+        for member in members:
+            # A process has one profiler.
+            own = dataclasses.replace(job, profile=0) if runs else job
+            method = method_of(member.spec.algorithm)
+            to = (lambda line, name=member.name: log(f"{name}: {line}")) if member.name else log
+            about = (member.spec, own, data_dir, member.run_dir, method, group.ready)
+            runs.append(opened.enter_context(open_run(*about, key="episode", log=to, more=more)))
+        x = training_utterances(group.ready)
+        begin = [make_trainer(spec, x, start and start.params).state for spec in specs]
+        states = [run.restore(state) for run, state in zip(runs, begin, strict=True)]
+        say = log if cluster.is_primary() else lambda line: None
+        stopped: dict[int, str] = {}
+        whole = all(run.saved == spec.episodes for run, spec in zip(runs, specs, strict=True))
+        if whole:
+            for run in runs:
+                run.log(f"{run.folder} has all its {run.saved} episodes already.")
+        else:
+            if saved := sorted({run.saved for run in runs} - {0}):
+                at = ", ".join(map(str, saved))
+                say(f"Going on from the checkpoint at episode {at} of {specs[0].episodes}.")
+            # Attempted, for the first step waits 30 s for all processes, and one may compile longer than another.
+            program, measured = cluster.attempt(lambda: compile_program(specs, states, group.ready, say))
+            for run in runs:
+                run.write(MEASURED, json.dumps(measured, indent=2) + "\n")
+            title = "meta-train" if len(runs) == 1 else "sweep"
+            stopped = train(runs, program, preemption, title=title, unit="episode", on_interval=on_interval)
+        trained = []
+        for i, (member, run) in enumerate(zip(members, runs, strict=True)):
+            best = run.best() if run.saved else None
+            trained.append(Trained(member, run.saved, best, None, stopped.get(i)))
+            if i in stopped and len(runs) > 1:
+                run.log(f"stops: {stopped[i]}")
+            elif i not in stopped and not whole:
+                run.log(f"Finished: {run.saved} episodes, best validation at episode {best}. Run: {run.folder}")
+    return trained

@@ -1,34 +1,69 @@
 """Pre-training of TransSER and MultiSER on prepared source corpora: sources -> bank -> minibatches -> checkpoint."""
 
 import dataclasses
+import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
 from metaser_jax import cli, cluster
-from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
 from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
-from metaser_jax.loops.pretraining import PretrainState, stopped
-from metaser_jax.messages import progress_bar
+from metaser_jax.loops.pretraining import (
+    EpochInfo,
+    PretrainState,
+    init_state,
+    next_stage,
+    run_epochs,
+    stopped,
+    validation_loss,
+)
+from metaser_jax.meta.execution import Execution
+from metaser_jax.meta.supervised import supervised
+from metaser_jax.models.classifier import make_network, trained_logits
+from metaser_jax.models.losses import cross_entropy
 from metaser_jax.sampling import bank
+from metaser_jax.sampling import minibatches as batches
+from metaser_jax.sampling.bank import Bank
+from metaser_jax.sampling.minibatches import Whole
+from metaser_jax.sampling.task_rules import dropped
 from metaser_jax.specs import JobSpec, MetaTrainSpec, ModelSpec, PretrainSpec, presets
 from metaser_jax.specs.programs import PretrainConfig
-from metaser_jax.training.pretrainer import Program, compile_program, make_state, mesh_of, stages
-from metaser_jax.training.sources import load_sources, training_utterances
-from metaser_jax.training.training_run import ALONE, OnInterval, TrainingRun, run_settings, training_run
-from metaser_jax.types import Augment
+from metaser_jax.training.checkpoints import to_host
+from metaser_jax.training.optimizers import learning_rate, make_optimizer
+from metaser_jax.training.run import (
+    ALONE,
+    Log,
+    OnInterval,
+    Program,
+    in_job,
+    load_sources,
+    open_run,
+    part_of,
+    train,
+    training_utterances,
+)
+from metaser_jax.training.trainer import initial_state, no_utterances
+from metaser_jax.types import Augment, Params
 
 MULTISER = "multiser"
+# What a program does not depend on: runs that differ in these alone share one.
+_NOT_COMPILED = {"sources": ("",), "method": MULTISER, "seed": 0, "split_seed": 0}
+_NOT_COMPILED |= {"log_every": 1, "checkpoint_every": 1, "max_epochs": 1, "patience": 1}
 
 
 def pretrain(
     config: PretrainConfig,
-    log: Callable[[str], None] = print,
+    log: Log = print,
     *,
     augment: Augment | None = None,
     load: Load = load_corpus,
@@ -36,9 +71,8 @@ def pretrain(
 ) -> Path:
     """Pre-train as a program's configuration says; arguments and errors as `run_pretraining`'s."""
     spec, job = PretrainSpec.of(config), JobSpec.of(config)
-    return run_pretraining(
-        spec, config.data_dir, config.run_dir, job=job, log=log, augment=augment, load=load, on_interval=on_interval
-    )
+    options = {"job": job, "log": log, "augment": augment, "load": load, "on_interval": on_interval}
+    return run_pretraining(spec, config.data_dir, config.run_dir, **options)
 
 
 def trained_first(
@@ -47,7 +81,7 @@ def trained_first(
     data_dir: str,
     folder: str,
     job: JobSpec,
-    log: Callable[[str], None],
+    log: Log,
     load: Load,
 ) -> str:
     """Return the folder of what a meta-training starts from; of init "multiser" the run is trained there first.
@@ -74,7 +108,7 @@ def run_pretraining(
     run_dir: str,
     *,
     job: JobSpec = ALONE,
-    log: Callable[[str], None] = print,
+    log: Log = print,
     augment: Augment | None = None,
     load: Load = load_corpus,
     on_interval: OnInterval | None = None,
@@ -95,27 +129,32 @@ def run_pretraining(
     Raises:
       InputError: sources that do not allow it, a run_dir of another configuration, a loss that is not finite.
     """
-
-    def load_all() -> tuple[list[Target], dict[str, Any]]:
-        return load_sources(spec, data_dir, load), {}
-
-    settings = run_settings(spec, job, data_dir, run_dir)
-    with training_run(job, settings, spec.method, load_all, step="total_epoch", log=log) as run:
-        mesh = mesh_of(spec)
-        latest, state = run.restore(make_state(spec, training_utterances(run.ready)))
-        if latest is not None:
-            if progress(spec, state).finished:
-                run.log(f"{run.folder} has finished already: {_said(spec, state)}.")
+    with in_job(job) as preemption:
+        ready = cluster.attempt(lambda: load_sources(spec, data_dir, load))
+        with open_run(spec, job, data_dir, run_dir, spec.method, ready, key="total_epoch", log=log) as run:
+            state = run.restore(make_state(spec, training_utterances(ready)))
+            at = progress(spec, state)
+            if at.finished:
+                run.log(f"{run.folder} has finished already: {_described(spec, state)}.")
                 return run.folder
-            run.log(f"Going on from the checkpoint at epoch {latest}.")
-        parts = [[getattr(r.split, part) for r in run.ready] for part in ("train", "valid")]
-        train, valid = (
-            bank.build([r.corpus.take(rows) for r, rows in zip(run.ready, part, strict=True)]) for part in parts
-        )
-        program = cluster.attempt(lambda: compile_program(spec, train, valid, run.log, augment))
-        state = _loop(spec, parallel.replicate(state, mesh), program, run, on_interval)
-        run.log(f"Finished: {_said(spec, state)}. Run: {run.folder}")
+            if run.saved:
+                run.log(f"Going on from the checkpoint at epoch {run.saved}.")
+            parts = ([r.corpus.take(getattr(r.split, part)) for r in ready] for part in ("train", "valid"))
+            train_bank, valid_bank = map(bank.build, parts)
+            program = cluster.attempt(lambda: compile_program(spec, state, train_bank, valid_bank, run.log, augment))
+            failed = train([run], program, preemption, title=spec.method, unit="epoch", on_interval=on_interval)
+            if failed:
+                raise InputError(
+                    f"{failed[0]} Try a lower --lr in another --run_dir; {run.folder} keeps the checkpoints so far."
+                )
+            run.log(f"Finished: {_described(spec, run.state)}. Run: {run.folder}")
     return run.folder
+
+
+def stages(spec: PretrainSpec) -> list[list[int]]:
+    """Return the sources of each stage, in turn, by their number in spec.sources."""
+    numbers = list(range(len(spec.sources)))
+    return [numbers] if spec.method == MULTISER else [[number] for number in numbers]
 
 
 class Progress(NamedTuple):
@@ -140,61 +179,162 @@ def progress(spec: PretrainSpec, state: PretrainState) -> Progress:
     fields = ("stage", "epoch", "best_epoch", "total_epoch")
     at = {name: int(getattr(state, name)) for name in fields}
     of_stage = stages(spec)
-    over = stopped(at["epoch"], at["best_epoch"], spec.max_epochs, spec.patience)
+    over = bool(stopped(at["epoch"], at["best_epoch"], spec.max_epochs, spec.patience))
     names = tuple(spec.sources[source] for source in of_stage[at["stage"]])
     return Progress(**at, sources=names, stage_over=over, finished=over and at["stage"] == len(of_stage) - 1)
 
 
-def _said(spec: PretrainSpec, state: PretrainState) -> str:
+def _described(spec: PretrainSpec, state: PretrainState) -> str:
     at = progress(spec, state)
     lowest = f"lowest validation loss of {' and '.join(at.sources)} {float(state.best_loss):.3f}"
     return f"{at.total_epoch} epochs, {lowest} at epoch {at.total_best_epoch}"
 
 
-def _loop(
-    spec: PretrainSpec, state: PretrainState, program: Program, run: TrainingRun, on_interval: OnInterval | None
-) -> PretrainState:
-    """Train until the last stage is over."""
-    at = progress(spec, state)
-    left = (len(stages(spec)) - at.stage) * spec.max_epochs - at.epoch
-    bar = progress_bar(
-        total=at.total_epoch + left,
-        initial=at.total_epoch,
-        desc=spec.method,
-        unit="epoch",
-        shown=cluster.is_primary(),
+def make_state(spec: PretrainSpec, x: jax.Array) -> PretrainState:
+    """Return the initial state, with the parameters of a meta-training run with the same seed, network and sources.
+
+    Args:
+      x: see init_params.
+    """
+
+    def begin(params: Params, _: jax.Array) -> PretrainState:
+        return init_state(supervised(lambda params, batch: jnp.float32(0)), params, make_optimizer(spec))
+
+    model = make_network(spec, spec.recurrence)
+    return initial_state(begin, model, _keys(spec), x)
+
+
+def compile_program(
+    spec: PretrainSpec, state: PretrainState, train: Bank, valid: Bank, log: Log, augment: Augment | None = None
+) -> Program:
+    """Compile once for all stages, and for all runs with the same settings and sizes; put the data on the devices.
+
+    Args:
+      spec: what the run is.
+      state: that it begins with, on the host.
+      train, valid: the sources' training and validation parts.
+      log: prints a line.
+      augment: see run_epochs.
+    """
+    mesh = parallel.task_mesh(spec.batch_size // 2, spec.devices)
+    chunk = _execution(spec).on(mesh.devices.flat[0].platform).chunk or 0
+    data = parallel.replicate((train, batches.whole(valid, parts=mesh.size, chunk=chunk)), mesh)
+    device = parallel.describe(mesh)
+    log(parallel.waiting(device, f"at most {len(stages(spec)) * spec.max_epochs} epochs of training"))
+    start = time.perf_counter()
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), data)
+    epochs, following = compiled_epochs(dataclasses.replace(spec, **_NOT_COMPILED), shapes, mesh, augment)
+    log(f"Compiled in {time.perf_counter() - start:.1f} s for {device}.")
+    key = parallel.replicate(_keys(spec)[1], mesh)
+    arguments = []
+    for sources in stages(spec):
+        padded = np.resize(np.asarray(sources, np.int32), len(spec.sources))
+        steps = batches.epoch_steps(train, sources, spec.batch_size)
+        limits = {"steps": steps, "max_epochs": spec.max_epochs, "patience": spec.patience}
+        stage = (padded, np.int32(len(sources)), {name: np.int32(value) for name, value in limits.items()})
+        arguments.append(parallel.replicate(stage, mesh))
+
+    def interval(states: PretrainState, steps: Sequence[int]):
+        at = progress(spec, part_of(to_host(states), 0))
+        if at.stage_over:
+            states, at = following(states), at._replace(stage=at.stage + 1)
+        n = parallel.replicate(np.asarray(steps, np.int32), mesh)
+        return epochs(key, states, n, *arguments[at.stage], data)
+
+    def plan(_: int, state: PretrainState) -> tuple[int, int]:
+        at = progress(spec, state)
+        if at.finished:
+            return 0, 0
+        epoch = 0 if at.stage_over else at.epoch
+        stages_left = len(stages(spec)) - at.stage - at.stage_over
+        return spec.log_every - epoch % spec.log_every, stages_left * spec.max_epochs - epoch
+
+    def report(_: int, state: PretrainState, info: tuple[EpochInfo, Any], loss: float) -> tuple[dict[str, Any], bool]:
+        at, losses = progress(spec, state), {name: float(value) for name, value in info[0]._asdict().items()}
+        if not all(math.isfinite(value) for value in losses.values()):
+            names = " and ".join(at.sources)
+            raise InputError(f"The loss is no longer finite in epoch {at.epoch} of {names}: {losses}.")
+        known = {"stage": at.stage, "sources": at.sources, "epoch": at.epoch, "total_epoch": at.total_epoch}
+        line = known | losses | {"best_epoch": at.best_epoch, "learning_rate": float(info[1])}
+        return line, at.stage_over or at.epoch % spec.checkpoint_every == 0
+
+    begin = parallel.replicate(jax.tree.map(lambda leaf: np.asarray(leaf)[None], state), mesh)
+    return Program(interval, lambda _, info: info[0].valid_loss, plan, report, begin)
+
+
+@functools.cache
+def compiled_epochs(
+    spec: PretrainSpec, data: tuple[Bank, Whole], mesh: Mesh, augment: Augment | None
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the compiled interval of epochs, and the step to the next stage; states and infos are [1, ...]."""
+    everywhere = parallel.everywhere(mesh)
+
+    def abstract(tree: Any) -> Any:
+        return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=everywhere), tree)
+
+    def of_grid(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf[None], tree)
+
+    logits = trained_logits(make_network(spec, spec.recurrence))
+    loss_fn, smoothed = cross_entropy(logits), cross_entropy(logits, spec.label_smoothing)
+    learner = parallel.shard_over_devices(supervised(smoothed, execution=_execution(spec)), mesh)
+    augment = _with_dropout(spec, augment)
+    optimizer = make_optimizer(spec)
+
+    def epochs(key, states, n, sources, number, limits, data):
+        train, valid = data
+
+        def minibatch(key, step):
+            shape = {"batch_size": spec.batch_size, "tasks": mesh.size}
+            return batches.round_robin(key, train, sources, number, step, **shape)
+
+        def validate(params):
+            def of_part(part, params, sources, number):
+                part = jax.tree.map(lambda a: a[0], part)
+                return jax.lax.psum(validation_loss(loss_fn, params, part, sources, number), parallel.TASKS)
+
+            return parallel.over_devices(of_part, mesh, parallel.TASKS, out=())(valid, params, sources, number)
+
+        state, n = jax.tree.map(lambda leaf: leaf[0], (states, n))
+        state, info = run_epochs(learner, optimizer, minibatch, validate, key, state, n, **limits, augment=augment)
+        rate = jnp.float32(learning_rate(spec)(state.epoch * limits["steps"] - 1))
+        return of_grid(state), of_grid((info, rate))
+
+    def following(states):
+        return of_grid(next_stage(jax.tree.map(lambda leaf: leaf[0], states), optimizer))
+
+    state, key = jax.eval_shape(lambda: (of_grid(make_state(spec, no_utterances(spec))), _keys(spec)[1]))
+    scalar, n = jax.ShapeDtypeStruct((), jnp.int32), jax.ShapeDtypeStruct((1,), jnp.int32)
+    sources = jax.ShapeDtypeStruct((data[0].table.shape[0],), jnp.int32)
+    limits = dict.fromkeys(("steps", "max_epochs", "patience"), scalar)
+    arguments = abstract((key, state, n, sources, scalar, limits))
+    options = {"compiler_options": parallel.compiler_options(), "out_shardings": everywhere}
+    following, epochs = parallel.compile_all(
+        [
+            (jax.jit(following, **options), (arguments[1],)),
+            (jax.jit(epochs, **options), (*arguments, data)),
+        ]
     )
-    with run.monitored(at.total_epoch) as monitor, bar:
-        while not at.finished:
-            if at.stage_over:
-                bar.total -= spec.max_epochs - at.epoch  # what early stopping saves
-                state = program.next_stage(state)
-                at = progress(spec, state)
-            start = time.perf_counter()
-            with monitor.interval():
-                state, info, learning_rate = program.epochs(state, spec.log_every - at.epoch % spec.log_every)
-                losses = {name: float(value) for name, value in info._asdict().items()}
-            before, at = at.epoch, progress(spec, state)
-            seconds = time.perf_counter() - start
-            if not all(math.isfinite(loss) for loss in losses.values()):
-                raise InputError(
-                    f"The loss is no longer finite in epoch {at.epoch} of {' and '.join(at.sources)}: {losses}. Try a "
-                    f"lower --lr in another --run_dir; {run.folder} keeps the checkpoints so far."
-                )
-            line = {
-                "stage": at.stage,
-                "sources": at.sources,
-                "epoch": at.epoch,
-                "total_epoch": at.total_epoch,
-                **losses,
-                "best_epoch": at.best_epoch,
-                "learning_rate": float(learning_rate),
-                "epochs_per_second": (at.epoch - before) / seconds,
-            }
-            bar.update(at.epoch - before)
-            bar.set_postfix(sources=" ".join(at.sources), valid_loss=f"{losses['valid_loss']:.3f}")
-            due = at.stage_over or at.epoch % spec.checkpoint_every == 0
-            run.finish_interval(line, state, losses["valid_loss"], due=due, last=at.finished)
-            if on_interval:
-                on_interval(line)
-    return state
+    return epochs, following
+
+
+def _with_dropout(spec: PretrainSpec, augment: Augment | None) -> Augment | None:
+    """Return an augmentation that leaves coefficients out after it."""
+    if not spec.feature_dropout:
+        return augment
+
+    def drop(key: jax.Array, x: jax.Array) -> jax.Array:
+        if augment is not None:
+            x = augment(jax.random.fold_in(key, 1), x)
+        return dropped(key, x, spec.feature_dropout)
+
+    return drop
+
+
+def _execution(spec: PretrainSpec) -> Execution:
+    return Execution(chunk=None if spec.chunk < 0 else spec.chunk)
+
+
+def _keys(spec: PretrainSpec) -> jax.Array:
+    """Return a run's keys: of its initial parameters (as meta-training's), of its minibatches."""
+    return jax.random.split(jax.random.key(spec.seed), 3)[:2]

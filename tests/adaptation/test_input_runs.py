@@ -21,10 +21,10 @@ from metaser_jax.models.frames import frame_mask, input_statistics
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.specs import OptimizerSpec
-from metaser_jax.training import sources
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.optimizers import make_optimizer
-from metaser_jax.training.pretrainer import make_state
+from metaser_jax.training.pretrain import make_state
+from metaser_jax.training.run import load_sources
 from metaser_jax.training.trainer import init_params, make_trainer, no_utterances
 from metaser_jax.types import Batch
 
@@ -62,7 +62,7 @@ def last(config, like):
 
 def training_parts(config):
     """[n, time, coef] of all sources, which load in their order."""
-    parts = [ready.corpus.mfcc[ready.split.train] for ready in sources.load_sources(config, "data", load)]
+    parts = [ready.corpus.mfcc[ready.split.train] for ready in load_sources(config, "data", load)]
     assert len(parts) == len(config.sources) == 2
     return np.concatenate(parts)
 

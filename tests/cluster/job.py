@@ -84,13 +84,14 @@ def meshes(me: int) -> dict[str, object]:
         parallel.replicate(np.ones(3), mesh)
     key, weight = parallel.replicate((jax.random.key(3), np.float32(2)), mesh)
     tasks = np.arange(8, dtype=np.float32).reshape(4, 2)
-    over = NamedSharding(mesh, PartitionSpec(parallel.AXIS))
+    over = NamedSharding(mesh, PartitionSpec(parallel.TASKS))
     tasks = jax.make_array_from_callback(tasks.shape, over, lambda index: tasks[index])
 
     def of_tasks(tasks, weight, key):
-        return weight * tasks.mean(), jax.random.uniform(key) + tasks[:, 0]
+        return weight * tasks.mean(axis=1), jax.random.uniform(key) + tasks[:, 0]
 
-    mean, info = jax.jit(parallel.mean_over_devices(of_tasks, mesh))(tasks, weight, key)
+    values, info = jax.jit(parallel.over_devices(of_tasks, mesh))(tasks, weight, key)
+    mean = jax.jit(jnp.mean, out_shardings=parallel.everywhere(mesh))(values)
     return seen | {
         "mean": float(mean),
         "local": sorted(float(s.data[0] - jax.random.uniform(jax.random.key(3))) for s in info.addressable_shards),
@@ -103,7 +104,7 @@ def scene(config: JobConfig) -> int:
     mesh = parallel.task_mesh(4)
     step = jax.jit(lambda x: x.sum(), out_shardings=NamedSharding(mesh, PartitionSpec()))
     x = parallel.replicate(np.ones(3, np.float32), mesh)
-    x = jax.jit(lambda x: jnp.tile(x, 4), out_shardings=NamedSharding(mesh, PartitionSpec(parallel.AXIS)))(x)
+    x = jax.jit(lambda x: jnp.tile(x, 4), out_shardings=NamedSharding(mesh, PartitionSpec(parallel.TASKS)))(x)
     if config.scene == "agreements":
         (Path(config.out) / f"{me}.json").write_text(json.dumps(agreements(me) | {"meshes": meshes(me)}))
     with cluster.Preemption() as preemption:

@@ -19,7 +19,7 @@ from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.specs.presets import FINETUNE, META_TRAIN
 from metaser_jax.specs.programs import FinetuneConfig, MetaTrainConfig
 from metaser_jax.training.checkpoints import Checkpoints
-from metaser_jax.training.sources import identity, training_utterances
+from metaser_jax.training.run import identity, training_utterances
 from metaser_jax.training.trainer import make_trainer
 
 SHOTS = 5

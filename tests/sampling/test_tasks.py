@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaser_jax import InputError, parallel, task_sampler
-from metaser_jax.devices.parallel import tasks_of_devices
+from metaser_jax import InputError, task_sampler
+from metaser_jax.devices import parallel
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 # Classes with gaps, in any order; an example is its own number, so that what is drawn can be told.
@@ -92,7 +92,8 @@ def test_the_same_tasks_for_any_division_and_under_any_transformation():
     parts = [jax.jit(functools.partial(sampler, first=first, tasks=n))(key) for first, n in ((0, 1), (1, 3))]
     same(jax.tree.map(lambda *a: jnp.concatenate(a), *parts))
     mesh = parallel.task_mesh(4, 2)
-    same(jax.jit(tasks_of_devices(lambda first, key: sampler(key, first, 2), 4, mesh))(key))
+    of_devices = parallel.over_devices(lambda numbers, key: sampler(key, numbers[0], 2), mesh)
+    same(jax.jit(of_devices)(jnp.arange(4), key))
     assert not np.array_equal(whole[0], sampler(jax.random.key(6)).support.x)
 
 

