@@ -227,11 +227,11 @@ def test_an_unfinished_run_is_not_fine_tuned_from(pretrain_config, finetune_conf
 def test_config_json_of_no_known_run(finetune_config, tmp_path):
     path = tmp_path / "config.json"
     for content, message in (
-        ({"sources": ["a"]}, r"lacks method, expected what metaser meta-train or metaser pretrain wrote"),
+        ({"sources": ["a"]}, "lacks method"),
         ({"sources": ["a"], "method": "multisr"}, "method in config.json: got 'multisr'.*Did you mean 'multiser'"),
         ({"sources": ["a"], "method": ["metaser"]}, "method in config.json: got"),
-        ({"sources": ["a"], "method": "multiser"}, r"lacks .*patience.*, expected what metaser pretrain wrote"),
-        ({"sources": ["a"], "method": "metaser"}, r"lacks .*meta_lr.*, expected what metaser meta-train wrote"),
+        ({"sources": ["a"], "method": "multiser"}, r"lacks .*patience"),
+        ({"sources": ["a"], "method": "metaser"}, r"lacks .*meta_lr"),
     ):
         path.write_text(json.dumps(content))
         with pytest.raises(InputError, match=message):

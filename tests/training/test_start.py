@@ -38,7 +38,7 @@ def test_it_starts_from_the_parameters(train_config, pretrain_config, tmp_path):
         ({"hidden_dim": 5}, r"--hidden_dim: got 5, but --init=.*moved was trained with 4\. Give the same"),
         ({"split_seed": 1}, "--split_seed: got 1, but --init"),
         ({"sources": ("b",)}, "has learned from a, which is not among --sources=b"),
-        ({"init": config.run_dir}, "lacks batch_size, expected what metaser pretrain wrote"),
+        ({"init": config.run_dir}, "lacks batch_size"),
         ({"init": str(tmp_path)}, "is no run: config.json is missing"),
     ):
         with pytest.raises(InputError, match=message):
@@ -70,6 +70,6 @@ def test_its_start_is_trained_first(train_config, tmp_path):
     assert "has finished already" in said[0]
     assert "has all its 4 episodes already" in said[-1]
     job = {"coordinator_address": "a:1", "num_processes": 2, "process_id": 0, "run_dir": str(tmp_path / "other")}
-    with pytest.raises(InputError, match=r"--init=multiser: got a job of several processes(.|\n)*metaser pretrain"):
+    with pytest.raises(InputError, match=r"--init=multiser: got a job of several processes"):
         meta_train(train_config(init="multiser", **job))
     assert not (tmp_path / "other").exists()
