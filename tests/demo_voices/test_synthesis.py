@@ -35,12 +35,9 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def test_files(corpora):
-    clips = sorted(path.name for path in (corpora / "demo_persian").glob("*.wav"))
-    assert clips == sorted(f"{s}_{e}_{n:02d}.wav" for s in ("f1", "m1") for e in FOUR_EMOTIONS for n in range(3))
+    names = sorted(path.name for path in (corpora / "demo_persian").glob("*.wav"))
+    assert names == sorted(f"{s}_{e}_{n:02d}.wav" for s in ("f1", "m1") for e in FOUR_EMOTIONS for n in range(3))
     assert sorted(path.name for path in corpora.iterdir()) == ["demo_persian", "demo_urdu"]
-
-
-def test_clips(corpora):
     clips = list(corpora.rglob("*.wav"))
     for path in clips:
         info = soundfile.info(path)
@@ -73,9 +70,12 @@ def test_complete_corpora_are_reused(corpora):
     assert changed() == before
 
 
-def test_other_settings_replace(tmp_path):
+def test_other_settings_replace_and_a_missing_clip_is_made_again(tmp_path):
     tiny = SMALL | {"languages": ("italian",), "per_speaker": 1}
     synthesise(tmp_path, **tiny)
+    (tmp_path / "demo_italian" / "f1_sad_00.wav").unlink()
+    synthesise(tmp_path, **tiny)
+    assert len(list((tmp_path / "demo_italian").glob("*.wav"))) == 8
     synthesise(tmp_path, **tiny | {"speakers": 1})
     assert len(list((tmp_path / "demo_italian").glob("*.wav"))) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["demo_italian"]
@@ -100,40 +100,25 @@ def test_what_a_killed_run_left_is_not_reused(tmp_path, monkeypatch):
     assert not partial.exists()
 
 
-def test_a_corpus_with_a_clip_missing_is_made_again(tmp_path):
-    tiny = SMALL | {"languages": ("italian",), "per_speaker": 1}
-    synthesise(tmp_path, **tiny)
-    (tmp_path / "demo_italian" / "f1_sad_00.wav").unlink()
-    synthesise(tmp_path, **tiny)
-    assert (tmp_path / "demo_italian" / "f1_sad_00.wav").exists()
-
-
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     mine = tmp_path / "demo_urdu" / "mine.wav"
     mine.parent.mkdir()
     mine.write_bytes(b"mine")
-    with pytest.raises(InputError, match=r"no manifest\.json .*Move it away"):
+    with pytest.raises(InputError, match="demo_urdu"):
         synthesise(tmp_path, **SMALL)
     assert mine.read_bytes() == b"mine"
 
 
-def test_unknown_language(tmp_path):
-    with pytest.raises(InputError, match="got 'farsi', expected one of: english, german, italian, persian, urdu"):
-        synthesise(tmp_path, languages=("farsi",))
-
-
 @pytest.mark.parametrize(
-    "change", [{"speakers": 0}, {"speakers": 11}, {"per_speaker": 0}, {"seed": -1}, {"workers": -1}]
+    "change",
+    [{"speakers": 0}, {"speakers": 11}, {"per_speaker": 0}, {"seed": -1}, {"workers": -1}, {"languages": ("farsi",)}],
 )
-def test_ranges(tmp_path, change):
-    (name,) = change
-    with pytest.raises(InputError, match=f"{name}: got .*, expected"):
+def test_arguments_out_of_range(tmp_path, change):
+    ((name, value),) = change.items()
+    with pytest.raises(InputError, match="farsi" if name == "languages" else f"{name}: got {value}"):
         synthesise(tmp_path, **SMALL | change)
-
-
-def test_a_file_where_the_folder_should_be(tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="taken"):
         synthesise(tmp_path / "taken", **SMALL)
 
 
