@@ -53,8 +53,9 @@ class Spec(NamedTuple):
 def params_specs(settings: ModelSpec) -> dict[str, Spec]:
     """Return the parameters of the network: "lstm_1/kernel_input" and so on, as make_network's names them."""
     x = jax.ShapeDtypeStruct((1, settings.rows, settings.coefs), np.float32)
-    params = jax.eval_shape(lambda x: make_network(settings).init(jax.random.key(0), x), x)
-    return {name: Spec(_FLOAT, leaf.shape) for name, leaf in flatten_dict(params["params"], sep="/").items()}
+    params: Any = jax.eval_shape(lambda x: make_network(settings).init(jax.random.key(0), x), x)
+    leaves: dict[str, Any] = flatten_dict(params["params"], sep="/")
+    return {name: Spec(_FLOAT, leaf.shape) for name, leaf in leaves.items()}
 
 
 def specs(settings: ModelSpec, start: bool, rates: bool) -> dict[str, Spec]:

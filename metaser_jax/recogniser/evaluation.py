@@ -42,7 +42,7 @@ def learned_from(clips: Sequence[Clip], support: Corpus | None) -> np.ndarray:
     """Return which clips are in the support set, [n] bool, by their files' bytes or their first window."""
     if support is None:
         return np.zeros(len(clips), bool)
-    files = set(support.sha256)
+    files = set() if support.sha256 is None else set(support.sha256)
     features = {(mfcc.tobytes(), int(n)) for mfcc, n in zip(support.mfcc, support.n_frames, strict=True)}
     firsts = (first_window(clip) for clip in clips)
     return np.array(

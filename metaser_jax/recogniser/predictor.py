@@ -255,7 +255,7 @@ def make_forward(settings: ModelSpec) -> Forward:
             x = rescale(x, n, scale)
         if settings.features == "voice":
             x = x.clip(-CLIP, CLIP)
-        return network.apply(params, x)
+        return network.apply(params, x)  # pyright: ignore[reportReturnType]
 
     return forward
 

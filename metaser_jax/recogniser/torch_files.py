@@ -17,7 +17,7 @@ import os
 import pickle
 import pickletools
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -305,8 +305,8 @@ class _Methods(dict):
     """Opcode -> method, of those that may be used."""
 
     def __missing__(self, code: int) -> None:
-        known = pickletools.code2op.get(chr(code))
-        what = f"the opcode {known.name}, which tensors do not need" if known else f"{code}, which is no opcode"
+        known = [opcode.name for opcode in pickletools.opcodes if opcode.code == chr(code)]
+        what = f"the opcode {known[0]}, which tensors do not need" if known else f"{code}, which is no opcode"
         raise pickle.UnpicklingError(f"its pickle has {what}")
 
 
@@ -316,6 +316,9 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
     That written in C makes room for a memo of any number, and cannot be kept from calling what is on its stack.
     Attributes: storages, those that were named, by key.
     """
+
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
 
     def __init__(self, file: io.BytesIO, encoding: str):
         super().__init__(file, encoding=encoding)

@@ -235,10 +235,12 @@ def support_with(support: Corpus | None, labelled: list[Heard], emotions: tuple[
         taken.add(name)
         files.append(name)
     speakers = [heard.speaker or UNKNOWN_SPEAKER for heard in labelled]
-    labels = [heard.emotion for heard in labelled]
+    labels = [heard.emotion for heard in labelled if heard.emotion is not None]
     new = corpus_of([heard.clip for heard in labelled], labels, speakers, files, emotions)
     if support is None:
         return new
+    assert support.sha256 is not None
+    assert new.sha256 is not None
     return join([support.take(~np.isin(support.sha256, new.sha256)), new])
 
 
