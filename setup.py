@@ -101,6 +101,7 @@ setup(
         "metaser_jax.datasets": ["*.md", "*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
         "metaser_jax.report": ["*.bib", "*.css"],
         "metaser_jax.serve": ["page/*"],
+        "metaser_jax.specs": ["*.toml"],
     },
     install_requires=CORE + DATA + RUNS,
     entry_points={"console_scripts": ["metaser = metaser_jax.commands:main"]},

@@ -10,7 +10,6 @@ import gc
 import io
 import resource
 import sys
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ import metaser_jax
 from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted, out_of_memory
 from metaser_jax.jit_cache import keep_compiled
 from metaser_jax.messages import JSON, TEXT, log, say, say_how
-from metaser_jax.specs.help_page import GENERAL, PLAIN, PRESET, Option, is_required, options_of, page
+from metaser_jax.specs.help_page import GENERAL, PLAIN, PRESET, Option, is_required, options_of, page, without_none
 from metaser_jax.specs.meta_training import unused_fields
 
 FLAGS = flags.FLAGS
@@ -40,6 +39,7 @@ _NEEDED = (
 )
 # The starts that come with the package, which --model and --init take by their names.
 _STARTS = _PACKAGE / "starts"
+_DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
 ConfigT = TypeVar("ConfigT")
 Presets = Mapping[str, Mapping[str, Any]]
 
@@ -64,7 +64,7 @@ def define(config_class: type, presets: Presets | None = None) -> None:
 
 
 def _define_one(name: str, hint: Any, default: Any, metadata: Mapping[str, Any]) -> None:
-    hint = _without_none(hint)
+    hint = without_none(hint)
     short = metadata["short"]
     if metadata["repeated"]:
         flags.DEFINE_multi_string(name, list(default), "See --help.", short_name=short)
@@ -73,20 +73,7 @@ def _define_one(name: str, hint: Any, default: Any, metadata: Mapping[str, Any])
     elif metadata["choices"]:
         flags.DEFINE_enum(name, default, list(metadata["choices"]), "See --help.", short_name=short)
     else:
-        by_type = {
-            bool: flags.DEFINE_bool,
-            int: flags.DEFINE_integer,
-            float: flags.DEFINE_float,
-            str: flags.DEFINE_string,
-        }
-        by_type[hint](name, default, "See --help.", short_name=short)
-
-
-def _without_none(hint: Any) -> Any:
-    """Return X of X | None."""
-    if isinstance(hint, types.UnionType):
-        (hint,) = (h for h in typing.get_args(hint) if h is not type(None))
-    return hint
+        _DEFINE[hint](name, default, "See --help.", short_name=short)
 
 
 def config(config_class: type[ConfigT], presets: Presets | None = None) -> ConfigT:
@@ -131,7 +118,7 @@ def given(config_class: type) -> set[str]:
 
 
 def _items(flag: flags.Flag, hint: Any) -> tuple:
-    item_type = typing.get_args(_without_none(hint))[0]
+    item_type = typing.get_args(without_none(hint))[0]
     try:
         return tuple(item_type(item) for item in flag.value if item)
     except ValueError as error:

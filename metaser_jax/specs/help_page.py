@@ -68,6 +68,13 @@ def is_required(field: dataclasses.Field) -> bool:
     return field.default is dataclasses.MISSING
 
 
+def without_none(hint: Any) -> Any:
+    """Return X of X | None."""
+    if isinstance(hint, types.UnionType):
+        (hint,) = (h for h in typing.get_args(hint) if h is not type(None))
+    return hint
+
+
 def _defaults(field: dataclasses.Field, presets: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a field's default, or its values by preset, to be shown behind its text; "" where there is none."""
     of_preset = {name: preset[field.name] for name, preset in sorted(presets.items()) if field.name in preset}
@@ -144,8 +151,7 @@ def _group(config_class: type, field: dataclasses.Field) -> str:
 
 
 def _value(hint: Any, choices: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    if isinstance(hint, types.UnionType):  # X | None
-        (hint,) = (h for h in typing.get_args(hint) if h is not type(None))
+    hint = without_none(hint)
     if hint is bool:
         return "", ()
     if choices:

@@ -224,7 +224,7 @@ class StudyConfig(StudySpec):
     again."""
     preset: str = option(
         "recommended",
-        help=f"Settings of every method: {', '.join(META_TRAIN)} (metaser_jax/specs/presets.py).",
+        help=f"Settings of every method: {', '.join(META_TRAIN)} (metaser_jax/specs/presets.toml).",
         choices=tuple(META_TRAIN),
         common=True,
     )

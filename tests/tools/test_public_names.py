@@ -52,7 +52,7 @@ def test_keywords_are_spelled_out(name):
     assert not kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
     for keyword in ("inner_optimizer", "inner_batch_size", "anneal_episodes", "multi_step_episodes", "execution"):
         assert parameters[keyword].kind is inspect.Parameter.KEYWORD_ONLY
-        assert re.search(rf"\b{keyword}\b", inspect.getdoc(learner))
+        assert re.search(rf"\b{keyword}\b", inspect.getdoc(metaser_jax.InnerOptions))
 
 
 def test_types_travel_with_the_package():
