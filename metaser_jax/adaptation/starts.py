@@ -17,7 +17,7 @@ from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.model import Start, trained_settings
-from metaser_jax.recogniser.model_files import MODEL, located, start_names
+from metaser_jax.recogniser.model_files import MODEL, locate, start_names
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import INNER, FinetuneSpec, MetaTrainSpec, ModelSpec, PretrainSpec
@@ -97,7 +97,7 @@ def resolve(
     """
     if start == SCRATCH:
         return spec, Init(None, {"method": SCRATCH, "order": None, "sources": [], "inner_steps": None})
-    place = located(start)
+    place = locate(start)
     trained, init = _read_folder(place) if (place / MODEL).is_file() else _read_run(start, spec.optimizer)
     model = dataclasses.asdict(trained)
     for name in sorted(set(given) & model.keys()):
@@ -235,7 +235,7 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
         was not trained with.
     """
     init = os.fspath(init)
-    place, clips = located(init), 0
+    place, clips = locate(init), 0
     runs = f"the --run_dir of {cli.program('meta-train')} or {cli.program('pretrain')}"
     if (place / MODEL).exists():
         model = Predictor.load(place).model

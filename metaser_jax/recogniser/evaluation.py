@@ -1,4 +1,4 @@
-"""How well a model does on labelled clips: only on those that it did not learn from, its own speakers told apart.
+"""Evaluation of a model on labelled clips: only on those that it did not learn from, its own speakers told apart.
 
 A clip that was learned from says nothing of others, a known speaker less than an unknown one; so they are told by the
 bytes of the file, by the features (the same recording in another format), and by the speaker's name.

@@ -1,4 +1,4 @@
-"""What the licences of the recordings inside a model mean for sharing it, in sober words."""
+"""Licences of the recordings inside a model, and what they mean for sharing it, in sober words."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What an adapted model is made of. `files.py` writes it to a folder and reads it again."""
+"""An adapted model and its parts. `folder.py` writes it to a folder and reads it again."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Model:
       temperature: logits are divided by it before the softmax, so that probabilities are calibrated; 1 changes nothing.
       start: None where it is not known; then it can only be adapted further, from params.
       support: the clips that it was adapted with, with their sha256; features, no sound. None where they were left out.
-      about: provenance, JSON-able; README of docs/model_folder.md says what it holds.
+      about: provenance, JSON-able; docs/model_folder.md says what it holds.
     """
 
     settings: ModelSpec

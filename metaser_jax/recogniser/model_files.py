@@ -1,6 +1,6 @@
-"""Where a model is: a folder, a zip archive of one, or a start of the package by its name; and reading its files.
+"""Files of a model: in a folder, in a zip archive of one, or in a start of the package by its name.
 
-Nothing here imports jax: what is said of a model is known before anything is computed with it.
+Nothing here imports jax: what model.json says is known before anything is computed.
 """
 
 import io
@@ -33,7 +33,7 @@ def start_names() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in STARTS.glob(f"*/{MODEL}")))
 
 
-def located(folder: str | os.PathLike[str]) -> Path:
+def locate(folder: str | os.PathLike[str]) -> Path:
     """Return the place of a folder that a user named: of a start's name, the start inside the package.
 
     Raises:
@@ -56,7 +56,7 @@ def open_model(folder: str | os.PathLike[str]) -> tuple[ModelFolder, dict[str, A
     Raises:
       InputError: it is no model, is damaged, or of a newer version.
     """
-    place = located(folder)
+    place = locate(folder)
     try:
         if place.suffix == ".zip" and place.is_file():
             opened = _open_archive(place)

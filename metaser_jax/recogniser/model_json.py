@@ -1,4 +1,4 @@
-"""What model.json says of a model: its settings, how its features are made, its provenance; checked as it is read.
+"""The content of model.json: settings, how features are made, provenance; checked as it is read.
 
 docs/model_folder.md explains it.
 """

@@ -17,7 +17,7 @@ import numpy as np
 
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS, emotion_named
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.recogniser.torch_files import ADVICE, Tensor, TorchFile, read_torch_file, shown
+from metaser_jax.recogniser.torch_files import ADVICE, Tensor, TorchFile, quoted, read_torch_file
 from metaser_jax.types import N_MFCC, Params
 
 # Where a checkpoint keeps the weights, if there is more in it.
@@ -193,5 +193,5 @@ def _float32(file: TorchFile, name: str, array: np.ndarray) -> np.ndarray:
 def _names(keys: Any) -> list[str]:
     """Return keys for a message; text as it is where it is a name, and not too many."""
     keys = list(keys)
-    names = [key if key.isprintable() and len(key) <= 60 else shown(key) for key in map(str, keys[:_MOST_NAMES])]
+    names = [key if key.isprintable() and len(key) <= 60 else quoted(key) for key in map(str, keys[:_MOST_NAMES])]
     return names + ([f"and {len(keys) - _MOST_NAMES} more"] if len(keys) > _MOST_NAMES else [])

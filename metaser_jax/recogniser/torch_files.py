@@ -137,7 +137,7 @@ def read_torch_file(path: str | os.PathLike[str]) -> TorchFile:
     return TorchFile(path, hashlib.sha256(data).hexdigest(), value, storages, order)
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """Return text from the file, for a message: quoted, and not longer than a line."""
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
@@ -168,10 +168,10 @@ def _read_zip(data: bytes) -> tuple[Any, dict[str, memoryview], str]:
 
             def read(name: str, most: int) -> bytes:
                 if name not in infos:
-                    raise pickle.UnpicklingError(f"its member {shown(name)} is missing")
+                    raise pickle.UnpicklingError(f"its member {quoted(name)} is missing")
                 size = infos[name].file_size
                 if size > most:
-                    raise pickle.UnpicklingError(f"its member {shown(name)} has {size:,} bytes, expected {most:,}")
+                    raise pickle.UnpicklingError(f"its member {quoted(name)} has {size:,} bytes, expected {most:,}")
                 return archive.read(infos[name])
 
             value, storages, _ = _unpickle(read("data.pkl", MAX_PICKLE_BYTES))
@@ -229,7 +229,7 @@ def _read_legacy(data: bytes) -> tuple[Any, dict[str, memoryview], str]:
         _check_size(storage, int.from_bytes(data[at : at + 8], "little") * _ITEM_BYTES[storage.dtype])
         at += 8
         if at + storage.size > len(data):
-            raise pickle.UnpicklingError(f"it ends too early, in its storage {shown(key)}")
+            raise pickle.UnpicklingError(f"it ends too early, in its storage {quoted(key)}")
         contents[key] = memoryview(data)[at : at + storage.size]
         at += storage.size
     if at != len(data):
@@ -241,7 +241,7 @@ def _read_legacy(data: bytes) -> tuple[Any, dict[str, memoryview], str]:
 def _check_size(storage: Storage, n_bytes: int) -> None:
     if n_bytes != storage.size:
         raise pickle.UnpicklingError(
-            f"its storage {shown(storage.key)} has {n_bytes:,} bytes, expected {storage.numel} {storage.dtype}"
+            f"its storage {quoted(storage.key)} has {n_bytes:,} bytes, expected {storage.numel} {storage.dtype}"
         )
 
 
@@ -327,7 +327,7 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
     def find_class(self, module: str, name: str) -> Any:
         """Return what is called so; nothing is imported."""
         if f"{module}.{name}" not in _NAMED:
-            raise pickle.UnpicklingError(f"its pickle names {shown(f'{module}.{name}')}, which is no part of tensors")
+            raise pickle.UnpicklingError(f"its pickle names {quoted(f'{module}.{name}')}, which is no part of tensors")
         return _NAMED[f"{module}.{name}"]
 
     def persistent_load(self, pid: Any) -> Storage:
@@ -338,7 +338,7 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
             ):
                 storage = self.storages.setdefault(key, Storage(key, dtype, numel))
                 if (storage.dtype, storage.numel) != (dtype, numel):
-                    raise pickle.UnpicklingError(f"its pickle says two different things of the storage {shown(key)}")
+                    raise pickle.UnpicklingError(f"its pickle says two different things of the storage {quoted(key)}")
                 return storage
             case ("module", *_):
                 raise pickle.UnpicklingError("it is a whole pickled module")

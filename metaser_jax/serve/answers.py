@@ -1,4 +1,4 @@
-"""What a page is told, as JSON-able values."""
+"""Answers to a page, as JSON-able values."""
 
 import time
 from typing import Any

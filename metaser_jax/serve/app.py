@@ -1,4 +1,4 @@
-"""The application: what the page may ask for, and what happens then.
+"""The application: the requests that the page may send, and their handlers.
 
 A page opens (POST /api/pages) and is given a token, which every other request repeats in the header X-Page; another
 site cannot set it. Uploads are raw bytes. Every error is {"error": message for people}.
@@ -40,10 +40,10 @@ from metaser_jax.serve.pages import (
     Page,
     Pages,
     Seen,
-    last_part,
-    shown,
+    base_name,
+    parse_folders,
+    printable,
     support_with,
-    told_by,
 )
 from metaser_jax.serve.reading import Readers
 from metaser_jax.serve.web import FAILED, IN_ALL, PAUSE, Guard, Refused, read_body, read_json, refusal
@@ -158,15 +158,15 @@ class _Service:
     async def add(self, request: Request) -> Response:
         """Take a recording.
 
-        ?name is its file's, with its folders, which may say emotion and speaker; place, see paths.told_by; speaker,
+        ?name is its file's, with its folders, which may say emotion and speaker; place, see parse_folders; speaker,
         whose it is where these do not say.
         """
         page = self._page(request)
         page.check_room()
         path, place, speaker = (request.query_params.get(key, "") for key in ("name", "place", "speaker"))
-        told = told_by(path, place, page.predictor.emotions)
-        told = told._replace(speaker=told.speaker or shown(speaker))
-        name = last_part(path) or "recording"
+        told = parse_folders(path, place, page.predictor.emotions)
+        told = told._replace(speaker=told.speaker or printable(speaker))
+        name = base_name(path) or "recording"
         try:
             async with asyncio.timeout(_UPLOAD_WAIT):
                 await page.uploads.acquire()
@@ -193,7 +193,7 @@ class _Service:
             # Clips may come and change while others are predicted.
             while new := page.not_seen(predictor, seen):
                 of = [(predictor, page.beside(heard)) for heard in new]
-                looked = await _in_thread(_looked, predictor, page.loaded, new, [heard.speaker for heard in new])
+                looked = await _in_thread(_predict_both, predictor, page.loaded, new, [heard.speaker for heard in new])
                 for heard, depends, (prediction, loaded, learned) in zip(new, of, looked, strict=True):
                     seen[heard.id] = Seen(depends, prediction, loaded, learned)
             page.see(predictor, seen)
@@ -202,7 +202,7 @@ class _Service:
         """Take what the person says of clips: {"clips": ids}, and "emotion", "speaker", or both."""
         page = self._page(request)
         said = await read_json(request)
-        clips = _named(page, said)
+        clips = _named_clips(page, said)
         emotion, emotions = said.get("emotion"), page.predictor.emotions
         if emotion is not None:
             check_choice("emotion", emotion if isinstance(emotion, str) else repr(emotion), emotions)
@@ -213,14 +213,14 @@ class _Service:
             if "emotion" in said:
                 heard.emotion = None if emotion is None else emotions.index(emotion)
             if "speaker" in said:
-                heard.speaker = shown(speaker)
+                heard.speaker = printable(speaker)
         await self._look(page)
         return JSONResponse({"clips": [answers.of_clip(heard, emotions) for heard in clips if heard.seen]})
 
     async def remove(self, request: Request) -> Response:
         """Forget clips: {"clips": ids}."""
         page = self._page(request)
-        for heard in _named(page, await read_json(request)):
+        for heard in _named_clips(page, await read_json(request)):
             del page.heard[heard.id]
         await self._look(page)
         return JSONResponse({})
@@ -294,7 +294,7 @@ class _Service:
     async def download(self, request: Request) -> Response:
         page = self._page(request)
         data = await _in_thread(_zipped, page.predictor.model)
-        name = last_part(f"{answers.of_model(page.predictor.model, self._name)['name']}.zip").replace(" ", "_")
+        name = base_name(f"{answers.of_model(page.predictor.model, self._name)['name']}.zip").replace(" ", "_")
         page.unsaved = False
         disposition = f"attachment; filename*=UTF-8''{quote(name)}"
         return Response(data, media_type="application/zip", headers={"Content-Disposition": disposition})
@@ -306,7 +306,7 @@ def _zipped(model: Model) -> bytes:
         return zip_model(Path(folder) / "model")
 
 
-def _looked(
+def _predict_both(
     predictor: Predictor, loaded: Predictor, clips: list[Heard], speakers: list[str]
 ) -> Iterator[tuple[Prediction, Prediction | None, bool]]:
     """Return what a model and the one as loaded hear in clips, and which the model has learned from."""
@@ -321,7 +321,7 @@ def _running(said: str) -> Adaptation:
     return Adaptation("running", said, time.monotonic())
 
 
-def _named(page: Page, said: Mapping[str, Any]) -> list[Heard]:
+def _named_clips(page: Page, said: Mapping[str, Any]) -> list[Heard]:
     numbers = said.get("clips")
     if not isinstance(numbers, list):
         raise Refused(400, "The request does not say which clips.")

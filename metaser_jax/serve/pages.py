@@ -1,4 +1,4 @@
-"""What a page remembers: its clips, what the person at it said of them, and the model as it is now.
+"""The state of a page: its clips, what the person at it said of them, and the model as it is now.
 
 Kept in memory, by a random token, until there are too many pages. Everything here is read and changed in the event
 loop's thread alone; calculations beside it are given copies and give results back.
@@ -35,7 +35,7 @@ MAX_HOURS = 2.0
 _LONGEST = 120
 
 
-class Told(NamedTuple):
+class FolderLabels(NamedTuple):
     """What the folders of a clip say of it. Attributes: speaker, emotion, unknown: see Heard."""
 
     speaker: str
@@ -128,7 +128,7 @@ class Page:
         if sum(heard.clip.seconds for heard in self.heard.values()) + seconds > self._max_hours * 3600:
             raise Refused(409, f"This page's clips would be more than {self._max_hours:g} hours together. Remove some.")
 
-    def add(self, name: str, told: Told, reading: Reading) -> Heard:
+    def add(self, name: str, told: FolderLabels, reading: Reading) -> Heard:
         """Raise Refused, see check_room."""
         self.check_room(reading.clip.seconds)
         self._count += 1
@@ -244,7 +244,7 @@ def support_with(support: Corpus | None, labelled: list[Heard], emotions: tuple[
     return join([support.take(~np.isin(support.sha256, new.sha256)), new])
 
 
-def told_by(path: str, place: str, emotions: Sequence[str]) -> Told:
+def parse_folders(path: str, place: str, emotions: Sequence[str]) -> FolderLabels:
     """Return what the folders of a path say, by the rules of metaser adapt: one is an emotion, the others the speaker.
 
     Args:
@@ -253,22 +253,22 @@ def told_by(path: str, place: str, emotions: Sequence[str]) -> Told:
       emotions: of the model.
     """
     how = Labelling()
-    place = "" if how.emotion(place) else shown(place)
-    folders = [part for part in map(shown, path.replace("\\", "/").split("/")) if part]
+    place = "" if how.emotion(place) else printable(place)
+    folders = [part for part in map(printable, path.replace("\\", "/").split("/")) if part]
     said = Rules(place, how).parse(PurePosixPath(*folders))
     if not isinstance(said, Parsed):
-        return Told("")
+        return FolderLabels("")
     speaker = "" if said.speaker == UNKNOWN_SPEAKER else said.speaker
     if said.label not in emotions:
-        return Told(speaker, None, said.label)
-    return Told(speaker, emotions.index(said.label))
+        return FolderLabels(speaker, None, said.label)
+    return FolderLabels(speaker, emotions.index(said.label))
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """Return a name as people see it: no control characters, not endless."""
     return "".join(c for c in text if unicodedata.category(c)[0] != "C").strip()[-_LONGEST:]
 
 
-def last_part(path: str) -> str:
+def base_name(path: str) -> str:
     """Return the last part of a path, as `shown`."""
-    return shown(path.replace("\\", "/").rstrip("/").rpartition("/")[2])
+    return printable(path.replace("\\", "/").rstrip("/").rpartition("/")[2])

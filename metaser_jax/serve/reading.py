@@ -159,6 +159,7 @@ def _limit_memory(more: int) -> None:
 
 
 def read_upload(name: str, data: bytes, max_seconds: float, voice: bool = True) -> Reading:
+    """Decode an upload. Raises RecordingError: it cannot be used, or is silent."""
     clip, sound = read_with_sound(Upload(name, data), max_seconds, voice=voice)
     check_audible(clip, name)
     return Reading(clip, peaks_of(sound.mono))

@@ -8,7 +8,7 @@ from metaser_jax import InputError, Predictor
 from metaser_jax.adaptation.starts import read_start, resolve
 from metaser_jax.recogniser.folder import CARD, load_model, save_model
 from metaser_jax.recogniser.licences import note_of_start
-from metaser_jax.recogniser.model_files import STARTS, located, start_names
+from metaser_jax.recogniser.model_files import STARTS, locate, start_names
 from metaser_jax.specs import FinetuneSpec
 
 
@@ -41,7 +41,7 @@ def test_a_source_of_a_start_is_no_target():
 def test_a_folder_of_a_starts_name_is_asked_about(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "open").mkdir()
-    assert located("open") == STARTS / "open"  # nothing in it that could be meant
+    assert locate("open") == STARTS / "open"  # nothing in it that could be meant
     save_model("open", fake_model())
     with pytest.raises(InputError, match=r"\./open .*starts/open "):
         load_model("open")
