@@ -22,7 +22,6 @@ from metaser_jax.audio.decoding import (
     Source,
     decode,
     errors_of,
-    quality_of,
     read_source,
     sound_of,
 )
@@ -316,4 +315,4 @@ def _clip(sound: Sound, sha256: str, voice: bool) -> Clip:
     samples = features.resampled(sound.mono, sound.sample_rate)
     frames = np.ascontiguousarray(features.frames(samples))
     tracks, start = placed_tracks(samples) if voice else (None, 0.0)
-    return Clip(frames, sound.seconds, sound.sample_rate, sha256, quality_of(sound), tracks, start)
+    return Clip(frames, sound.seconds, sound.sample_rate, sha256, sound.quality, tracks, start)

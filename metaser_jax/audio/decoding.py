@@ -15,9 +15,9 @@ import numpy as np
 import soundfile
 
 from metaser_jax import untrusted
-from metaser_jax.audio import containers, formats, mp3, quality
+from metaser_jax.audio import containers, formats, mp3
 from metaser_jax.audio.mfcc import MAX_RATE, MIN_RATE
-from metaser_jax.audio.quality import Quality
+from metaser_jax.audio.quality import SILENCE_DBFS, Quality, loudness
 from metaser_jax.errors import InputError, RecordingError
 
 # float32 waveforms lie in [-1, 1], or in the range of 32-bit integers if somebody forgot to scale them. Above that,
@@ -32,7 +32,7 @@ _MP3_SLACK = 0.3
 _FLAC_HEADER = 42
 # Of libsndfile's errors the one for an encoding that it does not read.
 _UNSUPPORTED = 4
-_SILENT_POWER = 10 ** (quality.SILENCE_DBFS / 10)
+_SILENT_POWER = 10 ** (SILENCE_DBFS / 10)
 # As near to its loudest sample a recording is clipped where neighbouring samples are: three steps of 16 bits.
 _FULL_SCALE, _FLAT = 0.999, 1e-4
 
@@ -77,26 +77,14 @@ class Sound(NamedTuple):
     """A decoded recording.
 
     Attributes:
-      mono: [n] float32, n > 0, the mean of the channels.
-      sample_rate: in Hz. channels: their number.
-      peak: largest absolute sample of any channel.
-      clipped: share of the samples, of all channels, that lie in a row of three or more at full scale: within 1e-4
-        of 1, or of the recording's loudest sample where that is .999 to 1 (of each 2^20 samples', in long ones).
-      power: [channels] float64, mean square of each; 0 where there is one.
-      channel: which channel is `mono`; None: the mean of all.
-      header: what is wrong with the header, see quality.Quality.
-      of_tracks: how many audio tracks there are; this is the first.
+      mono: [n] float32, n > 0, the mean of the channels, or the loudest alone where they cancel.
+      sample_rate: in Hz.
+      quality: what it sounds like.
     """
 
     mono: np.ndarray
     sample_rate: int
-    channels: int
-    peak: float
-    clipped: float
-    power: np.ndarray
-    channel: int | None = None
-    header: str = ""
-    of_tracks: int = 1
+    quality: Quality
 
     @property
     def seconds(self) -> float:
@@ -146,7 +134,7 @@ def decode(data: bytes, path: str, limits: Limits, block: int = _BLOCK) -> Sound
     """
     data, header = containers.completed(data, path)
     try:
-        sound = _decoded_by_libsndfile(data, header, path, limits, block)
+        return _decoded_by_libsndfile(data, header, path, limits, block)
     except soundfile.LibsndfileError as error:
         if not (demuxer := containers.demuxer(data)) or not formats.is_installed():
             # The whole text of the error has the address of a buffer in it.
@@ -154,10 +142,8 @@ def decode(data: bytes, path: str, limits: Limits, block: int = _BLOCK) -> Sound
             why = f" (libsndfile: {error.error_string})" if what == containers.DAMAGED else ""
             raise RecordingError(path, f"{what}, expected a complete {_FORMATS} file{why}", *advice) from error
         track, blocks = formats.first_track(data, demuxer, path), lambda: formats.blocks(data, demuxer, path)
-        sound = sound_of(blocks, track.channels, track.sample_rate, path, limits)._replace(of_tracks=track.of_tracks)
-    if not len(sound.mono):
-        raise RecordingError(path, "the file has a header but no samples, expected audio")
-    return sound
+        sound = sound_of(blocks, track.channels, track.sample_rate, path, limits)
+        return sound._replace(quality=sound.quality._replace(of_tracks=track.of_tracks))
 
 
 def _decoded_by_libsndfile(data: bytes, header: str, path: str, limits: Limits, block: int) -> Sound:
@@ -181,7 +167,7 @@ def _decoded_by_libsndfile(data: bytes, header: str, path: str, limits: Limits, 
     if len(sound.mono) < promised and not (stream and stream.is_whole(data)):
         promise = f"the header promises {promised:,} samples, the file has {len(sound.mono):,}"
         raise RecordingError(path, f"truncated: {promise}, expected a complete file")
-    return sound._replace(header=header)
+    return sound._replace(quality=sound.quality._replace(header=header))
 
 
 def _decoded(data: bytes, path: str, limits: Limits, block: int) -> tuple[Sound, int, bool]:
@@ -238,7 +224,7 @@ def sound_of(
     # The limit is in samples of all channels, as it always was.
     most = int(min(limits.samples // channels, limits.seconds * sample_rate))
 
-    def mixed(channel: int | None) -> Sound:
+    def mixed(channel: int | None) -> tuple[np.ndarray, float, float, np.ndarray]:
         # Virtual memory: pages are taken as they are written.
         mono = np.empty(max(1, most if at_most is None else min(at_most, most)), np.float32)
         n, peak, n_flat, n_bad, energy = 0, 0.0, 0, 0, np.zeros(channels)
@@ -261,17 +247,22 @@ def sound_of(
         if n_bad or peak > MAX_SAMPLE:
             found = f"{n_bad:,} samples are NaN or infinite" if n_bad else f"samples reach {peak:.3g}"
             raise RecordingError(path, f"{found}, expected audio in [-1, 1]")
-        return Sound(mono[:n], sample_rate, channels, peak, n_flat / max(1, n * channels), energy / max(1, n), channel)
+        if not n:
+            raise RecordingError(path, "the file has a header but no samples, expected audio")
+        return mono[:n], peak, n_flat / (n * channels), energy / n
 
-    def is_silent(sound: Sound) -> bool:
-        return len(sound.mono) > 0 and quality.loudness(sound.mono, sample_rate) < quality.SILENCE_DBFS
-
-    sound = mixed(None)
-    loudest = int(sound.power.argmax())
-    if sound.power[loudest] > _SILENT_POWER and is_silent(sound):
-        alone = mixed(loudest)
-        return sound if is_silent(alone) else alone
-    return sound
+    mono, peak, clipped, power = mixed(None)
+    level, loudest, one_channel = loudness(mono, sample_rate), int(power.argmax()), False
+    if power[loudest] > _SILENT_POWER and level < SILENCE_DBFS:
+        alone, *_ = mixed(loudest)
+        if (level_alone := loudness(alone, sample_rate)) >= SILENCE_DBFS:
+            mono, level, one_channel = alone, level_alone, True
+    below, offset = 0.0, float(mono.mean(dtype=np.float64))
+    if power[loudest] > 0:
+        below = 10 * np.log10(max(np.mean(np.square(mono), dtype=np.float64), 1e-30) / power[loudest])
+    return Sound(
+        mono, sample_rate, Quality(peak, clipped, level, channels, offset, min(0.0, float(below)), one_channel)
+    )
 
 
 def _flat(block: np.ndarray, loudest: float) -> int:
@@ -288,24 +279,6 @@ def _flat(block: np.ndarray, loudest: float) -> int:
     for i in range(3):
         flat[i : len(flat) - 2 + i] |= row
     return int(flat.sum())
-
-
-def quality_of(sound: Sound) -> Quality:
-    """Return what a recording's sound is like."""
-    loudest, below = float(sound.power.max()), 0.0
-    if loudest > 0:
-        below = 10 * np.log10(max(np.mean(np.square(sound.mono), dtype=np.float64), 1e-30) / loudest)
-    return Quality(
-        sound.peak,
-        sound.clipped,
-        quality.loudness(sound.mono, sound.sample_rate),
-        sound.channels,
-        float(sound.mono.mean(dtype=np.float64)),
-        min(0.0, float(below)),
-        sound.channel is not None,
-        sound.header,
-        sound.of_tracks,
-    )
 
 
 class _File(soundfile.SoundFile):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from metaser_jax.audio.decoding import UTTERANCE, Limits, Source, decode, errors_of, quality_of, read_source
+from metaser_jax.audio.decoding import UTTERANCE, Limits, Source, decode, errors_of, read_source
 from metaser_jax.audio.mfcc import mfcc, resampled
 from metaser_jax.audio.quality import Quality, why_unusable
 from metaser_jax.audio.tracks import statistics, tracks
@@ -58,12 +58,9 @@ def extract(path: str | os.PathLike[str] | Source, limits: Limits = UTTERANCE) -
         data = read_source(path)
         sound = decode(data, str(path), limits)
         samples = resampled(sound.mono, sound.sample_rate)
-        features, n_frames = mfcc(samples)
         of_voice = tracks(samples)
-        sha256, quality = hashlib.sha256(data).hexdigest(), quality_of(sound)
-        found = Extraction(
-            features, n_frames, of_voice, statistics(of_voice), sound.seconds, sound.sample_rate, sha256, quality
-        )
+        about = sound.seconds, sound.sample_rate, hashlib.sha256(data).hexdigest(), sound.quality
+        found = Extraction(*mfcc(samples), of_voice, statistics(of_voice), *about)
         why = why_unusable(found, silence=-np.inf)
         if why is not None:
             raise RecordingError(str(path), why)

@@ -35,7 +35,8 @@ class Quality(NamedTuple):
 
     Attributes:
       peak: largest absolute sample of any channel, as in the file; 1 is full scale.
-      clipped: share of the samples that lie in rows of three or more at full scale, see decoding.Sound.
+      clipped: share of the samples, of all channels, that lie in a row of three or more at full scale: within 1e-4
+        of 1, or of the recording's loudest sample where that is .999 to 1 (of each 2^20 samples', in long ones).
       loudness_db: root mean square of the loudest 0.4 s, mixed to mono, without its mean, in dBFS: a square wave of 1
         has 0. -inf for digital silence, and for a constant.
       channels: of the file.

@@ -49,7 +49,7 @@ def test_blocks_change_nothing(channels):
     samples = sound(0.3, channels)
     found = decode(encoded(samples, subtype="FLOAT"), "a.wav", Limits(10**6, 10, ""), block=100)
     np.testing.assert_array_equal(found.mono, librosa.to_mono(samples.T))
-    assert found.peak == np.abs(samples).max()
+    assert found.quality.peak == np.abs(samples).max()
 
 
 def test_all_of_a_recording_is_kept():

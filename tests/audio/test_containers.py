@@ -54,7 +54,7 @@ def test_the_same_samples(name):
     sound = read(FILES[name].data)
     assert sound.sample_rate == RATE
     np.testing.assert_array_equal(sound.mono, speech()[:, 0] / np.float32(2**15))
-    assert sound.header == FILES[name].header
+    assert sound.quality.header == FILES[name].header
 
 
 def test_the_same_prediction():
@@ -157,11 +157,11 @@ def test_an_mp3_that_does_not_say_its_length_is_read_whole():
     whole = varying()
     found = read(without_first_frame(whole))
     assert found.seconds == pytest.approx(3.0, abs=0.15)
-    assert found.header == ""
+    assert found.quality.header == ""
     at = whole.index(b"Xing") + 8
     found = read(patched(whole, at, (int.from_bytes(whole[at : at + 4], "big") // 2).to_bytes(4, "big")))
     assert found.seconds == pytest.approx(3.0, abs=0.05)
-    assert found.header == "more"
+    assert found.quality.header == "more"
     with pytest.raises(RecordingError, match=r"3\.\d+ s"):
         read(whole.replace(b"Xing", b"VBRI"))
 
@@ -209,7 +209,7 @@ def test_any_layout_of_chunks(name, before, formats, between, after, behind, siz
     if size is None:
         assert len(sound.mono) == len(expected)
     if n < len(expected):
-        assert sound.header or after, "a part is read, and the rest is something else"
+        assert sound.quality.header or after, "a part is read, and the rest is something else"
 
 
 KINDS = [one for one in FILES.values() if len(one.data) < 100_000]
