@@ -168,7 +168,7 @@ def table2(config: studies.Table2Config, arguments: list[str]) -> None:
 
     Interrupted studies resume: repeat the command and it continues with what is missing.
     """
-    from metaser_jax.studies.table2 import run_table2
+    from metaser_jax.studies.paper import run_table2
 
     report = run_table2(config, command=cli.line())
     print((report.parent / "table2.md").read_text(encoding="utf-8"))
@@ -182,7 +182,7 @@ def figure2(config: studies.Figure2Config, arguments: list[str]) -> None:
 
     Interrupted studies resume: repeat the command and it continues with what is missing.
     """
-    from metaser_jax.studies.figure2 import run_figure2
+    from metaser_jax.studies.paper import run_figure2
 
     print(f"Report with pictures: {run_figure2(config, command=cli.line())}")
 

@@ -1,15 +1,16 @@
 """The report of a run: report.html, which is one file that needs no other, report.md, pictures and tables.tex."""
 
+import importlib.resources
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metaser_jax.errors import InputError
+from metaser_jax.extras import version
 from metaser_jax.report import style
 from metaser_jax.report.adaptation import adaptation_figure
-from metaser_jax.report.citation import cite_section, corpora_of
 from metaser_jax.report.confusion import confusion_figure
-from metaser_jax.report.content import Content, Picture, Section, bullets_section, run_section
+from metaser_jax.report.content import Block, Code, Content, Picture, Section, bullets_section, run_section
 from metaser_jax.report.html_page import html_page
 from metaser_jax.report.latex_page import latex_page
 from metaser_jax.report.tables import score_tables, split_table
@@ -22,6 +23,9 @@ from metaser_jax.results.summary import summarise
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_PACKAGE = importlib.resources.files("metaser_jax")
+# Corpora of the user's own recordings, whose entry would be this software's; and synthetic voices, of this software.
+_OWN, _DEMO = "folder", "demo_"
 EXPLANATIONS = (
     "Each score is the mean ± the sample standard deviation over draws: a draw is one seed, and where a split has "
     "folds, each of which is the test part once, the draw's score is the mean over them. One draw has no spread: a "
@@ -105,3 +109,26 @@ def write_page(folder: Path, content: Content) -> Path:
     for name, write in (("report.md", markdown_page), ("tables.tex", latex_page), ("report.html", html_page)):
         (folder / name).write_text(write(content), encoding="utf-8")
     return folder / "report.html"
+
+
+def corpora_of(rows: Iterable[Row]) -> list[str]:
+    """Return the corpora that rows are of: targets and sources, sorted."""
+    return sorted({name for row in rows for name in (row["target"], *(row["sources"] or ()))})
+
+
+def cite_section(corpora: Iterable[str]) -> Section:
+    """Return what to cite, as BibTeX. corpora: names that were used, as flags take them."""
+    # As CITATION.cff has them, which is no part of the package (tests/report/test_citation.py holds them together).
+    own = (_PACKAGE / "report" / "software.bib").read_text(encoding="utf-8").strip()
+    entries, without = [own.replace("VERSION", version("metaser_jax"))], []
+    for name in dict.fromkeys(corpora):
+        folder = name.partition("/")[0]
+        entry = _PACKAGE / "datasets" / folder / "CITATIONS.bib"
+        if folder != _OWN and entry.is_file():
+            entries.append(entry.read_text(encoding="utf-8").strip())
+        elif not name.startswith(_DEMO):
+            without.append(name)
+    blocks: list[Block] = ["The software, the paper whose method it is, and every corpus that was used."]
+    if without:
+        blocks.append(f"Cite {', '.join(without)} as whoever recorded them asks: no entry for them is known here.")
+    return Section("How to cite", (*blocks, Code("\n\n".join(dict.fromkeys(entries)))))

@@ -1,8 +1,10 @@
 """A run directory's text files: config.json says what the run is, *.jsonl what it measured, a line each."""
 
 import contextlib
+import csv
+import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,15 @@ def replacing(path: Path) -> Iterator[Path]:
 def to_lines(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return one JSON object per line."""
     return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV, with a column for each field that one of them has."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
 
 
 def read_config(run_dir: str | Path) -> dict[str, Any]:

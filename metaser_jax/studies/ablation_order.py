@@ -5,31 +5,62 @@ second); Raghu et al., ANIL, ICLR 2020; Li et al., Meta-SGD, 2017, and a learned
 Reptile, 2018; Triantafillou et al., ProtoMAML, ICLR 2020; Bertinetto et al., R2-D2, ICLR 2019.
 
 At equal wall time, each is trained anew for as many episodes as fit into second order's time. How long an episode of a
-variant takes is measured apart from the runs, in turn with the others (equal_time), without compilation and validation.
+variant takes is measured apart from the runs, without compilation and validation, so that other load on the machine
+decides nothing: in each of several rounds every variant runs in turn, for some seconds, and is divided by second order
+of that round; the next round begins with the next variant. What counts is the median of a variant's ratios. A run's own
+seconds would not do: hours may lie between two runs, and whatever else ran then.
 """
 
+import dataclasses
+import json
+import math
 import statistics
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
 from metaser_jax.messages import log
+from metaser_jax.results.run_dir import write_text
 from metaser_jax.results.series import Series
 from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.studies import OrderConfig, OrderSpec
-from metaser_jax.studies import equal_time, order_report
-from metaser_jax.studies.cells import Cell, Run
+from metaser_jax.studies import order_report
+from metaser_jax.studies.cells import CELLS, Cell, Run
 from metaser_jax.studies.driver import compute, lines_of, write
 from metaser_jax.studies.places import Place, cell, places, require_prepared
 from metaser_jax.studies.study import Study, algorithm_changes, meta_run, meta_spec, open_study
 from metaser_jax.training.cost import Cost, read_cost
+from metaser_jax.training.meta_train import run_meta_training
 
 NAME = "ablation_order"
 Runs = dict[str, tuple[Run, ...]]
 """variant -> its pre-training runs, one per seed."""
+ROUNDS = 5
+# Of a variant in a round, as well as is known before, and at least so many intervals.
+SECONDS, INTERVALS = 4.0, 3
+KEPT = "equal_time.json"
+SECOND = "second"
+# The cells of equal time have this in their names.
+MARK = "equal-time"
+
+
+class Timed(NamedTuple):
+    """Attributes: rounds, of each variant -> seconds per episode; episodes of a variant in a round."""
+
+    rounds: list[dict[str, float]]
+    episodes: dict[str, int]
+
+    def ratios(self, variant: str) -> list[float]:
+        """Return a variant's time per episode as a share of second order's, round by round."""
+        return [of[variant] / of[SECOND] for of in self.rounds]
+
+    def seconds(self, variant: str) -> float:
+        """Return seconds per episode: second order's, median over rounds, times the median of the ratios."""
+        return statistics.median(of[SECOND] for of in self.rounds) * statistics.median(self.ratios(variant))
 
 
 def run_ablation_order(
@@ -40,7 +71,7 @@ def run_ablation_order(
     cost_of_run: Callable[[Path, Sequence[int]], Cost] = read_cost,
     time_run: Callable[[MetaTrainSpec], float] | None = None,
 ) -> Path:
-    """Compute what is missing and write ablation_order.{json,csv,png,svg,pdf}, equal_time.json and the report.
+    """Compute what is missing and write ablation_order.{json,csv,png,svg,pdf}, json and the report.
 
     Args:
       command: what the user ran, for the report.
@@ -73,19 +104,19 @@ def run_ablation_order(
     log(f"At equal episodes, {same}:")
     found = {"episodes": compute(study, _cells(study, at, equal), _is_second)}
     costs = costs_of(equal)
-    log(f"Timing an episode of each variant, in turn, {equal_time.ROUNDS} rounds:")
-    measured = equal_time.measure(
+    log(f"Timing an episode of each variant, in turn, {ROUNDS} rounds:")
+    measured = measure(
         study.out,
         lambda variant, episodes: _run_of(study, variant, episodes, 0).spec,
         {variant: cost.seconds for variant, cost in costs.items()},
-        time_run or equal_time.timing(study, phases),
+        time_run or timing(study, phases),
     )
     costs = _timed(costs, measured)
     timed = {v: _runs(study, v, fitting(costs["second"], costs[v])) for v in costs}
     log(f"At equal wall time, {costs['second'].seconds * same:.0f} s of second order:")
     others = {variant: runs for variant, runs in timed.items() if variant != "second"}
     second = _cells(study, at, {"second": equal["second"]})
-    found["time"] = compute(study, [*second, *_cells(study, at, others, equal_time.MARK)], _is_second)
+    found["time"] = compute(study, [*second, *_cells(study, at, others, MARK)], _is_second)
 
     of_budget = {"episodes": costs, "time": _timed(costs_of(timed), measured)}
     measures = {
@@ -118,7 +149,7 @@ def fitting(second: Cost, variant: Cost) -> int:
     return max(1, int(second.seconds * second.episodes / variant.seconds))
 
 
-def _timed(costs: Mapping[str, Cost], measured: equal_time.Timed | None) -> dict[str, Cost]:
+def _timed(costs: Mapping[str, Cost], measured: Timed | None) -> dict[str, Cost]:
     """Return the costs with the seconds per episode that were measured apart, where they were."""
     if measured is None:
         return dict(costs)
@@ -173,7 +204,7 @@ def _is_second(key: Series) -> bool:
     return (key.algorithm, key.order) == ("maml", "second")
 
 
-def _cost_fields(variant: str, cost: Cost, measured: equal_time.Timed | None) -> dict[str, Any]:
+def _cost_fields(variant: str, cost: Cost, measured: Timed | None) -> dict[str, Any]:
     ratios = measured.ratios(variant) if measured else None
     return {
         "episodes": cost.episodes,
@@ -184,3 +215,53 @@ def _cost_fields(variant: str, cost: Cost, measured: equal_time.Timed | None) ->
         "compile_seconds": cost.compile_seconds,
         "temp_bytes": cost.temp_bytes,
     }
+
+
+def measure(
+    out: Path,
+    spec_of: Callable[[str, int], MetaTrainSpec],
+    known: Mapping[str, float],
+    time_run: Callable[[MetaTrainSpec], float],
+) -> Timed | None:
+    """Return what was measured, which the study keeps; None of a study from before, whose runs' seconds decided.
+
+    Args:
+      out: the study's folder.
+      spec_of: (variant, episodes) -> a run to be timed.
+      known: variant -> about how many seconds an episode takes.
+      time_run: trains it and returns its seconds per episode.
+    """
+    kept = out / KEPT
+    if kept.exists():
+        found = Timed(**json.loads(kept.read_text(encoding="utf-8")))
+        if found.episodes.keys() == known.keys():
+            return found
+    elif any((out / CELLS).glob(f"*{MARK}*")):
+        return None
+    specs = {}
+    for variant, seconds in known.items():
+        every = spec_of(variant, 1).log_every
+        episodes = every * max(INTERVALS, math.ceil(SECONDS / seconds / every))
+        # A checkpoint at the end alone.
+        specs[variant] = dataclasses.replace(spec_of(variant, episodes), checkpoint_every=episodes)
+    names, rounds = list(specs), []
+    for number in range(ROUNDS):
+        at = number % len(names)
+        rounds.append({variant: time_run(specs[variant]) for variant in (*names[at:], *names[:at])})
+    found = Timed(rounds, {variant: spec.episodes for variant, spec in specs.items()})
+    write_text(kept, json.dumps(found._asdict(), indent=2) + "\n")
+    return found
+
+
+def timing(study: Study, phases: Callable[[MetaTrainSpec], list[int]]) -> Callable[[MetaTrainSpec], float]:
+    """Return what trains a run in a folder that is gone afterwards, and returns the seconds of its episodes."""
+
+    def time_run(spec: MetaTrainSpec) -> float:
+        with tempfile.TemporaryDirectory(prefix="metaser_jax_timed_") as folder:
+            # From random parameters: where it starts changes no time.
+            run_meta_training(
+                spec, study.data_dir, f"{folder}/run", log=lambda _: None, load=study.corpora.load, init=""
+            )
+            return read_cost(f"{folder}/run", phases(spec)).seconds
+
+    return time_run

@@ -1,7 +1,5 @@
 """The paper's Table 1 from what is prepared: what each corpus has, beside what its documentation says it has."""
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +8,7 @@ from metaser_jax.data.splits import Split, split
 from metaser_jax.datasets import Statistics
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
 from metaser_jax.errors import InputError
+from metaser_jax.results.run_dir import csv_text
 
 DIFFERS = "≠"
 
@@ -137,12 +136,7 @@ def _sizes(parts: Split | None) -> str:
 
 def comma_separated(table: Sequence[Row]) -> str:
     """Return the same for programs: a line per corpus; what is not known is empty."""
-    lines = [_flat(row) for row in table]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, lines[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return out.getvalue().rstrip("\n")
+    return csv_text([_flat(row) for row in table]).rstrip("\n")
 
 
 def _flat(row: Row) -> dict[str, Any]:

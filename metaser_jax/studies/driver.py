@@ -1,8 +1,6 @@
 """What every study does: compute its cells, summarise them, compare methods, and write the numbers and the report."""
 
-import csv
 import dataclasses
-import io
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +9,7 @@ from typing import Any, NamedTuple
 
 from metaser_jax.report.content import Content, Section, run_section
 from metaser_jax.report.page import write_page
-from metaser_jax.results.run_dir import claim, write_text
+from metaser_jax.results.run_dir import claim, csv_text, write_text
 from metaser_jax.results.series import Series
 from metaser_jax.results.summary import Comparison, Summary, compare, summarise
 from metaser_jax.specs.studies import StudySpec
@@ -140,15 +138,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_csv(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """Write a line per setting, flat; where lines have different fields, those that are missing are empty."""
     write_text(path, csv_text([flat(line) for line in lines]))
-
-
-def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as CSV, with a column for each field that one of them has."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
 
 
 def flat(line: Mapping[str, Any]) -> dict[str, Any]:

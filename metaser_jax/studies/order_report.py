@@ -19,11 +19,12 @@ from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.studies import OrderSpec, variants
 from metaser_jax.studies import sections, tables
 from metaser_jax.studies.driver import Found
-from metaser_jax.studies.equal_time import Timed
 from metaser_jax.studies.study import METASER, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from metaser_jax.studies.ablation_order import Timed
 
 Measures = Mapping[tuple[str, str], Mapping[str, Any]]
 """(budget, variant) -> what its training took: the fields of a line."""

@@ -7,10 +7,9 @@ from typing import Any
 from metaser_jax.adaptation import classifiers
 from metaser_jax.adaptation.classifiers import EGEMAPS, JOINT, SVM
 from metaser_jax.adaptation.starts import SCRATCH
-from metaser_jax.report.citation import cite_section, corpora_of
 from metaser_jax.report.confusion import confusion_figure
 from metaser_jax.report.content import Section, Table, bullets_section
-from metaser_jax.report.page import picture
+from metaser_jax.report.page import cite_section, corpora_of, picture
 from metaser_jax.report.tables import split_table
 from metaser_jax.results.series import METHOD_NAMES, series_label
 from metaser_jax.results.summary import Comparison

@@ -18,9 +18,8 @@ from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError
 from metaser_jax.messages import log
-from metaser_jax.report.citation import cite_section, corpora_of
 from metaser_jax.report.content import Content, Section, Table, bullets_section, run_section, table_of
-from metaser_jax.report.page import write_page
+from metaser_jax.report.page import cite_section, corpora_of, write_page
 from metaser_jax.report.tables import score_tables, split_table
 from metaser_jax.report.text_page import markdown_table
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, Outcome, write_predictions

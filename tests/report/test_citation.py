@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from metaser_jax.report.citation import cite_section, corpora_of
 from metaser_jax.report.content import Code
+from metaser_jax.report.page import cite_section, corpora_of
 
 ROOT = Path(__file__).parents[2]
 

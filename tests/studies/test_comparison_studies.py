@@ -12,9 +12,8 @@ from metaser_jax.results.series import Series
 from metaser_jax.results.summary import Summary
 from metaser_jax.scores.significance import seed_interval
 from metaser_jax.specs.studies import Figure2Config, Table2Config
-from metaser_jax.studies.figure2 import crossings_of, run_figure2
+from metaser_jax.studies.paper import crossings_of, run_figure2, run_table2
 from metaser_jax.studies.sections import unknown
-from metaser_jax.studies.table2 import run_table2
 from metaser_jax.studies.tables import interval_text as interval
 
 COMMON = {"data_dir": "data", "seeds": 2, "resamples": 50, "pretrain_seeds": 1, "splits": ("random",)}

@@ -7,8 +7,7 @@ import pytest
 from metaser_jax import InputError
 from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.specs.studies import OrderConfig
-from metaser_jax.studies import equal_time
-from metaser_jax.studies.ablation_order import fitting, phases, run_ablation_order
+from metaser_jax.studies.ablation_order import KEPT, MARK, fitting, measure, phases, run_ablation_order, timing
 from metaser_jax.studies.study import meta_spec, open_study
 from metaser_jax.training.cost import Cost, read_cost
 
@@ -79,7 +78,7 @@ def test_ablation(tmp_path, tiny, capsys):
 
 def test_the_time_of_an_episode(tmp_path, tiny):
     study = open_study(order_config(tmp_path / "o"), "c", tiny)
-    assert equal_time.timing(study, phases)(meta_spec(study, ("ravdess",), 0)) > 0
+    assert timing(study, phases)(meta_spec(study, ("ravdess",), 0)) > 0
     assert not (tmp_path / "o").exists()
 
 
@@ -88,15 +87,15 @@ def test_times_are_kept_and_an_older_study_has_none(tmp_path):
         return MetaTrainSpec(sources=("a",), episodes=episodes, log_every=20, checkpoint_every=20)
 
     known, seconds = {"second": 0.1, "first": 0.01}, iter([2.0, 1.0, 1.2, 2.0, 2.0, 1.0, 9.0, 2.0, 2.0, 1.0])
-    found = equal_time.measure(tmp_path, spec_of, known, lambda spec: next(seconds))
+    found = measure(tmp_path, spec_of, known, lambda spec: next(seconds))
     assert found.episodes == {"second": 60, "first": 400}
     # In turn, every other round begins with the other; one that was disturbed does not count.
     assert found.ratios("first") == [0.5, 0.6, 0.5, 4.5, 0.5]
     assert found.seconds("first") == 1.0
-    assert equal_time.measure(tmp_path, spec_of, known, pytest.fail) == found
-    (tmp_path / equal_time.KEPT).unlink()
-    (tmp_path / "cells" / f"urdu_second-{equal_time.MARK}").mkdir(parents=True)
-    assert equal_time.measure(tmp_path, spec_of, known, pytest.fail) is None
+    assert measure(tmp_path, spec_of, known, pytest.fail) == found
+    (tmp_path / KEPT).unlink()
+    (tmp_path / "cells" / f"urdu_second-{MARK}").mkdir(parents=True)
+    assert measure(tmp_path, spec_of, known, pytest.fail) is None
 
 
 def test_refuses(tmp_path, tiny):

@@ -17,8 +17,8 @@ from metaser_jax.datasets.targets import Corpora
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
 from metaser_jax.specs.programs import FinetuneConfig
 from metaser_jax.specs.studies import Table2Config, UnseenConfig
+from metaser_jax.studies.paper import run_table2
 from metaser_jax.studies.study import finetune_spec, meta_spec, open_study, pretrain_spec
-from metaser_jax.studies.table2 import run_table2
 from metaser_jax.studies.unseen import run_unseen
 from metaser_jax.training.meta_train import meta_train
 from metaser_jax.training.pretrain import pretrain
