@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metaser_jax.recogniser.evaluation import HEARD, MIN_SPEAKERS, NEW, UNKNOWN
-from metaser_jax.report.content import Block, Bullets, Content, Section, Table
+from metaser_jax.report.content import Block, Bullets, Content, Section, Table, table_of
 from metaser_jax.report.tables import SCORE_NAMES
 
 # Per bin; with fewer, chance alone makes the calibration error large.
@@ -14,10 +14,12 @@ _FEW = 10
 def score_page(facts: Mapping[str, Any]) -> Content:
     """Return the page. facts: as evaluation.evaluate and the command say them."""
     emotions, per_emotion = facts["emotions"], facts["per_emotion"]
-    of_emotion = [
-        [emotion, str(one["n"]), _number(one["recall"]), _number(one["precision"])]
-        for emotion, one in per_emotion.items()
-    ]
+    columns = {
+        "emotion": str,
+        "clips": lambda emotion: str(per_emotion[emotion]["n"]),
+        "recall": lambda emotion: _number(per_emotion[emotion]["recall"]),
+        "precision": lambda emotion: _number(per_emotion[emotion]["precision"]),
+    }
     confusion = [[emotion, *map(str, row)] for emotion, row in zip(emotions, facts["confusion"], strict=True)]
     calibration = facts["calibration"]
     says = (
@@ -33,7 +35,7 @@ def score_page(facts: Mapping[str, Any]) -> Content:
         (
             Section("Scores", (_scores(facts), *_cautions(facts))),
             *_speakers(facts["by_speakers"]),
-            Section("Emotions", (Table(["emotion", "clips", "recall", "precision"], of_emotion),)),
+            Section("Emotions", (table_of(columns, per_emotion),)),
             Section("Confusion: a row for each true emotion", (Table(["true", *emotions], confusion),)),
             Section("Calibration", (says,)),
             *_paper(facts),
@@ -58,10 +60,12 @@ def _scores(facts: Mapping[str, Any]) -> Table:
     if facts["over_speakers"] is not None:
         low_high = f"95 %: {_interval(facts['over_speakers'])} over {_whose(facts)}"
     more = {"macro_f1": low_high, "accuracy": f"guessing scores about {1 / len(facts['emotions']):.2f}"}
-    names = ("macro_f1", "weighted_f1", "uar", "accuracy")
-    return Table(
-        ["score", "value", ""], [[SCORE_NAMES[name], _number(facts[name]), more.get(name, "")] for name in names]
-    )
+    columns = {
+        "score": SCORE_NAMES.get,
+        "value": lambda name: _number(facts[name]),
+        "": lambda name: more.get(name, ""),
+    }
+    return table_of(columns, ("macro_f1", "weighted_f1", "uar", "accuracy"))
 
 
 def _cautions(facts: Mapping[str, Any]) -> tuple[Block, ...]:
@@ -130,9 +134,10 @@ def _interval(ends: Sequence[float]) -> str:
 def _speakers(kinds: Mapping[str, Mapping[str, Any]]) -> tuple[Section, ...]:
     if len(kinds) < 2:
         return ()
-    names = ("macro_f1", "uar", "accuracy")
-    body = [[kind, str(one["n"]), *(_number(one[name]) for name in names)] for kind, one in kinds.items()]
-    return (Section("Speakers", (Table(["clips of", "clips", *(SCORE_NAMES[name] for name in names)], body),)),)
+    columns = {"clips of": str, "clips": lambda kind: str(kinds[kind]["n"])}
+    for score in ("macro_f1", "uar", "accuracy"):
+        columns[SCORE_NAMES[score]] = lambda kind, score=score: _number(kinds[kind][score])
+    return (Section("Speakers", (table_of(columns, kinds),)),)
 
 
 def _number(value: float | None) -> str:

@@ -13,17 +13,8 @@ from metaser_jax.report import style
 from metaser_jax.report.confusion import counts_figure
 from metaser_jax.report.content import Block, Section, Table, table_of
 from metaser_jax.report.page import picture
-from metaser_jax.results.over_corpora import (
-    Cells,
-    Difference,
-    Measured,
-    Point,
-    best_elsewhere,
-    measure,
-    method_of,
-    share_below,
-    subtract,
-)
+from metaser_jax.results import over_corpora
+from metaser_jax.results.over_corpora import Cells, Difference, Measured, Point
 from metaser_jax.results.series import Series, amount_name, method_name, series, series_names, series_order
 from metaser_jax.specs.studies import UnseenSpec
 from metaser_jax.studies import sections, tables
@@ -100,7 +91,7 @@ class Benchmark(NamedTuple):
 
     def measure(self, cells: Cells) -> Measured:
         """Return a point's scores with both spreads."""
-        return measure(cells, self.study.spec.confidence)
+        return over_corpora.measure(cells, self.study.spec.confidence)
 
     def sorted(self) -> list[Point]:
         """Return the points by shots, then by method."""
@@ -114,18 +105,22 @@ class Benchmark(NamedTuple):
                 cells = self.points[point]
                 theirs = self.at(point.method, 0) if name == OWN else self.at(other, point.shots)
                 if theirs is not None and theirs is not cells:
-                    found.append((point, name, subtract(cells, theirs, self.study.spec.confidence)))
+                    found.append((point, name, over_corpora.subtract(cells, theirs, self.study.spec.confidence)))
         return found
 
     def below(self) -> dict[Point, float]:
         """Return of each point with shots the share of draws in which the clips did harm."""
         zeros = {point: self.at(point.method, 0) for point in self.sorted() if point.shots}
-        return {point: share_below(self.points[point], zero) for point, zero in zeros.items() if zero is not None}
+        return {
+            point: over_corpora.share_below(self.points[point], zero)
+            for point, zero in zeros.items()
+            if zero is not None
+        }
 
     @property
     def choice(self) -> dict[str, str]:
         """Corpus -> the candidate that is best on the others."""
-        return best_elsewhere(self.candidates) if self.candidates else {}
+        return over_corpora.best_elsewhere(self.candidates) if self.candidates else {}
 
     def nested(self) -> dict[int, Cells]:
         """Return by shots, on each corpus, the candidate that is best on the others."""
@@ -318,7 +313,7 @@ def _costs(benchmark: Benchmark) -> tuple[Block, ...]:
     devices = set()
     for cell in benchmark.found.finished:
         row = cell.runs[0].row
-        method = method_of(series(row))
+        method = over_corpora.method_of(series(row))
         sizes[method] = max(sizes[method], row.get("start_size") or 0)
         seconds[method] += cell.seconds
         numbers[method] += len(cell.runs)

@@ -80,10 +80,11 @@ def test_nothing_is_cut_off(driver, pages, width):
     first = driver.find_element("css selector", ".wide")
     first.send_keys("")
     from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
 
     driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
-    moved = "return new Promise(done => setTimeout(() => done(document.activeElement.scrollLeft), 300))"
-    assert driver.execute_script(moved) > 0
+    moved = "return document.activeElement.scrollLeft"
+    WebDriverWait(driver, 60).until(lambda driver: driver.execute_script(moved) > 0)
 
 
 def test_dark_is_dark(driver, pages):

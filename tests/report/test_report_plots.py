@@ -50,25 +50,6 @@ def test_curve_of_each_target_and_method(many_rows):
     assert "3 draws" in title
 
 
-def test_a_method_has_one_colour_in_all_panels(many_rows):
-    alone = [row for row in many_rows if row["method"] == "scratch"]
-    colours = {curves(axes)[-1].get_color() for f in (many_rows, alone) for axes in adaptation_figure(f).axes}
-    assert len(colours) == 1
-
-
-def test_variants_of_a_method_are_told_apart(make_row):
-    rows = [make_row(s, adapt=a, shots=k) for s in range(2) for a in ("all", "head") for k in (1, 5)]
-    figure = adaptation_figure(rows)
-    full, head = curves(figure.axes[0])
-    assert full.get_linestyle() != head.get_linestyle()
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "MetaSER, all layers",
-        "MetaSER, head only",
-        "chance: uniform guess",
-        "speaker oracle: hears nothing",
-    ]
-
-
 def test_head_is_dashed_and_svm_says_what_it_has_learned_from(make_row):
     rows = [make_row(s, method=m, adapt=a, shots=k) for s in range(2) for m, a in METHODS for k in (1, 5)]
     rows += [make_row(s, method="svm", adapt=None, sources=[], shots=k) for s in range(2) for k in (1, 5)]

@@ -8,24 +8,6 @@ from metaser_jax.report import summarise, table
 from metaser_jax.report.tables import score_tables
 
 
-def test_numbers_are_numpys(many_rows):
-    for summary in summarise(many_rows):
-        rows = [
-            row
-            for row in many_rows
-            if (row["target"], row["method"], row["shots"]) == (summary.target, summary.series.method, summary.shots)
-        ]
-        assert summary.seeds == (0, 1, 2)
-        for score in ("macro_f1", "uar", "accuracy", "weighted_f1"):
-            values = [row[score] for row in rows]
-            spread = getattr(summary, score)
-            assert spread.mean == pytest.approx(np.mean(values))
-            assert spread.deviation == pytest.approx(np.std(values, ddof=1))
-            assert spread.n == 3
-            assert str(spread) == f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
-        assert summary.speaker_oracle_macro_f1.mean == pytest.approx(0.94)
-
-
 @pytest.mark.parametrize(
     "fields",
     [
@@ -69,15 +51,8 @@ def test_folds_are_averaged_and_said(make_row, of_folds):
     assert summarise(of_folds * 2) == summarise(of_folds), "run again to the same result"
 
 
-def test_one_seed_of_several_folds_is_one_draw(of_folds):
-    text = table(summarise([row for row in of_folds if row["seed"] == 0]))
-    assert "one draw of 3 folds" in text
-    assert "±" not in text.replace("± over", "")
-
-
-@pytest.mark.parametrize("missing", range(6))
-def test_a_mean_without_some_fold_is_refused(of_folds, missing):
-    row = of_folds.pop(missing)
+def test_a_mean_without_some_fold_is_refused(of_folds):
+    row = of_folds.pop(3)
     message = (
         rf"MetaSER from .* on urdu \(.*3 folds, 5 shots.*\): seed {row['seed']} lacks fold {row['fold']}, expected"
     )
@@ -113,22 +88,6 @@ def test_order_does_not_depend_on_the_rows(many_rows):
         for method in ("metaser", "scratch")
     ]
     assert table(found) == table(expected)
-
-
-def test_one_seed_has_no_spread(make_row):
-    text = table(summarise([make_row(macro_f1=0.5)]))
-    assert "0.500 (one draw)" in text
-    assert "±" not in text.replace("± over", "")
-
-
-def test_the_same_run_twice_is_one_seed(make_row):
-    rows = [make_row(0), make_row(0) | {"seconds": 9.0}, make_row(1)]
-    assert summarise(rows)[0].seeds == (0, 1)
-
-
-def test_two_results_of_one_seed_are_refused(make_row):
-    with pytest.raises(InputError, match=r"on urdu .*: seed 0 is there twice, with different results: macro F1"):
-        summarise([make_row(0), make_row(0, macro_f1=0.123)])
 
 
 def test_a_score_that_one_seed_lacks_is_not_shown(make_row):

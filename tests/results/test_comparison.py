@@ -177,18 +177,6 @@ def test_splits_that_do_not_match():
         compare(runs, METASER)
 
 
-def test_a_run_twice():
-    runs = scored(run(), CORPUS)
-    assert results([*runs, *runs]) == results(runs), "the same result counts once"
-    with pytest.raises(InputError, match="seed 0 is there twice, with different results"):
-        results([*runs, *scored(run(right=0.5), CORPUS)])
-
-
-def test_a_draw_that_lacks_a_fold():
-    with pytest.raises(InputError, match="seed 2 lacks fold 2, expected all"):
-        results(scored(run(folds=3)[:-1], CORPUS))
-
-
 def test_several_split_seeds_are_draws():
     runs = scored([*run(), *run(split_seed=1)], CORPUS)
     (result,) = results(runs)

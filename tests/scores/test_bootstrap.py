@@ -15,7 +15,7 @@ from metaser_jax.scores.bootstrap import (
     intervals_of,
     score_of,
 )
-from metaser_jax.scores.metrics import scores
+from metaser_jax.scores.metrics import scores, speaker_oracle
 from metaser_jax.scores.significance import SCORE, seed_interval
 
 
@@ -219,3 +219,20 @@ def test_runs_of_other_test_parts():
     left = speaker != "s0"
     expected = scores(label, predicted[0], 4)["macro_f1"] + scores(label[left], predicted[1][left], 4)["macro_f1"]
     assert intervals_of((tensor,), units)["macro_f1"].value == pytest.approx(expected / 2)
+
+
+def test_scores_by_hand():
+    label, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 2])
+    result = scores(label, predicted, classes=4)
+    f1 = [2 * 2 / (3 + 3), 2 * 1 / (2 + 2), 1.0, 0.0]  # the fourth class neither occurs nor is predicted
+    assert result["macro_f1"] == pytest.approx(np.mean(f1))
+    assert result["weighted_f1"] == pytest.approx(np.dot(f1, [3, 2, 1, 0]) / 6)
+    assert result["accuracy"] == pytest.approx(4 / 6)
+    assert result["uar"] == pytest.approx(np.mean([2 / 3, 1 / 2, 1, 0]))
+    assert result["confusion"] == [[2, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_speaker_oracle():
+    label, speaker = np.array([3, 3, 1, 2, 3]), np.array(["a", "a", "a", "b", "c"])
+    test = np.array(["b", "a", "unseen"])
+    assert speaker_oracle(label, speaker, test, classes=4).tolist() == [2, 3, 3]

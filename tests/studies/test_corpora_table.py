@@ -37,7 +37,7 @@ def data_dir(tmp_path_factory):
         level = zlib.crc32(name.encode()) / 2**33 if name.startswith("emodb") else len(name) / 1000
         soundfile.write(folder / name, [0.1, level] * 800 * long, 22050 if long > 1 else 16000)
     for name in ("emodb", "folder/mine"):
-        datasets.prepare(name, folder, folder / "data", skip_bad=True, drop_duplicates=name != "emodb")
+        datasets.prepare(name, folder, folder / "data", skip_bad=True, drop_duplicates=name != "emodb", workers=1)
     return str(folder / "data")
 
 
@@ -72,11 +72,6 @@ def test_markdown(data_dir):
     assert "- folder/mine: byte-identical are angry/0.wav and angry/1.wav and angry/2.wav" in text
     assert "not prepared in" in text
     assert "tess, ravdess, savee, iemocap, emovo, shemo, urdu." in text
-
-
-def test_equal_counts_have_no_mark():
-    assert corpora._beside(3, 3) == "3 / 3"
-    assert corpora._beside(3, None) == "3"
 
 
 def test_csv(data_dir):
@@ -118,10 +113,9 @@ def test_errors(data_dir, tmp_path):
         corpora.rows(data_dir, ("udru",))
 
 
-@pytest.mark.parametrize("format", ["markdown", "csv"])
-def test_as_typed(data_dir, format):
-    command = [sys.executable, PROGRAM, f"--data_dir={data_dir}", f"--format={format}"]
+def test_as_typed(data_dir):
+    command = [sys.executable, PROGRAM, f"--data_dir={data_dir}", "--format=csv"]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
-    assert run.stdout.startswith("| corpus | language" if format == "markdown" else "corpus,language,utterances")
+    assert run.stdout == corpora.comma_separated(corpora.rows(data_dir)) + "\n"

@@ -12,7 +12,6 @@ from fakes import fake_corpus
 from metaser_jax import InputError
 from metaser_jax.adaptation.finetune import run_finetune
 from metaser_jax.data.corpus import require_emotions
-from metaser_jax.data.splits import speaker_folds
 from metaser_jax.datasets.targets import Corpora
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
 from metaser_jax.specs.programs import FinetuneConfig
@@ -55,11 +54,6 @@ def corpora(tiny):
     return Corpora(load, lambda name, data_dir: name in CORPORA)
 
 
-def test_the_error_proposes_the_emotions_that_it_has():
-    with pytest.raises(InputError, match=LACKS + PROPOSED):
-        load("urdu", "").select(("angry", "happy", "neutral", "sad"))
-
-
 def test_the_error_proposes_the_emotions_that_all_have():
     a, b = without("a", "neutral"), without("b", "sad")
     with pytest.raises(InputError, match=r"a has no neutral .*; b has no sad .* Give --emotions=angry,happy to all"):
@@ -69,12 +63,6 @@ def test_the_error_proposes_the_emotions_that_all_have():
         require_emotions([c], ("angry", "sad"))
     with pytest.raises(InputError, match=r"--emotions: got 'sat', expected one of: .* Did you mean 'sad'"):
         require_emotions([a], ("angry", "sat"))
-
-
-def test_folds_of_three():
-    corpus = CORPORA["urdu"].select(THREE)
-    folds = speaker_folds(corpus, 3)
-    assert all(set(corpus.label[fold.test]) == {0, 1, 2} for fold in folds)
 
 
 @pytest.mark.parametrize("sources", [("urdu",), ("emodb", "urdu")])
@@ -134,13 +122,3 @@ def test_networks_of_a_study_have_its_emotions(corpora, tmp_path):
     assert {spec.emotions for spec in specs} == {THREE}
     specs = meta_spec(open_study(dataclasses.replace(config, emotions=None), "c", corpora), ("ravdess",), 0)
     assert specs.emotions == FOUR_EMOTIONS
-
-
-def test_studies_say_so(corpora, tmp_path):
-    own = {"corpora": ("ravdess", "emodb", "urdu"), "methods": ("svm",)}
-    config = UnseenConfig(out=str(tmp_path), **SMALL | own | {"emotions": None})
-    with pytest.raises(InputError, match=LACKS + PROPOSED):
-        run_unseen(config, "the command", corpora=corpora)
-    own = {"source_sets": ("ravdess+emodb",), "targets": ("urdu",), "fractions": ()}
-    with pytest.raises(InputError, match=r"urdu, speaker split: " + LACKS):
-        run_table2(Table2Config(out=str(tmp_path), **SMALL | own | {"emotions": None}), "", corpora=corpora)
