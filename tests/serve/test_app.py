@@ -8,7 +8,6 @@ import zipfile
 
 import numpy as np
 import pytest
-import soundfile
 from fakes import fake_model
 from served import LIMITS, OTHER, Page, ReadersHere, serving, wav
 from sounds import encoded, noise
@@ -60,18 +59,6 @@ def test_what_may_make_an_answer_wrong_is_noted(page):
     said = page.add(encoded(np.full((22050, 1), 0.1)))
     assert said.status == 422
     assert said.error.startswith("A constant (DC) of 0.1 of full scale and no sound")
-
-
-def test_a_long_clip_has_a_window_every_1_39_seconds(page):
-    noise = np.random.default_rng(0).normal(scale=0.1, size=9 * 22050)
-    quiet = np.where(np.arange(len(noise)) < 3 * 22050, noise, 1e-3 * noise).astype(np.float32)
-    file = io.BytesIO()
-    soundfile.write(file, quiet, 22050, format="WAV", subtype="FLOAT")
-    track = page.add(file.getvalue()).json["track"]
-    assert len(track) == 6
-    assert track[1]["start"] == pytest.approx(60 * 512 / 22050)
-    assert not track[0]["silent"]
-    assert track[-1]["silent"]
 
 
 def test_correct_adapt_look_download_go_back(page, learner, model, tmp_path):
