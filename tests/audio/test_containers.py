@@ -1,7 +1,6 @@
 """The same speech is the same in every container, and no header can make it other than that or an error."""
 
 import io
-import re
 import struct
 
 import numpy as np
@@ -144,7 +143,7 @@ def test_the_length_of_an_mp3(rate):
     data = varying(rate)
     seconds = mp3.stream(data).seconds
     assert seconds == pytest.approx(3.0, abs=0.25)
-    for same in (without_first_frame(data), b"ID3\x04\x00\x00\x00\x00\x01\x02" + bytes(130) + data):
+    for same in (without_first_frame(data), bytes(50) + data, b"ID3\x04\x00\x00\x00\x00\x01\x02" + bytes(130) + data):
         assert mp3.stream(same).seconds == pytest.approx(seconds, abs=0.001)
     assert mp3.stream(data + b"TAG" + bytes(125)).seconds == seconds
     assert mp3.stream(data[: len(data) // 2]).seconds < seconds
@@ -233,11 +232,3 @@ def test_any_header(one, places, word, share):
     data = bytes(data)
     sound = attempt(data if share is None else data[: int(share * len(data))])
     assert "expected" in sound.reason if isinstance(sound, RecordingError) else len(sound.mono) > 0
-
-
-def test_more_than_was_promised_is_not_read():
-    """libsndfile decodes more of a damaged mp3 than its header promises, at first more than there is room for."""
-    data = encoded(noise(0.15, rate=16000), 16000, "MP3")
-    for frame in list(re.finditer(re.escape(data[:2]), data))[1:]:
-        found = attempt(patched(data, frame.start(), b"\0"))
-        assert "expected" in found.reason

@@ -48,6 +48,7 @@ def test_channels_that_cancel():
         assert notes_of(clip)[0].startswith("Whose channels are opposite and cancel when they are mixed. The louder")
         check_audible(clip, "a.wav")
     assert extract(file(both)).mfcc.tobytes() == extract(file(VOICE)).mfcc.tobytes()
+    assert clip_of(np.stack([0 * VOICE, VOICE, -VOICE], axis=1), RATE, voice=False).quality.one_channel
     nearly = clip_of(np.stack([VOICE, -0.95 * VOICE], axis=1), RATE)
     assert not nearly.quality.one_channel
     assert notes_of(nearly)[0].startswith("Whose channels nearly cancel")
