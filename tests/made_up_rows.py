@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metaser_jax.scores.metrics import scores
+from metaser_jax.results.metrics import scores
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ GROUND = {"types", "errors", "emotions", "cli", "messages", "extras", "specs"}
 GROUND |= {"processes", "jit_cache", "untrusted"}
 CORE = {"models", "meta", "sampling", "loops"}
 SOUND = {"audio", "data", "datasets", "demo_voices"}
-SUPPORT = {"scores", "devices", "cluster", "results"}
+SUPPORT = {"devices", "cluster", "results"}
 WORK = {"training", "adaptation", "studies"}
 RECOGNISER = {"recogniser"}
 TOP = {"serve", "commands"}
@@ -30,12 +30,11 @@ MAY = {
     "data": set(),
     "datasets": {"audio", "data"},
     "demo_voices": {"audio", "data"},
-    "scores": CORE | {"data"},
     "devices": CORE | {"data"},
     "cluster": CORE | {"data", "devices"},
-    "results": CORE | {"data", "scores"},
-    "report": {"results", "scores"},
-    "recogniser": {"audio", "data", "models", "scores", "report"},
+    "results": CORE | {"data"},
+    "report": {"results"},
+    "recogniser": {"audio", "data", "models", "results", "report"},
     "training": CORE | SOUND | SUPPORT | {"report"},
     "adaptation": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training"},
     "studies": CORE | SOUND | SUPPORT | RECOGNISER | {"report", "training", "adaptation"},

@@ -23,7 +23,7 @@ from metaser_jax.datasets.targets import load_targets
 from metaser_jax.devices import parallel
 from metaser_jax.report import style
 from metaser_jax.results.outcomes import Amount
-from metaser_jax.scores.significance import seed_interval
+from metaser_jax.results.significance import seed_interval
 from metaser_jax.specs import FinetuneSpec
 from metaser_jax.specs.presets import FINETUNE, META_TRAIN
 from metaser_jax.specs.programs import MetaTrainConfig

@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
-from metaser_jax.scores.bootstrap import bootstrap, choose_units, confusions, intervals_of
-from metaser_jax.scores.metrics import scores
+from metaser_jax.results.bootstrap import bootstrap, choose_units, confusions, intervals_of
+from metaser_jax.results.metrics import scores
 
 NETWORK, ZERO_SHOTS, VOTES = "network", "zero_shots", "svm"
 # Kinds of model, by --model_kind: their ordinary names.

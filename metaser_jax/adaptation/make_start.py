@@ -26,11 +26,11 @@ from metaser_jax.errors import InputError
 from metaser_jax.messages import say
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Predictor
+from metaser_jax.results.calibration import calibrate as find_temperature
+from metaser_jax.results.calibration import calibration_error
 from metaser_jax.results.environment import versions
+from metaser_jax.results.metrics import scores
 from metaser_jax.results.run_dir import read_config
-from metaser_jax.scores.calibration import calibrate as find_temperature
-from metaser_jax.scores.calibration import calibration_error
-from metaser_jax.scores.metrics import scores
 from metaser_jax.specs import MetaTrainSpec, PretrainSpec
 from metaser_jax.training.finished import spec_of
 from metaser_jax.training.meta_train import run_meta_training

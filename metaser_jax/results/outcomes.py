@@ -15,11 +15,11 @@ from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.splits import Split
 from metaser_jax.data.target import Target
 from metaser_jax.errors import InputError
+from metaser_jax.results.bootstrap import confusions
 from metaser_jax.results.environment import device
+from metaser_jax.results.metrics import scores, speaker_oracle
 from metaser_jax.results.rows import complete, read_results
 from metaser_jax.results.run_dir import RESULTS, replacing
-from metaser_jax.scores.bootstrap import confusions
-from metaser_jax.scores.metrics import scores, speaker_oracle
 from metaser_jax.specs import FinetuneSpec
 
 PREDICTIONS = "predictions.npz"

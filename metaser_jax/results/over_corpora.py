@@ -11,8 +11,8 @@ import numpy as np
 
 from metaser_jax.errors import InputError
 from metaser_jax.results.series import Series
+from metaser_jax.results.significance import SCORE, Paired, Seeds, paired_test, seed_interval
 from metaser_jax.results.summary import Summary, check_same_draws
-from metaser_jax.scores.significance import SCORE, Paired, Seeds, paired_test, seed_interval
 
 # What stands for the sources of a method that has some: of each corpus they are all others.
 OTHERS = "the others"

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metaser_jax.errors import InputError
+from metaser_jax.results.bootstrap import RESAMPLES, Bootstrap, Units, choose_units, confusions, intervals_of
 from metaser_jax.results.outcomes import Scored
 from metaser_jax.results.rows import SCORES, Row, complete
 from metaser_jax.results.series import Series, amount_name, method_name, series, series_order, split_name
-from metaser_jax.scores.bootstrap import RESAMPLES, Bootstrap, Units, choose_units, confusions, intervals_of
-from metaser_jax.scores.significance import SCORE, Paired, Seeds, holm, paired_test, seed_interval
+from metaser_jax.results.significance import SCORE, Paired, Seeds, holm, paired_test, seed_interval
 
 Draws = dict[tuple[int, int], list[Scored]]
 """(split_seed, seed) -> the runs of this draw, one for each fold, in the order of folds."""

@@ -26,8 +26,8 @@ from metaser_jax.results.outcomes import PREDICTIONS, Amount, Outcome, write_pre
 from metaser_jax.results.rows import SCORES, completed
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.results.series import split_name
+from metaser_jax.results.significance import Seeds, seed_interval
 from metaser_jax.results.summary import Summary, summarise
-from metaser_jax.scores.significance import Seeds, seed_interval
 from metaser_jax.specs import FinetuneSpec, JobSpec, MetaTrainSpec, how_fields, presets
 from metaser_jax.specs.sweep import SweepConfig
 from metaser_jax.studies.driver import write_csv, write_json

@@ -10,10 +10,10 @@ from typing import Any
 from metaser_jax.adaptation.classifiers import SVM
 from metaser_jax.report.content import ABSENT, Table, best_in_rows, best_of, narrowed, table_of
 from metaser_jax.report.tables import ORACLE, SCORE_NAMES, taken
+from metaser_jax.results.bootstrap import Bootstrap
 from metaser_jax.results.series import Series, series_label, series_names, series_order
+from metaser_jax.results.significance import Interval, Seeds
 from metaser_jax.results.summary import Comparison, Setting, Summary
-from metaser_jax.scores.bootstrap import Bootstrap
-from metaser_jax.scores.significance import Interval, Seeds
 
 Line = dict[str, Any]
 NONE = "-"

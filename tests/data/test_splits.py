@@ -247,7 +247,7 @@ def test_hold_out(corpus):
 
 def test_real_urdu_can_be_split_by_speaker_only_barely(real_corpora):
     """26 of its 29 speakers say one emotion: the oracle knows most answers of a random split, and none by speaker."""
-    from metaser_jax.scores import metrics
+    from metaser_jax.results import metrics
 
     stems = sorted(path.stem for path in (real_corpora / "urdu").rglob("*.flac"))
     label = np.array(["AHNS".index(stem.split("_")[2][0]) for stem in stems], np.int32)

@@ -7,7 +7,7 @@ from metaser_jax.errors import InputError
 from metaser_jax.report import adaptation, confusion, plot_adaptation, plot_confusion, plot_training, summarise
 from metaser_jax.report.adaptation import Band, chance_macro_f1
 from metaser_jax.report.training import training_figure
-from metaser_jax.scores.metrics import scores
+from metaser_jax.results.metrics import scores
 
 
 def adaptation_figure(rows, *band):

@@ -10,13 +10,13 @@ from metaser_jax import InputError
 from metaser_jax.data.splits import speaker_folds, split
 from metaser_jax.data.target import Target
 from metaser_jax.results import summary
+from metaser_jax.results.bootstrap import bootstrap
+from metaser_jax.results.metrics import scores
 from metaser_jax.results.outcomes import Amount, outcome, read_scored, scored, write_predictions
 from metaser_jax.results.run_dir import to_lines
 from metaser_jax.results.series import Series
+from metaser_jax.results.significance import SCORE, holm, paired_test, seed_interval
 from metaser_jax.results.summary import summarise
-from metaser_jax.scores.bootstrap import bootstrap
-from metaser_jax.scores.metrics import scores
-from metaser_jax.scores.significance import SCORE, holm, paired_test, seed_interval
 from metaser_jax.specs import FinetuneSpec
 
 CORPUS = fake_corpus("c", per_emotion=15)

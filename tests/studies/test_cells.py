@@ -10,8 +10,8 @@ from fakes import fake_corpus
 from jax.experimental.compilation_cache import compilation_cache
 
 from metaser_jax import InputError
+from metaser_jax.results.metrics import scores
 from metaser_jax.results.outcomes import Outcome
-from metaser_jax.scores.metrics import scores
 from metaser_jax.studies.cells import Cell, Run, run_cells, safe
 
 CORPUS = fake_corpus("c", per_emotion=3)

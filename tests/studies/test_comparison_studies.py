@@ -9,8 +9,8 @@ from fakes import fake_corpus
 
 from metaser_jax import InputError
 from metaser_jax.results.series import Series
+from metaser_jax.results.significance import seed_interval
 from metaser_jax.results.summary import Summary
-from metaser_jax.scores.significance import seed_interval
 from metaser_jax.specs.studies import Figure2Config, Table2Config
 from metaser_jax.studies.paper import crossings_of, run_figure2, run_table2
 from metaser_jax.studies.sections import unknown

@@ -13,7 +13,7 @@ Not percentile or BCa: with the speakers that corpora have, those are too narrow
 their 95 % intervals covered the truth 75 and 74 times in 100 with 3 speakers, 88 and 88 with 6, 89 and 91 with 10; this
 one 93 to 97 (600 and 300 corpora each). Near an end of the scale the same without the logit covers less, and leaves
 it: scores around .93 of 3, 6 and 10 speakers 89, 88 and 87 times, with it 98, 94 and 93, and around .84 89, 92 and 91
-against 95, 96 and 94 (250 corpora each; tests/scores/test_bootstrap.py has a small form).
+against 95, 96 and 94 (250 corpora each; tests/results/test_bootstrap.py has a small form).
 
 Utterances are resampled instead where speakers do not allow it, and the result says so (`by`):
 - the test part has fewer than MIN_SPEAKERS, or the speakers are not known;
@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike
 
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.scores.significance import DIFFERENCE, SCORE, Interval, between, check_confidence
+from metaser_jax.results.significance import DIFFERENCE, SCORE, Interval, between, check_confidence
 
 SCORES = ("macro_f1", "uar", "accuracy", "weighted_f1")
 MIN_SPEAKERS = 3

@@ -7,7 +7,7 @@ from scipy.special import logit
 from sklearn import metrics
 
 from metaser_jax import InputError
-from metaser_jax.scores.bootstrap import (
+from metaser_jax.results.bootstrap import (
     SCORES,
     bootstrap,
     choose_units,
@@ -15,8 +15,8 @@ from metaser_jax.scores.bootstrap import (
     intervals_of,
     score_of,
 )
-from metaser_jax.scores.metrics import scores, speaker_oracle
-from metaser_jax.scores.significance import SCORE, seed_interval
+from metaser_jax.results.metrics import scores, speaker_oracle
+from metaser_jax.results.significance import SCORE, seed_interval
 
 
 def made_up(speakers=6, per_emotion=5, runs=3, right=0.6, seed=0):

@@ -2,12 +2,12 @@
 
 A draw is one seed: its utterances of the target's training part, the order of its batches, and its start. Draws of one
 split share the test part, so an interval over draws says what another draw would give on the same speakers; what other
-speakers would give, `metaser_jax.scores.bootstrap` estimates. Folds of one seed are not draws: average over them first.
+speakers would give, `results.bootstrap` estimates. Folds of one seed are not draws: average over them first.
 
 Intervals of what has ends, as scores (0 to 1) and their differences (-1 to 1) have, are Student's t on the logit scale,
 from there back (delta method; Lesaffre, Rizopoulos & Tsonaka, "The logistic transform for bounded outcome scores",
 Biostatistics, 2007): none leaves what a score can be. For three draws of scores around .97 they cover the truth 95
-times in 100, where t on the scores themselves does 89 and goes beyond 1 (tests/scores/test_significance.py). In the
+times in 100, where t on the scores themselves does 89 and goes beyond 1 (tests/results/test_significance.py). In the
 middle of the scale both are the same.
 
 scipy does the arithmetic. Where it would give nan (one draw, no deviation), None stands for "cannot be said".

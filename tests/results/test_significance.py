@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from metaser_jax import InputError
-from metaser_jax.scores.significance import (
+from metaser_jax.results.significance import (
     DIFFERENCE,
     SCORE,
     Crossover,

@@ -1,1 +1,0 @@
-"""Metrics, intervals, tests and calibration."""
