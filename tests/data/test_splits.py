@@ -1,7 +1,6 @@
 """Properties of splits and draws."""
 
 import dataclasses
-import time
 
 import numpy as np
 import pytest
@@ -23,47 +22,32 @@ def per_class(corpus, index):
 
 
 @pytest.mark.parametrize("kind", ["random", "speaker"])
-def test_parts_are_disjoint_and_whole(corpus, kind):
+def test_parts_are_disjoint_and_whole_and_a_function_of_the_seed(corpus, kind):
     split = splits.split(corpus, kind, seed=3)
-    together = np.concatenate([split.train, split.valid, split.test])
-    np.testing.assert_array_equal(np.sort(together), np.arange(len(corpus)))
-    for part in (split.train, split.valid, split.test):
-        assert per_class(corpus, part).min() > 0
-        assert (np.diff(part) > 0).all()
-
-
-def test_random_split_is_stratified_70_30_and_a_fifth_of_train(corpus):
-    split = splits.split(corpus, "random")
-    assert per_class(corpus, split.test).tolist() == [15] * 4
-    assert per_class(corpus, split.valid).tolist() == [7] * 4
-    assert per_class(corpus, split.train).tolist() == [28] * 4
-
-
-def test_speaker_split_is_by_speaker_and_near_the_same_shares(corpus):
-    split = splits.split(corpus, "speaker")
-    of_part = [set(corpus.speaker[part]) for part in (split.train, split.valid, split.test)]
-    assert not (of_part[0] & of_part[1])
-    assert not (of_part[0] & of_part[2])
-    assert not (of_part[1] & of_part[2])
-    assert abs(len(split.test) / len(corpus) - 0.3) < 0.05
-
-
-@pytest.mark.parametrize("kind", ["random", "speaker"])
-def test_same_seed_same_digest(corpus, kind):
-    first, again, other = (splits.split(corpus, kind, seed).digest for seed in (5, 5, 6))
-    assert first == again != other
-    assert len(first) == 16
+    parts = split.train, split.valid, split.test
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(corpus)))
+    assert all(per_class(corpus, part).min() > 0 and (np.diff(part) > 0).all() for part in parts)
+    if kind == "random":
+        assert [per_class(corpus, part).tolist() for part in parts] == [[28] * 4, [7] * 4, [15] * 4]
+    else:
+        train, valid, test = (set(corpus.speaker[part]) for part in parts)
+        assert len(train | valid | test) == len(train) + len(valid) + len(test)
+        assert abs(len(split.test) / len(corpus) - 0.3) < 0.05
+    renamed = dataclasses.replace(corpus, file=np.char.add(corpus.file, "x"))
+    again, other, of_others = (
+        splits.split(corpus, kind, 3),
+        splits.split(corpus, kind, 4),
+        splits.split(renamed, kind, 3),
+    )
+    assert again.digest == split.digest != other.digest
+    assert of_others.digest != split.digest
+    assert len(split.digest) == 16
 
 
 def test_splits_are_those_of_earlier_versions(corpus):
     uneven = of_speakers(np.random.default_rng(0).integers(1, 9, (20, 4)))
     assert splits.split(corpus, "random", seed=1).digest == "732f568acec10dce"
     assert splits.split(uneven, "speaker", seed=1).digest == "6081e5adfde65d77"
-
-
-def test_digest_depends_on_the_files(corpus):
-    renamed = dataclasses.replace(corpus, file=np.char.add(corpus.file, "x"))
-    assert splits.split(corpus, "random").digest != splits.split(renamed, "random").digest
 
 
 def test_speakers_that_cannot_cover_every_emotion_are_an_error(corpus):
@@ -114,12 +98,6 @@ def test_folds_of_few_speakers(speakers, folds, valid_by):
         assert len(fold.valid) / (len(fold.train) + len(fold.valid)) == pytest.approx(expected)
     again, other = ([f.digest for f in splits.speaker_folds(few, folds, seed)] for seed in (1, 2))
     assert again == [fold.digest for fold in found] != other
-
-
-def test_folds_of_another_seed_have_other_speakers():
-    few = fake_corpus(per_emotion=60, speakers=6)
-    divisions = {frozenset(frozenset(f.test) for f in splits.speaker_folds(few, 3, seed)) for seed in range(5)}
-    assert len(divisions) > 1
 
 
 @pytest.mark.skipif(
@@ -178,13 +156,6 @@ def test_a_speaker_split_that_is_impossible_suggests_folds_where_they_are_possib
         splits.split(of_speakers(9 * np.eye(4, dtype=int)), "speaker")
 
 
-def test_folds_of_many_speakers_take_no_time():
-    many = of_speakers(np.random.default_rng(0).integers(1, 17, (87, 4)))
-    start = time.perf_counter()
-    check_folds(many, splits.speaker_folds(many, 5))
-    assert time.perf_counter() - start < 5, "0.05 s where nothing else runs"
-
-
 def test_too_small_and_unknown(corpus):
     with pytest.raises(InputError, match="too few utterances to split: 1 angry, 12 happy"):
         splits.split(fake_corpus().take(np.arange(11, 48)), "random")
@@ -196,6 +167,7 @@ def test_shots(corpus):
     pool = splits.split(corpus, "random").train
     drawn = splits.draw_shots(corpus, pool, 5, seed=1)
     assert per_class(corpus, drawn).tolist() == [5] * 4
+    assert (np.diff(drawn) > 0).all(), "sorted, none twice"
     assert set(drawn) <= set(pool)
     np.testing.assert_array_equal(drawn, splits.draw_shots(corpus, pool, 5, seed=1))
     assert set(drawn) != set(splits.draw_shots(corpus, pool, 5, seed=2))
@@ -216,15 +188,15 @@ def test_fraction(corpus):
         splits.draw_fraction(corpus, pool, 0.01, seed=1)
 
 
-@pytest.mark.parametrize("per_emotion", range(1, 9))
-def test_small_corpora_have_every_emotion_in_every_part_or_are_an_error(per_emotion):
-    small = fake_corpus(per_emotion=per_emotion)
-    if per_emotion < 3:
-        with pytest.raises(InputError, match="fake"):
-            splits.split(small, "random")
-    else:
-        split = splits.split(small, "random")
-        assert all(per_class(small, part).min() >= 1 for part in (split.train, split.valid, split.test))
+def test_small_corpora_have_every_emotion_in_every_part_or_are_an_error():
+    for per_emotion in range(1, 9):
+        small = fake_corpus(per_emotion=per_emotion)
+        if per_emotion < 3:
+            with pytest.raises(InputError, match="fake"):
+                splits.split(small, "random")
+        else:
+            parts = splits.split(small, "random")
+            assert all(per_class(small, part).min() >= 1 for part in (parts.train, parts.valid, parts.test))
 
 
 def test_an_emotion_is_never_silently_lost(corpus):
