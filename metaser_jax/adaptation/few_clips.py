@@ -124,12 +124,12 @@ def run_adapt(config: AdaptConfig) -> Model:
     listed = labelled_files(config.support, emotions, config, config.skip_bad)
     for note in listed.notes:
         say(f"note: {note}")
-    read, bad = _read("--support", [(one.source, one.file) for one in listed.files], config, voice)
-    clips, files, left = list(read.values()), [listed.files[i] for i in read], [*listed.left, *bad]
+    read, bad = _read("--support", [(one.source, one.file) for one in listed.recordings], config, voice)
+    clips, files, left = list(read.values()), [listed.recordings[i] for i in read], [*listed.left, *bad]
     for line in by_reason(left):
         say(f"left out: {line}")
-    label = [emotions.index(one.emotion) for one in files]
-    support = corpus_of(clips, label, [one.speaker for one in files], [one.file for one in files], emotions)
+    label = [emotions.index(one.parsed.label) for one in files]
+    support = corpus_of(clips, label, [one.parsed.speaker for one in files], [one.file for one in files], emotions)
     warnings = warnings_of(clips, support, whole=voice)
     for warning in warnings:
         say(f"warning: {warning}")

@@ -13,8 +13,8 @@ from metaser_jax.audio.clips import Clip
 from metaser_jax.audio.quality import notes_of_all
 from metaser_jax.commands.predict import progress, read
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.datasets.labelled_files import LabelledFile, labelled_files
-from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
+from metaser_jax.datasets.labelled_files import labelled_files
+from metaser_jax.datasets.recordings import Left, Recording, bad_recordings, by_reason
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import say
 from metaser_jax.specs.commands import EvaluateConfig
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class _Clips(NamedTuple):
     """Clips that could be read; and files that were left out, and why."""
 
-    files: list[LabelledFile]
+    files: list[Recording]
     clips: list[Clip]
     left: list[Left]
 
@@ -50,9 +50,9 @@ def evaluate_clips(config: EvaluateConfig) -> None:
     for note in notes:
         say(f"note: {note}")
     # Those that it learned from, too: they tell how their speaker sounds.
-    speakers = [file.speaker for file in found.files]
+    speakers = [file.parsed.speaker for file in found.files]
     predictions = predictor.predict_clips(found.clips, windows=config.windows, speakers=speakers)
-    label = np.array([predictor.emotions.index(file.emotion) for file in found.files])
+    label = np.array([predictor.emotions.index(file.parsed.label) for file in found.files])
     if predictor.voice and model.settings.normalise == "speaker":
         _say_one_emotion(label, np.array(speakers), len(predictor.emotions))
     predicted = Predicted(label, np.array([p.probabilities for p in predictions]), np.array(speakers))
@@ -103,10 +103,10 @@ def _read(config: EvaluateConfig, predictor: Predictor) -> _Clips:
     for note in listed.notes:
         say(f"note: {note}")
     files, clips, bad = [], [], []
-    sources = [file.source for file in listed.files]
+    sources = [file.source for file in listed.recordings]
     with read(sources, config.workers, predictor.voice) as recordings:
         shown = progress(recordings, len(sources), True)
-        for file, (_, result) in zip(listed.files, shown, strict=True):
+        for file, (_, result) in zip(listed.recordings, shown, strict=True):
             if isinstance(result, RecordingError):
                 bad.append(Left(result.path, result.listed))
             else:
@@ -124,7 +124,7 @@ def _read(config: EvaluateConfig, predictor: Predictor) -> _Clips:
 def _write_csv(
     out: str,
     emotions: Sequence[str],
-    files: Sequence[LabelledFile],
+    files: Sequence[Recording],
     predictions: Sequence[Prediction],
     learned: np.ndarray,
 ) -> None:
@@ -135,7 +135,7 @@ def _write_csv(
             for one, said, known in zip(files, predictions, learned, strict=True):
                 shares = [f"{p:.6f}" for p in said.probabilities]
                 span = [f"{said.start:.3f}", f"{said.end:.3f}"]
-                rows.writerow([one.file, one.speaker, one.emotion, said.label, *shares, *span, int(known)])
+                rows.writerow([one.file, one.parsed.speaker, one.parsed.label, said.label, *shares, *span, int(known)])
     except OSError as error:
         raise InputError(f"--out: {out} cannot be written ({error.strerror}). Give another file.") from error
     say(f"Predictions of {len(files)} clips: {out}")

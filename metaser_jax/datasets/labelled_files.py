@@ -7,14 +7,13 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from metaser_jax.audio.containers import RECORDINGS, SUFFIXES
 from metaser_jax.datasets import recordings
 from metaser_jax.datasets.files import CorpusFile, existing, files_below, files_in, members
 from metaser_jax.datasets.folder.listing import Rules
 from metaser_jax.datasets.folder.tables import Table, read_table
-from metaser_jax.datasets.recordings import Left
+from metaser_jax.datasets.recordings import Left, Listing
 from metaser_jax.errors import InputError
 from metaser_jax.specs.labelling import Labelling
 
@@ -22,42 +21,17 @@ _LAYOUT = "angry/clip1.wav, happy/clip2.wav ..., or labels.csv with the columns 
 _TABLES = (".csv", ".tsv", ".txt")
 
 
-class LabelledFile(NamedTuple):
-    """One clip.
-
-    Attributes:
-      source: where it is.
-      file: its posix path below the folder that all clips share; unique.
-      emotion: one of those that were asked for.
-      speaker: corpus.UNKNOWN_SPEAKER where it is not known.
-    """
-
-    source: CorpusFile
-    file: str
-    emotion: str
-    speaker: str
-
-
-class Listed(NamedTuple):
-    """Labelled clips, sorted by file; what is left out, and why; the language, if a table says it; notes for people."""
-
-    files: tuple[LabelledFile, ...]
-    left: tuple[Left, ...]
-    language: str | None
-    notes: tuple[str, ...]
-
-
 def labelled_files(
     place: str | os.PathLike[str],
     emotions: tuple[str, ...],
     how: Labelling | None = None,
     skip_bad: bool = False,
-) -> Listed:
+) -> Listing:
     """Return the clips of a folder, of a zip archive of it, or of a CSV, without opening them.
 
     Args:
       place: the folder, with a folder per emotion or a labels.csv; or the CSV itself.
-      emotions: those that are wanted, some of emotions.EMOTIONS; clips of others are left out.
+      emotions: those that are wanted, some of emotions.EMOTIONS; clips of others are excluded.
       how: what their owner says of them.
       skip_bad: leave out clips of which speaker or emotion cannot be told, instead of raising an error.
 
@@ -70,21 +44,17 @@ def labelled_files(
     listing = Rules(name, how).listing(str(place), found, table)
     if listing.unknown and not skip_bad:
         raise recordings.bad_recordings(str(place), listing.unknown, len(listing.recordings) + len(listing.unknown))
-    left = [*listing.excluded, *listing.unknown]
     if not listing.recordings:
-        raise recordings.no_recordings(str(place), _LAYOUT, found, left, "labelled clip", "left out")
-    files, left = [], [*left, *listing.copies]
-    for one in listing.recordings:
-        if one.parsed.label in emotions:
-            files.append(LabelledFile(one.source, one.file, one.parsed.label, one.parsed.speaker))
-        else:
-            left.append(Left(str(one.source), f"{one.parsed.label} is none of {', '.join(emotions)}"))
-    if not files:
-        others = ", ".join(sorted({one.parsed.label for one in listing.recordings}))
+        raise recordings.no_recordings(str(place), _LAYOUT, found, listing.left, "labelled clip", "left out")
+    others = [one for one in listing.recordings if one.parsed.label not in emotions]
+    clips = tuple(one for one in listing.recordings if one.parsed.label in emotions)
+    if not clips:
+        labels = ", ".join(sorted({one.parsed.label for one in others}))
         raise InputError(
-            f"{place} has {len(left)} clips, of {others}; expected some of {', '.join(emotions)}. Layout: {_LAYOUT}"
+            f"{place} has {len(others)} clips, of {labels}; expected some of {', '.join(emotions)}. Layout: {_LAYOUT}"
         )
-    return Listed(tuple(files), tuple(sorted(left)), listing.language, listing.notes)
+    left = [Left(str(one.source), f"{one.parsed.label} is none of {', '.join(emotions)}") for one in others]
+    return listing._replace(recordings=clips, excluded=tuple(sorted([*listing.excluded, *left])))
 
 
 def _found(place: Path, how: Labelling) -> tuple[list[CorpusFile], str, Table | None]:

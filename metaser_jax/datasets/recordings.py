@@ -108,6 +108,11 @@ class Listing(NamedTuple):
     notes: tuple[str, ...] = ()
     language: str | None = None
 
+    @property
+    def left(self) -> list[Left]:
+        """All that is left out."""
+        return sorted([*self.excluded, *self.unknown, *self.copies])
+
 
 def corpus_place(
     manual_dir: str | os.PathLike[str], name: str, layout: str, patterns: Sequence[str] = ()

@@ -46,11 +46,11 @@ def read(place, emotions=FOUR_EMOTIONS, **how):
 
 
 def speakers(place, **how):
-    return {one.file: one.speaker for one in read(place, **how).files}
+    return {one.file: one.parsed.speaker for one in read(place, **how).recordings}
 
 
 def labels(place, **how):
-    return {one.file: one.emotion for one in read(place, **how).files}
+    return {one.file: one.parsed.label for one in read(place, **how).recordings}
 
 
 def message(place, **how):
@@ -73,20 +73,20 @@ def test_emotions_and_speakers_from_folders(place, recordings_dir, tmp_path):
     put(place, "Angry/anna/1.wav", "happiness/2.opus", "bilal/SAD/3.aiff", "neutral/.hidden.wav", "notes.txt")
     put(place, "north/carl/Sadness/4.wav", "calm/5.wav")
     listed = read(place, (*FOUR_EMOTIONS, "calm"))
-    assert {one.file: (one.emotion, one.speaker) for one in listed.files} == {
+    assert {one.file: (one.parsed.label, one.parsed.speaker) for one in listed.recordings} == {
         "Angry/anna/1.wav": ("angry", "anna"),
         "bilal/SAD/3.aiff": ("sad", "bilal"),
         "calm/5.wav": ("calm", "unknown"),
         "happiness/2.opus": ("happy", "unknown"),
         "north/carl/Sadness/4.wav": ("sad", "north/carl"),
     }
-    assert [one.file for one in listed.files] == sorted(one.file for one in listed.files)
-    assert (listed.left, listed.language) == ((), None)
+    assert [one.file for one in listed.recordings] == sorted(one.file for one in listed.recordings)
+    assert (listed.left, listed.language) == ([], None)
     assert listed.notes == ("3 speakers: anna 1, bilal 1, north/carl 1; of 2 the speaker is not known.",)
     # The builder lists the same.
     listing = datasets.check(NAME, recordings_dir)
     assert [(one.file, one.parsed.label, one.parsed.speaker) for one in listing.recordings] == [
-        (one.file, one.emotion, one.speaker) for one in listed.files
+        (one.file, one.parsed.label, one.parsed.speaker) for one in listed.recordings
     ]
     assert listing.notes == listed.notes
 
@@ -122,7 +122,7 @@ def test_all_that_cannot_be_used_is_in_one_error(place, recordings_dir, tmp_path
 
 
 def labels_of(listed):
-    return [one.file for one in listed.files]
+    return [one.file for one in listed.recordings]
 
 
 def test_formats_that_are_prepared(place, recordings_dir, tmp_path):
@@ -156,7 +156,7 @@ def test_in_an_archive(wrapper, place, recordings_dir, zipped):
 def test_emotions_that_the_model_does_not_know(place):
     put(place, "calm/1.wav", "angry/1.wav", "fear/1.wav")
     listed = read(place, ("angry", "fear"))
-    assert [one.emotion for one in listed.files] == ["angry", "fear"]
+    assert [one.parsed.label for one in listed.recordings] == ["angry", "fear"]
     assert [tuple(left) for left in listed.left] == [("calm/1.wav", "calm is none of angry, fear")]
     with pytest.raises(InputError, match="3 clips, of angry, calm, fear; expected some of happy, sad"):
         read(place, ("happy", "sad"))
@@ -371,11 +371,11 @@ def test_csv(clips, recordings_dir, text):
     assert listing.language == "Saraiki"
     assert [tuple(left) for left in listing.excluded] == [("clips/3.wav", "labels.csv does not list it")]
     listed = read(clips)
-    assert [(one.file, one.speaker, one.emotion) for one in listed.files] == [
+    assert [(one.file, one.parsed.speaker, one.parsed.label) for one in listed.recordings] == [
         ("1.wav", "anna", "angry"),
         ("2.wav", "bilal", "sad"),
     ]
-    assert (listed.language, listed.left) == ("Saraiki", listing.excluded)
+    assert (listed.language, listed.excluded) == ("Saraiki", listing.excluded)
 
 
 def test_csv_of_recordings_elsewhere(clips, recordings_dir, tmp_path, zipped):
@@ -417,9 +417,9 @@ def test_a_csv_itself(place, name):
     for given in (table, os.path.relpath(table)):
         found = read(given)
         expected = {"sad": "1.wav", "happy": "3.wav", "neutral": "2.wav"}
-        assert {one.emotion: one.source.path.name for one in found.files} == expected
-        assert all(read_clip(one.source).seconds > 0 for one in found.files)
-        assert found.left == ()
+        assert {one.parsed.label: one.source.path.name for one in found.recordings} == expected
+        assert all(read_clip(one.source).seconds > 0 for one in found.recordings)
+        assert found.left == []
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,7 @@ def test_a_table_with_other_columns(place):
     proposed = "--columns=path=COLUMN,emotion=COLUMN   if data.tsv lists the recordings; its columns: file_id"
     assert proposed in message(place)
     listed = read(place, columns=("path=file_id", "speaker=speaker_id"))
-    assert [(one.file, one.emotion, one.speaker) for one in listed.files] == [
+    assert [(one.file, one.parsed.label, one.parsed.speaker) for one in listed.recordings] == [
         ("a_1.wav", "angry", "A"),
         ("b_1.wav", "sad", "B"),
     ]
