@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs coverage fuzz bench install test-lowest test-newest test-wheel clean
+.PHONY: demo test test-slow lint docs coverage fuzz bench install test-lowest test-newest test-wheel clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -19,6 +19,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+
+# What make test leaves out: runs that are killed, jobs of several processes, launch files.
+test-slow: install
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile -m slow
 
 lint: install
 	$(BIN)/ruff check .
@@ -36,7 +40,7 @@ $(VENV)/.docs: $(VENV)/.installed
 
 # Every test, and which lines of the package they reached; processes that tests start count as well.
 coverage: install
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --cov=metaser_jax --cov-report=term:skip-covered
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile -m "" --cov=metaser_jax --cov-report=term:skip-covered
 
 # Reads made-up recordings for five minutes, which must each be sound or a RecordingError; Linux, Python 3.11 or newer.
 fuzz: install

@@ -6,8 +6,7 @@ import sys
 CORE = (
     *("types", "models.lstm", "models.classifier", "models.losses", "meta.maml", "meta.supervised"),
     *("sampling.bank", "sampling.minibatches", "sampling.episodes", "sampling.tasks"),
-    *("devices.many_runs", "loops.schedules"),
-    *("loops.meta_training", "loops.pretraining", "loops.finetuning", "loops.indexed_rows"),
+    *("loops.meta_training", "loops.pretraining", "loops.finetuning", "devices.parallel"),
 )
 # Of the package's names those that are not of the core: it reads recordings.
 NOT_CORE = ("Predictor",)

@@ -8,8 +8,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from metaser_jax.adaptation.engine import PAD, Run, make_program
-from metaser_jax.devices import many_runs, parallel
-from metaser_jax.loops.indexed_rows import Rows
+from metaser_jax.devices import parallel
+from metaser_jax.loops.finetuning import Rows
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.predictor import make_forward
 from metaser_jax.sampling.bank import Bank
@@ -76,7 +76,7 @@ def meta_training(mesh: Mesh, tasks: int, **changes: Any) -> dict[str, Program]:
 def finetuning(mesh: Mesh, **changes: Any) -> Program:
     """The preset `paper` of fine-tuning, its runs divided over the mesh."""
     spec = FinetuneSpec(**FINETUNE["paper"] | changes)
-    plan = many_runs.Plan(mesh.size, RUNS, RUNS, many_runs.CHUNK_ELSEWHERE)
+    plan = parallel.Plan(mesh.size, RUNS, RUNS, parallel.CHUNK_ELSEWHERE)
     run = Run(_params(spec), None, _shape(dtype="uint32"), *(_rows(n) for n in (4 * PAD, PAD, 2 * PAD)))
     over = NamedSharding(mesh, PartitionSpec((parallel.RUNS, parallel.TASKS)))
     runs = jax.tree.map(

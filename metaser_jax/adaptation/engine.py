@@ -16,17 +16,15 @@ from metaser_jax.adaptation.starts import Init
 from metaser_jax.data import splits
 from metaser_jax.data.target import Target
 from metaser_jax.devices import parallel
-from metaser_jax.devices.many_runs import Plan, deal, over_runs, plan
+from metaser_jax.devices.parallel import Plan, deal, over_runs, plan
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.loops.finetuning import FinetuneInfo, finetune
-from metaser_jax.loops.indexed_rows import Rows, apply_to_rows
+from metaser_jax.loops.finetuning import FinetuneInfo, Rows, apply_to_rows, finetune
 from metaser_jax.models.classifier import Network, make_network, take_head, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount, Outcome, outcome
 from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, MetaTrainSpec, OptimizerSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
-from metaser_jax.training.optimizers import make_optimizer
-from metaser_jax.training.trainer import init_params, make_learner
+from metaser_jax.training.trainer import init_params, make_learner, make_optimizer
 from metaser_jax.types import Batch, Params
 
 # Row indices are padded to a multiple, so that corpora's parts of about the same size share a program.

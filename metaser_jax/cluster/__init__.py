@@ -6,8 +6,7 @@ one goes through `attempt`, and a process that is lost ends the others, through 
 """
 
 from metaser_jax.cluster.agreement import agree, attempt, broadcast, is_primary
-from metaser_jax.cluster.lost_peers import guard
-from metaser_jax.cluster.preemption import Preemption
+from metaser_jax.cluster.ending import Preemption, guard
 from metaser_jax.cluster.start import start
 from metaser_jax.errors import LOST_PEER, PREEMPTED, NotAllCameError, Preempted
 

@@ -28,13 +28,12 @@ from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.sampling import bank, episodes
 from metaser_jax.sampling.bank import Bank
-from metaser_jax.sampling.task_rules import TaskRule
+from metaser_jax.sampling.episodes import TaskRule
 from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.cost import measured_of
-from metaser_jax.training.optimizers import build_optimizer
 from metaser_jax.training.run import Log, Program
-from metaser_jax.training.trainer import make_learner, run_keys
+from metaser_jax.training.trainer import build_optimizer, make_learner, run_keys
 from metaser_jax.types import Params
 
 # Tasks of the fixed episode whose query loss after adaptation chooses the checkpoint.

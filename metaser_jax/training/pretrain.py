@@ -34,12 +34,11 @@ from metaser_jax.models.losses import cross_entropy
 from metaser_jax.sampling import bank
 from metaser_jax.sampling import minibatches as batches
 from metaser_jax.sampling.bank import Bank
+from metaser_jax.sampling.episodes import dropped
 from metaser_jax.sampling.minibatches import Whole
-from metaser_jax.sampling.task_rules import dropped
 from metaser_jax.specs import JobSpec, MetaTrainSpec, ModelSpec, PretrainSpec, presets
 from metaser_jax.specs.programs import PretrainConfig
 from metaser_jax.training.checkpoints import to_host
-from metaser_jax.training.optimizers import learning_rate, make_optimizer
 from metaser_jax.training.run import (
     ALONE,
     Log,
@@ -52,7 +51,7 @@ from metaser_jax.training.run import (
     train,
     training_utterances,
 )
-from metaser_jax.training.trainer import initial_state, no_utterances
+from metaser_jax.training.trainer import initial_state, learning_rate, make_optimizer, no_utterances
 from metaser_jax.types import Augment, Params
 
 MULTISER = "multiser"

@@ -1,5 +1,6 @@
-"""A specification's network, learner, optimizers and initial state."""
+"""A specification's network, learner, optimizers, learning rates and initial state."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -9,16 +10,16 @@ import numpy as np
 import optax
 
 from metaser_jax.devices import parallel
+from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import TrainState, init_state
 from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.learner import Learner
 from metaser_jax.meta.registry import LEARNERS
-from metaser_jax.models.classifier import Network, last_layer, make_network, trained_logits
+from metaser_jax.models.classifier import Network, decays, last_layer, make_network, trained_logits
 from metaser_jax.models.frames import Standardise, frame_mask, input_statistics
 from metaser_jax.models.losses import LossFn, cross_entropy
 from metaser_jax.specs import FrontEnd, MetaTrainSpec, OptimizerSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
-from metaser_jax.training.optimizers import make_optimizer
 from metaser_jax.types import N_MFCC, Params
 
 T = TypeVar("T")
@@ -151,3 +152,66 @@ def no_utterances(front_end: FrontEnd) -> jax.Array:
 def run_keys(spec: MetaTrainSpec) -> jax.Array:
     """Return a run's keys: of its initial parameters, its training episodes, its validation episode."""
     return jax.random.split(jax.random.key(spec.seed), 3)
+
+
+def _all(params: Params) -> Params:
+    return params
+
+
+def make_optimizer(spec: OptimizerSpec, network: Callable[[Any], Params] = _all) -> optax.GradientTransformation:
+    """Return the optimizer; the same object for the same settings, as jax.jit's static arguments like it.
+
+    Args:
+      network: what is learned -> the network's parameters among it, to which weight decay is confined: Learner.params.
+    """
+    return _make(OptimizerSpec.of(spec), network)
+
+
+@functools.cache
+def _make(spec: OptimizerSpec, network: Callable[[Any], Params]) -> optax.GradientTransformation:
+    return build_optimizer(spec.optimizer, learning_rate(spec), spec.weight_decay, network)
+
+
+def build_optimizer(
+    name: str, rate: optax.Schedule, weight_decay: float | jax.Array, network: Callable[[Any], Params] = _all
+) -> optax.GradientTransformation:
+    """Return the optimizer of `make_optimizer` anew; its numbers may be traced. weight_decay is of adamw alone."""
+    if name == "adamw":
+        return optax.adamw(rate, weight_decay=weight_decay, mask=functools.partial(decays, network=network))
+    return {"adam": optax.adam, "sgd": optax.sgd}[name](rate)
+
+
+def learning_rate(spec: OptimizerSpec) -> optax.Schedule:
+    """Return the learning rate by the step."""
+    if spec.schedule == "cyclical":
+        return cyclical(spec.base_lr, spec.lr, spec.half_cycle)
+    if spec.schedule == "cosine":
+        return optax.cosine_decay_schedule(spec.lr, spec.half_cycle)
+    return optax.constant_schedule(spec.lr)
+
+
+def cyclical(base: float, maximum: float, half_cycle: int) -> optax.Schedule:
+    """Return the triangular policy: from base up to maximum in half_cycle steps, down again in as many, and so on.
+
+      rate(t) = base + (maximum - base) * (1 - |u / half_cycle - 1|),      u = t mod (2 half_cycle)
+
+    Args:
+      base, maximum: rates, 0 < base <= maximum.
+      half_cycle: steps, 1 or more.
+
+    Raises:
+      InputError: rates or steps out of range.
+
+    Reference: Smith, "Cyclical learning rates for training neural networks", WACV 2017.
+    """
+    if not 0 < base <= maximum:
+        raise InputError(f"cyclical: got rates {base} to {maximum}, expected 0 < base <= maximum.")
+    if half_cycle < 1:
+        raise InputError(f"cyclical: got half a cycle of {half_cycle} steps, expected 1 or more.")
+
+    def rate(step: jax.Array | int) -> jax.Array:
+        # Whole steps within the cycle first: float32 would not tell late steps apart.
+        step = jnp.asarray(step) % (2 * half_cycle)
+        return base + (maximum - base) * (1 - jnp.abs(step / half_cycle - 1))
+
+    return rate  # pyright: ignore[reportReturnType]

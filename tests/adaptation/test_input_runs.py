@@ -14,18 +14,16 @@ from metaser_jax import InputError
 from metaser_jax.adaptation import engine as adaptation
 from metaser_jax.adaptation.engine import draw
 from metaser_jax.adaptation.starts import Init
-from metaser_jax.loops.finetuning import finetune
-from metaser_jax.loops.indexed_rows import Rows
+from metaser_jax.loops.finetuning import Rows, finetune
 from metaser_jax.models.classifier import make_network
 from metaser_jax.models.frames import frame_mask, input_statistics
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.specs import OptimizerSpec
 from metaser_jax.training.checkpoints import Checkpoints
-from metaser_jax.training.optimizers import make_optimizer
 from metaser_jax.training.pretrain import make_state
 from metaser_jax.training.run import load_sources
-from metaser_jax.training.trainer import init_params, make_trainer, no_utterances
+from metaser_jax.training.trainer import init_params, make_optimizer, make_trainer, no_utterances
 from metaser_jax.types import Batch
 
 # The fakes' levels differ by little.

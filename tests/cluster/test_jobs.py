@@ -17,6 +17,8 @@ import pytest
 import metaser_jax
 from metaser_jax.cluster import LOST_PEER, PREEMPTED
 
+pytestmark = pytest.mark.slow
+
 JOB = Path(__file__).with_name("job.py")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metaser_jax import InputError
-from metaser_jax.devices.many_runs import Plan, deal, over_runs, plan
+from metaser_jax.devices.parallel import Plan, deal, over_runs, plan
 
 
 def countdown(run, scale):

@@ -11,6 +11,8 @@ import pytest
 from driver import PREEMPTED, REFERENCE, Failed, Kill
 from tiny_job import Job
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 24 * 1024
 # The largest file that the program may write: more than any of its texts, less than the arrays of a checkpoint.
 LIMITED = (

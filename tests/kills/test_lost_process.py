@@ -14,6 +14,8 @@ from tiny_job import Job
 
 from metaser_jax.cluster import LOST_PEER
 
+pytestmark = pytest.mark.slow
+
 
 def start(job: Job, name: str, number: int, port: int) -> subprocess.Popen:
     """Process `number` of two; with port 0 a process of its own, with two devices."""

@@ -10,6 +10,8 @@ import yaml
 
 from metaser_jax import cluster
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = ("slurm.sbatch", "tpu_vm.sh", "local.sh")
 JOBSETS = ("gke_jobset_gpu.yaml", "gke_jobset_tpu.yaml")
 VERSIONS = ("1.31", kubernetes_validate.latest_version())

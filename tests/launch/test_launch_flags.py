@@ -9,6 +9,8 @@ from program_flags import CALL, wrong
 
 from metaser_jax.commands import COMMANDS, configured
 
+pytestmark = pytest.mark.slow
+
 
 def commands(text: str, suffix: str, joined) -> list[str]:
     """The commands of a launcher; in YAML those of the containers, and what the comments say."""

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # Exits with the next number of codes.txt, and notes that it was called.
 STAND_IN = """#!/bin/bash
 echo "$(basename "$0") $*" >>"$NOTES/calls"

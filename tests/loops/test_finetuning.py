@@ -10,10 +10,9 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import Batch, EmotionLSTM, cross_entropy
-from metaser_jax.loops.finetuning import finetune
-from metaser_jax.loops.indexed_rows import Rows
-from metaser_jax.loops.schedules import cyclical
+from metaser_jax.loops.finetuning import Rows, finetune
 from metaser_jax.models.classifier import in_head, take_head, with_head
+from metaser_jax.training.trainer import cyclical
 
 KEY = jax.random.key(0)
 TRAIN, VALID = np.arange(0, 48, 2), np.arange(1, 48, 2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metaser_jax import Batch
-from metaser_jax.loops.indexed_rows import Rows, apply_to_rows, mean_over_rows
+from metaser_jax.loops.finetuning import Rows, apply_to_rows, mean_over_rows
 
 RNG = np.random.default_rng(0)
 X, Y, INDEX = RNG.normal(size=(9, 3)).astype(np.float32), np.arange(9, dtype=np.int32), np.array([8, 3, 3, 0, 5, 1, 2])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metaser_jax import InputError
-from metaser_jax.loops.schedules import cyclical
+from metaser_jax.training.trainer import cyclical
 
 
 def pytorch_cyclic_lr(step, base_lr, max_lr, step_size_up):

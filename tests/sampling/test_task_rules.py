@@ -10,8 +10,7 @@ from test_episodes import rows_of
 from metaser_jax import InputError
 from metaser_jax.models.frames import frame_mask
 from metaser_jax.sampling import bank
-from metaser_jax.sampling.episodes import sample
-from metaser_jax.sampling.task_rules import TaskRule
+from metaser_jax.sampling.episodes import TaskRule, sample
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 SPEAKERS = {"a": 3, "b": 5}

@@ -12,8 +12,7 @@ from metaser_jax import InputError
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.specs import MetaTrainSpec, OptimizerSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
-from metaser_jax.training.optimizers import make_optimizer
-from metaser_jax.training.trainer import make_learner
+from metaser_jax.training.trainer import make_learner, make_optimizer
 
 
 def steps(optimizer, number=5):

@@ -13,7 +13,7 @@ from small_runs import Killed, killed_at, load, pretrain, resolve, run_finetune
 
 from metaser_jax import Batch, InputError, cross_entropy
 from metaser_jax.models.classifier import make_network
-from metaser_jax.sampling.task_rules import dropped
+from metaser_jax.sampling.episodes import dropped
 from metaser_jax.training import pretrain as pretrain_module
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.pretrain import make_state

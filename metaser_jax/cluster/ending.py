@@ -1,23 +1,84 @@
-"""The end of a job, also when one of its processes is lost.
+"""The end of a job: when a scheduler wants the machine back, and when one of its processes is lost.
 
-A lost process leaves the others in a collective: gloo (CPU) raises there within a second, NCCL waits. Either way JAX's
-coordination service misses its heartbeat, and then JAX aborts every process. What this adds: the lost process is named,
-the exit code is LOST_PEER, and no process waits in JAX's shutdown barrier for one that never comes.
+After a scheduler's SIGTERM a job writes a checkpoint and leaves. A lost process leaves the others in a collective: gloo
+(CPU) raises there within a second, NCCL waits. Either way JAX's coordination service misses its heartbeat, and then JAX
+aborts every process. What this adds: the lost process is named, the exit code is LOST_PEER, and no process waits in
+JAX's shutdown barrier for one that never comes.
 """
 
 import contextlib
 import os
+import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
+from types import FrameType, TracebackType
 from typing import NoReturn
 
 import jax
+from jax.experimental import multihost_utils
 
-from metaser_jax.cluster import runtime
-from metaser_jax.cluster.preemption import no_more_preemption
+from metaser_jax.cluster import agreement
 from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, Preempted
+
+# Seconds until all processes know of a SIGTERM that JAX's service caught: it looks once a second.
+_KNOWN = 2.0
+
+
+class Preemption:
+    """Between its entry and its exit a SIGTERM does not end the process: `reached` says when to stop.
+
+    With one process a flag. In a job, JAX's preemption service: it catches SIGTERM from `start` on, in any process, and
+    chooses one point, not yet reached by any, at which all stop.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._calls = 0
+        self._before = None
+        self._handles = False
+        self._in_job = jax.distributed.is_initialized()
+
+    def __enter__(self) -> "Preemption":
+        # Elsewhere than in the main thread Python allows no handler: SIGTERM then does what it did before.
+        self._handles = not self._in_job and threading.current_thread() is threading.main_thread()
+        if self._handles:
+            self._before = signal.signal(signal.SIGTERM, self._ask)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._handles:
+            # None: what was there is not Python's, and cannot be put back.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if self._before is None else self._before)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+
+    def reached(self) -> bool:
+        """Return whether to write the checkpoint now and raise Preempted; all processes ask equally often."""
+        if not self._in_job:
+            return self._asked
+        # The service chooses the highest number so far plus one, and says so at that very number: a count without gaps
+        # is needed, which episodes in intervals are not.
+        self._calls += 1
+        return multihost_utils.reached_preemption_sync_point(self._calls)
+
+
+@contextlib.contextmanager
+def no_more_preemption() -> Iterator[None]:
+    """Surround the close of a job's connection: a SIGTERM is ignored, and one caught just before is known to all.
+
+    Otherwise the service would wait for the processes that have closed theirs already, for three minutes.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(_KNOWN)
+    yield
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
 
 # Seconds between questions, and until an answer of the coordinator is missed.
 _EVERY, _MISSED = 1.0, 3.0
@@ -43,9 +104,9 @@ def guard() -> Iterator[None]:
     watch.start()
     try:
         yield
-        runtime.all_leave()
+        agreement.all_leave()
     except (InputError, Preempted) as error:
-        if not runtime.all_leave(_FOR_OTHERS):
+        if not agreement.all_leave(_FOR_OTHERS):
             kind, code = ("error", 2) if isinstance(error, InputError) else ("Preempted", PREEMPTED)
             _exit(f"{kind}: {error}\nThe other processes did not stop here; they end by losing this one.", code)
         _leave(watch)
@@ -54,7 +115,7 @@ def guard() -> Iterator[None]:
         _exit("Interrupted.", 130)
     except Exception as error:
         said, text = "".join(traceback.format_exception_only(error)).splitlines()[0], traceback.format_exc()
-        print(f"Process {runtime.process_id()}: {said}\nAsking whether one is lost ...", file=sys.stderr, flush=True)
+        print(f"Process {agreement.process_id()}: {said}\nAsking whether one is lost ...", file=sys.stderr, flush=True)
         watch.wait_for_all()
         _exit(f"error: this is no lost process:\n{text}", 1)
     else:
@@ -83,7 +144,7 @@ class _Watch:
         self._round = threading.Condition()
         self._begun = self._answered = 0
         self._last: int | None = None
-        asking = [self._ask_for_all] if runtime.process_id() == 0 else [self._ask_for_all, self._ask_coordinator]
+        asking = [self._ask_for_all] if agreement.process_id() == 0 else [self._ask_for_all, self._ask_coordinator]
         self._threads = [threading.Thread(target=ask, name=ask.__name__, daemon=True) for ask in asking]
 
     def start(self) -> None:
@@ -97,7 +158,7 @@ class _Watch:
         the interpreter ends: a thread inside XLA at that moment aborts the process.
         """
         with self._round:  # no round begins
-            self._last = max(int(begun) for begun in runtime.gather(str(self._begun)))
+            self._last = max(int(begun) for begun in agreement.gather(str(self._begun)))
         self._leaving.set()
         for thread in self._threads:
             thread.join()
@@ -109,7 +170,7 @@ class _Watch:
             self._round.wait_for(lambda: self._answered >= target)
 
     def _ask_for_all(self) -> None:
-        everyone = set(range(runtime.num_processes()))
+        everyone = set(range(agreement.num_processes()))
         while True:
             self._leaving.wait(_EVERY)
             with self._round:
@@ -117,7 +178,7 @@ class _Watch:
                     return
                 self._begun += 1
             try:
-                lost = sorted(everyone - runtime.live_processes())
+                lost = sorted(everyone - agreement.live_processes())
             except RuntimeError as error:
                 _end(f"process 0, the coordinator, is lost ({str(error).splitlines()[0]})")
             if lost:
@@ -131,9 +192,9 @@ class _Watch:
             late = threading.Timer(_MISSED, _say_late)
             late.daemon = True
             try:
-                runtime.hold_coordinator(_EVERY)
+                agreement.hold_coordinator(_EVERY)
                 late.start()
-                runtime.ask_coordinator()
+                agreement.ask_coordinator()
             except RuntimeError as error:
                 _end(f"process 0, the coordinator, is lost ({str(error).splitlines()[0]})")
             finally:
@@ -143,12 +204,12 @@ class _Watch:
 def _say_late() -> None:
     # JAX's own message, when it then misses the heartbeat, does not say whose.
     text = f"no answer from process 0, the coordinator, for {_MISSED:.0f} s; the job ends if it stays so."
-    print(f"Process {runtime.process_id()}: {text}", file=sys.stderr, flush=True)
+    print(f"Process {agreement.process_id()}: {text}", file=sys.stderr, flush=True)
 
 
 def _end(message: str) -> NoReturn:
     _exit(
-        f"error: {message}. Process {runtime.process_id()} ends; the same command goes on from the last checkpoint "
+        f"error: {message}. Process {agreement.process_id()} ends; the same command goes on from the last checkpoint "
         f"(exit code {LOST_PEER}).",
         LOST_PEER,
     )
