@@ -1,5 +1,6 @@
 """Shells complete commands, flags and choices: what they offer, asked of the shells themselves."""
 
+import functools
 import shutil
 import subprocess
 
@@ -22,6 +23,7 @@ def script(tmp_path_factory):
     """Shell -> the file with its completion."""
     folder = tmp_path_factory.mktemp("completion")
 
+    @functools.cache
     def write(shell):
         if shutil.which(shell) is None:
             pytest.skip(f"{shell} is not installed")

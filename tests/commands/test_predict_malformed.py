@@ -4,7 +4,6 @@ import csv
 import io
 
 import malformed
-import pytest
 from fakes import fake_model
 from memory import MOST_MEMORY
 from subprograms import python
@@ -29,16 +28,12 @@ if __name__ == "__main__":
 )
 
 
-@pytest.fixture(scope="module")
-def cases(tmp_path_factory) -> list[malformed.Case]:
-    return malformed.cases(tmp_path_factory.mktemp("malformed"))
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_malformed_files_in_one_call(cases, tmp_path, workers):
+def test_malformed_files_in_one_call(tmp_path):
+    (tmp_path / "files").mkdir()
+    cases = malformed.cases(tmp_path / "files")
     save_model(tmp_path / "model", fake_model())
     (tmp_path / "program.py").write_text(PROGRAM)
-    flags = ["predict", f"--model={tmp_path / 'model'}", "--format=csv", f"--workers={workers}", "--"]
+    flags = ["predict", f"--model={tmp_path / 'model'}", "--format=csv", "--workers=2", "--"]
     run = python(tmp_path / "program.py", *flags, *(case.path for case in cases))
     assert run.returncode == 1, run.stderr[-2000:]
     rows = list(csv.DictReader(io.StringIO(run.stdout)))

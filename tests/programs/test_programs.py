@@ -3,12 +3,17 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from subprograms import python
+import soundfile
+from subprograms import forked, python
 
 from metaser_jax import demo_voices
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+PREPARE = ROOT / "experiments" / "prepare.py"
 
 
 def run(program, *flags):
@@ -69,21 +74,61 @@ def test_prepare_meta_train_finetune(tmp_path):
     assert "Traceback" not in failed.stderr
 
 
-@pytest.mark.parametrize("program", ["meta_train", "pretrain", "finetune", "sweep"])
-def test_a_mistyped_flag_lists_the_valid_ones(program):
-    failed = run(program, "--sead=1")
-    assert failed.returncode == 2
-    assert "sead" in failed.stderr
-    assert "--seed" in failed.stderr
-    assert "--data_dir" in failed.stderr
-    assert "Traceback" not in failed.stderr
+def test_a_study_by_its_flagfile_says_what_is_not_prepared(tmp_path):
+    flagfiles = ROOT / "experiments" / "flagfiles"
+    studies = {"table2": "urdu", "figure2": "urdu", "ablation-order": "urdu", "sweep": "ravdess_emodb"}
+    calls = [
+        (name, f"--flagfile={flagfiles}/{name.replace('-', '_')}_{of}.flags", f"--data_dir={tmp_path}", "--out=out")
+        for name, of in studies.items()
+    ]
+    for failed in forked(tmp_path, calls):
+        assert failed.returncode == 2, failed.stderr
+        assert "metaser prepare --corpora=" in failed.stderr
+    assert not Path("out").exists()
 
 
-@pytest.mark.parametrize("name", ["table2_urdu", "figure2_urdu", "ablation_order_urdu", "sweep_ravdess_emodb"])
-def test_a_study_by_its_flagfile_says_what_is_not_prepared(name, tmp_path):
-    program = name.removesuffix("_urdu").removesuffix("_ravdess_emodb")
-    flagfile = ROOT / "experiments" / "flagfiles" / f"{name}.flags"
-    failed = run(program, f"--flagfile={flagfile}", f"--data_dir={tmp_path}", f"--out={tmp_path}/out")
-    assert failed.returncode == 2, failed.stderr
-    assert "python experiments/prepare.py --corpora=" in failed.stderr
-    assert not (tmp_path / "out").exists()
+def prepare(corpora: str, folder: Path, *flags: str):
+    return python(PREPARE, f"--corpora={corpora}", f"--manual_dir={folder}", f"--data_dir={folder}/data", *flags)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two recordings of EMO-DB and one of URDU."""
+    for file in ("emodb/wav/03a01Fa.wav", "emodb/wav/08b02Wa.wav", "urdu/Sad/SF1_F1_S01.wav"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / file, np.linspace(-0.1, 0.1, 8000 + len(file)), 16000)
+    return tmp_path
+
+
+def test_prepares_then_reports(folder):
+    run = prepare("emodb,urdu", folder)
+    assert run.returncode == 0, run.stderr
+    assert "emodb (German): 2 utterances of 535 published, 2 speakers, 1 s" in run.stdout
+    assert "  happy      happiness      1\n" in run.stdout
+    assert "sampling rates: 16,000 Hz (2)" in run.stdout
+    assert "skipped: none" in run.stdout
+    assert run.stdout.count("prepared in") == 2
+    assert run.stdout.rstrip().splitlines()[-1].startswith("Next: python experiments/meta_train.py --data_dir=")
+    assert run.stderr == "", "neither our bars, without a terminal, nor TFDS's, nor absl's lines"
+
+    again = prepare("emodb", folder, "--manual_dir=/nowhere")
+    assert again.returncode == 0, again.stderr
+    assert "was prepared already; --overwrite" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("corpora", "expected"),
+    [
+        ("emodb,udru", "error: --corpora: got 'udru', expected one of: demo_english"),
+        (
+            "emodb,ravdess",
+            "has no folder 'ravdess' and no archive ravdess.zip or Audio_Speech_Actors_01-24.zip; it has",
+        ),
+    ],
+)
+def test_errors_come_before_any_work(folder, corpora, expected):
+    run = prepare(corpora, folder)
+    assert run.returncode == 2
+    assert expected in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (folder / "data").exists()
