@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from fakes import fake_model
 
 from metaser_jax import InputError
-from metaser_jax.recogniser.folder import load_model, save_model
+from metaser_jax.recogniser.folder import save_model
+from metaser_jax.recogniser.predictor import Predictor
 
 _SECONDS = 20.0
 VALUES = (
@@ -119,7 +120,7 @@ def main() -> None:
             (folder / "model.json").write_text(json.dumps(known))
         start = time.monotonic()
         try:
-            load_model(folder)
+            Predictor.load(folder)
             counts[f"{how}: loaded"] += 1
         except InputError as error:
             counts[f"{how}: refused"] += 1
