@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 
 from metaser_jax.data.corpus import CLIPS, Corpus
-from metaser_jax.data.normalise import Scale
+from metaser_jax.data.inputs import Scale
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.arrays import specs, unpack
 from metaser_jax.recogniser.model import Model, Start

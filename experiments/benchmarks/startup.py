@@ -24,7 +24,7 @@ import numpy as np
 import soundfile
 from absl import flags
 
-from metaser_jax.data.normalise import Scale
+from metaser_jax.data.inputs import Scale
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.folder import save_model

@@ -145,7 +145,7 @@ def one_emotion_speakers(labels: np.ndarray, speakers: np.ndarray, n_emotions: i
     """Return how a speaker's voice tells the emotion; None if it does not, or if the clips cannot say.
 
     Only speakers of several clips let it be known. It does where speakers say, on average, less than half of the
-    emotions (as normalise.resolve counts), and clips of the same speaker mostly share one: a few clips of many speakers
+    emotions (as inputs.resolve counts), and clips of the same speaker mostly share one: a few clips of many speakers
     are few emotions of each by themselves.
 
     Args: labels: [n] int. speakers: [n] str.

@@ -16,7 +16,7 @@ from metaser_jax.adaptation.classifiers import EGEMAPS, adapt_classifier
 from metaser_jax.audio.decoding import UTTERANCE, decode, read_source
 from metaser_jax.audio.extraction import read_each
 from metaser_jax.data.corpus import Corpus
-from metaser_jax.data.normalise import Scale, rescale, scales
+from metaser_jax.data.inputs import Scale, rescale, scales
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import is_prepared, load_statistics
 from metaser_jax.datasets.registry import FOLDER, builder

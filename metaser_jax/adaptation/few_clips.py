@@ -19,12 +19,13 @@ from metaser_jax.adaptation.engine import Case, train_and_predict
 from metaser_jax.adaptation.starts import init_of, read_start
 from metaser_jax.audio.clips import Clip, first_window, read_all, voice_of
 from metaser_jax.data.corpus import CLIPS, UNKNOWN_SPEAKER, Corpus, join
-from metaser_jax.data.inputs import GIVEN, make_x
-from metaser_jax.data.normalise import (
+from metaser_jax.data.inputs import (
+    GIVEN,
     MIN_STD,
     MIN_VOICE_STD,
     Scale,
     everybodys_scale,
+    make_x,
     rescale,
     resolve,
     scales,

@@ -18,8 +18,7 @@ from metaser_jax import cli
 from metaser_jax.adaptation.few_clips import scale_of
 from metaser_jax.adaptation.starts import ClipStart, read_start
 from metaser_jax.data.corpus import Corpus, join
-from metaser_jax.data.inputs import GIVEN
-from metaser_jax.data.normalise import resolve
+from metaser_jax.data.inputs import GIVEN, resolve
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError

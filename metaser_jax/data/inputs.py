@@ -1,4 +1,6 @@
-"""The input of a network or a machine: what is heard of recordings (FrontEnd), normalised (normalise.py).
+"""The input of a network or a machine, of NumPy's arrays or jax's: what is heard of recordings, normalised.
+
+What is heard, FrontEnd.features:
 
 mfcc    frames [n, 120, coef]: silence cut off (trim_db), changes from frame to frame added (deltas)
 voice   statistics of the whole clip's frame tracks, as one row [n, 1, 171]
@@ -7,18 +9,30 @@ trim      frames before the first and after the last one that is within `trim_db
 deltas    the size of each coefficient's change from the frame before follows the coefficients, [n, 120, 40]
 voice     what is more than CLIP deviations from the mean counts as CLIP, since an outlier tells of the recording
 
+Normalisation, to mean 0 and deviation 1 per coefficient, over real frames only; the padding stays zero:
+
+none       as the paper
+corpus     statistics of the corpus's training part
+speaker    statistics of all of a speaker's utterances, which needs no labels; a test speaker's own recordings are
+           used, so every method in a comparison must be given the same
+           What is heard of a voice is normalised by the speaker's mean and deviation, which
+           of a speaker with few clips are shrunk to those of all: `shrunk_scales`
+utterance  statistics of the utterance itself
+auto       speaker where a speaker's emotion can be heard apart from the speaker, else corpus: see `resolve`
+
 NOTE: the paper has MFCC and does none of these.
 """
 
 import dataclasses
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaser_jax.data.corpus import Corpus
-from metaser_jax.data.normalise import Array, normalise, real_frames
-from metaser_jax.errors import InputError
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
+from metaser_jax.errors import InputError, check_choice
 from metaser_jax.specs import FrontEnd
+from metaser_jax.specs.network import NORMALISATIONS
 from metaser_jax.specs.voice import STATISTICS, columns
 from metaser_jax.types import N_FRAMES, N_MFCC
 
@@ -35,9 +49,27 @@ DB = 128**0.5
 # In deviations.
 CLIP = 5.0
 
+# MFCC are of the order of 10; a coefficient that hardly varies (digital silence) is not blown up.
+MIN_STD = 1e-2
+
+# Of what is heard of a voice, whose statistics may be shares of one.
+MIN_VOICE_STD = 1e-4
+# Clips of a voice at which its mean, and clips more at which its deviation, count as much as everybody's. Measured
+# at 1 to 32 unlabelled clips of a voice: experiments/README.md.
+SHRINK, SHRINK_STD = 1.0, 4.0
+
+Array = Any  # NumPy's or jax's
+
 PERCENTILES = (10, 25, 50, 75, 90)
 NAMES = ("mean", "deviation", *(f"percentile {p}" for p in PERCENTILES))
 """Of utterance_statistics."""
+
+
+class Scale(NamedTuple):
+    """What features are normalised by. Attributes: mean, std, of each coefficient; std is MIN_STD or more."""
+
+    mean: Array
+    std: Array
 
 
 def make_input(corpus: Corpus, how: FrontEnd, train: np.ndarray) -> Corpus:
@@ -109,6 +141,159 @@ def add_deltas(mfcc: Array, n_frames: Array) -> Array:
     first = xp.where((n_frames > 1)[:, None, None], change[:, :1], 0)
     change = xp.concatenate([first, change], axis=1).astype(mfcc.dtype)
     return xp.concatenate([mfcc, xp.where(real_frames(mfcc, n_frames), change, 0)], axis=-1)
+
+
+def normalise(corpus: Corpus, mode: str, train: np.ndarray, *, voice: bool = False) -> Corpus:
+    """Return the corpus with its mfcc normalised.
+
+    Args:
+      corpus: utterances.
+      mode: see the module's docstring.
+      train: [m] int, indices of the training part; only "corpus" and "auto" use them.
+      voice: mfcc is what is heard of a voice instead.
+
+    Raises:
+      InputError: unknown mode.
+    """
+    check_choice("normalise", mode, NORMALISATIONS)
+    mode = resolve(corpus, mode, train)
+    if mode == "none":
+        return corpus
+    if mode == "corpus":
+        group, fit = np.zeros(len(corpus), int), np.isin(np.arange(len(corpus)), train)
+    else:
+        names = corpus.speaker if mode == "speaker" else corpus.file
+        group, fit = np.unique(names, return_inverse=True)[1], np.ones(len(corpus), bool)
+    if voice and mode == "speaker":
+        scale = shrunk_scales(corpus.mfcc, corpus.n_frames, group, fit)
+    else:
+        scale = scales(corpus.mfcc, corpus.n_frames, group, fit, MIN_VOICE_STD if voice else MIN_STD)
+    each = Scale(scale.mean[group][:, None], scale.std[group][:, None])
+    return dataclasses.replace(corpus, mfcc=rescale(corpus.mfcc, corpus.n_frames, each))
+
+
+def scales(
+    mfcc: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray, min_std: float = MIN_STD
+) -> Scale:
+    """Return mean and deviation of each coefficient over the real frames of each group of utterances.
+
+    Args:
+      mfcc: [n, time, coef]. n_frames: [n] int.
+      group: [n] int, from 0. fit: [n] bool, the utterances that count; a group without one has mean 0.
+      min_std: the least deviation, so that what hardly varies is not blown up.
+
+    Returns:
+      [group, coef] float64 each.
+    """
+    groups = group.max() + 1
+    mask = real_frames(mfcc, n_frames)
+
+    def total(values: np.ndarray) -> np.ndarray:  # [n, ...] -> [group, ...]
+        out = np.zeros((groups, *values.shape[1:]))
+        np.add.at(out, group[fit], values[fit])
+        return out
+
+    mfcc = mfcc.astype(np.float64)
+    frames = np.maximum(total(mask.sum(1)), 1)
+    mean = total((mfcc * mask).sum(1)) / frames
+    var = total((np.square(mfcc - mean[group][:, None]) * mask).sum(1)) / frames
+    return Scale(mean, np.maximum(np.sqrt(var), min_std))
+
+
+def shrunk_scales(x: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray) -> Scale:
+    """Return each voice's mean and deviation, shrunk to those of all voices.
+
+      mean = (n m_g + c m) / (n + c),      var = ((n - 1) v_g + d v) / (n - 1 + d)
+
+    n clips of a voice have mean m_g and variance v_g; m is the mean of all m_g, v the variance that voices have in
+    common, c = SHRINK, d = SHRINK_STD.
+
+    Arguments, Returns: as `scales`, of groups of at least one utterance in all; a group without one has m and v.
+    """
+    return shrunk_to(everybodys_scale(x, n_frames, group, fit), x, n_frames, group, fit)
+
+
+def shrunk_to(everybody: Scale, x: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray) -> Scale:
+    """Return `shrunk_scales` towards the mean and deviation of voices that are known already.
+
+    Args:
+      everybody: mean, std [coef], of `everybodys_scale`. Others, Returns: as `scales`.
+    """
+    own = scales(x, n_frames, group, fit, MIN_VOICE_STD)
+    clips = np.bincount(group[fit], minlength=len(own.mean))[:, None]
+    frames = np.bincount(group[fit], n_frames[fit], minlength=len(own.mean))[:, None]
+    mean = (clips * own.mean + SHRINK * everybody.mean) / (clips + SHRINK)
+    var = np.square(own.std) * frames / np.maximum(frames - 1, 1)
+    more = np.maximum(clips - 1, 0)
+    std = np.sqrt((more * var + SHRINK_STD * np.square(everybody.std)) / (more + SHRINK_STD))
+    return Scale(mean, np.maximum(std, MIN_VOICE_STD))
+
+
+def everybodys_scale(x: np.ndarray, n_frames: np.ndarray, group: np.ndarray, fit: np.ndarray) -> Scale:
+    """Return the mean of all voices' means and the deviation that they have in common, [coef] float64 each.
+
+    Of use to a voice of which there is no clip. Arguments: as `shrunk_scales`.
+    """
+    own = scales(x, n_frames, group, fit, MIN_VOICE_STD)
+    frames = np.bincount(group[fit], n_frames[fit], minlength=len(own.mean))[:, None]
+    mean = own.mean[frames[:, 0] > 0].mean(0)
+    # A mean was taken of each group's frames; where all have one frame, nothing is left to tell of deviations.
+    freedom = frames.sum() - (frames > 0).sum()
+    if freedom:
+        std = np.sqrt((frames * np.square(own.std)).sum(0) / freedom)
+    else:
+        std = scales(x, n_frames, np.zeros(len(x), int), fit, MIN_VOICE_STD).std[0]
+    return Scale(mean, np.maximum(std, MIN_VOICE_STD))
+
+
+def own_scale(x: Array, n_frames: Array) -> Scale:
+    """Return each utterance's own mean and deviation over its real frames, [n, 1, coef]: NumPy's arrays or jax's."""
+    xp = x.__array_namespace__()
+    real = real_frames(x, n_frames)
+    count = n_frames[:, None, None]
+    mean = xp.where(real, x, 0).sum(axis=1, keepdims=True) / count
+    var = xp.where(real, xp.square(x - mean), 0).sum(axis=1, keepdims=True) / count
+    return Scale(mean, xp.maximum(xp.sqrt(var), MIN_STD))
+
+
+def rescale(mfcc: Array, n_frames: Array, scale: Scale) -> Array:
+    """Scale to mean 0 and deviation 1: NumPy's arrays or jax's.
+
+    Args:
+      mfcc: [n, time, coef]. n_frames: [n] int.
+      scale: mean and std, [coef] or [n, 1, coef].
+
+    Returns:
+      [n, time, coef] float32, zero after the real frames.
+    """
+    xp = mfcc.__array_namespace__()
+    scaled = (mfcc - scale.mean) / scale.std
+    return xp.where(real_frames(mfcc, n_frames), scaled, 0).astype(xp.float32)
+
+
+def real_frames(mfcc: Array, n_frames: Array) -> Array:
+    """Return [n, time, 1] bool, which frames are no padding.
+
+    Of mfcc [n, time, coef] and n_frames [n], NumPy's or jax's.
+    """
+    xp = mfcc.__array_namespace__()
+    return (xp.arange(mfcc.shape[1]) < n_frames[:, None])[..., None]
+
+
+def resolve(corpus: Corpus, mode: str, train: np.ndarray) -> str:
+    """Return what "auto" is for a corpus; other modes are themselves.
+
+    Normalising by speaker takes away what a speaker's recordings have in common. Where each speaker says one emotion,
+    that is the emotion. So it is "speaker" where the training part's utterances are of speakers who say, on average, at
+    least half of the emotions there, and "corpus" otherwise, or where the speakers are not known.
+    """
+    if mode != "auto":
+        return mode
+    speaker, label = corpus.speaker[train], corpus.label[train]
+    if (corpus.speaker == UNKNOWN_SPEAKER).any():
+        return "corpus"
+    says = {name: len(np.unique(label[speaker == name])) for name in np.unique(speaker)}
+    return "speaker" if np.mean([says[name] for name in speaker]) >= len(corpus.emotions) / 2 else "corpus"
 
 
 def utterance_statistics(x: np.ndarray, n_frames: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from metaser_jax import untrusted
 from metaser_jax.audio.mfcc import MAX_FRAMES
-from metaser_jax.data.normalise import Scale
+from metaser_jax.data.inputs import Scale
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.model import Model, Start
 from metaser_jax.recogniser.model_json import check_names

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from metaser_jax.data.corpus import Corpus
-from metaser_jax.data.normalise import Scale
+from metaser_jax.data.inputs import Scale
 from metaser_jax.specs import ModelSpec
 from metaser_jax.types import Params
 

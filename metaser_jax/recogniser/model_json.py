@@ -76,8 +76,6 @@ def check_settings(said: Mapping[str, Any], version: int) -> ModelSpec:
         else:
             expected = "a list of names" if kind is tuple else kind.__name__
             raise ValueError(f"{name} is {value!r}, expected {expected}")
-    if values["features"] not in FEATURES:
-        raise ValueError(f"features is {values['features']!r}, expected one of: {', '.join(FEATURES)}")
     if values["normalise"] == "auto":
         raise ValueError("normalise is 'auto', expected what it was resolved to")
     try:

@@ -9,7 +9,7 @@ NOTE: a network is trained on the first window alone; windows="first" takes that
 
 Features of a model that normalises by speaker are normalised by the model's own statistics, of the voices that it
 learned from, or by those of the voice at hand where the speakers are given: of MFCC where there is enough of it; of the
-voice from one window on, its mean over all of the windows shrunk to the model's (normalise.shrunk_to). Where speakers
+voice from one window on, its mean over all of the windows shrunk to the model's (inputs.shrunk_to). Where speakers
 are not given, a window of a model over the voice is one clip of a voice of its own.
 """
 
@@ -26,8 +26,7 @@ from metaser_jax.audio import clips as recordings
 from metaser_jax.audio.clips import Clip, VoiceWindows, Windows
 from metaser_jax.audio.quality import notes_of
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.data.inputs import CLIP, GIVEN, make_x
-from metaser_jax.data.normalise import SHRINK, Scale, own_scale, rescale, scales, shrunk_to
+from metaser_jax.data.inputs import CLIP, GIVEN, SHRINK, Scale, make_x, own_scale, rescale, scales, shrunk_to
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.folder import load_model
@@ -264,7 +263,7 @@ def scale_of_one_clip(settings: ModelSpec, everybody: Scale | None) -> Scale | N
     """Return what a model normalises a clip by of whose voice it has no other.
 
     A model over the voice that normalises each by its own clips shrinks the mean of this one clip to everybody's
-    (normalise.shrunk_scales): so (x - mean) SHRINK / (1 + SHRINK) is left of it, and it is half as sure of what it
+    (inputs.shrunk_scales): so (x - mean) SHRINK / (1 + SHRINK) is left of it, and it is half as sure of what it
     hears as of a voice that it knows. Of every other model, what the model has.
     """
     if everybody is None or settings.features != "voice" or settings.normalise != "speaker":

@@ -12,8 +12,7 @@ from small_runs import CORPORA, adapt_svm, load_sources, load_target, run_finetu
 from metaser_jax import InputError
 from metaser_jax.adaptation.classifiers import Labelled, fit_svm
 from metaser_jax.adaptation.engine import draw
-from metaser_jax.data.inputs import utterance_statistics
-from metaser_jax.data.normalise import normalise
+from metaser_jax.data.inputs import normalise, utterance_statistics
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, read_predictions
 
 AMOUNTS = [Amount("shots", 2), Amount("shots", 4), Amount("fraction", 0.5)]

@@ -12,8 +12,7 @@ from metaser_jax.adaptation.engine import Case, train_and_predict
 from metaser_jax.adaptation.few_clips import Adaptation, adapt_again, adapt_model
 from metaser_jax.adaptation.starts import Init
 from metaser_jax.data.corpus import CLIPS, UNKNOWN_SPEAKER
-from metaser_jax.data.inputs import GIVEN, make_x
-from metaser_jax.data.normalise import Scale, shrunk_to
+from metaser_jax.data.inputs import GIVEN, Scale, make_x, shrunk_to
 from metaser_jax.data.splits import split
 from metaser_jax.data.target import Target
 from metaser_jax.models.classifier import take_head

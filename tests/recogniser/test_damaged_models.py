@@ -147,7 +147,7 @@ def test_a_format_version_that_is_none(folder, number):
         ("features.n_mfcc", 13, "model.json has features"),
         ("format_version", 1, "features, members, network, track_groups"),
         ("settings.features", GONE, "lacks features"),
-        ("settings.features", "tracks", "'tracks', expected one of: mfcc, voice"),
+        ("settings.features", "tracks", "'tracks'"),
         ("settings.features", ["mfcc"], "features"),
         ("settings.features", "voice", ""),
         ("settings.network", "perceptron", "network"),

@@ -12,8 +12,7 @@ from metaser_jax import InputError
 from metaser_jax.audio import clips
 from metaser_jax.audio.clips import HOP_SECONDS, Clip, Quality
 from metaser_jax.audio.tracks import STEP
-from metaser_jax.data.inputs import CLIP, make_input, make_x
-from metaser_jax.data.normalise import MIN_VOICE_STD, Scale, scales, shrunk_to
+from metaser_jax.data.inputs import CLIP, MIN_VOICE_STD, Scale, make_input, make_x, scales, shrunk_to
 from metaser_jax.errors import RecordingError
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.folder import save_model
