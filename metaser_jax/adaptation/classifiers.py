@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from metaser_jax.adaptation.engine import draw
+from metaser_jax.adaptation.engine import draw_cases
 from metaser_jax.data.inputs import utterance_statistics
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
@@ -203,9 +203,7 @@ def adapt_classifier(
       InputError: no fold or amount; no shots and no sources; a draw that the training part does not allow, before the
         first is fitted; a source that is the target or has other emotions.
     """
-    for what, got in (("folds", folds), ("amounts", amounts)):
-        if not got:
-            raise InputError(f"{what}: got none, expected at least one.")
+    cases = draw_cases(folds, amounts, seeds, "none")
     if not sources and any(amount.value == 0 for amount in amounts):
         raise InputError(f"--shots=0: {method} has nothing to learn from. Give --sources, or shots.")
     for source in sources:
@@ -216,12 +214,6 @@ def adapt_classifier(
                 f"--sources: got {source.corpus.name} with {', '.join(source.corpus.emotions)}, expected the target's "
                 f"{', '.join(folds[0].corpus.emotions)}. Load both with the same emotions."
             )
-    cases = [
-        (index, target, amount, seed, draw(target, amount, "none", seed)[0])
-        for index, target in enumerate(folds)
-        for amount in amounts
-        for seed in range(seeds)
-    ]
     # Only the statistics of a training part, or of a draw, depend on the fold.
     by_draw = spec.of_split and spec.normalise_by == "drawn"
     seen = [features(target, spec.front_end, None) for target in (folds if spec.of_split else folds[:1])]
@@ -237,14 +229,14 @@ def adapt_classifier(
     outcomes = []
     # So small products are slower by several threads, and much so where others work, too.
     with threadpool_limits(1):
-        for index, target, amount, seed, drawn in cases:
-            start = time.perf_counter()
+        for index, amount, seed, (drawn, nothing) in cases:
+            start, target = time.perf_counter(), folds[index]
             x = features(target, spec.front_end, drawn) if by_draw else seen[min(index, len(seen) - 1)]
             clips = Labelled(x[drawn], target.corpus.label[drawn])
             predicted = (FITS[method](clips, joined) if len(drawn) else unadapted()).predict(x[target.split.test])
             more = dict.fromkeys(("adapt", "validation", "best_epoch", "epochs"))
             more |= {"seconds": time.perf_counter() - start, "device": f"1 x cpu ({processor()})"}
-            outcomes.append(outcome(spec, target, about, amount, seed, (drawn, drawn[:0]), predicted, **more))
+            outcomes.append(outcome(spec, target, about, amount, seed, (drawn, nothing), predicted, **more))
     return outcomes
 
 

@@ -117,6 +117,19 @@ def draw(target: Target, amount: Amount, validation: str, seed: int) -> tuple[np
     return drawn, drawn[:0]
 
 
+def draw_cases(folds: Sequence[Target], amounts: Sequence[Amount], seeds: int, validation: str) -> list[Case]:
+    """Return the cases of every fold, amount and seed (0 .. seeds - 1), in this order. Raises InputError as `draw`."""
+    for what, given in (("folds", folds), ("amounts", amounts)):
+        if not given:
+            raise InputError(f"{what}: got none, expected at least one.")
+    return [
+        Case(fold, amount, seed, draw(target, amount, validation, seed))
+        for fold, target in enumerate(folds)
+        for amount in amounts
+        for seed in range(seeds)
+    ]
+
+
 def adapt(
     spec: FinetuneSpec,
     inits: Sequence[Init],
@@ -142,32 +155,20 @@ def adapt(
       InputError: nothing to do; a draw that the training part does not allow, before anything is trained; a training
         that diverged.
     """
-    for what, given in (("inits", inits), ("folds", folds), ("amounts", amounts)):
-        if not given:
-            raise InputError(f"{what}: got none, expected at least one.")
+    if not inits:
+        raise InputError("inits: got none, expected at least one.")
     if not all(amount.value for amount in amounts):
         if any(init.params is None for init in inits):
             raise InputError("shots=0: got random parameters to start from, expected trained ones.")
         if spec.of_split and spec.normalise_by == "drawn":
             raise InputError(f"--normalise_by=drawn: got --shots=0 with --normalise={spec.normalise}, expected train.")
-    cases = [
-        Case(fold, amount, seed, draw(ready, amount, spec.validation, seed))
-        for fold, ready in enumerate(folds)
-        for amount in amounts
-        for seed in range(seeds)
-    ]
+    cases = draw_cases(folds, amounts, seeds, spec.validation)
     start = time.perf_counter()
     results = train_and_predict(spec, inits, folds, cases, log)
     seconds = (time.perf_counter() - start) / len(cases)
     return [
         outcome(
-            spec,
-            folds[case.fold],
-            inits[case.seed % len(inits)].source,
-            case.amount,
-            case.seed,
-            case.drawn,
-            result.logits.argmax(-1),
+            *(spec, folds[case.fold], inits[case.seed % len(inits)].source, *case[1:], result.logits.argmax(-1)),
             best_epoch=int(result.info.best_epoch),
             epochs=int(result.info.epochs),
             seconds=seconds,

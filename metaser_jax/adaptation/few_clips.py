@@ -19,18 +19,7 @@ from metaser_jax.adaptation.engine import Case, train_and_predict
 from metaser_jax.adaptation.starts import init_of, read_start
 from metaser_jax.audio.clips import Clip, first_window, read_all, voice_of
 from metaser_jax.data.corpus import CLIPS, UNKNOWN_SPEAKER, Corpus, join
-from metaser_jax.data.inputs import (
-    GIVEN,
-    MIN_STD,
-    MIN_VOICE_STD,
-    Scale,
-    everybodys_scale,
-    make_x,
-    rescale,
-    resolve,
-    scales,
-    shrunk_to,
-)
+from metaser_jax.data.inputs import Scale, apply_scale, find_scale, resolve
 from metaser_jax.data.splits import Parts
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.labelled_files import audio_files, labelled_files
@@ -45,7 +34,6 @@ from metaser_jax.results.environment import versions
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, ModelSpec
 from metaser_jax.specs.commands import AdaptConfig
-from metaser_jax.specs.voice import columns
 from metaser_jax.types import Params
 
 _ALL = Amount("fraction", 1.0)
@@ -249,7 +237,7 @@ def adapt_model(
     corpus = support if unlabelled is None else join([support, unlabelled])
     seen = corpus
     if scale is not None and settings.normalise != "utterance":
-        seen, spec = _rescale(settings, corpus, scale), dataclasses.replace(spec, **_AS_IS)
+        seen, spec = apply_scale(corpus, settings, scale), dataclasses.replace(spec, **_AS_IS)
 
     # Each part is learned without, and last all clips; after these each part by the earlier clips alone.
     parts = divide(support, how.folds, how.repeats, how.seed)
@@ -300,11 +288,16 @@ def adapt_model(
     }
     temperature = 1.0
     if parts:
-        every = {kind: _by_repeat(parts.tests, of, n, len(emotions)) for kind, of in held_out.items()}
+        # A repeat's parts have each clip once: [repeat, n] int, where among the predictions.
+        order = np.array([np.argsort(np.concatenate(repeat)) for repeat in parts.tests])
+        order += n * np.arange(how.repeats)[:, None]
+
+        def gather(of_parts: Sequence[np.ndarray]) -> np.ndarray:  # [repeat, n, class]
+            return np.concatenate(of_parts)[order]
+
+        every = {kind: gather(of_parts) for kind, of_parts in held_out.items()}
         own = every.pop(how.model_kind)
-        fewer = None
-        if before and how.model_kind == NETWORK:
-            fewer = _by_repeat(parts.tests, of_earlier, n, len(emotions))
+        fewer = gather(of_earlier) if before and how.model_kind == NETWORK else None
         known["cross_validation"] = validate(support, parts, own, settings.normalise == "speaker", every, fewer)
         calibration = calibrate(own, support.label, parts.tests)
         temperature = calibration.temperature
@@ -312,22 +305,12 @@ def adapt_model(
     return Model(
         settings=settings,
         params=params[how.model_kind],
-        scale=scale if scale is not None else scale_of(settings, corpus),
+        scale=scale if scale is not None else find_scale(corpus, settings),
         temperature=temperature,
         start=start,
         support=support,
         about=known,
     )
-
-
-def _by_repeat(tests: Sequence[Sequence[np.ndarray]], logits: Sequence[np.ndarray], n: int, classes: int) -> np.ndarray:
-    """Return [repeat, n, class], from the parts' one after another."""
-    whole = np.zeros((len(tests), n, classes), np.float32)
-    of_parts = iter(logits)
-    for repeat, parts in enumerate(tests):
-        for part in parts:
-            whole[repeat, part] = next(of_parts)
-    return whole
 
 
 def adapt_again(model: Model, support: Corpus, progress: Callable[[int, int], None] | None = None) -> Model:
@@ -379,34 +362,3 @@ def adapt_again(model: Model, support: Corpus, progress: Callable[[int, int], No
         again.about["support"]["unlabelled"] = unlabelled
         again = dataclasses.replace(again, scale=model.scale)
     return again
-
-
-def scale_of(settings: ModelSpec, corpus: Corpus) -> Scale | None:
-    """Return what a model of these settings normalises by, of the voices of a corpus; None where it has nothing."""
-    if settings.normalise not in ("corpus", "speaker"):
-        return None
-    x, n_rows, speaker = _rows_of(settings, corpus)
-    every, voice = np.ones(len(x), bool), settings.features == "voice"
-    if voice and settings.normalise == "speaker":
-        return everybodys_scale(x, n_rows, speaker, every)
-    one = scales(x, n_rows, np.zeros(len(x), int), every, MIN_VOICE_STD if voice else MIN_STD)
-    return Scale(one.mean[0], one.std[0])
-
-
-def _rescale(settings: ModelSpec, corpus: Corpus, scale: Scale) -> Corpus:
-    """Return the corpus with what the network is given in it, normalised as before."""
-    x, n_rows, speaker = _rows_of(settings, corpus)
-    if settings.features == "mfcc":
-        return dataclasses.replace(corpus, mfcc=rescale(x, n_rows, scale), n_frames=n_rows)
-    if settings.normalise == "speaker":
-        each = shrunk_to(scale, x, n_rows, speaker, np.ones(len(x), bool))
-        scale = Scale(each.mean[speaker][:, None], each.std[speaker][:, None])
-    voice = np.array(corpus.voice)
-    voice[:, columns(settings.track_groups)] = rescale(x, n_rows, scale)[:, 0]
-    return dataclasses.replace(corpus, voice=voice)
-
-
-def _rows_of(settings: ModelSpec, corpus: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what the network is given before it is normalised, x [n, rows, coef], n_rows [n], and speakers [n] int."""
-    x, n_rows = make_x(settings, *(getattr(corpus, name) for name in GIVEN[settings.features]))
-    return x, n_rows, np.unique(corpus.speaker, return_inverse=True)[1]

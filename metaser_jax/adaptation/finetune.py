@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metaser_jax.adaptation.classifiers import JOINT, SVM, adapt_classifier, load_sources
-from metaser_jax.adaptation.engine import adapt, draw
+from metaser_jax.adaptation.engine import adapt, draw_cases
 from metaser_jax.adaptation.starts import resolve
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets, load_together
@@ -69,9 +69,7 @@ def run_finetune(
     sources = load_sources(config.sources, config.data_dir, spec.emotions, load)
     amount = Amount("fraction", config.fraction) if config.shots is None else Amount("shots", config.shots)
     # Drawn before anything is written: what a later fold does not allow is an error at once.
-    for target in folds:
-        for seed in range(config.seeds):
-            draw(target, amount, spec.validation, seed)
+    draw_cases(folds, [amount], config.seeds, spec.validation)
     out = Path(config.out)
     settings = dataclasses.asdict(config) | dataclasses.asdict(spec)
     settings |= {"corpus_digest": folds[0].digest, "source_digests": [source.digest for source in sources]}

@@ -107,7 +107,7 @@ def export(config: configs.ExportConfig, arguments: list[str]) -> None:
     """
     if config.model is None:
         from metaser_jax.adaptation.few_clips import check_out
-        from metaser_jax.adaptation.make_start import make_start
+        from metaser_jax.adaptation.starts import make_start
         from metaser_jax.commands import TRAINS
         from metaser_jax.extras import require_extras
         from metaser_jax.recogniser.folder import save_model

@@ -115,6 +115,36 @@ def make_x(how: FrontEnd, *given: Array) -> tuple[Array, Array]:
     return (add_deltas(x, n) if how.deltas else x), n
 
 
+def find_scale(corpus: Corpus, how: FrontEnd) -> Scale | None:
+    """Return what recordings like those of a corpus are normalised by: mean and deviation of all of its voices.
+
+    Where each voice is normalised by its own clips, that is for voices of which there is too little. None where
+    nothing of other recordings is of use.
+    """
+    if how.normalise not in ("corpus", "speaker"):
+        return None
+    x, n_rows = make_x(how, *(getattr(corpus, name) for name in GIVEN[how.features]))
+    every, voice = np.ones(len(x), bool), how.features == "voice"
+    if voice and how.normalise == "speaker":
+        return everybodys_scale(x, n_rows, np.unique(corpus.speaker, return_inverse=True)[1], every)
+    one = scales(x, n_rows, np.zeros(len(x), int), every, MIN_VOICE_STD if voice else MIN_STD)
+    return Scale(one.mean[0], one.std[0])
+
+
+def apply_scale(corpus: Corpus, how: FrontEnd, scale: Scale) -> Corpus:
+    """Return the corpus normalised by `find_scale` of another, to be heard as it is: without trimming or changes."""
+    x, n_rows = make_x(how, *(getattr(corpus, name) for name in GIVEN[how.features]))
+    if how.features == "mfcc":
+        return dataclasses.replace(corpus, mfcc=rescale(x, n_rows, scale), n_frames=n_rows)
+    if how.normalise == "speaker":
+        speaker = np.unique(corpus.speaker, return_inverse=True)[1]
+        each = shrunk_to(scale, x, n_rows, speaker, np.ones(len(x), bool))
+        scale = Scale(each.mean[speaker][:, None], each.std[speaker][:, None])
+    voice = np.array(corpus.voice)
+    voice[:, columns(how.track_groups)] = rescale(x, n_rows, scale)[:, 0]
+    return dataclasses.replace(corpus, voice=voice)
+
+
 def trim(mfcc: Array, n_frames: Array, db: float) -> tuple[Array, Array]:
     """Drop leading and trailing frames whose mean level over mel bands is more than `db` below the loudest frame's.
 

@@ -5,30 +5,23 @@ import json
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_runs import adapt, load, load_target, meta_train, pretrain, resolve, run_finetune
+from small_runs import load, load_target, meta_train, pretrain, resolve, run_finetune
 
 from metaser_jax import InputError
-from metaser_jax.adaptation import engine as adaptation
-from metaser_jax.adaptation.engine import draw
+from metaser_jax.adaptation import engine
 from metaser_jax.adaptation.starts import Init
-from metaser_jax.loops.finetuning import Rows, finetune
 from metaser_jax.models.classifier import make_network
 from metaser_jax.models.frames import frame_mask, input_statistics
-from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount
-from metaser_jax.specs import OptimizerSpec
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.pretrain import make_state
 from metaser_jax.training.run import load_sources
-from metaser_jax.training.trainer import init_params, make_optimizer, make_trainer, no_utterances
-from metaser_jax.types import Batch
+from metaser_jax.training.trainer import init_params, make_trainer, no_utterances
 
 # The fakes' levels differ by little.
 INPUT = {"trim_db": 0.05, "deltas": True, "normalise": "auto", "input_statistics": True, "hidden_dim": 3}
-SCRATCH = Init(None, {"method": "scratch"})
 
 
 def constants(params):
@@ -92,25 +85,15 @@ def test_pre_training_leaves_the_constants_alone(pretrain_config):
 
 
 def test_fine_tuning_leaves_the_constants_alone(finetune_config):
-    config = finetune_config(**INPUT)
-    (ready,) = load_target(config)
-    data = ready.as_input(config.front_end)
-    model, x = make_network(config), data.corpus.mfcc[data.split.train]
-    before = init_params(model, jax.random.key(0), x)
-    rows = Rows(jnp.arange(64, dtype=jnp.int32), jnp.int32(len(x)))
-    tune = jax.jit(
-        lambda params: finetune(
-            cross_entropy(model.apply),
-            params,
-            jax.random.key(0),
-            Batch(jnp.asarray(x), jnp.asarray(data.corpus.label[data.split.train])),
-            rows,
-            None,
-            optimizer=make_optimizer(OptimizerSpec(optimizer="adamw", lr=0.05, weight_decay=0.5)),
-            max_epochs=3,
-        )
+    config = finetune_config(
+        **INPUT, optimizer="adamw", lr=0.05, weight_decay=0.5, schedule="constant", validation="none", max_epochs=3
     )
-    assert_the_rest_moved(before, tune(before)[0])
+    (target,) = load_target(config)
+    data = target.as_input(config.front_end)
+    before = init_params(make_network(config), jax.random.key(0), data.corpus.mfcc[data.split.train])
+    case = engine.Case(0, Amount("fraction", 1.0), 0, (data.split.train, data.split.train[:0]))
+    (result,) = engine.train_and_predict(config, [Init(before, {})], [target], [case], keep_params=True)
+    assert_the_rest_moved(before, result.params)
 
 
 def test_initial_parameters_differ_in_the_constants_alone(train_config):
@@ -146,42 +129,15 @@ def test_from_sources_to_scores(train_config, finetune_config):
         assert np.mean([row["macro_f1"] for row in rows]) > 0.4, "the fakes can be learned"
 
 
-def cases_of(config, folds):
-    amount = Amount("shots", 2)
-    return [
-        adaptation.Case(fold, amount, seed, draw(ready, amount, config.validation, seed))
-        for fold, ready in enumerate(folds)
-        for seed in range(config.seeds)
-    ]
-
-
 def test_scratch_has_statistics_of_its_folds_training_part(finetune_config):
     config = finetune_config(**INPUT, split="speaker", folds=3)
     folds, nothing = load_target(config), np.zeros(0, int)
     # With nothing to learn from the parameters stay as they begin.
-    cases = [case._replace(drawn=(nothing, nothing)) for case in cases_of(config, folds)]
-    results = adaptation.train_and_predict(config, [SCRATCH], folds, cases, keep_params=True)
+    cases = [engine.Case(fold, Amount("shots", 2), seed, (nothing, nothing)) for fold in range(3) for seed in range(2)]
+    results = engine.train_and_predict(config, [Init(None, {})], folds, cases, keep_params=True)
     for case, result in zip(cases, results, strict=True):
         ready = folds[case.fold].as_input(config.front_end)
         assert_standardises(result.params, ready.corpus.mfcc[ready.split.train])
         of_first = results[case.seed].params["params"]
         for layer in ("lstm_1", "lstm_2", "hidden", "output"):
             jax.tree.map(np.testing.assert_array_equal, result.params["params"][layer], of_first[layer])
-
-
-def test_normalised_by_the_draw_the_rest_of_the_training_part_does_not_matter(finetune_config):
-    plain = {"normalise": "corpus", "validation": "none", "max_epochs": 4, "optimizer": "sgd", "lr": 0.1}
-    config = finetune_config(**INPUT | plain)
-    (ready,) = load_target(config)
-    drawn = np.unique(np.concatenate([case.drawn[0] for case in cases_of(config, (ready,))]))
-    others = np.setdiff1d(ready.split.train, drawn)
-    louder = ready.corpus.mfcc.copy()
-    louder[others] *= 10
-    changed = ready._replace(corpus=dataclasses.replace(ready.corpus, mfcc=louder))
-    for by, same in (("drawn", True), ("train", False)):
-        one = dataclasses.replace(config, normalise_by=by)
-        outcomes = [adapt(one, [SCRATCH], [folds], [Amount("shots", 2)]) for folds in (ready, changed)]
-        equal = [np.array_equal(a.predicted, b.predicted) for a, b in zip(*outcomes, strict=True)]
-        assert all(equal) if same else not all(equal)
-        names = {"drawn": "corpus of the draw", "train": "corpus"}
-        assert {outcome.row["normalise"] for outcome in outcomes[0]} == {names[by]}

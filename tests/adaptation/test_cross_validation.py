@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fakes import fake_model
 
-from metaser_jax.adaptation.cross_validation import BY_CLIP, BY_SPEAKER, divide, validate
+from metaser_jax.adaptation.cross_validation import BY_CLIP, BY_SPEAKER, Parts, divide, validate
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 
 
@@ -111,3 +111,27 @@ def test_an_emotion_without_clips_is_no_answer(support):
     apart = validate(three, parts, logits, told_apart=True)
     assert "--speakers" in apart["verdict"]
     assert "--speakers" not in result["verdict"]
+
+
+def test_what_is_clearly_better_is_said(support):
+    support = spoken_by(support, [f"s{i // 4 % 3}" for i in range(24)])
+    right = np.tile(10.0 * np.eye(4)[support.label], (2, 1, 1))
+    wrong = np.tile(10.0 * np.eye(4)[np.roll(support.label, 3)], (2, 1, 1))
+    every = np.arange(len(support))
+    parts = Parts(BY_SPEAKER, ((every[::2], every[1::2]),) * 2)
+    of = (support, parts)
+    found = validate(*of, wrong, others={"svm": right, "zero_shots": wrong})
+    assert "A support vector machine of these clips alone is clearly better, by" in found["verdict"]
+    assert "--model_kind=svm takes it" in found["verdict"]
+    same = validate(*of, right, others={"svm": right})
+    assert "alone 1.00." in same["verdict"]
+    assert "better" not in same["verdict"]
+    # With the same voices in all parts the machine may have learned the voices.
+    by_clip = validate(support, Parts(BY_CLIP, parts.tests), wrong, others={"svm": right})
+    assert "whatever learns these voices looks better" in by_clip["verdict"]
+    assert "--model_kind" not in by_clip["verdict"]
+    # All of one voice right, and of the others as many wrong: it may be chance.
+    some = np.where((support.speaker == "s0")[:, None], right, wrong)
+    maybe = validate(*of, wrong, others={"svm": some})
+    assert "alone is better, by" in maybe["verdict"]
+    assert "which so few clips do not prove): --model_kind=svm takes it" in maybe["verdict"]

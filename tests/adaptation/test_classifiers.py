@@ -1,0 +1,212 @@
+"""Classifiers without gradient steps: scikit-learn's own on the networks' draws, and what they have no use for."""
+
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import fake_corpus, fake_voice
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
+from small_runs import CORPORA, adapt_svm, load_sources, load_target, run_finetune
+
+from metaser_jax import InputError
+from metaser_jax.adaptation.classifiers import (
+    JOINT,
+    JOINT_C,
+    SHOTS_WEIGHT,
+    Labelled,
+    adapt_classifier,
+    features_of,
+    fit_svm,
+    fit_votes,
+)
+from metaser_jax.adaptation.engine import draw
+from metaser_jax.data.inputs import normalise, utterance_statistics
+from metaser_jax.results.outcomes import PREDICTIONS, Amount, read_predictions
+from metaser_jax.specs import FinetuneSpec
+
+AMOUNTS = [Amount("shots", 2), Amount("shots", 4), Amount("fraction", 0.5)]
+
+
+@pytest.fixture
+def svm_config(finetune_config):
+    return lambda **changes: finetune_config(**{"init": "svm"} | changes)
+
+
+@pytest.fixture
+def joint_config(finetune_config):
+    return lambda **changes: finetune_config(**{"init": "joint", "sources": ("a", "b")} | changes)
+
+
+def heard(name, data_dir=None):
+    """A corpus with statistics of voices besides."""
+    corpus = fake_corpus(name, per_emotion=16, seed=ord(name), noise=1.0)
+    return dataclasses.replace(corpus, voice=fake_voice(corpus.label, ord(name), noise=0.4))
+
+
+def features(target, mode="corpus"):
+    corpus = normalise(target.corpus, mode, target.split.train)
+    return utterance_statistics(corpus.mfcc, corpus.n_frames)
+
+
+def training_parts(sources, mode="corpus"):
+    return [Labelled(features(one, mode)[(part := one.split.train)], one.corpus.label[part]) for one in sources]
+
+
+@pytest.mark.parametrize(("init", "names"), [("svm", []), ("joint", ["a", "b"])])
+def test_rows(finetune_config, init, names):
+    config = finetune_config(init=init, sources=tuple(names))
+    rows = run_finetune(config, given={"init", "target", "shots", "normalise", "out", "data_dir", "sources"})
+    assert [json.loads(line) for line in (Path(config.out) / "results.jsonl").read_text().splitlines()] == rows
+    for seed, row in enumerate(rows):
+        assert (row["method"], row["sources"], row["shots"], row["seed"]) == (init, names, 4, seed)
+        assert (row["n_train"], row["n_valid"], row["n_test"]) == (16, 0, 36)
+        nothing = ("order", "adapt", "inner_steps", "best_epoch", "epochs", "validation")
+        assert [row[name] for name in nothing] == [None] * len(nothing)
+        assert 0 <= row["speaker_oracle_macro_f1"] <= 1
+        assert row["macro_f1"] > 0.7, "the fake corpora can be learned"
+    saved = read_predictions(Path(config.out) / PREDICTIONS)
+    right = saved.predicted == saved.label[saved.utterance]
+    assert [right[saved.row == i].mean() for i in range(2)] == pytest.approx([row["accuracy"] for row in rows])
+    assert [row | {"seconds": 0} for row in run_finetune(config)] == [row | {"seconds": 0} for row in rows]
+
+
+@pytest.mark.parametrize("names", [(), ("a", "b")])
+@pytest.mark.parametrize("mode", ["corpus", "speaker"])
+def test_the_machine_is_fitted_on_the_draw_and_the_sources_alone(svm_config, mode, names):
+    base = CORPORA["c"]
+    loud = np.where(base.speaker == "s1", 5, 1)[:, None, None]  # the folds' statistics differ
+    louder = dataclasses.replace(base, mfcc=base.mfcc * loud.astype(np.float32))
+    config = svm_config(split="speaker", folds=3, normalise=mode, sources=names)
+    folds, sources = load_target(config, lambda *_: louder), load_sources(config)
+    joined = training_parts(sources, mode)
+    outcomes = adapt_svm(config, folds, AMOUNTS, sources)
+    cases = [(target, amount, seed) for target in folds for amount in AMOUNTS for seed in range(config.seeds)]
+    for (target, amount, seed), found in zip(cases, outcomes, strict=True):
+        row, x, y = found.row, features(target, mode), target.corpus.label
+        assert (row["fold"], row["seed"], row[amount.kind]) == (target.split.fold[0], seed, amount.value)
+        drawn, _ = draw(target, amount, config.validation, seed)  # as the networks draw
+        assert row["n_train"] == len(drawn)
+        machine = fit_svm(Labelled(x[drawn], y[drawn]), joined)
+        np.testing.assert_array_equal(found.predicted, machine.predict(x[target.split.test]))
+        np.testing.assert_array_equal(found.test, target.split.test)
+
+
+def test_other_validation_is_the_same_draw(svm_config):
+    """What a network holds out of its draw, the machine learns from."""
+    folds = load_target(svm_config())
+    by_split, held_out = (adapt_svm(svm_config(validation=v), folds, AMOUNTS[:1]) for v in ("split", "draw"))
+    for one, other in zip(by_split, held_out, strict=True):
+        assert one.row | {"seconds": 0} == other.row | {"seconds": 0}
+    assert run_finetune(svm_config(validation="draw", shots=1))[0]["n_train"] == 4, "a network needs two"
+
+
+def test_weights_of_the_machine():
+    """The scaler's mean is the weighted one: emotions alike within a corpus, the sources a tenth of the draw."""
+    clips = Labelled(np.array([[0.0], [0.0], [0.0], [8.0]]), np.array([0, 0, 0, 1]))
+    assert fit_svm(clips)["scale"].mean_ == pytest.approx(4)
+    source = Labelled(np.array([[10.0], [30.0]]), np.array([0, 1]))
+    together = fit_svm(clips, [source])["scale"].mean_
+    assert together == pytest.approx((4 * 1 + 20 * 0.1) / 1.1)
+    assert fit_svm(clips, [source, source])["scale"].mean_ == pytest.approx(together), "all sources together"
+
+
+def weighted(sources, features, shots):
+    """Rows, labels and weights of the sources, which share what the shots leave."""
+    x = np.concatenate([features(one)[one.split.train] for one in sources])
+    y = np.concatenate([one.corpus.label[one.split.train] for one in sources])
+    of = np.repeat(np.arange(len(sources)), [len(one.split.train) for one in sources])
+    same = (of[:, None] == of) & (y[:, None] == y)
+    share = 1 / (len(sources) * 4 * same.sum(1))  # sources alike, and emotions alike within each
+    return x, y, share * len(x) * (1 - SHOTS_WEIGHT if shots else 1.0)
+
+
+@pytest.mark.parametrize("voice", [False, True])
+@pytest.mark.parametrize("shots", [0, 2])
+def test_joint_training_is_sklearns_on_the_sources_and_the_draw(joint_config, voice, shots):
+    how = {"features": "voice", "network": "perceptron", "normalise": "speaker"} if voice else {}
+    config = joint_config(shots=2, split="speaker", folds=2, **how)
+    load = [heard] if voice else []
+    folds, sources = load_target(config, *load), load_sources(config, *load)
+    spec = FinetuneSpec.of(config)
+
+    def features(target):
+        x = features_of(target, spec.front_end)
+        assert x.shape[1] == (171 if voice else 140)
+        return x
+
+    found = iter(adapt_classifier(JOINT, spec, folds, [Amount("shots", shots)], config.seeds, sources))
+    for target in folds:
+        # In the order of the utterances' classes and with weights of its own.
+        x, y, weight = weighted(sources, features, shots)
+        here = features(target)
+        for seed in range(config.seeds):
+            drawn = draw(target, Amount("shots", 2), "none", seed)[0] if shots else np.arange(0)
+            own = np.full(len(drawn), SHOTS_WEIGHT * len(x) / max(len(drawn), 1))
+            rows = np.concatenate([x, here[drawn]]), np.concatenate([y, target.corpus.label[drawn]])
+            model = LogisticRegression(C=JOINT_C, max_iter=5000, tol=1e-8).fit(*rows, np.concatenate([weight, own]))
+            one = next(found)
+            agree = np.mean(one.predicted == model.predict(here[target.split.test]))
+            assert agree > 0.97  # but for utterances on the border, since another order ends elsewhere
+            assert (one.row["n_train"], one.row["start_size"]) == (4 * shots, x.size)
+            assert one.row["macro_f1"] > 0.7
+
+
+def test_the_perceptron_counts_the_linear_machines_votes():
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 4
+    x = rng.normal(size=(60, 7)) + 2.0 * np.eye(7)[y]
+    mean, std = x.mean(0), x.std(0)
+    machine = SVC(kernel="linear", C=1.0, decision_function_shape="ovo").fit((x - mean) / std, y)
+    margins = -machine.decision_function((x - mean) / std)  # scikit-learn's are above 0 for the first of the two
+    votes = np.zeros((60, 4))
+    for (i, j), margin in zip(itertools.combinations(range(4), 2), margins.T.clip(-1, 1), strict=True):
+        votes[:, j] += margin
+        votes[:, i] -= margin
+    np.testing.assert_allclose(fit_votes(Labelled(x, y), 4).logits(x), votes, atol=1e-2)
+    assert np.mean(votes.argmax(-1) == machine.predict((x - mean) / std)) > 0.9
+
+
+def test_an_emotion_without_clips_is_never_said():
+    x, y = np.eye(8)[np.arange(24) % 8], np.arange(24) % 8 % 3
+    machine = fit_votes(Labelled(x, y), 4)
+    assert set(machine.predict(x)) == {0, 1, 2}
+    assert (machine.predict(100 * np.random.default_rng(0).normal(size=(99, 8))) != 3).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "given", "said"),
+    [
+        ({}, {"lr", "adapt", "shots"}, "--init=svm: got --adapt, --lr,"),
+        ({"init": "joint", "sources": ("a",)}, {"lr"}, "--init=joint: got --lr,"),
+        ({"init": "scratch", "sources": ("a",)}, (), "--sources: got .'a',."),
+        ({"init": "joint"}, (), r"--sources: got \(\)"),
+        ({"sources": ("a", "c")}, (), "--sources: .* the target, c"),
+        ({"sources": ("a", "a")}, (), "--sources: .* once"),
+        ({"shots": 99}, (), "--shots=99"),
+    ],
+)
+def test_flags_that_do_not_fit(svm_config, changes, given, said):
+    with pytest.raises(InputError, match=said):
+        run_finetune(svm_config(**changes), given=given)
+    assert not Path(svm_config().out).exists()
+
+
+def test_arguments_that_do_not_fit(svm_config):
+    config = svm_config()
+    folds = load_target(config)
+    fewer = load_sources(
+        dataclasses.replace(config, sources=("a",), emotions=("angry", "sad")), lambda name, data_dir: fake_corpus(name)
+    )
+    for arguments, said in (
+        (([], AMOUNTS), "folds"),
+        ((folds, []), "amounts"),
+        ((folds, [Amount("shots", 0)]), "--shots=0"),
+        ((folds, AMOUNTS, folds), "--sources: got c"),
+        ((folds, AMOUNTS, fewer), "--sources: got a with angry, sad"),
+    ):
+        with pytest.raises(InputError, match=said):
+            adapt_svm(config, *arguments)

@@ -1,0 +1,174 @@
+"""Each warning where it helps, and none where nothing is wrong."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from metaser_jax.adaptation.clip_warnings import one_emotion_speakers, tells, warnings_of
+from metaser_jax.audio.clips import Clip, Quality
+from metaser_jax.data.corpus import Corpus
+from metaser_jax.emotions import FOUR_EMOTIONS
+
+DB = 128**0.5
+GOOD = Quality(peak=0.5, clipped=0.0, loudness_db=-20.0, channels=1)
+N = np.arange(20)
+LABEL = np.repeat(np.arange(4), 5)
+
+
+def clip(seed: int, seconds: float = 2.5, rate: int = 44100, silent_after: float = 99.0, **quality) -> Clip:
+    """A clip whose features depend on `seed` alone; speech until `silent_after` seconds."""
+    frames = np.random.default_rng(seed).normal(size=(1 + int(seconds * 22050) // 512, 20)).astype(np.float32)
+    frames[int(silent_after * 22050 / 512) :, 0] -= 30 * DB
+    return Clip(frames, seconds, rate, f"{seed:064x}", GOOD._replace(**quality))
+
+
+def good(per_class: int = 5) -> tuple[list[Clip], Corpus]:
+    """Clips of which nothing is wrong: every speaker says every emotion."""
+    label = np.repeat(np.arange(4), per_class)
+    clips = [clip(i, loudness_db=-20.0 - i % 7) for i in range(len(label))]
+    speaker = np.array([f"s{i % 5}" for i in range(len(label))])
+    file = np.array([f"{FOUR_EMOTIONS[e]}/{i}.wav" for i, e in enumerate(label)])
+    ones = np.ones(len(label), np.int32)
+    return clips, Corpus("the clips", "", ones, ones, label, speaker, file, ones, FOUR_EMOTIONS)
+
+
+def warn_of(change) -> list[str]:
+    """Return the warnings about the good clips, each of which `change` (number, clip, label) makes another."""
+    clips, corpus = good()
+    return warnings_of([change(i, one, corpus.label[i]) for i, one in enumerate(clips)], corpus)
+
+
+def with_quality(one: Clip, **changes) -> Clip:
+    return one._replace(quality=one.quality._replace(**changes))
+
+
+@pytest.mark.parametrize("per_class", [1, 2, 5, 20])
+def test_nothing_is_said_of_good_clips(per_class):
+    assert warnings_of(*good(per_class)) == []
+
+
+@pytest.mark.parametrize(
+    ("keep", "speaker", "said"),
+    [
+        (N, [f"s{i}" for i in N], None),  # one clip of each of many speakers is no confound
+        (LABEL != 3, None, ["sad (angry 5, happy 5, neutral 5, sad 0)"]),
+        (LABEL < 2, None, ["neutral and none of sad"]),
+        (N < 18, None, None),  # 3 of 5
+        (N < 17, None, ["sad as of another emotion (angry 5, happy 5, neutral 5, sad 2)"]),
+        (N, ["anna"] * 20, ["All 20 clips", "anna"]),
+        (N, ["unknown"] * 20, ["any clip", "--speaker_pattern"]),
+        (N, ["unknown", *(f"s{i % 5}" for i in N[1:])], ["1 of 20 clips"]),
+        (N, [f"s{label}{i % 2}" for i, label in enumerate(LABEL)], ["8 of the 8 speakers"]),
+    ],
+)
+def test_labels_and_speakers(keep, speaker, said):
+    clips, corpus = good()
+    if speaker is not None:
+        corpus = dataclasses.replace(corpus, speaker=np.array(speaker))
+    found = warnings_of([clips[i] for i in N[keep]], corpus.take(N[keep]))
+    assert len(found) == (said is not None)
+    assert all(text in found[0] for text in said or ())
+
+
+def test_contradictions_are_said_first_and_loudest():
+    clips, corpus = good()
+    clips[7], clips[8] = clips[2]._replace(sha256="another file"), clips[9]
+    first, second = warnings_of(clips, corpus)
+    assert first.startswith("CONTRADICTION: 1 recording")
+    assert "angry/2.wav (angry) = happy/7.wav (happy)" in first
+    assert "happy/8.wav = happy/9.wav" in second
+    clips, corpus = good()
+    clips[1] = clips[12] = clip(99, loudness_db=-np.inf)
+    (text,) = warnings_of(clips, corpus)
+    assert "2 clips in which nothing can be heard: angry/1.wav, neutral/12.wav" in text, "silence is no copy"
+
+
+@pytest.mark.parametrize(
+    ("speakers", "expected"),
+    [("aaabbbccdd", (4, 4)), ("aaabbbbcdd", (2, 3)), ("abcabcabab", None), ("aabcdefghi", None)],
+)
+def test_speakers_who_say_one_emotion(speakers, expected):
+    labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 3, 3])
+    assert one_emotion_speakers(labels, np.array(list(speakers)), 4) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda i, one, label: one._replace(sample_rate=22050) if label == 3 else one,
+            "22,050 Hz: 5 sad; 44,100 Hz: 5 angry, 5 happy, 5 neutral",
+        ),
+        (lambda i, one, label: one._replace(sample_rate=(22050, 44100)[i % 2]), None),
+        (lambda i, one, label: with_quality(one, channels=1 + int(label < 2)), "1: 5 neutral, 5 sad; 2: 5 angry"),
+    ],
+)
+def test_recorders_that_tell_the_emotion(change, said):
+    found = warn_of(change)
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
+
+
+def test_what_tells_by_chance_is_not_said():
+    rng = np.random.default_rng(0)
+    assert sum(tells(rng.integers(2, size=20), LABEL) for _ in range(60)) <= 2
+    assert not tells(np.array([0, 1]), np.array([0, 1]))  # two clips say nothing
+    assert tells(LABEL // 2, LABEL)
+
+
+@pytest.mark.parametrize(
+    ("loudness", "said"),
+    [
+        ((-20, -20, -20, -20), None),
+        ((-15, -20, -28, -35), None),  # as people are
+        ((-10, -20, -28, -45), "Every clip of angry is louder than every clip of sad, by 34 dB"),
+        ((-28, -28, -20, -28), "Every clip of neutral is louder than every clip of angry, by 7 dB"),
+        ((-20, -20, -20, -5), "Every clip of sad is louder than every clip of neutral, by 14 dB"),
+    ],
+)
+def test_loudness_that_tells_the_emotion(loudness, said):
+    found = "\n".join(warn_of(lambda i, one, label: with_quality(one, loudness_db=loudness[label] - (i % 2))))
+    assert (said in found) if said else found == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"clipped": 0.001}, "too loud, so that the wave is cut off: angry/1.wav, happy/6.wav."),
+        ({"loudness_db": -58.0}, "-55 dBFS"),
+        ({"loudness_db": -80.0}, "2 clips in which nothing can be heard"),
+        ({"peak": 9000.0}, "full scale"),
+        ({"seconds": 0.9}, "shorter than a second"),
+        ({"seconds": 4.0}, "after 2.79 s: angry/1.wav"),
+        ({"seconds": 4.0, "silent_after": 3.0}, None),
+        ({"seconds": 2.9}, None),
+        ({"rate": 8000}, "8,000 Hz"),
+        ({"rate": 16000}, None),
+        ({"clipped": 0.0001}, None),
+        ({"peak": 1.05}, None),
+    ],
+)
+def test_sound_and_length(change, said):
+    found = warn_of(lambda i, one, label: clip(i, **change) if i in (1, 6) else one)
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
+
+
+def test_at_most_five_files_are_named():
+    (text,) = warn_of(lambda i, one, label: clip(i, seconds=0.5))
+    assert "angry/4.wav and 15 more. " in text
+    assert "happy/5.wav" not in text
+
+
+def test_urdu_confounds_speakers(real_corpora):
+    """Its speakers say one emotion each; EMO-DB's say all."""
+    urdu = sorted((real_corpora / "urdu").glob("*/*"))
+    emodb = [path for path in sorted((real_corpora / "emodb").glob("*/*")) if path.stem[5] in "WFNT"]
+    for label, speaker, confounded in (
+        ([path.parent.name for path in urdu], [path.stem.split("_")[0] for path in urdu], True),
+        ([path.stem[5] for path in emodb], [path.stem[:2] for path in emodb], False),
+    ):
+        assert len(label) > 300
+        number = np.unique(label, return_inverse=True)[1]
+        assert (one_emotion_speakers(number, np.array(speaker), 4) is not None) == confounded

@@ -1,0 +1,260 @@
+"""Adapting to a handful of clips: fine-tuning's model, its calibration, and once more with other clips."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from fakes import fake_corpus, fake_model, fake_voice
+
+from metaser_jax import InputError
+from metaser_jax.adaptation.cross_validation import NAMES
+from metaser_jax.adaptation.engine import Case, train_and_predict
+from metaser_jax.adaptation.few_clips import Adaptation, adapt_again, adapt_model
+from metaser_jax.adaptation.starts import Init
+from metaser_jax.data.corpus import CLIPS, UNKNOWN_SPEAKER
+from metaser_jax.data.inputs import GIVEN, Scale, make_x, shrunk_to
+from metaser_jax.data.splits import split
+from metaser_jax.data.target import Target
+from metaser_jax.models.classifier import take_head
+from metaser_jax.recogniser.card import model_card
+from metaser_jax.recogniser.folder import digest, save_model
+from metaser_jax.recogniser.model import Start
+from metaser_jax.recogniser.predictor import Predictor, make_forward
+from metaser_jax.results.outcomes import Amount
+from metaser_jax.specs import FinetuneSpec
+
+HOW = Adaptation(max_epochs=3, repeats=2, folds=3)
+CORPUS = fake_corpus(per_emotion=14, speakers=7, frames=12, noise=1.5, seed=3)
+# Its voices differ, so that it matters what they are normalised by.
+_BY_VOICE = np.random.default_rng(1).normal(size=(7, 171))[[int(name[1:]) for name in CORPUS.speaker]]
+CORPUS = dataclasses.replace(CORPUS, voice=(fake_voice(CORPUS.label, 3, 1.5) + _BY_VOICE).astype(np.float32))
+
+
+def small(shrink, **settings):
+    """A start of small parameters, so that a few steps do not diverge, and its settings."""
+    model = fake_model(**settings)
+    rates = jax.tree.map(lambda p: p / 4, model.start.rates)
+    return Start(jax.tree.map(lambda p: p / shrink, model.start.params), rates), model.settings
+
+
+STARTS = {
+    "mfcc": {"shrink": 4, "hidden_dim": 3, "trim_db": 0.5},
+    "voice": {
+        "shrink": 8,
+        "hidden_dim": 5,
+        "features": "voice",
+        "track_groups": ("pitch", "tilt", "mfcc"),
+        "members": 3,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def start():
+    return small(**STARTS["mfcc"])
+
+
+@pytest.fixture(scope="module", params=STARTS)
+def each_start(request):
+    return small(**STARTS[request.param])
+
+
+def clips(index):
+    return dataclasses.replace(CORPUS.take(index), name=CLIPS, sha256=np.array([f"{i:064x}" for i in index]))
+
+
+def some(per_emotion):
+    return np.sort(np.concatenate([np.flatnonzero(CORPUS.label == e)[:per_emotion] for e in range(4)]))
+
+
+def others(index=None, louder=0.0, **changes):
+    """Recordings without labels."""
+    rest = CORPUS.take(some(14)[30:] if index is None else index)
+    return dataclasses.replace(
+        rest, mfcc=rest.mfcc + np.float32(louder), voice=rest.voice + np.float32(louder), **changes
+    )
+
+
+def predict(model, index=slice(None), scale=None):
+    given = (getattr(CORPUS, name)[index] for name in GIVEN[model.settings.features])
+    return np.asarray(jax.jit(make_forward(model.settings))(model.params, scale or model.scale, *given))
+
+
+def finetuned(start, settings, ready, drawn, **changes):
+    """Predictions of the test part by metaser finetune."""
+    how = {"optimizer": "inner", "lr": 0.05, "max_epochs": 3, "validation": "none", **changes}
+    spec = FinetuneSpec(**dataclasses.asdict(settings), **how)
+    case = Case(0, Amount("shots", 2), 0, (drawn, drawn[:0]))
+    ((logits, _, _),) = train_and_predict(spec, [Init(start.params, {}, start.rates)], [ready], [case])
+    return logits
+
+
+@pytest.mark.parametrize("normalise", ["corpus", "none"])
+@pytest.mark.parametrize("by", ["drawn", "train"])
+def test_the_model_is_finetunes(each_start, normalise, by):
+    start, settings = each_start
+    settings = dataclasses.replace(settings, normalise=normalise)
+    ready = Target(CORPUS, split(CORPUS, "random"), "")
+    train = ready.split.train
+    drawn = np.concatenate([train[CORPUS.label[train] == e][:2] for e in range(4)])
+    expected = finetuned(start, settings, ready, drawn, normalise_by=by)
+    unlabelled = others(np.setdiff1d(train, drawn)) if by == "train" and normalise == "corpus" else None
+    model = adapt_model(start, settings, HOW, clips(drawn), unlabelled=unlabelled)
+    np.testing.assert_allclose(predict(model, ready.split.test), expected, atol=1e-4)
+    untrained = dataclasses.replace(model, params=start.params)
+    assert np.abs(predict(untrained, ready.split.test) - expected).max() > 1e-3
+
+
+def test_a_voice_model_by_speaker_is_finetunes():
+    """Where all of a corpus's clips are given, those without labels, too."""
+    start, settings = small(**STARTS["voice"], normalise="speaker")
+    ready, drawn = Target(CORPUS, split(CORPUS, "random"), ""), some(2)
+    expected, test = finetuned(start, settings, ready, drawn), ready.split.test
+    unlabelled = others(np.setdiff1d(np.arange(len(CORPUS)), drawn))
+    model = adapt_model(start, settings, HOW, clips(drawn), unlabelled=unlabelled)
+    speaker = np.unique(CORPUS.speaker, return_inverse=True)[1]
+    each = shrunk_to(model.scale, *make_x(settings, CORPUS.voice), speaker, np.ones(len(CORPUS), bool))
+    by_voice = Scale(*(array[speaker[test]][:, None] for array in each))
+    np.testing.assert_allclose(predict(model, test, by_voice), expected, atol=1e-4)
+    assert np.abs(predict(model, test) - expected).max() > 1e-2
+
+
+@pytest.mark.parametrize("normalise", ["corpus", "speaker"])
+def test_again_it_is_normalised_as_it_was_by_unlabelled_recordings(each_start, normalise):
+    start, settings = each_start
+    settings = dataclasses.replace(settings, normalise=normalise)
+    unlabelled = others(louder=2.0, speaker=np.full(26, UNKNOWN_SPEAKER))
+    model = adapt_model(start, settings, HOW, clips(some(3)), unlabelled=unlabelled)
+    alone = adapt_model(start, settings, HOW, clips(some(3)))
+    assert np.abs(model.scale.mean - alone.scale.mean).max() > 0.2
+    again = adapt_again(model, model.support)
+    np.testing.assert_array_equal(again.scale.mean, model.scale.mean)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), again.params, model.params)
+    assert again.about["support"]["unlabelled"] == len(unlabelled)
+
+
+def test_the_head_alone(each_start):
+    start, settings = each_start
+    model = adapt_model(start, settings, HOW._replace(adapt="head"), clips(some(3)))
+    heads = [take_head(params)["params"] for params in (model.params, start.params)]
+    assert not all(jax.tree.leaves(jax.tree.map(np.array_equal, *heads)))
+    for layer in model.params["params"].keys() - heads[0].keys():
+        jax.tree.map(np.testing.assert_array_equal, model.params["params"][layer], start.params["params"][layer])
+
+
+def test_scored_and_calibrated_on_what_it_has_not_learned(start):
+    start, settings = start
+    how, start = HOW._replace(max_epochs=150, lr=0.1), start._replace(rates=None)
+    right = clips(some(6))
+    model = adapt_model(start, settings, how, right, about={"language": "Esperanto"})
+    scored, calibration = model.about["cross_validation"], model.about["calibration"]
+    assert (scored["n"], scored["folds"], scored["repeats"]) == (24, 3, 2)
+    assert np.sum(scored["confusion"]) == 48
+    assert model.temperature == calibration["temperature"]
+    assert calibration["nll_after"] <= calibration["nll_before"]
+    assert calibration["ece_after"] <= calibration["ece_before"]
+    assert f"{calibration['tried']:.2f}" in calibration["verdict"]
+    assert model.about["language"] == "Esperanto"
+    assert model.about["support"]["n_per_emotion"] == {"angry": 6, "happy": 6, "neutral": 6, "sad": 6}
+    assert scored["macro_f1"] > 0.6
+    # Labels that no sound explains can be learned by heart, and not be foretold.
+    wrong = dataclasses.replace(right, label=np.random.default_rng(0).permutation(right.label))
+    by_heart = adapt_model(start, settings, how, wrong)
+    assert np.mean(predict(by_heart, some(6)).argmax(-1) == wrong.label) > 0.9
+    assert by_heart.about["cross_validation"]["macro_f1"] < 0.4
+    assert by_heart.temperature > model.temperature
+
+
+def test_one_clip_each_is_neither_scored_nor_calibrated(start):
+    model = adapt_model(*start, HOW, clips(some(1)))
+    assert (model.about["cross_validation"], model.about["calibration"], model.temperature) == (None, None, 1.0)
+
+
+def test_again(start):
+    model = adapt_model(*start, HOW, clips(some(3)), about={"language": "Esperanto", "warnings": ["noise"]})
+    model.about["support"] |= {"language": "Esperanto", "licence": "CC0"}
+    again = adapt_again(model, model.support)
+    jax.tree.map(np.testing.assert_array_equal, again.params, model.params)
+    assert (again.temperature, again.about["language"]) == (model.temperature, "Esperanto")
+    assert again.about["warnings"] == ["noise"], "what is wrong with them still is"
+    assert (again.about["support"]["language"], again.about["support"]["licence"]) == ("Esperanto", "CC0")
+    assert "before" not in again.about["cross_validation"]
+    assert "warnings" not in adapt_again(model, clips(some(6)[1::2])).about, "they were about other clips"
+    more = adapt_again(model, clips(some(6)))
+    assert more.about["warnings"] == ["noise"]
+    assert more.about["support"]["n_per_emotion"]["sad"] == 6
+    assert more.about["support"]["licence"].startswith("CC0; ")
+    # Fewer clips are scored on the same parts.
+    alone = adapt_model(*start, HOW, clips(some(6)))
+    jax.tree.map(np.testing.assert_array_equal, more.params, alone.params)
+    scored = more.about["cross_validation"]
+    before = scored.pop("before")
+    assert scored == alone.about["cross_validation"]
+    assert before["difference"] == pytest.approx(scored["macro_f1"] - before["macro_f1"])
+    assert before["interval"][0] < before["difference"] < before["interval"][1]
+    assert before["macro_f1"] != model.about["cross_validation"]["macro_f1"], "that is of other clips"
+    # Of a model whose start is not known, it starts from its parameters.
+    unknown = adapt_again(dataclasses.replace(model, start=None), clips(some(2)))
+    jax.tree.map(np.testing.assert_array_equal, unknown.start.params, model.params)
+
+
+def test_what_waits_is_told_of_progress_and_may_end_it(start):
+    told = []
+    watched = adapt_model(*start, HOW, clips(some(3)), progress=lambda *of: told.append(of))
+    jax.tree.map(np.testing.assert_array_equal, watched.params, adapt_model(*start, HOW, clips(some(3))).params)
+    done, of = zip(*told, strict=True)
+    # Of each part with its clips and without any, and of all.
+    assert set(of) == {2 * 3 * HOW.repeats + 1}
+    assert (done[0], done[-1]) == (0, of[0])
+    assert len(done) >= 3
+    assert list(done) == sorted(set(done))
+
+    def end(done, of):
+        if done:
+            raise KeyError(done)
+
+    with pytest.raises(KeyError):
+        adapt_model(*start, HOW, clips(some(3)), progress=end)
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_every_kind_of_model_is_a_folder_and_learns(kind, tmp_path):
+    start, settings = small(**STARTS["voice"])
+    one = fake_corpus(per_emotion=6, speakers=3, frames=120)
+    sha256 = np.array([f"{i:064x}" for i in range(len(one))])
+    support = dataclasses.replace(one, sha256=sha256, voice=fake_voice(one.label))
+    how = HOW._replace(model_kind=kind, optimizer="inner", max_epochs=80)
+    model = adapt_model(start._replace(rates=None), settings, how, support, about={"name": "simple"})
+    save_model(tmp_path / "model", model)
+    predictor = Predictor.load(tmp_path / "model")
+    model = predictor.model
+    right = np.mean(predictor.logits(support.voice).argmax(-1) == support.label)
+    if kind == "zero_shots":
+        jax.tree.map(np.testing.assert_array_equal, model.params, start.params)
+    else:
+        assert right > {"svm": 0.99, "network": 0.5}[kind]
+        assert (model.start is None) == (kind == "svm")
+    assert f"kind of model: {kind}" in model_card(model, digest(model))
+    assert {other["kind"] for other in model.about["cross_validation"]["others"]} == set(NAMES) - {kind}
+    again = adapt_again(model, support.take(np.arange(0, 24, 2)))
+    assert again.about["adaptation"]["model_kind"] == kind
+    assert again.settings == model.settings
+
+
+def test_clips_that_do_not_fit(start):
+    start, settings = start
+    model = adapt_model(start, settings, HOW, clips(some(2)))
+    assert {one["kind"] for one in model.about["cross_validation"]["others"]} == {"zero_shots"}, "no machine of MFCC"
+    apart = dataclasses.replace(settings, normalise="speaker")
+    nobodys = dataclasses.replace(clips(some(2)), speaker=np.array(["unknown"] + ["anna"] * 7))
+    plain = start._replace(rates=None)
+    for arguments, said in (
+        ((start, settings, HOW, clips(np.flatnonzero(CORPUS.label == 1)[:3])), "clips of happy"),
+        ((start, apart, HOW, nobodys), "Of 1 clips, angry/"),
+        ((plain, settings, HOW._replace(lr=1e20), clips(some(2))), r"--lr=1e\+20: .* the clips"),
+        ((start, settings, HOW._replace(model_kind="svm"), clips(some(2))), "--model_kind=svm"),
+        ((*small(**STARTS["voice"]), HOW, dataclasses.replace(clips(some(2)), voice=None)), "the clips: got MFCC"),
+    ):
+        with pytest.raises(InputError, match=said):
+            adapt_model(*arguments)
