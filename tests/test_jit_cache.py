@@ -47,7 +47,7 @@ def keep(monkeypatch):
 
     def keep(most_bytes=jit_cache.MOST_BYTES, **environment):
         with monkeypatch.context() as patch:
-            for variable in (*ours, *jaxs):
+            for variable in ours:
                 patch.setenv(variable, environment.get(variable, ""))
             return jit_cache.keep_compiled(most_bytes=most_bytes)
 

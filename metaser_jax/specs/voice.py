@@ -40,15 +40,5 @@ def columns(groups: Collection[str] = tuple(GROUPS)) -> tuple[int, ...]:
     Raises:
       InputError: no such group.
     """
-    names = _names(groups)
+    names = {name for group in groups for name in GROUPS[check_choice("track_groups", group, GROUPS)]}
     return tuple(i for i, one in enumerate(STATISTICS) if one.partition(" ")[0] in names)
-
-
-def tracks_of(groups: Collection[str] = tuple(GROUPS)) -> tuple[int, ...]:
-    """Return which of TRACKS are of some groups, ascending. Raises InputError: no such group."""
-    names = _names(groups)
-    return tuple(i for i, one in enumerate(TRACKS) if one in names)
-
-
-def _names(groups: Collection[str]) -> set[str]:
-    return {name for group in groups for name in GROUPS[check_choice("track_groups", group, GROUPS)]}

@@ -156,11 +156,6 @@ def test_an_emotion_without_clips_is_said(run, place, tmp_path):
     assert "of a single clip there is no interval" in out
 
 
-def test_a_number_of_workers_that_cannot_be():
-    with pytest.raises(InputError, match="--workers: got -1, expected 0"):
-        EvaluateConfig(model="model", support="clips", workers=-1)
-
-
 def test_voices_of_one_emotion_are_told(run, tmp_path):
     """A model that hears each voice beside its other clips hears nothing of them."""
     save_model(tmp_path / "voice", fake_model(features="voice", normalise="speaker", temperature=60.0))

@@ -19,6 +19,7 @@ from metaser_jax.specs import (
 )
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.base import help_texts
+from metaser_jax.specs.commands import AdaptConfig, EvaluateConfig, ExportConfig, ServeConfig
 from metaser_jax.specs.programs import DemoConfig, FinetuneConfig, MetaTrainConfig, PrepareConfig, PretrainConfig
 from metaser_jax.specs.sweep import SweepConfig
 
@@ -29,7 +30,9 @@ TUNE = {"data_dir": "d", "init": "scratch", "target": "t", "out": "o", "shots": 
 SWEEP = {"data_dir": "d", "sources": ("a",), "out": "o"}
 JOB = {"coordinator_address": "host:1234", "num_processes": 2, "process_id": 0}
 REQUIRED = {MetaTrainConfig: TRAIN, PretrainConfig: PRE, FinetuneConfig: TUNE, SweepConfig: SWEEP, ClusterSpec: {}}
-REQUIRED |= {PrepareConfig: {"data_dir": "d"}, DemoConfig: {}}
+REQUIRED |= {PrepareConfig: {"data_dir": "d"}, DemoConfig: {}, AdaptConfig: {"support": "c", "out": "o"}}
+REQUIRED |= {EvaluateConfig: {"model": "m", "support": "c"}, ServeConfig: {"model": "m"}}
+REQUIRED |= {ExportConfig: {"to": "npz", "out": "o"}}
 
 
 def but(good, **change):
@@ -117,6 +120,10 @@ BAD = {
         {"map": ("a=sad",), "corpora": ("urdu",)},
     ],
     DemoConfig: [{"shots": (0,)}, {"shots": ()}],
+    AdaptConfig: [{"folds": 1}, {"repeats": 0}, {"lr": 0.0}, {"workers": -1}, {"optimizer": "sgdd"}],
+    EvaluateConfig: [{"workers": -1}],
+    ServeConfig: [{"max_upload_mb": 0}, {"max_clips": 0}, {"max_seconds": 0}, {"time_limit": 0}],
+    ExportConfig: [{"model": None}, {"model": "m", "to": "start"}, {"init": "r", "model": "m"}],
     ClusterSpec: [
         {"heartbeat_timeout": 9},
         {"start_timeout": 0},
