@@ -124,7 +124,7 @@ def _draw_panel(
     oracle = _oracle(panel)
     # Constant unless the oracle was trained on the drawn utterances alone.
     if oracle and (len(oracle) == 1 or np.ptp(list(oracle.values())) < 1e-6):
-        axes.axhline(np.mean(list(oracle.values())), zorder=1, **_ORACLE)
+        axes.axhline(float(np.mean(list(oracle.values()))), zorder=1, **_ORACLE)
     elif oracle:
         axes.plot(list(oracle), list(oracle.values()), zorder=1, **_ORACLE)
     _scale(axes, positions, kind)

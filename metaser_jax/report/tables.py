@@ -74,7 +74,7 @@ def _columns(summaries: Sequence[Summary], scores: Sequence[str]) -> dict[str, C
         "target": lambda s: s.target,
         "split": lambda s: split_name(s.split, s.folds) or ABSENT,
         amounts: amount,
-        "adapt": lambda s: ADAPT_NAMES.get(s.series.adapt, s.series.adapt or "n/a"),
+        "adapt": lambda s: ADAPT_NAMES.get(s.series.adapt or "", s.series.adapt or "n/a"),
     }
     if several_sources:
         columns["sources"] = lambda s: " + ".join(s.series.sources) or "none"

@@ -23,6 +23,7 @@ from metaser_jax.results.run_dir import RESULTS, replacing
 from metaser_jax.specs import FinetuneSpec
 
 PREDICTIONS = "predictions.npz"
+_NONE = np.zeros(0, int)
 
 
 class Amount(NamedTuple):
@@ -145,7 +146,7 @@ class Utterances(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """One adaptation: its row, and its predictions where they are known.
+    """One adaptation: its row, and its predictions, empty where they are not known.
 
     Attributes:
       row: completed (rows.complete).
@@ -154,9 +155,9 @@ class Scored(NamedTuple):
     """
 
     row: dict[str, Any]
-    test: np.ndarray | None = None
-    predicted: np.ndarray | None = None
-    of: Utterances | Corpus | None = None
+    test: np.ndarray = _NONE
+    predicted: np.ndarray = _NONE
+    of: Utterances | Corpus = Utterances(_NONE, _NONE, _NONE)
 
 
 def read_scored(folder: str | Path) -> list[Scored]:

@@ -259,7 +259,7 @@ def check_same_draws(a: Summary, b: Summary) -> None:
                 raise differ(f"seed {draw[1]}, split digests", *digests)
             files = [run.of.file[run.test] for run in (one, other)]
             labels = [run.of.label[run.test] for run in (one, other)]
-            if not np.array_equal(*files) or not np.array_equal(*labels):
+            if not all(np.array_equal(of_a, of_b) for of_a, of_b in (files, labels)):
                 raise differ(f"seed {draw[1]}, test utterances (files or labels)", *map(_digest, files, labels))
 
 

@@ -47,7 +47,7 @@ class Point(NamedTuple):
 
 def variant_of(one: Summary) -> str:
     """Return the variant of a summary: an order of MAML, or another algorithm."""
-    return one.series.order if one.series.algorithm == "maml" else one.series.algorithm
+    return str(one.series.order if one.series.algorithm == "maml" else one.series.algorithm)
 
 
 def intro(study: Study[OrderSpec], episodes: int) -> str:

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ from metaser_jax import cli
 from metaser_jax.adaptation.classifiers import JOINT, SVM, adapt_classifier, load_sources
 from metaser_jax.adaptation.engine import adapt, draw
 from metaser_jax.adaptation.starts import SCRATCH, Init, resolve
-from metaser_jax.data.splits import speaker_folds
+from metaser_jax.data.splits import Split, speaker_folds
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.registry import check_name
 from metaser_jax.datasets.targets import Load, load_targets, load_together
@@ -162,15 +162,17 @@ def cell(
     """
     spec, own = finetune_spec(study, method, adapted), study.spec
     fit = fit or _FITS.get(method)
-    folds = len(place.folds) if len(place.folds) > 1 else 0
+    n_splits = len(place.folds)
+    folds = n_splits if n_splits > 1 else 0
     # What metaser finetune's flags would say of the place; its amount is one of the study's, and is not looked at.
     at = {"target": place.target, "split": place.split, "split_seed": own.split_seed, "folds": folds}
-    at |= {"shots": own.shots[0] if own.shots else None, "fraction": None if own.shots else own.fractions[0]}
-    identity = {
+    at |= {"shots": own.shots[0] if own.shots else None, "fraction": None if own.shots else next(iter(own.fractions))}
+    digests = [cast(Split, ready.split).digest for ready in place.folds]
+    identity: dict[str, Any] = {
         "settings": settings(spec) | at | {"seeds": own.seeds, "sources": ()},
         "amounts": [list(amount) for amount in place.amounts],
         "sources": {name: source(study, name).digest for name in sources},
-        "digests": [place.folds[0].digest, *(ready.split.digest for ready in place.folds)],
+        "digests": [place.folds[0].digest, *digests],
         "runs": {run.key: run.identity for run in runs},
     }
     if start is not None:

@@ -73,7 +73,8 @@ class Setting(NamedTuple):
 
     def valid_query_loss(self) -> Seeds:
         """Return the validation query loss over the training seeds of the runs that have finished."""
-        return seed_interval([one.valid_query_loss for one in self.trained if one.stopped is None])
+        finished: list[Any] = [one.valid_query_loss for one in self.trained if one.stopped is None]
+        return seed_interval(finished)
 
 
 def run_sweep(config: SweepConfig, command: str, *, load: Load = load_corpus) -> Path:

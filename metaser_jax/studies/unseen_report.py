@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -100,7 +100,8 @@ class Benchmark(NamedTuple):
     def pairs(self) -> list[tuple[Point, str, Difference]]:
         """Return each point with what it is compared with: MultiSER's, then its method's without shots."""
         found = []
-        for name, other in ((self.names.get(self.reference, ""), self.reference), (OWN, None)):
+        of_reference = self.names[self.reference] if self.reference else ""
+        for name, other in ((of_reference, self.reference), (OWN, None)):
             for point in self.sorted():
                 cells = self.points[point]
                 theirs = self.at(point.method, 0) if name == OWN else self.at(other, point.shots)
@@ -241,7 +242,7 @@ def _scores(benchmark: Benchmark, shots: int) -> Table:
     def over_draws(one: Measured) -> str:
         return tables.NONE if one.draws.deviation is None else f"{one.draws.deviation:.3f}"
 
-    columns = {"method": str}
+    columns: dict[str, Callable[[str], str]] = {"method": str}
     for corpus in benchmark.corpora:
         columns[corpus] = shown(lambda one, corpus=corpus: str(one.each.get(corpus, tables.NONE)))
     columns["mean"] = shown(lambda one: f"{one.corpora.mean:.3f}")
@@ -283,7 +284,7 @@ def _candidate_section(benchmark: Benchmark) -> list[Section]:
         (of,) = [cells for point, cells in benchmark.candidates[name].items() if point.shots == shots]
         return f"{benchmark.measure(of).corpora.mean:.3f}"
 
-    columns = {"preset": str}
+    columns: dict[str, Callable[[str], str]] = {"preset": str}
     for shots in benchmark.shots:
         columns[amount_name("shots", shots)] = functools.partial(mean, shots=shots)
     columns["chosen for"] = lambda name: ", ".join(corpus for corpus, one in choice.items() if one == name) or "none"
