@@ -96,6 +96,7 @@ setup(
     package_dir={"metaser_jax.flagfiles": "experiments/flagfiles"},
     package_data={
         "metaser_jax": ["py.typed", "*.pyi", "starts/*/*"],
+        "metaser_jax.commands": ["completion.*"],
         "metaser_jax.flagfiles": ["*.flags"],
         "metaser_jax.demo_voices": ["*.tsv"],
         "metaser_jax.datasets": ["*.md", "*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],

@@ -2,72 +2,12 @@
 
 import re
 import shlex
+from pathlib import Path
 
 from metaser_jax.commands import COMMANDS, configured
 from metaser_jax.errors import check_choice
 from metaser_jax.specs.commands import CompletionConfig
 from metaser_jax.specs.help_page import GENERAL, Option, options_of
-
-_BASH = """\
-_metaser() {{
-    local cur=${{COMP_WORDS[COMP_CWORD]}} flag= words= files=
-    if (( COMP_CWORD == 1 )); then
-        COMPREPLY=($(compgen -W "{commands}" -- "$cur"))
-        return
-    fi
-    # Bash takes --flag=value for three words.
-    if [[ $cur == = ]]; then
-        flag=${{COMP_WORDS[COMP_CWORD-1]}} cur=
-    elif [[ ${{COMP_WORDS[COMP_CWORD-1]}} == = ]]; then
-        flag=${{COMP_WORDS[COMP_CWORD-2]}}
-    fi
-    if [[ -n $flag ]]; then
-        case "${{COMP_WORDS[1]}} $flag" in
-{values}
-            *) files=1 ;;
-        esac
-    elif [[ $cur == -* ]]; then
-        case ${{COMP_WORDS[1]}} in
-{flags}
-        esac
-    else
-        files=1
-    fi
-    if [[ -n $files ]]; then
-        local IFS=$'\\n'
-        COMPREPLY=($(compgen -f -- "$cur"))
-        compopt -o filenames 2>/dev/null
-    else
-        COMPREPLY=($(compgen -W "$words" -- "$cur"))
-        [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace 2>/dev/null
-    fi
-    return 0
-}}
-complete -F _metaser metaser
-"""
-_ZSH = """\
-#compdef metaser
-_metaser() {{
-    if (( CURRENT == 2 )); then
-        local -a commands=(
-{commands}
-        )
-        _describe command commands
-        return
-    fi
-    local command=$words[2]
-    shift words
-    (( CURRENT-- ))
-    case $command in
-{flags}
-    esac
-}}
-if [[ $funcstack[1] == _metaser ]]; then
-    _metaser "$@"
-else
-    compdef _metaser metaser
-fi
-"""
 
 
 def completion(config: CompletionConfig, arguments: list[str]) -> None:
@@ -98,7 +38,7 @@ def _bash() -> str:
         words = [f"--{one.name}{'=' if one.value else ''}" for one in options]
         words += [f"--no{one.name}" for one in options if _is_switch(one)]
         flags.append(f'            {name}) words="{" ".join(words)}" ;;')
-    return _BASH.format(commands=" ".join(COMMANDS), values="\n".join(values), flags="\n".join(flags))
+    return _filled("bash", COMMANDS=" ".join(COMMANDS), VALUES="\n".join(values), FLAGS="\n".join(flags))
 
 
 def _zsh() -> str:
@@ -114,7 +54,15 @@ def _zsh() -> str:
             if _is_switch(one):
                 of_flags.append(shlex.quote(f"--no{one.name}[{about}]"))
         flags.append(f"        {name}) _arguments {' '.join(of_flags)} '*:file:_files' ;;")
-    return _ZSH.format(commands="\n".join(commands), flags="\n".join(flags))
+    return _filled("zsh", COMMANDS="\n".join(commands), FLAGS="\n".join(flags))
+
+
+def _filled(shell: str, **lines: str) -> str:
+    """Return the script for a shell, completion.SHELL beside this file, with what stands there as @NAME@."""
+    script = Path(__file__).with_suffix(f".{shell}").read_text(encoding="utf-8")
+    for name, text in lines.items():
+        script = script.replace(f"@{name}@", text)
+    return script
 
 
 def _fish() -> str:
