@@ -10,7 +10,7 @@ import functools
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -56,16 +56,8 @@ class Labelled(NamedTuple):
     y: np.ndarray
 
 
-class Fitted(Protocol):
-    """A classifier that has learned."""
-
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the class of each of x [n, feature], [n] int."""
-        ...
-
-
-Fit = Callable[[Labelled, Sequence[Labelled]], Fitted]
-"""(the target's drawn clips, those of each source) -> a classifier."""
+Fit = Callable[[Labelled, Sequence[Labelled]], Any]
+"""(the target's drawn clips, those of each source) -> a classifier with scikit-learn's predict."""
 
 Features = Callable[[Target, FrontEnd, np.ndarray | None], np.ndarray]
 """(target, front end, utterances whose statistics count, by default the training part) -> x [n, feature]."""
@@ -155,8 +147,11 @@ def fit_votes(clips: Labelled, classes: int) -> Votes:
                 last[unit, j], last[unit, i] = sign, -sign
             last_bias[j] -= 1
             last_bias[i] += 1
-    layers = {"voice": {"kernel": kernel, "bias": bias}, "output": {"kernel": last, "bias": last_bias}}
-    return Votes({"params": {name: {k: np.float32(a)[None] for k, a in of.items()} for name, of in layers.items()}})
+
+    def layer(kernel: np.ndarray, bias: np.ndarray) -> dict[str, np.ndarray]:
+        return {"kernel": np.asarray(kernel, np.float32)[None], "bias": np.asarray(bias, np.float32)[None]}
+
+    return Votes({"params": {"voice": layer(kernel, bias), "output": layer(last, last_bias)}})
 
 
 def balanced(y: np.ndarray) -> np.ndarray:

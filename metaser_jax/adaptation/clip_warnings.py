@@ -82,7 +82,7 @@ def _find_copies(clips: Sequence[Clip], corpus: Corpus) -> list[str]:
     alike: dict[bytes, list[int]] = {}
     for i, clip in enumerate(clips):
         if clip.quality.loudness_db >= SILENCE_DBFS:  # silence is all alike
-            alike.setdefault(hashlib.sha256(clip.frames).digest(), []).append(i)
+            alike.setdefault(hashlib.sha256(clip.frames.tobytes()).digest(), []).append(i)
     across, within = [], []
     for group in (group for group in alike.values() if len(group) > 1):
         if len(set(corpus.label[group])) > 1:

@@ -70,7 +70,9 @@ def find_in(manual_dirs: Sequence[str], data_dir: str) -> Find:
     def find(name: str) -> dict[str, Any]:
         # The options that it was prepared with say which recordings it has. Who speaks is known, and not asked.
         stored = load_statistics(name, data_dir).options if is_prepared(name, data_dir) else {}
-        options = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+        options: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()
+        }
         if name.startswith(f"{FOLDER}/") and options.get("speakers", "auto") == "auto":
             options["speakers"] = "folders"
         errors = []

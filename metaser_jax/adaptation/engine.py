@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +75,7 @@ class Run(NamedTuple):
 
     params: Params
     rates: Params | None
-    seed: np.ndarray
+    seed: Any
     train: Rows
     valid: Rows | None
     test: Rows
@@ -373,7 +373,7 @@ def _tune_by_epochs(
     chunk: int,
 ) -> Tune:
     loss_fn = cross_entropy(trained_logits(network, method))
-    options = {"batch_size": batch_size, "max_epochs": max_epochs, "patience": patience, "chunk": chunk}
+    options: dict[str, Any] = {"batch_size": batch_size, "max_epochs": max_epochs, "patience": patience, "chunk": chunk}
 
     def tune(run: Run, x: jax.Array, y: jax.Array) -> tuple[Params, FinetuneInfo]:
         key = _split_seed(run.seed)[1]

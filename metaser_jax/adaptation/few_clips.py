@@ -139,7 +139,8 @@ def run_adapt(config: AdaptConfig) -> Model:
         for line in by_reason(bad):
             say(f"left out: {line}")
         # What is in both would count twice. Whose voices they are is not asked: others than the clips'.
-        others = [clip for clip in read.values() if clip.sha256 not in set(support.sha256)]
+        known = {clip.sha256 for clip in clips}
+        others = [clip for clip in read.values() if clip.sha256 not in known]
         if others:
             nobody, names = [UNKNOWN_SPEAKER] * len(others), [clip.sha256 for clip in others]
             unlabelled = corpus_of(others, np.zeros(len(others)), nobody, names, emotions)
@@ -330,17 +331,13 @@ def adapt_again(model: Model, support: Corpus, progress: Callable[[int, int], No
     unlabelled, licence = of_support.get("unlabelled") or 0, of_support.get("licence")
     keep = bool(unlabelled) and model.scale is not None
     of_clips = {"created", "support", "adaptation", "cross_validation", "calibration", "warnings"}
-    earlier = None
-    if model.support is None:
-        added = True
-    else:
-        added = not np.isin(support.sha256, model.support.sha256).all()
-        if np.isin(model.support.sha256, support.sha256).all():
-            of_clips -= {"warnings"}  # what is wrong with the clips that are still there
-        # Those that were learned from with the same label.
-        known = set(zip(model.support.sha256.tolist(), model.support.label.tolist(), strict=True))
-        learned = [one in known for one in zip(support.sha256.tolist(), support.label.tolist(), strict=True)]
-        earlier = np.array(learned) if any(learned) and not all(learned) else None
+    new, old = _identify(support), [] if model.support is None else _identify(model.support)
+    files, files_before = ({sha256 for sha256, _ in clips} for clips in (new, old))
+    if old and files_before <= files:
+        of_clips -= {"warnings"}  # what is wrong with the clips that are still there
+    # Those that were learned from with the same label.
+    learned = [one in set(old) for one in new]
+    earlier = np.array(learned) if any(learned) and not all(learned) else None
     settings = model.settings if keep else trained_settings(model)
     settings = dataclasses.replace(settings, normalise=resolve(support, settings.normalise, np.arange(len(support))))
     # Of MFCC each voice has its own statistics alone.
@@ -355,10 +352,16 @@ def adapt_again(model: Model, support: Corpus, progress: Callable[[int, int], No
         earlier=earlier,
         progress=progress,
     )
-    if licence and added:
+    if licence and files - files_before:
         licence += "; that of clips added later is not known"
     again.about["support"] |= {"language": of_support.get("language"), "licence": licence}
     if keep:
         again.about["support"]["unlabelled"] = unlabelled
         again = dataclasses.replace(again, scale=model.scale)
     return again
+
+
+def _identify(clips: Corpus) -> list[tuple[str, int]]:
+    """Return each clip's file, by its sha256, and its label."""
+    assert clips.sha256 is not None
+    return list(zip(clips.sha256.tolist(), clips.label.tolist(), strict=True))

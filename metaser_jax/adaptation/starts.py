@@ -204,11 +204,6 @@ def init_of(start: Start, settings: ModelSpec, source: dict[str, Any]) -> Init:
     return Init(start.params, source, start.rates, meta)
 
 
-def start_of(init: Init) -> Start:
-    """Return what a model folder keeps of a start whose parameters are trained: `init_of` undone."""
-    return Start(init.params, init.rates, None if init.meta is None else learner_facts(init.meta))
-
-
 def learner_facts(meta: Meta) -> dict[str, Any]:
     """Return how a meta-trained start adapts, JSON-able, but for its parameters and their rates: Start.learner."""
     settings = {name: getattr(meta.spec, name) for name in _ADAPTS}
@@ -271,7 +266,8 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
             clips = sum(filter(None, counts.values()))
     elif (place / CONFIG).exists():
         spec, found = resolve(init, FinetuneSpec(validation="none", optimizer=optimizer))
-        start, settings, saved = start_of(found), ModelSpec.of(spec), read_config(init)
+        start = Start(found.params, found.rates, None if found.meta is None else learner_facts(found.meta))
+        settings, saved = ModelSpec.of(spec), read_config(init)
         digests = saved.get("corpus_digests", {})
         sources = [{"name": name, **terms(name), "digest": digests.get(name)} for name in saved["sources"]]
         about = found.source | {"algorithm": saved.get("algorithm"), "sources": sources}

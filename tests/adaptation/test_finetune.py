@@ -110,17 +110,6 @@ def test_folds(finetune_config):
     assert [row | {"seconds": 0} for row in run_finetune(config)] == [row | {"seconds": 0} for row in rows]
 
 
-@pytest.mark.parametrize("how", [{}, {"split": "speaker", "folds": 3}])
-def test_normalisation_is_fitted_on_the_training_part(finetune_config, how):
-    config = finetune_config(**how)
-    for target in load_target(config):
-        data = target.as_input(config.front_end)
-        real = np.arange(10) < data.corpus.n_frames[:, None]
-        for part, mean_is_zero in ((data.split.train, True), (data.split.valid, False), (data.split.test, False)):
-            mean = data.corpus.mfcc[part][real[part]].mean(0)
-            assert (np.abs(mean).max() < 1e-5) == mean_is_zero
-
-
 def test_what_a_later_fold_does_not_allow_is_an_error_before_anything_is_written(finetune_config):
     speaker = np.where(np.arange(56) % 14 < 10, "much", "little")
     uneven = dataclasses.replace(fake_corpus("c", per_emotion=14), speaker=speaker)

@@ -96,19 +96,6 @@ def test_fine_tuning_leaves_the_constants_alone(finetune_config):
     assert_the_rest_moved(before, result.params)
 
 
-def test_initial_parameters_differ_in_the_constants_alone(train_config):
-    config = train_config(**INPUT)
-    (a, b) = (
-        make_trainer(config, np.random.default_rng(0).normal(shift, size=(9, 10, 40)).astype(np.float32))
-        for shift in (0, 1)
-    )
-    a, b = (trainer.state.meta_params for trainer in (a, b))
-    assert all(np.any(x != y) for x, y in zip(*map(jax.tree.leaves, (constants(a), constants(b))), strict=True))
-    for params in (a, b):
-        del params["params"]["standardise"]
-    jax.tree.map(np.testing.assert_array_equal, a, b)
-
-
 def test_from_sources_to_scores(train_config, finetune_config):
     trained = train_config(**INPUT, inner_lr=0.05, episodes=8, meta_optimizer="adamw", weight_decay=0.5)
     meta_train(trained, log=lambda line: None)
