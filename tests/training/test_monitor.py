@@ -1,6 +1,7 @@
-"""What a run writes while it trains: each interval once, in metrics.jsonl and for TensorBoard, whatever happens."""
+"""What a run writes while it trains: each interval once, in metrics.jsonl and for TensorBoard, and what it cost."""
 
 import json
+import platform
 import resource
 import struct
 
@@ -11,7 +12,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
 
 from metaser_jax import InputError
+from metaser_jax.devices import parallel
 from metaser_jax.results.run_dir import read_lines
+from metaser_jax.training.cost import measured_of
 from metaser_jax.training.monitor import Monitor, device_peak_bytes, host_peak_bytes
 
 
@@ -252,3 +255,21 @@ def test_peaks():
     for stats, peak in (([None], None), ([{"peak_bytes_in_use": 3}, {"peak_bytes_in_use": 5}], 5), ([{}], None)):
         assert device_peak_bytes([Device(of) for of in stats]) == peak
     assert host_peak_bytes("linux") >= 1000 * host_peak_bytes("darwin") > 0  # kilobytes here, bytes there
+
+
+def test_of_a_program():
+    mesh = parallel.task_mesh(2)
+    x = parallel.replicate(jnp.ones((4, 4)), mesh)
+    program = jax.jit(lambda x, n: x @ x + n).lower(x, jnp.int32(1)).compile()
+    measured = measured_of(program, 1.5, parallel.describe(mesh))
+    product = jax.ShapeDtypeStruct((64, 64), jnp.float32)
+    between = jax.jit(lambda x: x @ x @ x).lower(product).compile()
+    assert measured_of(between, 1.5, "cpu")["temp_bytes"] >= 64 * 64 * 4, "what is between two products"
+    assert measured["temp_bytes"] < 64 * 64 * 4
+    assert measured.keys() == {"compile_seconds", "temp_bytes", "device", "devices", "processes", "versions"}
+    assert (measured["compile_seconds"], measured["devices"], measured["processes"]) == (1.5, 2, 1)
+    assert measured["device"] == "2 devices, cpu (cpu)"
+    assert measured["versions"]["jax"] == jax.__version__
+    assert measured["versions"]["platform"] == platform.platform()
+    assert "device" not in measured["versions"]
+    assert measured_of(jax.jit(jnp.sin).lower(1.0).compile(), 1.5, "cpu")["devices"] == 1
