@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaser_jax.loops.pretraining import keep_best, stopped
 from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Augment, Batch, Params
 
@@ -108,6 +107,19 @@ def apply_to_rows(
 
 def _size(at_most: int, chunk: int) -> int:
     return min(chunk or at_most, at_most)
+
+
+def stopped(
+    epoch: jax.Array | int, best_epoch: jax.Array | int, max_epochs: jax.Array | int, patience: jax.Array | int
+) -> jax.Array | bool:
+    """Return whether a stage is over after `epoch` of its epochs."""
+    return (epoch >= max_epochs) | (epoch - best_epoch >= patience)
+
+
+def keep_best(better: jax.Array, new: tuple[Any, jax.Array, jax.Array], state: Any) -> tuple[Any, jax.Array, jax.Array]:
+    """Return the parameters, loss and epoch that are the best: the new ones, where they are better, or the state's."""
+    old = (state.best_params, state.best_loss, state.best_epoch)
+    return jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)
 
 
 class FinetuneInfo(NamedTuple):

@@ -10,16 +10,17 @@ The randomness of step t of stage s depends on (key, s, t) alone, so a run that 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from metaser_jax.loops.finetuning import keep_best, mean_over_rows, stopped
 from metaser_jax.meta.learner import Learner, MetaParams
 from metaser_jax.models.losses import LossFn
 from metaser_jax.sampling.minibatches import Whole
-from metaser_jax.types import Augment, Episode, Params
+from metaser_jax.types import Augment, Batch, Episode, Params
 
 MinibatchFn = Callable[[jax.Array, jax.Array], Episode]
 """(the stage's key, step of the stage) -> minibatch."""
@@ -78,19 +79,6 @@ def next_stage(state: PretrainState, optimizer: optax.GradientTransformation) ->
         epoch=jnp.zeros_like(state.epoch),
         stage=state.stage + 1,
     )
-
-
-def stopped(
-    epoch: jax.Array | int, best_epoch: jax.Array | int, max_epochs: jax.Array | int, patience: jax.Array | int
-) -> jax.Array | bool:
-    """Return whether a stage is over after `epoch` of its epochs."""
-    return (epoch >= max_epochs) | (epoch - best_epoch >= patience)
-
-
-def keep_best(better: jax.Array, new: tuple[Any, jax.Array, jax.Array], state: Any) -> tuple[Any, jax.Array, jax.Array]:
-    """Return the parameters, loss and epoch that are the best: the new ones, where they are better, or the state's."""
-    old = (state.best_params, state.best_loss, state.best_epoch)
-    return jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)
 
 
 def run_epochs(
@@ -155,24 +143,25 @@ def run_epochs(
     return state, info
 
 
-def validation_loss(loss_fn: LossFn, params: Params, part: Whole, sources: jax.Array, number: jax.Array) -> jax.Array:
+def validation_loss(
+    loss_fn: LossFn, params: Params, data: Batch, part: Whole, sources: jax.Array, number: jax.Array, chunk: int = 0
+) -> jax.Array:
     """Return a part's contribution to the mean over sources of each one's mean loss; those of all parts add up to it.
 
     Args:
       loss_fn: must honour weights.
-      part: without its leading axis.
-      sources, number: the stage's sources, as in batches.round_robin.
+      params: its own.
+      data, part: of minibatches.whole; the part without its leading axis.
+      sources, number: the stage's sources, as in minibatches.round_robin.
+      chunk: utterances computed at once, as in mean_over_rows.
     """
+    sizes = {"at_most": max(chunk, part.index.shape[1]), "chunk": chunk}
 
     def of_source(i, total):
         source = sources[i]
-
-        def of_chunk(j, total):
-            batch = jax.tree.map(lambda a: a[source, j], part.batches)
-            return total + jnp.sum(batch.weight) * loss_fn(params, batch)
-
-        zero = jnp.zeros_like(total)
-        return total + jax.lax.fori_loop(0, part.chunks[source], of_chunk, zero) / part.size[source]
+        index, rows = part.index[source], part.number[source]
+        mean = mean_over_rows(lambda batch, _: loss_fn(params, batch), data, index, 0, rows, **sizes)
+        return total + part.share[source] * mean
 
     return jax.lax.fori_loop(0, number, of_source, jnp.float32(0)) / number
 

@@ -91,49 +91,31 @@ def _utterances(key: jax.Array, bank: Bank, source: jax.Array | int, first: jax.
 
 
 class Whole(NamedTuple):
-    """Every utterance of each source once, in parts that devices share and chunks to go through one by one.
+    """Every utterance of each source once, in equal parts (up to one utterance) that devices share.
 
     Attributes:
-      batches: x [part, source, chunk, n, time, coef], y and weight [part, source, chunk, n]; weight 1 for an
-        utterance, 0 for padding.
-      chunks: [part, source] int32; chunks from there on are padding.
-      size: [part, source] float32, number of utterances of the source, all parts together.
+      index: [part, source, n] int32, rows of the bank's x; those from `number` on are padding.
+      number: [part, source] int32, how many are real.
+      share: [part, source] float32, the part's share of its source's utterances.
     """
 
-    batches: Batch
-    chunks: jax.Array
-    size: jax.Array
+    index: jax.Array
+    number: jax.Array
+    share: jax.Array
 
 
-def whole(bank: Bank, *, parts: int = 1, chunk: int = 0) -> Whole:
-    """Return the bank's utterances, to take a mean over all of a source's.
-
-    Args:
-      parts: into how many equal parts (up to one utterance) each source is divided.
-      chunk: utterances of a chunk; 0 is all of a part.
-    """
+def whole(bank: Bank, parts: int = 1) -> tuple[Batch, Whole]:
+    """Return the bank's utterances with their classes, and which of them each part is to take a mean over."""
     table, count = np.asarray(bank.table), np.asarray(bank.count)
-    sources, classes, slots = table.shape
-    real = np.arange(slots) < count[..., None]
+    real = np.arange(table.shape[2]) < count[..., None]
+    y = np.zeros(len(bank.x), np.int32)
+    y[table[real]] = np.nonzero(real)[1]
     size = count.sum(axis=1)
-    of_part = -(-size // parts)
-    chunk = chunk or int(of_part.max())
-    chunks = -(-of_part // chunk)
-    rows = np.zeros((sources, int(chunks.max()) * chunk * parts), np.int32)
-    y, weight = np.zeros_like(rows), np.zeros(rows.shape, np.float32)
-    label = np.broadcast_to(np.arange(classes)[:, None], (classes, slots))
-    for source in range(sources):
-        n = size[source]
-        rows[source, :n] = table[source][real[source]]
-        y[source, :n] = label[real[source]]
-        weight[source, :n] = 1
-
-    def divided(a: np.ndarray) -> np.ndarray:
-        # Utterance i belongs to part i mod parts, so that the first chunks are full.
-        return a.reshape(sources, -1, chunk, parts).transpose(3, 0, 1, 2)
-
-    return Whole(
-        Batch(bank.x[divided(rows)], jnp.asarray(divided(y)), jnp.asarray(divided(weight))),
-        jnp.asarray(np.tile(chunks, (parts, 1)), jnp.int32),
-        jnp.asarray(np.tile(size, (parts, 1)), jnp.float32),
-    )
+    index = np.zeros((parts, len(size), -(-int(size.max()) // parts)), np.int32)
+    number = np.zeros((parts, len(size)), np.int32)
+    for source, part in np.ndindex(len(size), parts):
+        own = table[source][real[source]][part::parts]
+        index[part, source, : len(own)] = own
+        number[part, source] = len(own)
+    share = (number / size).astype(np.float32)
+    return Batch(bank.x, jnp.asarray(y)), Whole(*map(jnp.asarray, (index, number, share)))

@@ -18,13 +18,13 @@ from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
 from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
+from metaser_jax.loops.finetuning import stopped
 from metaser_jax.loops.pretraining import (
     EpochInfo,
     PretrainState,
     init_state,
     next_stage,
     run_epochs,
-    stopped,
     validation_loss,
 )
 from metaser_jax.meta.execution import Execution
@@ -52,7 +52,7 @@ from metaser_jax.training.run import (
     training_utterances,
 )
 from metaser_jax.training.trainer import initial_state, learning_rate, make_optimizer, no_utterances
-from metaser_jax.types import Augment, Params
+from metaser_jax.types import Augment, Batch, Params
 
 MULTISER = "multiser"
 # What a program does not depend on: runs that differ in these alone share one.
@@ -216,8 +216,7 @@ def compile_program(
       augment: see run_epochs.
     """
     mesh = parallel.task_mesh(spec.batch_size // 2, spec.devices)
-    chunk = _execution(spec).on(mesh.devices.flat[0].platform).chunk or 0
-    data = parallel.replicate((train, batches.whole(valid, parts=mesh.size, chunk=chunk)), mesh)
+    data = parallel.replicate((train, *batches.whole(valid, parts=mesh.size)), mesh)
     device = parallel.describe(mesh)
     log(parallel.waiting(device, f"at most {len(stages(spec)) * spec.max_epochs} epochs of training"))
     start = time.perf_counter()
@@ -263,7 +262,7 @@ def compile_program(
 
 @functools.cache
 def compiled_epochs(
-    spec: PretrainSpec, data: tuple[Bank, Whole], mesh: Mesh, augment: Augment | None
+    spec: PretrainSpec, data: tuple[Bank, Batch, Whole], mesh: Mesh, augment: Augment | None
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return the compiled interval of epochs, and the step to the next stage; states and infos are [1, ...]."""
     everywhere = parallel.everywhere(mesh)
@@ -278,21 +277,23 @@ def compiled_epochs(
     loss_fn, smoothed = cross_entropy(logits), cross_entropy(logits, spec.label_smoothing)
     learner = parallel.shard_over_devices(supervised(smoothed, execution=_execution(spec)), mesh)
     augment = _with_dropout(spec, augment)
+    chunk = _execution(spec).on(mesh.devices.flat[0].platform).chunk or 0
     optimizer = make_optimizer(spec)
 
     def epochs(key, states, n, sources, number, limits, data):
-        train, valid = data
+        train, valid, parts = data
 
         def minibatch(key, step):
             shape = {"batch_size": spec.batch_size, "tasks": mesh.size}
             return batches.round_robin(key, train, sources, number, step, **shape)
 
         def validate(params):
-            def of_part(part, params, sources, number):
+            def of_part(part, params, valid, sources, number):
                 part = jax.tree.map(lambda a: a[0], part)
-                return jax.lax.psum(validation_loss(loss_fn, params, part, sources, number), parallel.TASKS)
+                loss = validation_loss(loss_fn, params, valid, part, sources, number, chunk)
+                return jax.lax.psum(loss, parallel.TASKS)
 
-            return parallel.over_devices(of_part, mesh, parallel.TASKS, out=())(valid, params, sources, number)
+            return parallel.over_devices(of_part, mesh, parallel.TASKS, out=())(parts, params, valid, sources, number)
 
         state, n = jax.tree.map(lambda leaf: leaf[0], (states, n))
         state, info = run_epochs(learner, optimizer, minibatch, validate, key, state, n, **limits, augment=augment)

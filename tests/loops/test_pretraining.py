@@ -10,7 +10,8 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import Batch, cross_entropy, supervised
-from metaser_jax.loops.pretraining import init_state, next_stage, run_epochs, stopped, validation_loss
+from metaser_jax.loops.finetuning import stopped
+from metaser_jax.loops.pretraining import init_state, next_stage, run_epochs, validation_loss
 from metaser_jax.sampling import bank
 from metaser_jax.sampling.minibatches import epoch_steps, round_robin, whole
 
@@ -48,14 +49,14 @@ def part(tree, p):
 def make(data, sources, optimizer, max_epochs, patience, augment=None, parts=2):
     """(program(state, n), steps of an epoch) of a stage."""
     order, number = jnp.asarray(sources), len(sources)
-    steps, held_out = epoch_steps(data.train, sources, BATCH), whole(data.valid, parts=parts, chunk=3)
+    steps, (held_out, divided) = epoch_steps(data.train, sources, BATCH), whole(data.valid, parts)
 
     def minibatch(key, step):
         TRACES.append(None)
         return round_robin(key, data.train, order, number, step, batch_size=BATCH, tasks=2)
 
     def validate(params):
-        return sum(validation_loss(LOSS, params, part(held_out, p), order, number) for p in range(parts))
+        return sum(validation_loss(LOSS, params, held_out, part(divided, p), order, number, 3) for p in range(parts))
 
     limits = {"steps": steps, "max_epochs": max_epochs, "patience": patience}
     return jax.jit(
@@ -170,11 +171,12 @@ def test_it_stops_at_the_epoch_whose_loss_is_not_finite(data):
 def test_validation_is_the_mean_over_sources(data, parts, chunk):
     params = {"w": jax.random.normal(KEY, (20, 4)), "b": jnp.ones(4)}
     losses = [float(LOSS(params, held_out)) for held_out in data.held_out]
-    held_out = whole(data.valid, parts=parts, chunk=chunk)
+    held_out, divided = whole(data.valid, parts)
 
     @jax.jit
     def total(order, number):
-        return sum(validation_loss(LOSS, params, part(held_out, p), order, number) for p in range(parts))
+        of_parts = (part(divided, p) for p in range(parts))
+        return sum(validation_loss(LOSS, params, held_out, of_part, order, number, chunk) for of_part in of_parts)
 
     for sources in ([0], [1], [0, 1]):
         got = total(jnp.asarray(np.resize(sources, 2)), len(sources))
