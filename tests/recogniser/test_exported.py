@@ -55,10 +55,10 @@ def outputs(model, n=20):
 
 
 def test_stablehlo_runs_without_the_project(tmp_path):
-    """In a fresh process, in which importing anything of it is an error, for three sizes of n."""
-    models, sizes = {kind: model_of(kind) for kind in SETTINGS}, (1, 3, 20)
+    """In a fresh process, in which importing anything of it is an error, for two sizes of n."""
+    models, sizes = {kind: model_of(kind) for kind in ("recommended", "utterance", "voice")}, (1, 20)
     for kind, model in models.items():
-        export_stablehlo(model, tmp_path / f"{kind}.hlo", ("cpu", "cuda", "tpu"))
+        export_stablehlo(model, tmp_path / f"{kind}.hlo")
     inputs = {kind: list(GIVEN[model.settings.features]) for kind, model in models.items()}
     x = models["voice"].support
     np.savez(tmp_path / "x.npz", mfcc=x.mfcc, n_frames=x.n_frames, voice=x.voice)
