@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,19 +37,15 @@ def confusion_figure(summaries: Iterable[Summary]) -> Figure:
     if not panels:
         raise InputError("plot_confusion: got no rows, expected results.")
     shown = [min(panel, key=_rank) for _, panel in sorted(panels.items())]
-    return _figure([(_title(one), one.confusion, one.rows[0]["emotions"]) for one in shown])
+    return counts_figure([(_title(one), one.confusion, one.rows[0]["emotions"]) for one in shown])
 
 
-def counts_figure(counts: Mapping[str, np.ndarray], emotions: Sequence[str]) -> Figure:
-    """Return a picture of confusion matrices that are given, [class, class] each, by their titles.
+def counts_figure(panels: Sequence[tuple[str, np.ndarray, Sequence[str]]]) -> Figure:
+    """Return a picture of confusion matrices: of each its title, [class, class] counts and the classes' names.
 
     Raises:
       InputError: no matplotlib.
     """
-    return _figure([(title, of, emotions) for title, of in counts.items()])
-
-
-def _figure(panels: Sequence[tuple[str, np.ndarray, Sequence[str]]]) -> Figure:
     figure, grid = style.panel_grid(len(panels), "true emotion", alone=(5.6, 4.8), height=3.8, frame=0.7)
     for axes, panel in zip(grid, panels, strict=True):
         _draw_panel(axes, *panel)

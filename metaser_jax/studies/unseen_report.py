@@ -297,14 +297,14 @@ def _candidate_section(benchmark: Benchmark) -> list[Section]:
 
 def _confusion(benchmark: Benchmark) -> Block:
     method = benchmark.recommended
-    counts = {
-        amount_name("shots", shots): np.sum([one.confusion for one in cells.values()], axis=0)
-        for shots in benchmark.shots
-        if (cells := benchmark.at(method, shots))
-    }
-    figure = counts_figure(counts, benchmark.found.rows[0]["emotions"])
+    emotions = benchmark.found.rows[0]["emotions"]
+    panels = []
+    for shots in benchmark.shots:
+        if cells := benchmark.at(method, shots):
+            counts = np.sum([one.confusion for one in cells.values()], axis=0)
+            panels.append((amount_name("shots", shots), counts, emotions))
     caption = f"{benchmark.names[method]}: all corpora, draws and folds together."
-    return picture(benchmark.study.out, "confusion_matrix.png", caption, figure)
+    return picture(benchmark.study.out, "confusion_matrix.png", caption, counts_figure(panels))
 
 
 def _costs(benchmark: Benchmark) -> tuple[Block, ...]:

@@ -44,15 +44,6 @@ def test_scores_equal_scikit_learns(score):
     assert score_of(confusion, score) == pytest.approx(by_hand[score])
 
 
-def test_confusions_by_speaker():
-    label, predicted, speaker = made_up(runs=1)
-    units = choose_units(label, speaker)
-    found = confusions(label, predicted[0], units.of, 4, units.number)
-    for i in range(6):
-        at = speaker == f"s{i}"
-        np.testing.assert_array_equal(found[i], metrics.confusion_matrix(label[at], predicted[0][at]))
-
-
 @pytest.mark.parametrize("score", SCORES)
 def test_the_value_is_the_mean_over_runs(score):
     label, predicted, speaker = made_up()
@@ -208,17 +199,6 @@ def test_bad_input():
         bootstrap(label, predicted, speaker, resamples=1)
     with pytest.raises(InputError, match="confidence: got 95"):
         bootstrap(label, predicted, speaker, confidence=95)
-
-
-def test_runs_of_other_test_parts():
-    """A speaker who is not in a run's test part gives nothing to that run."""
-    label, predicted, speaker = made_up(runs=2)
-    units = choose_units(label, speaker)
-    tensor = np.stack([confusions(label, p, units.of, 4, units.number) for p in predicted])
-    tensor[1, 0] = 0
-    left = speaker != "s0"
-    expected = scores(label, predicted[0], 4)["macro_f1"] + scores(label[left], predicted[1][left], 4)["macro_f1"]
-    assert intervals_of((tensor,), units)["macro_f1"].value == pytest.approx(expected / 2)
 
 
 def test_scores_by_hand():

@@ -112,7 +112,7 @@ def test_what_is_left_out_is_named_with_what_to_do(table2):
     for name in ("table2.md", "report.md"):
         text = (table2 / name).read_text()
         for command in ("--corpora=tess --manual_dir=RECORDINGS --data_dir=data", "--corpora=emovo"):
-            assert f"metaser prepare {command}" in text.replace("\\", "")
+            assert f" prepare {command}" in text.replace("\\", "")
         assert "not prepared: tess" in text
         assert "emovo: not prepared" in text
 
