@@ -59,7 +59,7 @@ class Builder(CorpusBuilder):
         super().__init__(**kwargs)
         if self.builder_config.name == "excited_as_happy":
             self.emotion_of_code = self.EMOTION_OF_CODE | {"exc": ("excited", "happy")}
-            self.published = self.PUBLISHED._replace(emotions=self.PUBLISHED.emotions | {"happy": 595 + 1041})
+            self.published = self.PUBLISHED._replace(emotions={**self.PUBLISHED.emotions, "happy": 595 + 1041})
 
     def labels(self, found: Sequence[CorpusFile]) -> dict[str, str]:
         """Return the code of each turn, from SessionN/dialog/EmoEvaluation/DIALOG.txt.

@@ -81,11 +81,11 @@ class Builder(CorpusBuilder):
         except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, AttributeError, TypeError) as error:
             raise InputError(f"{lists[0]} cannot be understood ({error}), {_LABELS_ARE}.") from error
         code_of_label = {label: code for code, (_, label) in self.EMOTION_OF_CODE.items()}
-        code_of_stem = {stem: code_of_label.get(emotion_named(said)) for stem, said in emotion_of_stem.items()}
-        unknown = sorted({emotion_of_stem[stem] for stem, code in code_of_stem.items() if code is None})
+        label_of_stem = {stem: emotion_named(said) or "" for stem, said in emotion_of_stem.items()}
+        unknown = sorted({emotion_of_stem[stem] for stem, label in label_of_stem.items() if label not in code_of_label})
         if unknown:
             raise InputError(
                 f"{lists[0]} has unknown emotions {', '.join(map(repr, unknown))}, expected "
                 f"{', '.join(code_of_label)}, or usual other names of them. Correct them."
             )
-        return code_of_stem
+        return {stem: code_of_label[label] for stem, label in label_of_stem.items()}
