@@ -36,7 +36,7 @@ _MODULE_OF = {
     "supervised": "meta.supervised",
     "task_sampler": "sampling.tasks",
 }
-__all__ = sorted([*_MODULE_OF, "parallel"])
+__all__ = sorted([*_MODULE_OF, "parallel"])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -223,7 +223,7 @@ def sources_of(arguments: Sequence[str], stdin: TextIO | None = None, max_bytes:
     if not arguments:
         raise InputError("No recording was named, expected files or folders, or one recording from a pipe.")
     try:
-        return audio_files(arguments)
+        return [*audio_files(arguments)]
     except InputError as error:
         failed = [(argument, _why_nothing(argument)) for argument in arguments]
         there = [argument for argument, why in failed if why is None]

@@ -74,8 +74,9 @@ def help_texts(spec: type) -> dict[str, str]:
 @functools.cache
 def _own_texts(spec: type) -> dict[str, str]:
     (tree,) = ast.parse(inspect.getsource(spec)).body
+    assert isinstance(tree, ast.ClassDef)
     return {
-        field.target.id: " ".join(text.value.value.split())
+        ast.unparse(field.target): " ".join(ast.literal_eval(text.value).split())
         for field, text in itertools.pairwise(tree.body)
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
     }
@@ -110,10 +111,10 @@ class Spec:
         """Raise an InputError that names the flag and its value unless the condition holds."""
         require(condition, flag, getattr(self, flag), expected)
 
-    def require_folds(self, by_speaker: bool) -> None:
+    def require_folds(self, folds: int, by_speaker: bool) -> None:
         """Raise an InputError unless --folds is 0, or 2 or more of a split by speaker."""
-        self.require(self.folds == 0 or self.folds >= 2, "folds", "0 (one split) or 2 or more")
-        self.require(self.folds == 0 or by_speaker, "folds", "0 without --split=speaker")
+        self.require(folds == 0 or folds >= 2, "folds", "0 (one split) or 2 or more")
+        self.require(folds == 0 or by_speaker, "folds", "0 without --split=speaker")
 
 
 def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:

@@ -81,7 +81,7 @@ class FinetuneConfig(FinetuneSpec):
         self.require(bool(self.sources) or self.init != "joint", "sources", "corpora with --init=joint")
         self.require(len(set(self.sources)) == len(self.sources), "sources", "each corpus once")
         self.require(self.target not in self.sources, "sources", f"none that is the target, {self.target}")
-        self.require_folds(self.split == "speaker")
+        self.require_folds(self.folds, self.split == "speaker")
         self.require(
             (self.shots is None) != (self.fraction is None), "shots", "exactly one of --shots=K and --fraction=F"
         )

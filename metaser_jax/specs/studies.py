@@ -71,7 +71,7 @@ class StudySpec(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_folds("speaker" in self.splits)
+        self.require_folds(self.folds, "speaker" in self.splits)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

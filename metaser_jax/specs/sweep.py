@@ -67,7 +67,7 @@ class SweepConfig(MetaLearningSpec, JobConfig):
         require(one, "num_processes", self.num_processes or self.cluster, "one process: a sweep uses its devices alone")
         self.require(self.target not in self.sources, "target", f"none of --sources={','.join(self.sources)}")
         self.require(min(self.adapt_shots) >= 1, "adapt_shots", "numbers from 1 on")
-        self.require_folds(self.split == "speaker")
+        self.require_folds(self.folds, self.split == "speaker")
         _ = self.grid_members
 
     @property
