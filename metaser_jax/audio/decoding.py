@@ -141,9 +141,9 @@ def decode(data: bytes, path: str, limits: Limits, block: int = _BLOCK) -> Sound
             what, advice = containers.described(data, path, unsupported=error.code == _UNSUPPORTED)
             why = f" (libsndfile: {error.error_string})" if what == containers.DAMAGED else ""
             raise RecordingError(path, f"{what}, expected a complete {_FORMATS} file{why}", *advice) from error
-        track, blocks = formats.first_track(data, demuxer, path), lambda: formats.blocks(data, demuxer, path)
-        sound = sound_of(blocks, track.channels, track.sample_rate, path, limits)
-        return sound._replace(quality=sound.quality._replace(of_tracks=track.of_tracks))
+        rate, channels, of_tracks = formats.first_track(data, demuxer, path)
+        sound = sound_of(lambda: formats.blocks(data, demuxer, path), channels, rate, path, limits)
+        return sound._replace(quality=sound.quality._replace(of_tracks=of_tracks))
 
 
 def _decoded_by_libsndfile(data: bytes, header: str, path: str, limits: Limits, block: int) -> Sound:

@@ -11,7 +11,7 @@ import io
 import re
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,23 +38,21 @@ _DECODERS = (
 )
 
 
-class Track(NamedTuple):
-    """The first audio track of a recording. Attributes: sample_rate, in Hz; channels; of_tracks, how many there are."""
-
-    sample_rate: int
-    channels: int
-    of_tracks: int
-
-
 def is_installed() -> bool:
     """Return whether PyAV is."""
     return importlib.util.find_spec("av") is not None
 
 
-def first_track(data: bytes, demuxer: str, path: str) -> Track:
-    """Return what is known of a recording's sound; the path is for messages. Raises RecordingError: there is none."""
+def first_track(data: bytes, demuxer: str, path: str) -> tuple[int, int, int]:
+    """Return sampling rate and channels of the first audio track, and how many tracks there are.
+
+    Args: path: for messages.
+
+    Raises:
+      RecordingError: there is none, or it is in an encoding that is not read.
+    """
     with _opened(data, demuxer, path) as (container, stream):
-        return Track(stream.rate, stream.channels, len(container.streams.audio))
+        return stream.rate, stream.channels, len(container.streams.audio)
 
 
 def blocks(data: bytes, demuxer: str, path: str) -> Iterator[np.ndarray]:

@@ -4,7 +4,7 @@ A note says what was found, why it matters and what to do. The limits were chose
 what is usual in good recordings causes none.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,14 +72,6 @@ class Measured(NamedTuple):
         return cls(one.quality, one.seconds, one.sample_rate)
 
 
-class _Kind(NamedTuple):
-    """A kind of note. Attributes: holds, of which recordings; found, said of some of them; means, with advice."""
-
-    holds: Callable[[Measured], bool]
-    found: Callable[[Sequence[Measured]], str]
-    means: str
-
-
 def loudness(samples: np.ndarray, rate: int) -> float:
     """Return Quality.loudness_db of [n] samples, n > 0."""
     step = max(1, rate // 10)
@@ -128,71 +120,67 @@ def _of_offset(one: Measured) -> bool:
     return abs(one.quality.offset) > 10 ** ((one.quality.loudness_db + _OFFSET_DB) / 20)
 
 
-def _rates(found: Sequence[Measured]) -> str:
-    rates = ", ".join(f"{rate:,} Hz" for rate in sorted({one.sample_rate for one in found}))
-    return f"of a low sample rate ({rates})"
-
-
+# (of which recordings it holds, what is said of them, what it means and what to do)
 _KINDS = (
-    _Kind(
+    (
         lambda one: one.quality.loudness_db < SILENCE_DBFS,
-        lambda _: "in which nothing can be heard",
+        "in which nothing can be heard",
         "Learned as an emotion, silence makes the others worse. Leave it out, and check the microphone.",
     ),
-    _Kind(
+    (
         lambda one: SILENCE_DBFS <= one.quality.loudness_db < _QUIET_DBFS,
-        lambda _: f"very quiet (below {_QUIET_DBFS:.0f} dBFS)",
+        f"very quiet (below {_QUIET_DBFS:.0f} dBFS)",
         "Noise may hide the voice. Check that somebody speaks there; record closer to the microphone.",
     ),
-    _Kind(
+    (
         lambda one: one.quality.clipped > _CLIPPED_SHARE,
-        lambda _: "recorded too loud, so that the wave is cut off",
+        "recorded too loud, so that the wave is cut off",
         "It sounds harsh, and harshness is taken for anger. Record again with a lower level.",
     ),
-    _Kind(
+    (
         lambda one: one.quality.peak > _MAX_PEAK,
-        lambda _: "of which the samples reach far beyond 1 (full scale)",
+        "of which the samples reach far beyond 1 (full scale)",
         "Numbers of another scale sound like shouting. Divide them, e.g. by 32,768, and save them again.",
     ),
-    _Kind(
+    (
         lambda one: one.quality.one_channel,
-        lambda _: "whose channels are opposite and cancel when they are mixed",
+        "whose channels are opposite and cancel when they are mixed",
         "The louder channel was taken alone. Check how the microphone was wired.",
     ),
-    _Kind(
+    (
         _nearly_cancel,
-        lambda _: "whose channels nearly cancel when they are mixed",
+        "whose channels nearly cancel when they are mixed",
         "Little of the voice is left. Save one channel alone.",
     ),
-    _Kind(
+    (
         lambda one: one.quality.header == MORE,
-        lambda _: "with more sound than the header says",
+        "with more sound than the header says",
         "All of it was read. What wrote the header was wrong or stopped early; listen to the end.",
     ),
-    _Kind(
+    (
         lambda one: one.quality.header == REST,
-        lambda _: "with something behind the sound that the header does not tell of",
+        "with something behind the sound that the header does not tell of",
         "It was not read. If the sound ends too early, convert it again.",
     ),
-    _Kind(
+    (
         lambda one: one.quality.of_tracks > 1,
-        lambda _: "with several audio tracks",
+        "with several audio tracks",
         "The first was read. Save another one alone if the voice is in that.",
     ),
-    _Kind(
+    (
         _of_offset,
-        lambda _: "with a constant (DC) that is stronger than the sound",
+        "with a constant (DC) that is stronger than the sound",
         "It comes from the recording device. Remove it, e.g. with a high-pass filter of 50 Hz.",
     ),
-    _Kind(
+    (
         lambda one: one.sample_rate < _LOW_RATE,
-        _rates,
+        "of a low sample rate ({rates})",
         "Above half of it there is no sound, where the recordings that the model comes from have some. Record with "
         "16,000 Hz or more, unless what will be predicted is such speech as well, e.g. from the telephone.",
     ),
-    _Kind(
+    (
         lambda one: one.seconds < _SHORT_SECONDS,
-        lambda _: "shorter than a second",
+        "shorter than a second",
         "There is little of an emotion in it. Whole sentences of two to three seconds are best.",
     ),
 )
@@ -201,8 +189,8 @@ _KINDS = (
 def notes_of(one: Any) -> tuple[str, ...]:
     """Return what people should know of one recording, a sentence or two each."""
     measured = Measured.of(one)
-    said = ((kind.found([measured]), kind.means) for kind in _KINDS if kind.holds(measured))
-    return tuple(f"{found[:1].upper()}{found[1:]}. {means}" for found, means in said)
+    said = [(_which(text, [measured]), means) for holds, text, means in _KINDS if holds(measured)]
+    return tuple(f"{which[:1].upper()}{which[1:]}. {means}" for which, means in said)
 
 
 def notes_of_all(recordings: Sequence[Any], files: Sequence[str] | np.ndarray, what: str = "clip") -> list[str]:
@@ -211,12 +199,16 @@ def notes_of_all(recordings: Sequence[Any], files: Sequence[str] | np.ndarray, w
     Args: files: [n], their names. what: what they are called, in the singular.
     """
     measured, texts = [Measured.of(one) for one in recordings], []
-    for kind in _KINDS:
-        found = [i for i, one in enumerate(measured) if kind.holds(one)]
+    for holds, text, means in _KINDS:
+        found = [i for i, one in enumerate(measured) if holds(one)]
         if found:
-            which = kind.found([measured[i] for i in found])
-            texts.append(f"{count(len(found), what)} {which}: {named([files[i] for i in found])}. {kind.means}")
+            which = _which(text, [measured[i] for i in found])
+            texts.append(f"{count(len(found), what)} {which}: {named([files[i] for i in found])}. {means}")
     return texts
+
+
+def _which(text: str, found: Sequence[Measured]) -> str:
+    return text.format(rates=", ".join(f"{rate:,} Hz" for rate in sorted({one.sample_rate for one in found})))
 
 
 def named(files: Sequence[str] | np.ndarray) -> str:

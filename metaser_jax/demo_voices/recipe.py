@@ -104,11 +104,6 @@ class Utterance:
     pauses: tuple[float, float]
 
 
-def speaker_names(n: int) -> list[str]:
-    """Return f1, m1, f2, m2, ...: `n` names, women and men in turn."""
-    return [f"{'fm'[i % 2]}{i // 2 + 1}" for i in range(n)]
-
-
 def draw_language(language: str) -> np.ndarray:
     """Return [4, 7] means of the emotions, in the order of FOUR_EMOTIONS, in `language`: the same for every seed."""
     rng = np.random.default_rng([VERSION, list(LANGUAGES).index(language)])
@@ -127,11 +122,11 @@ def draw_speaker(language: str, speaker: int, per_emotion: int, rng: np.random.G
 
     Args:
       language: a key of LANGUAGES.
-      speaker: index into speaker_names(MAX_SPEAKERS).
+      speaker: 0 to MAX_SPEAKERS - 1: f1, m1, f2, m2, ..., women and men in turn.
       per_emotion: number of utterances of each emotion.
       rng: this speaker's own generator.
     """
-    name = speaker_names(speaker + 1)[-1]
+    name = f"{'fm'[speaker % 2]}{speaker // 2 + 1}"
     # The variants are dealt by language, not by seed, so that the speakers of a corpus differ from each other.
     variants = VARIANTS[name[0]]
     variant = variants[(speaker // 2 + 2 * list(LANGUAGES).index(language)) % len(variants)]

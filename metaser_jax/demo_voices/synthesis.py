@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +138,7 @@ def _publish(partial: Path, corpus: Path, manifest: dict) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _spoken(jobs: list[tuple], workers: int) -> Iterator[int]:
+def _spoken(jobs: list[tuple], workers: int) -> Generator[int, None, None]:
     """Yield the number of utterances of each job, once it is done, in order."""
     if workers <= 1:
         yield from (_speak(*job) for job in jobs)
