@@ -45,11 +45,6 @@ def plain():
     return [Layer(w, jnp.zeros(5)), Layer(w, None), (w[:, :2], jnp.zeros(2))]
 
 
-def linen():
-    model = nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(2)])
-    return model.init(KEY, X[0]), model.apply
-
-
 def listed():
     return {"layers": plain(), "none": [None, {}]}, lambda params, x: forward(params["layers"], x)
 
@@ -66,7 +61,7 @@ def of_equinox():
     return params, lambda params, x: jax.vmap(eqx.nn.inference_mode(eqx.combine(params, static)))(x)
 
 
-NETWORKS = {"linen": (linen, 2), "listed": (listed, 3), "nnx": (of_nnx, 2), "equinox": (of_equinox, 2)}
+NETWORKS = {"listed": (listed, 3), "nnx": (of_nnx, 2), "equinox": (of_equinox, 2)}
 each_network = pytest.mark.parametrize(("make", "layers"), NETWORKS.values(), ids=NETWORKS)
 
 
@@ -124,12 +119,7 @@ def test_examples_may_be_pytrees_with_keys_for_dropout():
         return model.apply(params, x["x"] * mask)
 
     params = model.init(KEY, X[0])
-    hows = [
-        Execution(chunk=0),
-        Execution("vmap", 3),
-        Execution("scan", 3, residuals="keep"),
-        Execution(hvp="reverse_over_reverse"),
-    ]
+    hows = [Execution(chunk=0), Execution("scan", 3, residuals="keep")]
     learners = [maml(cross_entropy(apply), 0.1, 2, inner_batch_size=4, execution=how) for how in hows]
     first, *others = (
         jax.jit(of.value_and_grad)(params, episode)[:2] for of in (*learners, parallel.shard_over_devices(learners[0]))

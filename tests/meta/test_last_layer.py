@@ -1,4 +1,4 @@
-"""Last layers that a support set gives: against their formulas, and the learners' gradients against jax.grad."""
+"""Last layers that a support set gives, and the learners that start with them, against their formulas and jax.grad."""
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +9,10 @@ from sklearn.linear_model import Ridge
 from test_contract import close
 
 from metaser_jax import Batch, EmotionLSTM, Episode, Execution, InputError, cross_entropy
+from metaser_jax.meta.cautious import FASTER, Caution, CautiousParams, cautious_proto_maml
 from metaser_jax.meta.last_layer import PrototypeStart, RidgeStart, labels_of, prototypes, ridge, start_last_layer
-from metaser_jax.meta.proto_maml import proto_maml
-from metaser_jax.meta.r2d2 import r2d2
+from metaser_jax.meta.proto_maml import ProtoParams, proto_maml
+from metaser_jax.meta.r2d2 import RidgeParams, r2d2
 from metaser_jax.models.classifier import LastLayer, Linear, Perceptron, last_layer, trained_logits
 
 RNG = np.random.default_rng(0)
@@ -44,16 +45,11 @@ def test_prototypes_prefer_the_nearest(weight):
     close(found, prototypes(*seen(one_hot)))
 
 
-def test_a_class_without_utterances():
-    found = prototypes(*seen(support_of(9, 5), classes=4))
-    assert np.isfinite(found.kernel).all()
-    assert np.all(found.kernel[:, 3] == 0)
-
-
 def test_a_class_without_utterances_keeps_its_own_part_of_the_last_layer():
     own = Linear(jnp.asarray(RNG.normal(size=(5, 4)), "float32"), jnp.asarray(RNG.normal(size=4), "float32"))
     how = PrototypeStart(jnp.float32(0.3), jnp.float32(0.2))
     support = support_of(9, 5)
+    assert np.all(prototypes(*seen(support, classes=4)).kernel[:, 3] == 0)
     started = start_last_layer(how, PLAIN, own, support)
     np.testing.assert_array_equal(started.kernel[:, 3], own.kernel[:, 3])
     assert np.all(started.kernel[:, :3] != own.kernel[:, :3])
@@ -84,61 +80,6 @@ def test_the_last_layer_of_our_network():
     close(where.embed(params, x) @ layer.kernel + layer.bias, model.apply(params, x))
     doubled = where.put(params, Linear(2 * layer.kernel, layer.bias))
     close(model.apply(doubled, x), 2 * where.embed(params, x) @ layer.kernel + layer.bias)
-
-
-def mean_over_tasks(of_task, episode):
-    return jnp.mean(jax.vmap(of_task)(episode))
-
-
-@pytest.mark.parametrize("order", ["second", "first"])
-def test_proto_maml_is_the_textbooks(order):
-    """Two inner steps from the blend of the own last layer and the prototypes, all of it differentiated."""
-    with jax.enable_x64(True):
-        loss_fn, params, episode = textbook.dense_setting("float64")
-        where = textbook.DENSE_LAST_LAYER
-
-        def book(meta):
-            def of_task(task):
-                h, y = where.embed(meta.params, task.support.x), jax.nn.one_hot(task.support.y, textbook.CLASSES)
-                centres = y.T @ h / jnp.maximum(y.sum(0), 1)[:, None]
-                # A class without utterances keeps its own part.
-                b, s = jax.nn.sigmoid(meta.start.blend) * (y.sum(0) > 0), jnp.exp(meta.start.log_scale) / h.shape[1]
-                own = where.get(meta.params)
-                kernel = (1 - b) * own.kernel + b * s * 2 * centres.T
-                bias = (1 - b) * own.bias - b * s * jnp.sum(centres**2, 1)
-                start = where.put(meta.params, Linear(kernel, bias))
-                constant = order == "first"
-                path = textbook.path(
-                    textbook.sgd(0.1), start, lambda step: task.support, 2, loss=loss_fn, constant_gradients=constant
-                )
-                return loss_fn(path[-1], task.query)
-
-            return mean_over_tasks(of_task, episode)
-
-        learner = proto_maml(loss_fn, where, 0.1, 2, order)
-        meta = learner.init(params)._replace(start=PrototypeStart(jnp.float64(0.3), jnp.float64(0.2)))
-        close(jax.jit(learner.value_and_grad)(meta, episode)[:2], jax.jit(jax.value_and_grad(book))(meta), 1e-11)
-
-
-def test_r2d2_is_the_derivative_of_its_loss():
-    with jax.enable_x64(True):
-        loss_fn, params, episode = textbook.dense_setting("float64")
-        where = textbook.DENSE_LAST_LAYER
-
-        def book(meta):
-            def of_task(task):
-                h = where.embed(meta.params, task.support.x)
-                h = jnp.concatenate([h, jnp.ones_like(h[:, :1])], 1)
-                y = jax.nn.one_hot(task.support.y, textbook.CLASSES, dtype=h.dtype)
-                w = jnp.linalg.inv(h.T @ h + jnp.exp(meta.start.log_penalty) * jnp.eye(h.shape[1])) @ h.T @ y
-                w = jnp.exp(meta.start.log_scale) * w
-                return loss_fn(where.put(meta.params, Linear(w[:-1], w[-1])), task.query)
-
-            return mean_over_tasks(of_task, episode)
-
-        learner = r2d2(loss_fn, where)
-        meta = learner.init(params)._replace(start=RidgeStart(jnp.float64(-0.5), jnp.float64(0.4)))
-        close(jax.jit(learner.value_and_grad)(meta, episode)[:2], jax.jit(jax.value_and_grad(book))(meta), 1e-10)
 
 
 def test_labels_that_are_none():
@@ -191,39 +132,63 @@ def member_layer(how, params, support):
     return {"params": {**of, "output": {"kernel": jnp.stack(kernels), "bias": jnp.stack(biases)}}}
 
 
-@pytest.mark.parametrize("name", ["second", "first", "learned rates", "ridge"])
+def learned(name, params):
+    """Meta-parameters of which each number differs from where it starts."""
+    if name == "ridge":
+        return RidgeParams(params, RidgeStart(jnp.float64(-0.5), jnp.float64(0.4)))
+    if name.startswith("cautious"):
+        rates = {"params": {layer: jnp.float64(0.03 * (i - 8)) for i, layer in enumerate(params["params"])}}
+        return CautiousParams(params, Caution(*map(jnp.float64, (0.03, 0.02, 0.05, 0.07)), rates))
+    rates = jax.tree.map(lambda p: 0.3 + 0.1 * jnp.cos(p), params) if name == "learned rates" else None
+    return ProtoParams(params, PrototypeStart(jnp.float64(0.3), jnp.float64(0.2)), rates)
+
+
+def written_out(meta, task, first_order):
+    """The query loss after adaptation, as the papers and cautious.py define it."""
+    start, rates, w = getattr(meta, "start", None), jax.tree.map(lambda _: 0.3, meta.params), 1
+    if isinstance(meta, CautiousParams):
+        caution = jax.tree.map(lambda number: 10 * number, meta.caution)
+        start = PrototypeStart(caution.blend, caution.log_scale)
+        rates = {
+            "params": {
+                name: jax.tree.map(lambda _, name=name: jnp.exp(caution.log_rates["params"][name]), layer)
+                for name, layer in meta.params["params"].items()
+            }
+        }
+        per_class = jnp.zeros(4).at[task.support.y].add(task.support.weight)
+        k = per_class.sum() / jnp.maximum((per_class > 0).sum(), 1)
+        w = k / (k + jnp.exp(caution.log_clips)) / (1 + jnp.exp(-caution.trust))
+    elif getattr(meta, "rates", None) is not None:
+        rates = meta.rates
+    path = textbook.path(
+        lambda theta, grads, step: jax.tree.map(lambda p, rate, g: p - rate * g, theta, rates, grads),
+        member_layer(start, meta.params, task.support),
+        lambda step: task.support,
+        0 if isinstance(meta, RidgeParams) else 2,
+        loss=member_loss,
+        constant_gradients=first_order,
+    )
+    kept = jax.tree.map(lambda source, end: source + w * (end - source), meta.params, path[-1])
+    return member_loss(kept, task.query)
+
+
+@pytest.mark.parametrize("name", ["second", "first", "learned rates", "ridge", "cautious second", "cautious first"])
 def test_members_with_weights_are_the_textbooks(name):
+    assert FASTER == 10
     with jax.enable_x64(True):
         model, params, episode = members_setting()
         loss_fn, where = cross_entropy(trained_logits(model)), last_layer(model)
-        how = {"execution": Execution(chunk=3)}
+        how, order = {"execution": Execution(chunk=3)}, "first" if "first" in name else "second"
         if name == "ridge":
-            learner, start = r2d2(loss_fn, where, **how), RidgeStart(jnp.float64(-0.5), jnp.float64(0.4))
+            learner = r2d2(loss_fn, where, **how)
+        elif name.startswith("cautious"):
+            learner = cautious_proto_maml(loss_fn, where, 0.3, 2, order, **how)
         else:
-            order, learn_rates = ("second" if name == "learned rates" else name), name == "learned rates"
-            learner = proto_maml(loss_fn, where, 0.3, 2, order, learn_rates=learn_rates, **how)
-            start = PrototypeStart(jnp.float64(0.3), jnp.float64(0.2))
-        meta = learner.init(params)._replace(start=start)
+            learner = proto_maml(loss_fn, where, 0.3, 2, order, learn_rates=name == "learned rates", **how)
+        meta = learned(name, params)
+        assert jax.tree.structure(learner.init(params)) == jax.tree.structure(meta)
 
         def book(meta):
-            def update(theta, grads, step):
-                rates = getattr(meta, "rates", None)
-                if rates is None:
-                    return textbook.sgd(0.3)(theta, grads, step)
-                return jax.tree.map(lambda p, a, g: p - a * g, theta, rates, grads)
-
-            def of_task(task):
-                begin, steps = member_layer(meta.start, meta.params, task.support), 0 if name == "ridge" else 2
-                path = textbook.path(
-                    update,
-                    begin,
-                    lambda step: task.support,
-                    steps,
-                    loss=member_loss,
-                    constant_gradients=name == "first",
-                )
-                return member_loss(path[-1], task.query)
-
-            return mean_over_tasks(of_task, episode)
+            return jnp.mean(jax.vmap(lambda task: written_out(meta, task, order == "first"))(episode))
 
         close(jax.jit(learner.value_and_grad)(meta, episode)[:2], jax.jit(jax.value_and_grad(book))(meta), 1e-10)

@@ -1,14 +1,16 @@
-"""The classifier: shapes, pooling over real frames only, and names that are errors."""
+"""The networks: shapes, pooling over real frames only, perceptrons by NumPy, names that are errors."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from metaser_jax import EmotionLSTM, InputError, frame_mask
-from metaser_jax.models.classifier import decays, in_head, take_head, with_head
+from metaser_jax import Batch, EmotionLSTM, InputError, Perceptron, cross_entropy, frame_mask, last_layer
+from metaser_jax.models.classifier import decays, in_head, make_network, take_head, trained_logits, with_head
 from metaser_jax.models.frames import input_statistics
 from metaser_jax.models.lstm import LSTMParams, lstm
+from metaser_jax.specs import ModelSpec
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 KEY = jax.random.key(0)
@@ -17,24 +19,6 @@ KEY = jax.random.key(0)
 def utterances(n=3, real=(12, 7, 1)):
     x = jax.random.normal(KEY, (n, 12, 20))
     return jnp.where(jnp.arange(12)[None, :, None] < jnp.array(real)[:, None, None], x, 0)
-
-
-def test_frame_mask_ends_after_the_last_frame_that_is_not_zero():
-    x = utterances().at[0, 3].set(0)  # a silent frame inside counts as real
-    np.testing.assert_array_equal(frame_mask(x).sum(1), [12, 7, 1])
-    np.testing.assert_array_equal(frame_mask(jnp.zeros((1, 4, 2))).sum(1), [0])
-
-
-@pytest.mark.parametrize("dtype", ["float16", "int8", "uint8", "bool", "complex64"])
-def test_frame_mask_takes_sequences_of_any_features(dtype):
-    x = np.zeros((2, 3, 5, 7), dtype)
-    x[1, 2, 3, 6] = 1
-    mask = np.zeros((2, 3, 5), bool)
-    mask[1, 2, :4] = True
-    np.testing.assert_array_equal(frame_mask(x), mask)
-    np.testing.assert_array_equal(frame_mask(jnp.asarray(x[1, 2])), mask[1, 2])
-    with pytest.raises(InputError, match=r"frame_mask: got shape \(5,\)"):
-        frame_mask(x[0, 0, :, 0])
 
 
 def test_shapes_and_names():
@@ -62,49 +46,23 @@ def test_the_papers_network_step_by_step():
     np.testing.assert_allclose(model.apply(params, x), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "mean_std"])
-def test_pooling_ignores_the_padding(pooling):
-    model = EmotionLSTM(hidden_dim=6, pooling=pooling)
-    x = utterances()
-    params = model.init(KEY, x)
-    longer = jnp.pad(x, ((0, 0), (0, 30), (0, 0)))
-    np.testing.assert_allclose(model.apply(params, x), model.apply(params, longer), rtol=1e-5, atol=1e-6)
-
-
-def test_the_papers_pooling_does_not_ignore_it():
-    model = EmotionLSTM(hidden_dim=6)
-    x = utterances()
-    params = model.init(KEY, x)
-    assert jnp.abs(model.apply(params, x) - model.apply(params, jnp.pad(x, ((0, 0), (0, 30), (0, 0))))).max() > 1e-3
-
-
-def test_mean_and_deviation_by_numpy():
-    states = jax.random.normal(KEY, (12, 3, 5))
-    mask = frame_mask(utterances())
-    from metaser_jax.models.classifier import POOLINGS
-
-    pooled = POOLINGS["mean_std"](states, mask)
-    for n, real in enumerate((12, 7, 1)):
-        of_real = np.asarray(states[:real, n], np.float64)
-        expected = np.concatenate([of_real.mean(0), np.sqrt(of_real.var(0) + 1e-5)])
-        np.testing.assert_allclose(pooled[n], expected, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("pooling", ["last", "mean", "mean_std"])
-def test_batch_composition_does_not_matter(pooling):
+def test_neither_the_batch_nor_the_padding_matters_but_to_the_papers_pooling(pooling):
     model = EmotionLSTM(hidden_dim=6, pooling=pooling)
     x = utterances()
     params = model.init(KEY, x)
-    np.testing.assert_allclose(model.apply(params, x)[1:2], model.apply(params, x[1:2]), rtol=1e-5, atol=1e-6)
+    logits, longer = model.apply(params, x), model.apply(params, jnp.pad(x, ((0, 0), (0, 30), (0, 0))))
+    np.testing.assert_allclose(logits[1:2], model.apply(params, x[1:2]), rtol=1e-5, atol=1e-6)
+    if pooling == "last":
+        assert jnp.abs(logits - longer).max() > 1e-3
+    else:
+        np.testing.assert_allclose(logits, longer, rtol=1e-5, atol=1e-6)
 
 
 def test_unknown_names():
-    with pytest.raises(InputError, match="pooling: got 'max', expected one of: last, mean, mean_std"):
-        EmotionLSTM(pooling="max")
-    with pytest.raises(InputError, match="activation: got 'gelu'"):
-        EmotionLSTM(activation="gelu")
-    with pytest.raises(InputError, match="recurrence: got 'loop', expected one of: interpret, kernel, scan"):
-        EmotionLSTM(recurrence="loop")
+    for name, value in (("pooling", "max"), ("activation", "gelu"), ("recurrence", "loop")):
+        with pytest.raises(InputError, match=f"{name}: got '{value}'"):
+            EmotionLSTM(**{name: value})
 
 
 def with_statistics(x, pooling="mean", **attributes):
@@ -117,8 +75,7 @@ def with_statistics(x, pooling="mean", **attributes):
     return model, params
 
 
-@pytest.mark.parametrize(("pooling", "pooled"), [("mean", 6), ("mean_std", 12), ("last", 6)])
-@pytest.mark.parametrize("coefs", [20, 40])
+@pytest.mark.parametrize(("pooling", "pooled", "coefs"), [("mean", 6, 20), ("mean_std", 12, 40)])
 def test_the_last_layer_sees_statistics(pooling, pooled, coefs):
     x = jnp.concatenate([utterances()] * (coefs // 20), axis=-1)
     model, params = with_statistics(x, pooling)
@@ -139,6 +96,8 @@ def test_the_last_layer_sees_statistics(pooling, pooled, coefs):
     of_head = model.apply(take_head(params), features, method="head")
     np.testing.assert_array_equal(model.apply(params, features, method="head"), of_head)
     np.testing.assert_allclose(of_head, logits, rtol=1e-5, atol=1e-5)
+    longer = model.apply(params, jnp.pad(x, ((0, 0), (0, 30), (0, 0))))
+    np.testing.assert_allclose(longer, logits, rtol=1e-4, atol=1e-4)
 
 
 def test_with_statistics_logits_begin_at_zero():
@@ -148,14 +107,6 @@ def test_with_statistics_logits_begin_at_zero():
     assert (model.apply(params, x) == 0).all()
     gradient = jax.grad(lambda params: model.apply(params, x)[:, 0].sum())(params)["params"]["output"]["kernel"]
     assert (gradient[:, 0] != 0).any(), "and can leave it"
-
-
-def test_with_statistics_the_padding_does_not_matter():
-    x = utterances()
-    model, params = with_statistics(x)
-    longer = jnp.pad(x, ((0, 0), (0, 30), (0, 0)))
-    np.testing.assert_allclose(model.apply(params, x), model.apply(params, longer), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(model.apply(params, x)[1:2], model.apply(params, x[1:2]), rtol=1e-4, atol=1e-5)
 
 
 def test_the_standardisation_is_of_no_head_and_does_not_decay():
@@ -174,3 +125,95 @@ def test_the_standardisation_is_of_no_head_and_does_not_decay():
     gradient = jax.grad(lambda params: jnp.sum(jnp.square(model.apply(params, x))))(params)["params"]
     assert all((g == 0).all() for g in jax.tree.leaves(gradient.pop("standardise")))
     assert all((g != 0).any() for g in jax.tree.leaves(gradient))
+
+
+X = np.asarray(jax.random.normal(KEY, (5, 1, 7)))
+
+
+def test_a_perceptron_by_numpy():
+    model = Perceptron(hidden_dim=6, num_classes=3, members=2)
+    params = model.init(KEY, X)
+    p = params["params"]
+    each = []
+    for m in range(2):
+        hidden = np.maximum(X[:, 0] @ p["voice"]["kernel"][m] + p["voice"]["bias"][m], 0)
+        each.append(hidden @ p["output"]["kernel"][m] + p["output"]["bias"][m])
+    np.testing.assert_allclose(trained_logits(model)(params, X), np.stack(each, 1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.apply(params, X), np.mean(each, 0), rtol=1e-5, atol=1e-6)
+    features = model.apply(params, X, method="features")
+    np.testing.assert_allclose(model.apply(take_head(params), features, method="head"), np.mean(each, 0), atol=1e-6)
+
+
+def test_members_begin_apart_and_as_wide_as_one_alone():
+    params = Perceptron(hidden_dim=200, members=3).init(KEY, jnp.zeros((1, 1, 100)))["params"]["voice"]["kernel"]
+    assert np.abs(params[0] - params[1]).max() > 0.01
+    np.testing.assert_allclose(params.std(axis=(1, 2)), 0.1, rtol=0.03)  # as Flax's Dense: 1 / sqrt(100)
+
+
+def test_a_members_gradient_is_that_of_its_own_loss():
+    model, alone = Perceptron(4, members=3), Perceptron(4)
+    params = model.init(KEY, X)
+    batch = Batch(jnp.asarray(X), jnp.array([0, 1, 2, 3, 0]), jnp.array([1.0, 2, 0, 1, 1]))
+    loss, grads = jax.value_and_grad(cross_entropy(trained_logits(model)))(params, batch)
+    losses = []
+    for m in range(3):
+        one = jax.tree.map(lambda a, m=m: a[m : m + 1], params)
+        its_loss, its_grads = jax.value_and_grad(cross_entropy(alone.apply))(one, batch)
+        losses.append(its_loss)
+        jax.tree.map(lambda g, of, m=m: np.testing.assert_allclose(3 * g[m], of[0], atol=1e-6), grads, its_grads)
+    np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("network", "features"), [("perceptron", "voice"), ("lstm", "mfcc")])
+def test_the_last_layer_of_each_network(network, features):
+    spec = ModelSpec(network=network, features=features, hidden_dim=4)
+    model, x = make_network(spec), jax.random.normal(KEY, (3, spec.rows, spec.coefs))
+    params = model.init(KEY, x)
+    layer = last_layer(model)
+    kernel, bias = layer.get(params)
+    seen = layer.embed(params, x)
+    by_hand = seen @ kernel + bias if seen.ndim == 2 else (seen[:, 0] @ kernel[0] + bias[0])
+    np.testing.assert_allclose(by_hand, model.apply(params, x), rtol=1e-5, atol=1e-6)
+    changed = layer.put(params, layer.get(params)._replace(bias=bias + 1))
+    np.testing.assert_allclose(model.apply(changed, x), model.apply(params, x) + 1, rtol=1e-5, atol=1e-5)
+    assert jax.tree.structure(with_head(params, take_head(params))) == jax.tree.structure(params)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "flag"),
+    [
+        ({"network": "perceptron"}, "features: got 'mfcc'"),
+        ({"features": "voice"}, "features: got 'voice'"),
+        ({"network": "both"}, "network: got 'both'.* docs/library.md"),
+        ({"features": "tracks"}, "features: got 'tracks'.* docs/library.md"),
+        ({"members": 2}, "members: got 2"),
+        ({"track_groups": ("pitch",)}, r"track_groups: got \('pitch',\)"),
+        ({"network": "perceptron", "features": "voice", "trim_db": 26.5}, "trim_db: got 26.5"),
+        ({"network": "perceptron", "features": "voice", "input_statistics": True}, "input_statistics: got True"),
+        ({"network": "perceptron", "features": "voice", "track_groups": ("pich",)}, "'pitch'"),
+        ({"network": "perceptron", "features": "voice", "normalise": "utterance"}, "normalise: got 'utterance'"),
+    ],
+)
+def test_specifications_that_contradict_themselves(wrong, flag):
+    with pytest.raises(InputError, match=flag):
+        ModelSpec(**wrong)
+
+
+@pytest.mark.parametrize("members", [0, 3])
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_smoothed_labels_are_those_of_optax(members, one_hot):
+    rng = np.random.default_rng(4)
+    shape = (6, members, 4) if members else (6, 4)
+    logits = jnp.asarray(rng.normal(size=shape, scale=2), "float32")
+    y = jnp.asarray(rng.integers(0, 4, 6), "int32")
+    weight = jnp.asarray(rng.uniform(0.5, 2, 6), "float32")
+    labels = jax.nn.one_hot(y, 4)
+    batch = Batch(logits, labels if one_hot else y, weight)
+
+    smoothed = optax.smooth_labels(labels, 0.3)
+    of_each = optax.softmax_cross_entropy(logits, smoothed[:, None] if members else smoothed)
+    expected = np.average(of_each.mean(1) if members else of_each, weights=weight)
+    np.testing.assert_allclose(cross_entropy(lambda params, x: x, 0.3)({}, batch), expected, rtol=1e-5)
+    hard = cross_entropy(lambda params, x: x)({}, batch)
+    np.testing.assert_array_equal(cross_entropy(lambda params, x: x, 0.0)({}, batch), hard)
+    assert abs(hard - expected) > 1e-3

@@ -1,11 +1,12 @@
-"""Statistics of the input against numpy, over real frames only; standardised by constants that nothing trains."""
+"""Statistics over frames: which are real, pooling, statistics of the input against numpy, and their standardisation."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaser_jax.models.frames import SLOPE, THRESHOLDS, Standardise, input_statistics
+from metaser_jax import InputError, frame_mask
+from metaser_jax.models.frames import POOLINGS, SLOPE, THRESHOLDS, Standardise, input_statistics
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 REAL = (12, 7, 1)
@@ -45,16 +46,6 @@ def test_an_utterance_without_real_frames_is_finite(x):
     assert (input_statistics(jnp.asarray(x), jnp.zeros((3, 12), bool), 20) == 0).all()
 
 
-def test_shares_are_shares_and_rise_with_the_coefficient(x):
-    def shares(x):
-        return np.asarray(input_statistics(jnp.asarray(x), mask_of(x), 20))[:, 40:].reshape(3, 5, 20)
-
-    low, high = shares(x), shares(x + np.float32(0.5))
-    assert ((low > 0) & (low < 1)).all()
-    assert (high > low).all()
-    assert (np.diff(low, axis=1) < 0).all(), "less of the time above a higher threshold"
-
-
 def test_standardised_over_the_utterances_of_init():
     values = np.random.default_rng(0).normal(3, 5, (50, 8)).astype(np.float32)
     values[:, 3] = 7  # what does not vary is not blown up
@@ -86,3 +77,36 @@ def test_the_constants_have_no_gradient_and_the_input_has():
     of_params, of_x = jax.grad(loss, argnums=(0, 1))(params, x)
     assert all((g == 0).all() for g in jax.tree.leaves(of_params))
     assert (of_x != 0).all()
+
+
+def utterances():
+    x = jax.random.normal(jax.random.key(0), (3, 12, 20))
+    return jnp.where(jnp.arange(12)[None, :, None] < jnp.array(REAL)[:, None, None], x, 0)
+
+
+def test_frame_mask_ends_after_the_last_frame_that_is_not_zero():
+    x = utterances().at[0, 3].set(0)  # a silent frame inside counts as real
+    np.testing.assert_array_equal(frame_mask(x).sum(1), [12, 7, 1])
+    np.testing.assert_array_equal(frame_mask(jnp.zeros((1, 4, 2))).sum(1), [0])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8", "uint8", "bool", "complex64"])
+def test_frame_mask_takes_sequences_of_any_features(dtype):
+    x = np.zeros((2, 3, 5, 7), dtype)
+    x[1, 2, 3, 6] = 1
+    mask = np.zeros((2, 3, 5), bool)
+    mask[1, 2, :4] = True
+    np.testing.assert_array_equal(frame_mask(x), mask)
+    np.testing.assert_array_equal(frame_mask(jnp.asarray(x[1, 2])), mask[1, 2])
+    with pytest.raises(InputError, match=r"frame_mask: got shape \(5,\)"):
+        frame_mask(x[0, 0, :, 0])
+
+
+def test_mean_and_deviation_by_numpy():
+    states = jax.random.normal(jax.random.key(0), (12, 3, 5))
+    mask = frame_mask(utterances())
+    pooled = POOLINGS["mean_std"](states, mask)
+    for n, real in enumerate((12, 7, 1)):
+        of_real = np.asarray(states[:real, n], np.float64)
+        expected = np.concatenate([of_real.mean(0), np.sqrt(of_real.var(0) + 1e-5)])
+        np.testing.assert_allclose(pooled[n], expected, rtol=1e-4, atol=1e-5)
