@@ -11,7 +11,7 @@ from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.arrays import specs, unpack
 from metaser_jax.recogniser.model import Model, Start
 from metaser_jax.specs import ModelSpec
-from metaser_jax.specs.voice import STATISTICS, TRACKS
+from metaser_jax.specs.voice import STATISTICS
 
 
 def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, noise=0.5) -> Corpus:
@@ -23,8 +23,6 @@ def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, nois
     mfcc = rng.normal(size=(n, frames, 20), scale=noise) + 3 * np.eye(20)[label][:, None]
     mfcc *= (np.arange(frames) < n_frames[:, None])[..., None]
     voice = rng.normal(size=(n, len(STATISTICS)), scale=noise) + 3 * np.eye(len(STATISTICS))[label]
-    tracks = rng.normal(size=(n, frames, len(TRACKS)), scale=noise) + 3 * np.eye(len(TRACKS))[label][:, None]
-    tracks *= (np.arange(frames) < n_frames[:, None])[..., None]
     return Corpus(
         name=name,
         language="Esperanto",
@@ -36,8 +34,6 @@ def fake_corpus(name="fake", per_emotion=12, speakers=6, frames=10, seed=0, nois
         seconds=n_frames.astype(np.float32),
         emotions=FOUR_EMOTIONS,
         voice=voice.astype(np.float32),
-        tracks=tracks.astype(np.float32),
-        n_tracks=n_frames,
     )
 
 
@@ -92,8 +88,6 @@ def fake_model(
         sha256=np.array([hashlib.sha256(file.encode()).hexdigest() for file in corpus.file]),
         seconds=(corpus.n_frames * 512 / 22050).astype(np.float32),
         voice=fake_voice(corpus.label, seed) if how.features == "voice" else None,
-        tracks=None,
-        n_tracks=None,
     )
     return Model(
         settings=how,

@@ -109,22 +109,21 @@ def placed_tracks(samples: np.ndarray, rate: int = SAMPLE_RATE) -> tuple[np.ndar
     return np.stack([columns[name] for name in TRACKS], 1).astype(np.float32), start / SAMPLE_RATE
 
 
-def pooled(tracks: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the means of every four frames, of the first 5.6 s, as a network over tracks is given them.
+def pooled(tracks: np.ndarray) -> np.ndarray:
+    """Return the means of every four frames, of the first 5.6 s, as the digest of a corpus reads them.
 
     Args:
       tracks: [frames, 19] float, frames > 0; of two to four frames that are left at the end their mean is taken.
 
     Returns:
-      [120, 19] float32, zero after the real frames, and the number of those, 1 to 120.
+      [120, 19] float32, zero after the real frames.
     """
     used = tracks[: POOLED * POOLED_FRAMES]
-    n = -(-len(used) // POOLED)
     start = np.arange(0, len(used), POOLED)
     sums = np.add.reduceat(used.astype(np.float64), start, axis=0)
     found = np.zeros((POOLED_FRAMES, tracks.shape[1]), np.float32)
-    found[:n] = sums / np.minimum(POOLED, len(used) - start)[:, None]
-    return found, n
+    found[: len(start)] = sums / np.minimum(POOLED, len(used) - start)[:, None]
+    return found
 
 
 def statistics(tracks: np.ndarray) -> np.ndarray:

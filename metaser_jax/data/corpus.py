@@ -30,8 +30,8 @@ class Corpus:
       seconds: [n] float32, duration of the whole recording.
       emotions: what the labels stand for; all of emotions.EMOTIONS until `select` chooses some.
       voice: [n, 171] float32, statistics of the whole clip's frame tracks, specs.voice.STATISTICS; None: not known.
-      tracks: [n, 120, 19] float32, means of every four frames of the first 5.6 s, zero after the real ones; None: not
-        known. n_tracks: [n] int32, number of real ones.
+      tracks: [n, 120, 19] float32, means of every four frames of the first 5.6 s, zero after the real ones, which only
+        the digest looks at; None: not known.
       same: [n] int32, byte-identical recordings have one number; None: there are none.
       sha256: [n] str, hexadecimal, of the files' bytes; None: not known.
     """
@@ -47,7 +47,6 @@ class Corpus:
     emotions: tuple[str, ...] = EMOTIONS
     voice: np.ndarray | None = None
     tracks: np.ndarray | None = None
-    n_tracks: np.ndarray | None = None
     same: np.ndarray | None = None
     sha256: np.ndarray | None = None
 

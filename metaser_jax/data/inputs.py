@@ -92,7 +92,7 @@ def make_input(corpus: Corpus, how: FrontEnd, train: np.ndarray) -> Corpus:
     if how.features == "mfcc":
         return normalise(dataclasses.replace(corpus, mfcc=x, n_frames=n), how.normalise, train)
     seen = normalise(dataclasses.replace(corpus, mfcc=x, n_frames=n), how.normalise, train, voice=True)
-    return dataclasses.replace(seen, mfcc=seen.mfcc.clip(-CLIP, CLIP), voice=None, tracks=None, n_tracks=None)
+    return dataclasses.replace(seen, mfcc=seen.mfcc.clip(-CLIP, CLIP), voice=None, tracks=None)
 
 
 def make_x(how: FrontEnd, *given: Array) -> tuple[Array, Array]:

@@ -58,13 +58,11 @@ def load(name: str, data_dir: str | os.PathLike[str]) -> Corpus:
     """
     fields = ("mfcc", "n_frames", "voice", "tracks", "label", "speaker", "file", "seconds")
     _, columns, metadata = _read(name, data_dir, fields)
-    tracks, n_tracks = zip(*columns.pop("tracks"), strict=True)
-    arrays: dict[str, Any] = columns | {"tracks": np.stack(tracks), "n_tracks": np.array(n_tracks, np.int32)}
     if metadata["duplicates"]:
         first = {file: group[0] for group in metadata["duplicates"] for file in group}
         names = np.array([first.get(file, file) for file in columns["file"].tolist()], str)
-        arrays["same"] = np.unique(names, return_inverse=True)[1].astype(np.int32)
-    return Corpus(name=name, language=metadata["language"], **arrays)
+        columns["same"] = np.unique(names, return_inverse=True)[1].astype(np.int32)
+    return Corpus(name=name, language=metadata["language"], **columns)
 
 
 def load_statistics(name: str, data_dir: str | os.PathLike[str]) -> Statistics:
@@ -106,7 +104,7 @@ def _read(
 
 
 def _columns(prepared: "CorpusBuilder", fields: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return some features of all examples, sorted by file; of tracks an object per example, as tracks.pooled."""
+    """Return some features of all examples, sorted by file; tracks pooled."""
     features = {name: prepared.info.features[name] for name in {*fields, "file"}}
     source = prepared.as_data_source("train")
     parts = {name: [] for name in features}
@@ -114,9 +112,8 @@ def _columns(prepared: "CorpusBuilder", fields: Sequence[str]) -> dict[str, np.n
         examples = source.__getitems__(list(range(start, min(start + _BATCH, len(source)))))
         for name, feature in features.items():
             values = [example[name] for example in examples]
-            if name == "tracks":  # of each example as many frames as it has
-                part = np.empty(len(values), object)
-                part[:] = [pooled(tracks) for tracks in values]
+            if name == "tracks":
+                part = np.stack([pooled(tracks) for tracks in values])
             elif feature.np_dtype == np.object_:  # text
                 part = np.array([value.decode("utf-8") for value in values])
             else:

@@ -1,1 +1,1 @@
-"""Meta-learners: their equations, and how they are computed."""
+"""Meta-learners: their equations and their computation."""

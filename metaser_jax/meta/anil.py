@@ -1,4 +1,4 @@
-"""ANIL, almost no inner loop: the inner steps adapt the dense layers alone; the meta-gradient is of all layers.
+"""ANIL (almost no inner loop): the inner steps adapt the dense layers alone; the meta-gradient is of all layers.
 
 Reference: Raghu, Raghu, Bengio, Vinyals, "Rapid learning or feature reuse? Towards understanding the effectiveness of
 MAML", ICLR 2020.

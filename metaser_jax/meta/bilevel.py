@@ -34,7 +34,7 @@ P = ParamSpec("P")
 
 
 class InnerOptions(TypedDict, total=False):
-    """Keywords of every learner that differentiates its inner loop.
+    """Options of the inner loop: keywords of every learner that differentiates it.
 
     Attributes:
       inner_optimizer: any optax transformation, instead of SGD; where rates are learned, they multiply its updates, so
@@ -54,7 +54,7 @@ class InnerOptions(TypedDict, total=False):
 
 
 def with_inner_options(make: Callable[P, Learner]) -> Callable[P, Learner]:
-    """Show the keywords of InnerOptions in the signature of a function that hands them on, for help() and editors."""
+    """Add the keywords of InnerOptions to the signature of a function that takes them, for help() and editors."""
     signature = inspect.signature(make)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     options = [p for p in inspect.signature(bilevel).parameters.values() if p.name in InnerOptions.__annotations__]
@@ -63,7 +63,7 @@ def with_inner_options(make: Callable[P, Learner]) -> Callable[P, Learner]:
 
 
 class Split(NamedTuple):
-    """Parameters in two parts.
+    """Parameters divided into those that the inner loop adapts and the others.
 
     Attributes:
       adapted: what the inner loop changes; any pytree.
@@ -77,7 +77,7 @@ class Split(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What makes an algorithm.
+    """The equations of one algorithm.
 
     Attributes:
       init: params -> meta_params.

@@ -31,7 +31,7 @@ TRUST, CLIPS, BLEND = 3.0, 3.0, 1.0
 
 
 class Caution(NamedTuple):
-    """What is learned besides the parameters; each scalar divided by FASTER.
+    """Learned trust, rates and prototypes, besides the parameters; each scalar divided by FASTER.
 
     Attributes:
       blend, log_scale: of the prototypes, as PrototypeStart's.
@@ -47,7 +47,7 @@ class Caution(NamedTuple):
 
 
 class CautiousParams(NamedTuple):
-    """Attributes: params of the model; caution, a Caution."""
+    """Meta-parameters of cautious ProtoMAML: params of the model; caution, a Caution."""
 
     params: Params
     caution: Caution

@@ -30,7 +30,7 @@ PartLossFn = Callable[[Params, Params, Batch], jax.Array]
 
 
 class Derivatives(NamedTuple):
-    """A loss and its gradient. Neither can be differentiated with respect to the batch: that raises an InputError.
+    """Loss and gradient functions. Neither can be differentiated with respect to the batch: that raises an InputError.
 
     Attributes:
       loss: (adapted, fixed, batch) -> scalar; to be differentiated once.
@@ -43,7 +43,7 @@ class Derivatives(NamedTuple):
 
 
 def derivatives(loss_fn: PartLossFn, execution: Execution) -> Derivatives:
-    """Return the loss and its derivatives as the options say.
+    """Return the loss and its derivatives, computed as the options say.
 
     Args:
       loss_fn: any scalar; with a chunk, a mean over the batch's utterances, weighted where the batch has weights.

@@ -23,7 +23,7 @@ CPU_CHUNK, CHUNK_ELSEWHERE = 20, 128
 
 
 class Execution(NamedTuple):
-    """Options; None takes the default.
+    """Options of the computation; None takes the default.
 
     Attributes:
       over_tasks: "vmap" computes all tasks at once; "scan" one after another, which keeps one task's residuals at a
@@ -91,7 +91,7 @@ AUTO = Execution()
 
 
 def on_its_platform(function: Callable[..., Any], execution: Execution, *args: Any) -> Any:
-    """Return function(execution, *args), with the defaults of the platform that it is lowered for.
+    """Call function(execution, *args) with the defaults of the platform that it is lowered for.
 
     Args:
       function: (execution, *args) -> pytree of arrays.
@@ -109,7 +109,7 @@ def on_its_platform(function: Callable[..., Any], execution: Execution, *args: A
 def mean_over_tasks(
     function: Callable[[Episode], tuple[Any, Any, Any]], episode: Episode, over_tasks: str | None
 ) -> tuple[Any, Any, Any]:
-    """Average over tasks.
+    """Average losses and gradients over tasks.
 
     Args:
       function: one task -> (loss, grads, info), pytrees of arrays.
@@ -163,7 +163,7 @@ def mean_over_chunks(function: Callable[[Batch], Any], batch: Batch, size: int) 
 def scan_sum(
     function: Callable[[Any], tuple[Any, Any]], xs: Any, weight: Callable[[Any], jax.Array] | None = None
 ) -> tuple[Any, Any, Any]:
-    """Add up values as they come; stacked first, gradients would take the parameters' size times the steps.
+    """Sum values step by step; stacked first, gradients would take the parameters' size times the steps.
 
     Args:
       function: x -> (value, info), pytrees of arrays.
@@ -189,22 +189,22 @@ def scan_sum(
 
 
 def weighted(weight: jax.Array, tree: Any) -> tuple[jax.Array, Any]:
-    """Return a weight, and the arrays times it."""
+    """Return the weight and the arrays multiplied by it."""
     return weight, jax.tree.map(lambda v: weight.astype(v.dtype) * v, widened(tree))
 
 
 def widened(tree: Any) -> Any:
-    """Return arrays in float32 where they are of fewer bits, for sums of them."""
+    """Convert arrays of fewer than 32 bits to float32, to be summed."""
     return jax.tree.map(lambda v: v.astype(jnp.float32) if v.dtype.itemsize < 4 else v, tree)
 
 
 def typed_as(like: Any, tree: Any) -> Any:
-    """Return the arrays of tree in the types of those of `like`."""
+    """Convert the arrays of tree to the types of those of `like`."""
     return jax.tree.map(lambda of, v: v.astype(of.dtype), like, tree)
 
 
 def map_some(function: Callable[[Any], Any], xs: Any, at_once: int) -> Any:
-    """Return function(x) of each x, stacked: one after another, or so many at once.
+    """Map a function over arrays: one after another, or so many at once.
 
     Args:
       function: x -> pytree of arrays.

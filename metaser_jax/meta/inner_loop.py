@@ -23,7 +23,7 @@ INNER_LR = 2e-4
 
 
 class InnerResult(NamedTuple):
-    """What the inner loop returns.
+    """Result of the inner loop.
 
     Attributes:
       adapted: the parameters after the last step.
@@ -47,7 +47,7 @@ def check_steps(inner_steps: int, inner_batch_size: int | None) -> None:
 def inner_sgd(
     inner_lr: float | jax.Array | None, inner_optimizer: optax.GradientTransformation | None
 ) -> optax.GradientTransformation:
-    """Return the inner optimizer: what was given, or SGD at inner_lr.
+    """Return the inner optimizer: the one given, or SGD at inner_lr.
 
     Raises:
       InputError: both were given, of which one would be ignored.
@@ -131,7 +131,7 @@ def inner_loop(
     scale: Callable[[Params, jax.Array], Params] | None = None,
     keep_path: bool = False,
 ) -> InnerResult:
-    """Take `steps` steps on the support set.
+    """Adapt parameters by `steps` steps on the support set.
 
     Args:
       value_and_grad: (adapted, fixed, batch) -> (loss, gradient with respect to adapted).

@@ -1,6 +1,6 @@
-"""A last layer that a task's support set gives: by class prototypes, or by ridge regression in closed form.
+"""Last layers made of a task's support set: by class prototypes, or by ridge regression in closed form.
 
-`start_last_layer` is what a learner begins a task with, and what an adaptation that follows it begins with.
+A learner begins a task with `start_last_layer`, and so does an adaptation that follows it.
 
 References: Snell, Swersky, Zemel, "Prototypical networks for few-shot learning", NeurIPS 2017; Bertinetto et al.,
 "Meta-learning with differentiable closed-form solvers", ICLR 2019.
@@ -20,9 +20,9 @@ from metaser_jax.types import Batch, Params
 
 
 class PrototypeStart(NamedTuple):
-    """(1 - b) W + b s P(support), b = sigmoid(blend), s = exp(log_scale): the own last layer and the prototypes'.
+    """Blend of the own last layer W and the prototypes': (1 - b) W + b s P(support).
 
-    Attributes: blend and log_scale, scalars.
+    Attributes: blend and log_scale, scalars: b = sigmoid(blend), s = exp(log_scale).
     """
 
     blend: jax.Array
@@ -30,9 +30,9 @@ class PrototypeStart(NamedTuple):
 
 
 class RidgeStart(NamedTuple):
-    """s ridge(support, penalty), penalty = exp(log_penalty), s = exp(log_scale).
+    """Scaled ridge regression: s ridge(support, penalty).
 
-    Attributes: log_penalty and log_scale, scalars.
+    Attributes: log_penalty and log_scale, scalars: penalty = exp(log_penalty), s = exp(log_scale).
     """
 
     log_penalty: jax.Array
@@ -43,7 +43,7 @@ LastLayerStart = PrototypeStart | RidgeStart
 
 
 def start_last_layer(how: LastLayerStart, last_layer: LastLayer, params: Params, support: Batch) -> Params:
-    """Return the parameters with the last layer that a support set gives them.
+    """Replace the last layer by the one that a support set gives.
 
     Args:
       how: which, and what was learned of it.

@@ -1,4 +1,4 @@
-"""Inner learning rates that are learned as the parameters are: of each parameter (Meta-SGD), or of each layer and step.
+"""Learned inner learning rates: of each parameter (Meta-SGD), or of each layer and step.
 
   theta' = theta - alpha o grad L_support(theta),      alpha of theta's shape                    (Meta-SGD)
   theta_{j+1}^l = theta_j^l - alpha_j^l grad^l L_support(theta_j),      of layer l and step j    (MAML++, LSLR)
@@ -23,14 +23,14 @@ from metaser_jax.types import Params
 
 
 class MetaSGDParams(NamedTuple):
-    """Attributes: params of the model; rates, a pytree like params: the inner learning rate of each."""
+    """Meta-parameters of Meta-SGD: params of the model; rates, a pytree like params."""
 
     params: Params
     rates: Params
 
 
 class LayerRatesParams(NamedTuple):
-    """Attributes: params of the model; rates, params with each layer in place of a vector [inner_steps]."""
+    """Meta-parameters of layer_rates: params of the model; rates, a vector [inner_steps] in place of each layer."""
 
     params: Params
     rates: Any
@@ -122,12 +122,12 @@ def layer_rates(
 
 
 def each_layer(function: Callable[[Params], Any], params: Params) -> Any:
-    """Return params with what a function makes of each layer in its place."""
+    """Map a function over the layers of params."""
     return jax.tree.map(function, params, is_leaf=_is_layer)
 
 
 def _is_layer(node: Any) -> bool:
-    """Return whether a node holds parameters and no further container of them: lstm_1, hidden, layers[0], ..."""
+    """Tell whether a node holds parameters and no further container of them: lstm_1, hidden, layers[0], ..."""
 
     def is_parameter(part: Any) -> bool:
         # Or nothing: None, {}.

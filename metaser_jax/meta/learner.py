@@ -1,4 +1,4 @@
-"""The interface that every meta-learner has: a NamedTuple of pure functions, as optax's GradientTransformation."""
+"""Interface of every meta-learner: a NamedTuple of pure functions, as optax's GradientTransformation."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -12,7 +12,7 @@ from metaser_jax.models.losses import LossFn
 from metaser_jax.types import Batch, Episode, Params
 
 MetaParams = Any
-"""What a learner meta-learns: the model's parameters, and for some learners more (learned rates)."""
+"""Meta-parameters: the model's parameters, and for some learners more (learned rates)."""
 
 
 class Info(NamedTuple):
@@ -28,7 +28,7 @@ class Info(NamedTuple):
 
 
 class ValueAndGrad(Protocol):
-    """A learner's meta-gradient."""
+    """Meta-gradient of a learner."""
 
     def __call__(
         self, meta_params: MetaParams, episode: Episode, step: jax.Array | int = 0
@@ -72,7 +72,7 @@ def make_learner(
     adapt: Callable[[Execution, MetaParams, Batch], Params],
     params: Callable[[MetaParams], Params],
 ) -> Learner:
-    """Make a learner that checks what it is given, and is computed as suits the platform it is lowered for.
+    """Make a learner that checks its arguments and takes the defaults of the platform that it is lowered for.
 
     Args:
       loss_fn: (params, batch) -> scalar.

@@ -26,7 +26,7 @@ from metaser_jax.types import Batch, Params
 
 
 class ProtoParams(NamedTuple):
-    """What ProtoMAML learns.
+    """Meta-parameters of ProtoMAML.
 
     Attributes:
       params: of the model.

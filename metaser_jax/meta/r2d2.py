@@ -1,4 +1,4 @@
-"""R2-D2: a last layer by ridge regression on the support set, in closed form, differentiated through.
+"""R2-D2: the last layer by ridge regression on the support set, in closed form, differentiated through.
 
   W = s ridge(embed(support), penalty),      s and penalty learned with all else
 
@@ -22,7 +22,7 @@ from metaser_jax.types import Batch, Episode, Params
 
 
 class RidgeParams(NamedTuple):
-    """Attributes: params of the model; start, how the regression makes its last layer."""
+    """Meta-parameters of R2-D2: params of the model; start, the regression's penalty and scale."""
 
     params: Params
     start: RidgeStart

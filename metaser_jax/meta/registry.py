@@ -1,4 +1,4 @@
-"""The functions that make the learners of `specs.algorithms.ALGORITHMS`, by name."""
+"""Table of the functions that make the learners of `specs.algorithms.ALGORITHMS`."""
 
 import functools
 from collections.abc import Callable

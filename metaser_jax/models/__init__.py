@@ -1,1 +1,1 @@
-"""The network and its loss."""
+"""Networks and losses."""

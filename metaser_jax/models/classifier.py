@@ -1,4 +1,4 @@
-"""The networks: an LSTM over frames, perceptrons over statistics of a voice; where the last layer of each is.
+"""Networks: an LSTM over frames, perceptrons over statistics of a voice; and the last layer of each.
 
 EmotionLSTM is two LSTM layers, pooling over time, two dense layers. Both networks have the methods `features`, `head`
 and `embed`, and a last layer called `output`.
@@ -29,12 +29,12 @@ HEAD_LAYERS = ("hidden", "output")
 
 
 def in_head(path: tuple[Any, ...]) -> bool:
-    """Return whether the parameter at this path (jax.tree_util's) is one of the dense layers'."""
+    """Tell whether the parameter at this path (jax.tree_util's) is one of the dense layers'."""
     return any(getattr(key, "key", None) in HEAD_LAYERS for key in path)
 
 
 def decays(meta_params: Params, network: Callable[[Params], Params] = lambda params: params) -> Params:
-    """Return which parameters weight decay is for: the network's, but for the constants that standardise its input.
+    """Return the mask of weight decay: the network's parameters, but for the constants that standardise its input.
 
     Args:
       meta_params: what is learned.
@@ -49,17 +49,17 @@ def decays(meta_params: Params, network: Callable[[Params], Params] = lambda par
 
 
 def take_head(params: Params) -> Params:
-    """Return the dense layers' part of a network's parameters; all that its method `head` needs."""
+    """Return the parameters of the dense layers, which are all that the network's method `head` needs."""
     return {"params": {name: layer for name, layer in params["params"].items() if name in HEAD_LAYERS}}
 
 
 def with_head(params: Params, head: Params) -> Params:
-    """Return a network's parameters with the dense layers of `head`, which is as take_head returns it."""
+    """Replace a network's dense layers by those of `head`, which take_head returns."""
     return {"params": {**params["params"], **head["params"]}}
 
 
 class LSTM(nn.Module):
-    """One LSTM layer: [time, n, F] -> [time, n, hidden_dim]."""
+    """LSTM layer: [time, n, F] -> [time, n, hidden_dim]."""
 
     hidden_dim: int
     recurrence: Recurrence = "scan"
@@ -86,7 +86,7 @@ class LSTM(nn.Module):
 
 
 class EmotionLSTM(nn.Module):
-    """Utterances to logits; `params = model.init(key, x)`, `logits = model.apply(params, x)`.
+    """LSTM classifier: utterances to logits; `params = model.init(key, x)`, `logits = model.apply(params, x)`.
 
     Args of apply:
       x: [n, time, coef] MFCC, and their changes where the input has them (`inputs.py`), zero-padded at the end of the
@@ -105,8 +105,8 @@ class EmotionLSTM(nn.Module):
       input_statistics: whether the last dense layer also sees statistics of the input (`frames.py`). They are
         standardised by those of the x that init is given, so give it utterances to learn from; and the logits begin
         at zero.
-      recurrence: what runs the LSTM layers' loops over time, as `lstm` takes it: "scan" or "kernel" (not measured yet;
-        hidden_dim 16, 32, 64 or 128). The parameters are the same.
+      recurrence: the implementation of the LSTM layers' loops over time, see `lstm`: "scan" or "kernel" (not measured
+        yet; hidden_dim 16, 32, 64 or 128). The parameters are the same.
 
     Raises:
       InputError: unknown pooling, activation or recurrence; when called, what `lstm` raises.
@@ -141,10 +141,7 @@ class EmotionLSTM(nn.Module):
         return self.head(self.features(x))
 
     def features(self, x: jax.Array) -> jax.Array:
-        """Return the pooled states of the second LSTM, [n, hidden_dim], or twice that with their deviation.
-
-        And statistics.
-        """
+        """Return the pooled states of the second LSTM and the statistics, [n, pooled]."""
         mask = frame_mask(x)
         states = self.lstm_2(self.lstm_1(jnp.swapaxes(x, 0, 1)))
         pooled = POOLINGS[self.pooling](states, mask)
@@ -153,11 +150,11 @@ class EmotionLSTM(nn.Module):
         return jnp.concatenate([pooled, self.standardise(input_statistics(x, mask, N_MFCC))], axis=-1)
 
     def head(self, features: jax.Array) -> jax.Array:
-        """Return what the dense layers make of the features."""
+        """Return logits [n, class] of the features."""
         return self.output(self._seen_last(features))
 
     def embed(self, x: jax.Array) -> jax.Array:
-        """Return what the last dense layer sees of x [n, time, coef], [n, d]."""
+        """Return the input of the last dense layer [n, d] for x [n, time, coef]."""
         return self._seen_last(self.features(x))
 
     def _seen_last(self, features: jax.Array) -> jax.Array:
@@ -167,7 +164,7 @@ class EmotionLSTM(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """One hidden layer of rectified units, several times over: x [n, 1, statistic] -> logits [n, class].
+    """Perceptrons of one hidden layer, several side by side: x [n, 1, statistic] -> logits [n, class].
 
     The members are networks of their own, which learn from their own losses (`each`); their mean logits are what the
     network says.
@@ -201,20 +198,20 @@ class Perceptron(nn.Module):
         return jax.nn.relu(self.voice(jnp.broadcast_to(x, (x.shape[0], self.members, x.shape[-1]))))
 
     def head(self, features: jax.Array) -> jax.Array:
-        """Return what the last layers make of the features, on average."""
+        """Return logits [n, class] of the features, the mean over members."""
         return jnp.mean(self.each_head(features), axis=1)
 
     def each_head(self, features: jax.Array) -> jax.Array:
-        """Return what the last layers make of the features, [n, member, class]."""
+        """Return each member's logits of the features, [n, member, class]."""
         return self.output(features)
 
     def embed(self, x: jax.Array) -> jax.Array:
-        """Return what the last layers see of x, [n, member, hidden_dim]."""
+        """Return the input of the last layers, [n, member, hidden_dim]."""
         return self.features(x)
 
 
 class MembersDense(nn.Module):
-    """A dense layer for each member: [n, member, d] -> [n, member, size]; initialised as Flax's Dense."""
+    """Dense layers, one for each member: [n, member, d] -> [n, member, size]; initialised as Flax's Dense."""
 
     size: int
     members: int
@@ -232,14 +229,14 @@ Network = EmotionLSTM | Perceptron
 
 
 class Linear(NamedTuple):
-    """Attributes: kernel [d, class]; bias [class]. Of several networks at once [member, ...]."""
+    """Weights of a linear layer: kernel [d, class]; bias [class]. Of several networks at once [member, ...]."""
 
     kernel: jax.Array
     bias: jax.Array
 
 
 class LastLayer(NamedTuple):
-    """Where a network's last, linear layer is, and what it sees: logits = embed(params, x) @ kernel + bias.
+    """Access to a network's last, linear layer and its input: logits = embed(params, x) @ kernel + bias.
 
     Attributes:
       embed: (params, x [n, ...]) -> [n, d], or [n, member, d].
@@ -253,7 +250,7 @@ class LastLayer(NamedTuple):
 
 
 def last_layer(model: Network) -> LastLayer:
-    """Return where the last layer of a network is."""
+    """Return the access to a network's last layer."""
     return LastLayer(
         embed=functools.partial(model.apply, method="embed"),  # pyright: ignore[reportArgumentType]
         get=lambda params: Linear(**params["params"]["output"]),
@@ -262,10 +259,11 @@ def last_layer(model: Network) -> LastLayer:
 
 
 def trained_logits(model: Network, method: str = "__call__") -> Callable[[Params, jax.Array], jax.Array]:
-    """Return what a network learns from: (params, x) -> logits [n, class], or of each member [n, member, class].
+    """Return the logits that the loss is of: (params, x) -> [n, class], or of each member [n, member, class].
 
     Args:
-      method: "__call__" of what the network is given, or "head" of its features.
+      model: the network.
+      method: "__call__", where x is the network's input, or "head", where x is its features.
     """
     if isinstance(model, Perceptron):
         method = {"__call__": "each", "head": "each_head"}[method]
@@ -273,11 +271,11 @@ def trained_logits(model: Network, method: str = "__call__") -> Callable[[Params
 
 
 def make_network(spec: ModelSpec, recurrence: str = "scan") -> Network:
-    """Return the network of a specification.
+    """Make the network of a specification.
 
     Args:
-      spec: what it is, and what it is given.
-      recurrence: what runs its loops over time, see EmotionLSTM.
+      spec: the network's settings and its input's.
+      recurrence: the implementation of its loops over time, see EmotionLSTM.
     """
     classes, loops = len(spec.emotions), cast(Recurrence, recurrence)
     if spec.network == "perceptron":

@@ -1,4 +1,4 @@
-"""Statistics over an utterance's real frames: which frames are real, pooling of states, statistics of the input.
+"""Statistics over an utterance's real frames: mask of the real frames, pooling of states, statistics of the input.
 
 The input's statistics are for the last layer of a classifier that also sees averages. Of every coefficient the mean
 over the real frames; of the MFCC, for each of five thresholds, also how much of the time the coefficient is above it:
@@ -67,7 +67,7 @@ POOLINGS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 
 
 def input_statistics(x: jax.Array, mask: jax.Array, mfcc: int) -> jax.Array:
-    """Return statistics of each utterance.
+    """Return the statistics of each utterance's input.
 
     Args:
       x: [n, time, coef], normalised, of which the first `mfcc` coefficients are MFCC.
@@ -89,7 +89,7 @@ def input_statistics(x: jax.Array, mask: jax.Array, mfcc: int) -> jax.Array:
 
 
 class Standardise(nn.Module):
-    """To mean 0 and deviation 1 over the utterances that the parameters were initialised with: [n, F] -> [n, F].
+    """Standardisation by the mean and deviation of the utterances given to init: [n, F] -> [n, F].
 
     The parameters are constants: nothing trains them. Initialised with fewer than two utterances, they change nothing.
     """

@@ -1,4 +1,4 @@
-"""Losses: cross-entropy, which every program trains with, and what marks a loss as a mean over utterances."""
+"""Losses: cross-entropy, which every program trains with, and the mark of a loss that is a mean over utterances."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,7 +16,7 @@ LossFn = Callable[[Params, Batch], jax.Array]
 
 @dataclasses.dataclass(frozen=True)
 class MeanLoss:
-    """A loss_fn(params, batch) -> scalar that is the weighted mean of one loss of each utterance.
+    """Loss function, (params, batch) -> scalar, that is the weighted mean of each utterance's own loss.
 
     For such a loss, and for no other, learners may go through a large set of utterances chunk by chunk: with batch
     statistics, contrastive losses and penalties, an utterance's loss depends on the others, or on their number.
@@ -38,7 +38,7 @@ class MeanLoss:
 
 
 def mean_loss(losses: Callable[[Params, Batch], jax.Array]) -> MeanLoss:
-    """Make a loss of one that gives each utterance's own, so that learners may take large sets chunk by chunk.
+    """Make a mean loss of a function that gives each utterance's own, so that large sets may be taken in chunks.
 
     Args:
       losses: (params, batch) -> [n], each of its own utterance alone: no batch statistics, no pairs. Learners trust

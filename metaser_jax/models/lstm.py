@@ -1,4 +1,4 @@
-"""One LSTM layer over time, with its derivatives derived by hand: backward pass, and tangents of both passes.
+"""LSTM layer over time, with its derivatives derived by hand: backward pass, and tangents of both passes.
 
   z_t = x_t W_x + h_{t-1} W_h + b,        h_0 = c_0 = 0;        lstm_cell.py makes c_t and h_t of it
 
@@ -32,13 +32,13 @@ RECURRENCES: dict[str, Loops] = {
 def lstm(params: LSTMParams, x: jax.Array, recurrence: Recurrence = "scan") -> jax.Array:
     """Return all hidden states of one layer, from a zero state.
 
-    Of parameters and x in different types, all is computed in the type that jax promotes them to.
+    Parameters and x of different types are promoted to one type.
 
     Args:
       params: weights of the layer; F is the size of an input frame, H the number of hidden units.
       x: [time, n, F], time-major, so that each step reads contiguous memory.
-      recurrence: what runs the loops over time: "scan" jax.lax.scan; "kernel" one kernel per loop on CUDA, which has
-        not been measured yet, and jax.lax.scan elsewhere; "interpret" that kernel, interpreted, for tests.
+      recurrence: the implementation of the loops over time: "scan" jax.lax.scan; "kernel" one kernel per loop on CUDA,
+        which has not been measured yet, and jax.lax.scan elsewhere; "interpret" that kernel, interpreted, for tests.
 
     Returns:
       [time, n, H] hidden states. Reverse mode differentiates it any number of times (with a kernel once), and forward
@@ -100,7 +100,7 @@ def _forward_jvp(loops: Loops, primals, tangents):
 def _backward(
     kernel_recurrent: jax.Array, d_states: jax.Array, gates: Gates, cells: jax.Array, loops: Loops
 ) -> jax.Array:
-    """Return the gradient with respect to the states, [time, n, H] -> with respect to z, [time, n, 4H]."""
+    """Return the gradient with respect to z, [time, n, 4H], given that with respect to the states, [time, n, H]."""
     return loops.backward(kernel_recurrent, d_states, gates, cells, keep=False)[0]
 
 

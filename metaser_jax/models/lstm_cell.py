@@ -1,4 +1,4 @@
-"""One time step of an LSTM: the equations and their gradient, on arrays [n, H]; tangents are jax.jvp of these.
+"""Time step of an LSTM: the equations and their gradient, on arrays [n, H]; tangents are jax.jvp of these.
 
   i, f, g, o = act(z),        act = sigmoid for i, f, o and tanh for g
   c_t = f * c_{t-1} + i * g
@@ -21,20 +21,20 @@ Gates = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 def act(z: Gates) -> Gates:
-    """Return the gates."""
+    """Return the gates i, f, g, o of the pre-activations z."""
     i, f, g, o = z
     return _sigmoid(i), _sigmoid(f), jnp.tanh(g), _sigmoid(o)
 
 
 def act_tangent(gates: Gates, z_dot: Gates) -> Gates:
-    """Return the gates' tangents, of the gates themselves."""
+    """Return the gates' tangents, computed from the gates themselves."""
     i, f, g, o = gates
     slopes = (i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o))
     return tuple(slope * z for slope, z in zip(slopes, z_dot, strict=True))  # pyright: ignore[reportReturnType]
 
 
 def cell(gates: Gates, c_before: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return H and c."""
+    """Return the state h and the cell c."""
     i, f, g, o = gates
     c = f * c_before + i * g
     return o * jnp.tanh(c), c
@@ -60,7 +60,7 @@ def _sigmoid(z: jax.Array) -> jax.Array:
 
 
 def split(joined: jax.Array) -> Gates:
-    """Return [..., 4H] -> four [..., H]."""
+    """Split [..., 4H] into four [..., H]."""
     # NOTE: slices, because the gradient of a vmapped scan with jnp.split is wrong in float64 on CPU as compiled by jax
     # 0.10.2 (tests/models/test_lstm.py compares).
     hidden = joined.shape[-1] // 4
@@ -68,12 +68,12 @@ def split(joined: jax.Array) -> Gates:
 
 
 def join(parts: Gates) -> jax.Array:
-    """Return four [..., H] -> [..., 4H]."""
+    """Join four [..., H] into [..., 4H]."""
     return jnp.concatenate(parts, axis=-1)
 
 
 class LSTMParams(NamedTuple):
-    """Attributes: kernel_input [F, 4H], kernel_recurrent [H, 4H], bias [4H]."""
+    """Weights of an LSTM layer: kernel_input [F, 4H], kernel_recurrent [H, 4H], bias [4H]."""
 
     kernel_input: jax.Array
     kernel_recurrent: jax.Array
@@ -81,7 +81,7 @@ class LSTMParams(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What the forward pass leaves, per time step.
+    """Residuals of the forward pass, per time step.
 
     Attributes:
       states: h_t, [time, n, H].
@@ -97,7 +97,7 @@ class Trace(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """The arguments of `cell_backward` in every time step, each [time, n, H]."""
+    """Arguments of `cell_backward` in every time step, each [time, n, H]."""
 
     dh: jax.Array
     dc_after: jax.Array
@@ -106,7 +106,7 @@ class Steps(NamedTuple):
 
 
 class Loops(NamedTuple):
-    """The loops over time, which the rules of differentiation in lstm.py are made of.
+    """Loops over time, of which lstm.py makes its rules of differentiation.
 
     Attributes:
       forward: (params, x) -> Trace.

@@ -1,4 +1,4 @@
-"""The loops over time on a GPU, each as one kernel, where each of lax.scan's 120 steps starts several small ones.
+"""Loops over time on a GPU, each as one kernel, where each of lax.scan's 120 steps starts several small ones.
 
 Rows (utterances) do not mix: a program of the kernel's grid takes a block of them through all time steps, keeps their
 state in registers, and reads the recurrent weights in every step, from the caches. vmap over tasks adds an axis to the
@@ -111,12 +111,12 @@ def _backward_tangent(
 
 
 def _to_before(dz: Gates, transposed: Any) -> jax.Array:
-    """Return the gradient that the step before receives of dz."""
+    """Return the gradient that the step before receives from dz."""
     return sum(d @ transposed[gate] for d, gate in zip(dz, _of_gates(dz[0]), strict=True))  # pyright: ignore[reportReturnType]
 
 
 def _of_gates(h: jax.Array) -> list[slice]:
-    """Return where i, f, g, o are among 4H."""
+    """Return the slices of i, f, g, o among 4H."""
     hidden = h.shape[-1]
     return [slice(k * hidden, (k + 1) * hidden) for k in range(4)]
 
@@ -173,7 +173,7 @@ def _in_one_kernel(step: Step, xs: Any, matrix: jax.Array, *, interpret: bool, r
 
 
 def _checked(loop: Callable[..., Any], loop_of_scan: Callable[..., Any], interpret: bool) -> Callable[..., Any]:
-    """Return the loop on CUDA, or in the interpreter anywhere; its errors, and what is called elsewhere."""
+    """Return the loop with its errors: on CUDA, or interpreted anywhere; on other platforms the scan."""
 
     def checked(weights, *arrays, **options):
         # The recurrent kernel comes first, or the params that hold it.

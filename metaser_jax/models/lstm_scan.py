@@ -1,4 +1,4 @@
-"""The loops over time by jax.lax.scan, for any device; their form is what was fastest on a CPU.
+"""Loops over time by jax.lax.scan, for any device, in the form that was fastest on a CPU.
 
 There, time goes into products and memory traffic. So [x, h] goes through one product per step (projecting all frames
 before the loop would write and read [time, n, 4H]), and what is kept is written once, in place.
@@ -57,7 +57,7 @@ def _forward_tangent(
 
 
 class _Kept(NamedTuple):
-    """A Trace in the making; inputs [time + 1, n, F + H]: step t finds x_t and h_{t-1} there, and writes h_t."""
+    """Trace in the making; inputs [time + 1, n, F + H]: step t finds x_t and h_{t-1} there, and writes h_t."""
 
     inputs: jax.Array
     cells: jax.Array
@@ -151,7 +151,7 @@ def _write(array: jax.Array, value: jax.Array, t: jax.Array) -> jax.Array:
 
 
 def _stored(arrays: Any) -> Any:
-    """Keep XLA's CPU code from computing a value aside, for what reads it next, and copying it to where it is kept."""
+    """Keep XLA's CPU code from computing a value aside for its next reader and copying it to its place."""
     leaves, treedef = jax.tree.flatten(arrays)
     return treedef.unflatten(_stored_on_a_cpu.bind(*leaves))
 
@@ -170,7 +170,7 @@ mlir.register_lowering(
 
 
 def _saves_its_arguments(step):
-    """Save a step's arguments, and not products of them, where a tangent loop is kept for later (jax.linearize)."""
+    """Save a step's arguments, not their products, where a tangent loop is kept for later (jax.linearize)."""
     return jax.checkpoint(step, prevent_cse=False)
 
 

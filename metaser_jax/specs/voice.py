@@ -30,7 +30,7 @@ STATISTICS: tuple[str, ...] = (
     "voicing mean",
 )
 
-# A network over tracks sees the mean of every four frames, 46 ms, of the first 5.6 s.
+# A corpus's digest reads the mean of every four frames, 46 ms, of the first 5.6 s.
 POOLED, POOLED_FRAMES = 4, 120
 
 

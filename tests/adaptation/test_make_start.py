@@ -23,7 +23,7 @@ from metaser_jax.training.meta_train import meta_train
 def load(name, data_dir=None):
     corpus = fake_corpus(name, per_emotion=16, noise=1.0)
     seed = len(name)
-    return dataclasses.replace(corpus, voice=fake_voice(corpus.label, seed), tracks=None, n_tracks=None)
+    return dataclasses.replace(corpus, voice=fake_voice(corpus.label, seed))
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_unknown_normalisation():
 
 
 def test_the_voice_alone_is_enough_for_its_statistics():
-    corpus = dataclasses.replace(fake_corpus(), voice=fake_voice(fake_corpus().label), tracks=None, n_tracks=None)
+    corpus = dataclasses.replace(fake_corpus(), voice=fake_voice(fake_corpus().label))
     how = FrontEnd(features="voice", track_groups=("pitch",), normalise="none")
     seen = make_input(corpus, how, np.arange(3))
     np.testing.assert_array_equal(seen.mfcc[:, 0], corpus.voice[:, columns(("pitch",))].clip(-CLIP, CLIP))
