@@ -66,7 +66,7 @@ def fake_model(
     }[settings.get("features", "mfcc")]
     how = ModelSpec(emotions=emotions, hidden_dim=hidden_dim, **{"normalise": "corpus", **default, **settings})
     rng = np.random.default_rng(seed)
-    want = specs(how, start=False, rates=False)
+    want = specs(how, None)
     in_order = sorted((name for name in want if name.startswith("params/")), key=_drawn)
 
     def params(low, high):

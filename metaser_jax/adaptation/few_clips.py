@@ -27,7 +27,7 @@ from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import say
 from metaser_jax.models.classifier import with_head
-from metaser_jax.recogniser.licences import non_commercial
+from metaser_jax.recogniser.card import non_commercial
 from metaser_jax.recogniser.model import Model, Start, trained_settings
 from metaser_jax.results.calibration import calibrate
 from metaser_jax.results.environment import versions

@@ -34,14 +34,14 @@ class _Clips(NamedTuple):
 def evaluate_clips(config: EvaluateConfig) -> None:
     """Print the scores. Raises InputError: clips or a model that cannot be used, or no clip to score."""
     # Imported here: after a look at what was typed.
+    from metaser_jax.recogniser.card import note_of_start
     from metaser_jax.recogniser.evaluation import Predicted, evaluate, kinds_of, learned_from
     from metaser_jax.recogniser.folder import digest
-    from metaser_jax.recogniser.licences import note_of_start
     from metaser_jax.recogniser.predictor import Predictor
 
     predictor = Predictor.load(config.model)
     model = predictor.model
-    if bound := note_of_start(model):
+    if bound := note_of_start(model.about):
         say(f"note: {config.model} is {bound}")
     found = _read(config, predictor)
     for line in by_reason(found.left):

@@ -80,17 +80,17 @@ def info(config: configs.InfoConfig, arguments: list[str]) -> None:
     metaser info MODEL
 
     MODEL is a folder that metaser adapt wrote, or a zip archive of it, as the page of metaser serve gives it.
-    --format=json prints the content of its model.json.
+    --format=json prints the content of its model.json. Its arrays are not read.
     """
     from metaser_jax.recogniser.card import content
-    from metaser_jax.recogniser.folder import read_model
+    from metaser_jax.recogniser.model_files import open_model
     from metaser_jax.report.text_page import text_page
 
-    model, facts = read_model(arguments[0])
+    _, facts = open_model(arguments[0])
     if config.format == "json":
         print(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
-        print(text_page(content(model, facts["digest"])), end="")
+        print(text_page(content(facts)), end="")
 
 
 def export(config: configs.ExportConfig, arguments: list[str]) -> None:
@@ -208,13 +208,13 @@ def serve(config: configs.ServeConfig, arguments: list[str]) -> None:
     # First, so that a port in use is said at once.
     with contextlib.closing(listen(config.host, config.port)) as listening:
         from metaser_jax.devices import parallel
-        from metaser_jax.recogniser.licences import note_of_start
+        from metaser_jax.recogniser.card import note_of_start
         from metaser_jax.recogniser.predictor import Predictor
         from metaser_jax.serve.app import Limits, make_app
         from metaser_jax.serve.reading import Readers
 
         predictor = Predictor.load(config.model)
-        if bound := note_of_start(predictor.model):
+        if bound := note_of_start(predictor.model.about):
             print(f"note: {config.model} is {bound}", file=sys.stderr)
         parallel.one_device_per_core()
         limits = Limits(

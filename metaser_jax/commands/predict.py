@@ -23,7 +23,7 @@ from metaser_jax.datasets.labelled_files import audio_files
 from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import progress_bar, say
-from metaser_jax.recogniser.licences import note_of_start
+from metaser_jax.recogniser.card import note_of_start
 from metaser_jax.recogniser.model_files import hears_voice
 from metaser_jax.specs.commands import PredictConfig
 
@@ -163,7 +163,7 @@ def _notes(config: PredictConfig, model: Model, speaker_of: SpeakerOf | None) ->
         )
     if speaker_of is not None and config.speakers == "auto":
         yield "the folders here are taken for voices, each heard beside its other recordings; not so: --speakers=none."
-    bound = note_of_start(model)
+    bound = note_of_start(model.about)
     if bound:
         yield f"{config.model} is {bound}"
     if not model.about.get("calibration"):

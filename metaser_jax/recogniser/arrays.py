@@ -20,7 +20,7 @@ from metaser_jax.audio.mfcc import MAX_FRAMES
 from metaser_jax.data.inputs import Scale
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.model import Model, Start
-from metaser_jax.recogniser.model_json import check_names
+from metaser_jax.recogniser.model_files import check_names
 from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.voice import STATISTICS
 from metaser_jax.types import N_MFCC, Params
@@ -50,19 +50,16 @@ class Spec(NamedTuple):
         return _described("text" if self.dtype is None else self.dtype.name, self.shape)
 
 
-def params_specs(settings: ModelSpec) -> dict[str, Spec]:
-    """Return the parameters of the network: "lstm_1/kernel_input" and so on, as make_network's names them."""
+def specs(settings: ModelSpec, start: Mapping[str, Any] | None) -> dict[str, Spec]:
+    """Return what arrays.npz holds: params/*, scale/*, and where there are some start/* and rates/*.
+
+    Args: start: as in model.json, {"rates": bool}; None where it is not known.
+    """
     x = jax.ShapeDtypeStruct((1, settings.rows, settings.coefs), np.float32)
     params: Any = jax.eval_shape(lambda x: make_network(settings).init(jax.random.key(0), x), x)
-    leaves: dict[str, Any] = flatten_dict(params["params"], sep="/")
-    return {name: Spec(_FLOAT, leaf.shape) for name, leaf in leaves.items()}
-
-
-def specs(settings: ModelSpec, start: bool, rates: bool) -> dict[str, Spec]:
-    """Return what arrays.npz holds: params/*, scale/*, and where there are some start/* and rates/*."""
-    of_params = params_specs(settings)
-    prefixes = ["params", *(["start"] if start else []), *(["rates"] if rates else [])]
-    found = {f"{prefix}/{name}": spec for prefix in prefixes for name, spec in of_params.items()}
+    prefixes = ["params"] + ([] if start is None else ["start", "rates"] if start["rates"] is True else ["start"])
+    leaves: dict[str, Any] = flatten_dict(dict.fromkeys(prefixes, params["params"]), sep="/")
+    found = {name: Spec(_FLOAT, leaf.shape) for name, leaf in leaves.items()}
     if settings.normalise in ("corpus", "speaker"):
         found |= {f"scale/{name}": Spec(_DOUBLE, (settings.coefs,)) for name in Scale._fields}
     return found

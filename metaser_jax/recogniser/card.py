@@ -1,11 +1,14 @@
-"""The model card: what a model is, was made of, scores and cannot do; `metaser info` says the same."""
+"""The model card: what a model is, was made of, scores and cannot do, and the licences inside; `metaser info` says it.
+
+It is made of the content of model.json alone, without jax: any key of its `about` may be missing.
+"""
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from metaser_jax.recogniser.licences import inside, meaning, of_clips
-from metaser_jax.recogniser.model import Model, is_start
+from metaser_jax.recogniser.model_files import settings_of
 from metaser_jax.report.content import Block, Bullets, Code, Content, Section, Table
 from metaser_jax.report.text_page import markdown_page
 from metaser_jax.specs import ModelSpec
@@ -25,6 +28,13 @@ LIMITS = (
     "said here. Where its probabilities are calibrated, they are so for recordings like the clips alone.",
 )
 
+_LICENCES = (
+    "The recordings that a model has learned from have licences of their own. Whether these also bind a model is not "
+    "settled, and this is no legal advice. The careful reading is to share and to use the model only as the strictest "
+    "of them allows, to name the corpora, and to leave this page with it."
+)
+_NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
+_RESEARCH = re.compile(r"\b(research|academic|scientific)\b", re.IGNORECASE)
 # ISO 639-1, which Hugging Face wants; another language is a tag by its name.
 _CODES = {
     **{"Arabic": "ar", "Bengali": "bn", "Chinese": "zh", "Dutch": "nl", "English": "en", "French": "fr"},
@@ -49,32 +59,49 @@ _UNKNOWN = "not known"
 _NAMED = 5
 
 
-def model_card(model: Model, digest: str) -> str:
-    """Return markdown with a YAML front matter, as Hugging Face reads it.
-
-    Args:
-      model: any key of its `about` may be missing.
-      digest: folder.digest of it.
-    """
-    return f"---\n{_front_matter(model.about.get('language'))}---\n\n{markdown_page(content(model, digest))}"
+def model_card(facts: Mapping[str, Any]) -> str:
+    """Return markdown with a YAML front matter, as Hugging Face reads it, from the content of model.json."""
+    return f"---\n{_front_matter(facts['about'].get('language'))}---\n\n{markdown_page(content(facts))}"
 
 
-def content(model: Model, digest: str) -> Content:
-    """Return what the card and `metaser info` say; arguments as model_card."""
-    about = model.about
+def content(facts: Mapping[str, Any]) -> Content:
+    """Return what the card and `metaser info` say."""
+    about, settings = facts["about"], settings_of(facts)
     sections = (
-        _use(model),
-        _made_of(model),
-        _licences(model),
+        _use(settings),
+        _made_of(facts, settings),
+        _licences(facts),
         _score(about),
-        _calibration(model),
+        _calibration(facts),
         *_bullets("What was noticed about the clips", [*(about.get("warnings") or []), *_left_out(about)]),
         *_bullets("What it cannot do", [*LIMITS, *(about.get("limits") or [])]),
-        _identity(model, digest),
+        _identity(facts),
         *([Section("How to make it again", (Code("\n".join(about["made_by"])),))] if about.get("made_by") else []),
     )
     title = _line(about.get("name") or "A model that recognises emotions in speech")
-    return Content(title, _intro(model), sections)
+    return Content(title, _intro(about, settings), sections)
+
+
+def is_start(about: Mapping[str, Any]) -> bool:
+    """Return whether a model, by its `about`, was adapted to no clips: it has learned from its sources alone."""
+    return bool(about.get("init")) and not about.get("adaptation") and not about.get("support")
+
+
+def note_of_start(about: Mapping[str, Any]) -> str | None:
+    """Return the note of `non_commercial` on a start; of an adapted model its card says it."""
+    return non_commercial(about) if is_start(about) else None
+
+
+def non_commercial(about: Mapping[str, Any]) -> str | None:
+    """Return a note that a model, or a start, is not for commercial use; None where no licence inside says so.
+
+    Args: about: Model.about, or what of it is known.
+    """
+    sources = (about.get("init") or {}).get("sources") or []
+    bound = {one["name"]: one["licence"] for one in sources if _NON_COMMERCIAL.search(one.get("licence") or "")}
+    if not bound:
+        return None
+    return f"not for commercial use: it has learned from {_and(list(bound))} ({_and(sorted(set(bound.values())))})."
 
 
 def _front_matter(language: str | None) -> str:
@@ -90,54 +117,63 @@ def _front_matter(language: str | None) -> str:
     return "\n".join([*lines, *(f"- {json.dumps(tag, ensure_ascii=False)}" for tag in tags)]) + "\n"
 
 
-def _intro(model: Model) -> str:
-    settings, language = model.settings, model.about.get("language")
-    if is_start(model):
-        return (
-            f"A start: it recognises {len(settings.emotions)} emotions in speech ({', '.join(settings.emotions)}), as "
-            "they sound in the languages that it has learned from, and metaser adapt makes a model of another language "
-            "of it, with a few labelled clips.\n\nRead what it scores and what it cannot do, below, before you rely on "
-            "it."
+def _intro(about: Mapping[str, Any], settings: ModelSpec) -> str:
+    n, language = len(settings.emotions), about.get("language")
+    named = ", ".join(map(_line, settings.emotions))
+    if is_start(about):
+        said = (
+            f"A start: it recognises {n} emotions in speech ({named}), as they sound in the languages that it has "
+            "learned from, and metaser adapt makes a model of another language of it, with a few labelled clips."
         )
-    spoken = f"recordings of speech in {_line(language)}" if language else "recordings of speech"
-    return (
-        f"Recognises {len(settings.emotions)} emotions in {spoken}: {', '.join(map(_line, settings.emotions))}, "
-        "with a probability for each. Made with metaser_jax, which adapts a meta-trained network to a language by a "
-        "few labelled clips.\n\nRead what it scores and what it cannot do, below, before you rely on it."
-    )
+    else:
+        said = (
+            f"Recognises {n} emotions in recordings of speech{f' in {_line(language)}' if language else ''}: {named}, "
+            "with a probability for each. Made with metaser_jax, which adapts a meta-trained network to a language by "
+            "a few labelled clips."
+        )
+    return f"{said}\n\nRead what it scores and what it cannot do, below, before you rely on it."
 
 
-def _use(model: Model) -> Section:
+def _use(settings: ModelSpec) -> Section:
     command = "metaser predict --model=FOLDER recording.wav"
-    if model.settings.normalise == "speaker":
+    if settings.normalise == "speaker":
         command += "  # several recordings of one speaker: --speakers=one"
     python = (
         "from metaser_jax.recogniser.predictor import Predictor\n\n"
         'predictor = Predictor.load("FOLDER")\n'
         'print(predictor.predict_file("recording.wav"))'
     )
-    heard = "in windows of 2.79 s" if model.settings.features == "mfcc" else "whole, or in windows of 5 s if over 8 s"
+    heard = "in windows of 2.79 s" if settings.features == "mfcc" else "whole, or in windows of 5 s if over 8 s"
     explained = f"FOLDER is the folder of this page. A recording is heard {heard}."
     return Section("How to use it", (explained, Code(command), "Or in a program:", Code(python)))
 
 
-def _made_of(model: Model) -> Section:
-    about, settings = model.about, model.settings
-    blocks: list[Block] = []
-    recordings = inside(model)
-    if recordings:
-        body = [[r.what, r.language or _UNKNOWN, r.licence or _UNKNOWN, r.digest or ""] for r in recordings]
-        blocks.append(_table(["recordings", "language", "licence", "digest"], body))
-    init, clips, how = (about.get(key) or {} for key in ("init", "support", "adaptation"))
+def _made_of(facts: Mapping[str, Any], settings: ModelSpec) -> Section:
+    init, clips, how = (facts["about"].get(key) or {} for key in ("init", "support", "adaptation"))
+    header = ("recordings", "language", "licence", "digest")
+    body = [
+        (one["name"], *(one.get(key) or _UNKNOWN for key in header[1:3]), one.get("digest") or "")
+        for one in _inside(facts["about"])
+    ]
     said = {
         "start": _listed(init, _START) or _UNKNOWN,
-        "clips": _clips(clips) or ("none" if model.support is None else f"{len(model.support)} clips"),
+        "clips": _clips(clips) or (f"{facts['support']['clips']} clips" if facts["support"] else "none"),
         "adapted": _listed(how, _ADAPTATION) or _UNKNOWN,
         "network": _network(settings),
         "input": f"{_input(settings)}, normalised by: {settings.normalise}",
     }
-    blocks.append(_table(["part", "what it is"], said.items()))
-    return Section("What it was made of", tuple(blocks))
+    table = _table(["part", "what it is"], said.items())
+    return Section("What it was made of", (*([_table(list(header), body)] if body else []), table))
+
+
+def _inside(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return name, language, licence and digest of the corpora that the start was trained on, and of the clips."""
+    found = [{**one, "name": one.get("name") or "a corpus"} for one in (about.get("init") or {}).get("sources") or []]
+    clips = about.get("support")
+    if clips:
+        language = clips.get("language") or about.get("language")
+        found.append({"name": "the clips", "language": language, "licence": clips.get("licence")})
+    return found
 
 
 def _network(settings: ModelSpec) -> str:
@@ -167,25 +203,58 @@ def _clips(support: Mapping[str, Any]) -> str:
     return ", ".join([*parts, *([rest] if rest else [])])
 
 
-def _licences(model: Model) -> Section:
-    own, names = model.about.get("licence"), model.about.get("attribution") or []
-    given = ([f"Given under: {_line(own)}."] if own else []) + ([Bullets(tuple(map(_line, names)))] if names else [])
-    return Section("Licences of what is inside", (*given, *meaning(inside(model)), *of_clips(model)))
+def _licences(facts: Mapping[str, Any]) -> Section:
+    about, inside = facts["about"], _inside(facts["about"])
+    said: list[Block] = [f"Given under: {_line(about['licence'])}."] if about.get("licence") else []
+    if about.get("attribution"):
+        said.append(Bullets(tuple(map(_line, about["attribution"]))))
+    said.append(_LICENCES)
+    if bound := _named(inside, _NON_COMMERCIAL):
+        said.append(
+            f"Not for commercial use: that is what the licence of {_and(bound)} says. Read carefully, it keeps this "
+            "model out of products and paid services."
+        )
+    if research := _named(inside, _RESEARCH):
+        said.append(
+            f"For research or academic use: that is what {_and(research)} {'is' if len(research) == 1 else 'are'} "
+            "given for. Whoever gets the model should be told."
+        )
+    unknown = [one["name"] for one in inside if not one.get("licence")]
+    if unknown or not inside:
+        whose = _and(unknown) if unknown else "the recordings that it was trained on"
+        said.append(f"The licence of {whose} is not known here: ask those whose they are before you share the model.")
+    if is_start(about):
+        said.append("It was adapted to no clips: there is no recording inside, and nothing that was heard of one.")
+    elif facts["support"] is None:
+        said.append("The clips that it was adapted with are not inside.")
+    else:
+        said.append(
+            f"Inside are the features of {facts['support']['clips']} clips (no sound), with the names of their files "
+            "and speakers. Speech can be made audible from such features, roughly: share them only if the speakers "
+            "agreed to that. metaser adapt --nokeep_clips makes a model without them."
+        )
+    return Section("Licences of what is inside", tuple(said))
+
+
+def _named(inside: Sequence[Mapping[str, Any]], licence: re.Pattern[str]) -> list[str]:
+    return [one["name"] for one in inside if licence.search(one.get("licence") or "")]
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _score(about: Mapping[str, Any]) -> Section:
-    heading = "What it scores"
     scored, measured = about.get("cross_validation"), about.get("measured")
     if not scored and measured:
-        return Section(heading, (_line(measured["said"]), _table(measured["columns"], measured["rows"])))
+        said = (_line(measured["said"]), _table(measured["columns"], measured["rows"]))
+        return Section("What it scores", said)
     if not scored:
-        return Section(
-            heading,
-            (
-                "Not known: it was not tested with recordings that it has not learned from. metaser evaluate tests it "
-                "with labelled clips of your own.",
-            ),
+        said = (
+            "Not known: it was not tested with recordings that it has not learned from. metaser evaluate tests it with "
+            "labelled clips of your own."
         )
+        return Section("What it scores", (said,))
     names = {"macro_f1": "macro F1", "uar": "UAR", "accuracy": "accuracy", "chance": "macro F1 by chance"}
     said = {key: f"{scored[key]:.3f}" for key in names if scored.get(key) is not None}
     if "macro_f1" in said and scored.get("interval"):
@@ -203,15 +272,15 @@ def _score(about: Mapping[str, Any]) -> Section:
         summed = ", summed over the repetitions" if (scored.get("repeats") or 1) > 1 else ""
         blocks.append(f"Clips of each emotion (lines) and what they were taken for (columns){summed}:")
         blocks.append(_table(["", *emotions], lines))
-    return Section(heading, tuple(blocks))
+    return Section("What it scores", tuple(blocks))
 
 
-def _calibration(model: Model) -> Section:
-    said = model.about.get("calibration") or {}
+def _calibration(facts: Mapping[str, Any]) -> Section:
+    said, temperature = facts["about"].get("calibration") or {}, facts["temperature"]
     heading = "Its probabilities"
-    if model.temperature == 1 and not said:
+    if temperature == 1 and not said:
         return Section(heading, ("Not calibrated: they may be much too sure, or too unsure.",))
-    divided = f"Logits are divided by a temperature of {model.temperature:.3g}"
+    divided = f"Logits are divided by a temperature of {temperature:.3g}"
     if said.get("said"):
         return Section(heading, (f"{divided}.", _line(said["said"])))
     found = f", found on {said['n']} clips when the cross-validation held them out" if said.get("n") else ""
@@ -222,9 +291,9 @@ def _calibration(model: Model) -> Section:
     return Section(heading, (_line(text), *([_table(["", "before", "after"], body)] if body else [])))
 
 
-def _identity(model: Model, digest: str) -> Section:
-    about = model.about
-    said = {"digest": digest, "made": about.get("created") or _UNKNOWN}
+def _identity(facts: Mapping[str, Any]) -> Section:
+    about = facts["about"]
+    said = {"digest": facts["digest"], "made": about.get("created") or _UNKNOWN}
     said |= {name: version for name, version in (about.get("versions") or {}).items() if version}
     text = "The digest is of all that it predicts with: settings, parameters, normalisation and temperature."
     return Section("What identifies it", (text, _table(["what", "value"], said.items())))

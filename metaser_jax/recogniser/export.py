@@ -27,7 +27,7 @@ from metaser_jax.extras import version
 from metaser_jax.recogniser import arrays as npz
 from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.model import Model
-from metaser_jax.recogniser.model_json import FEATURES, settings_json
+from metaser_jax.recogniser.model_files import FEATURES, settings_json
 from metaser_jax.recogniser.predictor import make_forward, scale_of_one_clip
 
 STABLEHLO, NPZ = "metaser_stablehlo", "metaser_npz"

@@ -24,16 +24,9 @@ from metaser_jax.data.corpus import CLIPS, Corpus
 from metaser_jax.errors import InputError
 from metaser_jax.extras import version
 from metaser_jax.recogniser import arrays as npz
-from metaser_jax.recogniser import model_json
+from metaser_jax.recogniser import model_files
 from metaser_jax.recogniser.model import Model
-from metaser_jax.recogniser.model_files import AGAIN, FORMAT, FORMAT_VERSION, MODEL, ModelFolder, open_model, read_file
-from metaser_jax.recogniser.model_json import FEATURES
-
-ARRAYS, SUPPORT, CARD = "arrays.npz", "support.npz", "README.md"
-_KEYS = {
-    *("format", "format_version", "metaser_jax", "settings", "features", "temperature", "start", "support"),
-    *("files", "digest", "about"),
-}
+from metaser_jax.recogniser.model_files import ARRAYS, CARD, FEATURES, MODEL, SUPPORT, ModelFolder
 
 
 def save_model(folder: str | os.PathLike[str], model: Model) -> None:
@@ -73,19 +66,9 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
     Raises:
       InputError: it is none, of a newer version, damaged, or its arrays do not fit its settings.
     """
-    return read_model(folder)[0]
-
-
-def read_model(folder: str | os.PathLike[str]) -> tuple[Model, dict[str, Any]]:
-    """Return a model and the content of model.json; raises InputError as load_model."""
-    opened, facts = open_model(folder)
-    try:
-        return _read(opened, facts), facts
-    except OSError as error:
-        raise InputError(f"{folder} is damaged: {error.filename}: {error.strerror}. {AGAIN}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        said = f"{MODEL} lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{folder} is damaged: {said}. {AGAIN}") from error
+    opened, facts = model_files.open_model(folder)
+    with model_files.damage_told(folder):
+        return _read(opened, facts)
 
 
 def digest(model: Model | str | os.PathLike[str]) -> str:
@@ -98,8 +81,8 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
       InputError: as load_model.
     """
     if not isinstance(model, Model):
-        return read_model(model)[1]["digest"]
-    settings = json.dumps([model_json.digested(model.settings), float(model.temperature)], sort_keys=True)
+        return digest(load_model(model))
+    settings = json.dumps([model_files.digested(model.settings), float(model.temperature)], sort_keys=True)
     sha = hashlib.sha256(settings.encode())
     for name, array in sorted(npz.pack(dataclasses.replace(model, start=None)).items()):
         sha.update(f"\0{name}\0".encode())
@@ -118,69 +101,62 @@ def zip_model(folder: str | os.PathLike[str]) -> bytes:
     return archive.getvalue()
 
 
+def describe(model: Model) -> dict[str, Any]:
+    """Return the content of a model's model.json, but for what is in its files of arrays."""
+    start, support = model.start, model.support
+    return {
+        "format": model_files.FORMAT,
+        "format_version": model_files.FORMAT_VERSION,
+        "metaser_jax": version(),
+        "digest": digest(model),
+        "settings": model_files.settings_json(model.settings),
+        "features": FEATURES[model.settings.features],
+        "temperature": float(model.temperature),
+        "start": None if start is None else {"rates": start.rates is not None, "learner": start.learner},
+        "support": None if support is None else {"clips": len(support)},
+        "files": {},
+        "about": model.about,
+    }
+
+
 def _contents(model: Model) -> dict[str, bytes]:
     """Return file -> content."""
-    start, support, settings = model.start, model.support, model.settings
-    rates = start is not None and start.rates is not None
-    files = {ARRAYS: (npz.pack(model), npz.specs(settings, start is not None, rates))}
+    facts, support = describe(model), model.support
+    files = {ARRAYS: (npz.pack(model), npz.specs(model.settings, facts["start"]))}
     if support is not None:
-        wanted = npz.support_specs(settings, len(support))
+        wanted = npz.support_specs(model.settings, len(support))
         files[SUPPORT] = ({name: np.asarray(getattr(support, name)) for name in wanted}, wanted)
     contents = {}
     try:
-        model_json.check_settings(model_json.settings_json(settings), FORMAT_VERSION)
-        model_json.check_temperature(model.temperature)
-        model_json.check_about(model.about)
-        model_json.check_learner(start and start.learner)
+        model_files.check_content(facts)
         for name, (arrays, wanted) in files.items():
             npz.check(arrays, wanted)
             file = io.BytesIO()
             npz.write_npz(file, arrays)
             contents[name] = file.getvalue()
+            facts["files"][name] = _identity(contents[name])
         if support is not None:
             _check_support(support)
     except ValueError as error:
         raise InputError(f"The model cannot be saved: {error}.") from error
-    of_model = digest(model)
-    facts = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "metaser_jax": version(),
-        "digest": of_model,
-        "settings": model_json.settings_json(settings),
-        "features": FEATURES[settings.features],
-        "temperature": float(model.temperature),
-        "start": None if start is None else {"rates": rates, "learner": start.learner},
-        "support": None if support is None else {"clips": len(support)},
-        "files": {
-            name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-            for name, content in contents.items()
-        },
-        "about": model.about,
-    }
-    # Here: what makes pages imports scikit-learn, and a model that is only read must be there quickly.
+    # Here: a model that is only read must be there quickly.
     from metaser_jax.recogniser.card import model_card
 
-    card = model_card(model, of_model).encode(errors="backslashreplace")
     text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # A clip's name may have bytes that are no UTF-8.
-    return {**contents, CARD: card, MODEL: text.encode(errors="backslashreplace")}
+    texts = {CARD: model_card(facts), MODEL: text}
+    return contents | {name: text.encode(errors="backslashreplace") for name, text in texts.items()}
+
+
+def _identity(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _read(folder: ModelFolder, facts: Mapping[str, Any]) -> Model:
     """Raise OSError, ValueError, KeyError, TypeError, AttributeError or OverflowError where it is not as written."""
-    unknown = sorted(facts.keys() - _KEYS)
-    if unknown:
-        raise ValueError(f"{MODEL} has {', '.join(unknown)}, which format version {FORMAT_VERSION} has not")
-    settings = model_json.check_settings(facts["settings"], facts["format_version"])
-    if facts["features"] != FEATURES[settings.features]:
-        raise ValueError(f"{MODEL} has features {facts['features']}, expected {FEATURES[settings.features]}")
-    temperature = model_json.check_temperature(facts["temperature"])
-    start, clips = facts["start"], facts["support"]
-    learner = model_json.check_learner((start or {}).get("learner"))
-    model_json.check_about(facts["about"])
-    wanted = npz.specs(settings, start is not None, start is not None and start["rates"] is True)
-    params, scale, begun = npz.unpack(_read_arrays(folder, ARRAYS, facts["files"], wanted), learner)
+    settings, start, clips = model_files.settings_of(facts), facts["start"], facts["support"]
+    arrays = _read_arrays(folder, ARRAYS, facts["files"], npz.specs(settings, start))
+    params, scale, begun = npz.unpack(arrays, (start or {}).get("learner"))
     support = None
     if clips is not None:
         arrays = _read_arrays(folder, SUPPORT, facts["files"], npz.support_specs(settings, clips["clips"]))
@@ -190,7 +166,7 @@ def _read(folder: ModelFolder, facts: Mapping[str, Any]) -> Model:
         settings=settings,
         params=params,
         scale=scale,
-        temperature=temperature,
+        temperature=float(facts["temperature"]),
         start=begun,
         support=support,
         about=facts["about"],
@@ -205,11 +181,10 @@ def _read(folder: ModelFolder, facts: Mapping[str, Any]) -> Model:
 def _read_arrays(
     folder: ModelFolder, name: str, files: Mapping[str, Any], wanted: Mapping[str, npz.Spec]
 ) -> dict[str, np.ndarray]:
-    said = files[name]
-    data = read_file(folder, name, npz.most_bytes(wanted))
-    if len(data) != said["bytes"]:
-        raise ValueError(f"{name} has {len(data):,} bytes, and was written with {said['bytes']:,}")
-    if hashlib.sha256(data).hexdigest() != said["sha256"]:
+    data = model_files.read_file(folder, name, npz.most_bytes(wanted))
+    if len(data) != files[name]["bytes"]:
+        raise ValueError(f"{name} has {len(data):,} bytes, and was written with {files[name]['bytes']:,}")
+    if _identity(data)["sha256"] != files[name]["sha256"]:
         raise ValueError(f"{name} is not as it was written (sha256)")
     try:
         return npz.read_npz(data, wanted)

@@ -57,8 +57,3 @@ def trained_settings(model: Model) -> ModelSpec:
     """
     normalise = (model.about.get("init") or {}).get("normalise") or model.settings.normalise
     return dataclasses.replace(model.settings, normalise=normalise)
-
-
-def is_start(model: Model) -> bool:
-    """Return whether a model was adapted to no clips: it has learned from its sources alone."""
-    return bool(model.about.get("init")) and not model.about.get("adaptation") and model.support is None

@@ -1,31 +1,65 @@
-"""Files of a model: in a folder, in a zip archive of one, or in a start of the package by its name.
+"""The files of a model, and the content of model.json, checked as it is read; docs/model_folder.md explains it.
 
-Nothing here imports jax: what model.json says is known before anything is computed.
+A model is in a folder, in a zip archive of one, or a start of the package by its name. Nothing here imports jax: what
+model.json says is known before anything is computed.
 """
 
+import contextlib
+import dataclasses
 import io
+import math
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 from metaser_jax import untrusted
+from metaser_jax.audio import mfcc, tracks
 from metaser_jax.errors import InputError
 from metaser_jax.extras import version
+from metaser_jax.specs import ModelSpec
+from metaser_jax.specs.algorithms import ALGORITHMS
+from metaser_jax.specs.voice import GROUPS, STATISTICS, TRACKS
 
 MODEL = "model.json"
 """A folder is a model folder by this file."""
 
+ARRAYS, SUPPORT, CARD = "arrays.npz", "support.npz", "README.md"
 FORMAT = "metaser_model"
 FORMAT_VERSION = 2
 STARTS = Path(__file__).parents[1] / "starts"
 AGAIN = "Copy or download it again from where it came, or adapt again (metaser adapt)."
+_KEYS = {
+    *("format", "format_version", "metaser_jax", "settings", "features", "temperature", "start", "support"),
+    *("files", "digest", "about"),
+}
 # What makes a folder of the user's one that a start could be taken for: a model, or a run of training.
 _OWN = (MODEL, "config.json")
 _MAX_JSON = 2**24
 
 ModelFolder = Path | zipfile.Path
+# Settings that version 1 had not: what it always was.
+SINCE_2 = MappingProxyType({"features": "mfcc", "track_groups": list(GROUPS), "network": "lstm", "members": 1})
+# What a model was trained on, for readers that make their own features: librosa's defaults, or statistics of tracks.
+FEATURES: dict[str, dict[str, Any]] = {
+    "mfcc": {
+        "sample_rate": mfcc.SAMPLE_RATE,
+        "hop_length": mfcc.HOP_LENGTH,
+        "n_mfcc": mfcc.N_MFCC,
+        "max_frames": mfcc.MAX_FRAMES,
+        "n_fft": 2048,
+        "n_mels": 128,
+    },
+    "voice": {
+        "sample_rate": mfcc.SAMPLE_RATE,
+        "hop_length": tracks.HOP,
+        "window_length": tracks.WINDOW,
+        "tracks": list(TRACKS),
+        "statistics": list(STATISTICS),
+    },
+}
 
 
 def start_names() -> tuple[str, ...]:
@@ -51,10 +85,10 @@ def locate(folder: str | os.PathLike[str]) -> Path:
 
 
 def open_model(folder: str | os.PathLike[str]) -> tuple[ModelFolder, dict[str, Any]]:
-    """Return a model's folder, or that in a zip archive, and the content of model.json.
+    """Return a model's folder, or that in a zip archive, and the content of model.json, which was checked.
 
     Raises:
-      InputError: it is no model, is damaged, or of a newer version.
+      InputError: it is no model, is damaged, or of a newer version; a file of arrays is missing.
     """
     place = locate(folder)
     try:
@@ -79,14 +113,29 @@ def open_model(folder: str | os.PathLike[str]) -> tuple[ModelFolder, dict[str, A
             f"{folder} is a model of something else: {MODEL} has format {got!r}, expected {FORMAT!r}. Give a folder "
             "that metaser adapt wrote."
         )
-    if type(number) is not int or number < 1:
-        raise InputError(f"{folder} is damaged: {MODEL} has format_version {number!r}, expected a number. {AGAIN}")
-    if number > FORMAT_VERSION:
+    if type(number) is int and number > FORMAT_VERSION:
         raise InputError(
             f"{folder} is a model of format version {number}, written by metaser_jax {made_by}; this is metaser_jax "
             f"{version()}, which reads version {FORMAT_VERSION}. Install metaser_jax {made_by} or newer."
         )
+    with damage_told(folder):
+        _check_facts(facts)
+        for name in (ARRAYS, *([SUPPORT] if facts["support"] else [])):
+            if not (opened / name).exists():
+                raise FileNotFoundError(2, "No such file", name)
     return opened, facts
+
+
+@contextlib.contextmanager
+def damage_told(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise InputError for what a model's files raise that are not as they were written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{folder} is damaged: {error.filename}: {error.strerror}. {AGAIN}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        said = f"{MODEL} lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{folder} is damaged: {said}. {AGAIN}") from error
 
 
 def read_file(folder: ModelFolder, name: str, max_bytes: int) -> bytes:
@@ -97,11 +146,8 @@ def read_file(folder: ModelFolder, name: str, max_bytes: int) -> bytes:
     """
     if isinstance(folder, Path):
         return untrusted.read_bytes(folder / name, max_bytes)
-    member = folder / name
-    if not member.exists():
-        raise FileNotFoundError(2, "No such file in the archive", name)
     try:
-        with member.open("rb") as file:
+        with (folder / name).open("rb") as file:
             data = file.read(max_bytes + 1)  # with a number, so that what is beyond stays packed
     except untrusted.BAD_ARCHIVE as error:
         raise ValueError(f"{name} cannot be unpacked ({error})") from error
@@ -115,8 +161,7 @@ def hears_voice(folder: str | os.PathLike[str]) -> bool:
 
     Raises InputError as open_model.
     """
-    settings = open_model(folder)[1].get("settings")
-    return isinstance(settings, Mapping) and settings.get("features") == "voice"
+    return open_model(folder)[1]["settings"].get("features") == "voice"
 
 
 def _open_archive(path: Path) -> zipfile.Path:
@@ -150,3 +195,165 @@ def _what_is_there(folder: Path) -> str:
         return f"{folder} is no model folder; {', '.join(map(str, inside))} is. Give that."
     here = sorted(path.name for path in folder.iterdir())
     return f"{folder} is no model folder: {MODEL} is missing (there: {', '.join(here[:5]) or 'nothing'}), {expected}."
+
+
+def settings_json(settings: ModelSpec) -> dict[str, Any]:
+    """Return the settings as in model.json."""
+    values = dataclasses.asdict(settings)
+    lists = {"emotions": list(settings.emotions), "track_groups": list(settings.track_groups)}
+    return values | lists | {"trim_db": float(settings.trim_db)}
+
+
+def digested(settings: ModelSpec) -> dict[str, Any]:
+    """Return what of settings_json a digest is of: of a model over MFCC as in version 1, whose digests stay."""
+    values = settings_json(settings)
+    return {name: value for name, value in values.items() if settings.features != "mfcc" or name not in SINCE_2}
+
+
+def settings_of(facts: Mapping[str, Any]) -> ModelSpec:
+    """Return the settings in the content of model.json, of format version 1 or 2.
+
+    Raises:
+      ValueError, KeyError, TypeError or AttributeError: keys, types or values that a model does not have.
+    """
+    said, old = facts["settings"], facts["format_version"] == 1
+    fields = {field.name: type(field.default) for field in dataclasses.fields(ModelSpec)}
+    check_names(said, [name for name in fields if not (old and name in SINCE_2)])
+    said = {**said, **SINCE_2} if old else said
+    values = {}
+    for name, kind in fields.items():
+        value = said[name]
+        if kind is tuple and isinstance(value, list) and all(isinstance(item, str) and item for item in value):
+            values[name] = tuple(value)
+        elif kind is float and type(value) is int:
+            values[name] = float(value)
+        elif type(value) is kind and kind is not tuple:
+            values[name] = value
+        else:
+            expected = "a list of names" if kind is tuple else kind.__name__
+            raise ValueError(f"{name} is {value!r}, expected {expected}")
+    if values["normalise"] == "auto":
+        raise ValueError("normalise is 'auto', expected what it was resolved to")
+    try:
+        return ModelSpec(**values)
+    except InputError as error:
+        raise ValueError(str(error).removeprefix("--")) from error
+
+
+def check_content(facts: Mapping[str, Any]) -> None:
+    """Raise ValueError, KeyError, TypeError or AttributeError unless settings, start and provenance are a model's."""
+    settings, temperature = settings_of(facts), facts["temperature"]
+    if facts["features"] != FEATURES[settings.features]:
+        raise ValueError(f"{MODEL} has features {facts['features']}, expected {FEATURES[settings.features]}")
+    if isinstance(temperature, bool) or not 0 < float(temperature) < math.inf:
+        raise ValueError(f"temperature is {temperature!r}, expected a positive number")
+    _check_learner((facts["start"] or {}).get("learner"))
+    _check_about(facts["about"])
+
+
+def _check_facts(facts: Mapping[str, Any]) -> None:
+    number, unknown = facts.get("format_version"), sorted(facts.keys() - _KEYS)
+    if type(number) is not int or number < 1:
+        raise ValueError(f"{MODEL} has format_version {number!r}, expected a number")
+    if unknown:
+        raise ValueError(f"{MODEL} has {', '.join(unknown)}, which format version {FORMAT_VERSION} has not")
+    check_content(facts)
+
+
+def _check_learner(said: Any) -> None:
+    if said is None:
+        return
+    check_names(said, ("settings", "numbers"))
+    for name, number in said["numbers"].items():
+        numbers = number if isinstance(number, list) else [number]
+        if not numbers or any(type(one) not in (int, float) or not math.isfinite(one) for one in numbers):
+            raise ValueError(f"start.learner has {name} = {number!r}, expected finite numbers")
+    algorithm = said["settings"].get("algorithm")
+    if algorithm not in list(ALGORITHMS):
+        raise ValueError(f"start.learner has algorithm {algorithm!r}, expected one of {', '.join(ALGORITHMS)}")
+
+
+def check_names(got: Iterable[str], want: Iterable[str]) -> None:
+    """Raise ValueError that names what lacks, or is too much."""
+    got, want = set(got), set(want)
+    for names, what in ((want - got, "lacks"), (got - want, "has, and should not have,")):
+        if names:
+            raise ValueError(f"it {what} {', '.join(sorted(names))}")
+
+
+# Of a mapping with any keys, the type of its values.
+_ANY = "*"
+
+ABOUT: dict[str, Any] = {
+    **dict.fromkeys(("name", "language", "created", "licence"), str),
+    "versions": {_ANY: str},
+    "init": {
+        **dict.fromkeys(("method", "algorithm", "order", "model", "normalise"), str),
+        **dict.fromkeys(("episodes", "inner_steps", "init_episode", "init_seed"), int),
+        "sources": [dict.fromkeys(("name", "language", "licence", "digest"), str)],
+    },
+    "support": {
+        "n_per_emotion": {_ANY: int},
+        **dict.fromkeys(("speakers", "unlabelled"), int),
+        "seconds": float,
+        **dict.fromkeys(("language", "licence"), str),
+    },
+    "adaptation": {
+        **dict.fromkeys(("optimizer", "adapt", "model_kind"), str),
+        **dict.fromkeys(("max_epochs", "batch_size", "seed", "folds", "repeats"), int),
+        "lr": float,
+    },
+    "cross_validation": {
+        **dict.fromkeys(("macro_f1", "confidence", "accuracy", "uar", "chance"), float),
+        **dict.fromkeys(("interval_by", "by", "verdict"), str),
+        **dict.fromkeys(("n", "speakers", "folds", "repeats"), int),
+        "interval": [float],
+        "confusion": [[float]],
+        "emotions": [str],
+        "others": [{"kind": str, "macro_f1": float, "minus": float, "interval": [float]}],
+        "before": {"macro_f1": float, "difference": float, "interval": [float]},
+    },
+    "calibration": {
+        **dict.fromkeys(("temperature", "tried", "nll_before", "nll_after", "nll_tried"), float),
+        **dict.fromkeys(("ece_before", "ece_after", "ece_tried"), float),
+        "n": int,
+        **dict.fromkeys(("verdict", "said"), str),
+    },
+    "measured": {"said": str, "columns": [str], "rows": [[str]]},
+    "left_out": [{"file": str, "reason": str}],
+    **{key: [str] for key in ("attribution", "made_by", "warnings", "limits")},
+}
+"""What a model's `about` may hold, and of which types: its provenance, for people.
+
+Any key may be missing or null, and further keys are kept; what is here has the type that is said here, so that the card
+and the page can rely on it.
+"""
+
+
+def _check_about(about: Any) -> None:
+    _check(about, ABOUT, "about")
+    scored = about.get("cross_validation") or {}
+    confusion, emotions, interval = (scored.get(key) for key in ("confusion", "emotions", "interval"))
+    if confusion and emotions and {len(confusion), *map(len, confusion)} != {len(emotions)}:
+        raise ValueError(f"about.cross_validation.confusion is {confusion!r}, expected a line and a column per emotion")
+    if interval and len(interval) != 2:
+        raise ValueError(f"about.cross_validation.interval is {interval!r}, expected [low, high]")
+
+
+def _check(value: Any, expected: Any, where: str) -> None:
+    if isinstance(expected, dict):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{where} is {value!r}, expected an object")
+        for key, item in value.items():
+            # null says no more than a key that is missing.
+            if item is not None and (key in expected or _ANY in expected):
+                _check(item, expected.get(key, expected.get(_ANY)), f"{where}.{key}")
+    elif isinstance(expected, list):
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{where} is {value!r}, expected a list")
+        for number, item in enumerate(value):
+            _check(item, expected[0], f"{where}[{number}]")
+    elif isinstance(value, bool) or not isinstance(value, int | float if expected is float else expected):
+        raise ValueError(f"{where} is {value!r}, expected {'a number' if expected is float else expected.__name__}")
+    elif expected is float and not math.isfinite(value):
+        raise ValueError(f"{where} is {value!r}, expected a number")

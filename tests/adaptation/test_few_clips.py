@@ -18,7 +18,7 @@ from metaser_jax.data.splits import split
 from metaser_jax.data.target import Target
 from metaser_jax.models.classifier import take_head
 from metaser_jax.recogniser.card import model_card
-from metaser_jax.recogniser.folder import digest, save_model
+from metaser_jax.recogniser.folder import describe, save_model
 from metaser_jax.recogniser.model import Start
 from metaser_jax.recogniser.predictor import Predictor, make_forward
 from metaser_jax.results.outcomes import Amount
@@ -235,7 +235,7 @@ def test_every_kind_of_model_is_a_folder_and_learns(kind, tmp_path):
     else:
         assert right > {"svm": 0.99, "network": 0.5}[kind]
         assert (model.start is None) == (kind == "svm")
-    assert f"kind of model: {kind}" in model_card(model, digest(model))
+    assert f"kind of model: {kind}" in model_card(describe(model))
     assert {other["kind"] for other in model.about["cross_validation"]["others"]} == set(NAMES) - {kind}
     again = adapt_again(model, support.take(np.arange(0, 24, 2)))
     assert again.about["adaptation"]["model_kind"] == kind

@@ -11,9 +11,8 @@ from fakes import fake_corpus, fake_voice
 
 from metaser_jax import InputError
 from metaser_jax.adaptation.starts import make_start, read_start, resolve
-from metaser_jax.recogniser.card import model_card
-from metaser_jax.recogniser.folder import digest, load_model, save_model
-from metaser_jax.recogniser.model import is_start
+from metaser_jax.recogniser.card import is_start, model_card
+from metaser_jax.recogniser.folder import describe, digest, load_model, save_model
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.specs import FinetuneSpec
 from metaser_jax.training.meta_train import meta_train
@@ -41,11 +40,11 @@ def test_a_start_of_two_sources(trained, tmp_path, capsys):
     run = trained()
     about = {"licence": "CC BY 4.0", "sources": [{"name": "emodb", "licence": "CC0"}]}
     start = make_start(run, "data", about=about, load=load)
-    assert is_start(start)
+    assert is_start(start.about)
     assert start.settings.normalise == "speaker"
     assert "not learned from a corpus" in start.about["calibration"]["said"]
     assert start.about["init"]["sources"][0]["licence"] == "CC0"
-    assert "Given under: CC BY 4.0." in model_card(start, digest(start))
+    assert "Given under: CC BY 4.0." in model_card(describe(start))
     assert "without ravdess" in capsys.readouterr().err
     # The same again, to the bit: runs that are there are not repeated.
     assert digest(make_start(run, "data", load=load)) == digest(start)
@@ -81,5 +80,5 @@ def test_other_corpora_than_the_runs_are_refused_and_no_calibration_is_said(trai
         make_start(run, "data", about={"sources": [{"name": "tess"}]}, calibrate=False, load=load)
     start = make_start(run, "data", calibrate=False, load=load)
     assert start.temperature == 1
-    assert "Not calibrated" in model_card(start, digest(start))
+    assert "Not calibrated" in model_card(describe(start))
     assert json.dumps(start.about)

@@ -40,7 +40,7 @@ def test_the_facts_of_a_model_as_text(folder, capsys):
 
 
 def test_the_facts_of_a_model_as_json_without_what_that_does_not_need(folder):
-    absent = ("orbax", "librosa", "sklearn", "scipy.stats", "matplotlib", "tensorflow_datasets")
+    absent = ("jax", "flax", "orbax", "librosa", "sklearn", "scipy.stats", "matplotlib", "tensorflow_datasets")
     flags = ("info", folder, "--format=json")
     done = python("-c", f"import sys; sys.modules.update(dict.fromkeys({absent})); {METASER}", *flags)
     assert done.returncode == 0, done.stderr

@@ -7,8 +7,8 @@ import yaml
 from fakes import fake_model
 
 from metaser_jax.recogniser.card import LIMITS, content, model_card
-from metaser_jax.recogniser.folder import digest, load_model, save_model
-from metaser_jax.recogniser.model_json import ABOUT
+from metaser_jax.recogniser.folder import describe, digest, load_model, save_model
+from metaser_jax.recogniser.model_files import ABOUT
 from metaser_jax.report.text_page import text_page
 
 HEADINGS = [
@@ -24,7 +24,7 @@ HEADINGS = [
 
 
 def card_of(model):
-    return model_card(model, digest(model))
+    return model_card(describe(model))
 
 
 def about(**changes):
@@ -150,7 +150,7 @@ def test_a_strangers_text_does_not_reach_the_terminal_or_the_page_as_it_is(tmp_p
     model = about(name=escape, warnings=[escape], versions={"x": escape}, language=escape)
     save_model(tmp_path / "model", model)
     loaded = load_model(tmp_path / "model")
-    text = text_page(content(loaded, digest(loaded)))
+    text = text_page(content(describe(loaded)))
     assert "\x1b" not in text
     assert "\x07" not in text
     card = (tmp_path / "model" / "README.md").read_text()

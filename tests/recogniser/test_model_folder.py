@@ -15,7 +15,7 @@ from subprograms import python
 
 from metaser_jax import InputError
 from metaser_jax.recogniser.folder import digest, load_model, save_model, zip_model
-from metaser_jax.recogniser.model_json import FEATURES
+from metaser_jax.recogniser.model_files import FEATURES
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.specs.network import NORMALISATIONS
 

@@ -6,8 +6,8 @@ from fakes import fake_model
 
 from metaser_jax import InputError, Predictor
 from metaser_jax.adaptation.starts import read_start, resolve
+from metaser_jax.recogniser.card import note_of_start
 from metaser_jax.recogniser.folder import CARD, load_model, save_model
-from metaser_jax.recogniser.licences import note_of_start
 from metaser_jax.recogniser.model_files import STARTS, locate, start_names
 from metaser_jax.specs import FinetuneSpec
 
@@ -29,7 +29,7 @@ def test_a_start_predicts_adapts_and_says_what_it_is(name):
     assert init.meta is not None
     card = (STARTS / name / CARD).read_text()
     assert "emodb" in card
-    assert ("not for commercial use" in (note_of_start(model) or "")) == (name == "research")
+    assert ("not for commercial use" in (note_of_start(model.about) or "")) == (name == "research")
     assert sum(file.stat().st_size for file in (STARTS / name).iterdir()) < 500_000
 
 
