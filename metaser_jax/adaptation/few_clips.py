@@ -22,7 +22,8 @@ from metaser_jax.data.corpus import CLIPS, UNKNOWN_SPEAKER, Corpus, join
 from metaser_jax.data.inputs import Scale, apply_scale, find_scale, resolve
 from metaser_jax.data.splits import Parts
 from metaser_jax.data.target import Target
-from metaser_jax.datasets.labelled_files import audio_files, labelled_files
+from metaser_jax.datasets.files import audio_files
+from metaser_jax.datasets.labelled_files import labelled_files
 from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import say

@@ -18,8 +18,7 @@ from metaser_jax.audio.extraction import processes_for
 from metaser_jax.audio.quality import Measured, notes_of_all
 from metaser_jax.commands.rows import make_rows
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.datasets.files import MAX_BYTES, one_form
-from metaser_jax.datasets.labelled_files import audio_files
+from metaser_jax.datasets.files import MAX_BYTES, audio_files, one_form
 from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import progress_bar, say

@@ -1,7 +1,14 @@
 """The corpora: from recordings to prepared MFCC on disk, and back as a Corpus."""
 
-from metaser_jax.datasets.loading import is_prepared, load, load_statistics, prepared_names
-from metaser_jax.datasets.preparation import check, prepare, put_back
+from metaser_jax.datasets.loading import (
+    check,
+    is_prepared,
+    load,
+    load_statistics,
+    prepare,
+    prepared_names,
+    put_back,
+)
 from metaser_jax.datasets.registry import (
     NAMES,
     OF_FOLDER,

@@ -5,6 +5,7 @@ data_dir/NAME/VERSION/, or data_dir/NAME/CONFIG/VERSION/, in array_record files,
 """
 
 import contextlib
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -187,20 +188,19 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         found = files.files_below(folder, archives) if folder else files.files_in(archives)
         return self.listing_of(found, str(folder or ", ".join(map(str, archives))))
 
-    def listing_of(self, found: Sequence[CorpusFile], place: str) -> Listing:
-        """Return the recordings among all files of a place, which messages name. Raises InputError as `listing`."""
+    def unchecked(self, found: Sequence[CorpusFile], place: str) -> Listing:
+        """Return what is known of all files of a place, which messages name."""
         code_of_stem = self.labels(found)
         pairs = recordings.by_suffix(found, self.FORMATS, lambda path: self.parse(path, code_of_stem))
-        return self._checked(recordings.listing(place, list(pairs), self.key), found, place)
+        return recordings.listing(place, list(pairs), self.key)
 
-    def _checked(self, listing: Listing, found: Sequence[CorpusFile], place: str) -> Listing:
+    def listing_of(self, found: Sequence[CorpusFile], place: str) -> Listing:
+        """Return the recordings among all files of a place, which messages name. Raises InputError as `listing`."""
+        listing = self.unchecked(found, place)
+        recordings.require(
+            listing, self.corpus_name, place, self.layout, found, self.options.skip_bad, self.WITHOUT_ANY
+        )
         n = len(listing.recordings)
-        if listing.unknown and not self.options.skip_bad:
-            raise recordings.bad_recordings(
-                self.corpus_name, listing.unknown, n + len(listing.unknown), self.WITHOUT_ANY
-            )
-        if not n:
-            raise recordings.no_recordings(place, self.layout, found, listing.excluded)
         if self.published and n > self.published.utterances:
             raise InputError(
                 f"{place} has {n} recordings, the corpus has {self.published.utterances}. {self.MORE_THAN_PUBLISHED}"
@@ -225,21 +225,20 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if self.published and len(found.recordings) < self.published.utterances:
             raise InputError(
                 f"{self.corpus_name}: the download has {len(found.recordings)} recordings, the corpus has "
-                f"{self.published.utterances}. Remove {', '.join(map(str, archives))} and try again, or get the "
-                f"recordings yourself and give --manual_dir=MANUAL_DIR:\n{self.instructions}"
+                f"{self.published.utterances}. Remove {', '.join(map(str, archives))} and try again, or give "
+                f"--manual_dir=MANUAL_DIR.\n{self.instructions}"
             )
         return found
 
     def _info(self) -> tfds.core.DatasetInfo:
+        tensor = functools.partial(tfds.features.Tensor, dtype=np.float32, encoding="bytes")
         features = {
-            "mfcc": tfds.features.Tensor(shape=(MAX_FRAMES, N_MFCC), dtype=np.float32, encoding="bytes"),
+            "mfcc": tensor(shape=(MAX_FRAMES, N_MFCC)),
             "n_frames": tfds.features.Scalar(dtype=np.int32),
-            "tracks": tfds.features.Tensor(shape=(None, len(TRACKS)), dtype=np.float32, encoding="bytes"),
-            "voice": tfds.features.Tensor(shape=(len(STATISTICS),), dtype=np.float32, encoding="bytes"),
+            "tracks": tensor(shape=(None, len(TRACKS))),
+            "voice": tensor(shape=(len(STATISTICS),)),
             "label": tfds.features.ClassLabel(names=EMOTIONS),
-            "emotion": tfds.features.Text(),
-            "speaker": tfds.features.Text(),
-            "file": tfds.features.Text(),
+            **{name: tfds.features.Text() for name in ("emotion", "speaker", "file")},
             "seconds": tfds.features.Scalar(dtype=np.float32),
             "sample_rate": tfds.features.Scalar(dtype=np.int32),
         }

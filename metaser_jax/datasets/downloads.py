@@ -63,8 +63,8 @@ def fetch(
                 raise
             # Whatever requests, urllib3, TFDS and the file system raise.
             raise InputError(
-                f"{name}: the download of {download.url} failed: {_reason(error)}\nTo go on without it, get the "
-                f"recordings yourself and give --manual_dir=MANUAL_DIR:\n{instructions}"
+                f"{name}: the download of {download.url} failed: {_reason(error)}\nTo go on without it, give "
+                f"--manual_dir=MANUAL_DIR.\n{instructions}"
             ) from error
         paths.append(path)
     return paths
@@ -102,19 +102,19 @@ def _until(over: threading.Event, blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _verify(path: Path, download: Download) -> None:
-    """Raise ValueError, and removes the file lest it be taken for a good one, unless it is the published one."""
+    """Raise ValueError, and remove the file lest it be taken for a good one, unless it is the published one."""
     size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(40)
+        file.seek(0)
+        md5 = hashlib.file_digest(file, "md5").hexdigest() if download.md5 else None
     wrong = None
-    if download.size is not None and size != download.size:
+    if download.size not in (None, size):
         wrong = f"it has {size:,} bytes, expected {download.size:,}"
-    elif download.md5 is not None:
-        with path.open("rb") as file:
-            md5 = hashlib.file_digest(file, "md5").hexdigest()
-        if md5 != download.md5:
-            wrong = f"its md5 is {md5}, expected {download.md5}"
-    if wrong is None and not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            wrong = f"it is no zip archive, it begins with {file.read(40)!r}"
+    elif md5 != download.md5:
+        wrong = f"its md5 is {md5}, expected {download.md5}"
+    elif not zipfile.is_zipfile(path):
+        wrong = f"it is no zip archive, it begins with {start!r}"
     if wrong:
         path.unlink()
         path.with_name(f"{path.name}.INFO").unlink(missing_ok=True)

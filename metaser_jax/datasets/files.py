@@ -1,4 +1,4 @@
-"""The files of a corpus: below a folder on disk, and inside zip archives there, which are read without unpacking.
+"""Files below a folder on disk, and inside zip archives there, which are read without unpacking.
 
 Nothing is written, so an archive takes no further space and a run that is killed leaves nothing behind. A member has
 the path that it would have if its archive were unpacked where it lies, so a corpus is the same either way.
@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from metaser_jax import untrusted
+from metaser_jax.audio.containers import RECORDINGS, SUFFIXES
 from metaser_jax.errors import InputError
 from metaser_jax.untrusted import MAX_BYTES
 
@@ -81,7 +82,7 @@ def files_below(folder: Path, archives: Sequence[Path] = (), strict: bool = True
     for archive in [*packed, *(_on_disk(path, path.name) for path in archives)]:
         beside = archive.relative.parent
         try:
-            inside = members(archive.path, beside)
+            inside = members(archive.path, beside.as_posix())
         except InputError:
             if strict:
                 raise
@@ -102,7 +103,7 @@ def files_in(archives: Iterable[Path]) -> list[CorpusFile]:
     return sorted(found, key=lambda one: (one.file, one.path.as_posix()))
 
 
-def members(archive: Path, beside: PurePosixPath | None = None) -> list[CorpusFile]:
+def members(archive: Path, beside: str = "") -> list[CorpusFile]:
     """Return the files of one zip archive that are not hidden; `beside` is where it would be unpacked.
 
     Raises:
@@ -111,21 +112,18 @@ def members(archive: Path, beside: PurePosixPath | None = None) -> list[CorpusFi
     try:
         infos = _archive(archive).infolist()
     except untrusted.BAD_ARCHIVE as error:
-        raise InputError(
-            f"{archive} cannot be read as a zip archive ({error}). Fetch it again, or put the unpacked folder there."
-        ) from error
+        raise InputError(f"{archive} cannot be read as a zip archive ({error}). Fetch it again.") from error
     outside = [info.orig_filename for info in infos if _leads_out(info)]
     if outside:
         raise InputError(
             f"{archive}: {len(outside)} of its {len(infos)} members would be written outside of the folder, e.g. "
-            f"{outside[0]!r}. This is not the corpus's archive; fetch it again from where the corpus is published."
+            f"{outside[0]!r}. Fetch it again from where the corpus is published."
         )
     found = []
     for info in infos:
-        parts = PurePosixPath(info.filename).parts
-        folder = info.filename.endswith("/") or not parts
-        if not folder and parts[0] != "__MACOSX" and not any(part.startswith(".") for part in parts):
-            file = one_form(((beside or PurePosixPath()) / info.filename).as_posix())
+        path = PurePosixPath(info.filename)
+        if path.parts and not info.is_dir() and not any(part.startswith((".", "__MACOSX")) for part in path.parts):
+            file = one_form((PurePosixPath(beside) / path).as_posix())
             found.append(CorpusFile(file, archive, info.filename, info.file_size))
     return found
 
@@ -153,6 +151,44 @@ def named(files: Sequence[CorpusFile], file_name: str) -> list[CorpusFile]:
     return [one for one in files if one.relative.name.lower() == wanted]
 
 
+def audio_files(arguments: Sequence[str | os.PathLike[str]]) -> list[CorpusFile]:
+    """Return the recordings that files and folders name, each once, in their order; within a folder sorted.
+
+    A file is taken whatever it is called, also if it is not there: reading it says so. Folders are searched for what is
+    called as audio, zip archives like folders; one that cannot be read or has no audio is taken for a file.
+
+    Raises:
+      InputError: no argument, a folder without audio, or one that cannot be read.
+    """
+    if not arguments:
+        raise InputError("No recording was named, expected files or folders.")
+    found: dict[tuple[str, str | None], CorpusFile] = {}
+    for argument in map(os.fspath, arguments):
+        for one in _audio_below(argument):
+            found.setdefault((os.path.realpath(one.path), one.member), one)
+    return list(found.values())
+
+
+def _audio_below(argument: str) -> list[CorpusFile]:
+    path = existing(Path(argument))
+    inside = []
+    if path.is_dir():
+        inside = files_below(path, strict=False)
+    elif path.suffix.lower() == ".zip":
+        with contextlib.suppress(InputError):
+            inside = members(path)
+    found = []
+    for one in inside:
+        # An archive that cannot be read is not passed over.
+        if one.relative.suffix.lower() in (*RECORDINGS, ".zip"):
+            below = one.file if one.member is None else os.path.relpath(one.path, path)
+            name = argument if one.path == path else os.path.join(argument, below)
+            found.append(one._replace(name=name if one.member is None else f"{name}: {one.member}"))
+    if path.is_dir() and not found:
+        raise InputError(f"{argument} has no recording, expected {', '.join(SUFFIXES)} files in it.")
+    return found or [CorpusFile(argument, path, None, 0, argument)]
+
+
 def _leads_out(info: zipfile.ZipInfo) -> bool:
     # zipfile itself would drop these parts without a word. Windows takes backslashes and drives for folders, too.
     name = info.orig_filename.replace("\\", "/")
@@ -162,7 +198,7 @@ def _leads_out(info: zipfile.ZipInfo) -> bool:
 
 # A worker process reads thousands of members; opening an archive reads its whole directory.
 @functools.lru_cache(maxsize=4)
-def _open_archive(path: Path, state: tuple[int, int]) -> zipfile.ZipFile:
+def _open_archive(path: Path, modified: int, size: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
@@ -170,7 +206,7 @@ def _archive(path: Path) -> zipfile.ZipFile:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "no regular file", str(path))
-    return _open_archive(path, (status.st_mtime_ns, status.st_size))
+    return _open_archive(path, status.st_mtime_ns, status.st_size)
 
 
 def _on_disk(path: Path, file: str) -> CorpusFile:

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import os
 import posixpath
 import re
 from collections import Counter
@@ -115,7 +114,7 @@ class Listing(NamedTuple):
 
 
 def corpus_place(
-    manual_dir: str | os.PathLike[str], name: str, layout: str, patterns: Sequence[str] = ()
+    manual_dir: Path, name: str, layout: str, patterns: Sequence[str] = ()
 ) -> tuple[Path | None, list[Path]]:
     """Return where a corpus is below manual_dir: its folder, and its zip archives that lie directly in manual_dir.
 
@@ -128,7 +127,6 @@ def corpus_place(
     Raises:
       InputError: there is neither; the message says what is there and what was expected.
     """
-    manual_dir = Path(manual_dir)
     expected = f"Expected layout: {manual_dir / layout}"
     if not manual_dir.is_dir():
         what = "is a file" if manual_dir.exists() else "does not exist"
@@ -145,13 +143,12 @@ def corpus_place(
     ]
     if folder or archives:
         return folder, archives
-    there = ", ".join([f"{name}/" for name in folders][:_MAX_LINES] + ["..."] * (len(folders) > _MAX_LINES))
-    hint = ""
-    if manual_dir.name.lower() == name.lower():
-        hint = f" If {manual_dir} is the corpus itself, pass the folder above it: --manual_dir={manual_dir.parent}."
+    there = ", ".join([f"{folder}/" for folder in folders][:_MAX_LINES]) or "no folders"
+    is_it = manual_dir.name.lower() == name.lower()
+    hint = f" If {manual_dir} is the corpus itself, give --manual_dir={manual_dir.parent}." if is_it else ""
     raise InputError(
         f"{name}: --manual_dir={manual_dir} has no folder {name!r} and no archive {' or '.join(wanted)}; it has "
-        f"{there or 'no folders'}. {expected}{hint}"
+        f"{there}. {expected}{hint}"
     )
 
 
@@ -235,20 +232,18 @@ def listing(place: str, pairs: Pairs, key: Callable[[PurePath, Parsed], str]) ->
       InputError: two recordings that differ have one key, in two formats, folders or archives.
     """
     pairs, copies = without_copies(pairs, lambda one, said: key(one.relative, said))
-    shared = _shared_folder([source for source, said in pairs if isinstance(said, Parsed)])
-    recordings, excluded, unknown = [], [], []
-    for source, said in pairs:
-        match said:
-            case Parsed():
-                file = source.file.removeprefix(shared)
-                recordings.append(Recording(source, file, key(source.relative, said), said))
-            case Excluded(reason):
-                excluded.append(Left(str(source), reason))
-            case Unknown(reason=reason):
-                unknown.append(Left(str(source), reason))
+    known = [(source, said) for source, said in pairs if isinstance(said, Parsed)]
+    shared = _shared_folder([source for source, _ in known])
+    recordings = [
+        Recording(source, source.file.removeprefix(shared), key(source.relative, said), said) for source, said in known
+    ]
     recordings.sort(key=lambda recording: (recording.file, str(recording.source)))
     _check_unique(place, recordings)
-    return Listing(tuple(recordings), tuple(sorted(excluded)), tuple(sorted(unknown)), copies)
+    excluded, unknown = (
+        tuple(sorted(Left(str(source), said.reason) for source, said in pairs if isinstance(said, kind)))
+        for kind in (Excluded, Unknown)
+    )
+    return Listing(tuple(recordings), excluded, unknown, copies)
 
 
 def without_copies(
@@ -297,11 +292,10 @@ def _check_unique(place: str, recordings: Sequence[Recording]) -> None:
             folders = (_folder(other), _folder(recording.source))
             twice.setdefault(folders, []).append(f"{other} and {recording.source}")
     if twice:
-        n = sum(map(len, twice.values()))
         lines = [f"  in {one} and in {two}, {len(names)} times, e.g. {names[0]}" for (one, two), names in twice.items()]
         raise InputError(
-            f"{place}: the same speaker and file name twice, {n} times, and the recordings differ:\n{_shortened(lines)}"
-            "\nKeep one of each and move the other out of the folder."
+            f"{place}: the same speaker and file name twice, and the recordings differ:\n{_shortened(lines)}\n"
+            "Keep one of each and move the other out of the folder."
         )
 
 
@@ -310,20 +304,35 @@ def _folder(source: CorpusFile) -> str:
     return f"{source.path.name}: {folder}/" if source.member else f"{folder or '.'}/"
 
 
-def no_recordings(
+def require(
+    listing: Listing,
+    name: str,
     place: str,
     layout: str,
     files: Sequence[CorpusFile],
-    left: Sequence[Left],
-    what: str = "recording of this corpus",
-    left_is: str = "not part of this corpus",
-) -> InputError:
-    """Return the error for a place without any recording of the corpus; `files` is all that is there."""
-    suffixes = Counter(one.relative.suffix.lower() or one.relative.name for one in files)
-    found = ", ".join(f"{n} {suffix}" for suffix, n in suffixes.most_common(5)) or "no files"
-    reasons = sorted({one.reason for one in left})
-    not_part = f" ({left_is}: {'; '.join(reasons)})" if reasons else ""
-    return InputError(f"{place} has no {what}; found {found}{not_part}. Expected layout: {layout}")
+    skip_bad: bool,
+    advice: str = "",
+) -> None:
+    """Check that there are recordings, and unless `skip_bad` that all can be used.
+
+    Args:
+      listing: of the place.
+      name, place, layout: for messages: the corpus, where it is, and where a recording is expected.
+      files: all that is there.
+      skip_bad: whether recordings of which speaker or emotion cannot be told are left out.
+      advice: what else would help.
+
+    Raises:
+      InputError: it is not so.
+    """
+    if listing.unknown and not skip_bad:
+        raise bad_recordings(name, listing.unknown, len(listing.recordings) + len(listing.unknown), advice)
+    if not listing.recordings:
+        suffixes = Counter(one.relative.suffix.lower() or one.relative.name for one in files)
+        found = ", ".join(f"{n} {suffix}" for suffix, n in suffixes.most_common(5)) or "no files"
+        reasons = "; ".join(sorted({one.reason for one in listing.left}))
+        left = f" (left out: {reasons})" if reasons else ""
+        raise InputError(f"{place} has no recording that is read; found {found}{left}. Expected layout: {layout}")
 
 
 def bad_recordings(name: str, bad: Sequence[Left], n_files: int, advice: str = "") -> InputError:

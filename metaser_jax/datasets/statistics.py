@@ -1,4 +1,4 @@
-"""What a prepared corpus consists of, for people: counts per emotion, speakers, duration, what was left out and why."""
+"""Statistics of a prepared corpus for people: counts per emotion, speakers, duration, what was left out and why."""
 
 import dataclasses
 from collections import Counter
@@ -21,7 +21,7 @@ _SPEAKERS = 10
 
 
 class Published(NamedTuple):
-    """What the documentation of a corpus states.
+    """Numbers that the documentation of a corpus states.
 
     Attributes:
       utterances: number of utterances.
@@ -137,25 +137,21 @@ class Statistics:
 
     def altered(self) -> list[str]:
         """Return the signs that recordings were cut, padded or resampled since they were published."""
-        signs, published = [], self.published
-        if published and not self.lasts_as_published():
-            signs.append(
-                f"a recording takes {self.mean_seconds:.2f} s on average, as published {published.mean_seconds:.2f} s"
-            )
+        signs, mean = [], f"a recording takes {self.mean_seconds:.2f} s on average"
+        if self.published and not self.lasts_as_published():
+            signs.append(f"{mean}, as published {self.published.mean_seconds:.2f} s")
         if self.utterances >= _MANY and self.shortest == self.longest:
             signs.append(f"every recording takes exactly {self.shortest:.3f} s")
-        if published and self.other_rates():
+        if self.published and self.other_rates():
             n = sum(self.sample_rates[rate] for rate in self.other_rates())
-            signs.append(
-                f"{n} of {self.utterances} recordings are not at {_rates(published.sample_rates)}, as published"
-            )
+            rates = " or ".join(f"{rate:,} Hz" for rate in self.published.sample_rates)
+            signs.append(f"{n} of {self.utterances} recordings are not at {rates}, as published")
         return signs
 
     def report(self) -> str:
         """Return several lines of text."""
-        complete = ""
-        if self.published is not None and self.utterances != self.published.utterances:
-            complete = f" of {self.published.utterances} published"
+        published = self.published.utterances if self.published else self.utterances
+        complete = f" of {published} published" if self.utterances != published else ""
         rates = ", ".join(f"{rate:,} Hz ({n})" for rate, n in self.sample_rates.items())
         signs = self.altered()
         first = "the first of each" if self.options.get("drop_duplicates") else "all"
@@ -182,10 +178,6 @@ class Statistics:
             *(f"  note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)
-
-
-def _rates(rates: Sequence[int]) -> str:
-    return " or ".join(f"{rate:,} Hz" for rate in rates)
 
 
 def _lines(title: str, left: Sequence[Left]) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from metaser_jax.adaptation.few_clips import corpus_of
 from metaser_jax.audio.clips import Clip
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus, join
-from metaser_jax.datasets.folder.listing import Rules
+from metaser_jax.datasets.labelled_files import Rules
 from metaser_jax.datasets.recordings import Parsed
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Prediction, Predictor

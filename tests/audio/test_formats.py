@@ -14,7 +14,7 @@ from metaser_jax.audio import formats
 from metaser_jax.audio.clips import Upload, clip_of, read_all, read_clip
 from metaser_jax.audio.containers import CONVERTED, RECORDINGS, conversion
 from metaser_jax.audio.quality import notes_of
-from metaser_jax.datasets.labelled_files import audio_files
+from metaser_jax.datasets.files import audio_files
 from metaser_jax.errors import RecordingError
 from metaser_jax.serve.reading import Readers
 from metaser_jax.serve.web import Refused

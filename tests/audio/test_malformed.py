@@ -9,7 +9,7 @@ from memory import MOST_MEMORY
 from subprograms import python
 
 from metaser_jax.audio.clips import read_clip
-from metaser_jax.datasets import labelled_files as labelled
+from metaser_jax.datasets.files import audio_files
 from metaser_jax.errors import RecordingError
 
 # Reads the paths of its arguments, and regular files once more as uploads; {path: [what happened]} and memory.
@@ -76,7 +76,7 @@ def test_each_reads_or_is_an_error(cases, read):
 def test_a_folder_of_them_is_searched(cases):
     """What cannot be read is found when it is read, and stops nothing before."""
     folder = cases[0].path.parent
-    found = labelled.audio_files([str(folder)])
+    found = audio_files([str(folder)])
     names = {one.name for one in found}
     expected = {str(case.path) for case in cases if case.path.name in ("cut.zip", "pipe.wav", "link.wav", "phone.m4a")}
     assert len(expected) == 4
@@ -90,7 +90,7 @@ def test_a_folder_of_them_is_searched(cases):
 @pytest.mark.parametrize("name", ["bomb.zip", "lying_bomb.zip"])
 def test_a_zip_bomb_stays_packed(cases, name):
     (path,) = (case.path for case in cases if case.path.name == name)
-    (member,) = labelled.audio_files([str(path)])
+    (member,) = audio_files([str(path)])
     tracemalloc.start()
     with pytest.raises(RecordingError, match=r"bomb\.zip: a\.wav: cannot be read"):
         read_clip(member)

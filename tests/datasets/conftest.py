@@ -108,7 +108,7 @@ def zipped() -> Callable[[Path], Path]:
 @pytest.fixture
 def without_formats(monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra `formats` is not installed."""
-    monkeypatch.setattr("metaser_jax.datasets.folder.listing.is_installed", lambda: False)
+    monkeypatch.setattr("metaser_jax.datasets.labelled_files.is_installed", lambda: False)
 
 
 @pytest.fixture

@@ -426,10 +426,10 @@ def test_a_csv_itself(place, name):
     ("text", "reason"),
     [
         ("", "no column path and no column emotion"),
-        ("file,emotion\na,b\n", "no column path; .* 'file,emotion'.*--columns=path=file"),
+        ("file,emotion\na,b\n", "no column path; .* file, emotion.*--columns=path=file"),
         ("path,emotion\nclips/1.wav,\n", "line 2: no emotion"),
         ("path,emotion\n,sad\n", "line 2: no path"),
-        (CSV + "clips/1.wav,sad,anna,Saraiki\n", r"1 recordings more than once, e\.g\. clips/1\.wav"),
+        (CSV + "clips/1.wav,sad,anna,Saraiki\n", r"clips/1\.wav is listed more than once"),
         (CSV.replace("bilal,Saraiki", "bilal,Urdu"), "has 2 languages"),
         (CSV.replace("Anger", "Fury"), "'Fury', expected one of: angry"),
         (b"path,emotion\n\xff\xfe,sad\n", "cannot be read as text"),

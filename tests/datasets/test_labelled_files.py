@@ -7,7 +7,7 @@ import pytest
 from malformed import encoded, sound
 
 from metaser_jax.audio.clips import read_clip
-from metaser_jax.datasets.labelled_files import audio_files
+from metaser_jax.datasets.files import audio_files
 from metaser_jax.errors import InputError, RecordingError
 
 WAV = encoded(sound(0.05))

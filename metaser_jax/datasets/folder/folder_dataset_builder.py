@@ -8,8 +8,7 @@ import tensorflow_datasets as tfds
 
 from metaser_jax.datasets.base import CorpusBuilder, CorpusFile, Said
 from metaser_jax.datasets.files import files_below, one_form
-from metaser_jax.datasets.folder.listing import Rules
-from metaser_jax.datasets.folder.tables import SUFFIXES
+from metaser_jax.datasets.labelled_files import TABLES, Rules
 from metaser_jax.datasets.recordings import Listing
 from metaser_jax.datasets.registry import Options
 from metaser_jax.emotions import EMOTIONS
@@ -42,7 +41,7 @@ class Builder(CorpusBuilder):
 
     def listing(self, manual_dir: Path) -> Listing:
         """List the recordings, from a CSV beside the folder where there is one."""
-        wanted = [f"{self.place}{suffix}".lower() for suffix in SUFFIXES]
+        wanted = [f"{self.place}{suffix}".lower() for suffix in TABLES]
         tables = [path for path in manual_dir.glob("*") if path.name.lower() in wanted and path.is_file()]
         if not tables:
             return super().listing(manual_dir)
@@ -53,15 +52,18 @@ class Builder(CorpusBuilder):
             found += [one._replace(file=one_form(f"{self.place}/{one.file}")) for one in files_below(folder)]
         return self.listing_of(found, " and ".join(map(str, tables)))
 
-    def listing_of(self, found: Sequence[CorpusFile], place: str) -> Listing:
-        """Return the recordings among all files of a place, which messages name. Raises InputError as `listing`."""
+    def unchecked(self, found: Sequence[CorpusFile], place: str) -> Listing:
+        """Return what is known of all files of a place, which messages name.
+
+        Raises InputError: --language contradicts a table; as Rules.listing.
+        """
         listing = self._rules.listing(place, found)
         if listing.language and self.options.language not in (None, listing.language):
             raise InputError(
                 f"--language={self.options.language!r}, but {place} says {listing.language!r}. Leave the flag out, or "
                 "correct the column language."
             )
-        return self._checked(listing, found, place)
+        return listing
 
     def parse(self, path: PurePath, code_of_stem: Mapping[str, str] | None = None) -> Said:
         """Return what a path says by itself."""
