@@ -1,4 +1,4 @@
-"""What scores other speakers would give: intervals by bootstrap over the speakers of the test part.
+"""Bootstrap over the speakers of the test part: intervals for the scores that other speakers would give.
 
 Utterances of one speaker are alike, so an interval that resamples utterances is too narrow for speakers that were not
 recorded. Here whole speakers are drawn with replacement, all their utterances with them; every run (draw, seed) is
@@ -38,7 +38,7 @@ RESAMPLES = 2000
 
 
 class Bootstrap(NamedTuple):
-    """A bootstrap interval.
+    """Bootstrap interval.
 
     Attributes:
       value: the statistic of what was measured, the mean over runs; of the pooled confusion where runs have folds.
@@ -54,7 +54,7 @@ class Bootstrap(NamedTuple):
 
 
 class Units(NamedTuple):
-    """What is resampled.
+    """Units of resampling.
 
     Attributes:
       of: [n] int, the unit of each utterance, from 0.
@@ -114,11 +114,6 @@ def confusions(label: ArrayLike, predicted: ArrayLike, unit: ArrayLike, classes:
     return counts
 
 
-def _of_runs(label: np.ndarray, predicted: np.ndarray, units: Units, classes: int) -> np.ndarray:
-    """Return [run, unit, class, class]: `confusions` of each run."""
-    return np.stack([confusions(label, run, units.of, classes, units.number) for run in predicted])
-
-
 def bootstrap(
     label: ArrayLike,
     predicted: ArrayLike,
@@ -139,16 +134,21 @@ def bootstrap(
     Raises:
       InputError: arrays that do not fit each other, an unknown score, resamples or confidence out of range.
     """
-    label, predicted, speaker, classes = _checked(label, predicted, speaker, classes)
+    label, predicted, speaker = np.asarray(label), np.atleast_2d(predicted), np.asarray(speaker)
+    n = label.size
+    if label.shape != (n,) or not predicted.size or predicted.shape[1:] != (n,) or speaker.shape != (n,):
+        raise InputError(
+            f"bootstrap: got label {label.shape}, predicted {predicted.shape} and speaker {speaker.shape}, expected "
+            "[n], [run, n] and [n] with at least one run and one utterance."
+        )
+    low, high = min(label.min(), predicted.min()), max(label.max(), predicted.max())
+    classes = int(high) + 1 if classes is None else classes
+    if low < 0 or high >= classes:
+        raise InputError(f"bootstrap: got classes from {low} to {high}, expected 0 to {classes - 1}.")
     units = choose_units(label, speaker)
-    return intervals_of(
-        (_of_runs(label, predicted, units, classes),),
-        units,
-        (score,),
-        resamples=resamples,
-        confidence=confidence,
-        seed=seed,
-    )[score]
+    tensor = np.stack([confusions(label, run, units.of, classes, units.number) for run in predicted])
+    found = intervals_of((tensor,), units, (score,), resamples=resamples, confidence=confidence, seed=seed)
+    return found[score]
 
 
 def intervals_of(
@@ -181,13 +181,9 @@ def intervals_of(
     value = statistic(every)
     if n == 1:
         return {score: Bootstrap(float(v), None, units.by, 1) for score, v in zip(scores, value, strict=True)}
+    rng = np.random.default_rng(seed)
     error = scipy.stats.bootstrap(
-        (every,),
-        statistic,
-        n_resamples=resamples,
-        vectorized=True,
-        method="percentile",
-        random_state=np.random.default_rng(seed),
+        (every,), statistic, n_resamples=resamples, vectorized=True, method="percentile", random_state=rng
     ).standard_error
     margin = scipy.stats.t.ppf((1 + confidence) / 2, n - 1) * error * np.sqrt(n / (n - 1))
     ends = SCORE if len(tensors) == 1 else DIFFERENCE
@@ -216,18 +212,3 @@ def _mean_scores(times: np.ndarray, tensor: np.ndarray, scores: Sequence[str]) -
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return a / b, and 0 where b is 0."""
     return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
-
-
-def _checked(label, predicted, speaker, classes) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    label, predicted, speaker = np.asarray(label), np.atleast_2d(predicted), np.asarray(speaker)
-    n = label.size
-    if label.shape != (n,) or not predicted.size or predicted.shape[1:] != (n,) or speaker.shape != (n,):
-        raise InputError(
-            f"bootstrap: got label {label.shape}, predicted {predicted.shape} and speaker {speaker.shape}, expected "
-            "[n], [run, n] and [n] with at least one run and one utterance."
-        )
-    low, high = min(label.min(), predicted.min()), max(label.max(), predicted.max())
-    classes = int(high) + 1 if classes is None else classes
-    if low < 0 or high >= classes:
-        raise InputError(f"bootstrap: got classes from {low} to {high}, expected 0 to {classes - 1}.")
-    return label, predicted, speaker, classes

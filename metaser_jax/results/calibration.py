@@ -81,11 +81,18 @@ def calibrate(logits: np.ndarray, label: np.ndarray, parts: Sequence[Sequence[np
         for test in tests:
             others = np.setdiff1d(np.arange(len(label)), test)
             temperature[run, test] = fit_temperature(logits[:, others], label[others])
-    before, tried = (_scores(logits / t, label) for t in (1.0, temperature[..., None]))
+
+    def held_out(temperature: np.ndarray | float) -> tuple[float, float]:
+        """Return negative log-likelihood and calibration error."""
+        probabilities = np.exp(log_softmax(logits / temperature, axis=-1)).reshape(-1, logits.shape[-1])
+        labels = np.tile(label, len(logits))
+        return log_loss(probabilities, labels), calibration_error(probabilities, labels)
+
+    before, tried = held_out(1.0), held_out(temperature[..., None])
     helps = tried[0] < before[0] and tried[1] <= before[1]
     after = tried if helps else before
-    scored = (before[0], after[0], before[1], after[1])
-    return Calibration(fitted if helps else 1.0, len(label), *scored, fitted, *tried)
+    changes = (before[0], after[0], before[1], after[1])
+    return Calibration(fitted if helps else 1.0, len(label), *changes, fitted, *tried)
 
 
 def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
@@ -101,8 +108,8 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
     logits, label = np.asarray(logits, np.float64), np.asarray(label)
     if logits.ndim == 2:
         logits = logits[None]
-    runs, n, _ = logits.shape if logits.ndim == 3 else (0, 0, 0)
-    if not runs * n or label.shape != (n,) or not np.isfinite(logits).all():
+    n = label.size
+    if logits.ndim != 3 or not logits.size or logits.shape[1:2] != label.shape or not np.isfinite(logits).all():
         raise InputError(
             f"fit_temperature: got logits {logits.shape} and labels {label.shape}, expected finite [run, n, class] and "
             "[n] with n > 0."
@@ -112,16 +119,8 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
         likelihood = log_softmax(logits / np.exp(log_temperature), axis=-1)[:, np.arange(n), label].mean()
         return float((log_temperature / PRIOR) ** 2 / (2 * n) - likelihood)
 
-    bounds = np.log([MIN_TEMPERATURE, MAX_TEMPERATURE])
-    best: Any = minimize_scalar(loss, bounds=bounds, method="bounded")
+    best: Any = minimize_scalar(loss, bounds=np.log([MIN_TEMPERATURE, MAX_TEMPERATURE]), method="bounded")
     return float(np.exp(best.x))
-
-
-def _scores(logits: np.ndarray, label: np.ndarray) -> tuple[float, float]:
-    """Return negative log-likelihood and calibration error of [run, n, class] logits."""
-    probabilities = np.exp(log_softmax(logits, axis=-1)).reshape(-1, logits.shape[-1])
-    labels = np.tile(label, len(logits))
-    return log_loss(probabilities, labels), calibration_error(probabilities, labels)
 
 
 def log_loss(probabilities: np.ndarray, label: np.ndarray) -> float:

@@ -15,11 +15,7 @@ def environment(on: str | None = None) -> dict[str, str]:
     Args:
       on: what ran it; by default the devices that jax sees here.
     """
-    return {
-        "device": on or device(),
-        "platform": platform.platform(),
-        **versions(),
-    }
+    return {"device": on or device(), "platform": platform.platform(), **versions()}
 
 
 def versions() -> dict[str, str]:

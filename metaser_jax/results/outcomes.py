@@ -1,10 +1,9 @@
 """An adaptation's outcome: its row of results.jsonl, and the predicted class of each test utterance.
 
 runs = read_scored("runs/metaser")      # of a folder: results.jsonl and predictions.npz, row by row
-runs = scored(outcomes, corpus)         # the same from memory
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -18,7 +17,7 @@ from metaser_jax.errors import InputError
 from metaser_jax.results.bootstrap import confusions
 from metaser_jax.results.environment import device
 from metaser_jax.results.metrics import scores, speaker_oracle
-from metaser_jax.results.rows import complete, read_results
+from metaser_jax.results.rows import read_results
 from metaser_jax.results.run_dir import RESULTS, replacing
 from metaser_jax.specs import FinetuneSpec
 
@@ -27,14 +26,14 @@ _NONE = np.zeros(0, int)
 
 
 class Amount(NamedTuple):
-    """How much of the target's training part is drawn: ("shots", per emotion) or ("fraction", of the part)."""
+    """Amount of the target's training part that is drawn: ("shots", per emotion) or ("fraction", of the part)."""
 
     kind: str
     value: float
 
 
 class Outcome(NamedTuple):
-    """One adaptation.
+    """Outcome of one adaptation.
 
     Attributes:
       row: for results.jsonl.
@@ -71,10 +70,7 @@ def outcome(
     test, train = split.test, split.train
     classes = len(spec.emotions)
     oracle = speaker_oracle(corpus.label[train], corpus.speaker[train], corpus.speaker[test], classes)
-    fold = {}
-    if split.fold is not None:
-        index, folds = split.fold
-        fold = {"fold": index, "folds": folds, "valid_by": split.valid_by}
+    fold = dict(zip(("fold", "folds"), split.fold, strict=True)) | {"valid_by": split.valid_by} if split.fold else {}
     row = source | {
         "target": target.corpus.name,
         "language": corpus.language,
@@ -100,45 +96,26 @@ def outcome(
     return Outcome(row, test, np.asarray(predicted))
 
 
-class Predictions(NamedTuple):
-    """The content of predictions.npz.
-
-    Attributes:
-      path, speaker: [n] str; label: [n] int. Of the target's utterances, its emotions selected.
-      row, utterance, predicted: [m] int. In line `row` of results.jsonl (from 0) `utterance` was taken for `predicted`.
-    """
-
-    path: np.ndarray
-    speaker: np.ndarray
-    label: np.ndarray
-    row: np.ndarray
-    utterance: np.ndarray
-    predicted: np.ndarray
-
-
 def write_predictions(path: Path, corpus: Corpus, outcomes: Sequence[Outcome]) -> None:
-    """Write predictions.npz: the outcomes in the order of the rows, all of the same corpus."""
-    rows = np.repeat(np.arange(len(outcomes)), [len(o.test) for o in outcomes])
-    predictions = Predictions(
-        corpus.file,
-        corpus.speaker,
-        corpus.label.astype(np.int8),
-        rows.astype(np.int32),
-        np.concatenate([o.test for o in outcomes]).astype(np.int32),
-        np.concatenate([o.predicted for o in outcomes]).astype(np.int8),
-    )
+    """Write predictions.npz: the outcomes in the order of the rows, all of the same corpus.
+
+    Of its arrays path, speaker and label [n] are of the target's utterances, its emotions selected; row, utterance and
+    predicted [m] say that in line `row` of results.jsonl (from 0) `utterance` was taken for `predicted`.
+    """
     with replacing(path) as temporary, temporary.open("wb") as out:
-        np.savez_compressed(out, **predictions._asdict())
-
-
-def read_predictions(path: Path) -> Predictions:
-    """Read predictions.npz; nothing in it is executed."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return Predictions(**{name: arrays[name] for name in Predictions._fields})
+        np.savez_compressed(
+            out,
+            path=corpus.file,
+            speaker=corpus.speaker,
+            label=corpus.label.astype(np.int8),
+            row=np.repeat(np.arange(len(outcomes)), [len(o.test) for o in outcomes]).astype(np.int32),
+            utterance=np.concatenate([o.test for o in outcomes]).astype(np.int32),
+            predicted=np.concatenate([o.predicted for o in outcomes]).astype(np.int8),
+        )
 
 
 class Utterances(NamedTuple):
-    """Of a target, its emotions selected: file, speaker [n] str, label [n] int."""
+    """Utterances of a target, its emotions selected: file, speaker [n] str, label [n] int."""
 
     file: np.ndarray
     speaker: np.ndarray
@@ -146,7 +123,7 @@ class Utterances(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """One adaptation: its row, and its predictions, empty where they are not known.
+    """Outcome as it was read: a row, and its predictions, empty where they are not known.
 
     Attributes:
       row: completed (rows.complete).
@@ -166,43 +143,28 @@ def read_scored(folder: str | Path) -> list[Scored]:
     Raises:
       InputError: one of them is not there or cannot be read, or they are not of the same run.
     """
-    folder = Path(folder)
-    rows = read_results(folder / RESULTS)
-    path = folder / PREDICTIONS
+    rows = read_results(Path(folder) / RESULTS)
+    path = Path(folder) / PREDICTIONS
     try:
-        saved = read_predictions(path)
+        with np.load(path, allow_pickle=False) as saved:
+            of = Utterances(*(saved[name] for name in ("path", "speaker", "label")))
+            line, utterance, predicted = (saved[name] for name in ("row", "utterance", "predicted"))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}), expected what {cli.program('finetune')} writes."
         ) from error
-    of = Utterances(saved.path, saved.speaker, saved.label)
     found = []
     for number, row in enumerate(rows):
-        at = np.flatnonzero(saved.row == number)
-        found.append(
-            _checked(Scored(row, saved.utterance[at], saved.predicted[at], of), f"{folder}, line {number + 1}")
-        )
+        run = Scored(row, utterance[line == number], predicted[line == number], of)
+        classes = len(row["emotions"])
+        fits = len(run.test) > 0 and run.test.max() < len(of.label) and run.predicted.max() < classes
+        if fits:
+            counts = confusions(of.label[run.test], run.predicted, np.zeros(len(run.test), int), classes, 1)[0]
+            fits = np.array_equal(counts, row["confusion"])
+        if not fits:
+            raise InputError(
+                f"{folder}, line {number + 1}: got predictions that do not give the confusion matrix of the row, "
+                f"expected {PREDICTIONS} and {RESULTS} of one run. Run it again in another folder."
+            )
+        found.append(run)
     return found
-
-
-def scored(outcomes: Iterable[Outcome], corpus: Corpus) -> list[Scored]:
-    """Return the same from memory; corpus: the target, its emotions selected (of any of its folds)."""
-    return [
-        _checked(Scored(complete(one.row, f"outcome {number}"), one.test, one.predicted, corpus), f"outcome {number}")
-        for number, one in enumerate(outcomes, 1)
-    ]
-
-
-def _checked(run: Scored, where: str) -> Scored:
-    """Return the run, whose predictions must give its row's confusion matrix."""
-    classes = len(run.row["emotions"])
-    fits = len(run.test) == len(run.predicted) > 0 and run.test.max() < len(run.of.label)
-    if fits and run.predicted.max() < classes:
-        found = confusions(run.of.label[run.test], run.predicted, np.zeros(len(run.test), int), classes, 1)[0]
-        fits = np.array_equal(found, run.row["confusion"])
-    if not fits:
-        raise InputError(
-            f"{where}: got predictions that do not give the confusion matrix of the row, expected {PREDICTIONS} and "
-            f"{RESULTS} of one run. Run it again in another folder."
-        )
-    return run

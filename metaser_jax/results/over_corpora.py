@@ -4,6 +4,7 @@ A method's score on a corpus is its mean over draws. An interval over corpora is
 are what a new one is drawn from. One over draws is of each draw's mean over corpora, of these corpora alone.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -50,12 +51,12 @@ def method_of(series: Series) -> Series:
     return series._replace(sources=(OTHERS,) if series.sources else ())
 
 
-def by_point(summaries: Iterable[Summary]) -> dict[Point, Cells]:
+def by_point(summaries: Iterable[Summary]) -> Mapping[Point, Cells]:
     """Return the summaries of each method and number of shots, by corpus."""
-    found: dict[Point, dict[str, Summary]] = {}
+    found: dict[Point, dict[str, Summary]] = defaultdict(dict)
     for one in summaries:
-        found.setdefault(Point(method_of(one.series), one.shots or 0), {})[one.target] = one
-    return dict(found)
+        found[Point(method_of(one.series), one.shots or 0)][one.target] = one
+    return found
 
 
 def measure(cells: Cells, confidence: float = 0.95) -> Measured:
@@ -97,19 +98,15 @@ def best_elsewhere(candidates: Mapping[str, Mapping[Point, Cells]]) -> dict[str,
     Args:
       candidates: name -> what by_point gives of it.
     """
-    mean: dict[str, dict[str, float]] = {}
-    for name, points in candidates.items():
-        of_corpus: dict[str, list[float]] = {}
-        for cells in points.values():
-            for corpus, one in cells.items():
-                of_corpus.setdefault(corpus, []).append(one.macro_f1.mean)
-        mean[name] = {corpus: float(np.mean(scores)) for corpus, scores in of_corpus.items()}
+    corpora = list(dict.fromkeys(corpus for cells in next(iter(candidates.values())).values() for corpus in cells))
 
-    def elsewhere(name: str, corpus: str) -> float:
-        return float(np.mean([score for other, score in mean[name].items() if other != corpus]))
+    def elsewhere(name: str, left_out: str) -> float:
+        """Return a candidate's mean over the other corpora of its means over points."""
+        others, points = [corpus for corpus in corpora if corpus != left_out], candidates[name].values()
+        means = [np.mean([at[corpus].macro_f1.mean for at in points if corpus in at]) for corpus in others]
+        return float(np.mean(means))
 
-    corpora = next(iter(mean.values()), {})
-    return {corpus: max(mean, key=lambda name: elsewhere(name, corpus)) for corpus in corpora}
+    return {corpus: max(candidates, key=lambda name: elsewhere(name, corpus)) for corpus in corpora}
 
 
 def _table(cells: Cells) -> np.ndarray:

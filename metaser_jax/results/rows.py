@@ -1,4 +1,4 @@
-"""Result rows: what each line of results.jsonl and metrics.jsonl must hold."""
+"""Result rows, the lines of results.jsonl and metrics.jsonl: read, checked and completed."""
 
 import json
 import math
@@ -15,27 +15,11 @@ REQUIRED = ("method", "target", "seed", "macro_f1", "confusion")
 SCORES = ("macro_f1", "uar", "accuracy", "weighted_f1", "speaker_oracle_macro_f1")
 # Older files lack some of these; null then means "was not recorded".
 OPTIONAL = (
-    "order",
-    "sources",
-    "language",
-    "split",
-    "split_digest",
-    "fold",
-    "folds",
-    "shots",
-    "fraction",
-    "adapt",
-    "normalise",
-    "uar",
-    "accuracy",
-    "weighted_f1",
-    "emotions",
-    "n_train",
-    "n_valid",
-    "n_test",
-    "speaker_oracle_macro_f1",
-    "seconds",
+    *("order", "sources", "language", "split", "split_digest", "fold", "folds", "shots", "fraction", "adapt"),
+    *("normalise", "emotions", "n_train", "n_valid", "n_test", "seconds", *SCORES),
 )
+# The most that a number may be.
+_RANGES = dict.fromkeys(SCORES, 1) | {"shots": math.inf, "fraction": 1}
 
 
 def read_results(path: str | Path) -> list[Row]:
@@ -87,19 +71,22 @@ def complete(row: Row, where: str) -> Row:
         if row.get(field) is None:
             raise InputError(f"{where}: {field} is missing, expected each row to have {', '.join(REQUIRED)}.")
     row = dict.fromkeys(OPTIONAL) | row
-    for field in SCORES:
-        if row[field] is not None and not _is_number(row[field], 0, 1):
-            raise InputError(f"{where}: {field}: got {row[field]!r}, expected a number from 0 to 1.")
-    if isinstance(row["seed"], bool) or not isinstance(row["seed"], int):
-        raise InputError(f"{where}: seed: got {row['seed']!r}, expected a whole number.")
-    for field, upper in (("shots", math.inf), ("fraction", 1)):
-        if row[field] is not None and not _is_number(row[field], 0, upper):
+    for field, upper in _RANGES.items():
+        if row[field] is not None and not _is_number(row[field], upper):
             raise InputError(f"{where}: {field}: got {row[field]!r}, expected a number from 0 to {upper}, or null.")
+    if type(row["seed"]) is not int:
+        raise InputError(f"{where}: seed: got {row['seed']!r}, expected a whole number.")
     fold, folds = row["fold"], row["folds"]
-    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (fold, folds))
-    if (fold, folds) != (None, None) and not (whole and 0 <= fold < folds):
+    if (fold, folds) != (None, None) and not (type(fold) is type(folds) is int and 0 <= fold < folds):
         raise InputError(f"{where}: fold: got {fold!r} of folds {folds!r}, expected a number from 0 to folds - 1.")
-    row["emotions"] = _emotions(row, where)
+    confusion, emotions = row["confusion"], row["emotions"]
+    square = isinstance(confusion, list) and all(isinstance(r, list) and len(r) == len(confusion) for r in confusion)
+    if not square or not confusion or not all(_is_number(c) for r in confusion for c in r):
+        raise InputError(f"{where}: confusion: got {str(confusion)[:80]}, expected a square list of lists of counts.")
+    if emotions is None and len(confusion) == len(FOUR_EMOTIONS):
+        row["emotions"] = list(FOUR_EMOTIONS)
+    elif not isinstance(emotions, list) or len(emotions) != len(confusion):
+        raise InputError(f"{where}: emotions: got {emotions!r}, expected {len(confusion)} names, as confusion has.")
     return row
 
 
@@ -119,31 +106,16 @@ def _json_lines(path: str | Path) -> Iterable[tuple[str, Row]]:
         where = f"{path}, line {number}"
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{where}: got {line[:60]!r}, expected a JSON object ({error}). A run that was killed leaves half a "
-                "line; delete it."
-            ) from error
+        except json.JSONDecodeError:
+            row = None
         if not isinstance(row, dict):
-            raise InputError(f"{where}: got {line[:60]!r}, expected a JSON object.")
+            raise InputError(
+                f"{where}: got {line[:60]!r}, expected a JSON object. A run that was killed leaves half a line; delete "
+                "it."
+            )
         yield where, row
 
 
-def _is_number(value: Any, lower: float, upper: float) -> bool:
+def _is_number(value: Any, most: float = math.inf) -> bool:
     # NaN fails the comparison.
-    return not isinstance(value, bool) and isinstance(value, int | float) and lower <= value <= upper
-
-
-def _emotions(row: Row, where: str) -> list[str]:
-    confusion = row["confusion"]
-    square = isinstance(confusion, list) and all(isinstance(r, list) and len(r) == len(confusion) for r in confusion)
-    if not square or not confusion or not all(_is_number(c, 0, math.inf) for r in confusion for c in r):
-        raise InputError(f"{where}: confusion: got {str(confusion)[:80]}, expected a square list of lists of counts.")
-    emotions = row["emotions"]
-    if emotions is None and len(confusion) == len(FOUR_EMOTIONS):
-        return list(FOUR_EMOTIONS)
-    if not isinstance(emotions, list) or len(emotions) != len(confusion):
-        raise InputError(
-            f"{where}: emotions: got {emotions!r}, expected {len(confusion)} names, one for each row of confusion."
-        )
-    return emotions
+    return not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value <= most

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,7 @@ def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = 
         raise InputError(f"{run_dir} cannot be made or written: {error.strerror}. Give another folder.") from error
 
 
-@contextlib.contextmanager
-def hold(run_dir: str | Path, seconds: float, log: Callable[[str], None] = print) -> Iterator[None]:
+def hold(run_dir: str | Path, seconds: float, log: Callable[[str], None] = print) -> AbstractContextManager[None]:
     """Keep the run to this process: two that write it would lose each other's lines and checkpoints.
 
     The lock ends with the process, however it ends. A file system without locks is written without.
@@ -150,5 +150,4 @@ def hold(run_dir: str | Path, seconds: float, log: Callable[[str], None] = print
       InputError: another process still holds it, or the lock cannot be opened.
     """
     advice = "Stop one of the two; the processes of one job need --cluster or --coordinator_address."
-    with processes.hold(Path(run_dir) / LOCK, f"{run_dir} is being written", seconds, advice, log):
-        yield
+    return processes.hold(Path(run_dir) / LOCK, f"{run_dir} is being written", seconds, advice, log)

@@ -1,4 +1,4 @@
-"""How methods and amounts of data are told apart, called and ordered, in tables and pictures alike.
+"""Names and order of methods and amounts of data, in tables and pictures alike.
 
 A method that was meta-trained is called by the algorithm that ran (ALGORITHMS), which its rows say.
 """
@@ -24,7 +24,7 @@ ADAPT_NAMES = {"all": "all layers", "head": "head only"}
 
 
 class Series(NamedTuple):
-    """What is run: rows that differ only in target, split, amount of data and seed are one line of a plot.
+    """Series of runs: rows that differ only in target, split, amount of data and seed are one line of a plot.
 
     Attributes:
       method: of a meta-learner what its own runs have, whatever a study calls it: the same algorithm is one series.
@@ -84,16 +84,14 @@ def series_names(keys: Sequence[Series]) -> dict[Series, str]:
     with_sources, alone = ({key.method for key in keys if bool(key.sources) == any_} for any_ in (True, False))
     names = {}
     for key in sorted(set(keys), key=series_order):
-        parts = [method_name(key)]
-        if several_adapt and key.adapt:
-            parts.append(ADAPT_NAMES.get(key.adapt, key.adapt))
+        name = series_label(key) if several_adapt else method_name(key)
         if several_sources and key.sources:
-            parts.append("from " + " + ".join(key.sources))
+            name += f", from {' + '.join(key.sources)}"
         elif key.method in with_sources & alone:
-            parts.append("with the sources" if key.sources else "target alone")
+            name += ", with the sources" if key.sources else ", target alone"
         if several_normalise and key.normalise:
-            parts.append(f"normalise {key.normalise}")
-        names[key] = ", ".join(parts)
+            name += f", normalise {key.normalise}"
+        names[key] = name
     return names
 
 

@@ -1,4 +1,4 @@
-"""What scores over draws can and cannot tell: intervals, paired tests, their correction, where two curves cross.
+"""Statistics of scores over draws: intervals, paired tests, their correction, where two curves cross.
 
 A draw is one seed: its utterances of the target's training part, the order of its batches, and its start. Draws of one
 split share the test part, so an interval over draws says what another draw would give on the same speakers; what other
@@ -136,13 +136,7 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 
     It needs no independence. scipy has none of it: its false_discovery_control (Benjamini-Hochberg) bounds the share of
     wrong ones instead. A None stays None and counts as no comparison.
-
-    Raises:
-      InputError: a p that is not in [0, 1].
     """
-    for value in p:
-        if value is not None and not 0 <= value <= 1:
-            raise InputError(f"holm: got p = {value!r}, expected a number from 0 to 1, or None.")
     known = [i for i, value in enumerate(p) if value is not None]
     corrected: list[float | None] = [None] * len(p)
     largest = 0.0
@@ -172,15 +166,8 @@ def crossovers(x: ArrayLike, a: ArrayLike, b: ArrayLike) -> list[Crossover]:
 
     Args:
       x: [n], ascending. a, b: [n], the curves at x.
-
-    Raises:
-      InputError: other lengths, x that does not ascend, or a number that is not finite.
     """
     x, a, b = _scores("x", x), _scores("a", a), _scores("b", b)
-    if not len(x) == len(a) == len(b):
-        raise InputError(f"crossovers: got {len(x)}, {len(a)}, {len(b)} values of x, a, b, expected equally many.")
-    if (np.diff(x) <= 0).any():
-        raise InputError(f"crossovers: got x = {x.tolist()}, expected ascending values, each once.")
     difference = np.where(np.abs(a - b) <= _ROUNDING, 0, a - b)
     sign = np.sign(difference)
     found, i = [], 0

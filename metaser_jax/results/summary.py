@@ -13,7 +13,7 @@ mean of the folds' (F1 is no mean over utterances), so Bootstrap.value and Seeds
 import dataclasses
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +31,7 @@ Draws = dict[tuple[int, int], list[Scored]]
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What rows of one table cell, or of one point of a curve, share.
+    """Setting that rows of one table cell, or of one point of a curve, share.
 
     Attributes:
       series: method, order, adapt, sources, normalise.
@@ -81,7 +81,7 @@ class Setting:
 
 @dataclasses.dataclass(frozen=True)
 class Summary(Setting):
-    """All draws of one setting.
+    """Summary of all draws of one setting.
 
     Attributes:
       seeds: of the draws.
@@ -107,12 +107,12 @@ class Summary(Setting):
 
     @property
     def setting(self) -> Setting:
-        """What the draws share."""
+        """The setting that the draws share."""
         return Setting(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Setting)})
 
     @property
     def over(self) -> str:
-        """What the spread is over: "5 draws", "5 draws of 3 folds"."""
+        """The draws in words: "5 draws", "5 draws of 3 folds"."""
         draws = "one draw" if self.macro_f1.n == 1 else f"{self.macro_f1.n} draws"
         return f"{draws} of {self.folds} folds" if self.folds else draws
 
@@ -123,7 +123,7 @@ class Summary(Setting):
 
     def per_draw(self, score: str) -> list[float]:
         """Return a score of each draw, the mean over its folds."""
-        return [value for value in _per_draw(self.draws, score) if value is not None]
+        return _per_draw(self.draws, score)
 
     def mean(self, field: str) -> float | None:
         """Return the mean over rows of one of their fields; None if a row lacks it."""
@@ -147,7 +147,6 @@ class Comparison(NamedTuple):
 
     reference: Summary
     other: Summary
-    score: str
     draws: Paired
     speakers: Bootstrap
     p_holm: float | None
@@ -170,17 +169,17 @@ def summarise(
     groups: dict[Setting, list[Scored]] = defaultdict(list)
     for number, one in enumerate(rows, 1):
         run = one if isinstance(one, Scored) else Scored(complete(one, f"row {number}"))
-        row = run.row
-        groups[Setting(series(row), *(row[name] for name in ("target", "split", "folds", "shots", "fraction")))].append(
-            run
-        )
+        of = [run.row[name] for name in ("target", "split", "folds", "shots", "fraction")]
+        groups[Setting(series(run.row), *of)].append(run)
     found = []
     for key in sorted(groups, key=lambda key: key.order):
         runs = groups[key]
         draws = _draws_of(key, runs)
-        scores: dict[str, Any] = {score: _over_draws(_per_draw(draws, score), confidence) for score in SCORES}
-        seconds = [run.row["seconds"] for run in runs]
-        test = {}
+        rows, scores, test = [run.row for run in runs], dict[str, Any].fromkeys(SCORES), {}
+        for score in SCORES:
+            if all(row[score] is not None for row in rows):
+                scores[score] = seed_interval(_per_draw(draws, score), confidence, SCORE)
+        seconds = [row["seconds"] for row in rows]
         if resamples:
             units, tensors = _pooled(list(draws.values()))
             test = intervals_of(tensors, units, resamples=resamples, confidence=confidence, seed=seed)
@@ -190,8 +189,8 @@ def summarise(
                 seeds=tuple(seed for _, seed in draws),
                 **scores,
                 seconds=None if None in seconds else float(np.mean(seconds)),
-                start_size=max((run.row["start_size"] for run in runs if run.row.get("start_size")), default=None),
-                device=" and ".join(sorted({run.row["device"] for run in runs if run.row.get("device")})) or None,
+                start_size=max((row["start_size"] for row in rows if row.get("start_size")), default=None),
+                device=" and ".join(sorted({row["device"] for row in rows if row.get("device")})) or None,
                 test=test,
                 draws=draws,
             )
@@ -204,18 +203,14 @@ def compare(
     reference: Series,
     others: Collection[Series] | None = None,
     *,
-    score: str = "macro_f1",
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> list[Comparison]:
-    """Return the reference against every other method, at each target, split and amount that both have.
+    """Return the macro F1 of the reference against each other method's, at each target, split and amount of both.
 
     Args:
       summaries: of runs with their predictions.
       reference, others: as `series(row)` tells methods apart; others None takes all that are in summaries.
-      score: one of bootstrap.SCORES.
-      seed: of the resamples.
 
     Raises:
       InputError: no run of the reference; draws or test parts that are not the same for both: it names what is not.
@@ -230,37 +225,35 @@ def compare(
         if key.series == reference or a is None or (others is not None and key.series not in others):
             continue
         check_same_draws(a, b)
-        pair = paired_test(a.per_draw(score), b.per_draw(score), confidence)
+        pair = paired_test(a.per_draw("macro_f1"), b.per_draw("macro_f1"), confidence)
         units, tensors = _pooled(list(a.draws.values()), [b.draws[draw] for draw in a.draws])
-        speakers = intervals_of(tensors, units, (score,), resamples=resamples, confidence=confidence, seed=seed)
-        found.append(Comparison(a, b, score, pair, speakers[score], None))
+        (speakers,) = intervals_of(tensors, units, ("macro_f1",), resamples=resamples, confidence=confidence).values()
+        found.append(Comparison(a, b, pair, speakers, None))
     corrected = holm([one.draws.p_t for one in found])
     return [one._replace(p_holm=p) for one, p in zip(found, corrected, strict=True)]
 
 
 def check_same_draws(a: Summary, b: Summary) -> None:
     """Raise an InputError that names what differs unless both had the same seeds, splits and test utterances."""
+    for (name, of_a), (_, of_b) in zip(_fingerprints(a), _fingerprints(b), strict=True):
+        if of_a != of_b:
+            raise InputError(
+                f"{a} and {b} cannot be compared draw by draw: {name} {of_a} and {of_b}, expected the same. Run both "
+                "with the same --seeds, --split_seed and corpus."
+            )
 
-    def differ(what: str, got_a: Any, got_b: Any) -> InputError:
-        return InputError(
-            f"{a} and {b} cannot be compared draw by draw: {what} {got_a} and {got_b}, expected the same. Run both "
-            "with the same --seeds, --split_seed and corpus."
-        )
 
-    if a.draws.keys() != b.draws.keys():
-        for at, what in enumerate(("split seeds", "seeds")):
-            of_a, of_b = (sorted({draw[at] for draw in one.draws}) for one in (a, b))
-            if of_a != of_b or what == "seeds":
-                raise differ(what, of_a, of_b)
-    for draw, runs in a.draws.items():
-        for one, other in zip(runs, b.draws[draw], strict=True):
-            digests = one.row["split_digest"], other.row["split_digest"]
-            if digests[0] != digests[1]:
-                raise differ(f"seed {draw[1]}, split digests", *digests)
-            files = [run.of.file[run.test] for run in (one, other)]
-            labels = [run.of.label[run.test] for run in (one, other)]
-            if not all(np.array_equal(of_a, of_b) for of_a, of_b in (files, labels)):
-                raise differ(f"seed {draw[1]}, test utterances (files or labels)", *map(_digest, files, labels))
+def _fingerprints(one: Summary) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of what two methods must share, from the coarsest on."""
+    for at, name in enumerate(("split seeds", "seeds")):
+        yield name, sorted({draw[at] for draw in one.draws})
+    yield "draws", list(one.draws)
+    for (_, seed), runs in one.draws.items():
+        for run in runs:
+            yield f"seed {seed}, split digests", run.row["split_digest"]
+            utterances = zip(run.of.file[run.test], run.of.label[run.test], strict=True)
+            sha = hashlib.sha256("\0".join(f"{file}\0{label}" for file, label in utterances).encode())
+            yield f"seed {seed}, test utterances (files or labels)", f"{len(run.test)} (digest {sha.hexdigest()[:16]})"
 
 
 def _draws_of(key: Setting, runs: Iterable[Scored]) -> Draws:
@@ -287,14 +280,9 @@ def _draws_of(key: Setting, runs: Iterable[Scored]) -> Draws:
     return dict(draws)
 
 
-def _per_draw(draws: Draws, score: str) -> list[float | None]:
-    """Return a score of each draw, the mean over its folds; None of a draw in which a row lacks it."""
-    values = [[run.row[score] for run in runs] for runs in draws.values()]
-    return [None if None in of_draw else float(np.mean(of_draw)) for of_draw in values]
-
-
-def _over_draws(values: Sequence[float | None], confidence: float) -> Seeds | None:
-    return None if None in values else seed_interval([v for v in values if v is not None], confidence, SCORE)
+def _per_draw(draws: Draws, score: str) -> list[float]:
+    """Return a score of each draw, the mean over its folds."""
+    return [float(np.mean([run.row[score] for run in runs])) for runs in draws.values()]
 
 
 def _pooled(*methods: Sequence[Sequence[Scored]]) -> tuple[Units, list[np.ndarray]]:
@@ -325,8 +313,3 @@ def _pooled(*methods: Sequence[Sequence[Scored]]) -> tuple[Units, list[np.ndarra
         return total
 
     return units, [np.stack([of_draw(fold_runs) for fold_runs in draws]) for draws in methods]
-
-
-def _digest(files: np.ndarray, labels: np.ndarray) -> str:
-    sha = hashlib.sha256("\0".join(f"{f}\0{k}" for f, k in zip(files, labels, strict=True)).encode())
-    return f"{len(files)} (digest {sha.hexdigest()[:8]})"

@@ -25,7 +25,7 @@ from metaser_jax.adaptation.classifiers import (
 )
 from metaser_jax.adaptation.engine import draw
 from metaser_jax.data.inputs import normalise, utterance_statistics
-from metaser_jax.results.outcomes import PREDICTIONS, Amount, read_predictions
+from metaser_jax.results.outcomes import PREDICTIONS, Amount
 from metaser_jax.specs import FinetuneSpec
 
 AMOUNTS = [Amount("shots", 2), Amount("shots", 4), Amount("fraction", 0.5)]
@@ -68,9 +68,9 @@ def test_rows(finetune_config, init, names):
         assert [row[name] for name in nothing] == [None] * len(nothing)
         assert 0 <= row["speaker_oracle_macro_f1"] <= 1
         assert row["macro_f1"] > 0.7, "the fake corpora can be learned"
-    saved = read_predictions(Path(config.out) / PREDICTIONS)
-    right = saved.predicted == saved.label[saved.utterance]
-    assert [right[saved.row == i].mean() for i in range(2)] == pytest.approx([row["accuracy"] for row in rows])
+    saved = np.load(Path(config.out) / PREDICTIONS)
+    right = saved["predicted"] == saved["label"][saved["utterance"]]
+    assert [right[saved["row"] == i].mean() for i in range(2)] == pytest.approx([row["accuracy"] for row in rows])
     assert [row | {"seconds": 0} for row in run_finetune(config)] == [row | {"seconds": 0} for row in rows]
 
 

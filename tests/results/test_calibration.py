@@ -38,11 +38,6 @@ def test_finds_the_temperature_of_many_clips(temperature):
     assert fit_temperature(logits, label) == pytest.approx(temperature, rel=0.05)
 
 
-def test_several_runs_of_the_same_clips():
-    logits, label = drawn(500, 2.0)
-    assert fit_temperature(np.stack([logits] * 3), label) == pytest.approx(fit_temperature(logits, label))
-
-
 def test_the_fewer_clips_the_nearer_to_no_change():
     logits, label = 3 * np.eye(4)[[0, 1, 2, 3]], np.array([0, 1, 2, 3])
     one, many = fit_temperature(logits, label), fit_temperature(np.tile(logits, (20, 1)), np.tile(label, 20))
@@ -77,7 +72,7 @@ def test_what_does_not_help_clips_it_was_not_fitted_on_is_not_applied():
     assert f"{found.nll_before:.2f} without it and {found.nll_tried:.2f} with it" in found.verdict()
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_no_score_that_is_said_gets_worse(temperature, seed):
     logits, label = drawn(20, temperature, seed)

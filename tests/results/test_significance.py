@@ -32,13 +32,6 @@ def test_interval_of_few():
     assert seed_interval([0.1 + 0.2, 0.3, 0.3]).interval == pytest.approx((0.3, 0.3, 0.95))
 
 
-def test_intervals_cover():
-    """Of 400 samples of 5 draws, about 380 intervals have the truth in them."""
-    samples = np.random.default_rng(0).normal(0.5, 0.05, size=(400, 5))
-    covered = sum(low <= 0.5 <= high for low, high, _ in (seed_interval(s).interval for s in samples))
-    assert 366 <= covered <= 392  # 3 standard deviations
-
-
 @pytest.mark.parametrize(("mean", "deviation", "most"), [(0.97, 0.03, 0.91), (0.1, 0.05, 1), (0.6, 0.1, 1)])
 def test_intervals_of_scores_cover_and_stay(mean, deviation, most):
     """Three draws, also where scores press against an end; `most` that t on the scores themselves may cover there."""
@@ -65,12 +58,10 @@ def test_between_by_hand():
 def test_bad_values(values):
     with pytest.raises(InputError, match="expected one or more finite numbers"):
         seed_interval(values)
-
-
-@pytest.mark.parametrize("confidence", [0, 1, 95])
-def test_bad_confidence(confidence):
-    with pytest.raises(InputError, match=r"expected a number between 0 and 1, such as 0.95"):
-        seed_interval(A, confidence)
+    with pytest.raises(InputError, match="confidence: got 95"):
+        seed_interval(A, 95)
+    with pytest.raises(InputError, match="got 7 and 6 scores"):
+        paired_test(A, B[1:])
 
 
 def test_paired_against_scipy():
@@ -119,23 +110,12 @@ def test_wilcoxon_against_scipy():
         assert paired_test(differences, np.zeros(n)).p_wilcoxon == pytest.approx(expected)
 
 
-def test_paired_of_other_lengths():
-    with pytest.raises(InputError, match="got 7 and 6 scores"):
-        paired_test(A, B[1:])
-
-
 def test_holm_by_hand():
     """4 * .005 = .02; 3 * .01 = .03; 2 * .03 = .06; 1 * .04 = .04, but no less than the one before: .06."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, None, 0.7]) == [1, None, 1]
     assert holm([0.2]) == [0.2]
     assert holm([]) == []
-
-
-@pytest.mark.parametrize("p", [-0.1, 1.1, np.nan])
-def test_holm_of_no_p(p):
-    with pytest.raises(InputError, match=r"holm: got p = .*expected a number from 0 to 1"):
-        holm([0.5, p])
 
 
 def test_crossovers_by_hand():
@@ -155,12 +135,3 @@ def test_crossovers_that_touch():
     assert crossovers(x, [1, 2, 2, 1], [1, 1, 1, 1]) == [Crossover(0, 0, 1, None), Crossover(3, 3, 1, None)]
     assert crossovers(x, [1] * 4, [1] * 4) == [Crossover(0, 3, 1, None)]
     assert crossovers([5], [1], [2]) == []
-
-
-def test_crossovers_of_bad_curves():
-    with pytest.raises(InputError, match="got 2, 2, 3 values"):
-        crossovers([0, 1], [1, 2], [1, 2, 3])
-    with pytest.raises(InputError, match="expected ascending values"):
-        crossovers([1, 1], [1, 2], [1, 2])
-    with pytest.raises(InputError, match="finite"):
-        crossovers([0, 1], [1, np.nan], [1, 2])

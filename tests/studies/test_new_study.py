@@ -9,7 +9,8 @@ from metaser_jax.data.splits import split
 from metaser_jax.data.target import Target
 from metaser_jax.report import summarise
 from metaser_jax.report.content import Section
-from metaser_jax.results.outcomes import Amount, outcome, scored
+from metaser_jax.results.outcomes import Amount, Scored, outcome
+from metaser_jax.results.rows import complete
 from metaser_jax.results.series import series_label
 from metaser_jax.specs import FinetuneSpec
 from metaser_jax.specs.studies import Figure2Config, StudySpec
@@ -54,7 +55,8 @@ def runs(method, *sources, adapt="all", **more):
     of = FinetuneSpec(adapt=adapt), Target(CORPUS, part, "digest"), source, Amount("shots", 2)
     label, drawn = CORPUS.label[part.test], (part.train[:8], part.valid)
     predicted = [np.random.default_rng(seed).permutation(label) for seed in range(2)]
-    return scored([outcome(*of, seed, drawn, p, seconds=0.0) for seed, p in enumerate(predicted)], CORPUS)
+    found = [outcome(*of, seed, drawn, p, seconds=0.0) for seed, p in enumerate(predicted)]
+    return [Scored(complete(one.row, ""), one.test, one.predicted, CORPUS) for one in found]
 
 
 def test_against_the_same_sources_and_against_none():
