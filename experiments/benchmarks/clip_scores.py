@@ -20,8 +20,7 @@ from metaser_jax.data.inputs import GIVEN
 from metaser_jax.data.splits import draw_shots, split
 from metaser_jax.devices import parallel
 from metaser_jax.recogniser.predictor import Predictor
-from metaser_jax.results.calibration import calibration_error, log_loss
-from metaser_jax.results.metrics import scores
+from metaser_jax.results.metrics import calibration_error, log_loss, scores
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of prepared corpora.", required=True)

@@ -25,8 +25,8 @@ from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError
-from metaser_jax.results.environment import processor
 from metaser_jax.results.outcomes import Amount, Outcome, outcome
+from metaser_jax.results.run_dir import processor
 from metaser_jax.specs import FinetuneSpec, FrontEnd
 from metaser_jax.types import Params
 

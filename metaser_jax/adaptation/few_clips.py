@@ -30,9 +30,9 @@ from metaser_jax.messages import say
 from metaser_jax.models.classifier import with_head
 from metaser_jax.recogniser.card import non_commercial
 from metaser_jax.recogniser.model import Model, Start, trained_settings
-from metaser_jax.results.calibration import calibrate
-from metaser_jax.results.environment import versions
+from metaser_jax.results.metrics import calibrate
 from metaser_jax.results.outcomes import Amount
+from metaser_jax.results.run_dir import versions
 from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, ModelSpec
 from metaser_jax.specs.commands import AdaptConfig
 from metaser_jax.types import Params

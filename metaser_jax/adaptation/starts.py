@@ -33,11 +33,9 @@ from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.model import Model, Start, trained_settings
 from metaser_jax.recogniser.model_files import MODEL, locate, start_names
 from metaser_jax.recogniser.predictor import Predictor
-from metaser_jax.results.calibration import calibrate as find_temperature
-from metaser_jax.results.calibration import calibration_error
-from metaser_jax.results.environment import versions
-from metaser_jax.results.metrics import scores
-from metaser_jax.results.run_dir import CONFIG, read_config
+from metaser_jax.results.metrics import calibrate as find_temperature
+from metaser_jax.results.metrics import calibration_error, scores
+from metaser_jax.results.run_dir import CONFIG, read_config, versions
 from metaser_jax.specs import INNER, FinetuneSpec, MetaTrainSpec, ModelSpec, PretrainSpec
 from metaser_jax.specs.algorithms import ALGORITHMS, methods
 from metaser_jax.training.checkpoints import Checkpoints

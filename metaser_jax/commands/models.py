@@ -151,7 +151,7 @@ def import_torch(config: configs.ImportTorchConfig, arguments: list[str]) -> Non
     from metaser_jax.recogniser.folder import save_model
     from metaser_jax.recogniser.model import Model, Start
     from metaser_jax.recogniser.torch_checkpoint import read_checkpoint
-    from metaser_jax.results.environment import versions
+    from metaser_jax.results.run_dir import versions
     from metaser_jax.specs import ModelSpec
 
     (path,) = arguments

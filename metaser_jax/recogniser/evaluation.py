@@ -12,8 +12,7 @@ import numpy as np
 from metaser_jax.audio.clips import Clip, first_window
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.results.bootstrap import Bootstrap, bootstrap
-from metaser_jax.results.calibration import BINS, calibration_error, log_loss
-from metaser_jax.results.metrics import scores
+from metaser_jax.results.metrics import BINS, calibration_error, log_loss, scores
 
 # With fewer an interval over speakers says nothing: of three it may be 0 to 1.
 MIN_SPEAKERS = 6

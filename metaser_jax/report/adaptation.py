@@ -16,8 +16,7 @@ import numpy as np
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
-from metaser_jax.results.rows import Row
-from metaser_jax.results.series import Series, series_names
+from metaser_jax.results.rows import Row, Series, series_names
 from metaser_jax.results.summary import Summary, summarise
 
 if TYPE_CHECKING:

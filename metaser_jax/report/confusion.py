@@ -11,8 +11,7 @@ import numpy as np
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
-from metaser_jax.results.rows import Row
-from metaser_jax.results.series import series_label, series_order
+from metaser_jax.results.rows import Row, series_label, series_order
 from metaser_jax.results.summary import Summary, summarise
 
 if TYPE_CHECKING:

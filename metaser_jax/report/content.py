@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from metaser_jax.results.environment import environment
+from metaser_jax.results.run_dir import environment
 
 ABSENT = "not recorded"
 OVER = "± over"

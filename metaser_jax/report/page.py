@@ -16,8 +16,7 @@ from metaser_jax.report.latex_page import latex_page
 from metaser_jax.report.tables import score_tables, split_table
 from metaser_jax.report.text_page import markdown_page
 from metaser_jax.report.training import training_figure
-from metaser_jax.results.rows import Row, completed
-from metaser_jax.results.series import method_name
+from metaser_jax.results.rows import Row, completed, method_name
 from metaser_jax.results.summary import summarise
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from metaser_jax.errors import InputError
-from metaser_jax.results.series import ADAPT_NAMES, Series, series_order
+from metaser_jax.results.rows import ADAPT_NAMES, Series, series_order
 from metaser_jax.results.summary import Summary
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from typing import Literal
 from metaser_jax.errors import check_choice
 from metaser_jax.report.content import ABSENT, OVER, Table, narrowed, table_of
 from metaser_jax.report.text_page import markdown_table, text_table
-from metaser_jax.results.rows import Row
-from metaser_jax.results.series import ADAPT_NAMES, method_name, split_name, varying
+from metaser_jax.results.rows import ADAPT_NAMES, Row, method_name, split_name, varying
 from metaser_jax.results.summary import Summary
 
 SCORE_NAMES = {

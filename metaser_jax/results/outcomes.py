@@ -15,10 +15,9 @@ from metaser_jax.data.splits import Split
 from metaser_jax.data.target import Target
 from metaser_jax.errors import InputError
 from metaser_jax.results.bootstrap import confusions
-from metaser_jax.results.environment import device
 from metaser_jax.results.metrics import scores, speaker_oracle
 from metaser_jax.results.rows import read_results
-from metaser_jax.results.run_dir import RESULTS, replacing
+from metaser_jax.results.run_dir import RESULTS, device, replacing
 from metaser_jax.specs import FinetuneSpec
 
 PREDICTIONS = "predictions.npz"

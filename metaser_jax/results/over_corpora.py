@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metaser_jax.errors import InputError
-from metaser_jax.results.series import Series
+from metaser_jax.results.rows import Series
 from metaser_jax.results.significance import SCORE, Paired, Seeds, paired_test, seed_interval
 from metaser_jax.results.summary import Summary, check_same_draws
 

@@ -21,8 +21,17 @@ import numpy as np
 from metaser_jax.errors import InputError
 from metaser_jax.results.bootstrap import RESAMPLES, Bootstrap, Units, choose_units, confusions, intervals_of
 from metaser_jax.results.outcomes import Scored
-from metaser_jax.results.rows import SCORES, Row, complete
-from metaser_jax.results.series import Series, amount_name, method_name, series, series_order, split_name
+from metaser_jax.results.rows import (
+    SCORES,
+    Row,
+    Series,
+    amount_name,
+    complete,
+    method_name,
+    series,
+    series_order,
+    split_name,
+)
 from metaser_jax.results.significance import SCORE, Paired, Seeds, holm, paired_test, seed_interval
 
 Draws = dict[tuple[int, int], list[Scored]]

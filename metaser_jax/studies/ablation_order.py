@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
 from metaser_jax.messages import log
+from metaser_jax.results.rows import Series
 from metaser_jax.results.run_dir import write_text
-from metaser_jax.results.series import Series
 from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.studies import OrderConfig, OrderSpec

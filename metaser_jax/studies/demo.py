@@ -14,8 +14,8 @@ from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.messages import progress_bar
 from metaser_jax.report import read_metrics, summarise, table, write_report
+from metaser_jax.results.rows import method_name
 from metaser_jax.results.run_dir import METRICS, RESULTS, to_lines, write_text
-from metaser_jax.results.series import method_name
 from metaser_jax.specs import presets
 from metaser_jax.specs.programs import DemoConfig, FinetuneConfig, MetaTrainConfig
 from metaser_jax.training.meta_train import meta_train

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from metaser_jax.report.content import Content, Section, run_section
 from metaser_jax.report.page import write_page
+from metaser_jax.results.rows import Series
 from metaser_jax.results.run_dir import claim, csv_text, write_text
-from metaser_jax.results.series import Series
 from metaser_jax.results.summary import Comparison, Summary, compare, summarise
 from metaser_jax.specs.studies import StudySpec
 from metaser_jax.specs.training import SourcesSpec

@@ -12,7 +12,7 @@ import numpy as np
 from metaser_jax.report import style
 from metaser_jax.report.content import Section, Table, best_of
 from metaser_jax.report.page import picture
-from metaser_jax.results.series import method_name
+from metaser_jax.results.rows import method_name
 from metaser_jax.results.summary import Summary
 from metaser_jax.specs import INNER
 from metaser_jax.specs.algorithms import ALGORITHMS

@@ -16,8 +16,8 @@ from metaser_jax.report.adaptation import Band, adaptation_figure
 from metaser_jax.report.content import Content, Picture, Section, narrowed, run_section, table_of
 from metaser_jax.report.page import picture
 from metaser_jax.report.text_page import markdown_page
+from metaser_jax.results.rows import Series, method_name, series_label
 from metaser_jax.results.run_dir import write_text
-from metaser_jax.results.series import Series, method_name, series_label
 from metaser_jax.results.significance import Crossover, crossovers
 from metaser_jax.results.summary import Summary
 from metaser_jax.specs.studies import ComparisonSpec, Figure2Config, Figure2Spec, Table2Config, Table2Spec

@@ -11,7 +11,7 @@ from metaser_jax.report.confusion import confusion_figure
 from metaser_jax.report.content import Section, Table, bullets_section
 from metaser_jax.report.page import cite_section, corpora_of, picture
 from metaser_jax.report.tables import split_table
-from metaser_jax.results.series import METHOD_NAMES, series_label
+from metaser_jax.results.rows import METHOD_NAMES, series_label
 from metaser_jax.results.summary import Comparison
 from metaser_jax.specs import MetaTrainSpec, NetworkSpec
 from metaser_jax.specs.algorithms import ALGORITHMS

@@ -23,9 +23,8 @@ from metaser_jax.report.page import cite_section, corpora_of, write_page
 from metaser_jax.report.tables import score_tables, split_table
 from metaser_jax.report.text_page import markdown_table
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, Outcome, write_predictions
-from metaser_jax.results.rows import SCORES, completed
+from metaser_jax.results.rows import SCORES, completed, split_name
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
-from metaser_jax.results.series import split_name
 from metaser_jax.results.significance import Seeds, seed_interval
 from metaser_jax.results.summary import Summary, summarise
 from metaser_jax.specs import FinetuneSpec, JobSpec, MetaTrainSpec, how_fields, presets

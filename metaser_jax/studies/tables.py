@@ -11,7 +11,7 @@ from metaser_jax.adaptation.classifiers import SVM
 from metaser_jax.report.content import ABSENT, Table, best_in_rows, best_of, narrowed, table_of
 from metaser_jax.report.tables import ORACLE, SCORE_NAMES, taken
 from metaser_jax.results.bootstrap import Bootstrap
-from metaser_jax.results.series import Series, series_label, series_names, series_order
+from metaser_jax.results.rows import Series, series_label, series_names, series_order
 from metaser_jax.results.significance import Interval, Seeds
 from metaser_jax.results.summary import Comparison, Setting, Summary
 

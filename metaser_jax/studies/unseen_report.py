@@ -15,7 +15,7 @@ from metaser_jax.report.content import Block, Section, Table, table_of
 from metaser_jax.report.page import picture
 from metaser_jax.results import over_corpora
 from metaser_jax.results.over_corpora import Cells, Difference, Measured, Point
-from metaser_jax.results.series import Series, amount_name, method_name, series, series_names, series_order
+from metaser_jax.results.rows import Series, amount_name, method_name, series, series_names, series_order
 from metaser_jax.specs.studies import UnseenSpec
 from metaser_jax.studies import sections, tables
 from metaser_jax.studies.driver import Found

@@ -10,9 +10,8 @@ import jax
 
 from metaser_jax import cli
 from metaser_jax.errors import InputError
-from metaser_jax.results.environment import environment
 from metaser_jax.results.rows import read_metrics
-from metaser_jax.results.run_dir import METRICS
+from metaser_jax.results.run_dir import METRICS, environment
 
 MEASURED = "measured.json"
 

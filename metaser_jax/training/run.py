@@ -21,8 +21,7 @@ from metaser_jax.datasets.targets import Load, load_targets, load_together
 from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
 from metaser_jax.messages import progress_bar
-from metaser_jax.results.environment import versions
-from metaser_jax.results.run_dir import METRICS, claim, hold, read_lines, write_text
+from metaser_jax.results.run_dir import METRICS, claim, hold, read_lines, versions, write_text
 from metaser_jax.specs import JobSpec, MetaTrainSpec, PretrainSpec, how_fields
 from metaser_jax.specs.training import SourcesSpec
 from metaser_jax.training.checkpoints import Checkpoints, to_host

@@ -7,8 +7,7 @@ from metaser_jax.report.adaptation import adaptation_figure
 from metaser_jax.report.confusion import confusion_figure
 from metaser_jax.report.style import looks
 from metaser_jax.report.tables import score_tables
-from metaser_jax.results.rows import completed
-from metaser_jax.results.series import method_name, series
+from metaser_jax.results.rows import completed, method_name, series
 
 NAMES = {
     ("maml", "second"): "MAML, second order",

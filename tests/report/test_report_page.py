@@ -8,7 +8,7 @@ import pytest
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import summarise, write_report
-from metaser_jax.results.environment import environment
+from metaser_jax.results.run_dir import environment
 
 VOID = {"meta", "img", "br"}
 

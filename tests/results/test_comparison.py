@@ -12,9 +12,8 @@ from metaser_jax.data.target import Target
 from metaser_jax.results.bootstrap import bootstrap
 from metaser_jax.results.metrics import scores
 from metaser_jax.results.outcomes import Amount, Scored, outcome, read_scored, write_predictions
-from metaser_jax.results.rows import complete
+from metaser_jax.results.rows import Series, complete
 from metaser_jax.results.run_dir import to_lines
-from metaser_jax.results.series import Series
 from metaser_jax.results.significance import SCORE, holm, paired_test, seed_interval
 from metaser_jax.results.summary import compare, summarise
 from metaser_jax.specs import FinetuneSpec

@@ -8,8 +8,8 @@ import pytest
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import read_metrics, read_results
+from metaser_jax.results.rows import Series, series_names
 from metaser_jax.results.run_dir import claim, hold, read_config, read_lines, write_text
-from metaser_jax.results.series import Series, series_names
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import InputError
-from metaser_jax.results.series import Series
+from metaser_jax.results.rows import Series
 from metaser_jax.results.significance import seed_interval
 from metaser_jax.results.summary import Summary
 from metaser_jax.specs.studies import Figure2Config, Table2Config

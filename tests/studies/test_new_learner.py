@@ -12,8 +12,7 @@ from metaser_jax.meta.learner import Info, Learner
 from metaser_jax.meta.registry import LEARNERS
 from metaser_jax.report import summarise, table, write_report
 from metaser_jax.report.style import looks
-from metaser_jax.results.rows import completed
-from metaser_jax.results.series import series
+from metaser_jax.results.rows import completed, series
 from metaser_jax.specs.algorithms import ALGORITHMS, Algorithm
 from metaser_jax.specs.studies import OrderConfig
 from metaser_jax.specs.sweep import SweepConfig

@@ -10,8 +10,7 @@ from metaser_jax.data.target import Target
 from metaser_jax.report import summarise
 from metaser_jax.report.content import Section
 from metaser_jax.results.outcomes import Amount, Scored, outcome
-from metaser_jax.results.rows import complete
-from metaser_jax.results.series import series_label
+from metaser_jax.results.rows import complete, series_label
 from metaser_jax.specs import FinetuneSpec
 from metaser_jax.specs.studies import Figure2Config, StudySpec
 from metaser_jax.studies import sections, tables

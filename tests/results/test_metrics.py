@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metaser_jax import InputError
-from metaser_jax.results.calibration import (
+from metaser_jax.results.metrics import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     calibrate,
