@@ -229,10 +229,9 @@ def _walk(folder: Path, strict: bool) -> Iterator[Path]:
             continue
         entered.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                path = os.path.join(parent, name)
-                shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
-                if strict and shown != path:
-                    raise InputError(f"{shown}: the name is not UTF-8. Rename it.")
-                yield Path(path)
+        for name in sorted(name for name in names if not name.startswith(".")):
+            path = os.path.join(parent, name)
+            shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            if strict and shown != path:
+                raise InputError(f"{shown}: the name is not UTF-8. Rename it.")
+            yield Path(path)

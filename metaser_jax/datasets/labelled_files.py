@@ -73,7 +73,7 @@ def labelled_files(
 
 
 class Row(NamedTuple):
-    """One recording of a table.
+    """Recording of a table.
 
     Attributes:
       file: its posix path, from the corpus's folder.
@@ -294,16 +294,13 @@ def _sources(table: Table, found: Sequence[CorpusFile], audio: Sequence[CorpusFi
     Args: found: all files of the folder. audio: the recordings among them.
     """
     by_file = {one.file: one for one in found}
-    by_name: dict[str, list[CorpusFile]] = {}
-    for one in audio:
-        for name in {one.relative.name, one.relative.stem}:
-            by_name.setdefault(name, []).append(one)
-    source_of = []
-    for row in table.rows:
-        called = by_name.get(posixpath.basename(row.file), [])
-        only = called[0] if len(called) == 1 else None
-        source_of.append(by_file.get(row.file) or _elsewhere(row.file, table.source) or only)
-    return source_of
+    named = [(name, one) for one in audio for name in {one.relative.name, one.relative.stem}]
+    times, by_name = Counter(name for name, _ in named), dict(named)
+    only = {name: one for name, one in by_name.items() if times[name] == 1}
+    return [
+        by_file.get(row.file) or _elsewhere(row.file, table.source) or only.get(posixpath.basename(row.file))
+        for row in table.rows
+    ]
 
 
 def _elsewhere(file: str, table: CorpusFile) -> CorpusFile | None:

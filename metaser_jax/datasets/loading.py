@@ -204,13 +204,14 @@ def prepare(
         found = found or check(name, manual_dir, make=make, **options)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(folder):
+            with _alone(folder), quiet():
                 # Another process may have prepared it meanwhile.
                 if overwrite or not _is_complete(folder):
-                    with _replacing(folder), quiet():
-                        corpus = make(name, data_dir, **options)
-                        corpus.found = None if manual_dir is None else found
-                        corpus.download_and_prepare()
+                    if folder.exists():  # TFDS would delete it before the new one is there
+                        folder.rename(_aside(folder))
+                    corpus = make(name, data_dir, **options)
+                    corpus.found = None if manual_dir is None else found
+                    corpus.download_and_prepare()
         except OSError as error:
             raise InputError(f"{name} could not be prepared in --data_dir={data_dir}: {error}") from error
     statistics = load_statistics(name, data_dir)
@@ -237,31 +238,23 @@ def _aside(folder: Path) -> Path:
 
 
 def _left(folder: Path) -> list[Path]:
-    """Return what a run that was killed, or is running, has left beside the corpus's folder."""
+    """Return the folders that a run that was killed, or is running, has left beside the corpus's folder."""
     return [path for path in (_aside(folder), *folder.parent.glob(f"incomplete.*_{folder.name}")) if path.exists()]
 
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep the corpus to this process, as it was before a run that was killed; folder.parent is there."""
-    with processes.hold(folder.parent, f"{folder.parent} is being prepared", None, "", say):
+    """Keep the corpus to this process, as it was before a run that was killed or that fails; folder.parent is there."""
+
+    def repair() -> None:
         if not folder.exists() and _aside(folder).exists():
             _aside(folder).rename(folder)
         for left in _left(folder):
             shutil.rmtree(left, ignore_errors=True)
-        yield
 
-
-@contextlib.contextmanager
-def _replacing(folder: Path) -> Iterator[None]:
-    """Put `folder` aside, and back if the body fails; TFDS would delete it before the new one is there."""
-    aside = _aside(folder)
-    if folder.exists():
-        folder.rename(aside)
-    try:
-        yield
-    except BaseException:
-        if aside.exists():
-            aside.rename(folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+    with processes.hold(folder.parent, f"{folder.parent} is being prepared", None, "", say):
+        repair()
+        try:
+            yield
+        finally:
+            repair()

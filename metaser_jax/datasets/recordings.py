@@ -25,7 +25,6 @@ _COPY_MARKS = (
     re.compile(r"(?P<stem>.+?)(?: ?-? ?(?:copy|kopie|copie|copia))(?: ?\(?\d+\)?)?", re.IGNORECASE),
     re.compile(r"(?P<stem>.+?) ?\(\d+\)"),
 )
-_CASES: tuple[Callable[[str], str], ...] = (str, str.upper, str.lower, str.capitalize)
 
 
 class Parsed(NamedTuple):
@@ -136,11 +135,8 @@ def corpus_place(
     alike = {loosely(folder): child for folder, child in folders.items()} | folders
     folder = alike.get(name) or alike.get(loosely(name))
     wanted = [f"{name}.zip", *patterns]
-    archives = [
-        child
-        for child in children
-        if child.is_file() and any(fnmatch(child.name.lower(), pattern.lower()) for pattern in wanted)
-    ]
+    files = [child for child in children if child.is_file()]
+    archives = [file for file in files if any(fnmatch(file.name.lower(), pattern.lower()) for pattern in wanted)]
     if folder or archives:
         return folder, archives
     there = ", ".join([f"{folder}/" for folder in folders][:_MAX_LINES]) or "no folders"
@@ -183,15 +179,10 @@ def _in_its_case(stem: str, pattern: str) -> re.Match[str] | None:
         return None
     spans = sorted(loose.span(group) for group in loose.re.groupindex if loose[group] is not None)
     ends = [0, *itertools.chain.from_iterable(spans), len(stem)]
-    if ends != sorted(ends):  # one group in another
-        return None
     parts = [stem[start:end] for start, end in itertools.pairwise(ends)]
-    for between in _CASES:
-        for cases in itertools.product(_CASES, repeat=len(spans)):
-            written = [cases[i // 2](part) if i % 2 else between(part) for i, part in enumerate(parts)]
-            if match := re.fullmatch(pattern, "".join(written), re.ASCII):
-                return match
-    return None
+    forms = [dict.fromkeys((part, part.upper(), part.lower(), part.capitalize())) for part in parts]
+    written = (re.fullmatch(pattern, "".join(form), re.ASCII) for form in itertools.product(*forms))
+    return next(filter(None, written), None)
 
 
 def by_suffix(
@@ -337,12 +328,10 @@ def require(
 
 def bad_recordings(name: str, bad: Sequence[Left], n_files: int, advice: str = "") -> InputError:
     """Return the one error for all recordings of a corpus that cannot be used; `advice`: what else would help."""
-    lines = [f"{name}: {len(bad)} of {n_files} recordings cannot be used:"]
-    lines.append(_shortened([f"  {line}" for line in by_reason(bad)]))
+    listed = _shortened([f"  {line}" for line in by_reason(bad)])
     if len(bad) < n_files or not advice:
-        lines.append("Replace or remove them, or leave them out with --skip_bad (they are then counted and listed).")
-    lines += [advice] if advice else []
-    return InputError("\n".join(lines))
+        advice = f"Replace or remove them, or leave them out with --skip_bad. {advice}".rstrip()
+    return InputError(f"{name}: {len(bad)} of {n_files} recordings cannot be used:\n{listed}\n{advice}")
 
 
 def by_reason(left: Iterable[Left]) -> list[str]:

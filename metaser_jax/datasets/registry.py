@@ -26,19 +26,15 @@ FOLDER = "folder"
 OF_FOLDER = ("language", *(field.name for field in dataclasses.fields(Labelling)))
 
 _CLASSES = {
-    "demo_english": "demo.demo_dataset_builder:DemoEnglish",
-    "demo_german": "demo.demo_dataset_builder:DemoGerman",
-    "demo_italian": "demo.demo_dataset_builder:DemoItalian",
-    "demo_persian": "demo.demo_dataset_builder:DemoPersian",
-    "demo_urdu": "demo.demo_dataset_builder:DemoUrdu",
+    **{
+        f"demo_{language.lower()}": f"demo.demo_dataset_builder:Demo{language}"
+        for language in ("English", "German", "Italian", "Persian", "Urdu")
+    },
     FOLDER: "folder.folder_dataset_builder:Builder",
     **{name: f"{name}.{name}_dataset_builder:Builder" for name in PAPER},
 }
 # Other labels of the same recordings, as TFDS's configurations; the first of a corpus goes by its name alone.
-_CONFIGS = {
-    "iemocap": ("excited_apart", "excited_as_happy"),
-    "shemo": ("file_names", "corrected"),
-}
+_CONFIGS = {"iemocap": ("excited_apart", "excited_as_happy"), "shemo": ("file_names", "corrected")}
 _WITH_CONFIG = [f"{name}/{config}" for name, configs in _CONFIGS.items() for config in configs[1:]]
 NAMES = tuple(sorted([*(name for name in _CLASSES if name != FOLDER), *_WITH_CONFIG]))
 
@@ -71,10 +67,7 @@ def check_name(name: str, what: str = "corpus") -> str:
     if name.partition("/")[0] != FOLDER:
         return check_choice(what, name, [*NAMES, f"{FOLDER}/NAME"])
     if not is_folder_name(name.partition("/")[2]):
-        raise InputError(
-            f"{what}: got {name!r}, expected {FOLDER}/NAME, where NAME is the name of a folder below --manual_dir, in "
-            "letters, digits, '_', '-' and '.'."
-        )
+        raise InputError(f"{what}: got {name!r}, expected {FOLDER}/NAME, in letters, digits, '_', '-' and '.'.")
     return name
 
 

@@ -4,9 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-import sklearn
 from fakes import fake_corpus
-from sklearn.model_selection import StratifiedGroupKFold
 
 from metaser_jax import InputError
 from metaser_jax.data import splits
@@ -48,6 +46,8 @@ def test_splits_are_those_of_earlier_versions(corpus):
     uneven = of_speakers(np.random.default_rng(0).integers(1, 9, (20, 4)))
     assert splits.split(corpus, "random", seed=1).digest == "732f568acec10dce"
     assert splits.split(uneven, "speaker", seed=1).digest == "6081e5adfde65d77"
+    folds = splits.speaker_folds(uneven, 2, seed=1)
+    assert [fold.digest for fold in folds] == ["2811b09553b7c20a", "f4d2802c5940395b"]
 
 
 def test_speakers_that_cannot_cover_every_emotion_are_an_error(corpus):
@@ -98,19 +98,6 @@ def test_folds_of_few_speakers(speakers, folds, valid_by):
         assert len(fold.valid) / (len(fold.train) + len(fold.valid)) == pytest.approx(expected)
     again, other = ([f.digest for f in splits.speaker_folds(few, folds, seed)] for seed in (1, 2))
     assert again == [fold.digest for fold in found] != other
-
-
-@pytest.mark.skipif(
-    tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8), reason="its shuffle mixed the speakers up"
-)
-@pytest.mark.parametrize("seed", range(3))
-def test_folds_are_scikit_learns(seed):
-    uneven = of_speakers(np.random.default_rng(0).integers(1, 9, (12, 4)))
-    theirs = StratifiedGroupKFold(4, shuffle=True, random_state=seed).split(
-        uneven.mfcc, uneven.label, groups=uneven.speaker
-    )
-    for fold, (_, test) in zip(splits.speaker_folds(uneven, 4, seed), theirs, strict=True):
-        np.testing.assert_array_equal(fold.test, test)
 
 
 def test_folds_that_scikit_learn_does_not_find():
@@ -186,17 +173,6 @@ def test_fraction(corpus):
             splits.draw_fraction(corpus, pool, fraction, seed=1)
     with pytest.raises(InputError, match=r"--fraction=0.01: 112 utterances .* into 1 and 111"):
         splits.draw_fraction(corpus, pool, 0.01, seed=1)
-
-
-def test_small_corpora_have_every_emotion_in_every_part_or_are_an_error():
-    for per_emotion in range(1, 9):
-        small = fake_corpus(per_emotion=per_emotion)
-        if per_emotion < 3:
-            with pytest.raises(InputError, match="fake"):
-                splits.split(small, "random")
-        else:
-            parts = splits.split(small, "random")
-            assert all(per_class(small, part).min() >= 1 for part in (parts.train, parts.valid, parts.test))
 
 
 def test_an_emotion_is_never_silently_lost(corpus):

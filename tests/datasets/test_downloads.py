@@ -211,24 +211,3 @@ def test_a_folder_that_lacks_the_corpus_says_how_to_get_it(recordings_dir):
         datasets.check("urdu", recordings_dir)
     with pytest.raises(InputError, match=r"no folder 'savee'.*\nTo get it: Register at .*\n.*MANUAL_DIR/savee/"):
         datasets.check("savee", recordings_dir)
-
-
-def test_where_the_corpora_are_downloaded_from(tmp_path):
-    found = {
-        name: [one[:3] for one in datasets.builder(name, tmp_path).downloads]
-        for name in (*datasets.PAPER, "shemo/corrected")
-    }
-    tess = "https://borealisdata.ca/api/access/dataset/:persistentId/?persistentId=doi:10.5683/SP2/E8H2MF"
-    drive = "https://drive.usercontent.google.com/download?id=1SUtaKeA-LYnKaD3qv87Y5wYgihJiNJAo&export=download"
-    zenodo = "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip"
-    shemo = "https://github.com/mansourehk/ShEMO/raw/master/{}.zip"
-    urdu = "https://github.com/siddiquelatif/URDU-Dataset/archive/4b546d4e0fa36d1c86c53a281631b2ab7ce2fdec.zip"
-    assert found == {
-        "tess": [(tess, None, None)],
-        "ravdess": [(zenodo, 208_468_073, "bc696df654c87fed845eb13823edef8a")],
-        "emodb": [("http://emodb.bilderbar.info/download/download.zip", None, None)],
-        "emovo": [(f"{drive}&confirm=t", None, None)],
-        "shemo": [(shemo.format(part), None, None) for part in ("female", "male")],
-        "urdu": [(urdu, None, None)],
-        **{name: [] for name in ("savee", "iemocap", "shemo/corrected")},  # its list is not in the archives
-    }

@@ -72,8 +72,7 @@ class Builder(CorpusBuilder):
         files = [one for one in files if _LABEL_FILE.fullmatch(one.relative.name)]
         if not files:
             raise InputError(
-                "iemocap: no label file found, expected SessionN/dialog/EmoEvaluation/*.txt beside "
-                "SessionN/sentences/wav. Unpack the whole release."
+                "iemocap: no label file found, expected SessionN/dialog/EmoEvaluation/*.txt. Unpack the whole release."
             )
         code_of_turn: dict[str, str] = {}
         for one in files:
@@ -83,15 +82,10 @@ class Builder(CorpusBuilder):
                 raise InputError(f"iemocap: {one} cannot be read ({error.strerror}).") from error
             turns = [match.group("turn", "code") for match in _TURN.finditer(text.replace("\r", ""))]
             if not turns:
-                raise InputError(
-                    f"iemocap: {one} has no labels, expected lines such as "
-                    "'[6.2901 - 8.2357]\\tSes01F_impro01_F000\\tneu\\t[2.5, 2.5, 2.5]'. Fetch it again."
-                )
+                raise InputError(f"iemocap: {one} has no labels in the form of the release. Fetch it again.")
             for turn, code in turns:
                 if (other := code_of_turn.setdefault(turn, code)) != code:
-                    raise InputError(
-                        f"iemocap: {one} says {code} of {turn}, another label file {other}. Keep one of them."
-                    )
+                    raise InputError(f"iemocap: {one} says {code} of {turn}, another {other}. Keep one of them.")
         return code_of_turn
 
     def speaker(self, match: re.Match[str], path: PurePath) -> str:

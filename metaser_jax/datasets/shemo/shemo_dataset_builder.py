@@ -66,9 +66,8 @@ class Builder(CorpusBuilder):
         lists = [one for name in _LABEL_FILES for one in named(found, name)]
         if len(lists) != 1:
             have = ", ".join(map(str, lists)) or "none"
-            raise InputError(
-                f"shemo/corrected needs one of {', '.join(_LABEL_FILES)}, found {have}.\n{self.instructions}"
-            )
+            needs = f"shemo/corrected needs one of {', '.join(_LABEL_FILES)}, found {have}."
+            raise InputError(f"{needs}\n{self.instructions}")
         emotion_of_stem: dict[str, str] = {}
         try:
             for entry in json.loads(lists[0].read_bytes()).values():
@@ -76,16 +75,14 @@ class Builder(CorpusBuilder):
                 stem, emotion = entry["speech_name"], str(entry["emotion"])
                 if (other := emotion_of_stem.setdefault(stem, emotion)) != emotion:
                     raise InputError(f"{lists[0]}: {stem} is {other} and {emotion}. Keep one of them.")
-        except KeyError as error:
-            raise InputError(f"{lists[0]}: an entry has no {error}, {_LABELS_ARE}.") from error
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, AttributeError, TypeError) as error:
+        except InputError:
+            raise
+        except (OSError, ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
             raise InputError(f"{lists[0]} cannot be understood ({error}), {_LABELS_ARE}.") from error
         code_of_label = {label: code for code, (_, label) in self.EMOTION_OF_CODE.items()}
         label_of_stem = {stem: emotion_named(said) or "" for stem, said in emotion_of_stem.items()}
         unknown = sorted({emotion_of_stem[stem] for stem, label in label_of_stem.items() if label not in code_of_label})
         if unknown:
-            raise InputError(
-                f"{lists[0]} has unknown emotions {', '.join(map(repr, unknown))}, expected "
-                f"{', '.join(code_of_label)}, or usual other names of them. Correct them."
-            )
+            known = ", ".join(code_of_label)
+            raise InputError(f"{lists[0]} has unknown emotions {', '.join(map(repr, unknown))}, expected {known}.")
         return {stem: code_of_label[label] for stem, label in label_of_stem.items()}
