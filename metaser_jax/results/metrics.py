@@ -30,17 +30,13 @@ def scores(label: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, 
     Returns:
       macro_f1, uar, accuracy, weighted_f1 in [0, 1]; confusion [classes][classes] counts, rows true, columns predicted.
     """
-    labels = np.arange(classes)
-    f1 = {
-        average: metrics.f1_score(label, predicted, labels=labels, average=average, zero_division=0)
-        for average in ("macro", "weighted")
-    }
+    options: dict[str, Any] = {"labels": np.arange(classes), "zero_division": 0}
     return {
-        "macro_f1": float(f1["macro"]),
-        "uar": float(metrics.recall_score(label, predicted, labels=labels, average="macro", zero_division=0)),
+        "macro_f1": float(metrics.f1_score(label, predicted, average="macro", **options)),
+        "uar": float(metrics.recall_score(label, predicted, average="macro", **options)),
         "accuracy": float(metrics.accuracy_score(label, predicted)),
-        "weighted_f1": float(f1["weighted"]),
-        "confusion": metrics.confusion_matrix(label, predicted, labels=labels).tolist(),
+        "weighted_f1": float(metrics.f1_score(label, predicted, average="weighted", **options)),
+        "confusion": metrics.confusion_matrix(label, predicted, labels=np.arange(classes)).tolist(),
     }
 
 

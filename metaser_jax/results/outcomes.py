@@ -113,27 +113,19 @@ def write_predictions(path: Path, corpus: Corpus, outcomes: Sequence[Outcome]) -
         )
 
 
-class Utterances(NamedTuple):
-    """Utterances of a target, its emotions selected: file, speaker [n] str, label [n] int."""
-
-    file: np.ndarray
-    speaker: np.ndarray
-    label: np.ndarray
-
-
 class Scored(NamedTuple):
     """Outcome as it was read: a row, and its predictions, empty where they are not known.
 
     Attributes:
       row: completed (rows.complete).
-      test: [n_test] int, indices into `of`. predicted: [n_test] int.
-      of: the target's utterances.
+      file, speaker, label, predicted: [n_test] str, str, int, int, of the test part.
     """
 
     row: dict[str, Any]
-    test: np.ndarray = _NONE
+    file: np.ndarray = _NONE
+    speaker: np.ndarray = _NONE
+    label: np.ndarray = _NONE
     predicted: np.ndarray = _NONE
-    of: Utterances | Corpus = Utterances(_NONE, _NONE, _NONE)
 
 
 def read_scored(folder: str | Path) -> list[Scored]:
@@ -146,21 +138,21 @@ def read_scored(folder: str | Path) -> list[Scored]:
     path = Path(folder) / PREDICTIONS
     try:
         with np.load(path, allow_pickle=False) as saved:
-            of = Utterances(*(saved[name] for name in ("path", "speaker", "label")))
-            line, utterance, predicted = (saved[name] for name in ("row", "utterance", "predicted"))
+            utterances = [saved[name] for name in ("path", "speaker", "label")]
+            line, at, predicted = (saved[name] for name in ("row", "utterance", "predicted"))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}), expected what {cli.program('finetune')} writes."
         ) from error
     found = []
     for number, row in enumerate(rows):
-        run = Scored(row, utterance[line == number], predicted[line == number], of)
-        classes = len(row["emotions"])
-        fits = len(run.test) > 0 and run.test.max() < len(of.label) and run.predicted.max() < classes
-        if fits:
-            counts = confusions(of.label[run.test], run.predicted, np.zeros(len(run.test), int), classes, 1)[0]
-            fits = np.array_equal(counts, row["confusion"])
-        if not fits:
+        own, classes = line == number, len(row["emotions"])
+        try:
+            run = Scored(row, *(of[at[own]] for of in utterances), predicted[own])
+            counts = confusions(run.label, run.predicted, np.zeros(len(run.label), int), classes, 1)[0]
+        except IndexError:  # another corpus, or other emotions
+            counts = None
+        if not np.array_equal(counts, row["confusion"]):
             raise InputError(
                 f"{folder}, line {number + 1}: got predictions that do not give the confusion matrix of the row, "
                 f"expected {PREDICTIONS} and {RESULTS} of one run. Run it again in another folder."

@@ -147,7 +147,7 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 
 
 class Crossover(NamedTuple):
-    """Where curve a meets curve b.
+    """Crossing of two curves, a and b.
 
     Attributes:
       x, until: where they meet; the same unless they stay together over several measured points.

@@ -13,7 +13,7 @@ mean of the folds' (F1 is no mean over utterances), so Bootstrap.value and Seeds
 import dataclasses
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,6 @@ from metaser_jax.results.bootstrap import RESAMPLES, Bootstrap, Units, choose_un
 from metaser_jax.results.outcomes import Scored
 from metaser_jax.results.rows import (
     SCORES,
-    Row,
     Series,
     amount_name,
     complete,
@@ -126,7 +125,7 @@ class Summary(Setting):
         return f"{draws} of {self.folds} folds" if self.folds else draws
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[dict[str, Any]]:
         """The rows of all draws, each once."""
         return [run.row for runs in self.draws.values() for run in runs]
 
@@ -162,7 +161,7 @@ class Comparison(NamedTuple):
 
 
 def summarise(
-    rows: Iterable[Row | Scored], *, resamples: int = 0, confidence: float = 0.95, seed: int = 0
+    rows: Iterable[dict[str, Any] | Scored], *, resamples: int = 0, confidence: float = 0.95, seed: int = 0
 ) -> list[Summary]:
     """Summarise rows that differ in nothing but seed and fold, sorted by target, split, amount of data and method.
 
@@ -184,13 +183,13 @@ def summarise(
     for key in sorted(groups, key=lambda key: key.order):
         runs = groups[key]
         draws = _draws_of(key, runs)
-        rows, scores, test = [run.row for run in runs], dict[str, Any].fromkeys(SCORES), {}
+        rows, scores, test = [run.row for run in runs], dict.fromkeys(SCORES), {}
         for score in SCORES:
             if all(row[score] is not None for row in rows):
                 scores[score] = seed_interval(_per_draw(draws, score), confidence, SCORE)
         seconds = [row["seconds"] for row in rows]
         if resamples:
-            units, tensors = _pooled(list(draws.values()))
+            units, tensors = _pooled(draws)
             test = intervals_of(tensors, units, resamples=resamples, confidence=confidence, seed=seed)
         found.append(
             Summary(
@@ -222,12 +221,9 @@ def compare(
       reference, others: as `series(row)` tells methods apart; others None takes all that are in summaries.
 
     Raises:
-      InputError: no run of the reference; draws or test parts that are not the same for both: it names what is not.
+      InputError: draws or test parts that are not the same for both: it names what is not.
     """
     settings = {one.setting: one for one in summaries}
-    if not any(key.series == reference for key in settings):
-        names = ", ".join(dict.fromkeys(str(tuple(key.series)) for key in settings)) or "none"
-        raise InputError(f"compare: got no run of {tuple(reference)}, expected one of these in the results: {names}.")
     found = []
     for key in sorted(settings, key=lambda key: key.order):
         a, b = settings.get(dataclasses.replace(key, series=reference)), settings[key]
@@ -235,7 +231,7 @@ def compare(
             continue
         check_same_draws(a, b)
         pair = paired_test(a.per_draw("macro_f1"), b.per_draw("macro_f1"), confidence)
-        units, tensors = _pooled(list(a.draws.values()), [b.draws[draw] for draw in a.draws])
+        units, tensors = _pooled(a.draws, b.draws)
         (speakers,) = intervals_of(tensors, units, ("macro_f1",), resamples=resamples, confidence=confidence).values()
         found.append(Comparison(a, b, pair, speakers, None))
     corrected = holm([one.draws.p_t for one in found])
@@ -260,9 +256,9 @@ def _fingerprints(one: Summary) -> Iterator[tuple[str, Any]]:
     for (_, seed), runs in one.draws.items():
         for run in runs:
             yield f"seed {seed}, split digests", run.row["split_digest"]
-            utterances = zip(run.of.file[run.test], run.of.label[run.test], strict=True)
+            utterances = zip(run.file, run.label, strict=True)
             sha = hashlib.sha256("\0".join(f"{file}\0{label}" for file, label in utterances).encode())
-            yield f"seed {seed}, test utterances (files or labels)", f"{len(run.test)} (digest {sha.hexdigest()[:16]})"
+            yield f"seed {seed}, test utterances (files or labels)", f"{len(run.file)} (digest {sha.hexdigest()[:16]})"
 
 
 def _draws_of(key: Setting, runs: Iterable[Scored]) -> Draws:
@@ -294,31 +290,23 @@ def _per_draw(draws: Draws, score: str) -> list[float]:
     return [float(np.mean([run.row[score] for run in runs])) for runs in draws.values()]
 
 
-def _pooled(*methods: Sequence[Sequence[Scored]]) -> tuple[Units, list[np.ndarray]]:
+def _pooled(*methods: Draws) -> tuple[Units, list[np.ndarray]]:
     """Return confusions of each draw by what the bootstrap resamples, its folds summed.
 
-    Args:
-      methods: of each method its draws, of each draw its runs.
-
     Returns:
-      units, the same for all; of each method [draw, unit, class, class].
+      units, the same for all methods; of each method [draw, unit, class, class].
     """
-    runs = [run for draws in methods for fold_runs in draws for run in fold_runs]
+    runs = [run for draws in methods for of_draw in draws.values() for run in of_draw]
     classes = len(runs[0].row["emotions"])
     # Runs of several folders have tables of utterances of their own: told apart by their files.
-    tested = {}
+    label_speaker = {}
     for run in runs:
-        label_speaker = zip(run.of.label[run.test], run.of.speaker[run.test], strict=True)
-        tested |= dict(zip(run.of.file[run.test], label_speaker, strict=True))
-    number = {file: i for i, file in enumerate(tested)}
-    label, speaker = map(np.array, zip(*tested.values(), strict=True))
-    units = choose_units(label, speaker)
+        label_speaker |= dict(zip(run.file, zip(run.label, run.speaker, strict=True), strict=True))
+    number = {file: i for i, file in enumerate(label_speaker)}
+    units = choose_units(*zip(*label_speaker.values(), strict=True))
 
-    def of_draw(fold_runs: Sequence[Scored]) -> np.ndarray:
-        total = np.zeros((units.number, classes, classes))
-        for run in fold_runs:
-            at = np.array([number[file] for file in run.of.file[run.test]])
-            total += confusions(label[at], run.predicted, units.of[at], classes, units.number)
-        return total
+    def counts(run: Scored) -> np.ndarray:
+        unit = units.of[[number[file] for file in run.file]]
+        return confusions(run.label, run.predicted, unit, classes, units.number)
 
-    return units, [np.stack([of_draw(fold_runs) for fold_runs in draws]) for draws in methods]
+    return units, [np.stack([sum(map(counts, of_draw)) for of_draw in draws.values()]) for draws in methods]

@@ -35,7 +35,7 @@ def line_of(one: Summary, confidence: float) -> Line:
         over = getattr(one, score)
         line |= {score: over.mean, f"{score}_deviation": over.deviation}
     line["speaker_oracle_macro_f1"] = one.mean("speaker_oracle_macro_f1")
-    n_test = sum(len(run.test) for run in next(iter(one.draws.values())))
+    n_test = sum(len(run.file) for run in next(iter(one.draws.values())))
     line |= {"n_train": one.mean("n_train"), "n_valid": one.mean("n_valid"), "n_test": n_test}
     line["seeds"] = sorted(set(one.seeds))
     line["split_digests"] = list(dict.fromkeys(str(row["split_digest"]) for row in one.rows))

@@ -55,7 +55,8 @@ def runs(method, *sources, adapt="all", **more):
     label, drawn = CORPUS.label[part.test], (part.train[:8], part.valid)
     predicted = [np.random.default_rng(seed).permutation(label) for seed in range(2)]
     found = [outcome(*of, seed, drawn, p, seconds=0.0) for seed, p in enumerate(predicted)]
-    return [Scored(complete(one.row, ""), one.test, one.predicted, CORPUS) for one in found]
+    part = CORPUS.take(part.test)
+    return [Scored(complete(one.row, ""), part.file, part.speaker, part.label, one.predicted) for one in found]
 
 
 def test_against_the_same_sources_and_against_none():
