@@ -69,23 +69,10 @@ def test_every_number_is_in_both(report, many_rows):
             assert str(getattr(summary, score)) == shown
             assert shown in page
             assert shown in markdown
-
-
-def test_what_a_reader_needs_is_in_both(report):
-    page, markdown = Page(report).text, report.with_name("report.md").read_text()
-    for text in (
-        "sample standard deviation over draws",
-        "guesses each speaker's most frequent training emotion and hears nothing",
-        "0123456789abcdef",
-        'run --x="<1>"',
-        jax.__version__,
-        "librosa",
-        "soxr",
-        "UTC",
-        "Second",
-    ):
+    for text in ("0123456789abcdef", 'run --x="<1>"', jax.__version__, "librosa", "UTC", "Second"):
         assert text in page
         assert text in markdown
+    assert environment()["device"].startswith(f"{jax.device_count()} x {jax.devices()[0].device_kind}")
 
 
 def test_refers_to_nothing_outside(report):
@@ -130,10 +117,6 @@ def test_folds_are_named_one_by_one(tmp_path, make_row):
         assert text in page
     assert "the draw's score is the mean over them" in page
     assert "one draw of 2 folds" in page
-
-
-def test_device_is_jaxs_by_default():
-    assert environment()["device"].startswith(f"{jax.device_count()} x {jax.devices()[0].device_kind}")
 
 
 def test_nothing_is_written_for_bad_rows(tmp_path, make_row):

@@ -1,13 +1,18 @@
+"""Pictures of results and of training, and the names and looks of their methods."""
+
 import sys
 
 import numpy as np
 import pytest
 
 from metaser_jax.errors import InputError
-from metaser_jax.report import adaptation, confusion, plot_adaptation, plot_confusion, plot_training, summarise
+from metaser_jax.report import adaptation, confusion, plot_adaptation, plot_confusion, plot_training, summarise, table
 from metaser_jax.report.adaptation import Band, chance_macro_f1
+from metaser_jax.report.style import looks
+from metaser_jax.report.tables import score_tables
 from metaser_jax.report.training import training_figure
 from metaser_jax.results.metrics import scores
+from metaser_jax.results.rows import completed, method_name, series
 
 
 def adaptation_figure(rows, *band):
@@ -90,26 +95,6 @@ def test_curves_that_coincide_are_one_line(make_row):
     assert len(curves(adaptation_figure(rows).axes[1])) == 5, "the head and scratch are still one"
 
 
-def test_another_band(make_row):
-    rows = [make_row(s, shots=k) for s in range(3) for k in (1, 5)]
-    figure = adaptation_figure(rows, Band("a tenth", lambda point: (0.4, 0.4 + point.macro_f1.n / 30), dots=False))
-    (axes,) = figure.axes
-    (band,) = axes.collections
-    heights = band.get_paths()[0].vertices[:, 1]
-    np.testing.assert_allclose((heights.min(), heights.max()), (0.4, 0.5))
-    assert not [line for line in axes.get_lines() if line.get_marker() == "."]
-    assert figure.get_suptitle().endswith("band: a tenth")
-
-
-def test_splits_have_their_own_panels_and_the_oracle_is_for_random(make_row):
-    figure = adaptation_figure([make_row(split=split, shots=k) for split in ("random", "speaker") for k in (1, 5)])
-    random, speaker = figure.axes
-    assert random.get_title() == "urdu, random split"
-    assert speaker.get_title() == "urdu, speaker split"
-    assert len(level_lines(random)) == 2
-    assert len(level_lines(speaker)) == 1
-
-
 def test_folds_have_their_own_panel_and_are_named(make_row):
     one = [make_row(0, split="speaker", shots=k) for k in (1, 5)]
     folds = [make_row(0, split="speaker", shots=k, folds=3, fold=f) for k in (1, 5) for f in range(3)]
@@ -125,26 +110,6 @@ def test_folds_have_their_own_panel_and_are_named(make_row):
     assert matrix.get_title().startswith("urdu, 3-fold speaker split")
     counts = np.sum([row["confusion"] for row in folds[3:]], axis=0)
     assert [text.get_text().split()[1] for text in matrix.texts] == [f"({n})" for true in counts for n in true]
-
-
-def test_fractions_are_linear(make_row):
-    rows = [make_row(s, shots=None, fraction=f) for s in range(2) for f in (0.1, 0.5, None)]
-    (axes,) = adaptation_figure(rows).axes
-    assert axes.get_xscale() == "linear"
-    assert tick_names(axes.xaxis) == ["1", "0.5", "0.1"]
-    np.testing.assert_allclose(curves(axes)[0].get_xdata(), (0.1, 0.5, 1))
-
-
-def test_zero_shots_and_crowded_amounts(make_row):
-    (axes,) = adaptation_figure([make_row(shots=k) for k in (0, 1, 2, 98, 99, 100)]).axes
-    assert tick_names(axes.xaxis) == ["100", "2", "1", "0"]
-
-
-def test_one_seed_has_no_band(make_row):
-    figure = adaptation_figure([make_row(shots=k) for k in (1, 5)])
-    assert len(figure.axes[0].collections) == 0
-    assert "one draw" in figure.get_suptitle()
-    assert "±" not in figure.get_suptitle()
 
 
 def test_single_amounts_stand_side_by_side(make_row):
@@ -176,45 +141,6 @@ def test_confusion_of_an_emotion_that_does_not_occur(make_row):
     assert [text.get_text() for text in axes.texts] == ["none\n(0)", "none\n(0)", "25%\n(1)", "75%\n(3)"]
 
 
-def test_training_lines(metrics):
-    (axes,) = training_figure(metrics).axes
-    lines = {line.get_label(): line for line in axes.get_lines()}
-    assert len(lines) == 4
-    assert list(lines["validation query, after adaptation"].get_xdata()) == [20, 40, 60, 80, 100]
-    with pytest.raises(InputError, match="got 1 rows without a loss"):
-        training_figure([{"episode": 1, "support_loss": None}])
-
-
-def test_epochs_of_pre_training():
-    rows = [
-        {
-            "stage": s,
-            "sources": [name],
-            "epoch": e,
-            "total_epoch": 10 * s + e,
-            "train_loss": 2 - e / 9,
-            "valid_loss": 1.5,
-        }
-        for s, name in enumerate(("tess", "emodb"))
-        for e in range(1, 11)
-    ]
-    rows[3]["valid_loss"] = None
-    figure = training_figure(rows)
-    (axes,) = figure.axes
-    assert axes.get_xlabel() == "epoch, over all stages"
-    assert [(text.get_text(), text.get_position()[0]) for text in axes.texts] == [("tess", 0), ("emodb", 10)]
-    drawn = {(line.get_label(), *map(int, line.get_xdata()[[0, -1]])): line for line in curves_of_losses(axes)}
-    train, valid = "training, during the epoch", "validation, after the epoch"
-    assert drawn.keys() == {(name, *ends) for name in (train, valid) for ends in ((1, 10), (11, 20))}
-    assert 4 not in drawn[valid, 1, 10].get_xdata()
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [train, valid]
-    assert not training_figure(rows[:10]).axes[0].texts  # one stage needs no name
-
-
-def curves_of_losses(axes):
-    return [line for line in axes.get_lines() if len(line.get_xdata()) > 2]
-
-
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_files(tmp_path, many_rows, metrics, suffix):
     small = many_rows[:1]
@@ -228,7 +154,68 @@ def test_files(tmp_path, many_rows, metrics, suffix):
             assert b"CreationDate" not in content, "the same picture is the same file"
 
 
-def test_unknown_suffix_and_no_rows(tmp_path, make_row):
+def test_without_matplotlib(tmp_path, make_row, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(InputError, match=r'pip install "metaser_jax\[plot\]"'):
+        plot_confusion([make_row()], tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("amounts", "scale", "ticks"),
+    [
+        ([{"shots": None, "fraction": f} for f in (0.1, 0.5, None)], "linear", ["1", "0.5", "0.1"]),
+        ([{"shots": k} for k in (0, 1, 2, 98, 99, 100)], "symlog", ["100", "2", "1", "0"]),
+    ],
+)
+def test_amounts_are_told_apart(make_row, amounts, scale, ticks):
+    figure = adaptation_figure([make_row(**amount) for amount in amounts])
+    (axes,) = figure.axes
+    assert (axes.get_xscale(), tick_names(axes.xaxis)) == (scale, ticks)
+    assert len(axes.collections) == 0, "one draw has no band"
+    assert "±" not in figure.get_suptitle()
+
+
+def test_the_oracle_is_for_the_random_split(make_row):
+    figure = adaptation_figure([make_row(split=split, shots=k) for split in ("random", "speaker") for k in (1, 5)])
+    assert [axes.get_title() for axes in figure.axes] == ["urdu, random split", "urdu, speaker split"]
+    assert [len(level_lines(axes)) for axes in figure.axes] == [2, 1]
+
+
+def test_another_band(make_row):
+    rows = [make_row(s, shots=k) for s in range(3) for k in (1, 5)]
+    (axes,) = adaptation_figure(rows, Band("a tenth", lambda point: (0.4, 0.5), dots=False)).axes
+    heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+    np.testing.assert_allclose((heights.min(), heights.max()), (0.4, 0.5))
+    assert not [line for line in axes.get_lines() if line.get_marker() == "."]
+
+
+def test_training_lines(metrics):
+    (axes,) = training_figure(metrics).axes
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert len(lines) == 4
+    assert list(lines["validation query, after adaptation"].get_xdata()) == [20, 40, 60, 80, 100]
+    with pytest.raises(InputError, match="got 1 rows without a loss"):
+        training_figure([{"episode": 1, "support_loss": None}])
+
+
+def test_epochs_of_pre_training():
+    rows = [
+        {"stage": s, "sources": [name], "epoch": e, "total_epoch": 10 * s + e, "train_loss": 2 - e / 9, "valid_loss": 1}
+        for s, name in enumerate(("tess", "emodb"))
+        for e in range(1, 11)
+    ]
+    rows[3]["valid_loss"] = None
+    (axes,) = training_figure(rows).axes
+    assert [(text.get_text(), text.get_position()[0]) for text in axes.texts] == [("tess", 0), ("emodb", 10)]
+    lines = [line for line in axes.get_lines() if len(line.get_xdata()) > 2]
+    drawn = {(line.get_label(), *map(int, line.get_xdata()[[0, -1]])): line for line in lines}
+    train, valid = "training, during the epoch", "validation, after the epoch"
+    assert drawn.keys() == {(name, *ends) for name in (train, valid) for ends in ((1, 10), (11, 20))}
+    assert 4 not in drawn[valid, 1, 10].get_xdata()
+    assert not training_figure(rows[:10]).axes[0].texts  # one stage needs no name
+
+
+def test_refusals(tmp_path, make_row):
     with pytest.raises(InputError, match=r"got suffix '\.bmp'"):
         plot_adaptation([make_row()], tmp_path / "a.bmp")
     for plot in (plot_adaptation, plot_confusion):
@@ -236,11 +223,51 @@ def test_unknown_suffix_and_no_rows(tmp_path, make_row):
             plot([], tmp_path / "a.png")
 
 
-def test_names_are_no_formulas(tmp_path, make_row):
-    plot_adaptation([make_row(target=r"$\frac$", method="$x$")], tmp_path / "a.png")
+NAMES = {
+    ("maml", "second"): "MAML, second order",
+    ("maml", "first"): "FOMAML",
+    ("maml", "annealed"): "MAML, annealed order",
+    ("anil", "second"): "ANIL",
+    ("meta_sgd", "second"): "Meta-SGD",
+    ("meta_sgd", "first"): "Meta-SGD, first order",
+    ("layer_rates", "second"): "MAML with layer rates",
+    ("reptile", None): "Reptile",
+    ("proto_maml", "first"): "ProtoMAML, first order",
+    ("proto_meta_sgd", "second"): "ProtoMAML with learned rates",
+    ("r2d2", None): "R2-D2",
+}
 
 
-def test_without_matplotlib(tmp_path, make_row, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InputError, match=r'pip install "metaser_jax\[plot\]"'):
-        plot_confusion([make_row()], tmp_path / "a.png")
+@pytest.mark.parametrize(("algorithm", "order"), NAMES)
+def test_the_name_of_the_algorithm_that_ran(make_row, algorithm, order):
+    """Whatever a study calls its method."""
+    name = NAMES[algorithm, order]
+    of = {"method": "metaser", "algorithm": algorithm, "order": order}
+    summaries = summarise([make_row(seed, **of, shots=shots) for seed in (0, 1) for shots in (1, 5)])
+    assert table(summaries).splitlines()[2].partition("urdu")[0].strip() == name
+    assert adaptation.adaptation_figure(summaries).legends[0].get_texts()[0].get_text() == name
+    assert confusion.confusion_figure(summaries).axes[0].get_title().splitlines()[1] == f"{name}, all layers"
+    assert "MetaSER" not in str(score_tables(summaries))
+
+
+def test_one_series_however_it_is_recorded(make_row):
+    of = [make_row(i, method=m, algorithm="meta_sgd", order="second") for i, m in enumerate(("metaser", "meta_sgd"))]
+    assert [summary.seeds for summary in summarise(of)] == [(0, 1)], "a study's and a run's"
+    for method, name in (
+        ("metaser", "MetaSER (second order)"),
+        ("meta_sgd", "Meta-SGD"),
+        ("svm", "SVM (second order)"),
+    ):
+        (row,) = completed([make_row(method=method, order="second")])  # from before the algorithm was recorded
+        assert method_name(series(row)) == name
+
+
+def test_a_look_does_not_depend_on_what_else_is_there(make_row):
+    rows = [make_row(method="metaser", algorithm=algorithm, order=order) for algorithm, order in NAMES]
+    rows += [make_row(method=method) for method in ("multiser", "transser", "svm", "scratch")]
+    keys = [series(row) for row in completed(rows)]
+    together = looks(keys)
+    for key in keys:
+        if (key.algorithm, key.order) != ("meta_sgd", "first"):  # which is its colour's second line
+            assert looks([key])[key] == together[key]
+    assert len({(look.color, look.marker, look.linestyle) for look in together.values()}) == len(keys)
