@@ -36,15 +36,10 @@ _MAX_BYTES = 2**30
 
 
 class Spec(NamedTuple):
-    """What an array must be. Attributes: dtype, None for text of any length (<U...); shape."""
+    """A type of an array. Attributes: dtype, None for text of any length (<U...); shape."""
 
     dtype: np.dtype | None
     shape: tuple[int, ...]
-
-    def fits(self, array: np.ndarray) -> bool:
-        """Return whether an array is as expected."""
-        same = array.dtype.kind == "U" if self.dtype is None else array.dtype == self.dtype
-        return same and array.shape == self.shape
 
     def __str__(self) -> str:
         return _described("text" if self.dtype is None else self.dtype.name, self.shape)
@@ -68,15 +63,12 @@ def specs(settings: ModelSpec, start: Mapping[str, Any] | None) -> dict[str, Spe
 def support_specs(settings: ModelSpec, clips: int) -> dict[str, Spec]:
     """Return what support.npz holds."""
     voice = {"voice": Spec(_FLOAT, (clips, len(STATISTICS)))} if settings.features == "voice" else {}
-    return voice | {
-        "mfcc": Spec(_FLOAT, (clips, MAX_FRAMES, N_MFCC)),
-        "n_frames": Spec(_INTEGER, (clips,)),
-        "label": Spec(_INTEGER, (clips,)),
-        "speaker": Spec(None, (clips,)),
-        "file": Spec(None, (clips,)),
-        "sha256": Spec(None, (clips,)),
-        "seconds": Spec(_FLOAT, (clips,)),
-    }
+    return (
+        voice
+        | {"mfcc": Spec(_FLOAT, (clips, MAX_FRAMES, N_MFCC)), "seconds": Spec(_FLOAT, (clips,))}
+        | dict.fromkeys(("n_frames", "label"), Spec(_INTEGER, (clips,)))
+        | dict.fromkeys(("speaker", "file", "sha256"), Spec(None, (clips,)))
+    )
 
 
 def pack(model: Model) -> dict[str, np.ndarray]:
@@ -106,7 +98,8 @@ def check(arrays: Mapping[str, np.ndarray], want: Mapping[str, Spec]) -> None:
     """Raise ValueError unless these are the arrays that are wanted, all their numbers finite."""
     check_names(arrays, want)
     for name, array in arrays.items():
-        if not want[name].fits(array):
+        dtype, shape = want[name]
+        if array.shape != shape or (array.dtype.kind != "U" if dtype is None else array.dtype != dtype):
             got = _described(array.dtype.name if array.dtype.isnative else array.dtype.str, array.shape)
             raise ValueError(f"{name} is {got}, expected {want[name]}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -118,9 +111,9 @@ def check(arrays: Mapping[str, np.ndarray], want: Mapping[str, Spec]) -> None:
 
 def most_bytes(want: Mapping[str, Spec]) -> int:
     """Return what a file of these arrays takes at most."""
-    sizes = (4 * _MOST_CHARACTERS if spec.dtype is None else spec.dtype.itemsize for spec in want.values())
-    numbers = (math.prod(spec.shape) for spec in want.values())
-    return min(_MAX_BYTES, sum(size * n + _AROUND for size, n in zip(sizes, numbers, strict=True)))
+    text = np.dtype(("U", _MOST_CHARACTERS))
+    needed = ((text if dtype is None else dtype).itemsize * math.prod(shape) for dtype, shape in want.values())
+    return min(_MAX_BYTES, sum(needed) + _AROUND * len(want))
 
 
 def write_npz(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:

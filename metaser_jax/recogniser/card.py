@@ -166,7 +166,7 @@ def _made_of(facts: Mapping[str, Any], settings: ModelSpec) -> Section:
     return Section("What it was made of", (*([_table(list(header), body)] if body else []), table))
 
 
-def _inside(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _inside(about: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return name, language, licence and digest of the corpora that the start was trained on, and of the clips."""
     found = [{**one, "name": one.get("name") or "a corpus"} for one in (about.get("init") or {}).get("sources") or []]
     clips = about.get("support")

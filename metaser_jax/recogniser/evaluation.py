@@ -43,27 +43,21 @@ def learned_from(clips: Sequence[Clip], support: Corpus | None) -> np.ndarray:
         return np.zeros(len(clips), bool)
     files = set() if support.sha256 is None else set(support.sha256)
     features = {(mfcc.tobytes(), int(n)) for mfcc, n in zip(support.mfcc, support.n_frames, strict=True)}
-    firsts = (first_window(clip) for clip in clips)
-    return np.array(
-        [
-            clip.sha256 in files or (mfcc.tobytes(), n) in features
-            for clip, (mfcc, n) in zip(clips, firsts, strict=True)
-        ],
-        bool,
-    )
+
+    def is_known(clip: Clip) -> bool:
+        mfcc, n = first_window(clip)
+        return clip.sha256 in files or (mfcc.tobytes(), n) in features
+
+    return np.array([is_known(clip) for clip in clips], bool)
 
 
 def kinds_of(speaker: np.ndarray, support: Corpus | None) -> np.ndarray:
     """Return [n] str: of each clip's speaker HEARD, NEW or UNKNOWN."""
     heard = set() if support is None else set(support.speaker)
     # Of a clip of an unknown speaker nobody knows whether he is one of these.
-    known = bool(heard) and UNKNOWN_SPEAKER not in heard
-    return np.array(
-        [
-            UNKNOWN if name == UNKNOWN_SPEAKER else HEARD if name in heard else NEW if known else UNKNOWN
-            for name in speaker
-        ]
-    )
+    new = NEW if heard and UNKNOWN_SPEAKER not in heard else UNKNOWN
+    kind_of = {**dict.fromkeys(heard, HEARD), UNKNOWN_SPEAKER: UNKNOWN}
+    return np.array([kind_of.get(name, new) for name in speaker])
 
 
 def evaluate(predicted: Predicted, kinds: np.ndarray, emotions: Sequence[str], seed: int = 0) -> dict[str, Any]:
@@ -86,8 +80,7 @@ def evaluate(predicted: Predicted, kinds: np.ndarray, emotions: Sequence[str], s
     highest = predicted.probabilities.argmax(-1)
     unknown = np.full(len(highest), UNKNOWN_SPEAKER)
     over_clips = bootstrap(predicted.label, highest, unknown, classes=classes, seed=seed)
-    names = np.unique(predicted.speaker)
-    over_speakers = over_clips
+    names, over_speakers = np.unique(predicted.speaker), over_clips
     if len(names) >= MIN_SPEAKERS:
         over_speakers = bootstrap(predicted.label, highest, predicted.speaker, classes=classes, seed=seed)
     of_all = scores(predicted.label, highest, classes)

@@ -73,10 +73,8 @@ def export_stablehlo(model: Model, out: str | os.PathLike[str], platforms: Seque
       InputError: an unknown platform or none, a file that is there or cannot be written, flatbuffers not installed.
     """
     out = Path(out)
-    for platform in platforms:
+    for platform in platforms or ("none",):
         check_choice("--platforms", platform, PLATFORMS)
-    if not platforms:
-        raise InputError(f"--platforms: got none, expected at least one of {', '.join(PLATFORMS)}.")
     (n,) = jax_export.symbolic_shape("n")
     given = GIVEN[model.settings.features]
     made = jax_export.export(jax.jit(make_function(model)), platforms=list(dict.fromkeys(platforms)))(
@@ -144,10 +142,7 @@ def _write(contents: dict[Path, bytes]) -> None:
         for file in contents:
             os.replace(temporary[file], file)
     except OSError as error:
-        where = error.filename or next(iter(contents))
-        raise InputError(
-            f"--out: {where} cannot be written: {error.strerror}. Make room, or give another name."
-        ) from error
+        raise InputError(f"--out: {error.filename} cannot be written: {error.strerror}.") from error
     finally:
         for file in temporary.values():
             file.unlink(missing_ok=True)

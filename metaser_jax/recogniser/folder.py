@@ -5,7 +5,6 @@ perhaps made by somebody else: nothing of it is executed or unpickled, and sizes
 """
 
 import dataclasses
-import errno
 import hashlib
 import io
 import json
@@ -40,9 +39,9 @@ def save_model(folder: str | os.PathLike[str], model: Model) -> None:
       InputError: the folder is not empty or cannot be written; arrays that do not fit the settings.
     """
     place = Path(folder).resolve()
-    if place.exists() and not (place.is_dir() and not any(place.iterdir())):
-        what = "is not empty" if place.is_dir() else "is a file"
-        raise InputError(f"{folder} {what}, expected a new or an empty folder for the model. Give another one.")
+    if place.is_file() or (place.is_dir() and any(place.iterdir())):
+        what = "is a file" if place.is_file() else "is not empty"
+        raise InputError(f"{folder} {what}, expected a new or an empty folder for the model.")
     contents = _contents(model)
     temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -51,10 +50,8 @@ def save_model(folder: str | os.PathLike[str], model: Model) -> None:
             (temporary / name).write_bytes(content)
         temporary.rename(place)  # replaces an empty folder, and no other
     except OSError as error:
-        hint = " Remove what is there." if error.errno == errno.ENOTEMPTY else ""
         raise InputError(
-            f"{folder} cannot be written: {error.strerror}; nothing is left of it.{hint} Make room, or give another "
-            "folder."
+            f"{folder} cannot be written: {error.strerror}; nothing is left of it. Make room, or give another folder."
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -182,10 +179,9 @@ def _read_arrays(
     folder: ModelFolder, name: str, files: Mapping[str, Any], wanted: Mapping[str, npz.Spec]
 ) -> dict[str, np.ndarray]:
     data = model_files.read_file(folder, name, npz.most_bytes(wanted))
-    if len(data) != files[name]["bytes"]:
-        raise ValueError(f"{name} has {len(data):,} bytes, and was written with {files[name]['bytes']:,}")
-    if _identity(data)["sha256"] != files[name]["sha256"]:
-        raise ValueError(f"{name} is not as it was written (sha256)")
+    for what, value in _identity(data).items():
+        if files[name][what] != value:
+            raise ValueError(f"{name} is not as it was written ({what}: {value}, and was {files[name][what]})")
     try:
         return npz.read_npz(data, wanted)
     except ValueError as error:
@@ -193,9 +189,8 @@ def _read_arrays(
 
 
 def _check_support(support: Corpus) -> None:
-    for name, values, least, most in (
-        ("label", support.label, 0, len(support.emotions) - 1),
-        ("n_frames", support.n_frames, 1, MAX_FRAMES),
-    ):
+    ranges = {"label": (0, len(support.emotions) - 1), "n_frames": (1, MAX_FRAMES)}
+    for name, (least, most) in ranges.items():
+        values = getattr(support, name)
         if len(values) and not (least <= values.min() and values.max() <= most):
             raise ValueError(f"{SUPPORT}: {name} has numbers outside {least} to {most}")

@@ -11,7 +11,7 @@ from metaser_jax.types import Params
 
 
 class Start(NamedTuple):
-    """Where an adaptation starts, so that it can be done again with other clips.
+    """The start of an adaptation, so that it can be done again with other clips.
 
     Attributes:
       params: of the network.

@@ -43,22 +43,14 @@ ModelFolder = Path | zipfile.Path
 # Settings that version 1 had not: what it always was.
 SINCE_2 = MappingProxyType({"features": "mfcc", "track_groups": list(GROUPS), "network": "lstm", "members": 1})
 # What a model was trained on, for readers that make their own features: librosa's defaults, or statistics of tracks.
+_SOUND = {"sample_rate": mfcc.SAMPLE_RATE}
 FEATURES: dict[str, dict[str, Any]] = {
-    "mfcc": {
-        "sample_rate": mfcc.SAMPLE_RATE,
-        "hop_length": mfcc.HOP_LENGTH,
-        "n_mfcc": mfcc.N_MFCC,
-        "max_frames": mfcc.MAX_FRAMES,
-        "n_fft": 2048,
-        "n_mels": 128,
-    },
-    "voice": {
-        "sample_rate": mfcc.SAMPLE_RATE,
-        "hop_length": tracks.HOP,
-        "window_length": tracks.WINDOW,
-        "tracks": list(TRACKS),
-        "statistics": list(STATISTICS),
-    },
+    "mfcc": _SOUND
+    | {"hop_length": mfcc.HOP_LENGTH, "n_mfcc": mfcc.N_MFCC, "max_frames": mfcc.MAX_FRAMES}
+    | {"n_fft": 2048, "n_mels": 128},
+    "voice": _SOUND
+    | {"hop_length": tracks.HOP, "window_length": tracks.WINDOW}
+    | {"tracks": list(TRACKS), "statistics": list(STATISTICS)},
 }
 
 
@@ -91,35 +83,31 @@ def open_model(folder: str | os.PathLike[str]) -> tuple[ModelFolder, dict[str, A
       InputError: it is no model, is damaged, or of a newer version; a file of arrays is missing.
     """
     place = locate(folder)
-    try:
+    with damage_told(folder):
         if place.suffix == ".zip" and place.is_file():
             opened = _open_archive(place)
         elif (place / MODEL).exists():
             opened = place
         else:
             raise InputError(_what_is_there(place))
-        facts = untrusted.parse_json(read_file(opened, MODEL, _MAX_JSON))
-        if not isinstance(facts, dict):
-            raise ValueError(f"a JSON {type(facts).__name__}, expected an object")
-    except OSError as error:
-        raise InputError(f"{error.filename or place} cannot be read: {error.strerror}.") from error
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{folder} is damaged: {MODEL} is not as it was written ({error}). {AGAIN}") from error
-    got, number, made_by = facts.get("format"), facts.get("format_version"), facts.get("metaser_jax")
-    if got != FORMAT:
-        raise InputError(
-            f"{folder} is a model of something else: {MODEL} has format {got!r}, expected {FORMAT!r}. Give a folder "
-            "that metaser adapt wrote."
-        )
-    if type(number) is int and number > FORMAT_VERSION:
-        raise InputError(
-            f"{folder} is a model of format version {number}, written by metaser_jax {made_by}; this is metaser_jax "
-            f"{version()}, which reads version {FORMAT_VERSION}. Install metaser_jax {made_by} or newer."
-        )
-    with damage_told(folder):
-        _check_facts(facts)
+        try:
+            facts = untrusted.parse_json(read_file(opened, MODEL, _MAX_JSON))
+            got, number, made_by = (facts.get(key) for key in ("format", "format_version", "metaser_jax"))
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"{MODEL} is not as it was written ({error})") from error
+        if got != FORMAT:
+            raise InputError(f"{folder} is a model of something else: format {got!r}, expected {FORMAT!r}.")
+        if type(number) is not int or number < 1:
+            raise ValueError(f"{MODEL} has format_version {number!r}, expected a number")
+        if number > FORMAT_VERSION:
+            raise InputError(
+                f"{folder} is a model of format version {number}; this metaser_jax, {version()}, reads version "
+                f"{FORMAT_VERSION}. Install {made_by} or newer."
+            )
+        unknown = sorted(facts.keys() - _KEYS)
+        if unknown:
+            raise ValueError(f"{MODEL} has {', '.join(unknown)}, which format version {FORMAT_VERSION} has not")
+        check_content(facts)
         for name in (ARRAYS, *([SUPPORT] if facts["support"] else [])):
             if not (opened / name).exists():
                 raise FileNotFoundError(2, "No such file", name)
@@ -131,6 +119,8 @@ def damage_told(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Raise InputError for what a model's files raise that are not as they were written."""
     try:
         yield
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{folder} is damaged: {error.filename}: {error.strerror}. {AGAIN}") from error
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -180,21 +170,20 @@ def _open_archive(path: Path) -> zipfile.Path:
 
 def _what_is_there(folder: Path) -> str:
     """Return a message for the user, of a place that is no model."""
-    expected = "expected a model folder, which metaser adapt writes"
-    if folder.suffix in (".pt", ".pth") and folder.is_file():
-        return f"{folder} is a checkpoint of PyTorch, {expected}. metaser import-torch makes one of it."
-    if not folder.is_dir():
-        return f"{folder} is {'a file' if folder.exists() else 'not there'}, {expected}."
-    if (folder / "config.json").is_file():
-        return (
-            f"{folder} is a training run (it has config.json), {expected}. metaser adapt --init={folder} "
-            "--support=CLIPS --out=MODEL makes one of it."
-        )
-    inside = sorted(path.parent for path in folder.glob(f"*/{MODEL}"))
-    if inside:
-        return f"{folder} is no model folder; {', '.join(map(str, inside))} is. Give that."
-    here = sorted(path.name for path in folder.iterdir())
-    return f"{folder} is no model folder: {MODEL} is missing (there: {', '.join(here[:5]) or 'nothing'}), {expected}."
+    said = "is not there"
+    if folder.is_file():
+        said = "is a file"
+        if folder.suffix in (".pt", ".pth"):
+            said = "is a checkpoint of PyTorch, of which metaser import-torch makes a model"
+    elif (folder / "config.json").is_file():
+        said = f"is a training run, of which metaser adapt --init={folder} --support=CLIPS --out=MODEL makes a model"
+    elif folder.is_dir():
+        inside = sorted(path.parent for path in folder.glob(f"*/{MODEL}"))
+        if inside:
+            return f"{folder} is no model folder; {', '.join(map(str, inside))} is. Give that."
+        here = sorted(path.name for path in folder.iterdir())
+        said = f"is no model folder: {MODEL} is missing (there: {', '.join(here[:5]) or 'nothing'})"
+    return f"{folder} {said}; expected a model folder, which metaser adapt writes."
 
 
 def settings_json(settings: ModelSpec) -> dict[str, Any]:
@@ -242,22 +231,13 @@ def settings_of(facts: Mapping[str, Any]) -> ModelSpec:
 
 def check_content(facts: Mapping[str, Any]) -> None:
     """Raise ValueError, KeyError, TypeError or AttributeError unless settings, start and provenance are a model's."""
-    settings, temperature = settings_of(facts), facts["temperature"]
-    if facts["features"] != FEATURES[settings.features]:
-        raise ValueError(f"{MODEL} has features {facts['features']}, expected {FEATURES[settings.features]}")
+    features, temperature = FEATURES[settings_of(facts).features], facts["temperature"]
+    if facts["features"] != features:
+        raise ValueError(f"{MODEL} has features {facts['features']}, expected {features}")
     if isinstance(temperature, bool) or not 0 < float(temperature) < math.inf:
         raise ValueError(f"temperature is {temperature!r}, expected a positive number")
     _check_learner((facts["start"] or {}).get("learner"))
     _check_about(facts["about"])
-
-
-def _check_facts(facts: Mapping[str, Any]) -> None:
-    number, unknown = facts.get("format_version"), sorted(facts.keys() - _KEYS)
-    if type(number) is not int or number < 1:
-        raise ValueError(f"{MODEL} has format_version {number!r}, expected a number")
-    if unknown:
-        raise ValueError(f"{MODEL} has {', '.join(unknown)}, which format version {FORMAT_VERSION} has not")
-    check_content(facts)
 
 
 def _check_learner(said: Any) -> None:
@@ -293,10 +273,8 @@ ABOUT: dict[str, Any] = {
         "sources": [dict.fromkeys(("name", "language", "licence", "digest"), str)],
     },
     "support": {
+        **{"language": str, "licence": str, "speakers": int, "unlabelled": int, "seconds": float},
         "n_per_emotion": {_ANY: int},
-        **dict.fromkeys(("speakers", "unlabelled"), int),
-        "seconds": float,
-        **dict.fromkeys(("language", "licence"), str),
     },
     "adaptation": {
         **dict.fromkeys(("optimizer", "adapt", "model_kind"), str),
@@ -307,23 +285,20 @@ ABOUT: dict[str, Any] = {
         **dict.fromkeys(("macro_f1", "confidence", "accuracy", "uar", "chance"), float),
         **dict.fromkeys(("interval_by", "by", "verdict"), str),
         **dict.fromkeys(("n", "speakers", "folds", "repeats"), int),
-        "interval": [float],
-        "confusion": [[float]],
-        "emotions": [str],
+        **{"interval": [float], "confusion": [[float]], "emotions": [str]},
         "others": [{"kind": str, "macro_f1": float, "minus": float, "interval": [float]}],
         "before": {"macro_f1": float, "difference": float, "interval": [float]},
     },
     "calibration": {
         **dict.fromkeys(("temperature", "tried", "nll_before", "nll_after", "nll_tried"), float),
         **dict.fromkeys(("ece_before", "ece_after", "ece_tried"), float),
-        "n": int,
-        **dict.fromkeys(("verdict", "said"), str),
+        **{"n": int, "verdict": str, "said": str},
     },
     "measured": {"said": str, "columns": [str], "rows": [[str]]},
     "left_out": [{"file": str, "reason": str}],
     **{key: [str] for key in ("attribution", "made_by", "warnings", "limits")},
 }
-"""What a model's `about` may hold, and of which types: its provenance, for people.
+"""Types of what a model's `about` may hold: its provenance, for people.
 
 Any key may be missing or null, and further keys are kept; what is here has the type that is said here, so that the card
 and the page can rely on it.

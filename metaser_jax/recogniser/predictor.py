@@ -40,7 +40,7 @@ BATCH = 32
 """Windows per call of the compiled program; fewer are padded."""
 
 MIN_SPEAKER_SECONDS = 10.0
-"""Of a voice that has less, the mean and the deviation of its MFCC are of what was said, and not yet of the voice."""
+"""Seconds of a voice: of less, mean and deviation of its MFCC are of what was said, and not yet of the voice."""
 
 
 Forward = Callable[..., jax.Array]
@@ -67,7 +67,7 @@ class Window(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a model makes of one recording.
+    """The answer of a model to one recording.
 
     Attributes:
       label: the most probable emotion.
@@ -120,13 +120,14 @@ class Predictor:
             np.full((1, *shape), N_FRAMES) if dtype == np.int32 else 30 * rng.standard_normal((1, *shape))
             for dtype, shape in given
         ]
-        for what, params in (("model", model.params), ("start", model.start and model.start.params)):
-            tried = None if params is None else cls(dataclasses.replace(model, params=params))
-            if tried is not None and not np.isfinite(tried.logits(*fixed)).all():
-                raise InputError(
-                    f"{path} is no model to use: the {what}'s answer to a recording is not finite. {AGAIN}"
-                )
-        return cls(model)
+        predictor = cls(model)
+        tried = {"model": predictor}
+        if model.start is not None:
+            tried["start"] = cls(dataclasses.replace(model, params=model.start.params))
+        for what, one in tried.items():
+            if not np.isfinite(one.logits(*fixed)).all():
+                raise InputError(f"{path} is no model to use: the {what}'s answer is not finite. {AGAIN}")
+        return predictor
 
     def predict(self, waveform: np.ndarray, sample_rate: int, *, windows: str = "all") -> Prediction:
         """Predict samples.

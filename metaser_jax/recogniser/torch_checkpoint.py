@@ -137,29 +137,19 @@ def _state_dict(file: TorchFile) -> tuple[dict[str, Tensor], tuple[str, ...]]:
 
 def _check_layout(file: TorchFile, tensors: Mapping[str, Tensor], n_classes: int) -> int:
     """Return the number of hidden units."""
-    names = _shapes(0, 0)
-    missing = [name for name in names if name not in tensors]
-    unknown = [name for name in tensors if name not in names]
-    if missing or unknown:
-        parts = [("missing", missing), ("unknown", unknown)]
-        said = "; ".join(f"{what}: {', '.join(_names(which))}" for what, which in parts if which)
-        raise InputError(
-            f"{file.path} is not the authors' network. {said}. Expected two LSTM layers and two dense ones: "
-            f"{', '.join(names)}."
-        )
-    shape = tensors["lstm_1.weight_hh_l0"].shape
-    hidden_dim = shape[1] if len(shape) == 2 else 0
-    if hidden_dim < 1 or shape[0] != 4 * hidden_dim:
-        raise InputError(f"{file.path}: lstm_1.weight_hh_l0 has shape {shape[:8]}, expected (4 H, H).")
-    wrong = [
-        f"{name} {tensors[name].shape[:8]}, expected {want}"
-        for name, want in _shapes(hidden_dim, n_classes).items()
-        if tensors[name].shape != want
-    ]
+    recurrent = tensors["lstm_1.weight_hh_l0"].shape if "lstm_1.weight_hh_l0" in tensors else ()
+    hidden_dim = recurrent[1] if len(recurrent) == 2 else 0
+    shapes = _shapes(hidden_dim, n_classes)
+    wrong = [f"{name} is missing" for name in shapes if name not in tensors]
+    wrong += [f"{name} is unknown" for name in _names(name for name in tensors if name not in shapes)]
+    for name, shape in shapes.items():
+        got = tensors[name].shape if name in tensors else shape
+        if got != shape or hidden_dim < 1:
+            wrong.append(f"{name} has shape {got[:8]}, expected {shape}")
     if wrong:
         raise InputError(
-            f"{file.path}: lstm_1.weight_hh_l0 says that H is {hidden_dim}, and {n_classes} classes were given, which "
-            f"these shapes do not fit: {'; '.join(wrong)}."
+            f"{file.path} is not the authors' network, two LSTM layers and two dense ones, with {n_classes} classes "
+            f"and H = {hidden_dim}, as lstm_1.weight_hh_l0 (4 H, H) says: {'; '.join(wrong)}."
         )
     return hidden_dim
 

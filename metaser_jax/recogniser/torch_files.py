@@ -15,7 +15,6 @@ import io
 import math
 import os
 import pickle
-import pickletools
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,10 +26,10 @@ from metaser_jax import untrusted
 from metaser_jax.errors import InputError
 
 MAX_BYTES = 2**27
-"""Of a file."""
+"""Bytes of a file."""
 
 MAX_PICKLE_BYTES = 2**21
-"""Of one pickle. A state_dict's has a few kilobytes."""
+"""Bytes of one pickle. A state_dict's has a few kilobytes."""
 
 ADVICE = "In PyTorch, save the weights alone, torch.save(model.state_dict(), 'weights.pt'), and give that file."
 _MAX_MEMBERS = 10_000
@@ -210,18 +209,16 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
 
 
 def _read_legacy(data: bytes) -> tuple[Any, dict[str, memoryview], str]:
-    magic, _, end = _unpickle(data)
-    if type(magic) is not int or magic != _MAGIC:
-        raise pickle.UnpicklingError("it begins with no magic number of torch.save")
-    version, _, end = _unpickle(data, end)
-    if type(version) is not int or version != _LEGACY_VERSION:
-        raise pickle.UnpicklingError(f"its format is not that of version {_LEGACY_VERSION}")
+    end = 0
+    for what, expected in (("magic number", _MAGIC), ("format version", _LEGACY_VERSION)):
+        got, _, end = _unpickle(data, end)
+        if type(got) is not int or got != expected:
+            raise pickle.UnpicklingError(f"it begins with no {what} of torch.save")
     _, _, end = _unpickle(data, end)  # the system
     value, storages, end = _unpickle(data, end)
     keys, _, at = _unpickle(data, end)
-    if type(keys) is not list or any(type(key) is not str for key in keys):
-        raise pickle.UnpicklingError("its storages have no list of keys")
-    if len(set(keys)) != len(keys) or set(keys) != storages.keys():
+    texts = type(keys) is list and all(type(key) is str for key in keys)
+    if not texts or len(set(keys)) != len(keys) or set(keys) != storages.keys():
         raise pickle.UnpicklingError("its list of storages' keys is not that of its tensors")
     contents = {}
     for key in keys:
@@ -265,11 +262,6 @@ def _unpickle(data: bytes, start: int = 0) -> tuple[Any, dict[str, Storage], int
     return value, unpickler.storages, start + file.tell()
 
 
-def _ordered_dict() -> dict:
-    # Its items are set afterwards: a list of them could be given again and again, and each time fill the memory.
-    return {}
-
-
 def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *others: Any) -> Tensor:
     numbers = (offset, *shape, *stride)
     if type(storage) is not Storage or any(type(number) is not int for number in numbers):
@@ -285,13 +277,12 @@ def _parameter(tensor: Any, *others: Any) -> Tensor:
 
 _NAMED = {
     **{f"torch.{name}": dtype for name, dtype in _DTYPES.items()},
-    "collections.OrderedDict": _ordered_dict,
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch._utils._rebuild_parameter_with_state": _parameter,
+    # Without items, which are set afterwards: a list of them could be given again and again, and fill the memory.
+    "collections.OrderedDict": lambda: {},
+    **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor),
+    **{f"torch._utils._rebuild_parameter{kind}": _parameter for kind in ("", "_with_state")},
 }
-"""All that a pickle can name: dtypes of storages, and what may be called."""
+"""Names that a pickle can have: dtypes of storages, and what may be called."""
 
 _OPCODES = (
     *("PROTO", "FRAME", "STOP", "MARK", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BINPERSID", "APPEND", "APPENDS"),
@@ -305,9 +296,7 @@ class _Methods(dict):
     """Opcode -> method, of those that may be used."""
 
     def __missing__(self, code: int) -> None:
-        known = [opcode.name for opcode in pickletools.opcodes if opcode.code == chr(code)]
-        what = f"the opcode {known[0]}, which tensors do not need" if known else f"{code}, which is no opcode"
-        raise pickle.UnpicklingError(f"its pickle has {what}")
+        raise pickle.UnpicklingError(f"its pickle has the opcode {bytes([code])!r}, which tensors do not need")
 
 
 class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssue]
@@ -346,13 +335,13 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
 
     def load_setitem(self) -> None:
         """Set one item of a dictionary."""
-        value = self.stack.pop()
-        self._set_items([self.stack.pop()], [value])
+        items = self.stack[-2:]
+        del self.stack[-2:]
+        self._set_items(items)
 
     def load_setitems(self) -> None:
         """Set the items of a dictionary since the mark."""
-        items = self.pop_mark()
-        self._set_items(items[::2], items[1::2])
+        self._set_items(self.pop_mark())
 
     def load_build(self) -> None:
         """Drop the attributes of an OrderedDict, which are the versions of PyTorch's modules."""
@@ -360,7 +349,8 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
         if type(self.stack[-1]) is not dict or type(state) is not dict:
             raise pickle.UnpicklingError("its pickle sets the state of something else than a dictionary")
 
-    def _set_items(self, keys: list[Any], values: list[Any]) -> None:
+    def _set_items(self, items: list[Any]) -> None:
+        keys, values = items[::2], items[1::2]
         if type(self.stack[-1]) is not dict:
             raise pickle.UnpicklingError("its pickle sets items of something else than a dictionary")
         # Keys that take long to hash, or of which many can have the same hash, could keep Python busy for hours.

@@ -27,31 +27,22 @@ def of_model(model: Model, name: str) -> dict[str, Any]:
 
 
 def _score(scored: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the score, and what it proves ("nothing", "something", "much"; None where that cannot be said).
+
+    `before`: of the model as loaded on the same clips; `proved`: the difference is hardly chance.
+    """
     if not scored or scored.get("macro_f1") is None:
         return None
-    return {
-        **{name: scored.get(name) for name in ("macro_f1", "interval", "chance", "n", "by")},
-        "meaning": _meaning(scored.get("interval"), scored.get("chance")),
-        "before": _before(scored.get("before")),
-        "verdict": scored.get("verdict") or "",
-    }
-
-
-def _meaning(interval: list[float] | None, chance: float | None) -> str | None:
-    """Return what a score proves: "nothing", "something", "much"; None where that cannot be said."""
-    if not interval or chance is None:
-        return None
-    if interval[0] <= chance:
-        return "nothing"
-    return "something" if interval[1] - interval[0] > WIDE else "much"
-
-
-def _before(before: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return what the model as loaded would score on the same clips, and whether the difference may be chance."""
-    if not before:
-        return None
-    interval = before.get("interval")
-    return before | {"proved": bool(interval) and (interval[0] > 0 or interval[1] < 0)}
+    interval, chance, before = scored.get("interval"), scored.get("chance"), scored.get("before")
+    meaning = None
+    if interval and chance is not None:
+        proves = "something" if interval[1] - interval[0] > WIDE else "much"
+        meaning = "nothing" if interval[0] <= chance else proves
+    if before:
+        low, high = before.get("interval") or (0, 0)
+        before = before | {"proved": low > 0 or high < 0}
+    said = {name: scored.get(name) for name in ("macro_f1", "interval", "chance", "n", "by")}
+    return said | {"meaning": meaning, "before": before or None, "verdict": scored.get("verdict") or ""}
 
 
 def of_page(page: Page, name: str, limits: dict[str, Any], *, peaks: bool = False) -> dict[str, Any]:
@@ -68,14 +59,8 @@ def of_page(page: Page, name: str, limits: dict[str, Any], *, peaks: bool = Fals
 
 def of_adaptation(adaptation: Adaptation) -> dict[str, Any]:
     """Return how far it is; seconds since it began, while it runs."""
-    running = adaptation.state == "running"
-    return {
-        "state": adaptation.state,
-        "said": adaptation.said,
-        "done": adaptation.done,
-        "of": adaptation.of,
-        "seconds": round(time.monotonic() - adaptation.started, 1) if running else 0.0,
-    }
+    seconds = round(time.monotonic() - adaptation.started, 1) if adaptation.state == "running" else 0.0
+    return {name: getattr(adaptation, name) for name in ("state", "said", "done", "of")} | {"seconds": seconds}
 
 
 def of_clip(heard: Heard, emotions: tuple[str, ...], *, peaks: bool = False) -> dict[str, Any]:
@@ -93,10 +78,7 @@ def of_clip(heard: Heard, emotions: tuple[str, ...], *, peaks: bool = False) -> 
         "notes": list(prediction.notes),
         "unknown": heard.unknown,
         **_of_prediction(prediction),
-        "track": [
-            {"start": w.start, "end": w.end, "probabilities": _rounded(w.probabilities), "silent": bool(w.silent)}
-            for w in prediction.track
-        ],
+        "track": [window._asdict() | {"probabilities": _rounded(window.probabilities)} for window in prediction.track],
         "loaded": None if loaded is None else _of_prediction(loaded),
         "learned": heard.seen.learned,
         "emotion": None if heard.emotion is None else emotions[heard.emotion],

@@ -22,7 +22,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
 from metaser_jax.adaptation.few_clips import adapt_again
 from metaser_jax.audio.containers import SUFFIXES
@@ -32,25 +33,13 @@ from metaser_jax.recogniser.evaluation import learned_from
 from metaser_jax.recogniser.folder import save_model, zip_model
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Prediction, Predictor
-from metaser_jax.serve import answers
-from metaser_jax.serve.pages import (
-    MAX_HOURS,
-    Adaptation,
-    Heard,
-    Page,
-    Pages,
-    Seen,
-    base_name,
-    parse_folders,
-    printable,
-    support_with,
-)
+from metaser_jax.serve import answers, pages
+from metaser_jax.serve.pages import MAX_HOURS, Adaptation, Heard, Page, Seen, base_name, printable
 from metaser_jax.serve.reading import Readers
 from metaser_jax.serve.web import FAILED, IN_ALL, PAUSE, Guard, Refused, read_body, read_json, refusal
 
 _UPLOAD_WAIT = 120.0
 _FOLDER = Path(__file__).with_name("page")
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 Learn = Callable[[Model, Corpus, Callable[[int, int], None]], Model]
 
@@ -61,7 +50,7 @@ class _Stopped(Exception):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is taken.
+    """Limits of what a page may send.
 
     Attributes:
       max_upload: bytes.
@@ -107,8 +96,7 @@ def make_app(
         Route("/api/clips", service.add, methods=["POST"]),
         Route("/api/clips", service.correct, methods=["PUT"]),
         Route("/api/clips", service.remove, methods=["DELETE"]),
-        *(_file(f"/{file.name}", file) for file in sorted(_FOLDER.iterdir()) if file.suffix in _TYPES),
-        _file("/", _FOLDER / "index.html"),
+        Mount("/", StaticFiles(directory=_FOLDER, html=True)),
     ]
     handlers = dict.fromkeys((Refused, InputError, HTTPException, Exception), _error)
     return Guard(Starlette(routes=routes, exception_handlers=handlers, lifespan=service.lifespan), host)
@@ -128,7 +116,7 @@ class _Service:
             "clips": limits.max_clips,
             "suffixes": sorted(SUFFIXES),
         }
-        self._pages = Pages(lambda: Page(predictor, limits.max_clips, limits.max_hours))
+        self._pages = pages.Pages(lambda: Page(predictor, limits.max_clips, limits.max_hours))
         self._predicting = asyncio.Lock()
         self._adapting: asyncio.Task | None = None
 
@@ -146,11 +134,9 @@ class _Service:
         """Open the page of a token, which a reload repeats, or a new one; `lost`: the token's is forgotten."""
         token = request.headers.get("x-page", "")
         known = token in self._pages
-        lost = bool(token) and not known
-        if not known:
-            token = self._pages.open()
-        about = answers.of_page(self._pages.find(token), self._name, self._told, peaks=True)
-        return JSONResponse({"token": token, "lost": lost, **about}, 200 if known else 201)
+        opened = token if known else self._pages.open()
+        about = answers.of_page(self._pages.find(opened), self._name, self._told, peaks=True)
+        return JSONResponse({"token": opened, "lost": bool(token) and not known, **about}, 200 if known else 201)
 
     async def see(self, request: Request) -> Response:
         return JSONResponse(answers.of_page(self._page(request), self._name, self._told))
@@ -164,8 +150,8 @@ class _Service:
         page = self._page(request)
         page.check_room()
         path, place, speaker = (request.query_params.get(key, "") for key in ("name", "place", "speaker"))
-        told = parse_folders(path, place, page.predictor.emotions)
-        told = told._replace(speaker=told.speaker or printable(speaker))
+        told = pages.parse_folders(path, place, page.predictor.emotions)
+        told["speaker"] = told["speaker"] or printable(speaker)
         name = base_name(path) or "recording"
         try:
             async with asyncio.timeout(_UPLOAD_WAIT):
@@ -238,7 +224,7 @@ class _Service:
         labelled = page.labelled()
         if not labelled:
             raise Refused(409, "No clip has been corrected or confirmed yet: choose the emotion of some first.")
-        support = support_with(page.loaded.model.support, labelled, page.loaded.emotions)
+        support = pages.support_with(page.loaded.model.support, labelled, page.loaded.emotions)
         page.adaptation = _running("Learning, and cross-validating")
         self._adapting = asyncio.create_task(self._adapt(page, support, len(labelled)))
         return JSONResponse({"state": "running"}, 202)
@@ -261,12 +247,13 @@ class _Service:
             adaptation.state, adaptation.said = "done", ""
         except _Stopped:
             adaptation.state, adaptation.said = "stopped", "Stopped. The model is as before."
-        except InputError as error:
-            adaptation.state, adaptation.said = "failed", str(error)
-        except Exception:
-            traceback.print_exc(file=sys.stderr)
-            adaptation.said = "Adapting failed; the terminal that runs metaser serve says why. The model is as before."
-            adaptation.state = "failed"
+        except Exception as error:
+            said = "Adapting failed; the terminal that runs metaser serve says why. The model is as before."
+            if isinstance(error, InputError):
+                said = str(error)
+            else:
+                traceback.print_exc(file=sys.stderr)
+            adaptation.state, adaptation.said = "failed", said
 
     async def stop(self, request: Request) -> Response:
         """End an adaptation as soon as the trainings that are under way are done."""
@@ -326,15 +313,6 @@ def _named_clips(page: Page, said: Mapping[str, Any]) -> list[Heard]:
     if not isinstance(numbers, list):
         raise Refused(400, "The request does not say which clips.")
     return [page.find(str(number)) for number in dict.fromkeys(map(str, numbers))]
-
-
-def _file(path: str, file: Path) -> Route:
-    data, kind = file.read_bytes(), _TYPES[file.suffix]
-
-    async def answer(request: Request) -> Response:
-        return Response(data, media_type=kind)
-
-    return Route(path, answer, methods=["GET"])
 
 
 async def _error(request: Request, error: Exception) -> Response:

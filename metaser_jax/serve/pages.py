@@ -6,12 +6,13 @@ loop's thread alone; calculations beside it are given copies and give results ba
 
 import asyncio
 import dataclasses
+import itertools
 import secrets
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,16 +36,8 @@ MAX_HOURS = 2.0
 _LONGEST = 120
 
 
-class FolderLabels(NamedTuple):
-    """What the folders of a clip say of it. Attributes: speaker, emotion, unknown: see Heard."""
-
-    speaker: str
-    emotion: int | None = None
-    unknown: str = ""
-
-
 class Seen(NamedTuple):
-    """What is heard in a clip.
+    """Predictions of a clip.
 
     Attributes:
       of: what that depends on besides the clip, see Page.beside.
@@ -83,7 +76,7 @@ class Heard:
 
 @dataclasses.dataclass
 class Adaptation:
-    """What became of the last one.
+    """State of the last adaptation of a page.
 
     Attributes:
       state: "none", "running", "done", "stopped" or "failed". said: for people.
@@ -128,11 +121,11 @@ class Page:
         if sum(heard.clip.seconds for heard in self.heard.values()) + seconds > self._max_hours * 3600:
             raise Refused(409, f"This page's clips would be more than {self._max_hours:g} hours together. Remove some.")
 
-    def add(self, name: str, told: FolderLabels, reading: Reading) -> Heard:
+    def add(self, name: str, told: Mapping[str, Any], reading: Reading) -> Heard:
         """Raise Refused, see check_room."""
         self.check_room(reading.clip.seconds)
         self._count += 1
-        heard = Heard(id=str(self._count), name=name, **told._asdict(), **reading._asdict())
+        heard = Heard(id=str(self._count), name=name, **told, **reading._asdict())
         self.heard[heard.id] = heard
         return heard
 
@@ -159,11 +152,11 @@ class Page:
         `seen`: what is known besides what the clips remember.
         """
         known = {name: heard.seen for name, heard in self.heard.items() if heard.seen} | dict(seen)
-        return [
-            heard
-            for name, heard in self.heard.items()
-            if name not in known or known[name].of != (predictor, self.beside(heard))
-        ]
+
+        def is_new(heard: Heard) -> bool:
+            return heard.id not in known or known[heard.id].of != (predictor, self.beside(heard))
+
+        return [heard for heard in self.heard.values() if is_new(heard)]
 
     def see(self, predictor: Predictor, seen: Mapping[str, Seen]) -> None:
         """Take a model, and what it hears."""
@@ -210,11 +203,9 @@ class Pages:
     def find(self, token: str) -> Page:
         """Raise Refused, 410: it was dropped, or the server was started anew."""
         if token not in self._pages:
-            why = (
-                f"{self._max_pages} other pages were opened after this one"
-                if token.startswith(self._start)
-                else "metaser serve was started anew"
-            )
+            why = "metaser serve was started anew"
+            if token.startswith(self._start):
+                why = f"{self._max_pages} other pages were opened after this one"
             raise Refused(410, f"The server has forgotten this page's clips: {why}. Load the page again.")
         self._pages.move_to_end(token)
         return self._pages[token]
@@ -225,18 +216,14 @@ def support_with(support: Corpus | None, labelled: list[Heard], emotions: tuple[
 
     The person at the page has the last word on a recording that is in both.
     """
-    taken = set() if support is None else set(support.file.tolist())
-    files = []
+    taken = [] if support is None else support.file.tolist()
+    before = len(taken)
     for heard in labelled:
-        name, n = f"page/{heard.name}", 1
-        while name in taken:
-            n += 1
-            name = f"page/{heard.name} ({n})"
-        taken.add(name)
-        files.append(name)
+        names = (f"page/{heard.name}{f' ({n})' if n > 1 else ''}" for n in itertools.count(1))
+        taken.append(next(name for name in names if name not in taken))
     speakers = [heard.speaker or UNKNOWN_SPEAKER for heard in labelled]
     labels = [heard.emotion for heard in labelled if heard.emotion is not None]
-    new = corpus_of([heard.clip for heard in labelled], labels, speakers, files, emotions)
+    new = corpus_of([heard.clip for heard in labelled], labels, speakers, taken[before:], emotions)
     if support is None:
         return new
     assert support.sha256 is not None
@@ -244,8 +231,10 @@ def support_with(support: Corpus | None, labelled: list[Heard], emotions: tuple[
     return join([support.take(~np.isin(support.sha256, new.sha256)), new])
 
 
-def parse_folders(path: str, place: str, emotions: Sequence[str]) -> FolderLabels:
-    """Return what the folders of a path say, by the rules of metaser adapt: one is an emotion, the others the speaker.
+def parse_folders(path: str, place: str, emotions: Sequence[str]) -> dict[str, Any]:
+    """Return speaker, emotion and unknown, see Heard, as the folders of a path say them.
+
+    The rules are those of metaser adapt: one folder is an emotion, the others are the speaker.
 
     Args:
       path: with slashes; of folders that were dropped together, from these on.
@@ -257,11 +246,13 @@ def parse_folders(path: str, place: str, emotions: Sequence[str]) -> FolderLabel
     folders = [part for part in map(printable, path.replace("\\", "/").split("/")) if part]
     said = Rules(place, how).parse(PurePosixPath(*folders))
     if not isinstance(said, Parsed):
-        return FolderLabels("")
-    speaker = "" if said.speaker == UNKNOWN_SPEAKER else said.speaker
-    if said.label not in emotions:
-        return FolderLabels(speaker, None, said.label)
-    return FolderLabels(speaker, emotions.index(said.label))
+        return {"speaker": "", "emotion": None, "unknown": ""}
+    known = said.label in emotions
+    return {
+        "speaker": "" if said.speaker == UNKNOWN_SPEAKER else said.speaker,
+        "emotion": emotions.index(said.label) if known else None,
+        "unknown": "" if known else said.label,
+    }
 
 
 def printable(text: str) -> str:

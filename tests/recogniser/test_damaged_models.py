@@ -112,65 +112,46 @@ def test_model_json_that_is_none(folder, content):
 
 def test_a_model_of_something_else_or_of_later(folder):
     change(folder, lambda facts: facts.update(format_version=3, metaser_jax="7.8.9", new="?"))
-    refused(folder, r"format version 3, written by metaser_jax 7.8.9; this is metaser_jax \S+, which reads version 2")
+    refused(folder, r"version 3; .*, reads version 2. Install 7.8.9")
     change(folder, lambda facts: facts.update(format="keras"))
     refused(folder, "'keras', expected 'metaser_model'")
-    (folder / "model.json").write_text('{"architectures": ["Wav2Vec2ForCTC"]}')
-    refused(folder, "None, expected 'metaser_model'")
-
-
-@pytest.mark.parametrize("number", [0, "1", None, True, 1.5])
-def test_a_format_version_that_is_none(folder, number):
-    change(folder, lambda facts: facts.update(format_version=number))
-    refused(folder, "format_version")
 
 
 @pytest.mark.parametrize(
     ("at", "value", "said"),
     [
-        ("gain", 2, "model.json has gain"),
-        ("temperature", GONE, "lacks 'temperature'"),
-        ("settings", 3, ""),
-        ("files", [], ""),
-        ("settings.dropout", 0.5, "dropout"),
-        ("settings.pooling", GONE, "lacks pooling"),
-        ("settings.pooling", "max", "pooling: got 'max'"),
-        ("settings.normalise", "auto", "normalise is 'auto'"),
-        ("settings.normalise", ["corpus"], "normalise"),
-        ("settings.hidden_dim", True, "hidden_dim is True, expected int"),
-        ("settings.hidden_dim", 0, "hidden_dim: got 0"),
-        ("settings.hidden_dim", 10**9, "arrays.npz"),
-        ("settings.hidden_dim", 10**18, ""),
-        ("settings.trim_db", float("inf"), "trim_db: got inf"),
-        ("settings.emotions", ["angry", "angry"], "emotions"),
-        ("settings.emotions", "angry", "emotions"),
-        ("features.n_mfcc", 13, "model.json has features"),
+        *(("format_version", number, "format_version") for number in (0, "1", None, True, 1.5)),
         ("format_version", 1, "features, members, network, track_groups"),
-        ("settings.features", GONE, "lacks features"),
-        ("settings.features", "tracks", "'tracks'"),
-        ("settings.features", ["mfcc"], "features"),
-        ("settings.features", "voice", ""),
-        ("settings.network", "perceptron", "network"),
-        ("settings.members", True, "members is True, expected int"),
-        ("settings.members", 2, "members: got 2"),
-        ("settings.track_groups", "pitch", "track_groups"),
-        ("settings.track_groups", [["pitch"]], "track_groups"),
-        ("settings.track_groups", ["sighs"], "track_groups: got 'sighs'"),
-        ("temperature", -1, "temperature is -1"),
-        ("temperature", 2.0, "digest"),
-        ("settings.trim_db", 20.0, "digest"),
-        ("about", "mine", "about is 'mine'"),
-        ("about.warnings", "none", "about.warnings is 'none', expected a list"),
+        ("gain", 2, "gain"),
+        *(
+            ("temperature", GONE, "temperature"),
+            ("temperature", -1, "temperature is -1"),
+            ("temperature", 2.0, "digest"),
+        ),
+        *(("settings", 3, ""), ("files", [], ""), ("settings.dropout", 0.5, "dropout")),
+        *(("settings.pooling", GONE, "lacks pooling"), ("settings.pooling", "max", "pooling: got 'max'")),
+        *(("settings.normalise", "auto", "normalise is 'auto'"), ("settings.normalise", ["corpus"], "normalise")),
+        *(("settings.hidden_dim", value, "") for value in (True, 0, 10**18)),
+        ("settings.hidden_dim", 10**9, "arrays.npz"),
+        *(
+            ("settings.trim_db", value, said)
+            for value, said in ((float("inf"), "trim_db"), (10**400, "401"), (20.0, "digest"))
+        ),
+        *(("settings.emotions", value, "emotions") for value in (["angry", "angry"], "angry")),
+        ("features.n_mfcc", 13, "features"),
+        *(("settings.features", value, "features") for value in (GONE, "tracks", ["mfcc"])),
+        *(("settings.features", "voice", ""), ("settings.network", "perceptron", "network")),
+        *(("settings.members", True, "members is True"), ("settings.members", 2, "members: got 2")),
+        *(("settings.track_groups", value, "track_groups") for value in ("pitch", [["pitch"]], ["sighs"])),
+        *(("about", "mine", "about is 'mine'"), ("about.warnings", "none", "about.warnings is 'none'")),
         ("about.cross_validation.confusion", [[1]], "confusion"),
-        ("about.cross_validation.interval", [1], r"expected \[low, high\]"),
+        ("about.cross_validation.interval", [1], "interval"),
         ("support.clips", 7, "support.npz: .*8.*, expected .*7"),
-        ("support.clips", 10**18, "support.npz: "),
-        ("support.clips", 10**30, "31 digits"),
-        ("settings.trim_db", 10**400, "401 digits"),
+        *(("support.clips", 10**18, "support.npz: "), ("support.clips", 10**30, "31 digits")),
         ("start", None, "rates/hidden/bias"),
         ("start.learner", {"settings": {"algorithm": "magic"}, "numbers": {}}, "'magic'"),
         ("start.learner", {"settings": {"algorithm": "maml"}, "numbers": {"lr": [float("nan")]}}, "lr"),
-        ("files.arrays.bytes", 3, "arrays.npz has .* bytes, and was written with 3"),
+        ("files.arrays.bytes", 3, "arrays.npz .*bytes"),
     ],
 )
 def test_model_json_that_was_changed(folder, at, value, said):
@@ -190,12 +171,11 @@ def test_unknown_facts_about_a_model_are_kept(folder):
 
 
 @pytest.mark.parametrize("name", ["arrays.npz", "support.npz"])
-@pytest.mark.parametrize("at", [0, 100, -1])
-def test_a_flipped_bit(folder, name, at):
+def test_a_flipped_bit(folder, name):
     content = bytearray((folder / name).read_bytes())
-    content[at] ^= 1
+    content[100] ^= 1
     (folder / name).write_bytes(content)
-    refused(folder, rf"damaged: {name} .*\(sha256\)")
+    refused(folder, f"damaged: {name} .*sha256")
 
 
 BIAS = "params/output/bias"
@@ -207,7 +187,6 @@ BIAS = "params/output/bias"
         ("mfcc", "arrays.npz", lambda a: a.pop(BIAS), f"lacks {BIAS}"),
         ("mfcc", "arrays.npz", lambda a: a.update(extra=np.zeros(3)), "extra"),
         ("mfcc", "arrays.npz", lambda a: a.update({BIAS: a[BIAS][:, None]}), r"\[4, 1\], expected float32\[4\]"),
-        ("mfcc", "arrays.npz", lambda a: a.update({BIAS: np.zeros(4)}), "float64"),
         ("mfcc", "arrays.npz", lambda a: a.update({BIAS: np.zeros(4, ">f4")}), ">f4"),
         ("mfcc", "arrays.npz", lambda a: a[BIAS].put(2, np.inf), f"{BIAS} .*not finite"),
         ("mfcc", "arrays.npz", lambda a: a[BIAS].put(2, 1), "digest"),
@@ -230,12 +209,6 @@ def test_other_arrays_than_there_can_be(tmp_path, features, name, edit, said):
     refused(tmp_path / "model", said)
 
 
-def test_a_voice_models_settings(tmp_path):
-    save_model(tmp_path / "model", fake_model(features="voice"))
-    change(tmp_path / "model", lambda facts: facts["settings"].update(members=10**9))
-    refused(tmp_path / "model", r"arrays.npz: .*\[1000000000, ")
-
-
 class Evil:
     def __reduce__(self):
         return print, ("run",)
@@ -251,16 +224,18 @@ def test_nothing_is_unpickled(folder, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
-def test_a_small_file_that_is_large_in_memory(folder, method):
-    """By its compression, or by a header that asks for four terabytes."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (2**40,)})
-    file = io.BytesIO(npz({name: array for name, array in arrays_of(folder).items() if name != BIAS}))
-    with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr(f"{BIAS}.npy", header.getvalue() + bytes(2**10), method)
-    put(folder, "arrays.npz", file.getvalue())
-    refused(folder, "arrays.npz: ")
+@pytest.mark.parametrize("shape", ["(1099511627776,)", "(" * 4500 + ")" * 4500, "-" * 9000 + "1", "'", "(1,\n  2"])
+def test_headers_that_are_none(folder, shape):
+    """NumPy parses them as Python's; the first asks for four terabytes."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode() + b"\n"
+    data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(2**10)
+    arrays = npz({name: array for name, array in arrays_of(folder).items() if name != BIAS})
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        file = io.BytesIO(arrays)
+        with zipfile.ZipFile(file, "a") as archive:
+            archive.writestr(f"{BIAS}.npy", data, method)
+        put(folder, "arrays.npz", file.getvalue())
+        refused(folder, "arrays.npz: ")
 
 
 @pytest.mark.parametrize(("name", "what"), [("model.json", "fifo"), ("arrays.npz", "zero"), ("support.npz", "sparse")])
@@ -277,49 +252,33 @@ def test_files_that_would_never_end_or_fill_the_memory(folder, name, what):
     refused(folder, rf"{name}.*: (6,442,450,944 bytes|no regular file)")
 
 
-@pytest.mark.parametrize("shape", ["(" * 4500 + ")" * 4500, "-" * 9000 + "1", "'", "{", "(1,\n  2"])
-def test_headers_that_are_none(folder, shape):
-    """NumPy parses them as Python's."""
-    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode() + b"\n"
-    file = io.BytesIO(npz({name: array for name, array in arrays_of(folder).items() if name != BIAS}))
-    with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr(f"{BIAS}.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
-    put(folder, "arrays.npz", file.getvalue())
-    refused(folder, "arrays.npz: ")
-
-
-def saved_anew(folder, model, **changes):
-    """A model with other arrays, and everything else as it must be: its digest, sizes and checksums."""
-    shutil.rmtree(folder)
-    save_model(folder, dataclasses.replace(model, **changes))
-
-
 @pytest.mark.parametrize("features", ["mfcc", "voice"])
-@pytest.mark.parametrize("of", ["params", "start"])
-def test_finite_arrays_that_make_no_finite_answers(folder, features, of):
+@pytest.mark.parametrize("of", ["model", "start"])
+def test_finite_arrays_that_make_no_finite_answers(tmp_path, features, of):
     model = fake_model(features=features)
     huge = jax.tree.map(lambda a: np.full_like(a, 3e38), model.params)
-    start = dataclasses.replace(model, start=model.start._replace(params=huge)).start
-    saved_anew(folder, model, **({"params": huge} if of == "params" else {"start": start}))
-    what = "model" if of == "params" else "start"
-    with pytest.raises(InputError, match=f"model.*the {what}'s answer .* not finite"):
-        Predictor.load(folder)
+    changes = {"params": huge} if of == "model" else {"start": model.start._replace(params=huge)}
+    save_model(tmp_path / "model", dataclasses.replace(model, **changes))
+    with pytest.raises(InputError, match=f"model.*the {of}'s answer is not finite"):
+        Predictor.load(tmp_path / "model")
 
 
 @pytest.mark.parametrize("std", [0.0, -1.0, 1e-300])
-def test_a_deviation_that_is_none(folder, std):
+def test_a_deviation_that_is_none(tmp_path, std):
     model = fake_model(features="voice")
     model.scale.std[3] = std
     with pytest.raises(InputError, match="scale/std"):
-        saved_anew(folder, model)
+        save_model(tmp_path / "model", model)
 
 
-def test_what_a_terminal_would_obey_and_utf_8_lacks(folder):
+def test_what_a_terminal_would_obey_and_utf_8_lacks(tmp_path):
     """Escape sequences and halves of surrogate pairs, which names of files may have."""
     model = fake_model()
     model.support.file[0] = "\x1b[2J\udcff.wav"
     left_out = [{"file": "\udcff.wav", "reason": "\x1b]0;"}]
-    saved_anew(folder, model, about=model.about | {"name": "\x1b[31m", "left_out": left_out, "\udc80": "\x9b"})
+    about = model.about | {"name": "\x1b[31m", "left_out": left_out, "\udc80": "\x9b"}
+    folder = tmp_path / "model"
+    save_model(folder, dataclasses.replace(model, about=about))
     change(folder, lambda facts: facts["about"].update(name="\x1b[31m\ud800", language="اردو\n\t"))
     model = load_model(folder)
     assert model.support.file[0] == "\\x1b[2J\\udcff.wav"
@@ -374,16 +333,3 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path):
     path = zipped(tmp_path / "bomb.zip", {"model/model.json": b" " * 20_000_000})
     assert path.stat().st_size < 100_000
     refused(path, "model.json is larger than 16,777,216 bytes")
-
-
-def test_an_archive_that_lies_about_a_size_is_refused(whole, tmp_path):
-    path = tmp_path / "model.zip"
-    path.write_bytes(zip_model(whole))
-    data = bytearray(path.read_bytes())
-    with zipfile.ZipFile(path) as archive:
-        size = next(info.file_size for info in archive.infolist() if info.filename.endswith("arrays.npz"))
-    for at in range(len(data) - 4):
-        if data[at : at + 4] == struct.pack("<I", size):
-            data[at : at + 4] = struct.pack("<I", size - 1)
-    path.write_bytes(data)
-    refused(path, "is damaged: arrays.npz")

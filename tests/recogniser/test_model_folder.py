@@ -15,7 +15,6 @@ from subprograms import python
 
 from metaser_jax import InputError
 from metaser_jax.recogniser.folder import digest, load_model, save_model, zip_model
-from metaser_jax.recogniser.model_files import FEATURES
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.specs.network import NORMALISATIONS
 
@@ -137,20 +136,6 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
-def test_somebody_else_was_quicker(tmp_path, monkeypatch):
-    write = Path.write_bytes
-
-    def slow(path, data):
-        write(path, data)
-        (tmp_path / "model").mkdir(exist_ok=True)
-        (tmp_path / "model" / "other").touch()
-
-    monkeypatch.setattr(Path, "write_bytes", slow)
-    with pytest.raises(InputError, match="Remove what is there"):
-        save_model(tmp_path / "model", fake_model())
-    assert names(tmp_path / "model") == ["other"]
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -169,16 +154,6 @@ def test_a_model_that_could_not_be_read_is_not_written(change, said, tmp_path):
     with pytest.raises(InputError, match="params/lstm_1/bias"):
         save_model(tmp_path / "model", model)
     assert names(tmp_path) == []
-
-
-def test_the_features_that_it_names_are_librosas_defaults():
-    import inspect
-
-    import librosa
-
-    spectrum = inspect.signature(librosa.feature.melspectrogram).parameters
-    assert spectrum["n_fft"].default == FEATURES["mfcc"]["n_fft"]
-    assert inspect.signature(librosa.filters.mel).parameters["n_mels"].default == FEATURES["mfcc"]["n_mels"]
 
 
 def test_loading_imports_little(tmp_path):

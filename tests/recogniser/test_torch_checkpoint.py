@@ -53,22 +53,24 @@ def test_logits_are_those_of_pytorch(name):
 
 
 @pytest.mark.parametrize("kind", ["f8", "f4", "f2"])
-@pytest.mark.parametrize("order", ["little", "big"])
-def test_floats_of_any_size_and_byte_order(kind, order, tmp_path):
+def test_floats_of_any_size_and_byte_order(kind, tmp_path):
     weights = {name: array.astype(kind) for name, array in writer.network().items()}
     value, storages = writer.state_dict(weights)
-    sign = {"little": "<", "big": ">"}[order]
-    data = {key: array.astype(sign + kind).tobytes() for key, array in storages.items()}
-    path = write(tmp_path, writer.zip_file(writer.members(value, data, order)))
-    assert_same(load_torch_checkpoint(path), params_of(weights), rtol=1e-2 if kind == "f2" else 1e-6)
+    for order, sign in {"little": "<", "big": ">"}.items():
+        data = {key: array.astype(sign + kind).tobytes() for key, array in storages.items()}
+        path = write(tmp_path, writer.zip_file(writer.members(value, data, order)))
+        assert_same(load_torch_checkpoint(path), params_of(weights), rtol=1e-2 if kind == "f2" else 1e-6)
     # Files of before are little-endian, and each storage has a type of its own.
     kinds = itertools.cycle((f"<{kind}", "<f4"))
     weights = {name: array.astype(next(kinds)) for name, array in writer.network().items()}
     path = write(tmp_path, writer.legacy_file(*writer.state_dict(weights)))
     assert_same(load_torch_checkpoint(path), params_of(weights), rtol=1e-2 if kind == "f2" else 1e-6)
+
+
+def test_bfloat16(tmp_path):
     bits = {name: (array.view(np.uint32) >> 16).astype("<u2") for name, array in writer.network().items()}
-    bfloat16 = {name: (array.astype(np.uint32) << 16).view(np.float32) for name, array in bits.items()}
-    assert_same(load_torch_checkpoint(write(tmp_path, writer.saved(bits))), params_of(bfloat16))
+    weights = {name: (array.astype(np.uint32) << 16).view(np.float32) for name, array in bits.items()}
+    assert_same(load_torch_checkpoint(write(tmp_path, writer.saved(bits))), params_of(weights))
 
 
 def test_views_of_one_storage(tmp_path):
@@ -86,20 +88,20 @@ def test_views_of_one_storage(tmp_path):
     assert_same(load_torch_checkpoint(write(tmp_path, writer.zip_file(content))), params_of(weights))
 
 
-def test_parameters_and_wrappers(tmp_path):
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model", "net"])
+def test_parameters_and_wrappers(wrapper, tmp_path):
     """As DataParallel names them, as nn.Parameter, in a dictionary of a training."""
     weights = writer.network()
     rebuild = writer.named("torch._utils", "_rebuild_parameter")
-    for wrapper, prefix in itertools.product(("state_dict", "model_state_dict", "model", "net"), ("", "module.")):
-        tensors = {
-            prefix + name: writer.call(rebuild, writer.plain(name, array), b"\x88", writer.ordered({}))
-            for name, array in weights.items()
-        }
-        value = b"}(" + writer.text(wrapper) + writer.ordered(tensors) + writer.text("epoch") + b"K\x07" + b"u"
-        data = {name: array.tobytes() for name, array in weights.items()}
-        imported = read_checkpoint(write(tmp_path, writer.zip_file(writer.members(value, data))), FOUR_EMOTIONS)
-        assert_same(imported.params, params_of(weights))
-        assert imported.left == ("epoch",)
+    tensors = {
+        f"module.{name}": writer.call(rebuild, writer.plain(name, array), b"\x88", writer.ordered({}))
+        for name, array in weights.items()
+    }
+    value = b"}(" + writer.text(wrapper) + writer.ordered(tensors) + writer.text("epoch") + b"K\x07" + b"u"
+    data = {name: array.tobytes() for name, array in weights.items()}
+    imported = read_checkpoint(write(tmp_path, writer.zip_file(writer.members(value, data))), FOUR_EMOTIONS)
+    assert_same(imported.params, params_of(weights))
+    assert imported.left == ("epoch",)
 
 
 def test_outputs_are_in_our_order(tmp_path):
@@ -131,7 +133,7 @@ def test_outputs_are_in_our_order(tmp_path):
         (("angry",), "expected two or more different"),
         ((), "got none"),
         ("angry", "expected two or more different"),
-        (("angry", "happy", "sad"), r"3 classes were given.*hidden2targ.weight \(4, 4\)"),
+        (("angry", "happy", "sad"), r"3 classes.*hidden2targ.weight has shape \(4, 4\)"),
     ],
 )
 def test_classes_that_cannot_be(classes, message):
@@ -148,12 +150,12 @@ def test_tensors_that_are_missing_unknown_or_of_another_shape(tmp_path):
         return str(raised.value)
 
     said = error({name: array for name, array in weights.items() if "bias_hh" not in name} | {"fc.bias": np.ones(1)})
-    assert "missing: lstm_1.bias_hh_l0, lstm_2.bias_hh_l0; unknown: fc.bias." in said
+    assert "lstm_1.bias_hh_l0 is missing; lstm_2.bias_hh_l0 is missing; fc.bias is unknown." in said
     said = error(weights | {"hidden.weight": np.ones((4, 3)), "lstm_1.weight_ih_l0": np.ones((12, 40))})
-    assert "says that H is 3" in said
-    assert "lstm_1.weight_ih_l0 (12, 40), expected (12, 20); hidden.weight (4, 3), expected (3, 3)" in said
+    assert "H = 3" in said
+    assert "(12, 40), expected (12, 20); hidden.weight has shape (4, 3), expected (3, 3)." in said
     for shape in ((12,), (12, 4), (0, 0), ()):
-        assert "expected (4 H, H)" in error(weights | {"lstm_1.weight_hh_l0": np.ones(shape)})
+        assert "lstm_1.weight_hh_l0 has shape" in error(weights | {"lstm_1.weight_hh_l0": np.ones(shape)})
     assert "and 80 more" in error(weights | {f"extra{i}": np.ones(1) for i in range(92)})
     assert "missing" in error({})
 
@@ -169,7 +171,7 @@ def test_numbers_that_are_no_finite_floats(tmp_path):
     assert "2 of the 4 numbers of hidden/kernel" in error("hidden.weight", np.array([[1, np.nan]] * 2))
     assert "hidden/bias are not finite in float32" in error("hidden.bias", np.array([1, 1e300]))
     assert "hidden.bias holds int64, expected floats" in error("hidden.bias", np.array([1, 2]))
-    assert "unknown: '\\udc80" in error("\udc80\n" + "x" * 100, np.ones(1))
+    assert "'\\udc80" in error("\udc80\n" + "x" * 100, np.ones(1))
     weights["lstm_2.bias_ih_l0"] = largest = np.full(8, np.finfo(np.float32).max)
     assert "lstm_2/bias are not finite" in error("lstm_2.bias_hh_l0", largest)
 

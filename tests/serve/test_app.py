@@ -51,14 +51,10 @@ def test_a_clip_is_heard(page):
 
 def test_what_may_make_an_answer_wrong_is_noted(page):
     assert page.add(wav(seconds=1.0)).json["notes"] == []
-    unscaled = page.add(encoded(noise(0.5) * 2**15, subtype="FLOAT"))
-    assert [note.split(". ")[0] for note in unscaled.json["notes"]] == [
-        "Of which the samples reach far beyond 1 (full scale)",
-        "Shorter than a second",
-    ]
+    assert len(page.add(encoded(noise(0.5) * 2**15, subtype="FLOAT")).json["notes"]) == 2
     said = page.add(encoded(np.full((22050, 1), 0.1)))
     assert said.status == 422
-    assert said.error.startswith("A constant (DC) of 0.1 of full scale and no sound")
+    assert "no sound" in said.error
 
 
 def test_correct_adapt_look_download_go_back(page, learner, model, tmp_path):
@@ -95,10 +91,11 @@ def test_correct_adapt_look_download_go_back(page, learner, model, tmp_path):
 class Gate(Predictor):
     """Waits for `open` before it predicts, and says so by `waits`. Attributes: port, of a server with it."""
 
+    port = 0
+
     def __init__(self, model):
         super().__init__(model)
         self.open, self.waits = threading.Event(), threading.Event()
-        self.port = 0
 
     def predict_clips(self, clips, **options):
         self.waits.set()
@@ -106,22 +103,17 @@ class Gate(Predictor):
         return super().predict_clips(clips, **options)
 
 
-@pytest.fixture(scope="module")
-def gated_server(model, learner):
-    gate = Gate(model)
-    with serving(gate, learn=learner) as gate.port:
-        yield gate
-
-
 @pytest.fixture
-def gate(gated_server, learner):
+def gate(model, learner):
     """The model as loaded waits; those that are learned do not."""
-    gated_server.open.set()
+    gate = Gate(model)
+    gate.open.set()
     learner.fails = None
     learner.may.set()
-    yield gated_server
-    gated_server.open.set()
-    learner.may.set()
+    with serving(gate, learn=learner) as gate.port:
+        yield gate
+        gate.open.set()
+        learner.may.set()
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -176,17 +168,13 @@ def test_the_last_word_on_the_same_recording_counts(page, learner, model):
     support = learner.given[1]
     assert support.file[len(model.support) :].tolist() == ["page/one.wav", "page/one.wav (2)"]
     assert support.label[len(model.support) :].tolist() == [1, 0]
-
-
-def test_a_recording_that_the_model_has_learned_from_counts_once(model):
+    # Nor does a recording that the model has learned from count twice.
     own = {"sha256": model.support.sha256[3], "seconds": 1.0, "frames": np.ones((130, 20), np.float32)}
     clip = clips_.Clip(sample_rate=22050, quality=None, **own)
     heard = Heard(id="1", name="a", speaker="", clip=clip, peaks=None, emotion=2)
     support = support_with(model.support, [heard], model.settings.emotions)
-    assert len(support) == len(model.support)
-    assert support.label[-1] == 2
+    assert (len(support), support.label[-1]) == (len(model.support), 2)
     assert model.support.file[3] not in support.file
-    assert support.mfcc[-1].all()
     assert len(support_with(None, [heard], model.settings.emotions)) == 1
 
 
@@ -253,20 +241,17 @@ def test_many_clips_are_told_of_at_once(page):
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "told"),
+    ("name", "place", "emotion", "speaker", "unknown"),
     [
-        ("clips/angry/ana/1.wav", "clips", ("angry", "ana", "")),
-        ("clips/ana/Anger/1.wav", "clips", ("angry", "ana", "")),
-        ("angry/1.wav", "angry", ("angry", "who was typed", "")),
-        ("ana/sad/1.wav", "", ("sad", "ana", "")),
-        ("clips/calm/1.wav", "clips", (None, "who was typed", "calm")),
-        ("clips/ana/1.wav", "clips", (None, "who was typed", "")),
-        ("1.wav", "", (None, "who was typed", "")),
+        *((name, "clips", "angry", "ana", "") for name in ("clips/angry/ana/1.wav", "clips/ana/Anger/1.wav")),
+        *(("angry/1.wav", "angry", "angry", "typed", ""), ("ana/sad/1.wav", "", "sad", "ana", "")),
+        ("clips/calm/1.wav", "clips", None, "typed", "calm"),
+        *((name, "clips", None, "typed", "") for name in ("clips/ana/1.wav", "1.wav")),
     ],
 )
-def test_folders_say_emotion_and_speaker(page, name, place, told):
-    clip = page.add(wav(), name, place=place, speaker="who was typed").json
-    assert (clip["emotion"], clip["speaker"], clip["unknown"]) == told
+def test_folders_say_emotion_and_speaker(page, name, place, emotion, speaker, unknown):
+    clip = page.add(wav(), name, place=place, speaker="typed").json
+    assert (clip["emotion"], clip["speaker"], clip["unknown"]) == (emotion, speaker, unknown)
     assert clip["name"] == "1.wav"
 
 
@@ -339,9 +324,7 @@ def test_without_a_token_nothing_is_told(port, token):
     stranger = Page(port, opened=False)
     stranger.token = token
     for method, path in (("GET", "/api/page"), ("POST", "/api/clips?name=a"), ("GET", "/api/model.zip")):
-        refused = stranger.ask(method, path)
-        assert refused.status == 410
-        assert "started anew" in refused.error
+        assert stranger.ask(method, path).status == 410
 
 
 def test_pages_that_anybody_opens_drop_each_other_and_none_with_clips(model):
@@ -349,14 +332,13 @@ def test_pages_that_anybody_opens_drop_each_other_and_none_with_clips(model):
     with serving(model) as port:
         page = Page(port)
         clip = page.add(wav()).json
-        first = Page(port)
-        used = Page(port)
+        first, used = Page(port), Page(port)
         for _ in range(MAX_PAGES - 3):
             Page(port)
-        assert used.ask("GET", "/api/page").status == 200
-        Page(port)
-        assert used.ask("GET", "/api/page").status == 200, "another was not used for longer"
-        strangers = [Page(port) for _ in range(120)]
+        for _ in range(2):
+            assert used.ask("GET", "/api/page").status == 200, "another was not used for longer"
+            Page(port)
+        strangers = [Page(port) for _ in range(30)]
         assert [one["id"] for one in page.clips()] == [clip["id"]]
         assert strangers[-1].ask("GET", "/api/page").status == 200
         refused = first.ask("GET", "/api/page")
@@ -391,21 +373,18 @@ def test_names_are_the_last_part_of_what_is_sent(page, name, shown):
 
 
 @pytest.mark.parametrize(
-    ("sent", "status", "said"),
+    ("sent", "status"),
     [
-        *((b"", 400, "not JSON"), (b"{", 400, "not JSON"), (b"[]", 400, "not a JSON object")),
-        *((b"\xff", 400, "not JSON"), (b"[" * 4000, 400, "not JSON"), (b"9" * 5000, 413, "Larger than")),
-        (b'{"clips": ["ID"], "emotion": "calm"}', 422, "'calm', expected one of: angry"),
-        *((b'{"clips": ["ID"], "emotion": 3}', 422, "'3'"), (b'{"emotion": "sad"}', 400, "which clips")),
-        *((b'{"clips": "ID"}', 400, "which clips"), (b'{"clips": ["ID"], "speaker": 1}', 400, "not a text")),
-        (b'{"clips": ["ID", "99"], "emotion": "sad"}', 404, "not here any more"),
+        *((sent, 400) for sent in (b"", b"{", b"[]", b"\xff", b"[" * 4000, b'{"emotion": "sad"}', b'{"clips": "ID"}')),
+        *((b"9" * 5000, 413), (b'{"clips": ["ID"], "speaker": 1}', 400)),
+        *((b'{"clips": ["ID"], "emotion": ' + word + b"}", 422) for word in (b'"calm"', b"3")),
+        (b'{"clips": ["ID", "99"], "emotion": "sad"}', 404),
     ],
 )
-def test_a_correction_that_is_none(page, sent, status, said):
+def test_a_correction_that_is_none(page, sent, status):
     clip = page.add(wav()).json
     refused = page.ask("PUT", "/api/clips", sent.replace(b"ID", clip["id"].encode()))
-    assert refused.status == status
-    assert said in refused.error
+    assert (refused.status, bool(refused.error)) == (status, True)
     assert page.clips()[0]["emotion"] is None
 
 

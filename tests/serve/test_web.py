@@ -9,8 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,27 +26,21 @@ from metaser_jax.serve.web import address_of, is_open_to_others, listen
 from metaser_jax.specs.commands import ServeConfig
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[::1", "a:b:c"])
-def test_other_names_are_not_served(port, host):
-    refused = Page(port, opened=False).ask("GET", "/", host=host)
-    assert refused.status == 403
-    assert "not served here" in refused.error
-
-
-@pytest.mark.parametrize("host", ["localhost:9999", "LOCALHOST", "127.0.0.1", "[::1]:8000", "192.168.1.7:8000"])
-def test_this_machine_and_numbers_are_served(port, host):
-    assert Page(port, opened=False).ask("GET", "/", host=host).status == 200
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *((host, 403) for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[::1", "a:b:c")),
+        *((host, 200) for host in ("localhost:9999", "LOCALHOST", "127.0.0.1", "[::1]:8000", "192.168.1.7:8000")),
+    ],
+)
+def test_this_machine_and_numbers_are_served_and_no_other_name(port, host, status):
+    assert Page(port, opened=False).ask("GET", "/", host=host).status == status
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "", "https://localhost.evil"])
-def test_pages_of_other_sites_are_refused(page, origin):
-    refused = page.ask("POST", "/api/pages", origin=origin)
-    assert refused.status == 403
-    assert "another site" in refused.error
+def test_pages_of_other_sites_are_refused(port, page, origin):
+    assert page.ask("POST", "/api/pages", origin=origin).status == 403
     assert page.ask("GET", "/api/page", sec_fetch_site="cross-site").status == 403
-
-
-def test_the_page_itself_is_not(port, page):
     own = {"origin": f"http://127.0.0.1:{port}", "sec_fetch_site": "same-origin"}
     assert page.ask("GET", "/api/page", **own).status == 200
 
@@ -98,16 +92,12 @@ def send(page: Page, *parts: bytes, headers: str = "", wait: bool = True) -> str
         return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
 
-def test_too_large_by_its_own_word_is_refused_before_it_is_read(page):
+def test_too_large_is_refused_by_its_own_word_or_when_it_is(page):
     said = send(page, headers=f"Content-Length: {10**15}\r\n")
     assert " 413 " in said.splitlines()[0]
-    assert "Larger than 1 MiB" in said
-
-
-def test_too_large_without_a_word_is_refused_when_it_is(page):
+    assert "1 MiB" in said
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
-    said = send(page, chunk * 17, headers="Transfer-Encoding: chunked\r\n")
-    assert " 413 " in said.splitlines()[0]
+    assert " 413 " in send(page, chunk * 17, headers="Transfer-Encoding: chunked\r\n").splitlines()[0]
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1e3", "", "1, 2"])
@@ -129,9 +119,7 @@ def test_a_slow_upload_is_ended(model, limit):
 
 def test_slow_uploads_of_a_page_keep_no_other_page_waiting(port):
     slow, page = Page(port), Page(port)
-    head = (
-        f"POST /api/clips?name=a.wav HTTP/1.1\r\nHost: localhost\r\nX-Page: {slow.token}\r\nContent-Length: 99\r\n\r\n"
-    )
+    head = f"POST /api/clips?name=a HTTP/1.1\r\nHost: localhost\r\nX-Page: {slow.token}\r\nContent-Length: 99\r\n\r\n"
     with contextlib.ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(head.encode() + b"RIFF")
@@ -161,14 +149,10 @@ def test_headers_that_never_end_are_not_waited_for(model, begun, monkeypatch):
 
 def test_uploads_together(page):
     names = [f"{i}.wav" for i in range(LIMITS.max_clips)]
-    answers = []
-    threads = [threading.Thread(target=lambda n=n: answers.append(page.add(wav(300 + 9 * len(n)), n))) for n in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor() as pool:
+        answers = list(pool.map(lambda name: page.add(wav(300), name), names))
     assert [answer.status for answer in answers] == [201] * len(names)
-    assert sorted(clip["name"] for clip in page.ask("GET", "/api/page").json["clips"]) == names
+    assert sorted(clip["name"] for clip in page.clips()) == names
 
 
 def test_a_free_port():
@@ -226,13 +210,8 @@ def test_as_typed(tmp_path):
     assert errors.startswith("warning: --host=0.0.0.0 lets everyone")
     assert errors.endswith("Ended.\n")
     assert "Traceback" not in errors
-    for _ in range(50):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                break
-        time.sleep(0.1)
-    else:
-        pytest.fail("it still listens")
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)), "it still listens"
 
 
 def test_no_model(tmp_path):
