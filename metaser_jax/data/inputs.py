@@ -42,7 +42,7 @@ GIVEN = MappingProxyType(
         "voice": {"voice": (np.float32, (len(STATISTICS),))},
     }
 )
-"""What is given of each recording, by FrontEnd.features: field of Corpus -> dtype, shape."""
+"""Arrays given of each recording, by FrontEnd.features: field of Corpus -> dtype, shape."""
 
 # librosa's MFCC 0 is the sum of the mel bands' levels in dB over the square root of their number.
 DB = 128**0.5
@@ -62,11 +62,11 @@ Array = Any  # NumPy's or jax's
 
 PERCENTILES = (10, 25, 50, 75, 90)
 NAMES = ("mean", "deviation", *(f"percentile {p}" for p in PERCENTILES))
-"""Of utterance_statistics."""
+"""Names of utterance_statistics."""
 
 
 class Scale(NamedTuple):
-    """What features are normalised by. Attributes: mean, std, of each coefficient; std is MIN_STD or more."""
+    """Mean and deviation by which features are normalised. Attributes: mean, std, of each coefficient."""
 
     mean: Array
     std: Array

@@ -1,4 +1,4 @@
-"""Which utterances train, validate and test; and the k-shot or fractional draws from the training part.
+"""Splits into utterances that train, validate and test; and the k-shot or fractional draws from the training part.
 
 70 : 30 train : test, and a fifth of train for validation, as the paper; "random" stratified by emotion, or "speaker"
 with no speaker in two parts. Where the speakers are few: folds, of which each is the test part once. Byte-identical
@@ -142,11 +142,10 @@ def _divide(corpus: Corpus, pool: np.ndarray, kind: str, share: float, seed: int
     divided = _divide_speakers(corpus, pool, share, seed)
     if divided is None:
         _, counts = _per_speaker(corpus, pool)
-        instead = "--folds=2, whose parts for validation need no speakers, or " if _allows_folds(corpus, seed) else ""
         raise InputError(
             f"{corpus.name} cannot be split by speaker so that each part has every emotion: {len(counts)} speakers are "
-            f"left to divide, of which {_per_emotion(corpus, (counts > 0).sum(0))} (a part needs one each). "
-            f"Use {instead}{_FLATTERED}."
+            f"left to divide, of which {_per_emotion(corpus, (counts > 0).sum(0))} (a part needs one each). Use "
+            f"--folds=2, whose parts for validation need no speakers, if that is possible, or {_FLATTERED}."
         )
     return divided
 
@@ -250,19 +249,11 @@ def _assign_folds(corpus: Corpus, speaker: np.ndarray, counts: np.ndarray, folds
     most = min(speakers.min(), folds - 1)
     instead = f"--folds={most} or fewer, or " if most >= 2 else ""
     lacks = ", ".join(f"fold {index} has no {corpus.emotions[e]}" for index, e in lacking[:4])
-    more = f" and {len(lacking) - 4} more lack one" if len(lacking) > 4 else ""
     raise InputError(
         f"--folds={folds}: {corpus.name} cannot be divided by speaker so that each fold has every emotion: of "
         f"{len(counts)} speakers {_per_emotion(corpus, speakers)} (a fold needs one each), and in the best division "
-        f"found {lacks}{more}. Use {instead}{_FLATTERED}."
+        f"found {lacks}. Use {instead}{_FLATTERED}."
     )
-
-
-def _allows_folds(corpus: Corpus, seed: int) -> bool:
-    try:
-        return bool(speaker_folds(corpus, 2, seed))
-    except InputError:
-        return False
 
 
 def _per_emotion(corpus: Corpus, counts) -> str:

@@ -1,14 +1,6 @@
 """The corpora: from recordings to prepared MFCC on disk, and back as a Corpus."""
 
-from metaser_jax.datasets.loading import (
-    check,
-    is_prepared,
-    load,
-    load_statistics,
-    prepare,
-    prepared_names,
-    put_back,
-)
+from metaser_jax.datasets.loading import check, is_prepared, load, load_statistics, prepare, prepared_names, put_back
 from metaser_jax.datasets.registry import (
     NAMES,
     OF_FOLDER,

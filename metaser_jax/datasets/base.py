@@ -25,7 +25,7 @@ from metaser_jax.datasets.files import CorpusFile
 from metaser_jax.datasets.recordings import Excluded, Left, Listing, Parsed, Said, Unknown
 from metaser_jax.datasets.registry import OF_FOLDER, Options
 from metaser_jax.datasets.statistics import Published
-from metaser_jax.emotions import EMOTIONS
+from metaser_jax.emotions import EMOTIONS, emotion_named
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import progress_bar
 from metaser_jax.specs.voice import STATISTICS, TRACKS
@@ -33,6 +33,12 @@ from metaser_jax.specs.voice import STATISTICS, TRACKS
 # (files, worker processes) -> the features of each, or why it has none.
 Extract = Callable[[Sequence[CorpusFile], int], Iterator[Extraction | RecordingError]]
 _OF_RECORDING = ("mfcc", "n_frames", "tracks", "voice", "seconds", "sample_rate")
+
+
+def own_names(**name_of_code: str) -> dict[str, tuple[str, str]]:
+    """Return code -> (the corpus's own name of the emotion, ours), where a word of the name says ours."""
+    words = {name: (name, *re.findall(r"\w+", name)) for name in name_of_code.values()}
+    return {code: (name, next(filter(None, map(emotion_named, words[name])))) for code, name in name_of_code.items()}
 
 
 class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -92,12 +98,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     found: Listing | None = None
 
     def __init__(
-        self,
-        *,
-        options: Options | None = None,
-        extract: Extract | None = None,
-        file_format: Any = None,
-        **kwargs: Any,
+        self, *, options: Options | None = None, extract: Extract | None = None, file_format: Any = None, **kwargs: Any
     ):
         """Make the builder. Args: options: see Options; extract: instead of extract_all; others: TFDS's."""
         options = options or Options()
@@ -123,12 +124,12 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @property
     def layout(self) -> str:
-        """Where a recording is, below manual_dir."""
+        """Path at which a recording is expected, below manual_dir."""
         return f"{self.place}/{self.LAYOUT}"
 
     @property
     def instructions(self) -> str:
-        """How to get the recordings by hand."""
+        """Sentences on how to get the recordings by hand."""
         return inspect.cleandoc(self.MANUAL_DOWNLOAD_INSTRUCTIONS)
 
     def parse(self, path: PurePath, code_of_stem: Mapping[str, str] | None = None) -> Said:

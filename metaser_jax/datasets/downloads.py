@@ -26,13 +26,11 @@ class Download(NamedTuple):
       url: of the file.
       size: in bytes, where it is published.
       md5: hexadecimal, where it is published. A sha256 stands in the builder's checksums.tsv, which TFDS verifies.
-      read_seconds: without a byte for as long, it has failed.
     """
 
     url: str
     size: int | None = None
     md5: str | None = None
-    read_seconds: float = READ_SECONDS
 
 
 def fetch(
@@ -53,7 +51,7 @@ def fetch(
     for download in downloads:
         unfinished = _unfinished(dl_manager)
         try:
-            with _impatient(download.read_seconds):
+            with _impatient():
                 path = Path(dl_manager.download(download.url))
             _verify(path, download)
         except BaseException as error:
@@ -76,14 +74,14 @@ def _unfinished(dl_manager: tfds.download.DownloadManager) -> set[Path]:
 
 
 @contextlib.contextmanager
-def _impatient(read_seconds: float) -> Iterator[None]:
+def _impatient() -> Iterator[None]:
     """Limit TFDS's downloader, which has no time-outs, retries for minutes, and goes on when interrupted."""
     kept = downloader.MAX_RETRIES, downloader._open_url
     over = threading.Event()
 
     @contextlib.contextmanager
     def open_url(url: str, **kwargs: Any) -> Iterator[tuple[Any, Iterable[bytes]]]:
-        with kept[1](url, timeout=(CONNECT_SECONDS, read_seconds), **kwargs) as (response, blocks):
+        with kept[1](url, timeout=(CONNECT_SECONDS, READ_SECONDS), **kwargs) as (response, blocks):
             yield response, _until(over, blocks)
 
     downloader.MAX_RETRIES, downloader._open_url = _RETRIES, open_url

@@ -32,10 +32,7 @@ _EXPECTED = f"expected one of: {', '.join(EMOTIONS)}, or a usual other name such
 
 
 def labelled_files(
-    place: str | os.PathLike[str],
-    emotions: tuple[str, ...],
-    how: Labelling | None = None,
-    skip_bad: bool = False,
+    place: str | os.PathLike[str], emotions: tuple[str, ...], how: Labelling | None = None, skip_bad: bool = False
 ) -> Listing:
     """Return the clips of a folder, of a zip archive of it, or of a CSV, without opening them.
 

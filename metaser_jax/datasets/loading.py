@@ -14,17 +14,7 @@ from metaser_jax import cli, processes
 from metaser_jax.audio.tracks import pooled
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.datasets.recordings import Listing
-from metaser_jax.datasets.registry import (
-    FOLDER,
-    NAMES,
-    PAPER,
-    Options,
-    builder,
-    builder_class,
-    config_of,
-    is_folder_name,
-    quiet,
-)
+from metaser_jax.datasets.registry import NAMES, PAPER, Options, builder, builder_class, config_of, names_below, quiet
 from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.errors import InputError, out_of_memory
 from metaser_jax.messages import say
@@ -58,10 +48,9 @@ def is_prepared(name: str, data_dir: str | os.PathLike[str]) -> bool:
 
 def prepared_names(data_dir: str | os.PathLike[str]) -> list[str]:
     """Return the corpora that data_dir has, as is_prepared says; those of the paper first, in its order."""
-    paper = [name for first in PAPER for name in NAMES if name.partition("/")[0] == first]
-    others = [name for name in NAMES if name not in paper]
-    own = [f"{FOLDER}/{path.name}" for path in sorted(Path(data_dir, FOLDER).glob("*")) if is_folder_name(path.name)]
-    return [name for name in (*paper, *others, *own) if is_prepared(name, data_dir)]
+    place = {name: i for i, name in enumerate(PAPER)}
+    names = sorted(NAMES, key=lambda name: place.get(name.partition("/")[0], len(PAPER)))
+    return [name for name in (*names, *names_below(data_dir)) if is_prepared(name, data_dir)]
 
 
 def load(name: str, data_dir: str | os.PathLike[str]) -> Corpus:

@@ -296,13 +296,7 @@ def _folder(source: CorpusFile) -> str:
 
 
 def require(
-    listing: Listing,
-    name: str,
-    place: str,
-    layout: str,
-    files: Sequence[CorpusFile],
-    skip_bad: bool,
-    advice: str = "",
+    listing: Listing, name: str, place: str, layout: str, files: Sequence[CorpusFile], skip_bad: bool, advice: str = ""
 ) -> None:
     """Check that there are recordings, and unless `skip_bad` that all can be used.
 

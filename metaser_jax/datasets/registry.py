@@ -8,6 +8,7 @@ import locale
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import logging
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # The eight of the paper, sources first, in the order of its Table 1.
 PAPER = ("tess", "ravdess", "savee", "iemocap", "emodb", "emovo", "shemo", "urdu")
 FOLDER = "folder"
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 # Options of folder/NAME: what other corpora say themselves.
 OF_FOLDER = ("language", *(field.name for field in dataclasses.fields(Labelling)))
 
@@ -66,7 +68,7 @@ def check_name(name: str, what: str = "corpus") -> str:
     """Return the name if it is one of NAMES, or folder/ANYTHING. Raises InputError otherwise."""
     if name.partition("/")[0] != FOLDER:
         return check_choice(what, name, [*NAMES, f"{FOLDER}/NAME"])
-    if not is_folder_name(name.partition("/")[2]):
+    if not _FOLDER_NAME.fullmatch(name.partition("/")[2]):
         raise InputError(f"{what}: got {name!r}, expected {FOLDER}/NAME, in letters, digits, '_', '-' and '.'.")
     return name
 
@@ -77,9 +79,10 @@ def known_name(name: str, what: str = "corpus") -> str:
     return check_name(alike.get(loosely(name), name), what)
 
 
-def is_folder_name(name: str) -> bool:
-    """Return whether folder/NAME can be a corpus."""
-    return re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) is not None
+def names_below(data_dir: str | os.PathLike[str]) -> list[str]:
+    """Return the corpora folder/NAME that may be prepared in data_dir, in order."""
+    names = sorted(path.name for path in Path(data_dir, FOLDER).glob("*"))
+    return [f"{FOLDER}/{name}" for name in names if _FOLDER_NAME.fullmatch(name)]
 
 
 def builder_class(name: str) -> type["CorpusBuilder"]:

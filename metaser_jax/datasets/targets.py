@@ -14,7 +14,7 @@ Load = Callable[[str, str], Corpus]
 
 
 class Corpora(NamedTuple):
-    """Where prepared corpora come from.
+    """Source of prepared corpora.
 
     Attributes:
       load: as datasets.load.

@@ -98,11 +98,6 @@ def test_trimmed_then_changes_added_then_normalised(mode):
         assert getattr(result, field) is getattr(corpus, field)
 
 
-def test_the_papers_input_is_untouched():
-    corpus = fake_corpus()
-    np.testing.assert_array_equal(make_input(corpus, FrontEnd(), np.arange(3)).mfcc, corpus.mfcc)
-
-
 @pytest.mark.parametrize("settings", [{"trim_db": 0.05, "deltas": True}, {"features": "voice"}])
 def test_the_same_of_numpy_and_jax(settings):
     how, corpus = FrontEnd(**settings), fake_corpus()
@@ -127,6 +122,7 @@ def test_the_voice_alone_is_enough_for_its_statistics():
 def test_utterance_statistics_are_scipys():
     rng = np.random.default_rng(0)
     x, n_frames = rng.normal(size=(9, 120, 20)).astype(np.float32), rng.integers(1, 121, 9)
+    x[np.arange(120) >= n_frames[:, None]] = 1e6  # the padding is not looked at
     found = utterance_statistics(x, n_frames)
     assert found.shape == (9, 140)
     for one, frames, n in zip(found.reshape(9, 7, 20), x.astype(float), n_frames, strict=True):
@@ -135,15 +131,6 @@ def test_utterance_statistics_are_scipys():
         np.testing.assert_allclose(one[1], stats.tstd(real, axis=0, ddof=0) if n > 1 else 0, atol=1e-12)
         for row, p in zip(one[2:], (10, 25, 50, 75, 90), strict=True):
             np.testing.assert_allclose(row, [stats.scoreatpercentile(real[:, c], p) for c in range(20)])
-
-
-def test_utterance_statistics_do_not_look_at_the_padding():
-    x, n_frames = np.random.default_rng(0).normal(size=(3, 10, 4)), np.array([1, 4, 10])
-    other = x.copy()
-    other[np.arange(10) >= n_frames[:, None]] = 1e6
-    longer = np.pad(x, ((0, 0), (0, 5), (0, 0)))
-    np.testing.assert_array_equal(utterance_statistics(other, n_frames), utterance_statistics(x, n_frames))
-    np.testing.assert_array_equal(utterance_statistics(longer, n_frames), utterance_statistics(x, n_frames))
 
 
 EVERYTHING = np.arange(48)
@@ -207,11 +194,6 @@ def test_normalised_by_ones_own(corpus, mode):
         is_standard(real_frames(result, np.flatnonzero(group == one)))
 
 
-def test_constant_coefficients_are_not_blown_up(corpus):
-    constant = dataclasses.replace(corpus, mfcc=np.where(corpus.mfcc != 0, np.float32(7), np.float32(0)))
-    assert np.abs(normalise(constant, "corpus", np.arange(len(corpus))).mfcc).max() < 1
-
-
 def spoken(emotions_of_speaker, utterances=2):
     """A corpus in which each speaker says each of the given emotions so many times."""
     said = [(name, e) for name, emotions in emotions_of_speaker.items() for e in emotions for _ in range(utterances)]
@@ -247,12 +229,8 @@ def test_auto_looks_at_the_training_parts_labels_alone():
     corpus = spoken({"s": range(4), "t": range(4)}, utterances=1)
     assert resolve(corpus, "auto", np.arange(4)) == "speaker"
     assert resolve(corpus, "auto", np.array([0, 5])) == "corpus", "there, each says one"
-    rng = np.random.default_rng(0)
-    for train in (np.arange(4), np.array([0, 5])):
-        label = rng.integers(0, 4, len(corpus)).astype(np.int32)
-        label[train] = corpus.label[train]
-        other = dataclasses.replace(corpus, label=label)
-        assert resolve(other, "auto", train) == resolve(corpus, "auto", train)
+    other = dataclasses.replace(corpus, label=np.where(np.isin(EVERYTHING[:8], [0, 5]), corpus.label, 0))
+    assert resolve(other, "auto", np.array([0, 5])) == "corpus"
 
 
 def test_a_voices_mean_is_shrunk_to_everybodys():

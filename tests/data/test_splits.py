@@ -32,14 +32,9 @@ def test_parts_are_disjoint_and_whole_and_a_function_of_the_seed(corpus, kind):
         assert len(train | valid | test) == len(train) + len(valid) + len(test)
         assert abs(len(split.test) / len(corpus) - 0.3) < 0.05
     renamed = dataclasses.replace(corpus, file=np.char.add(corpus.file, "x"))
-    again, other, of_others = (
-        splits.split(corpus, kind, 3),
-        splits.split(corpus, kind, 4),
-        splits.split(renamed, kind, 3),
-    )
-    assert again.digest == split.digest != other.digest
-    assert of_others.digest != split.digest
-    assert len(split.digest) == 16
+    digests = [splits.split(one, kind, seed).digest for one, seed in ((corpus, 3), (corpus, 4), (renamed, 3))]
+    assert digests[0] == split.digest
+    assert len({*digests}) == 3
 
 
 def test_splits_are_those_of_earlier_versions(corpus):
@@ -56,6 +51,8 @@ def test_speakers_that_cannot_cover_every_emotion_are_an_error(corpus):
         splits.split(confounded, "speaker")
     with pytest.raises(InputError, match="1 speakers are left"):
         splits.split(dataclasses.replace(corpus, speaker=np.array(["one"] * len(corpus))), "speaker")
+    with pytest.raises(InputError, match=r"few cannot be split by speaker.*1 speakers are left.*--folds=2.*--split=r"):
+        splits.split(of_speakers(np.full((2, 4), 20)), "speaker")
 
 
 def of_speakers(per_speaker, name="few"):
@@ -124,7 +121,7 @@ def test_folds_that_scikit_learn_does_not_find():
         # Fewer utterances than folds: no warning of scikit-learn's.
         ([[9, 9, 9, 1], [9, 9, 9, 1], [9, 9, 9, 0]], 3, r"2 sad .* fold \d has no sad\. Use --folds=2 or fewer"),
         (9 * np.eye(4, dtype=int), 2, r"1 angry, 1 happy, 1 neutral, 1 sad .* has no .*\. Use --split=random"),
-        (9 * np.eye(4, dtype=int), 4, r"fold \d has no [a-z]+ and 8 more lack one\. Use --split=random"),
+        (9 * np.eye(4, dtype=int), 4, r"fold \d has no [a-z]+\. Use --split=random"),
         # Two speakers, of whom one says sad once: nothing is left of it for validation.
         ([[9, 9, 9, 9], [9, 9, 9, 1]], 2, r"--folds=2, what fold \d leaves: 28 utterances of few .*1 sad"),
     ],
@@ -132,15 +129,6 @@ def test_folds_that_scikit_learn_does_not_find():
 def test_folds_that_are_impossible(per_speaker, folds, message):
     with pytest.raises(InputError, match=message):
         splits.speaker_folds(of_speakers(per_speaker), folds)
-
-
-def test_a_speaker_split_that_is_impossible_suggests_folds_where_they_are_possible():
-    with pytest.raises(
-        InputError, match=r"few cannot be split by speaker.*1 speakers are left.*Use --folds=2.*, or --sp"
-    ):
-        splits.split(of_speakers(np.full((2, 4), 20)), "speaker")
-    with pytest.raises(InputError, match=r"Use --split=random"):
-        splits.split(of_speakers(9 * np.eye(4, dtype=int)), "speaker")
 
 
 def test_too_small_and_unknown(corpus):
@@ -194,22 +182,11 @@ def test_hold_out(corpus):
 
 
 def test_real_urdu_can_be_split_by_speaker_only_barely(real_corpora):
-    """26 of its 29 speakers say one emotion: the oracle knows most answers of a random split, and none by speaker."""
-    from metaser_jax.results import metrics
-
     stems = sorted(path.stem for path in (real_corpora / "urdu").rglob("*.flac"))
-    label = np.array(["AHNS".index(stem.split("_")[2][0]) for stem in stems], np.int32)
-    n = len(stems)
-    base = fake_corpus(per_emotion=100)
+    label, speaker = np.array(["AHNS".index(stem.split("_")[2][0]) for stem in stems]), [s.split("_")[0] for s in stems]
     corpus = dataclasses.replace(
-        base, label=label, speaker=np.array([stem.split("_")[0] for stem in stems]), file=np.array(stems)
+        fake_corpus(per_emotion=100), label=label.astype(np.int32), speaker=np.array(speaker), file=np.array(stems)
     )
-    assert n == 400
-    split = splits.split(corpus, "random")
-    oracle = metrics.speaker_oracle(
-        label[split.train], corpus.speaker[split.train], corpus.speaker[split.test], classes=4
-    )
-    assert metrics.scores(label[split.test], oracle, 4)["macro_f1"] > 0.9
     # Two and three folds are StratifiedGroupKFold's; its four lack an emotion. A fifth angry speaker there is not.
     for folds in (2, 3, 4):
         check_folds(corpus, splits.speaker_folds(corpus, folds))

@@ -163,12 +163,13 @@ def test_sha256_of_shemo_is_read():
     assert {download.url for download in Builder.DOWNLOADS} == set(Builder.url_infos)
 
 
-def test_what_cannot_be_fetched(served, offer):
+def test_what_cannot_be_fetched(served, offer, monkeypatch):
+    monkeypatch.setattr("metaser_jax.datasets.downloads.READ_SECONDS", 0.3)
     (served[0] / "page.zip").write_text("<html>Please log in</html>")
     for offered, reason in {
         offer("nothing.zip"): r"HTTP code: 404",
         offer("http://127.0.0.1:9/a.zip"): "ConnectionError: .*refused",
-        offer("silent.zip", read_seconds=0.2): "(?i)timed out",
+        offer("silent.zip"): "(?i)timed out",
         offer("broken.zip"): r"IncompleteRead\(200 bytes read, 800 more expected\)",
         offer("page.zip"): "it is no zip archive, it begins with b'<html>Please log in</html>'",
     }.items():

@@ -59,9 +59,8 @@ def message(place, **how):
 
 
 def test_names_of_emotions():
-    assert [emotion_named(emotion) for emotion in EMOTIONS] == list(EMOTIONS)
-    words = {"Anger": "angry", "HAPPINESS": "happy", " sadness ": "sad", "calm": "calm", "furious": None, "": None}
-    words |= {"Pleasant_Surprise": "surprise", "pleasant-surprise": "surprise"}
+    words = {emotion: emotion for emotion in EMOTIONS} | {"furious": None, "": None, "calm": "calm"}
+    words |= {"Anger": "angry", " sadness ": "sad", "Pleasant_Surprise": "surprise", "pleasant-surprise": "surprise"}
     assert {word: emotion_named(word) for word in words} == words
 
 
@@ -82,12 +81,7 @@ def test_emotions_and_speakers_from_folders(place, recordings_dir, tmp_path):
     assert [one.file for one in listed.recordings] == sorted(one.file for one in listed.recordings)
     assert (listed.left, listed.language) == ([], None)
     assert listed.notes == ("3 speakers: anna 1, bilal 1, north/carl 1; of 2 the speaker is not known.",)
-    # The builder lists the same.
-    listing = datasets.check(NAME, recordings_dir)
-    assert [(one.file, one.parsed.label, one.parsed.speaker) for one in listing.recordings] == [
-        (one.file, one.parsed.label, one.parsed.speaker) for one in listed.recordings
-    ]
-    assert listing.notes == listed.notes
+    assert datasets.check(NAME, recordings_dir) == listed, "the builder lists the same"
 
 
 @pytest.mark.parametrize("pattern", [r"(?P<speaker>spk\d+)_", r"(spk\d+)_(x)", r"(x)?(?P<speaker>spk\d+)", r"spk\d+"])
@@ -105,12 +99,14 @@ def test_all_that_cannot_be_used_is_in_one_error(place, recordings_dir, tmp_path
     if not extra:
         request.getfixturevalue("without_formats")
     said = message(place)
-    assert f"mine: {33 + (not extra)} of 36 recordings cannot be used" in said
-    assert "and 25 more: no known emotion in the folders 'furious', expected one of: angry, happy, neutral" in said
-    assert "weird/anna/1.wav: no known emotion in the folders 'weird/anna'" in said
-    assert "top.wav: no known emotion in the folders ''" in said
-    assert "angry/sad/1.wav: several emotions in the folders 'angry/sad'" in said
-    assert "--skip_bad" in said
+    for part in (
+        f"mine: {33 + (not extra)} of 36 recordings cannot be used",
+        "and 25 more: no known emotion in the folders 'furious', expected one of: angry, happy, neutral",
+        "top.wav: no known emotion in the folders ''",
+        "angry/sad/1.wav: several emotions in the folders 'angry/sad'",
+        "--skip_bad",
+    ):
+        assert part in said
     install = "angry/1.m4a: .m4a is not read, .* ffmpeg -i NAME.m4a NAME.wav, or pip install 'metaser_jax.formats.'"
     assert bool(re.search(install, said)) == (not extra)
     listed = labelled_files(place, FOUR_EMOTIONS, skip_bad=True)

@@ -76,26 +76,18 @@ def test_every_file_is_prepared(name, make_corpus, prepare, data_dir, corpus_fil
     assert statistics.speakers == len(set(corpus.speaker.tolist())) == SPEAKERS.get(name, 2)
     assert set(statistics.counts()) >= set(FOUR_EMOTIONS)
     assert statistics == datasets.load_statistics(name, data_dir)
+    assert (corpus.name, corpus.emotions) == (name, EMOTIONS)
     for i, file in enumerate(corpus.file):
         np.testing.assert_array_equal(corpus.mfcc[i], extract(folder / (shared + file)).mfcc)
 
 
-@pytest.mark.parametrize(
-    ("name", "file", "rate", "channels", "rates"),
-    [
-        ("tess", "YAF_sad/YAF_bath_sad.wav", 96000, 1, {24414: 8, 96000: 1}),
-        ("ravdess", "Actor_05/03-01-02-01-01-02-05.wav", 48000, 2, {48000: 10}),
-        ("emovo", "EMOVO/f3/pau-f3-d1.wav", 48000, 1, {48000: 9}),  # among stereo ones
-    ],
-)
-def test_strays_in_rate_and_channels(name, file, rate, channels, rates, make_corpus, prepare, data_dir, tmp_path):
-    """The known files that are not like the others of their corpus."""
-    stray = write_sound(make_corpus(name) / file, rate=rate, channels=channels, seconds=0.5)
-    assert prepare(name).sample_rates == rates
-    corpus = datasets.load(name, data_dir)
+def test_a_stray_in_rate_and_channels(make_corpus, prepare, data_dir, tmp_path):
+    stray = write_sound(make_corpus("tess") / "YAF_sad/YAF_bath_sad.wav", rate=96000, channels=2, seconds=0.5)
+    assert prepare("tess").sample_rates == {24414: 8, 96000: 1}
+    corpus = datasets.load("tess", data_dir)
     (row,) = np.flatnonzero([one.endswith(stray.name) for one in corpus.file])
     assert corpus.seconds[row] == pytest.approx(0.5, rel=1e-4)
-    soundfile.write(tmp_path / "mono.wav", soundfile.read(stray, always_2d=True)[0].mean(1), rate, subtype="FLOAT")
+    soundfile.write(tmp_path / "mono.wav", soundfile.read(stray)[0].mean(1), 96000, subtype="FLOAT")
     np.testing.assert_allclose(corpus.mfcc[row], extract(tmp_path / "mono.wav").mfcc, atol=1e-3)
 
 
@@ -126,10 +118,8 @@ def test_bad_recordings_are_named_at_once_or_left_out(demo, prepare, data_dir):
     (demo / "f1_happy_77.wav").write_bytes((demo / "f1_happy_00.wav").read_bytes()[:500])
     with pytest.raises(InputError) as caught:
         prepare()
-    message = str(caught.value)
-    assert "demo_urdu: 2 of 6 recordings cannot be used:\n  f1_angry_77.wav: the file is empty" in message
-    assert "f1_happy_77.wav: truncated" in message
-    assert "--skip_bad" in message
+    for said in ("2 of 6 recordings", "\n  f1_angry_77.wav: the file is empty", "f1_happy_77.wav: trunc", "--skip_bad"):
+        assert said in str(caught.value)
     assert not datasets.is_prepared("demo_urdu", data_dir)
     assert not list((data_dir / "demo_urdu").iterdir())
     (demo / "f1_bored_00.wav").write_bytes(b"")
@@ -351,18 +341,6 @@ def emodb(make_corpus, prepare, data_dir):
     make_corpus("emodb")
     prepare("emodb")
     return data_dir / "emodb" / "2.0.0"
-
-
-def test_corpus(emodb, data_dir):
-    corpus = datasets.load("emodb", data_dir)
-    assert (corpus.name, corpus.language, len(corpus)) == ("emodb", "German", 8)
-    assert (corpus.mfcc.shape, corpus.mfcc.dtype) == ((8, 120, 20), np.float32)
-    assert (corpus.n_frames.dtype, corpus.label.dtype, corpus.seconds.dtype) == (np.int32, np.int32, np.float32)
-    assert corpus.file.tolist() == sorted(corpus.file.tolist())
-    assert (corpus.file[0], EMOTIONS[corpus.label[0]]) == ("03a01Aa.wav", "fear")
-    assert corpus.speaker.tolist() == ["03"] * 7 + ["16"]
-    assert corpus.emotions == EMOTIONS
-    assert corpus.digest() == datasets.load("emodb", data_dir).digest()
 
 
 @pytest.mark.parametrize("file", ["metadata.json", "dataset_info.json", "emodb-train.array_record-00000-of-00001"])

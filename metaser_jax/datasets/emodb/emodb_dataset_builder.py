@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from metaser_jax.datasets.base import CorpusBuilder, Download, Published
+from metaser_jax.datasets.base import CorpusBuilder, Download, Published, own_names
 
 
 class Builder(CorpusBuilder):
@@ -26,12 +26,7 @@ class Builder(CorpusBuilder):
     ARCHIVES = ("download.zip",)
     STEM = r"(?P<speaker>03|08|09|1[0-6])[ab]\d\d(?P<code>[A-Z])[a-f]"
     STEM_MEANS = "speaker (03, 08 to 16), text (a or b, 2 digits), emotion (a letter), take (a to f), e.g. 03a01Fa"
-    EMOTION_OF_CODE: ClassVar = {  # initials of the German words
-        "W": ("anger", "angry"),
-        "F": ("happiness", "happy"),
-        "N": ("neutral", "neutral"),
-        "T": ("sadness", "sad"),
-        "L": ("boredom", "boredom"),
-        "E": ("disgust", "disgust"),
-        "A": ("anxiety/fear", "fear"),
-    }
+    # Initials of the German words.
+    EMOTION_OF_CODE: ClassVar = own_names(
+        W="anger", F="happiness", N="neutral", T="sadness", L="boredom", E="disgust", A="anxiety/fear"
+    )

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from metaser_jax.datasets.base import CorpusBuilder, Download, Published
+from metaser_jax.datasets.base import CorpusBuilder, Download, Published, own_names
 
 
 class Builder(CorpusBuilder):
@@ -25,12 +25,13 @@ class Builder(CorpusBuilder):
     )
     STEM = r"(?P<code>[a-z]{3})-(?P<speaker>[fm][1-3])-[bdln]\d"
     STEM_MEANS = "emotion (3 letters)-speaker (f1 to m3)-sentence (b, d, l or n, and a digit), e.g. rab-f1-b1"
-    EMOTION_OF_CODE: ClassVar = {  # the first letters of the Italian words
-        "rab": ("rabbia (anger)", "angry"),
-        "gio": ("gioia (joy)", "happy"),
-        "neu": ("neutrale (neutral)", "neutral"),
-        "tri": ("tristezza (sadness)", "sad"),
-        "dis": ("disgusto (disgust)", "disgust"),
-        "pau": ("paura (fear)", "fear"),
-        "sor": ("sorpresa (surprise)", "surprise"),
-    }
+    # The first letters of the Italian words.
+    EMOTION_OF_CODE: ClassVar = own_names(
+        rab="rabbia (anger)",
+        gio="gioia (joy)",
+        neu="neutrale (neutral)",
+        tri="tristezza (sadness)",
+        dis="disgusto (disgust)",
+        pau="paura (fear)",
+        sor="sorpresa (surprise)",
+    )

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from metaser_jax.datasets.base import CorpusBuilder, CorpusFile, Excluded, Published, Said
+from metaser_jax.datasets.base import CorpusBuilder, CorpusFile, Excluded, Published, Said, own_names
 from metaser_jax.errors import InputError
 
 _DIALOG = r"(?P<session>Ses0[1-5])[FM]_(?:impro\d\d|script\d\d_\d)[a-z]?"
@@ -41,18 +41,18 @@ class Builder(CorpusBuilder):
     STEM = rf"{_DIALOG}_(?P<letter>[FM])\d\d\d"
     STEM_MEANS = "session, dialog, speaker and turn, e.g. Ses01F_impro01_M000 or Ses05M_script01_1b_F011"
     NOT_OURS: ClassVar = {_DIALOG: "a whole dialog, of which the sentences are read"}
-    EMOTION_OF_CODE: ClassVar = {
-        "ang": ("anger", "angry"),
-        "hap": ("happiness", "happy"),
-        "neu": ("neutral", "neutral"),
-        "sad": ("sadness", "sad"),
-        "exc": ("excited", "excited"),
-        "fru": ("frustration", "frustrated"),
-        "fea": ("fear", "fear"),
-        "sur": ("surprise", "surprise"),
-        "dis": ("disgust", "disgust"),
-        "oth": ("other", "other"),
-    }
+    EMOTION_OF_CODE: ClassVar = own_names(
+        ang="anger",
+        hap="happiness",
+        neu="neutral",
+        sad="sadness",
+        exc="excited",
+        fru="frustration",
+        fea="fear",
+        sur="surprise",
+        dis="disgust",
+        oth="other",
+    )
 
     def __init__(self, **kwargs: Any):
         """Make the builder. Args: CorpusBuilder's."""

@@ -2,7 +2,10 @@
 
 from typing import ClassVar
 
-from metaser_jax.datasets.base import CorpusBuilder, Download, Published
+from metaser_jax.datasets.base import CorpusBuilder, Download, Published, own_names
+
+# In the order of their codes. Calm is not neutral: the corpus has both.
+_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 
 
 class Builder(CorpusBuilder):
@@ -35,13 +38,4 @@ class Builder(CorpusBuilder):
         r"0[12](-\d\d){6}": "from a video recording (modality 01 or 02)",
         r"03-02(-\d\d){5}": "a song (vocal channel 02)",
     }
-    EMOTION_OF_CODE: ClassVar = {
-        "01": ("neutral", "neutral"),
-        "02": ("calm", "calm"),  # not neutral: the corpus has both
-        "03": ("happy", "happy"),
-        "04": ("sad", "sad"),
-        "05": ("angry", "angry"),
-        "06": ("fearful", "fear"),
-        "07": ("disgust", "disgust"),
-        "08": ("surprised", "surprise"),
-    }
+    EMOTION_OF_CODE: ClassVar = own_names(**{f"{i:02d}": name for i, name in enumerate(_EMOTIONS, start=1)})

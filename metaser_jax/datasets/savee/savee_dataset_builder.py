@@ -4,7 +4,7 @@ import re
 from pathlib import PurePath
 from typing import ClassVar
 
-from metaser_jax.datasets.base import CorpusBuilder, Parsed, Published
+from metaser_jax.datasets.base import CorpusBuilder, Parsed, Published, own_names
 
 
 class Builder(CorpusBuilder):
@@ -24,15 +24,9 @@ class Builder(CorpusBuilder):
     # The speaker is the folder, or, in copies with all files in one folder, a prefix.
     STEM = r"(?:(?P<speaker>DC|JE|JK|KL)_)?(?P<code>[a-z]{1,2})\d\d"
     STEM_MEANS = "emotion and number in a folder DC, JE, JK or KL (DC/a01), or after the speaker, e.g. DC_a01"
-    EMOTION_OF_CODE: ClassVar = {
-        "a": ("anger", "angry"),
-        "h": ("happiness", "happy"),
-        "n": ("neutral", "neutral"),
-        "sa": ("sadness", "sad"),
-        "d": ("disgust", "disgust"),
-        "f": ("fear", "fear"),
-        "su": ("surprise", "surprise"),
-    }
+    EMOTION_OF_CODE: ClassVar = own_names(
+        a="anger", h="happiness", n="neutral", sa="sadness", d="disgust", f="fear", su="surprise"
+    )
 
     def key(self, path: PurePath, parsed: Parsed) -> str:
         """Return the speaker and the stem without its prefix."""

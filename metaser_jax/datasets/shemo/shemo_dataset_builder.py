@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from metaser_jax.datasets.base import CorpusBuilder, CorpusFile, Download, Published
+from metaser_jax.datasets.base import CorpusBuilder, CorpusFile, Download, Published, own_names
 from metaser_jax.datasets.files import named
 from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError
@@ -40,14 +40,7 @@ class Builder(CorpusBuilder):
     ARCHIVES = ("female.zip", "male.zip")
     STEM = r"(?P<speaker>[FM]\d\d)(?P<code>[A-Z])\d\d"
     STEM_MEANS = "speaker (F or M, 2 digits), emotion (a letter), number (2 digits), e.g. F01A01"
-    EMOTION_OF_CODE: ClassVar = {
-        "A": ("anger", "angry"),
-        "H": ("happiness", "happy"),
-        "N": ("neutral", "neutral"),
-        "S": ("sadness", "sad"),
-        "W": ("surprise", "surprise"),
-        "F": ("fear", "fear"),
-    }
+    EMOTION_OF_CODE: ClassVar = own_names(A="anger", H="happiness", N="neutral", S="sadness", W="surprise", F="fear")
 
     def __init__(self, **kwargs: Any):
         """Make the builder. Args: CorpusBuilder's."""

@@ -4,7 +4,7 @@ import re
 from pathlib import PurePath
 from typing import ClassVar
 
-from metaser_jax.datasets.base import CorpusBuilder, Download, Parsed, Published
+from metaser_jax.datasets.base import CorpusBuilder, Download, Parsed, Published, own_names
 
 
 class Builder(CorpusBuilder):
@@ -27,15 +27,9 @@ class Builder(CorpusBuilder):
     # Folders are named in several ways and cases, so the file's own name is read.
     STEM = r"(?P<speaker>OAF|OA|YAF)_[a-z]+_(?P<code>[a-z]+)"
     STEM_MEANS = "OAF (or OA) or YAF, a word, an emotion, e.g. OAF_back_angry"
-    EMOTION_OF_CODE: ClassVar = {
-        "angry": ("angry", "angry"),
-        "happy": ("happy", "happy"),
-        "neutral": ("neutral", "neutral"),
-        "sad": ("sad", "sad"),
-        "disgust": ("disgust", "disgust"),
-        "fear": ("fear", "fear"),
-        "ps": ("pleasant surprise", "surprise"),
-    }
+    EMOTION_OF_CODE: ClassVar = own_names(
+        **{code: code for code in ("angry", "happy", "neutral", "sad", "disgust", "fear")}, ps="pleasant surprise"
+    )
 
     def key(self, path: PurePath, parsed: Parsed) -> str:
         """Return the speaker and the stem without its prefix."""

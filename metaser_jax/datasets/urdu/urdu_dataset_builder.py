@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from metaser_jax.datasets.base import CorpusBuilder, Download, Published
+from metaser_jax.datasets.base import CorpusBuilder, Download, Published, own_names
 
 
 class Builder(CorpusBuilder):
@@ -25,9 +25,4 @@ class Builder(CorpusBuilder):
     ARCHIVES = ("URDU-Dataset*.zip",)
     STEM = r"(?P<speaker>S[MF]\d+)_F\d+_(?P<code>[A-Z])\d+"
     STEM_MEANS = "S, M or F, speaker_F, file_emotion, number, e.g. SM1_F10_A010"
-    EMOTION_OF_CODE: ClassVar = {
-        "A": ("Angry", "angry"),
-        "H": ("Happy", "happy"),
-        "N": ("Neutral", "neutral"),
-        "S": ("Sad", "sad"),
-    }
+    EMOTION_OF_CODE: ClassVar = own_names(A="Angry", H="Happy", N="Neutral", S="Sad")
