@@ -13,7 +13,7 @@ import numpy as np
 from absl import app, flags
 
 from metaser_jax import datasets
-from metaser_jax.adaptation.few_clips import Adaptation, adapt_model
+from metaser_jax.adaptation.few_clips import adapt_model
 from metaser_jax.adaptation.starts import read_start
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.data.inputs import GIVEN
@@ -21,6 +21,7 @@ from metaser_jax.data.splits import draw_shots, split
 from metaser_jax.devices import parallel
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.results.metrics import calibration_error, log_loss, scores
+from metaser_jax.specs.commands import AdaptConfig
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of prepared corpora.", required=True)
@@ -44,7 +45,7 @@ def line(corpus, start, kind: str, known: bool, shots: int) -> str:
         speaker = one.speaker if known else np.full(len(one), UNKNOWN_SPEAKER)
         support = dataclasses.replace(one, speaker=speaker, sha256=one.file)
         settings = dataclasses.replace(start.settings, normalise="corpus")
-        model = adapt_model(start.start, settings, Adaptation(seed=seed), support)
+        model = adapt_model(start.start, settings, AdaptConfig(support="", out="", seed=seed), support)
         test = corpus.take(parts.test)
         logits = Predictor(model).logits(*(getattr(test, name) for name in GIVEN[settings.features])).astype(np.float64)
         true = scores(test.label, logits.argmax(-1), len(corpus.emotions))["macro_f1"]

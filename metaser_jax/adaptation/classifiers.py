@@ -195,20 +195,11 @@ def adapt_classifier(
       Outcomes in the order fold, amount, seed.
 
     Raises:
-      InputError: no fold or amount; no shots and no sources; a draw that the training part does not allow, before the
-        first is fitted; a source that is the target or has other emotions.
+      InputError: no shots and no sources; a draw that the training part does not allow, before the first is fitted.
     """
     cases = draw_cases(folds, amounts, seeds, "none")
     if not sources and any(amount.value == 0 for amount in amounts):
         raise InputError(f"--shots=0: {method} has nothing to learn from. Give --sources, or shots.")
-    for source in sources:
-        if source.corpus.name == folds[0].corpus.name:
-            raise InputError(f"--sources: got {source.corpus.name}, which is the target. Give corpora that are not.")
-        if source.corpus.emotions != folds[0].corpus.emotions:
-            raise InputError(
-                f"--sources: got {source.corpus.name} with {', '.join(source.corpus.emotions)}, expected the target's "
-                f"{', '.join(folds[0].corpus.emotions)}. Load both with the same emotions."
-            )
     # Only the statistics of a training part, or of a draw, depend on the fold.
     by_draw = spec.of_split and spec.normalise_by == "drawn"
     seen = [features(target, spec.front_end, None) for target in (folds if spec.of_split else folds[:1])]

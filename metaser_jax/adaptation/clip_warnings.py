@@ -9,8 +9,7 @@ and its predictions are worth nothing elsewhere.
 
 import hashlib
 import itertools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -29,13 +28,6 @@ _GAIN, _CHANCE, _SHUFFLINGS = 0.1, 0.01, 1000
 _LOUDER_DB, _LOUDER_BY_EMOTION_DB, _MIN_CLIPS = 6.0, 20.0, 3
 _LOUD_EMOTIONS = ("angry", "happy", "excited", "fear", "frustrated", "surprise")
 _QUIET_EMOTIONS = ("sad", "boredom", "calm")
-
-
-class OneEmotion(NamedTuple):
-    """Speakers who say one emotion. Attributes: single: how many; repeated: how many speakers have several clips."""
-
-    single: int
-    repeated: int
 
 
 def warnings_of(clips: Sequence[Clip], corpus: Corpus, *, whole: bool = False) -> list[str]:
@@ -58,27 +50,25 @@ def warnings_of(clips: Sequence[Clip], corpus: Corpus, *, whole: bool = False) -
     ]
 
 
-def _find_unknown_speakers(corpus: Corpus, voice: bool) -> list[str]:
+def _find_unknown_speakers(corpus: Corpus, voice: bool) -> Iterator[str]:
     unknown = int((corpus.speaker == UNKNOWN_SPEAKER).sum())
-    if not unknown:
-        return []
     of = "any clip" if unknown == len(corpus) else f"{unknown:,} of {count(len(corpus))}"
-    worth = ""
-    if voice:
-        # Mean of five corpora whose voices say all of their emotions: experiments/README.md, Normalisation.
-        worth = (
-            " Nothing that you can tell is worth more: with five clips of each emotion, macro F1 was .64 without the "
-            "speakers' names and .73 with them. For a voice that says several emotions is heard by what is loud and "
-            "high for this voice."
+    # Mean of five corpora whose voices say all of their emotions: experiments/README.md, Normalisation.
+    worth = (
+        " Nothing that you can tell is worth more: with five clips of each emotion, macro F1 was .64 without the "
+        "speakers' names and .73 with them. For a voice that says several emotions is heard by what is loud and "
+        "high for this voice."
+    )
+    if unknown:
+        yield (
+            f"It is not known who speaks in {of}. Put each speaker's clips into a folder of his or her own, inside the "
+            "emotions' folders, fill the CSV's column speaker, or give --speaker_pattern."
+            f"{worth if voice else ''} And the same voice may be learned and scored, so that the score is better than "
+            "for voices that the model has not heard."
         )
-    return [
-        f"It is not known who speaks in {of}. Put each speaker's clips into a folder of his or her own, inside the "
-        f"emotions' folders, fill the CSV's column speaker, or give --speaker_pattern.{worth} And the same voice may "
-        "be learned and scored, so that the score is better than for voices that the model has not heard."
-    ]
 
 
-def _find_copies(clips: Sequence[Clip], corpus: Corpus) -> list[str]:
+def _find_copies(clips: Sequence[Clip], corpus: Corpus) -> Iterator[str]:
     alike: dict[bytes, list[int]] = {}
     for i, clip in enumerate(clips):
         if clip.quality.loudness_db >= SILENCE_DBFS:  # silence is all alike
@@ -89,60 +79,54 @@ def _find_copies(clips: Sequence[Clip], corpus: Corpus) -> list[str]:
             across.append(" = ".join(f"{corpus.file[i]} ({corpus.emotions[corpus.label[i]]})" for i in group))
         else:
             within.append(" = ".join(corpus.file[group]))
-    found = []
     if across:
-        found.append(
+        yield (
             f"CONTRADICTION: {count(len(across), 'recording')} labelled as more than one emotion: {named(across)}. At "
             "least one of the labels is wrong, and both are learned. Listen to them and remove the wrong copies."
         )
     if within:
-        found.append(
+        yield (
             f"{count(len(within), 'recording')} given more than once: {named(within)}. Copies teach nothing, and "
             "each counts once more in the score, whose interval is then too narrow. Keep one of each."
         )
-    return found
 
 
-def _find_rare_emotions(corpus: Corpus) -> list[str]:
+def _find_rare_emotions(corpus: Corpus) -> Iterator[str]:
     number = {emotion: int((corpus.label == e).sum()) for e, emotion in enumerate(corpus.emotions)}
     counts = ", ".join(f"{emotion} {n}" for emotion, n in number.items())
     missing = [emotion for emotion, n in number.items() if n == 0]
     few = [emotion for emotion, n in number.items() if 0 < 2 * n < max(number.values())]
-    found = []
     if missing:
-        found.append(
+        yield (
             f"No clip of {' and none of '.join(missing)} ({counts}): how this language sounds there cannot be learned, "
             "and the score says nothing about it. Record as many as of the others."
         )
     if few:
-        found.append(
+        yield (
             f"Fewer than half as many clips of {' and of '.join(few)} as of another emotion ({counts}): what is rare "
             "is predicted too seldom. Record more of it, or give fewer of the others."
         )
-    return found
 
 
-def _find_telling_speakers(corpus: Corpus) -> list[str]:
+def _find_telling_speakers(corpus: Corpus) -> Iterator[str]:
     names = np.unique(corpus.speaker)
     if UNKNOWN_SPEAKER in names:
-        return []
+        return
     if len(names) == 1:
-        return [
+        yield (
             f"All {count(len(corpus))} are of one speaker, {names[0]}: how well the model does with other voices "
             "cannot be known; probably worse. Add clips of other people."
-        ]
-    says = one_emotion_speakers(corpus.label, corpus.speaker, len(corpus.emotions))
-    if says is None:
-        return []
-    return [
-        f"{says.single} of the {says.repeated} speakers with several clips say one emotion only: the voice tells the "
-        "emotion, and a model that knows these voices and nothing of emotions may score as well. Record each speaker "
-        "in every emotion; until then do not trust the score for new speakers."
-    ]
+        )
+    elif says := one_emotion_speakers(corpus.label, corpus.speaker, len(corpus.emotions)):
+        yield (
+            "{} of the {} speakers with several clips say one emotion only: the voice tells the emotion, and a model "
+            "that knows these voices and nothing of emotions may score as well. Record each speaker in every emotion; "
+            "until then do not trust the score for new speakers."
+        ).format(*says)
 
 
-def one_emotion_speakers(labels: np.ndarray, speakers: np.ndarray, n_emotions: int) -> OneEmotion | None:
-    """Return how a speaker's voice tells the emotion; None if it does not, or if the clips cannot say.
+def one_emotion_speakers(labels: np.ndarray, speakers: np.ndarray, n_emotions: int) -> tuple[int, int] | None:
+    """Return how many speakers say one emotion, of how many with several clips; None if voices do not tell it.
 
     Only speakers of several clips let it be known. It does where speakers say, on average, less than half of the
     emotions (as inputs.resolve counts), and clips of the same speaker mostly share one: a few clips of many speakers
@@ -157,11 +141,10 @@ def one_emotion_speakers(labels: np.ndarray, speakers: np.ndarray, n_emotions: i
     if says >= n_emotions / 2 or pairs < _PAIRS or same < _SAME_EMOTION * pairs:
         return None
     repeated = [number for number in of.values() if number.sum() > 1]
-    return OneEmotion(sum(np.count_nonzero(number) == 1 for number in repeated), len(repeated))
+    return sum(np.count_nonzero(number) == 1 for number in repeated), len(repeated)
 
 
-def _find_telling_recorders(clips: Sequence[Clip], corpus: Corpus) -> list[str]:
-    found = []
+def _find_telling_recorders(clips: Sequence[Clip], corpus: Corpus) -> Iterator[str]:
     for what, unit, values in (
         ("The sample rate", "{:,} Hz", np.array([clip.sample_rate for clip in clips])),
         ("The number of channels", "{}", np.array([clip.quality.channels for clip in clips])),
@@ -171,11 +154,10 @@ def _find_telling_recorders(clips: Sequence[Clip], corpus: Corpus) -> list[str]:
             for value in np.unique(values).tolist():
                 counts = corpus.take(values == value).counts()
                 each.append(f"{unit.format(value)}: {', '.join(f'{n} {emotion}' for emotion, n in counts.items())}")
-            found.append(
+            yield (
                 f"{what} goes with the emotion ({'; '.join(each)}): the model can learn the recorder in place of the "
                 "emotion, and the score cannot tell the two apart. Record all emotions in the same way."
             )
-    return found
 
 
 def tells(values: np.ndarray, labels: np.ndarray) -> bool:
@@ -197,32 +179,29 @@ def tells(values: np.ndarray, labels: np.ndarray) -> bool:
     return as_good < _CHANCE * _SHUFFLINGS
 
 
-def _find_telling_loudness(clips: Sequence[Clip], corpus: Corpus) -> list[str]:
+def _find_telling_loudness(clips: Sequence[Clip], corpus: Corpus) -> Iterator[str]:
     loudness = np.array([clip.quality.loudness_db for clip in clips])
     of = {e: loudness[(corpus.label == e) & np.isfinite(loudness)] for e in np.unique(corpus.label)}
     of = {corpus.emotions[e]: own for e, own in of.items() if len(own) >= _MIN_CLIPS}
-    found = []
     for loud, quiet in itertools.permutations(of, 2):
         gap = float(of[loud].min() - of[quiet].max())
         natural = loud in _LOUD_EMOTIONS or quiet in _QUIET_EMOTIONS
         if gap >= (_LOUDER_BY_EMOTION_DB if natural else _LOUDER_DB):
-            found.append(
+            yield (
                 f"Every clip of {loud} is louder than every clip of {quiet}, by {gap:.0f} dB or more: perhaps the "
                 "microphone's level or distance and not the emotion, and the model can learn that. Record all emotions "
                 "in the same way, in turns."
             )
-    return found
 
 
-def _find_cut(clips: Sequence[Clip], corpus: Corpus) -> list[str]:
+def _find_cut(clips: Sequence[Clip], corpus: Corpus) -> Iterator[str]:
     def speaks_on(clip: Clip) -> bool:
         late = clip.frames[MAX_FRAMES:, 0]
         return HOP_SECONDS * int((late > clip.frames[:, 0].max() - _CUT_DB).sum()) >= _CUT_SECONDS
 
     cut = corpus.file[[speaks_on(clip) for clip in clips]]
-    if not len(cut):
-        return []
-    return [
-        f"{count(len(cut))} in which somebody still speaks after {MAX_FRAMES * HOP_SECONDS:.2f} s: {named(cut)}. Only "
-        "what is before is learned and scored. Cut them so that the part with the emotion comes first."
-    ]
+    if len(cut):
+        yield (
+            f"{count(len(cut))} in which somebody still speaks after {MAX_FRAMES * HOP_SECONDS:.2f} s: {named(cut)}. "
+            "Only what is before is learned and scored. Cut them so that the part with the emotion comes first."
+        )

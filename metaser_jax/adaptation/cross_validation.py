@@ -1,4 +1,4 @@
-"""How well an adaptation to a handful of clips does, by those clips alone: parts, scores, and what they prove."""
+"""The score of an adaptation to a handful of clips, by those clips alone: parts, scores, and what they prove."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -163,54 +163,48 @@ def validate(
     return result
 
 
+_VERDICTS = {
+    "score": "Macro F1 {macro_f1:.2f}{of_score} on the {n} given clips; guessing scores about {chance:.2f}.",
+    "guessing": "The interval reaches down to guessing: these clips do not show that anything was learned.",
+    "wide": "The interval is wide: so few clips cannot tell a good model from a middling one.",
+    BY_SPEAKER: "No voice was predicted by a model that had learned from it, but there are {speakers} voices in all, "
+    "recorded in the same places.",
+    BY_CLIP: "Each clip was predicted by a model that had learned from others {voices}, places and microphones: with "
+    "other voices expect less.",
+    "told_apart": "Voices were told apart, each by its own clips: without metaser predict --speakers, or with little "
+    "of a voice, expect less.",
+    "absent": "How it does on {absent}, of which there is no clip, is not known.",
+    "others": "On the same parts: {each}.",
+    # On ten clips of each emotion of URDU the machine seemed .21 better, and was .12 worse on other voices.
+    "same_voices": "With the same voices in all parts, whatever learns these voices looks better than it is for "
+    "others.",
+    "better": "{name} is {clearly}better, by {minus:.2f} (95 % interval {low:.2f} to {high:.2f}{unproved}): "
+    "--model_kind={kind} takes it.",
+    "prove": "New recordings, labelled by somebody else, would prove it: metaser evaluate.",
+}
+
+
 def explain(result: Mapping[str, Any]) -> str:
     """Return what a cross-validation's score proves, in plain words."""
-    said = []
-    interval, by_speaker = result["interval"], result["by"] == BY_SPEAKER
-    of_score = "" if interval is None else f" (95 % interval {interval[0]:.2f} to {interval[1]:.2f})"
-    said.append(
-        f"Macro F1 {result['macro_f1']:.2f}{of_score} on the {result['n']} given clips; guessing scores about "
-        f"{result['chance']:.2f}."
-    )
-    if interval is not None and interval[0] <= result["chance"]:
-        said.append("The interval reaches down to guessing: these clips do not show that anything was learned.")
-    elif interval is not None and interval[1] - interval[0] > WIDE:
-        said.append("The interval is wide: so few clips cannot tell a good model from a middling one.")
-    if by_speaker:
-        said.append(
-            f"No voice was predicted by a model that had learned from it, but there are {result['speakers']} voices in "
-            "all, recorded in the same places."
-        )
-    else:
-        voices = "of the same one voice" if result["speakers"] == 1 else "of the same voices"
-        said.append(
-            f"Each clip was predicted by a model that had learned from others {voices}, places and microphones: with "
-            "other voices expect less."
-        )
-    if result["told_apart"]:
-        said.append(
-            "Voices were told apart, each by its own clips: without metaser predict --speakers, or with little of a "
-            "voice, expect less."
-        )
-    if result["absent"]:
-        said.append(f"How it does on {' and '.join(result['absent'])}, of which there is no clip, is not known.")
-    others = result["others"]
-    if others:
-        each = "; ".join(f"{NAMES[one['kind']]} {one['macro_f1']:.2f}" for one in others)
-        said.append(f"On the same parts: {each}.")
-        best = max(others, key=lambda one: one["minus"])
-        if not by_speaker:
-            # On ten clips of each emotion of URDU the machine seemed .21 better, and was .12 worse on other voices.
-            said.append(
-                "With the same voices in all parts, whatever learns these voices looks better than it is for others."
-            )
-        elif best["interval"] is not None and best["minus"] >= _BETTER:
-            low, high = best["interval"]
-            # Above 0 by as much as chance alone gives in one comparison of forty.
-            clearly, unproved = ("clearly ", "") if low > 0 else ("", ", which so few clips do not prove")
-            said.append(
-                f"{NAMES[best['kind']].capitalize()} is {clearly}better, by {best['minus']:.2f} (95 % interval "
-                f"{low:.2f} to {high:.2f}{unproved}): --model_kind={best['kind']} takes it."
-            )
-    said.append("New recordings, labelled by somebody else, would prove it: metaser evaluate.")
-    return " ".join(said)
+    said, interval, others = ["score"], result["interval"], result["others"]
+    facts = dict(result, of_score="", absent=" and ".join(result["absent"]))
+    facts["voices"] = "of the same one voice" if result["speakers"] == 1 else "of the same voices"
+    facts["each"] = "; ".join(f"{NAMES[one['kind']]} {one['macro_f1']:.2f}" for one in others)
+    if interval is not None:
+        facts["of_score"] = " (95 % interval {:.2f} to {:.2f})".format(*interval)
+        if interval[0] <= result["chance"]:
+            said.append("guessing")
+        elif interval[1] - interval[0] > WIDE:
+            said.append("wide")
+    said += [result["by"], *(name for name in ("told_apart", "absent", "others") if result[name])]
+    best = max(others, key=lambda one: one["minus"], default=None)
+    if best is not None and result["by"] == BY_CLIP:
+        said.append("same_voices")
+    elif best is not None and best["interval"] is not None and best["minus"] >= _BETTER:
+        low, high = best["interval"]
+        # Above 0 by as much as chance alone gives in one comparison of forty.
+        clearly, unproved = ("clearly ", "") if low > 0 else ("", ", which so few clips do not prove")
+        facts |= {"name": NAMES[best["kind"]].capitalize(), "kind": best["kind"], "minus": best["minus"]}
+        facts |= {"low": low, "high": high, "clearly": clearly, "unproved": unproved}
+        said.append("better")
+    return " ".join(_VERDICTS[name] for name in (*said, "prove")).format(**facts)

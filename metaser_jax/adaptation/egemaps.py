@@ -5,7 +5,6 @@ is an extra, `peers`, and imported where it is used. It hears the recordings the
 """
 
 import functools
-import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from metaser_jax.datasets.registry import FOLDER, builder
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.results.outcomes import Amount, Outcome
 from metaser_jax.results.run_dir import replacing
-from metaser_jax.specs import FinetuneSpec, FrontEnd
+from metaser_jax.specs import FinetuneSpec
 
 # The least deviation of a functional: some are shares of a thousandth.
 MIN_STD = 1e-6
@@ -39,13 +38,13 @@ Find = Callable[[str], Mapping[str, Any]]
 def opensmile() -> Any:
     """Return openSMILE's extractor of eGeMAPSv02 functionals. Raises InputError, with what to do: not installed."""
     try:
-        module = importlib.import_module("opensmile")
+        from opensmile import FeatureLevel, FeatureSet, Smile
     except ImportError as error:
         raise InputError(
             f"--methods={EGEMAPS} needs openSMILE, which cannot be imported ({error}). Leave the method out, or, if "
             'its licence (free for research) suits you: pip install "metaser_jax[peers]"'
         ) from error
-    return module.Smile(module.FeatureSet.eGeMAPSv02, module.FeatureLevel.Functionals)
+    return Smile(FeatureSet.eGeMAPSv02, FeatureLevel.Functionals)
 
 
 def functionals(source: Any) -> np.ndarray:
@@ -113,11 +112,9 @@ def read_functionals(corpus: Corpus, digest: str, folder: Path, find: Find, extr
             f"--manual_dir: of {corpus.name} {len(missing)} of {len(corpus)} recordings are missing, {missing[0]} "
             "first. Give the folder that it was prepared from."
         )
-    found = []
-    for one in extract([sources[file] for file in corpus.file]):
-        if isinstance(one, RecordingError):
-            raise InputError(str(one)) from one
-        found.append(one)
+    found = list(extract([sources[file] for file in corpus.file]))
+    for bad in (one for one in found if isinstance(one, RecordingError)):
+        raise bad
     x = np.stack(found)
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as out:
@@ -141,12 +138,9 @@ def adapt_egemaps(
     Others, Returns and Raises as adapt_classifier.
     """
     seen = {one.corpus.name: _by_speaker(heard[one.corpus.name], one.corpus.speaker) for one in (folds[0], *sources)}
-
-    def features(target: Target, front_end: FrontEnd, fit: np.ndarray | None) -> np.ndarray:
-        del front_end, fit
-        return seen[target.corpus.name]
-
-    return adapt_classifier(EGEMAPS, spec, folds, amounts, seeds, sources, features=features)
+    return adapt_classifier(
+        EGEMAPS, spec, folds, amounts, seeds, sources, features=lambda target, *_: seen[target.corpus.name]
+    )
 
 
 def _by_speaker(x: np.ndarray, speaker: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from metaser_jax.data import splits
 from metaser_jax.data.target import Target
 from metaser_jax.devices import parallel
 from metaser_jax.devices.parallel import Plan, deal, over_runs, plan
-from metaser_jax.errors import InputError, check_choice
+from metaser_jax.errors import InputError
 from metaser_jax.loops.finetuning import FinetuneInfo, Rows, apply_to_rows, finetune
 from metaser_jax.models.classifier import Network, make_network, take_head, trained_logits
 from metaser_jax.models.losses import cross_entropy
@@ -102,7 +102,6 @@ def draw(target: Target, amount: Amount, validation: str, seed: int) -> tuple[np
     Raises:
       InputError: a bad amount, or one that the training part does not allow.
     """
-    check_choice("amount", amount.kind, ("shots", "fraction"))
     corpus, pool = target.corpus, target.split.train
     if amount.kind == "shots":
         if amount.value == 0 and validation == "draw":
@@ -119,9 +118,6 @@ def draw(target: Target, amount: Amount, validation: str, seed: int) -> tuple[np
 
 def draw_cases(folds: Sequence[Target], amounts: Sequence[Amount], seeds: int, validation: str) -> list[Case]:
     """Return the cases of every fold, amount and seed (0 .. seeds - 1), in this order. Raises InputError as `draw`."""
-    for what, given in (("folds", folds), ("amounts", amounts)):
-        if not given:
-            raise InputError(f"{what}: got none, expected at least one.")
     return [
         Case(fold, amount, seed, draw(target, amount, validation, seed))
         for fold, target in enumerate(folds)
@@ -152,11 +148,9 @@ def adapt(
       Outcomes in the order fold, amount, seed. Their `seconds` are the whole's, divided by the number of runs.
 
     Raises:
-      InputError: nothing to do; a draw that the training part does not allow, before anything is trained; a training
+      InputError: a draw that the training part does not allow, before anything is trained; a training
         that diverged.
     """
-    if not inits:
-        raise InputError("inits: got none, expected at least one.")
     if not all(amount.value for amount in amounts):
         if any(init.params is None for init in inits):
             raise InputError("shots=0: got random parameters to start from, expected trained ones.")

@@ -8,7 +8,7 @@ import dataclasses
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -41,20 +41,9 @@ _ALL = Amount("fraction", 1.0)
 _NONE = np.zeros(0, int)
 # A front end that leaves what it is given as it is.
 _AS_IS = {"trim_db": 0.0, "deltas": False, "normalise": "none"}
-
-
-class Adaptation(NamedTuple):
-    """How a model is adapted; the fields are AdaptConfig's flags."""
-
-    optimizer: str = "learner"
-    lr: float = 0.05
-    max_epochs: int = 40
-    batch_size: int = 64
-    adapt: str = "all"
-    folds: int = 5
-    repeats: int = 4
-    seed: int = 0
-    model_kind: str = NETWORK
+# Fields of AdaptConfig: of the training, and all that a model keeps to be adapted again.
+_TRAINING = ("optimizer", "lr", "max_epochs", "batch_size", "adapt")
+_KEPT = (*_TRAINING, "folds", "repeats", "seed", "model_kind")
 
 
 def check_out(out: str) -> None:
@@ -95,7 +84,6 @@ def run_adapt(config: AdaptConfig) -> Model:
     Raises:
       InputError: clips that cannot be used, unless config.skip_bad; from reading the start, or from the training.
     """
-    how = Adaptation(**{name: getattr(config, name) for name in Adaptation._fields})
     start = read_start(config.init, config.normalise, config.optimizer)
     settings, emotions, voice = start.settings, start.settings.emotions, start.settings.features == "voice"
     bound = non_commercial({"init": start.about})
@@ -124,11 +112,6 @@ def run_adapt(config: AdaptConfig) -> Model:
     for warning in warnings:
         say(f"warning: {warning}")
     normalise = resolve(support, settings.normalise, np.arange(len(support)))
-    if normalise == "speaker" and (support.speaker == UNKNOWN_SPEAKER).any():
-        raise InputError(
-            "--normalise=speaker: of some clips the speaker is not known. Put each speaker's clips into a folder of "
-            "his own, give --speaker_pattern or a CSV with the column speaker, or leave the flag out."
-        )
     unlabelled = None
     if config.unlabelled is not None:
         if normalise not in ("corpus", "speaker"):
@@ -155,7 +138,7 @@ def run_adapt(config: AdaptConfig) -> Model:
     }
     say(f"Learning from {len(support)} clips, and from parts of them to see how well that works.")
     settings = dataclasses.replace(settings, normalise=normalise)
-    model = adapt_model(start.start, settings, how, support, unlabelled=unlabelled, about=about)
+    model = adapt_model(start.start, settings, config, support, unlabelled=unlabelled, about=about)
     model.about["support"] |= {"language": about["language"], "licence": config.licence}
     return model if config.keep_clips else dataclasses.replace(model, support=None)
 
@@ -181,7 +164,7 @@ def _read(
 def adapt_model(
     start: Start | None,
     settings: ModelSpec,
-    how: Adaptation,
+    config: AdaptConfig,
     support: Corpus,
     *,
     unlabelled: Corpus | None = None,
@@ -190,12 +173,12 @@ def adapt_model(
     earlier: np.ndarray | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Model:
-    """Adapt a network to labelled clips, or make the simpler model of them that `how` says.
+    """Adapt a network to labelled clips, or make the simpler model of them that `config` says.
 
     Args:
       start: where from; None: a support vector machine, which needs none.
       settings: of the network and its input, normalise not "auto".
-      how: of the training and the cross-validation.
+      config: of the training and the cross-validation; its files are not looked at.
       support: the clips.
       unlabelled: further recordings that features are normalised by, together with the clips; their label is not
         looked at.
@@ -215,7 +198,7 @@ def adapt_model(
         training diverged; a support vector machine of MFCC.
     """
     emotions, n, voice = settings.emotions, len(support), settings.features == "voice"
-    if how.model_kind == VOTES and not voice:
+    if config.model_kind == VOTES and not voice:
         raise InputError(
             "--model_kind=svm: the start hears MFCC, and a machine is made of the voice alone. Give a start that hears "
             "the voice, such as open, or leave the flag out."
@@ -229,20 +212,20 @@ def adapt_model(
     nobodys = support.file[support.speaker == UNKNOWN_SPEAKER]
     if settings.normalise == "speaker" and len(nobodys):
         raise InputError(
-            f"Of {len(nobodys)} clips, {nobodys[0]} the first, the speaker is not known, and this model normalises "
-            "each voice by its own clips. Say who speaks in them, or leave them out."
+            f"normalise=speaker: of {len(nobodys)} clips, {nobodys[0]} the first, the speaker is not known. Say who "
+            "speaks in them (a folder for each speaker, --speaker_pattern, a CSV's column speaker), or leave them out."
         )
-    of_how = {name: getattr(how, name) for name in ("optimizer", "lr", "max_epochs", "batch_size", "adapt")}
-    if how.optimizer == LEARNER and (how.adapt == "head" or start is None or start.learner is None):
-        of_how["optimizer"] = INNER
-    spec = FinetuneSpec(**dataclasses.asdict(settings), **of_how, validation="none")
+    training = {name: getattr(config, name) for name in _TRAINING}
+    if config.optimizer == LEARNER and (config.adapt == "head" or start is None or start.learner is None):
+        training["optimizer"] = INNER
+    spec = FinetuneSpec(**dataclasses.asdict(settings), **training, validation="none")
     corpus = support if unlabelled is None else join([support, unlabelled])
     seen = corpus
     if scale is not None and settings.normalise != "utterance":
         seen, spec = apply_scale(corpus, settings, scale), dataclasses.replace(spec, **_AS_IS)
 
     # Each part is learned without, and last all clips; after these each part by the earlier clips alone.
-    parts = divide(support, how.folds, how.repeats, how.seed)
+    parts = divide(support, config.folds, config.repeats, config.seed)
     tests = [test for repeat in parts.tests for test in repeat] if parts else []
     before = [] if earlier is None or start is None else without(tests, earlier, support.label)
     trains = [*(np.setdiff1d(np.arange(n), test) for test in [*tests, _NONE]), *before]
@@ -256,13 +239,16 @@ def adapt_model(
     held_out: dict[str, list[np.ndarray]] = {}
     of_earlier: list[np.ndarray] = []
     if start is not None:
-        init = init_of(start if of_how["optimizer"] == LEARNER else start._replace(learner=None), settings, {})
-        cases = [Case(number, _ALL, how.seed, (train, _NONE)) for number, train in enumerate(trains)]
+        init = init_of(start if training["optimizer"] == LEARNER else start._replace(learner=None), settings, {})
+        cases = [Case(number, _ALL, config.seed, (train, _NONE)) for number, train in enumerate(trains)]
         # With no clips to learn from the start stays as it is.
-        cases += [Case(number, _ALL, how.seed, (_NONE, _NONE)) for number in range(len(tests))]
+        cases += [Case(number, _ALL, config.seed, (_NONE, _NONE)) for number in range(len(tests))]
         results = train_and_predict(spec, [init], folds, cases, keep_params=True, progress=progress)
         final, logits = results[len(tests)].params, [one.logits for one in results]
-        params = {NETWORK: with_head(start.params, final) if how.adapt == "head" else final, ZERO_SHOTS: start.params}
+        params = {
+            NETWORK: with_head(start.params, final) if config.adapt == "head" else final,
+            ZERO_SHOTS: start.params,
+        }
         held_out = {NETWORK: logits[: len(tests)], ZERO_SHOTS: logits[len(trains) :]}
         of_earlier = logits[len(tests) + 1 : len(trains)]
     if voice:
@@ -272,7 +258,7 @@ def adapt_model(
             machine = fit_votes(Labelled(x[train], support.label[train]), len(emotions))
             votes.append(machine.logits(x[fold.split.test]))
         params[VOTES], held_out[VOTES] = machine.params, votes[:-1]
-    if how.model_kind == VOTES:
+    if config.model_kind == VOTES:
         settings = dataclasses.replace(settings, hidden_dim=count_units(len(emotions)), members=1)
         start = None  # which is a network of another size
 
@@ -284,7 +270,7 @@ def adapt_model(
             "seconds": float(support.seconds.sum()),
             "unlabelled": len(rest),
         },
-        "adaptation": how._asdict(),
+        "adaptation": {name: getattr(config, name) for name in _KEPT},
         "cross_validation": None,
         "calibration": None,
     }
@@ -292,21 +278,21 @@ def adapt_model(
     if parts:
         # A repeat's parts have each clip once: [repeat, n] int, where among the predictions.
         order = np.array([np.argsort(np.concatenate(repeat)) for repeat in parts.tests])
-        order += n * np.arange(how.repeats)[:, None]
+        order += n * np.arange(config.repeats)[:, None]
 
         def gather(of_parts: Sequence[np.ndarray]) -> np.ndarray:  # [repeat, n, class]
             return np.concatenate(of_parts)[order]
 
         every = {kind: gather(of_parts) for kind, of_parts in held_out.items()}
-        own = every.pop(how.model_kind)
-        fewer = gather(of_earlier) if before and how.model_kind == NETWORK else None
+        own = every.pop(config.model_kind)
+        fewer = gather(of_earlier) if before and config.model_kind == NETWORK else None
         known["cross_validation"] = validate(support, parts, own, settings.normalise == "speaker", every, fewer)
         calibration = calibrate(own, support.label, parts.tests)
         temperature = calibration.temperature
         known["calibration"] = calibration._asdict() | {"verdict": calibration.verdict()}
     return Model(
         settings=settings,
-        params=params[how.model_kind],
+        params=params[config.model_kind],
         scale=scale if scale is not None else find_scale(corpus, settings),
         temperature=temperature,
         start=start,
@@ -328,7 +314,7 @@ def adapt_again(model: Model, support: Corpus, progress: Callable[[int, int], No
       InputError: as adapt_model.
     """
     told, of_support = (model.about.get(name) or {} for name in ("adaptation", "support"))
-    how = Adaptation(**{name: told[name] for name in Adaptation._fields if name in told})
+    config = AdaptConfig(support="", out="", **{name: told[name] for name in _KEPT if name in told})
     unlabelled, licence = of_support.get("unlabelled") or 0, of_support.get("licence")
     keep = bool(unlabelled) and model.scale is not None
     of_clips = {"created", "support", "adaptation", "cross_validation", "calibration", "warnings"}
@@ -344,9 +330,9 @@ def adapt_again(model: Model, support: Corpus, progress: Callable[[int, int], No
     # Of MFCC each voice has its own statistics alone.
     same = keep and (model.settings.normalise == "corpus" or model.settings.features == "voice")
     again = adapt_model(
-        None if how.model_kind == VOTES else model.start or Start(model.params, None),
+        None if config.model_kind == VOTES else model.start or Start(model.params, None),
         settings,
-        how,
+        config,
         support,
         scale=model.scale if same else None,
         about={name: value for name, value in model.about.items() if name not in of_clips},

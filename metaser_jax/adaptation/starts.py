@@ -1,4 +1,4 @@
-"""Where an adaptation starts: a run's checkpoint, a model folder, a start of the package, or random parameters.
+"""Starts of an adaptation: a run's checkpoint, a model folder, a start of the package, or random parameters.
 
 A run of training becomes a start by `make_start`: a model folder adapted to no clips, to begin from and, as it is, to
 predict with. Its probabilities are calibrated on voices that it has not learned from: the run is repeated without each
@@ -33,8 +33,7 @@ from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.model import Model, Start, trained_settings
 from metaser_jax.recogniser.model_files import MODEL, locate, start_names
 from metaser_jax.recogniser.predictor import Predictor
-from metaser_jax.results.metrics import calibrate as find_temperature
-from metaser_jax.results.metrics import calibration_error, scores
+from metaser_jax.results.metrics import calibrate, calibration_error, scores
 from metaser_jax.results.run_dir import CONFIG, read_config, versions
 from metaser_jax.specs import INNER, FinetuneSpec, MetaTrainSpec, ModelSpec, PretrainSpec
 from metaser_jax.specs.algorithms import ALGORITHMS, methods
@@ -46,13 +45,10 @@ from metaser_jax.training.trainer import make_learner, make_trainer, no_utteranc
 from metaser_jax.types import Params
 
 SCRATCH = "scratch"
-# The method, in rows, of a model folder that does not say how it was trained.
-MODEL_FOLDER = "model"
 # The methods of metaser pretrain.
 _PRETRAINED = ("transser", "multiser")
 # The settings of a meta-training that say how its learner adapts.
 _ADAPTS = ("algorithm", "order", "inner_steps", "inner_lr", "inner_optimizer", "prototype_scale")
-_OF_SPEAKERS = ("auto", "corpus", "speaker")
 # Of a single source: parts of its speakers, at most.
 FOLDS = 5
 # A start of one source is too sure of other corpora, which voices of its own do not tell: one of EMO-DB alone would be
@@ -144,7 +140,7 @@ def _read_folder(folder: Path) -> tuple[ModelSpec, Init]:
     about = model.about.get("init") or {}
     known = ("method", "algorithm", "order", "inner_steps", "init_episode", "init_seed")
     source = {name: about.get(name) for name in known}
-    source["method"] = source["method"] or MODEL_FOLDER
+    source["method"] = source["method"] or "model"  # of a folder that does not say how it was trained
     source["sources"] = [one.get("name") for one in about.get("sources") or []]
     return settings, init_of(start, settings, source)
 
@@ -210,9 +206,8 @@ def learner_facts(meta: Meta) -> dict[str, Any]:
     if hasattr(meta.params, "params"):
         apart = {"params"} | ({"rates"} if ALGORITHMS[meta.spec.algorithm].learned_rates == "parameter" else set())
         for name in [field for field in meta.params._fields if field not in apart]:
-            for path, leaf in jax.tree_util.tree_leaves_with_path(getattr(meta.params, name)):
-                numbers[f"{name}{jax.tree_util.keystr(path)}"] = np.asarray(leaf).tolist()
-    return {"settings": settings, "numbers": numbers}
+            numbers |= _by_path(name, getattr(meta.params, name))
+    return {"settings": settings, "numbers": {path: np.asarray(leaf).tolist() for path, leaf in numbers.items()}}
 
 
 def learner_of(facts: Mapping[str, Any], model: ModelSpec, params: Params, rates: Params | None) -> Meta:
@@ -224,20 +219,22 @@ def learner_of(facts: Mapping[str, Any], model: ModelSpec, params: Params, rates
     try:
         spec = MetaTrainSpec(**dataclasses.asdict(model), sources=("one", "another"), **facts["settings"])
         like = jax.eval_shape(_make_learner(spec).init, params)
-        numbers = {}
-        for name, part in (("params", params), ("rates", rates)):
-            for path, leaf in jax.tree_util.tree_leaves_with_path(part):
-                numbers[f"{name}{jax.tree_util.keystr(path)}"] = leaf
-        numbers |= facts["numbers"]
-        leaves, treedef = jax.tree_util.tree_flatten_with_path(like)
+        numbers = _by_path("params", params) | _by_path("rates", rates) | facts["numbers"]
         # Where the parameters are all that is learned, nothing stands before their path.
         prefix = "" if hasattr(like, "params") else "params"
-        found = [np.asarray(numbers[prefix + jax.tree_util.keystr(path).lstrip(".")], np.float32) for path, _ in leaves]
-        if any(leaf.shape != one.shape for leaf, (_, one) in zip(found, leaves, strict=True)):
-            raise ValueError("numbers of another shape")
+        learned = jax.tree_util.tree_map_with_path(
+            lambda path, leaf: np.reshape(
+                np.asarray(numbers[prefix + jax.tree_util.keystr(path).lstrip(".")], np.float32), leaf.shape
+            ),
+            like,
+        )
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"The start's learner is not as it was written ({error}). Give another start.") from error
-    return Meta(spec, treedef.unflatten(found))
+    return Meta(spec, learned)
+
+
+def _by_path(name: str, part: Any) -> dict[str, Any]:
+    return {f"{name}{jax.tree_util.keystr(path)}": leaf for path, leaf in jax.tree_util.tree_leaves_with_path(part)}
 
 
 def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> ClipStart:
@@ -254,7 +251,6 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
     """
     init = os.fspath(init)
     place, clips = locate(init), 0
-    runs = f"the --run_dir of {cli.program('meta-train')} or {cli.program('pretrain')}"
     if (place / MODEL).exists():
         model = Predictor.load(place).model
         start, settings = model.start or Start(model.params, None), trained_settings(model)
@@ -271,38 +267,18 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
         about = found.source | {"algorithm": saved.get("algorithm"), "sources": sources}
     else:
         what = f"has neither {CONFIG} nor {MODEL}" if Path(init).is_dir() else "is no folder"
-        if init in (SCRATCH, "svm", "joint"):
-            what = "is no network that has learned from other languages"
+        runs = f"the --run_dir of {cli.program('meta-train')} or {cli.program('pretrain')}"
         raise InputError(
-            f"--init={init}: it {what}, expected {' or '.join(start_names())}, {runs}, or a model folder of metaser "
-            "adapt."
+            f"--init={init}: it {what}, expected {' or '.join(start_names())}, {runs}, or a model of metaser adapt."
         )
     trained = settings.normalise
-    if trained not in _OF_SPEAKERS and normalise != "auto":
+    if trained not in ("auto", "corpus", "speaker") and normalise != "auto":
         raise InputError(
             f"--normalise={normalise}: {init} was trained with normalise={trained}, which the clips then have as well. "
             "Leave the flag out."
         )
     wanted = trained if normalise == "auto" else normalise
     return ClipStart(start, dataclasses.replace(settings, normalise=wanted), about | {"normalise": wanted}, clips)
-
-
-class Part(NamedTuple):
-    """The part of the sources that a run is repeated without.
-
-    Attributes:
-      name: for a folder's name, and for people.
-      sources: that are left.
-      speakers: of a single source, those that are not learned from; else ().
-    """
-
-    name: str
-    sources: tuple[str, ...]
-    speakers: tuple[str, ...] = ()
-
-    def leave_out(self, corpus: Corpus) -> Corpus:
-        """Return the clips of a corpus that are learned from."""
-        return corpus.take(~np.isin(corpus.speaker, self.speakers)) if self.speakers else corpus
 
 
 def make_start(
@@ -363,10 +339,8 @@ def _make_model(start: ClipStart, corpora: Sequence[Corpus]) -> Model:
     # Speakers of two corpora stay apart.
     speakers = [np.char.add(f"{one.name}/", one.speaker.astype(str)) for one in corpora]
     corpus = join([dataclasses.replace(one, speaker=own) for one, own in zip(corpora, speakers, strict=True)])
-    params, scale = start.start.params, find_scale(corpus, settings)
-    return Model(
-        settings=settings, params=params, scale=scale, temperature=1.0, start=start.start, support=None, about={}
-    )
+    known = {"params": start.start.params, "scale": find_scale(corpus, settings), "start": start.start}
+    return Model(settings=settings, temperature=1.0, support=None, about={}, **known)
 
 
 def _calibrate(run_dir: str, data_dir: str, corpora: Mapping[str, Corpus], load: Load) -> dict[str, Any]:
@@ -376,31 +350,37 @@ def _calibrate(run_dir: str, data_dir: str, corpora: Mapping[str, Corpus], load:
         (corpus,) = corpora.values()
         speakers = np.unique(corpus.speaker)
         folds = KFold(min(FOLDS, len(speakers)), shuffle=True, random_state=0).split(speakers)
-        parts = [Part(f"voices_{n}", names, tuple(speakers[test])) for n, (_, test) in enumerate(folds, start=1)]
+        parts = {f"voices_{n}": speakers[test] for n, (_, test) in enumerate(folds, start=1)}
     else:
-        parts = [Part(name, tuple(other for other in names if other != name)) for name in names]
+        parts = dict.fromkeys(names, np.array([], str))
     say(
         f"Calibrating: {len(parts)} more runs, each without a part of what this one has learned from "
-        f"({', '.join(part.name for part in parts)}), beside it in {run_dir.rstrip('/')}_without_*."
+        f"({', '.join(parts)}), beside it in {run_dir.rstrip('/')}_without_*."
     )
     logits, labels, found = [], [], []
-    for part in parts:
-        folder = f"{run_dir.rstrip('/')}_without_{part.name.replace('/', '_')}"
-        _train_without(part, run_dir, data_dir, folder, load)
-        known = [part.leave_out(corpora[name]) for name in part.sources]
-        unknown = corpora[names[0] if one_source else part.name]
+    for part, speakers in parts.items():
+        folder = f"{run_dir.rstrip('/')}_without_{part.replace('/', '_')}"
+        sources = tuple(name for name in names if name != part)
+
+        def fewer(name: str, place: str, speakers: np.ndarray = speakers) -> Corpus:
+            return _take_others(load(name, place), speakers)
+
+        _repeat(run_dir, data_dir, folder, sources, fewer)
+        say(f"Trained without {part}: {folder}.")
+        known = [_take_others(corpora[name], speakers) for name in sources]
+        unknown = corpora[names[0] if one_source else part]
         if one_source:
-            unknown = unknown.take(np.isin(unknown.speaker, part.speakers))
+            unknown = unknown.take(np.isin(unknown.speaker, speakers))
         both = _predict_zero_shots(Predictor(_make_model(read_start(folder, "auto", "learner"), known)), unknown)
         found.append([scores(unknown.label, one.argmax(-1), len(unknown.emotions))["macro_f1"] for one in both])
         logits.append(np.stack(both))
         labels.append(unknown.label)
     every, label = np.concatenate(logits, axis=1), np.concatenate(labels)
     tests = np.split(np.arange(len(label)), np.cumsum([len(one) for one in labels])[:-1])
-    calibration = find_temperature(every, label, [tests] * len(every))
+    calibration = calibrate(every, label, [tests] * len(every))
     after = [calibration_error(softmax(one / calibration.temperature, axis=-1), label) for one in every]
     temperature, surer = calibration.temperature, ""
-    what, f1 = "a corpus", [f"{part.name} {a:.2f} and {b:.2f}" for part, (a, b) in zip(parts, found, strict=True)]
+    what, f1 = "a corpus", [f"{part} {a:.2f} and {b:.2f}" for part, (a, b) in zip(parts, found, strict=True)]
     if one_source:
         temperature *= ONE_SOURCE
         surer = f" It was then multiplied by {ONE_SOURCE:g}: who has learned from one corpus is too sure of others."
@@ -413,26 +393,26 @@ def _calibrate(run_dir: str, data_dir: str, corpora: Mapping[str, Corpus], load:
     return calibration._asdict() | {"temperature": temperature, "verdict": None, "said": said}
 
 
-def _train_without(part: Part, run_dir: str, data_dir: str, folder: str, load: Load) -> None:
-    """Repeat a run, and the one that it started from, without a part of its sources."""
+def _take_others(corpus: Corpus, speakers: np.ndarray) -> Corpus:
+    """Return the clips of others than these speakers."""
+    return corpus.take(~np.isin(corpus.speaker, speakers))
+
+
+def _repeat(run_dir: str, data_dir: str, folder: str, sources: tuple[str, ...], load: Load) -> None:
+    """Repeat a run, and the one that it started from, with these of its sources."""
     saved = read_config(run_dir)
-
-    def fewer(name: str, place: str) -> Corpus:
-        return part.leave_out(load(name, place))
-
-    quiet = {"log": lambda line: None, "load": fewer}
+    quiet = {"log": lambda line: None, "load": load}
     if "batch_size" in saved:
         spec = spec_of(PretrainSpec, run_dir, saved, cli.program("pretrain"))
-        run_pretraining(dataclasses.replace(spec, sources=part.sources), data_dir, folder, **quiet)
+        run_pretraining(dataclasses.replace(spec, sources=sources), data_dir, folder, **quiet)
         return
     init = saved.get("init", "")
     if init:
         own = f"{folder}_{Path(init).name}"
-        _train_without(part, init, data_dir, own, load)
+        _repeat(init, data_dir, own, sources, load)
         init = own
     spec = spec_of(MetaTrainSpec, run_dir, saved, cli.program("meta-train"))
-    run_meta_training(dataclasses.replace(spec, sources=part.sources), data_dir, folder, init=init, **quiet)
-    say(f"Trained without {part.name}: {folder}.")
+    run_meta_training(dataclasses.replace(spec, sources=sources), data_dir, folder, init=init, **quiet)
 
 
 def _predict_zero_shots(predictor: Predictor, corpus: Corpus) -> list[np.ndarray]:

@@ -92,7 +92,7 @@ def _say_one_emotion(label: np.ndarray, speaker: np.ndarray, emotions: int) -> N
     says = one_emotion_speakers(label[known], speaker[known], emotions) if known.any() else None
     if says is not None:
         say(
-            f"note: {says.single} of the {says.repeated} speakers with several clips say one emotion only. This model "
+            f"note: {says[0]} of the {says[1]} speakers with several clips say one emotion only. This model "
             "hears each voice beside its other recordings, which takes that emotion away: the score is of no use for "
             "voices that say several. --speakers=unknown hears each clip by itself."
         )

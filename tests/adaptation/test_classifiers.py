@@ -95,15 +95,6 @@ def test_the_machine_is_fitted_on_the_draw_and_the_sources_alone(svm_config, mod
         np.testing.assert_array_equal(found.test, target.split.test)
 
 
-def test_other_validation_is_the_same_draw(svm_config):
-    """What a network holds out of its draw, the machine learns from."""
-    folds = load_target(svm_config())
-    by_split, held_out = (adapt_svm(svm_config(validation=v), folds, AMOUNTS[:1]) for v in ("split", "draw"))
-    for one, other in zip(by_split, held_out, strict=True):
-        assert one.row | {"seconds": 0} == other.row | {"seconds": 0}
-    assert run_finetune(svm_config(validation="draw", shots=1))[0]["n_train"] == 4, "a network needs two"
-
-
 def test_weights_of_the_machine():
     """The scaler's mean is the weighted one: emotions alike within a corpus, the sources a tenth of the draw."""
     clips = Labelled(np.array([[0.0], [0.0], [0.0], [8.0]]), np.array([0, 0, 0, 1]))
@@ -187,26 +178,10 @@ def test_an_emotion_without_clips_is_never_said():
         ({"sources": ("a", "c")}, (), "--sources: .* the target, c"),
         ({"sources": ("a", "a")}, (), "--sources: .* once"),
         ({"shots": 99}, (), "--shots=99"),
+        ({"shots": 0}, (), "--shots=0"),
     ],
 )
 def test_flags_that_do_not_fit(svm_config, changes, given, said):
     with pytest.raises(InputError, match=said):
         run_finetune(svm_config(**changes), given=given)
     assert not Path(svm_config().out).exists()
-
-
-def test_arguments_that_do_not_fit(svm_config):
-    config = svm_config()
-    folds = load_target(config)
-    fewer = load_sources(
-        dataclasses.replace(config, sources=("a",), emotions=("angry", "sad")), lambda name, data_dir: fake_corpus(name)
-    )
-    for arguments, said in (
-        (([], AMOUNTS), "folds"),
-        ((folds, []), "amounts"),
-        ((folds, [Amount("shots", 0)]), "--shots=0"),
-        ((folds, AMOUNTS, folds), "--sources: got c"),
-        ((folds, AMOUNTS, fewer), "--sources: got a with angry, sad"),
-    ):
-        with pytest.raises(InputError, match=said):
-            adapt_svm(config, *arguments)

@@ -180,10 +180,6 @@ def test_zero_shots_are_the_networks_own_predictions(config):
     [
         ({}, {"amounts": [*AMOUNTS, Amount("shots", 99)]}, "--shots=99"),
         ({}, {"amounts": [Amount("fraction", 2)]}, "--fraction: got 2"),
-        ({}, {"amounts": [Amount("shot", 2)]}, "amount: got 'shot'"),
-        ({}, {"inits": []}, "inits: got none"),
-        ({}, {"folds": []}, "folds: got none"),
-        ({}, {"amounts": []}, "amounts: got none"),
         ({}, {"amounts": [NONE]}, "shots=0: got random"),
         ({"validation": "draw"}, {"amounts": [NONE], "inits": None}, "--validation=draw: got --shots=0"),
         ({"normalise_by": "drawn"}, {"amounts": [NONE], "inits": None}, "--normalise_by=drawn: got --shots=0"),
@@ -200,9 +196,3 @@ def test_what_cannot_be_done(config, changes, given, said, monkeypatch):
         monkeypatch.setattr(engine, "train_and_predict", lambda *_: pytest.fail("it was trained"))
     with pytest.raises(InputError, match=said):
         adapt(config, **values)
-
-
-@pytest.mark.parametrize("init", ["scratch", "svm"])
-def test_zero_shots_of_what_is_not_trained_are_refused_before_any_work(finetune_config, init):
-    with pytest.raises(InputError, match=f"--init: got '{init}'.*--shots=0"):
-        finetune_config(init=init, shots=0)

@@ -78,13 +78,6 @@ def test_from_a_run(train_config, finetune_config):
         run_finetune(finetune_config(init=str(run)))
 
 
-def test_head_only_and_without_validation(finetune_config):
-    rows = run_finetune(finetune_config(adapt="head", validation="none", split="speaker", max_epochs=3))
-    assert [row["epochs"] for row in rows] == [3, 3]
-    assert rows[0]["adapt"] == "head"
-    assert not {"fold", "folds", "valid_by"} & rows[0].keys()
-
-
 def test_folds(finetune_config):
     config = finetune_config(split="speaker", folds=3, max_epochs=3)
     loaded = []

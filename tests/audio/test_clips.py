@@ -20,13 +20,6 @@ def written(path, samples, rate=22050, **kwargs):
     return path
 
 
-def clip_with(frames: np.ndarray) -> Clip:
-    return Clip(frames.astype(np.float32), len(frames) * clips.HOP_SECONDS, 22050, "", Quality(0.5, 0.0, -20.0, 1))
-
-
-# Reading
-
-
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (22050, 2), (44100, 1), (48000, 6), (192_000, 2)])
 @pytest.mark.parametrize("seconds", [0.1, 1.0, 4.0])
 def test_the_first_window_is_what_training_sees(tmp_path, rate, channels, seconds):
@@ -56,18 +49,6 @@ def test_blocks_change_nothing(channels):
     assert found.quality.peak == np.abs(samples).max()
 
 
-def test_all_of_a_recording_is_kept():
-    import librosa
-
-    samples = sound(8)[:, 0]
-    clip = clip_of(samples, 22050)
-    assert clip.frames.shape == (1 + len(samples) // 512, 20)
-    assert clip.frames.dtype == np.float32
-    assert clip.frames.flags.c_contiguous  # its bytes are hashed
-    expected = librosa.feature.mfcc(y=samples, sr=22050, n_mfcc=20).T
-    np.testing.assert_allclose(clip.frames, expected, atol=1e-3)
-
-
 def test_what_is_too_long(tmp_path):
     """In seconds, and in samples of all channels; at low rates it would be hours, which resampling makes large."""
     path = written(tmp_path / "a.wav", sound(2, 4))
@@ -80,9 +61,6 @@ def test_what_is_too_long(tmp_path):
     low = written(tmp_path / "low.wav", sound(11, rate=1000), 1000)
     with pytest.raises(RecordingError, match="longer than 10 s"):
         extract(low, UTTERANCE._replace(seconds=10))
-
-
-# Samples in memory
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -106,29 +84,18 @@ def test_samples_in_memory_are_as_in_a_file(tmp_path, channels):
     ("samples", "rate", "reason"),
     [
         (np.zeros(0), 16000, r"shape \(0,\), expected \[n\] or \[n, channels\]"),
-        (np.zeros((0, 2)), 16000, r"shape \(0, 2\)"),
-        (np.zeros((100, 0)), 16000, r"shape \(100, 0\)"),
         (np.zeros((2, 16000)), 16000, r"shape \(2, 16000\).*Transpose it"),
-        (np.zeros((2, 2, 2)), 16000, r"shape \(2, 2, 2\)"),
-        (np.float32(1), 16000, r"shape \(\)"),
         (np.full(100, np.nan), 16000, "100 samples are NaN or infinite, expected audio"),
-        (np.array([0, np.inf, -np.inf]), 16000, "2 samples are NaN or infinite"),
         (np.full(100, 1e12), 16000, r"samples reach 1e\+12"),
         (np.zeros(100, np.uint8), 16000, "got uint8, expected floating-point numbers"),
-        (np.zeros(100, complex), 16000, "got complex128"),
-        (np.array(["a"]), 16000, "got <U1"),
         (np.ones(100), 999, "got 999 Hz, expected a whole number, 1,000 to 1,000,000"),
         (np.ones(100), 10**7, "got 10000000 Hz"),
-        (np.ones(100), 16000.5, "got 16000.5 Hz"),
         (np.ones(100), np.nan, "got nan Hz"),
     ],
 )
 def test_bad_samples(samples, rate, reason):
     with pytest.raises(InputError, match=reason):
         clip_of(samples, rate)
-
-
-# Quality
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 48000])
@@ -155,15 +122,13 @@ def test_clipping():
     assert clip_of(np.array([0, 1, 1, 0, 1, 1, 1, 0], float), 22050).quality.clipped == 3 / 8
 
 
-# Windows
-
-
 @pytest.mark.parametrize(
     ("time", "starts"),
     [(1, [0]), (119, [0]), (120, [0]), (121, [0, 60]), (180, [0, 60]), (181, [0, 60, 120]), (300, [0, 60, 120, 180])],
 )
 def test_windows(time, starts):
-    clip = clip_with(np.arange(time * 20, dtype=np.float32).reshape(time, 20))
+    frames = np.arange(time * 20, dtype=np.float32).reshape(time, 20)
+    clip = Clip(frames, time * clips.HOP_SECONDS, 22050, "", Quality(0.5, 0.0, -20.0, 1))
     found = windows(clip)
     assert found.start.tolist() == starts
     assert found.mfcc.shape == (len(starts), 120, 20)
@@ -179,21 +144,12 @@ def test_windows(time, starts):
     assert span(found, len(starts) - 1, clip.seconds)[1] == pytest.approx(clip.seconds)
 
 
-def test_span():
-    clip = clip_of(sound(4.0), 22050)
-    found = windows(clip)
-    assert span(found, 0, clip.seconds) == (0, pytest.approx(120 * 512 / 22050))
-    assert span(found, 1, clip.seconds) == (pytest.approx(60 * 512 / 22050), 4.0)
-    short = clip_of(sound(0.001), 22050)
-    assert span(windows(short), 0, short.seconds) == (0, short.seconds)
-
-
 def voiced(time: int, start: float = 0.0) -> Clip:
     """A clip of so many frames of tracks, which begin at `start` s."""
     tracks = np.random.default_rng(time).normal(size=(time, 19)).astype(np.float32)
     seconds = start + time * STEP
-    frames = np.zeros((1 + int(seconds / clips.HOP_SECONDS), 20))
-    return clip_with(frames)._replace(seconds=seconds, tracks=tracks, tracks_start=start)
+    frames = np.zeros((1 + int(seconds / clips.HOP_SECONDS), 20), np.float32)
+    return Clip(frames, seconds, 22050, "", Quality(0.5, 0.0, -20.0, 1), tracks=tracks, tracks_start=start)
 
 
 @pytest.mark.parametrize(
@@ -248,23 +204,11 @@ def test_pauses_are_silent(divide):
         assert not divide(clip_of(quiet, 22050)).silent.any()
 
 
-# Many
-
-
-def test_read_all(tmp_path):
-    paths = [written(tmp_path / f"{i}.wav", sound(0.1 * (i + 1))) for i in range(4)]
-    paths[1].write_bytes(b"text")
-    found = list(read_all([*paths, Upload("u", paths[0].read_bytes())], workers=1))
-    assert [isinstance(one, RecordingError) for one in found] == [False, True, False, False, False]
-    assert found[1].__traceback__ is None
-    assert found[0].frames.tobytes() == found[4].frames.tobytes() == read_clip(paths[0]).frames.tobytes()
-    (error,) = read_all(paths[3:], max_seconds=0.1)
-    assert "longer than 0.1 s" in error.reason
-
-
 def test_read_all_by_processes(without_formats):
     sources = [Upload(f"{i}.wav", encoded(sound(0.01 * (i + 1)))) for i in range(MIN_FILES_FOR_PROCESSES)]
     sources[3] = Upload("3.m4a", b"\x00\x00\x00\x20ftypM4A ")
+    (error,) = read_all(sources[-1:], max_seconds=0.01)
+    assert "longer than 0.01 s" in error.reason
     found, expected = (list(read_all(sources, workers, pool=PicklingPool)) for workers in (2, 1))
     assert found[3].advice == "Convert it, e.g. with ffmpeg -i 3.m4a 3.wav"
     assert [str(one) if isinstance(one, RecordingError) else one.sha256 for one in found] == [

@@ -7,14 +7,12 @@ from metaser_jax.audio.tracks import (
     F0_ZERO,
     HOP,
     WINDOW,
-    lag_weights,
-    pitch_candidates,
     placed_tracks,
     statistics,
     tracks,
 )
 from metaser_jax.errors import InputError
-from metaser_jax.specs.voice import GROUPS, STATISTICS, TRACKS, columns
+from metaser_jax.specs.voice import STATISTICS, TRACKS
 
 RATE = 22050
 FORMANTS = {"a": (700, 1200, 2600), "i": (280, 2250, 2900), "u": (310, 870, 2250)}
@@ -72,24 +70,12 @@ def error(x: np.ndarray, f0: np.ndarray, rate: int = RATE) -> tuple[float, float
 
 
 @pytest.mark.parametrize("name", FORMANTS)
-@pytest.mark.parametrize("f0", [70, 110, 220, RATE / 55.5, RATE / 45.5])
+@pytest.mark.parametrize("f0", [70, 220, RATE / 45.5])
 def test_pitch_of_a_vowel_is_found(name, f0):
     f0 = np.full(11000, float(f0))
     share, deviation = error(vowel(f0, FORMANTS[name]), f0)
     assert share > 0.9
     assert deviation < 0.1
-
-
-@pytest.mark.parametrize("f0", [70, 220, RATE / 45.5])
-def test_strength_of_a_periodic_frame_is_one(f0):
-    window = np.hanning(WINDOW).astype(np.float32)
-    frame = vowel(np.full(5000, float(f0)))[3000 : 3000 + WINDOW]
-    power = np.abs(np.fft.rfft((frame - frame.mean()) * window, 2 * WINDOW)).astype(np.float32)[None] ** 2
-    found = pitch_candidates(power, lag_weights(window, RATE), RATE)
-    best = found.strength.argmax()
-    np.testing.assert_allclose(found.octave[0, best], np.log2(f0), atol=0.005)
-    cost = 0.01 * np.log2(60 / f0)
-    np.testing.assert_allclose(found.strength[0, best], 1 - cost, atol=0.01)
 
 
 @pytest.mark.parametrize("ends", [(100, 300), (400, 150)])
@@ -199,9 +185,6 @@ def test_tilt_is_its_formulas(speech):
 
 def test_tilt_of_two_tones_is_their_difference():
     t = np.arange(RATE) / RATE
-    far = tracks(np.sin(2 * np.pi * 200 * t) + 0.1 * np.sin(2 * np.pi * 3000 * t))[10:-10]
-    np.testing.assert_allclose(column(far, "alpha_ratio"), 20, atol=0.1)
-    np.testing.assert_allclose(column(far, "hammarberg"), 20, atol=1.5)  # a tone between two bins loses 1.4 dB
     near = tracks(np.sin(2 * np.pi * 215 * t) + 0.25 * np.sin(2 * np.pi * 430 * t))[10:-10]
     np.testing.assert_allclose(column(near, "h1_h2"), 20 * np.log10(4), atol=0.1)
 
@@ -229,16 +212,11 @@ def test_gain_offset_and_rate_change_nothing():
     [
         (np.zeros(30000), RATE),
         (np.full(30000, 0.3), RATE),
-        (np.zeros(1), RATE),
         (np.ones(1), 1_000_000),
-        (noise(2), RATE),
         (noise(255), RATE),
-        (np.sign(noise(30000)), RATE),
         (np.clip(10 * phrase(), -1, 1), RATE),
         (np.concatenate([noise(5000), np.zeros(9000), noise(5000)]), RATE),
         (1e-30 * noise(5000), RATE),
-        (1e9 * noise(5000), RATE),
-        (noise(8000), 8000),
         (np.repeat([0, 1, 0], [4000, 1, 4000]), RATE),
     ],
 )
@@ -248,13 +226,8 @@ def test_everything_is_finite(x, rate):
     assert found.shape[1] == len(TRACKS)
     assert np.isfinite(found).all()
     assert np.isfinite(statistics(found)).all()
-
-
-def test_a_clip_without_a_voice_has_a_pitch_in_the_middle():
-    found = tracks(np.zeros(3000))
-    assert found.shape == (1 + 3000 // HOP, len(TRACKS))
-    np.testing.assert_allclose(hz(found), 150, rtol=1e-5)
-    assert not column(found, "voicing").any()
+    if not x.any():
+        np.testing.assert_allclose(hz(found), 150, rtol=1e-5)
 
 
 @pytest.mark.parametrize("x", [np.zeros((2, 9)), np.zeros(0), np.array([0.1, np.nan]), np.array([np.inf])])
@@ -263,6 +236,8 @@ def test_other_samples_are_refused(x):
         tracks(x)
     with pytest.raises(InputError, match="rate: got 0 Hz"):
         tracks(noise(100), 0)
+    with pytest.raises(InputError, match="tracks: got shape"):
+        statistics(np.zeros((5, 3)))
 
 
 def test_statistics_are_those_of_each_track():
@@ -297,16 +272,3 @@ def test_statistics_of_few_voiced_frames_are_over_all():
     for n in (0, 4):
         x[:, TRACKS.index("voicing")] = np.arange(50) < n
         np.testing.assert_allclose(statistics(x)[at], column(x, "hammarberg").mean(), rtol=1e-5)
-
-
-def test_groups_can_be_left_out():
-    assert sorted(np.concatenate([columns([group]) for group in GROUPS])) == list(range(len(STATISTICS)))
-    assert {STATISTICS[i].split(" ")[0] for i in columns(["pitch", "tilt"])} == {*GROUPS["pitch"], *GROUPS["tilt"]}
-    with pytest.raises(InputError, match="tilt"):
-        columns(["tild"])
-
-
-@pytest.mark.parametrize("shape", [(0, len(TRACKS)), (5, 3), (len(TRACKS),)])
-def test_statistics_refuse_other_shapes(shape):
-    with pytest.raises(InputError, match="tracks: got shape"):
-        statistics(np.zeros(shape))

@@ -1,7 +1,5 @@
 """The ctypes driver: parameters move the sound as they say, and a fresh engine always speaks alike."""
 
-import sys
-
 import numpy as np
 import pytest
 
@@ -40,15 +38,6 @@ def test_a_fresh_engine_repeats_itself_and_an_old_one_does_not():
     assert not np.array_equal(first[0], first[2])
 
 
-def test_samples(engine):
-    samples = engine.say(TEXT, _voice())
-    assert samples.dtype == np.int16
-    assert samples.ndim == 1
-    assert engine.sample_rate == 22050
-    assert 1.0 < len(samples) / engine.sample_rate < 3.0
-    assert 3000 < np.abs(samples.astype(int)).max() < 32767
-
-
 def test_voices_differ_as_they_say(engine):
     def fall(contour: int) -> float:
         first, second = np.array_split(engine.say(TEXT, _voice(contour=contour)), 2)
@@ -61,13 +50,6 @@ def test_voices_differ_as_they_say(engine):
     assert fast < 0.75 * slow
     soft, loud = (np.std(engine.say(TEXT, _voice(volume=volume)).astype(float)) for volume in (20, 60))
     assert loud == pytest.approx(3 * soft, rel=0.15)
-
-
-def test_parameters_do_not_outlive_the_utterance():
-    once, after = Engine(), Engine()
-    after.say(TEXT, _voice(rate=300, pitch=99, volume=20))
-    length = len(once.say(TEXT, _voice()))
-    assert len(after.say(TEXT, _voice())) == pytest.approx(length, rel=0.02)
 
 
 def test_markup_in_the_text_is_spoken_not_obeyed(engine):
@@ -86,9 +68,3 @@ def test_markup_in_the_text_is_spoken_not_obeyed(engine):
 def test_errors(engine, change, message):
     with pytest.raises(InputError, match=message):
         engine.say(TEXT, _voice(**change))
-
-
-def test_missing_loader(monkeypatch):
-    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(InputError, match=r'pip install "metaser_jax\[demo\]"'):
-        Engine()
