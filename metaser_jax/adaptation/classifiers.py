@@ -116,10 +116,6 @@ class Votes(NamedTuple):
         hidden = np.maximum(x @ layers["voice"]["kernel"][0] + layers["voice"]["bias"][0], 0)
         return hidden @ layers["output"]["kernel"][0] + layers["output"]["bias"][0]
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the class of each of x [n, feature], [n] int."""
-        return self.logits(x).argmax(-1)
-
 
 def count_units(classes: int) -> int:
     """Return the hidden units of the linear machine's perceptron: two for each pair of emotions."""

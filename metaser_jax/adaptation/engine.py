@@ -37,9 +37,7 @@ class Case(NamedTuple):
     """One adaptation.
 
     Attributes:
-      fold: whose corpus, split and test part it has.
-      amount: that was drawn; for messages.
-      seed: of its training.
+      fold: whose corpus, split and test part it has. amount: that was drawn; for messages. seed: of its training.
       drawn: utterances to train on and to validate on, indices into the fold's corpus.
     """
 
@@ -53,8 +51,7 @@ class Trained(NamedTuple):
     """The result of a case.
 
     Attributes:
-      logits: [n_test, class], of its fold's test part.
-      info: of its training.
+      logits: [n_test, class], of its fold's test part. info: of its training.
       params: those that training changes, all or the head's; None unless they were asked for.
     """
 
@@ -94,8 +91,7 @@ def draw(target: Target, amount: Amount, validation: str, seed: int) -> tuple[np
     They depend on the corpus, its split and the arguments alone, so methods are compared on the same draws.
 
     Args:
-      target: what is drawn from.
-      amount: of its training part; 0 shots are no utterances.
+      target: with the training part. amount: of it; 0 shots are no utterances.
       validation: where the others come from, see FinetuneSpec.
       seed: of the draw.
 
@@ -140,8 +136,7 @@ def adapt(
       spec: how.
       inits: where to start; seed s starts from inits[s % len(inits)]. All of the network that spec names.
       folds: the target, not normalised yet, with each of its splits.
-      amounts: of training utterances to draw.
-      seeds: how many draws of each.
+      amounts: of training utterances to draw. seeds: how many draws of each.
       log: prints a line of progress.
 
     Returns:
@@ -181,14 +176,10 @@ def train_and_predict(
     keep_params: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Trained]:
-    """Train every case and predict its fold's test part; arguments as `adapt`.
+    """Train every case and predict its fold's test part; arguments as `adapt`. Raises InputError: one diverged.
 
     Args:
-      progress: called after every few runs with how many are done, and how many there are; what it raises ends the
-        training.
-
-    Raises:
-      InputError: a training that diverged.
+      progress: called after every few runs with how many are done and there are; what it raises ends the training.
     """
     of_cases, target = plan(len(cases), spec.devices), folds[0].corpus.name
     if progress is not None:
@@ -234,6 +225,7 @@ def _make_runs(
     layers make of that, so many utterances at once, from each start.
     """
     label, by_draw, head = folds[0].corpus.label, spec.normalise_by == "drawn", spec.adapt == "head"
+    features = _make_features(make_network(spec, spec.recurrence), chunk)
     longest = [max(map(len, part)) for part in zip(*((*c.drawn, folds[c.fold].split.test) for c in cases), strict=True)]
     inputs: dict[Hashable, np.ndarray] = {}
     starts: dict[Hashable, tuple[Params, Params | None]] = {}
@@ -254,11 +246,7 @@ def _make_runs(
         params, rates = starts[start]
         block = (seen, start) if head else seen
         if block not in blocks:
-            blocks[block] = (
-                _make_features(make_network(spec, spec.recurrence), chunk)(params, inputs[seen])
-                if head
-                else inputs[seen]
-            )
+            blocks[block] = features(params, inputs[seen]) if head else inputs[seen]
         first_row = len(label) * list(blocks).index(block)
         parts = (*case.drawn, fold.split.test)
         train, valid, test = (_pad_rows(first_row + part, n) for part, n in zip(parts, longest, strict=True))
@@ -283,9 +271,8 @@ def _make_start(spec: FinetuneSpec, init: Init, seed: int, training: np.ndarray)
     params = jax.tree.map(np.asarray, params)
     if spec.optimizer not in (INNER, LEARNER):
         return params, None
-    if init.rates is not None:
-        return params, jax.tree.map(np.asarray, init.rates)
-    return params, jax.tree.map(lambda p: np.full_like(p, spec.lr), params)
+    own = jax.tree.map(lambda p: np.full_like(p, spec.lr), params)
+    return params, own if init.rates is None else jax.tree.map(np.asarray, init.rates)
 
 
 def _pad_rows(index: np.ndarray, longest: int) -> Rows:
@@ -296,8 +283,7 @@ def _pad_rows(index: np.ndarray, longest: int) -> Rows:
 def _common_learner(spec: FinetuneSpec, inits: Sequence[Init]) -> MetaTrainSpec | None:
     """Return whose way of adapting is to be followed; None: fine-tuning's own.
 
-    Raises:
-      InputError: starts that adapt in different ways; a learner that cannot adapt to sets of any size.
+    Raises InputError: starts that adapt in different ways; a learner that cannot adapt to sets of any size.
     """
     if spec.optimizer != LEARNER or all(init.meta is None for init in inits):
         return None
@@ -326,8 +312,7 @@ def make_program(
     """Return the program of a configuration; its params are None unless they are kept.
 
     Methods, amounts, folds and seeds share its compiled form, where their arrays are of the same sizes. Where the head
-    alone is adapted, x are the features that it sees. The mesh is over_runs'. With a learner, the runs adapt as it
-    does.
+    alone is adapted, x are the features that it sees. The mesh is over_runs'; with a learner, the runs adapt as it.
     """
     if learner is not None:
         network = make_network(learner, learner.recurrence)

@@ -45,23 +45,17 @@ from metaser_jax.training.trainer import make_learner, make_trainer, no_utteranc
 from metaser_jax.types import Params
 
 SCRATCH = "scratch"
-# The methods of metaser pretrain.
 _PRETRAINED = ("transser", "multiser")
 # The settings of a meta-training that say how its learner adapts.
 _ADAPTS = ("algorithm", "order", "inner_steps", "inner_lr", "inner_optimizer", "prototype_scale")
-# Of a single source: parts of its speakers, at most.
-FOLDS = 5
+FOLDS = 5  # of a single source: parts of its speakers, at most
 # A start of one source is too sure of other corpora, which voices of its own do not tell: one of EMO-DB alone would be
 # calibrated on RAVDESS, TESS, nEMO and ASED with temperatures 2.3, 1.7, 1.8 and 3.3, and with 1 on its own voices.
 ONE_SOURCE = 2.0
 
 
 class Meta(NamedTuple):
-    """The learner of a meta-trained run.
-
-    Attributes:
-      spec: of its meta-training. params: its meta-parameters, of the spec's learner.
-    """
+    """The learner of a meta-trained run. Attributes: spec: of its meta-training. params: its meta-parameters."""
 
     spec: MetaTrainSpec
     params: MetaParams
@@ -71,8 +65,7 @@ class Init(NamedTuple):
     """The start of a fine-tuning.
 
     Attributes:
-      params: None is random ones per seed.
-      source: provenance: method, order, sources, inner_steps ...
+      params: None is random ones per seed. source: provenance: method, order, sources, inner_steps ...
       rates: the inner rate of each parameter, where they were learned with them; else None.
       meta: how the run itself adapts, where it was meta-trained; else None.
     """
@@ -87,8 +80,7 @@ class ClipStart(NamedTuple):
     """The start of an adaptation to clips.
 
     Attributes:
-      start: parameters and rates.
-      settings: whose normalise may still be "auto".
+      start: parameters and rates. settings: whose normalise may still be "auto".
       about: the part `init` of Model.about.
       clips: that a model folder was adapted to; what it learned from them is not part of `start`.
     """
@@ -111,8 +103,8 @@ def resolve(
       given: names of the fields that the user chose himself; those must not contradict the checkpoint.
 
     Raises:
-      InputError: start is neither scratch nor a finished run nor a model folder, learned from the target, or
-        contradicts `given`; inner rates that are not those of SGD, for --optimizer=inner.
+      InputError: no such start, or one that learned from the target, contradicts `given`, or has rates of another
+        optimizer than SGD, for --optimizer=inner.
     """
     if start == SCRATCH:
         return spec, Init(None, {"method": SCRATCH, "order": None, "sources": [], "inner_steps": None})
@@ -121,15 +113,13 @@ def resolve(
     model = dataclasses.asdict(trained)
     for name in sorted(set(given) & model.keys()):
         if getattr(spec, name) != model[name]:
-            raise InputError(
-                f"--{name}: got {getattr(spec, name)!r}, but {start} was trained with {model[name]!r}. Leave "
-                "the flag out (the network and its input are the run's), or train another run."
-            )
+            got = f"--{name}: got {getattr(spec, name)!r}, but {start} was trained with {model[name]!r}"
+            raise InputError(f"{got}. Leave the flag out, or train another run.")
     sources = init.source["sources"]
     if target in sources:
         raise InputError(
-            f"--target={target} is one of the sources of {start} ({', '.join(sources)}): "
-            "its test part would be scored by a model that has learned from it. Give a corpus that is not among them."
+            f"--target={target} is one of the sources of {start} ({', '.join(sources)}), which it has learned from. "
+            "Give a corpus that is not among them."
         )
     return dataclasses.replace(spec, **model), init
 
@@ -160,10 +150,8 @@ def _read_run(run_dir: str, optimizer: str) -> tuple[ModelSpec, Init]:
         learned_rates = ALGORITHMS[trained.algorithm].learned_rates == "parameter"
         # Rates of Adam's updates, say, are of another size than those of gradients.
         if optimizer == INNER and learned_rates and trained.inner_optimizer != "sgd":
-            raise InputError(
-                f"--optimizer={INNER}: {run_dir} has learned its rates with --inner_optimizer="
-                f"{trained.inner_optimizer}, expected sgd. Give another --optimizer, or train another run."
-            )
+            found = f"--optimizer={INNER}: {run_dir} has learned its rates with --inner_optimizer="
+            raise InputError(f"{found}{trained.inner_optimizer}, expected sgd. Give another --optimizer.")
         init = _restore_meta_trained(trained, run_dir)
     source = {"method": method, "sources": list(trained.sources)} | init.source | {"init_seed": trained.seed}
     return ModelSpec.of(trained), init._replace(source=source)
@@ -189,11 +177,7 @@ def _make_learner(spec: MetaTrainSpec):
 
 
 def init_of(start: Start, settings: ModelSpec, source: dict[str, Any]) -> Init:
-    """Return the start that a model folder keeps, of a network with these settings.
-
-    Raises:
-      InputError: its learner is that of another network.
-    """
+    """Return the start that a model folder keeps; raises InputError: its learner is that of another network."""
     meta = None if start.learner is None else learner_of(start.learner, settings, start.params, start.rates)
     return Init(start.params, source, start.rates, meta)
 
@@ -211,23 +195,19 @@ def learner_facts(meta: Meta) -> dict[str, Any]:
 
 
 def learner_of(facts: Mapping[str, Any], model: ModelSpec, params: Params, rates: Params | None) -> Meta:
-    """Return `learner_facts` undone.
-
-    Raises:
-      InputError: facts of another learner or network.
-    """
+    """Return `learner_facts` undone. Raises InputError: facts of another learner or network."""
     try:
         spec = MetaTrainSpec(**dataclasses.asdict(model), sources=("one", "another"), **facts["settings"])
         like = jax.eval_shape(_make_learner(spec).init, params)
         numbers = _by_path("params", params) | _by_path("rates", rates) | facts["numbers"]
         # Where the parameters are all that is learned, nothing stands before their path.
         prefix = "" if hasattr(like, "params") else "params"
-        learned = jax.tree_util.tree_map_with_path(
-            lambda path, leaf: np.reshape(
-                np.asarray(numbers[prefix + jax.tree_util.keystr(path).lstrip(".")], np.float32), leaf.shape
-            ),
-            like,
-        )
+
+        def find(path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+            found = np.asarray(numbers[prefix + jax.tree_util.keystr(path).lstrip(".")], np.float32)
+            return found.reshape(leaf.shape)
+
+        learned = jax.tree_util.tree_map_with_path(find, like)
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"The start's learner is not as it was written ({error}). Give another start.") from error
     return Meta(spec, learned)
@@ -371,7 +351,12 @@ def _calibrate(run_dir: str, data_dir: str, corpora: Mapping[str, Corpus], load:
         unknown = corpora[names[0] if one_source else part]
         if one_source:
             unknown = unknown.take(np.isin(unknown.speaker, speakers))
-        both = _predict_zero_shots(Predictor(_make_model(read_start(folder, "auto", "learner"), known)), unknown)
+        predictor = Predictor(_make_model(read_start(folder, "auto", "learner"), known))
+        given = [getattr(unknown, name) for name in GIVEN[predictor.model.settings.features]]
+        silent = np.zeros(len(unknown), bool)
+        by_voice = predictor.scale_of_speakers(given, silent, unknown.speaker, np.unique(unknown.speaker))
+        # Of each clip alone, and of each with all clips of its voice.
+        both = [predictor.logits(*given, scale=scale) for scale in (None, by_voice)]
         found.append([scores(unknown.label, one.argmax(-1), len(unknown.emotions))["macro_f1"] for one in both])
         logits.append(np.stack(both))
         labels.append(unknown.label)
@@ -413,11 +398,3 @@ def _repeat(run_dir: str, data_dir: str, folder: str, sources: tuple[str, ...], 
         init = own
     spec = spec_of(MetaTrainSpec, run_dir, saved, cli.program("meta-train"))
     run_meta_training(dataclasses.replace(spec, sources=sources), data_dir, folder, init=init, **quiet)
-
-
-def _predict_zero_shots(predictor: Predictor, corpus: Corpus) -> list[np.ndarray]:
-    """Return logits [n, class] of each clip alone, and of each with all clips of its voice."""
-    given = [getattr(corpus, name) for name in GIVEN[predictor.model.settings.features]]
-    silent = np.zeros(len(corpus), bool)
-    scale = predictor.scale_of_speakers(given, silent, corpus.speaker, np.unique(corpus.speaker))
-    return [predictor.logits(*given, scale=of) for of in (None, scale)]

@@ -13,7 +13,6 @@ from metaser_jax import InputError
 from metaser_jax.adaptation.engine import draw
 from metaser_jax.data import splits
 from metaser_jax.datasets.targets import load_targets
-from metaser_jax.report import summarise, table
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.training.checkpoints import Checkpoints
 
@@ -94,13 +93,6 @@ def test_folds(finetune_config):
         assert row["split_digest"] == fold.digest
         assert np.sum(row["confusion"], axis=1).tolist() == np.bincount(corpus.label[fold.test]).tolist()
     assert [sum(row["n_test"] for row in rows if row["seed"] == seed) for seed in range(2)] == [120, 120]
-    (summary,) = summarise(rows)
-    assert (summary.split, summary.folds, summary.seeds) == ("speaker", 3, (0, 1))
-    assert summary.macro_f1.mean == pytest.approx(np.mean([row["macro_f1"] for row in rows]))
-    draws = [np.mean([row["macro_f1"] for row in rows if row["seed"] == seed]) for seed in range(2)]
-    assert summary.macro_f1.deviation == pytest.approx(np.std(draws, ddof=1))
-    assert "speaker, 3 folds" in table([summary])
-    assert [row | {"seconds": 0} for row in run_finetune(config)] == [row | {"seconds": 0} for row in rows]
 
 
 def test_what_a_later_fold_does_not_allow_is_an_error_before_anything_is_written(finetune_config):

@@ -12,13 +12,12 @@ from small_runs import load, load_target, meta_train, pretrain, resolve, run_fin
 from metaser_jax import InputError
 from metaser_jax.adaptation import engine
 from metaser_jax.adaptation.starts import Init
-from metaser_jax.models.classifier import make_network
 from metaser_jax.models.frames import frame_mask, input_statistics
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.pretrain import make_state
 from metaser_jax.training.run import load_sources
-from metaser_jax.training.trainer import init_params, make_trainer, no_utterances
+from metaser_jax.training.trainer import make_trainer, no_utterances
 
 # The fakes' levels differ by little.
 INPUT = {"trim_db": 0.05, "deltas": True, "normalise": "auto", "input_statistics": True, "hidden_dim": 3}
@@ -66,15 +65,6 @@ def assert_meta_training_left_them_alone(config):
     assert_the_rest_moved(before, last(config, make_trainer(config, no_utterances(config)).state).meta_params)
 
 
-def test_reptile_leaves_the_constants_alone(train_config):
-    """It moves towards a mean of adapted parameters, here of a number that is no power of two."""
-    config = train_config(
-        **INPUT, algorithm="reptile", inner_steps=2, tasks_per_episode=3, inner_optimizer="adam", devices=1, episodes=4
-    )
-    meta_train(config, log=lambda line: None)
-    assert_meta_training_left_them_alone(config)
-
-
 def test_pre_training_leaves_the_constants_alone(pretrain_config):
     config = pretrain_config(**INPUT, optimizer="adamw", weight_decay=0.5, method="transser")
     pretrain(config, log=lambda line: None)
@@ -82,18 +72,6 @@ def test_pre_training_leaves_the_constants_alone(pretrain_config):
     before, after = make_state(config, x).params, last(config, make_state(config, no_utterances(config))).params
     assert_standardises(before, x)
     assert_the_rest_moved(before, after)
-
-
-def test_fine_tuning_leaves_the_constants_alone(finetune_config):
-    config = finetune_config(
-        **INPUT, optimizer="adamw", lr=0.05, weight_decay=0.5, schedule="constant", validation="none", max_epochs=3
-    )
-    (target,) = load_target(config)
-    data = target.as_input(config.front_end)
-    before = init_params(make_network(config), jax.random.key(0), data.corpus.mfcc[data.split.train])
-    case = engine.Case(0, Amount("fraction", 1.0), 0, (data.split.train, data.split.train[:0]))
-    (result,) = engine.train_and_predict(config, [Init(before, {})], [target], [case], keep_params=True)
-    assert_the_rest_moved(before, result.params)
 
 
 def test_from_sources_to_scores(train_config, finetune_config):

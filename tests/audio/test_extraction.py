@@ -61,12 +61,8 @@ def test_mfcc_is_that_of_librosa(n):
     np.testing.assert_array_equal(mfcc[:n_frames], expected[:120])
     assert not mfcc[n_frames:].any()
     assert np.isfinite(features.mfcc(0 * samples)[0]).all()
-
-
-@pytest.mark.parametrize("shape", [(0,), (2, 100)])
-def test_mfcc_refuses_other_shapes(shape):
     with pytest.raises(InputError, match="samples"):
-        features.mfcc(np.zeros(shape, np.float32))
+        features.mfcc(samples[None])
 
 
 def test_results_are_in_order(tmp_path):

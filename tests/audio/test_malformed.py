@@ -56,19 +56,18 @@ def read(cases) -> tuple[dict[str, list[str]], int]:
 
 def test_each_reads_or_is_an_error(cases, read):
     happened, kib = read
-    assert len({case.path for case in cases}) == len(cases)
     assert sum(case.expected == "error" for case in cases) >= 50
     for case in cases:
         found = happened[str(case.path)]
         allowed = {"reads", "error", "silent"} if case.expected == "either" else {case.expected}
-        assert len({said.split(" ")[0] for said in found}) == 1, (case.name, found)
-        assert found[0].split(" ")[0] in allowed, (case.name, found)
+        assert len({said.split(" ")[0] for said in found}) == 1, (case, found)
+        assert found[0].split(" ")[0] in allowed, (case, found)
         for said, name in zip(found, (str(case.path), "an upload"), strict=False):
             if said.startswith("error"):
                 assert said.startswith(f"error {name}: ")
                 assert "expected" in said
                 assert len(said) < len(name) + 300
-        if case.name in ("a pipe", "a device"):
+        if case.path.name in ("pipe.wav", "zero.wav"):
             assert "no regular file" in found[0]
     assert kib < 2**20
 
@@ -78,9 +77,7 @@ def test_a_folder_of_them_is_searched(cases):
     folder = cases[0].path.parent
     found = audio_files([str(folder)])
     names = {one.name for one in found}
-    expected = {str(case.path) for case in cases if case.path.name in ("cut.zip", "pipe.wav", "link.wav", "phone.m4a")}
-    assert len(expected) == 4
-    assert expected <= names
+    assert {str(folder / name) for name in ("cut.zip", "pipe.wav", "link.wav", "phone.m4a")} <= names
     for one in found:
         if ".zip" in one.name:
             with pytest.raises(RecordingError, match="expected"):

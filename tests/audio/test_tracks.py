@@ -92,17 +92,6 @@ def test_pitch_is_followed_through_glides_noise_clipping_and_8_khz(ends):
     assert deviation < 0.3
 
 
-def test_pitch_agrees_with_pyin():
-    import librosa
-
-    x = heard(phrase())
-    f0, voiced, _ = librosa.pyin(x, fmin=60, fmax=500, sr=RATE, frame_length=WINDOW, hop_length=HOP)
-    found = tracks(x)[: len(f0)]
-    ours = column(found, "voicing") > 0
-    assert np.mean(ours == voiced) > 0.9
-    assert np.median(np.abs(12 * np.log2(hz(found) / f0)[ours & voiced])) < 0.1
-
-
 def test_noise_and_pauses_are_unvoiced_and_bridged():
     found = tracks(phrase())
     voiced = column(found, "voicing") > 0

@@ -43,7 +43,7 @@ def test_malformed_files_in_one_call(tmp_path):
         own = [row for row in rows if row["file"] == str(case.path) or row["file"].startswith(f"{case.path}: ")]
         failed = {bool(row["error"]) for row in own}
         if len(failed) != 1 or (case.expected != "either" and failed != {case.expected in ("error", "silent")}):
-            wrong.append((case.name, case.expected, own))
+            wrong.append((case, own))
     assert not wrong
     assert all(bool(row["label"]) != bool(row["error"]) for row in rows)
     errors = [row for row in rows if row["error"]]

@@ -166,7 +166,7 @@ def test_every_one_is_answered(tmp_path):
             return None if len(got.error) > 20 and str(tmp_path) not in got.error else got.error
 
         with ThreadPoolExecutor(4) as pool:
-            wrong = {case.name: said for case, said in zip(files, pool.map(answer, files), strict=True) if said}
+            wrong = {case.path.name: said for case, said in zip(files, pool.map(answer, files), strict=True) if said}
         assert not wrong
         assert page.add(whole).status == 201
         assert memory("self", "VmRSS") - before < 400 * MIB
