@@ -9,7 +9,7 @@ import io
 import math
 import zipfile
 from collections.abc import Mapping
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -116,12 +116,14 @@ def most_bytes(want: Mapping[str, Spec]) -> int:
     return min(_MAX_BYTES, sum(needed) + _AROUND * len(want))
 
 
-def write_npz(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write as numpy.savez does, but the same bytes each time, never pickled, and with any names ("file" is one)."""
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Return a file as numpy.savez makes it, but the same each time, never pickled, with any names ("file" is one)."""
+    file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in sorted(arrays.items()):
             with archive.open(zipfile.ZipInfo(name + _SUFFIX), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
+    return file.getvalue()
 
 
 def read_npz(data: bytes, want: Mapping[str, Spec]) -> dict[str, np.ndarray]:

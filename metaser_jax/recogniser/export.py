@@ -9,7 +9,6 @@ Reference: jax's documentation, "Exporting and serializing staged-out computatio
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -70,7 +69,7 @@ def export_stablehlo(model: Model, out: str | os.PathLike[str], platforms: Seque
       platforms: of PLATFORMS, what it is to run on; they need not be here.
 
     Raises:
-      InputError: an unknown platform or none, a file that is there or cannot be written, flatbuffers not installed.
+      InputError: an unknown platform or none, a file that is there or cannot be written.
     """
     out = Path(out)
     for platform in platforms or ("none",):
@@ -80,10 +79,7 @@ def export_stablehlo(model: Model, out: str | os.PathLike[str], platforms: Seque
     made = jax_export.export(jax.jit(make_function(model)), platforms=list(dict.fromkeys(platforms)))(
         *(jax.ShapeDtypeStruct((n, *shape), dtype) for dtype, shape in given.values())
     )
-    try:
-        content = bytes(made.serialize())
-    except ImportError as error:
-        raise InputError("--to=stablehlo needs the package flatbuffers: pip install flatbuffers.") from error
+    content = bytes(made.serialize())
     classes = len(model.settings.emotions)
     facts = _facts(STABLEHLO, model) | {
         "temperature": float(model.temperature),
@@ -112,9 +108,8 @@ def export_npz(model: Model, out: str | os.PathLike[str]) -> None:
     facts = json.dumps(_facts(NPZ, model), ensure_ascii=False)
     arrays = npz.pack(dataclasses.replace(model, start=None))
     arrays = {name.removeprefix("params/"): array for name, array in arrays.items()}
-    file = io.BytesIO()
-    npz.write_npz(file, arrays | {"temperature": np.float64(model.temperature), "settings": np.array(facts)})
-    _write({Path(out): file.getvalue()})
+    others = {"temperature": np.float64(model.temperature), "settings": np.array(facts)}
+    _write({Path(out): npz.npz_bytes(arrays | others)})
 
 
 def _facts(format: str, model: Model) -> dict[str, Any]:

@@ -6,12 +6,10 @@ perhaps made by somebody else: nothing of it is executed or unpickled, and sizes
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
 import secrets
 import shutil
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -87,17 +85,6 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
     return sha.hexdigest()[:16]
 
 
-def zip_model(folder: str | os.PathLike[str]) -> bytes:
-    """Return a zip archive of a model folder, to download; unpacked, it is the folder."""
-    place = Path(folder).resolve()
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as out:
-        for name in (MODEL, ARRAYS, SUPPORT, CARD):
-            if (place / name).is_file():
-                out.write(place / name, f"{place.name}/{name}")
-    return archive.getvalue()
-
-
 def describe(model: Model) -> dict[str, Any]:
     """Return the content of a model's model.json, but for what is in its files of arrays."""
     start, support = model.start, model.support
@@ -128,9 +115,7 @@ def _contents(model: Model) -> dict[str, bytes]:
         model_files.check_content(facts)
         for name, (arrays, wanted) in files.items():
             npz.check(arrays, wanted)
-            file = io.BytesIO()
-            npz.write_npz(file, arrays)
-            contents[name] = file.getvalue()
+            contents[name] = npz.npz_bytes(arrays)
             facts["files"][name] = _identity(contents[name])
         if support is not None:
             _check_support(support)

@@ -7,6 +7,7 @@ site cannot set it. Uploads are raw bytes. Every error is {"error": message for 
 import asyncio
 import contextlib
 import dataclasses
+import shutil
 import sys
 import tempfile
 import threading
@@ -30,13 +31,13 @@ from metaser_jax.audio.containers import SUFFIXES
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.recogniser.evaluation import learned_from
-from metaser_jax.recogniser.folder import save_model, zip_model
+from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.predictor import Prediction, Predictor
 from metaser_jax.serve import answers, pages
-from metaser_jax.serve.pages import MAX_HOURS, Adaptation, Heard, Page, Seen, base_name, printable
+from metaser_jax.serve.pages import Adaptation, Heard, Page, Seen, base_name, printable
 from metaser_jax.serve.reading import Readers
-from metaser_jax.serve.web import FAILED, IN_ALL, PAUSE, Guard, Refused, read_body, read_json, refusal
+from metaser_jax.serve.web import FAILED, Guard, Refused, read_body, read_json, refusal
 
 _UPLOAD_WAIT = 120.0
 _FOLDER = Path(__file__).with_name("page")
@@ -56,16 +57,11 @@ class Limits:
       max_upload: bytes.
       max_seconds: of a recording.
       max_clips: of a page.
-      max_hours: of all clips of a page together.
-      pause, in_all: seconds that an upload may take, see read_body.
     """
 
     max_upload: int
     max_seconds: float
     max_clips: int
-    max_hours: float = MAX_HOURS
-    pause: float = PAUSE
-    in_all: float = IN_ALL
 
 
 def make_app(
@@ -116,7 +112,7 @@ class _Service:
             "clips": limits.max_clips,
             "suffixes": sorted(SUFFIXES),
         }
-        self._pages = pages.Pages(lambda: Page(predictor, limits.max_clips, limits.max_hours))
+        self._pages = pages.Pages(lambda: Page(predictor, limits.max_clips))
         self._predicting = asyncio.Lock()
         self._adapting: asyncio.Task | None = None
 
@@ -159,7 +155,7 @@ class _Service:
         except TimeoutError as error:
             raise Refused(503, "This page's other recordings are still being sent. Try again.") from error
         try:
-            data = await read_body(request, self._limits.max_upload, self._limits.pause, self._limits.in_all)
+            data = await read_body(request, self._limits.max_upload)
             reading = await self._readers.read(name, data)
         finally:
             page.uploads.release()
@@ -289,8 +285,8 @@ class _Service:
 
 def _zipped(model: Model) -> bytes:
     with tempfile.TemporaryDirectory(prefix="metaser_") as folder:
-        save_model(Path(folder) / "model", model)
-        return zip_model(Path(folder) / "model")
+        save_model(f"{folder}/model", model)
+        return Path(shutil.make_archive(f"{folder}/download", "zip", folder, "model")).read_bytes()
 
 
 def _predict_both(

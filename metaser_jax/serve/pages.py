@@ -100,7 +100,7 @@ class Page:
     was adapted with; unsaved: whether that model was not downloaded yet; uploads: places for what is being sent.
     """
 
-    def __init__(self, predictor: Predictor, max_clips: int, max_hours: float = MAX_HOURS):
+    def __init__(self, predictor: Predictor, max_clips: int):
         self.loaded = predictor
         self.predictor = predictor
         self.heard: dict[str, Heard] = {}
@@ -109,7 +109,6 @@ class Page:
         self.unsaved = False
         self.uploads = asyncio.Semaphore(UPLOADS)
         self._max_clips = max_clips
-        self._max_hours = max_hours
         self._count = 0
 
     def check_room(self, seconds: float = 0.0) -> None:
@@ -118,8 +117,8 @@ class Page:
             raise Refused(
                 409, f"This page holds {self._max_clips} clips already. Remove some (--max_clips allows more)."
             )
-        if sum(heard.clip.seconds for heard in self.heard.values()) + seconds > self._max_hours * 3600:
-            raise Refused(409, f"This page's clips would be more than {self._max_hours:g} hours together. Remove some.")
+        if sum(heard.clip.seconds for heard in self.heard.values()) + seconds > MAX_HOURS * 3600:
+            raise Refused(409, f"This page's clips would be more than {MAX_HOURS:g} hours together. Remove some.")
 
     def add(self, name: str, told: Mapping[str, Any], reading: Reading) -> Heard:
         """Raise Refused, see check_room."""
@@ -177,9 +176,8 @@ class Pages:
     When there are too many, one goes that has nothing to lose, or else the one that was not used for longest.
     """
 
-    def __init__(self, new: Callable[[], Page], max_pages: int = MAX_PAGES):
+    def __init__(self, new: Callable[[], Page]):
         self._new = new
-        self._max_pages = max_pages
         self._pages: OrderedDict[str, Page] = OrderedDict()
         # Begins the tokens of this start.
         self._start = secrets.token_urlsafe(6)
@@ -191,7 +189,7 @@ class Pages:
         # Anybody may open pages, without a token: those drop each other.
         others = sorted(list(self._pages.items())[:-1], key=lambda item: bool(item[1].heard or item[1].unsaved))
         for other, page in others:
-            if len(self._pages) <= self._max_pages:
+            if len(self._pages) <= MAX_PAGES:
                 break
             if page.adaptation.state != "running":
                 del self._pages[other]
@@ -205,7 +203,7 @@ class Pages:
         if token not in self._pages:
             why = "metaser serve was started anew"
             if token.startswith(self._start):
-                why = f"{self._max_pages} other pages were opened after this one"
+                why = f"{MAX_PAGES} other pages were opened after this one"
             raise Refused(410, f"The server has forgotten this page's clips: {why}. Load the page again.")
         self._pages.move_to_end(token)
         return self._pages[token]

@@ -117,11 +117,11 @@ class Guard:
         return True
 
 
-async def read_body(request: Request, limit: int, pause: float = PAUSE, in_all: float = IN_ALL) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
     """Return the body as it is (no multipart), of at most `limit` bytes; of what is longer no more than that is kept.
 
     Raises:
-      Refused: 413 longer than the limit; 408 no piece came for `pause` seconds, or not all within `in_all`; 400 the
+      Refused: 413 longer than the limit; 408 no piece came for PAUSE seconds, or not all within IN_ALL; 400 the
         connection ended before the length that was promised.
     """
     too_large = Refused(
@@ -133,10 +133,10 @@ async def read_body(request: Request, limit: int, pause: float = PAUSE, in_all: 
     body = bytearray()
     pieces = aiter(request.stream())
     try:
-        async with asyncio.timeout(in_all):
+        async with asyncio.timeout(IN_ALL):
             while True:
                 try:
-                    piece = await asyncio.wait_for(anext(pieces), pause)
+                    piece = await asyncio.wait_for(anext(pieces), PAUSE)
                 except StopAsyncIteration:
                     return bytes(body)
                 body += piece

@@ -16,8 +16,8 @@ import pytest
 from fakes import fake_model
 
 from metaser_jax import InputError
-from metaser_jax.recogniser.arrays import write_npz
-from metaser_jax.recogniser.folder import digest, load_model, save_model, zip_model
+from metaser_jax.recogniser.arrays import npz_bytes
+from metaser_jax.recogniser.folder import digest, load_model, save_model
 from metaser_jax.recogniser.predictor import Predictor
 
 
@@ -53,12 +53,6 @@ def put(folder, name, content):
 def arrays_of(folder, name="arrays.npz"):
     with np.load(folder / name) as arrays:
         return dict(arrays)
-
-
-def npz(arrays):
-    file = io.BytesIO()
-    write_npz(file, arrays)
-    return file.getvalue()
 
 
 def refused(folder, said):
@@ -205,7 +199,7 @@ def test_other_arrays_than_there_can_be(tmp_path, features, name, edit, said):
     save_model(tmp_path / "model", fake_model(features=features))
     arrays = arrays_of(tmp_path / "model", name)
     edit(arrays)
-    put(tmp_path / "model", name, npz(arrays))
+    put(tmp_path / "model", name, npz_bytes(arrays))
     refused(tmp_path / "model", said)
 
 
@@ -229,7 +223,7 @@ def test_headers_that_are_none(folder, shape):
     """NumPy parses them as Python's; the first asks for four terabytes."""
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode() + b"\n"
     data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(2**10)
-    arrays = npz({name: array for name, array in arrays_of(folder).items() if name != BIAS})
+    arrays = npz_bytes({name: array for name, array in arrays_of(folder).items() if name != BIAS})
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         file = io.BytesIO(arrays)
         with zipfile.ZipFile(file, "a") as archive:
@@ -294,7 +288,7 @@ def test_what_a_terminal_would_obey_and_utf_8_lacks(tmp_path):
 
 
 def test_arrays_that_are_no_npz(folder):
-    twice = io.BytesIO(npz(arrays_of(folder)))
+    twice = io.BytesIO(npz_bytes(arrays_of(folder)))
     with zipfile.ZipFile(twice, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr(f"{BIAS}.npy", b"")
     for content in (b"", b"PK\x03\x04", bytes(1000), twice.getvalue()):
@@ -311,7 +305,7 @@ def zipped(path, files):
 
 def test_a_zip_archive_is_read_as_its_folder(whole, tmp_path):
     path = tmp_path / "download.zip"
-    path.write_bytes(zip_model(whole))
+    shutil.make_archive(tmp_path / "download", "zip", whole.parent, "model")
     assert digest(path) == digest(whole)
     np.testing.assert_array_equal(load_model(path).support.mfcc, load_model(whole).support.mfcc)
     flat = zipped(tmp_path / "flat.zip", {one.name: one.read_bytes() for one in whole.iterdir()})

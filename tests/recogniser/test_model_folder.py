@@ -2,9 +2,7 @@
 
 import dataclasses
 import errno
-import io
 import json
-import zipfile
 from pathlib import Path
 
 import jax
@@ -14,7 +12,7 @@ from fakes import fake_model
 from subprograms import python
 
 from metaser_jax import InputError
-from metaser_jax.recogniser.folder import digest, load_model, save_model, zip_model
+from metaser_jax.recogniser.folder import digest, load_model, save_model
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.specs.network import NORMALISATIONS
 
@@ -96,16 +94,6 @@ def test_the_digest_is_of_what_it_predicts_with():
     voice = fake_model(**VOICE)
     other = dataclasses.replace(voice.settings, track_groups=("pitch", "loudness"))
     assert digest(voice) != digest(dataclasses.replace(voice, settings=other))
-
-
-def test_a_download_is_the_folder(tmp_path):
-    model = fake_model()
-    save_model(tmp_path / "urdu", model)
-    (tmp_path / "urdu" / "private.txt").write_text("not the model's")
-    with zipfile.ZipFile(io.BytesIO(zip_model(tmp_path / "urdu"))) as archive:
-        assert sorted(archive.namelist()) == [f"urdu/{name}" for name in FILES]
-        archive.extractall(tmp_path / "unpacked")
-    assert digest(tmp_path / "unpacked" / "urdu") == digest(model)
 
 
 def test_an_empty_folder_is_taken_and_no_other(tmp_path):

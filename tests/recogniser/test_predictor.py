@@ -147,11 +147,6 @@ def test_a_voice_is_normalised_by_its_own_mean_from_one_clip_on():
     assert of_two.max() > 1e-4
 
 
-def test_no_clip_is_no_prediction(predictor):
-    assert predictor.predict_clips([]) == []
-    assert predictor.logits(np.zeros((0, 120, 20), np.float32), np.zeros(0, np.int32)).shape == (0, 4)
-
-
 def test_a_speaker_with_enough_is_normalised_by_his_own_statistics():
     model = fake_model(normalise="speaker", temperature=SOFT)
     predictor = Predictor(model)
@@ -206,5 +201,6 @@ def test_what_cannot_be_predicted(tmp_path, predictor):
         predictor.predict(np.full(16000, np.nan, np.float32), 16000)
     with pytest.raises(InputError, match="'frist'"):
         predictor.predict_clips([fake_clip()], windows="frist")
+    assert predictor.predict_clips([]) == []
     with pytest.raises(InputError, match="speakers"):
         predictor.predict_clips([fake_clip(), fake_clip()], speakers=["a"])

@@ -149,9 +149,8 @@ def percents(card) -> list[int]:
 
 def test_upload_look_correct_adapt_download(browser, folder, address, tmp_path):
     shown = {"h1": "fake", "#summary": "Esperanto", "#headline": "0.61", "#limits": "not a diagnosis"}
-    for css, part in shown.items():
+    for css, part in (shown | {"#score": "0.42 to 0.80"}).items():
         assert part in browser.text(css)
-    assert all(part in browser.text("#score") for part in ("0.42 to 0.80", "guessing 0.25"))
     assert browser.one("#empty").is_displayed()
     assert not browser.one("#adapt").is_enabled()
 
@@ -181,13 +180,11 @@ def test_upload_look_correct_adapt_download(browser, folder, address, tmp_path):
     assert re.search(r"^0\.\d\d → 0\.\d\d$", browser.text("#result .change"))
     assert "on the same 17 clips" in browser.text("#result")
     assert [(label(card), percents(card)) for card in cards] != before
-    changed = [label(card) != was[0] for card, was in zip(cards, before, strict=True)]
     # The first five were learned from.
-    assert f"learned from, {('none', '1', '2')[sum(changed[5:])]} " in browser.text("#result")
     assert [bool(card.find_elements("css selector", ".learned")) for card in cards] == 5 * [True] + 2 * [False]
-    for card, was, other in zip(cards, before, changed, strict=True):
+    for card, was in zip(cards, before, strict=True):
         told = card.find_element("css selector", ".was:not(.learned)").text
-        assert told == (f"was {was[0]} " if other else "was ") + f"{max(was[1])} %"
+        assert told == ("was " if label(card) == was[0] else f"was {was[0]} ") + f"{max(was[1])} %"
 
     # Loaded again, it is as it was; only the sound is not kept.
     def seen(card):
@@ -221,7 +218,6 @@ def test_upload_look_correct_adapt_download(browser, folder, address, tmp_path):
     assert browser.errors() == []
     asked = [json.loads(line["message"])["message"] for line in browser.driver.get_log("performance")]
     urls = [event["params"]["request"]["url"] for event in asked if event["method"] == "Network.requestWillBeSent"]
-    assert len(urls) > 20
     assert {url for url in urls if not url.startswith((address, f"blob:{address}", "data:", "chrome"))} == set()
 
 
@@ -280,30 +276,6 @@ def test_many_clips_are_labelled_at_once(browser, folder):
     assert browser.errors() == []
 
 
-def test_who_speaks_changes_what_is_heard(driver, folder):
-    from selenium.webdriver.common.keys import Keys
-
-    model = fake_model(features="voice", normalise="speaker", temperature=50.0)
-    with serving(model, ReadersHere(), Limits(max_upload=2**20, max_seconds=60.0, max_clips=50)) as port:
-        browser = Browser(driver, f"http://127.0.0.1:{port}/")
-        low, high = browser.add(folder / "clip 0.wav", folder / "clip 1.wav")
-
-        def widths(card):
-            of = "return [...arguments[0].querySelectorAll('.bar .filled')].map((bar) => bar.getAttribute('width'))"
-            return driver.execute_script(of, card)
-
-        assert browser.text("#unnamed").startswith("Who speaks in 2 clips is not known. This model tells voices apart")
-        low.find_element("css selector", ".who").send_keys("ana", Keys.ENTER)
-        alone = widths(low)  # as that of nobody: a voice of one clip
-        high.find_element("css selector", ".who").send_keys("ana", Keys.ENTER)
-        browser.until(lambda: widths(low) != alone)
-        browser.one("#speaker").send_keys("ana")
-        both = widths(low)
-        browser.add(folder / "clip 2.wav")
-        browser.until(lambda: widths(low) != both)
-        assert browser.errors() == []
-
-
 def test_adapting_is_counted_and_can_be_stopped(driver, port, learner, folder):
     browser = Browser(driver, f"http://127.0.0.1:{port}/")
     learner.fails = None
@@ -316,9 +288,6 @@ def test_adapting_is_counted_and_can_be_stopped(driver, port, learner, folder):
     browser.until(lambda: browser.text("#said") == "1 of 3 trainings")
     progress = browser.one("#progress")
     assert (progress.get_attribute("value"), progress.get_attribute("max")) == ("1", "3")
-    # It goes on while the page is loaded again.
-    browser.driver.refresh()
-    browser.until(lambda: browser.text("#said") == "1 of 3 trainings")
     browser.one("#stop").click()
     browser.until(lambda: browser.text("#said") == "Stopping")
     learner.may.set()
