@@ -32,21 +32,15 @@ def episode_of(tasks, n, dtype):
     return Episode(batch(), batch())
 
 
-def setting(pooling="last"):
-    """A small network of ours, its parameters, and an episode of two tasks, in float64."""
-    model = EmotionLSTM(5, CLASSES, pooling, activation="none" if pooling == "last" else "relu")
-    params = model.init(jax.random.key(0), jnp.zeros((1, TIME, COEF), jnp.float32))
-    return model, jax.tree.map(lambda p: p.astype("float64"), params), episode_of(2, 4, "float64")
-
-
-def statistics_setting():
-    """The network that sees statistics of its input, with a last layer that is not zero; else as `setting`."""
-    model = EmotionLSTM(5, CLASSES, "mean", "relu", input_statistics=True)
+def setting(pooling="last", statistics=False):
+    """A small network of ours, its parameters (no layer's are all zero), and an episode of two tasks, in float64."""
+    model = EmotionLSTM(5, CLASSES, pooling, "none" if pooling == "last" else "relu", statistics)
     episode = episode_of(2, 4, "float64")
     params = model.init(jax.random.key(0), episode.query.x[0].astype("float32"))
     params = jax.tree.map(lambda p: p.astype("float64"), params)
-    shape = params["params"]["output"]["kernel"].shape
-    params["params"]["output"]["kernel"] = jnp.asarray(np.random.default_rng(3).normal(size=shape, scale=0.3))
+    if statistics:
+        shape = params["params"]["output"]["kernel"].shape
+        params["params"]["output"]["kernel"] = jnp.asarray(np.random.default_rng(3).normal(size=shape, scale=0.3))
     return model, params, episode
 
 
@@ -58,7 +52,6 @@ def dense_setting(dtype="float32"):
         return {"kernel": jnp.asarray(rng.normal(size=(size_in, size_out)), dtype), "bias": jnp.zeros(size_out, dtype)}
 
     params = {"params": {"body": layer(COEF, 6), "hidden": layer(6, 5), "output": layer(5, CLASSES)}}
-
     return dense_loss_fn, params, episode_of(4, 8, dtype)
 
 
@@ -80,8 +73,6 @@ DENSE_LAST_LAYER = LastLayer(
     get=lambda params: Linear(**params["params"]["output"]),
     put=lambda params, layer: {"params": {**params["params"], "output": layer._asdict()}},
 )
-
-
 dense_loss_fn = cross_entropy(dense_logits)
 
 
@@ -113,19 +104,19 @@ def logits(params, x):
 
 
 def logits_with_statistics(params, x):
-    """The network of statistics_setting, utterance by utterance, each without its padding."""
+    """The network that sees statistics of its input, utterance by utterance, each without its padding."""
     layers = params["params"]
     constants = jax.lax.stop_gradient(layers["standardise"])
 
     def of_one(frames, n):
         real = (jnp.arange(len(frames)) < n)[:, None]
-        pooled = jnp.sum(jnp.where(real, states(layers, frames[None])[:, 0], 0), axis=0) / n
-        mean = jnp.sum(frames, axis=0) / n  # the padding is zero
-        shares = [
-            jnp.sum(jnp.where(real, 1 / (1 + jnp.exp(-4 * (frames - t))), 0), axis=0) / n
-            for t in (-1.3, -0.67, 0.0, 0.67, 1.3)
-        ]
-        statistics = (jnp.concatenate([mean, *shares]) - constants["shift"]) / constants["scale"]
+
+        def mean(values):
+            return jnp.sum(jnp.where(real, values, 0), axis=0) / n
+
+        shares = [mean(1 / (1 + jnp.exp(-4 * (frames - t)))) for t in (-1.3, -0.67, 0.0, 0.67, 1.3)]
+        statistics = (jnp.concatenate([mean(frames), *shares]) - constants["shift"]) / constants["scale"]
+        pooled = mean(states(layers, frames[None])[:, 0])
         hidden = jnp.maximum(pooled @ layers["hidden"]["kernel"] + layers["hidden"]["bias"], 0)
         return jnp.concatenate([hidden, statistics]) @ layers["output"]["kernel"] + layers["output"]["bias"]
 
@@ -139,20 +130,39 @@ def loss_fn(params, batch, logits=logits):
     return jnp.sum(weight * losses) / jnp.sum(weight)
 
 
-def sgd(rate):
-    """theta <- theta - rate * gradient, in each step."""
-    return lambda params, grads, step: jax.tree.map(lambda p, g: p - rate * g, params, grads)
-
-
 def path(update, params, support_of_step, steps, *, loss=loss_fn, constant_gradients=False):
-    """Parameters before the first and after each inner step."""
+    """Parameters before the first and after each inner step; update: (those so far, gradient, step) -> the next."""
     thetas = [params]
     for step in range(steps):
         grads = jax.grad(loss)(thetas[-1], support_of_step(step))
-        if constant_gradients:
-            grads = jax.lax.stop_gradient(grads)
-        thetas.append(update(thetas[-1], grads, step))
+        thetas.append(update(thetas, jax.lax.stop_gradient(grads) if constant_gradients else grads, step))
     return thetas
+
+
+def mean_query_loss(episode, adapted_path, weights=None, *, loss=loss_fn):
+    """adapted_path(support) -> thetas; mean over tasks of the last one's query loss, or of all, weighted."""
+
+    def of_task(task):
+        thetas = adapted_path(task.support)[1:]
+        if weights is None:
+            return loss(thetas[-1], task.query)
+        return jnp.asarray(weights) @ jnp.stack([loss(theta, task.query) for theta in thetas])
+
+    return jnp.mean(jax.vmap(of_task)(episode))
+
+
+def maml_loss(loss, params, episode):
+    """MAML's loss after two inner steps at a rate of 0.1, to be differentiated."""
+
+    def step(thetas, grads, _):
+        return jax.tree.map(lambda p, g: p - 0.1 * g, thetas[-1], grads)
+
+    return mean_query_loss(episode, lambda support: path(step, params, lambda _: support, 2, loss=loss), loss=loss)
+
+
+def close(a, b, tolerance=2e-5):
+    """Two pytrees of arrays are equal, number by number."""
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance), a, b)
 
 
 def assert_is_the_derivative(value_and_grad, meta_params, episode, directions):
@@ -164,23 +174,3 @@ def assert_is_the_derivative(value_and_grad, meta_params, episode, directions):
         step = 1e-5 * np.random.default_rng(seed).normal(size=flat.shape)
         after, before = (value_and_grad(unravel(flat + sign * step), episode)[0] for sign in (1, -1))
         np.testing.assert_allclose(grads @ step, (after - before) / 2, rtol=1e-6)
-
-
-def maml_loss(loss, params, episode):
-    """MAML's loss after two inner steps at a rate of 0.1, to be differentiated."""
-
-    def adapted(support):
-        return path(sgd(0.1), params, lambda step: support, 2, loss=loss)
-
-    return mean_query_loss(episode, adapted, loss=loss)
-
-
-def mean_query_loss(episode, adapted_path, weights=None, *, loss=loss_fn):
-    """adapted_path(support) -> thetas; mean over tasks of the last one's query loss, or of all, weighted."""
-
-    def of_task(task):
-        thetas = adapted_path(task.support)[1:]
-        losses = jnp.stack([loss(theta, task.query) for theta in (thetas[-1:] if weights is None else thetas)])
-        return losses[-1] if weights is None else jnp.sum(weights * losses)
-
-    return jnp.mean(jax.vmap(of_task)(episode))

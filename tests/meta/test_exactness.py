@@ -31,6 +31,7 @@ from metaser_jax.meta.bilevel import multi_step_weights
 from metaser_jax.meta.learned_rates import LayerRatesParams, MetaSGDParams
 
 STEPS = 2
+COMMON = {"inner_lr": INNER_LR, "inner_steps": STEPS}
 
 
 @pytest.fixture(autouse=True)
@@ -40,170 +41,109 @@ def float64():
 
 
 @pytest.fixture(scope="module")
-def setting():
-    with jax.enable_x64(True):
-        model, params, episode = textbook.setting()
-        return cross_entropy(model.apply), params, episode
-
-
-@pytest.fixture(scope="module")
-def dense_setting():
+def dense():
     with jax.enable_x64(True):
         return textbook.dense_setting("float64")
 
 
-# What differs in the inner loop alone is shown with a network that compiles quickly.
-DENSE = ("momentum", "minibatches", "anil", "first-order anil", "meta_sgd", "layer_rates")
+def assert_equal(got, expected):
+    """Number by number, and of the whole relative to its length."""
+    jax.tree.map(lambda g, e: np.testing.assert_allclose(g, e, rtol=1e-9, atol=1e-13), got, expected)
+    a, b = (jax.flatten_util.ravel_pytree(tree)[0] for tree in (got, expected))
+    assert jnp.linalg.norm(a - b) < 1e-10 * jnp.linalg.norm(b)
 
 
-def all_of(support):
-    return lambda step: support
+def sgd(meta, thetas, grads, step):
+    return jax.tree.map(lambda p, g: p - INNER_LR * g, thetas[-1], grads)
 
 
-def by_sgd(params, episode, **options):
-    return textbook.mean_query_loss(
-        episode, lambda s: textbook.path(textbook.sgd(INNER_LR), params, all_of(s), STEPS, **options)
-    )
+def heavy_ball(meta, thetas, grads, step):
+    before = thetas[-2] if step else thetas[-1]
+    return jax.tree.map(lambda p, g, b: p - INNER_LR * g + 0.9 * (p - b), thetas[-1], grads, before)
 
 
-def dense_path(update, params, support_of_step):
-    return textbook.path(update, params, support_of_step, STEPS, loss=textbook.dense_loss_fn)
+def of_the_head(meta, thetas, grads, step):
+    return {"params": sgd(meta, thetas, grads, step)["params"] | {"body": thetas[-1]["params"]["body"]}}
 
 
-def with_update(update, params, episode):
-    return textbook.mean_query_loss(
-        episode, lambda s: dense_path(update, params, all_of(s)), loss=textbook.dense_loss_fn
-    )
+def rate_per_parameter(meta, thetas, grads, step):
+    return jax.tree.map(lambda p, rate, g: p - rate * g, thetas[-1], meta.rates, grads)
 
 
-def heavy_ball(params, episode):
-    def adapted_path(support):
-        thetas, velocity = [params], None
-        for _ in range(STEPS):
-            grads = jax.grad(textbook.dense_loss_fn)(thetas[-1], support)
-            velocity = grads if velocity is None else jax.tree.map(lambda v, g: 0.9 * v + g, velocity, grads)
-            thetas.append(jax.tree.map(lambda p, v: p - INNER_LR * v, thetas[-1], velocity))
-        return thetas
+def rate_per_layer(meta, thetas, grads, step):
+    def of_layer(rates, layer, grads):
+        return jax.tree.map(lambda p, g: p - rates[step] * g, layer, grads)
 
-    return textbook.mean_query_loss(episode, adapted_path, loss=textbook.dense_loss_fn)
+    return jax.tree.map(of_layer, meta.rates, thetas[-1], grads)
 
 
-def with_minibatches(params, episode):
-    def adapted_path(support):
-        halves = [jax.tree.map(lambda a, j=j: a[j::2], support) for j in (0, 1)]
-        return dense_path(textbook.sgd(INNER_LR), params, lambda step: halves[step % 2])
-
-    return textbook.mean_query_loss(episode, adapted_path, loss=textbook.dense_loss_fn)
+def halves(support, step):
+    return jax.tree.map(lambda a: a[step % 2 :: 2], support)
 
 
-def multi_step(params, episode):
-    weights = jnp.asarray([0.375, 0.625])  # a quarter of the way: of 3/4, half each; the rest is the last's
-    return textbook.mean_query_loss(
-        episode, lambda s: textbook.path(textbook.sgd(INNER_LR), params, all_of(s), STEPS), weights
-    )
+def meta_loss(loss, meta, episode, update=sgd, part=lambda support, step: support, weights=None, **options):
+    """The mean query loss after the inner steps, or after each with these weights.
 
-
-def head_alone(params, episode, **options):
-    def update(theta, grads, step):
-        moved = textbook.sgd(INNER_LR)(theta["params"], grads["params"], step)
-        return {"params": moved | {"body": theta["params"]["body"]}}
+    Args: update: (meta, thetas so far, gradient, step) -> the next theta; part: of the support set, of a step.
+    """
 
     def adapted_path(support):
-        return textbook.path(update, params, all_of(support), STEPS, loss=textbook.dense_loss_fn, **options)
+        start, steps = getattr(meta, "params", meta), functools.partial(update, meta)
+        return textbook.path(steps, start, lambda step: part(support, step), STEPS, loss=loss, **options)
 
-    return textbook.mean_query_loss(episode, adapted_path, loss=textbook.dense_loss_fn)
-
-
-def rate_per_parameter(meta, episode):
-    def update(theta, grads, step):
-        return jax.tree.map(lambda p, a, g: p - a * g, theta, meta.rates, grads)
-
-    return with_update(update, meta.params, episode)
+    return textbook.mean_query_loss(episode, adapted_path, weights, loss=loss)
 
 
-def rate_per_layer(meta, episode):
-    def update(theta, grads, step):
-        rates = meta.rates["params"]
-        return {
-            "params": {
-                name: {k: p - rates[name][step] * grads["params"][name][k] for k, p in layer.items()}
-                for name, layer in theta["params"].items()
-            }
-        }
-
-    return with_update(update, meta.params, episode)
-
-
-ONE_AND_MORE = {"inner_lr": INNER_LR, "inner_steps": STEPS}
-# name: (learner of a loss, the textbook's loss of meta-parameters and episode, the step of training)
+MOMENTUM = {"inner_steps": STEPS, "inner_optimizer": optax.sgd(INNER_LR, momentum=0.9)}
+FIRST = {"constant_gradients": True}
+# A quarter of the way: of 3/4, half each; the rest is the last's.
+MULTI_STEP = {"weights": (0.375, 0.625)}
+# name: (network, learner of a loss, how the textbook's loss is made, the step of training). What differs in the inner
+# loop alone is shown with a network that compiles quickly.
 ALGORITHMS = {
-    "maml": (lambda loss: maml(loss, **ONE_AND_MORE), by_sgd, 0),
-    "fomaml": (
-        lambda loss: maml(loss, **ONE_AND_MORE, order="first"),
-        lambda params, episode: by_sgd(params, episode, constant_gradients=True),
+    "maml": ("lstm", functools.partial(maml, **COMMON), {}, 0),
+    "statistics of the input": ("statistics", functools.partial(maml, **COMMON), {}, 0),
+    "fomaml": ("dense", functools.partial(maml, **COMMON, order="first"), FIRST, 0),
+    "momentum": ("dense", functools.partial(maml, **MOMENTUM), {"update": heavy_ball}, 0),
+    "minibatches": ("dense", functools.partial(maml, **COMMON, inner_batch_size=4), {"part": halves}, 0),
+    "multi_step": ("dense", functools.partial(maml, **COMMON, multi_step_episodes=8), MULTI_STEP, 2),
+    "anil": ("dense", functools.partial(anil, **COMMON), {"update": of_the_head}, 0),
+    "fo-anil": (
+        "dense",
+        functools.partial(anil, **COMMON, order="first"),
+        {"update": of_the_head, **FIRST},
         0,
     ),
-    "momentum": (
-        lambda loss: maml(loss, inner_steps=STEPS, inner_optimizer=optax.sgd(INNER_LR, momentum=0.9)),
-        heavy_ball,
-        0,
-    ),
-    "minibatches": (lambda loss: maml(loss, **ONE_AND_MORE, inner_batch_size=4), with_minibatches, 0),
-    "multi_step": (lambda loss: maml(loss, **ONE_AND_MORE, multi_step_episodes=8), multi_step, 2),
-    "anil": (lambda loss: anil(loss, **ONE_AND_MORE), head_alone, 0),
-    "first-order anil": (
-        lambda loss: anil(loss, **ONE_AND_MORE, order="first"),
-        lambda params, episode: head_alone(params, episode, constant_gradients=True),
-        0,
-    ),
-    "meta_sgd": (lambda loss: meta_sgd(loss, **ONE_AND_MORE), rate_per_parameter, 0),
-    "layer_rates": (lambda loss: layer_rates(loss, **ONE_AND_MORE), rate_per_layer, 0),
+    "meta_sgd": ("dense", functools.partial(meta_sgd, **COMMON), {"update": rate_per_parameter}, 0),
+    "layer_rates": ("dense", functools.partial(layer_rates, **COMMON), {"update": rate_per_layer}, 0),
 }
 
 
-def relative_difference(a, b):
-    a, b = (jax.flatten_util.ravel_pytree(tree)[0] for tree in (a, b))
-    return jnp.linalg.norm(a - b) / jnp.linalg.norm(b)
-
-
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_the_gradient_is_the_textbooks(name, setting, dense_setting):
-    loss_fn, params, episode = dense_setting if name in DENSE else setting
-    make, formula, step = ALGORITHMS[name]
+def test_the_gradient_is_the_textbooks(name, dense):
+    network, make, how, step = ALGORITHMS[name]
+    if network == "dense":
+        loss_fn, params, episode = dense
+        book_loss = loss_fn
+    else:
+        statistics = network == "statistics"
+        model, params, episode = textbook.setting(*(["mean"] if statistics else []), statistics=statistics)
+        logits = textbook.logits_with_statistics if statistics else textbook.logits
+        loss_fn, book_loss = cross_entropy(model.apply), functools.partial(textbook.loss_fn, logits=logits)
     learner = make(loss_fn)
     meta = learner.init(params)
     if isinstance(meta, MetaSGDParams | LayerRatesParams):  # not all rates alike, so that a mix-up shows
         meta = meta._replace(
             rates=jax.tree.map(lambda r: r * (1 + jnp.linspace(0, 0.5, r.size).reshape(r.shape)), meta.rates)
         )
+    formula = functools.partial(meta_loss, book_loss, **how)
     loss, grads, _ = textbook.optimised(learner.value_and_grad)(meta, episode, step)
     expected_loss, expected = jax.jit(jax.value_and_grad(formula))(meta, episode)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
-    jax.tree.map(lambda g, e: np.testing.assert_allclose(g, e, rtol=1e-9, atol=1e-13), grads, expected)
-    assert relative_difference(grads, expected) < 1e-10
-
-
-@pytest.mark.parametrize("order", ["second", "first"])
-def test_the_gradient_with_statistics_of_the_input_is_the_textbooks(order):
-    model, params, episode = textbook.statistics_setting()
-    learner = maml(cross_entropy(model.apply), **ONE_AND_MORE, order=order)
-    of_textbook = functools.partial(textbook.loss_fn, logits=textbook.logits_with_statistics)
-
-    def adapted_path(params, support):
-        sgd, constant = textbook.sgd(INNER_LR), order == "first"
-        return textbook.path(sgd, params, all_of(support), STEPS, loss=of_textbook, constant_gradients=constant)
-
-    def formula(params):
-        return textbook.mean_query_loss(episode, lambda s: adapted_path(params, s), loss=of_textbook)
-
-    loss, grads, _ = textbook.optimised(learner.value_and_grad)(params, episode)
-    expected_loss, expected = jax.jit(jax.value_and_grad(formula))(params)
-    np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
-    jax.tree.map(lambda g, e: np.testing.assert_allclose(g, e, rtol=1e-9, atol=1e-13), grads, expected)
-    assert relative_difference(grads, expected) < 1e-10
-    constants = grads["params"].pop("standardise")
-    assert all((g == 0).all() for g in jax.tree.leaves(constants))
-    assert all((g != 0).any() for g in jax.tree.leaves(grads))
+    assert_equal(grads, expected)
+    if network == "statistics":
+        assert all((g == 0).all() for g in jax.tree.leaves(grads["params"].pop("standardise")))
+        assert all((g != 0).any() for g in jax.tree.leaves(grads))
 
 
 def test_the_gradient_of_the_recommended_network_is_the_derivative_by_finite_differences():
@@ -212,93 +152,79 @@ def test_the_gradient_of_the_recommended_network_is_the_derivative_by_finite_dif
     textbook.assert_is_the_derivative(learner.value_and_grad, params, episode, directions=3)
 
 
-def test_reptile_moves_towards_the_adapted_parameters(setting):
-    loss_fn, params, episode = setting
-    learner = reptile(loss_fn, INNER_LR, STEPS)
-    _, grads, _ = textbook.optimised(learner.value_and_grad)(params, episode)
-    adapted = [
-        textbook.path(
-            textbook.sgd(INNER_LR),
-            params,
-            all_of(jax.tree.map(lambda a, task=task: a[task], episode.support)),
-            STEPS,
-        )[-1]
-        for task in (0, 1)
-    ]
-    expected = jax.tree.map(lambda p, a, b: p - (a + b) / 2, params, *adapted)
-    assert relative_difference(grads, expected) < 1e-10
+def test_reptile_moves_towards_the_adapted_parameters(dense):
+    loss_fn, params, episode = dense
+
+    @jax.jit
+    @jax.vmap
+    def moved(support):
+        path = textbook.path(functools.partial(sgd, None), params, lambda step: support, STEPS, loss=loss_fn)
+        return jax.tree.map(jnp.subtract, params, path[-1])
+
+    _, grads, _ = textbook.optimised(reptile(loss_fn, **COMMON).value_and_grad)(params, episode)
+    assert_equal(grads, jax.tree.map(lambda moved: jnp.mean(moved, axis=0), moved(episode.support)))
 
 
 def test_weights_of_the_multi_step_loss():
-    np.testing.assert_allclose(multi_step_weights(5, 10, 0), [0.2] * 5, rtol=1e-6)
-    np.testing.assert_allclose(multi_step_weights(5, 10, 5), [0.1] * 4 + [0.6], rtol=1e-6)
-    np.testing.assert_allclose(multi_step_weights(5, 10, 25), [0, 0, 0, 0, 1], atol=1e-7)
+    for step, weights in ((0, [0.2] * 5), (5, [0.1] * 4 + [0.6]), (25, [0, 0, 0, 0, 1])):
+        np.testing.assert_allclose(multi_step_weights(5, 10, step), weights, rtol=1e-6, atol=1e-7)
 
 
-def test_annealed_is_first_order_and_then_second(dense_setting):
-    loss_fn, params, episode = dense_setting
-    first, second = (maml(loss_fn, **ONE_AND_MORE, order=order).value_and_grad for order in ("first", "second"))
-    annealed = jax.jit(maml(loss_fn, **ONE_AND_MORE, order="annealed", anneal_episodes=5).value_and_grad)
+def test_what_changes_with_the_episodes(dense):
+    """Annealed is first order and then second; the multi-step loss ends with the last step alone."""
+    loss_fn, params, episode = dense
+    first, second, annealed, multi_step = (
+        jax.jit(maml(loss_fn, **COMMON, **how).value_and_grad)
+        for how in (
+            {"order": "first"},
+            {"order": "second"},
+            {"order": "annealed", "anneal_episodes": 5},
+            {"multi_step_episodes": 8},
+        )
+    )
+    first, second = (of(params, episode) for of in (first, second))
     for step, expected in ((0, first), (4, first), (5, second), (99, second)):
-        got, want = annealed(params, episode, step), jax.jit(expected)(params, episode)
-        jax.tree.map(lambda g, e: np.testing.assert_allclose(g, e, rtol=1e-9, atol=1e-13), got, want)
-
-
-def test_the_multi_step_loss_ends_with_the_last_step_alone(dense_setting):
-    loss_fn, params, episode = dense_setting
-    plain = jax.jit(maml(loss_fn, **ONE_AND_MORE).value_and_grad)(params, episode)
-    multi_step = jax.jit(maml(loss_fn, **ONE_AND_MORE, multi_step_episodes=8).value_and_grad)
-    after = multi_step(params, episode, 8)
-    jax.tree.map(lambda g, e: np.testing.assert_allclose(g, e, rtol=1e-9, atol=1e-13), after, plain)
-    assert multi_step(params, episode, 0)[0] != plain[0]
+        assert_equal(annealed(params, episode, step), expected)
+    assert_equal(multi_step(params, episode, 8), second)
+    assert multi_step(params, episode, 0)[0] != second[0]
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_it_is_the_gradient_of_the_mean_over_all_utterances(weighted):
-    with jax.enable_x64(True):
-        loss_fn, params, episode = textbook.dense_setting("float64")
-        weight = jnp.asarray(np.random.default_rng(3).uniform(size=episode.support.y.shape)) if weighted else None
-        episode = Episode(
-            episode.support._replace(weight=weight),
-            # fewer queries than supports
-            jax.tree.map(lambda a: a[:, :3], episode.query._replace(weight=None if weight is None else weight**2)),
-        )
+def test_supervised_is_the_gradient_of_the_mean_over_all_utterances(weighted, dense):
+    loss_fn, params, episode = dense
+    if weighted:
+        weight = jnp.asarray(np.random.default_rng(3).uniform(size=episode.support.y.shape))
+        episode = Episode(episode.support._replace(weight=weight), episode.query._replace(weight=weight**2))
+    episode = episode._replace(query=jax.tree.map(lambda a: a[:, :3], episode.query))  # fewer queries than supports
 
-        def loss(params):
-            def of_task(task):
-                return loss_fn(params, jax.tree.map(lambda *parts: jnp.concatenate(parts), *task))
+    def loss(params):
+        together = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *episode)
+        return jnp.mean(jax.vmap(loss_fn, (None, 0))(params, together))
 
-            return jnp.mean(jax.vmap(of_task)(episode))
-
-        learner = supervised(loss_fn, execution=Execution(chunk=3))
-        value, grads, info = jax.jit(learner.value_and_grad)(params, episode)
-        expected = jax.jit(jax.grad(loss))(params)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13), grads, expected)
-        np.testing.assert_allclose(value, jnp.mean(info.query_loss), rtol=1e-12)
+    learner = supervised(loss_fn, execution=Execution(chunk=3))
+    value, grads, info = jax.jit(learner.value_and_grad)(params, episode)
+    assert_equal(grads, jax.jit(jax.grad(loss))(params))
+    np.testing.assert_allclose(value, jnp.mean(info.query_loss), rtol=1e-12)
 
 
-def test_a_task_without_weight_gives_nothing():
-    loss_fn, params, episode = textbook.dense_setting()
-    episode = jax.tree.map(lambda a: a[:1], episode)
-    nothing = Episode(*(Batch(part.x, part.y, jnp.zeros(part.y.shape)) for part in episode))
+def test_a_task_without_weight_gives_nothing(dense):
+    loss_fn, params, episode = dense
+    nothing = Episode(*(Batch(part.x[:1], part.y[:1], jnp.zeros(part.y[:1].shape)) for part in episode))
     _, grads, _ = jax.jit(supervised(loss_fn).value_and_grad)(params, nothing)
     assert all(np.all(g == 0) for g in jax.tree.leaves(grads))
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [optax.adam(0.1), optax.adamw(0.1), optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1))],
-    ids=["adam", "adamw", "clip_by_global_norm"],
-)
-def test_an_inner_optimizer_without_a_derivative_at_zero(optimizer):
+def test_an_inner_optimizer_without_a_derivative_at_zero():
     """A last layer of zeros leaves the layers before it without a gradient, where these make the meta-gradient NaN."""
     loss_fn, params, episode = textbook.dense_setting()
     params["params"]["output"] = jax.tree.map(jnp.zeros_like, params["params"]["output"])
-    for order in ("second", "annealed"):
-        learner = maml(loss_fn, order=order, anneal_episodes=int(order == "annealed"), inner_optimizer=optimizer)
-        with pytest.raises(InputError, match=r"derivative at a gradient of zero is not finite.*eps_root=1e-12"):
-            jax.jit(learner.value_and_grad)(params, episode)
+    adam, clipped = optax.adam(0.1), optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1))
+    for optimizer in (adam, optax.adamw(0.1), clipped):
+        for order in ("second", "annealed"):
+            learner = maml(loss_fn, order=order, anneal_episodes=int(order == "annealed"), inner_optimizer=optimizer)
+            with pytest.raises(InputError, match=r"derivative at a gradient of zero is not finite.*eps_root=1e-12"):
+                jax.eval_shape(learner.value_and_grad, params, episode)
     safe = maml(loss_fn, inner_optimizer=optax.chain(optax.clip(1.0), optax.adam(1e-3, eps_root=1e-12)))
-    for learner in (safe, maml(loss_fn, order="first", inner_optimizer=optimizer)):
+    for learner in (safe, maml(loss_fn, order="first", inner_optimizer=adam)):
         _, grads, _ = jax.jit(learner.value_and_grad)(params, episode)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))

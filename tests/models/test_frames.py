@@ -15,35 +15,23 @@ REAL = (12, 7, 1)
 @pytest.fixture(scope="module")
 def x():
     values = np.random.default_rng(0).normal(size=(3, 12, 40)).astype(np.float32)
-    values *= (np.arange(12) < np.array(REAL)[:, None])[..., None]
-    return values
-
-
-def mask_of(x):
-    return jnp.asarray(np.arange(x.shape[1]) < np.array(REAL)[:, None])
+    return values * (np.arange(12) < np.array(REAL)[:, None])[..., None]
 
 
 @pytest.mark.parametrize("coefs", [20, 40])
-def test_against_numpy(x, coefs):
+def test_statistics_of_the_input_by_numpy(x, coefs):
+    """Whatever the padding."""
     x = x[..., :coefs]
-    found = input_statistics(jnp.asarray(x), mask_of(x), 20)
-    assert found.shape == (3, coefs + 5 * 20)
-    for one, frames, real in zip(found, x.astype(np.float64), REAL, strict=True):
+    expected = []
+    for frames, real in zip(x.astype(np.float64), REAL, strict=True):
         of_real = frames[:real]
         shares = [(1 / (1 + np.exp(-SLOPE * (of_real[:, :20] - t)))).mean(0) for t in THRESHOLDS]
-        np.testing.assert_allclose(one, np.concatenate([of_real.mean(0), *shares]), rtol=1e-5, atol=1e-6)
-
-
-def test_the_padding_does_not_matter(x):
-    longer = jnp.pad(x, ((0, 0), (0, 30), (0, 0)))
+        expected.append(np.concatenate([of_real.mean(0), *shares]))
+    mask, longer = frame_mask(x), jnp.pad(x, ((0, 0), (0, 30), (0, 0)))
+    np.testing.assert_allclose(input_statistics(jnp.asarray(x), mask, 20), expected, rtol=1e-5, atol=1e-6)
     noisy = longer.at[:, 12:].set(9)
-    expected = input_statistics(jnp.asarray(x), mask_of(x), 20)
-    for other in (longer, noisy):
-        np.testing.assert_allclose(input_statistics(other, mask_of(other), 20), expected, rtol=1e-6, atol=1e-6)
-
-
-def test_an_utterance_without_real_frames_is_finite(x):
-    assert (input_statistics(jnp.asarray(x), jnp.zeros((3, 12), bool), 20) == 0).all()
+    np.testing.assert_allclose(input_statistics(noisy, frame_mask(longer), 20), expected, rtol=1e-5, atol=1e-6)
+    assert (input_statistics(jnp.asarray(x), jnp.zeros_like(mask), 20) == 0).all(), "no real frames"
 
 
 def test_standardised_over_the_utterances_of_init():
@@ -79,14 +67,8 @@ def test_the_constants_have_no_gradient_and_the_input_has():
     assert (of_x != 0).all()
 
 
-def utterances():
-    x = jax.random.normal(jax.random.key(0), (3, 12, 20))
-    return jnp.where(jnp.arange(12)[None, :, None] < jnp.array(REAL)[:, None, None], x, 0)
-
-
-def test_frame_mask_ends_after_the_last_frame_that_is_not_zero():
-    x = utterances().at[0, 3].set(0)  # a silent frame inside counts as real
-    np.testing.assert_array_equal(frame_mask(x).sum(1), [12, 7, 1])
+def test_frame_mask_ends_after_the_last_frame_that_is_not_zero(x):
+    np.testing.assert_array_equal(frame_mask(jnp.asarray(x).at[0, 3].set(0)).sum(1), REAL)  # a silent frame inside
     np.testing.assert_array_equal(frame_mask(jnp.zeros((1, 4, 2))).sum(1), [0])
 
 
@@ -102,11 +84,10 @@ def test_frame_mask_takes_sequences_of_any_features(dtype):
         frame_mask(x[0, 0, :, 0])
 
 
-def test_mean_and_deviation_by_numpy():
+def test_mean_and_deviation_by_numpy(x):
     states = jax.random.normal(jax.random.key(0), (12, 3, 5))
-    mask = frame_mask(utterances())
-    pooled = POOLINGS["mean_std"](states, mask)
-    for n, real in enumerate((12, 7, 1)):
+    pooled = POOLINGS["mean_std"](states, frame_mask(x))
+    for n, real in enumerate(REAL):
         of_real = np.asarray(states[:real, n], np.float64)
         expected = np.concatenate([of_real.mean(0), np.sqrt(of_real.var(0) + 1e-5)])
         np.testing.assert_allclose(pooled[n], expected, rtol=1e-4, atol=1e-5)
