@@ -89,9 +89,10 @@ def make_input(corpus: Corpus, how: FrontEnd, train: np.ndarray) -> Corpus:
             f"{corpus.name}: got MFCC alone, expected what --features={how.features} is made of. Prepare it."
         )
     x, n = make_x(how, *given)
-    if how.features == "mfcc":
-        return normalise(dataclasses.replace(corpus, mfcc=x, n_frames=n), how.normalise, train)
-    seen = normalise(dataclasses.replace(corpus, mfcc=x, n_frames=n), how.normalise, train, voice=True)
+    voice = how.features == "voice"
+    seen = normalise(dataclasses.replace(corpus, mfcc=x, n_frames=n), how.normalise, train, voice=voice)
+    if not voice:
+        return seen
     return dataclasses.replace(seen, mfcc=seen.mfcc.clip(-CLIP, CLIP), voice=None, tracks=None)
 
 

@@ -163,8 +163,8 @@ def audio_files(arguments: Sequence[str | os.PathLike[str]]) -> list[CorpusFile]
     if not arguments:
         raise InputError("No recording was named, expected files or folders.")
     found: dict[tuple[str, str | None], CorpusFile] = {}
-    for argument in map(os.fspath, arguments):
-        for one in _audio_below(argument):
+    for argument in arguments:
+        for one in _audio_below(os.fspath(argument)):
             found.setdefault((os.path.realpath(one.path), one.member), one)
     return list(found.values())
 

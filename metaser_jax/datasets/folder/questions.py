@@ -20,6 +20,8 @@ from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError
 from metaser_jax.specs.labelling import Labelling, plain
 
+ParserOf = Callable[[Labelling], Callable[[PurePath], Said]]
+
 LISTED = 15
 _SPLITS = {"train", "training", "test", "testing", "valid", "validation", "val", "dev", "eval", "evaluation", "devel"}
 _NAMES_TOO = {"dev", "val"}  # a part of a split beside others of them, and a person's name elsewhere
@@ -58,20 +60,15 @@ def speakers(place: str, named: Sequence[tuple[PurePath, tuple[str, ...]]]) -> l
         values = Counter(path.parts[i] for path in paths)
         if len(values) > 1 and all(path.parts[i] in folders for path, folders in named):
             patterns[f"^{f'(?:[^/]+/){{{i}}}' * (i > 0)}(?P<speaker>[^/]+)/"] = values
-    raise InputError(
-        "\n".join(
-            [
-                f"{place}: who speaks is not clear: {why}. Say it by one of these:",
-                *(
-                    f"  --speaker_pattern='{pattern}'   {_counted(values)}"
-                    for pattern, values in (patterns | _fields(paths)).items()
-                ),
-                f"  --speakers=folders   {_counted(Counter('/'.join(folders) for _, folders in named))}",
-                "  --speakers=one   all recordings are of one person",
-                "  --speakers=unknown   it is not known; a split by speaker is then not possible",
-            ]
-        )
-    )
+    patterns |= _fields(paths)
+    lines = [
+        f"{place}: who speaks is not clear: {why}. Say it by one of these:",
+        *(f"  --speaker_pattern='{pattern}'   {_counted(values)}" for pattern, values in patterns.items()),
+        f"  --speakers=folders   {_counted(Counter('/'.join(folders) for _, folders in named))}",
+        "  --speakers=one   all recordings are of one person",
+        "  --speakers=unknown   it is not known; a split by speaker is then not possible",
+    ]
+    raise InputError("\n".join(lines))
 
 
 def notes(recordings: Sequence[tuple[PurePath, Parsed]]) -> list[str]:
@@ -94,11 +91,7 @@ def emotions_of_table(place: str, how: Labelling, failed: Sequence[CorpusFile], 
 
 
 def emotions_of_folder(
-    place: str,
-    how: Labelling,
-    failed: Sequence[CorpusFile],
-    ways: Sequence[str],
-    parser: Callable[[Labelling], Callable[[PurePath], Said]],
+    place: str, how: Labelling, failed: Sequence[CorpusFile], ways: Sequence[str], parser: ParserOf
 ) -> InputError:
     """Return the error of a folder of which no recording says its emotion, with the flags that would read more.
 
@@ -111,8 +104,7 @@ def emotions_of_folder(
     """
     said = (
         f"{place}: none of its {len(failed)} recordings says an emotion: {_some(failed)}; expected a folder for each "
-        "emotion, named angry, happy, neutral, sad or by a usual other name such as anger; or a table, labels.csv, "
-        "with the columns path, emotion, and if known speaker."
+        "emotion, named angry, happy, neutral, sad or the like, or labels.csv with the columns path and emotion."
     )
     return _proposing(said, [*_of_pattern(how, failed, parser), *_of_folders(how, failed), *ways])
 
@@ -127,9 +119,7 @@ def _proposing(said: str, ways: Sequence[str]) -> InputError:
     )
 
 
-def _of_pattern(
-    how: Labelling, failed: Sequence[CorpusFile], parser: Callable[[Labelling], Callable[[PurePath], Said]]
-) -> Iterator[str]:
+def _of_pattern(how: Labelling, failed: Sequence[CorpusFile], parser: ParserOf) -> Iterator[str]:
     """Yield --emotion_pattern, where paths have a word for exactly one emotion in them."""
     words_of = {one.relative: _words(one.relative) for one in failed}
     right = {path: {emotion_named(word) for word in words} for path, words in words_of.items()}
@@ -236,7 +226,7 @@ def _some(files: Sequence[CorpusFile]) -> str:
     return ", ".join(map(str, files[:3])) + (", ..." if len(files) > 3 else "")
 
 
-def _counted(values: Counter[str]) -> str:
+def _counted(values: Counter) -> str:
     shown = ", ".join(f"{name or '(none)'} {n}" for name, n in sorted(values.items())[:LISTED])
     return shown + (f" and {len(values) - LISTED} more" if len(values) > LISTED else "")
 
