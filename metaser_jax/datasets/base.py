@@ -208,19 +208,20 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             )
         return listing
 
-    def not_downloadable(self) -> InputError:
-        """Return the error where there are no recordings, and nothing to download."""
-        return InputError(
-            f"{self.corpus_name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR.\n{self.instructions}"
-        )
+    def require_downloads(self) -> None:
+        """Check that the corpus can be downloaded. Raises InputError: it cannot."""
+        if not self.downloads:
+            name = self.corpus_name
+            raise InputError(
+                f"{name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR.\n{self.instructions}"
+            )
 
     def _downloaded(self, dl_manager: tfds.download.DownloadManager) -> Listing:
         """Return all recordings of the archives that the corpus is published in.
 
         Raises InputError: there are none, or not all are there.
         """
-        if not self.downloads:
-            raise self.not_downloadable()
+        self.require_downloads()
         archives = fetch(self.corpus_name, dl_manager, self.downloads, self.instructions)
         found = self.listing_of(files.files_in(archives), f"{self.corpus_name}: the download")
         if self.published and len(found.recordings) < self.published.utterances:

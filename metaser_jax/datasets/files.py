@@ -58,6 +58,13 @@ class CorpusFile(NamedTuple):
         except untrusted.BAD_ARCHIVE as error:
             raise OSError(errno.EIO, f"cannot be read from {self.path}: {error}", self.member) from error
 
+    def read_text(self, errors: str = "strict") -> str:
+        """Return the content, UTF-8. Raises InputError: it cannot be read, or (strict) is something else."""
+        try:
+            return self.read_bytes().decode("utf-8-sig", errors)
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{self} cannot be read as text in UTF-8 ({error}).") from error
+
 
 def files_below(folder: Path, archives: Sequence[Path] = (), strict: bool = True) -> list[CorpusFile]:
     """Return all files that are not hidden (macOS's ._ copies are), those of zip archives included, sorted by `file`.

@@ -261,10 +261,7 @@ def read_table(source: CorpusFile, how: Labelling) -> Table:
 
 
 def _reader(source: CorpusFile) -> csv.DictReader:
-    try:
-        text = source.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{source} cannot be read as text ({error}). Save it as CSV in UTF-8.") from error
+    text = source.read_text()
     header = next(iter(text.splitlines()), "")
     delimiter = max(",;\t", key=header.count)
     return csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="", skipinitialspace=True)

@@ -153,8 +153,7 @@ def check(name: str, manual_dir: str | os.PathLike[str] | None, *, make: Make = 
         corpus = make(name, nothing, **options)
     if manual_dir is not None:
         return corpus.listing(Path(manual_dir))
-    if not corpus.downloads:
-        raise corpus.not_downloadable()
+    corpus.require_downloads()
     return Listing((), (), ())
 
 

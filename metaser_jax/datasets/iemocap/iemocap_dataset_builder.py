@@ -76,11 +76,8 @@ class Builder(CorpusBuilder):
             )
         code_of_turn: dict[str, str] = {}
         for one in files:
-            try:
-                text = one.read_bytes().decode("utf-8", errors="replace")
-            except OSError as error:
-                raise InputError(f"iemocap: {one} cannot be read ({error.strerror}).") from error
-            turns = [match.group("turn", "code") for match in _TURN.finditer(text.replace("\r", ""))]
+            text = one.read_text(errors="replace").replace("\r", "")
+            turns = [match.group("turn", "code") for match in _TURN.finditer(text)]
             if not turns:
                 raise InputError(f"iemocap: {one} has no labels in the form of the release. Fetch it again.")
             for turn, code in turns:

@@ -61,17 +61,15 @@ class Builder(CorpusBuilder):
             have = ", ".join(map(str, lists)) or "none"
             needs = f"shemo/corrected needs one of {', '.join(_LABEL_FILES)}, found {have}."
             raise InputError(f"{needs}\n{self.instructions}")
-        emotion_of_stem: dict[str, str] = {}
-        try:
-            for entry in json.loads(lists[0].read_bytes()).values():
-                # The recording's name in the corpus as it was published.
-                stem, emotion = entry["speech_name"], str(entry["emotion"])
-                if (other := emotion_of_stem.setdefault(stem, emotion)) != emotion:
-                    raise InputError(f"{lists[0]}: {stem} is {other} and {emotion}. Keep one of them.")
-        except InputError:
-            raise
-        except (OSError, ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
+        try:  # speech_name: the recording's name in the corpus as it was published
+            entries = json.loads(lists[0].read_text()).values()
+            said = [(entry["speech_name"], str(entry["emotion"])) for entry in entries]
+        except (json.JSONDecodeError, RecursionError, AttributeError, TypeError, KeyError) as error:
             raise InputError(f"{lists[0]} cannot be understood ({error}), {_LABELS_ARE}.") from error
+        emotion_of_stem: dict[str, str] = {}
+        for stem, emotion in said:
+            if (other := emotion_of_stem.setdefault(stem, emotion)) != emotion:
+                raise InputError(f"{lists[0]}: {stem} is {other} and {emotion}. Keep one of them.")
         code_of_label = {label: code for code, (_, label) in self.EMOTION_OF_CODE.items()}
         label_of_stem = {stem: emotion_named(said) or "" for stem, said in emotion_of_stem.items()}
         unknown = sorted({emotion_of_stem[stem] for stem, label in label_of_stem.items() if label not in code_of_label})
