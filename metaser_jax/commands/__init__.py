@@ -13,11 +13,17 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from metaser_jax import __version__
 from metaser_jax.errors import InputError, check_choice
 
 
 class Arguments(NamedTuple):
-    """What a sub-command takes besides flags. Attributes: name, for people; least, most: how many; None: any number."""
+    """The arguments of a sub-command besides flags.
+
+    Attributes:
+      name: for people.
+      least, most: how many; None: any number.
+    """
 
     name: str
     least: int = 0
@@ -30,16 +36,16 @@ class Command(NamedTuple):
     Attributes:
       what: it does, for people.
       config: its flags, MODULE.CLASS below metaser_jax.specs.
-      takes: what may follow that is no flag.
-      presets: the name of its presets in metaser_jax.specs.presets; "" for none.
       needs: what it imports that extras bring (metaser_jax/extras.py).
+      presets: the name of its presets in metaser_jax.specs.presets; "" for none.
+      takes: what may follow that is no flag.
     """
 
     what: str
     config: str
-    takes: Arguments = Arguments("nothing but flags")
-    presets: str = ""
     needs: tuple[str, ...] = ()
+    presets: str = ""
+    takes: Arguments = Arguments("nothing but flags")
 
 
 _READS = ("array_record", "importlib_resources")
@@ -50,6 +56,7 @@ _RECORDINGS = Arguments("recordings: files and folders, or - for one from stdin"
 _MODEL = Arguments("one model folder, or its zip archive", 1, 1)
 _CHECKPOINT = Arguments("one checkpoint of PyTorch, FILE.pt", 1, 1)
 _SHELL = Arguments("one shell: bash, zsh or fish", 1, 1)
+_SERVES = ("starlette", "uvicorn")
 
 # Title in `metaser --help` -> the module that has, for each of its commands, a function (config, arguments) -> exit
 # status of the same name, with _ for -.
@@ -57,54 +64,50 @@ MODULES = {"Use a model": "models", "Train": "training", "Study": "training", "S
 GROUPS = {
     "Use a model": {
         "adapt": Command("learn a language from a few labelled clips of each emotion", "commands.AdaptConfig"),
-        "predict": Command("the emotion of recordings, with probabilities", "commands.PredictConfig", _RECORDINGS),
+        "predict": Command(
+            "the emotion of recordings, with probabilities", "commands.PredictConfig", takes=_RECORDINGS
+        ),
         "evaluate": Command("score a model on labelled clips", "commands.EvaluateConfig"),
-        "info": Command("what a model was made of, its scores, licences and limits", "commands.InfoConfig", _MODEL),
+        "info": Command(
+            "what a model was made of, its scores, licences and limits", "commands.InfoConfig", takes=_MODEL
+        ),
         "export": Command("a model as StableHLO or NumPy arrays, for other programs", "commands.ExportConfig"),
         "import-torch": Command(
-            "a model from the authors' PyTorch checkpoint", "commands.ImportTorchConfig", _CHECKPOINT
+            "a model from the authors' PyTorch checkpoint", "commands.ImportTorchConfig", takes=_CHECKPOINT
         ),
-        "serve": Command(
-            "a page in the browser: record, look, correct, adapt again",
-            "commands.ServeConfig",
-            needs=("starlette", "uvicorn"),
-        ),
+        "serve": Command("a page in the browser: record, look, correct, adapt again", "commands.ServeConfig", _SERVES),
     },
     "Train": {
-        "prepare": Command("extract the features of corpora, once", "programs.PrepareConfig", needs=_READS),
-        "corpora": Command("a table of the corpora that are prepared", "programs.CorporaConfig", needs=_READS),
+        "prepare": Command("extract the features of corpora, once", "programs.PrepareConfig", _READS),
+        "corpora": Command("a table of the corpora that are prepared", "programs.CorporaConfig", _READS),
         "meta-train": Command(
-            "learn from source corpora how to learn", "programs.MetaTrainConfig", presets="META_TRAIN", needs=TRAINS
+            "learn from source corpora how to learn", "programs.MetaTrainConfig", TRAINS, "META_TRAIN"
         ),
-        "pretrain": Command(
-            "train a baseline on source corpora", "programs.PretrainConfig", presets="PRETRAIN", needs=TRAINS
-        ),
+        "pretrain": Command("train a baseline on source corpora", "programs.PretrainConfig", TRAINS, "PRETRAIN"),
         "finetune": Command(
-            "adapt a run to a target corpus, and score it there",
-            "programs.FinetuneConfig",
-            presets="FINETUNE",
-            needs=_RUNS,
+            "adapt a run to a target corpus, and score it there", "programs.FinetuneConfig", _RUNS, "FINETUNE"
         ),
-        "sweep": Command(
-            "meta-train over seeds and settings in one program", "sweep.SweepConfig", presets="SWEEP", needs=_STUDIES
-        ),
+        "sweep": Command("meta-train over seeds and settings in one program", "sweep.SweepConfig", _STUDIES, "SWEEP"),
     },
     "Study": {
         "demo": Command(
-            "all of it in minutes, on synthetic voices", "programs.DemoConfig", needs=(*_STUDIES, "espeakng_loader")
+            "all of it in minutes, on synthetic voices", "programs.DemoConfig", (*_STUDIES, "espeakng_loader")
         ),
-        "unseen": Command("each corpus in turn as the unseen language", "studies.UnseenConfig", needs=_STUDIES),
-        "table2": Command(
-            "the paper's Table 2: methods by sources and targets", "studies.Table2Config", needs=_STUDIES
-        ),
-        "figure2": Command("the paper's Figure 2: score by amount of data", "studies.Figure2Config", needs=_STUDIES),
-        "ablation-order": Command("second order against other meta-gradients", "studies.OrderConfig", needs=_STUDIES),
+        "unseen": Command("each corpus in turn as the unseen language", "studies.UnseenConfig", _STUDIES),
+        "table2": Command("the paper's Table 2: methods by sources and targets", "studies.Table2Config", _STUDIES),
+        "figure2": Command("the paper's Figure 2: score by amount of data", "studies.Figure2Config", _STUDIES),
+        "ablation-order": Command("second order against other meta-gradients", "studies.OrderConfig", _STUDIES),
     },
     "Set up": {
-        "completion": Command("what makes a shell complete all of this", "commands.CompletionConfig", _SHELL),
+        "completion": Command("what makes a shell complete all of this", "commands.CompletionConfig", takes=_SHELL),
     },
 }
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
+_USAGE = """Speech emotion recognition for a language with a handful of labelled clips.
+
+usage: metaser COMMAND [--flag=value ...] [file ...]
+{}
+metaser COMMAND --help explains its flags; docs/new_language.md walks from recording to prediction."""
 # What a shell reports for a program that a closed pipe has ended.
 CLOSED_PIPE = 141
 
@@ -125,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _main(arguments: Sequence[str]) -> None:
     name, *rest = arguments or ["--help"]
     if name in ("--help", "-h", "help", "--version"):
-        print(_version() if name == "--version" else _usage())
+        print(f"metaser_jax {__version__}" if name == "--version" else _usage())
         sys.exit(0)
     try:
         command = COMMANDS[check_choice("metaser", name, COMMANDS)]
@@ -144,7 +147,10 @@ def _main(arguments: Sequence[str]) -> None:
     def run(given: list[str]) -> int | None:
         given = _take_model(config_class, started, given)
         config = flags.config(config_class, presets)
-        _check_number(command.takes, name, given)
+        takes = command.takes
+        if len(given) < takes.least or (takes.most is not None and len(given) > takes.most):
+            got = f"got {' '.join(map(repr, given))}" if given else "got none"
+            raise InputError(f"metaser {name}: {got}, expected {takes.name}. Options are flags, --name=value.")
         flags.check_places(config)
         require_extras(started, *command.needs)
         try:
@@ -200,27 +206,7 @@ def _take_model(config_class: Any, program: str, given: list[str]) -> list[str]:
 
 
 def _usage() -> str:
-    lines = [
-        "Speech emotion recognition for a language with a handful of labelled clips.",
-        "",
-        "usage: metaser COMMAND [--flag=value ...] [file ...]",
-    ]
+    lines = []
     for title, group in GROUPS.items():
         lines += ["", f"{title}:", *(f"  {name:<15} {command.what}" for name, command in group.items())]
-    lines += [
-        "",
-        "metaser COMMAND --help explains its flags; docs/new_language.md walks from recording to prediction.",
-    ]
-    return "\n".join(lines)
-
-
-def _version() -> str:
-    from metaser_jax.extras import version
-
-    return f"metaser_jax {version()}"
-
-
-def _check_number(takes: Arguments, command: str, given: list[str]) -> None:
-    if len(given) < takes.least or (takes.most is not None and len(given) > takes.most):
-        got = f"got {' '.join(map(repr, given))}" if given else "got none"
-        raise InputError(f"metaser {command}: {got}, expected {takes.name}. Options are flags, --name=value.")
+    return _USAGE.format("\n".join(lines) + "\n")

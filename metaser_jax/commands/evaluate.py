@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from metaser_jax.recogniser.predictor import Prediction, Predictor
 
 
-class _Clips(NamedTuple):
-    """Clips that could be read; and files that were left out, and why."""
-
-    files: list[Recording]
-    clips: list[Clip]
-    left: list[Left]
-
-
 def evaluate_clips(config: EvaluateConfig) -> None:
     """Print the scores. Raises InputError: clips or a model that cannot be used, or no clip to score."""
     # Imported here: after a look at what was typed.
@@ -43,20 +35,20 @@ def evaluate_clips(config: EvaluateConfig) -> None:
     model = predictor.model
     if bound := note_of_start(model.about):
         say(f"note: {config.model} is {bound}")
-    found = _read(config, predictor)
-    for line in by_reason(found.left):
+    files, clips, left_out = _read(config, predictor)
+    for line in by_reason(left_out):
         say(f"left out: {line}")
-    notes = notes_of_all(found.clips, [file.file for file in found.files])
+    notes = notes_of_all(clips, [file.file for file in files])
     for note in notes:
         say(f"note: {note}")
     # Those that it learned from, too: they tell how their speaker sounds.
-    speakers = [file.parsed.speaker for file in found.files]
-    predictions = predictor.predict_clips(found.clips, windows=config.windows, speakers=speakers)
-    label = np.array([predictor.emotions.index(file.parsed.label) for file in found.files])
+    speakers = [file.parsed.speaker for file in files]
+    predictions = predictor.predict_clips(clips, windows=config.windows, speakers=speakers)
+    label = np.array([predictor.emotions.index(file.parsed.label) for file in files])
     if predictor.voice and model.settings.normalise == "speaker":
         _say_one_emotion(label, np.array(speakers), len(predictor.emotions))
     predicted = Predicted(label, np.array([p.probabilities for p in predictions]), np.array(speakers))
-    learned = learned_from(found.clips, model.support)
+    learned = learned_from(clips, model.support)
     if learned.all():
         raise InputError(
             f"{config.support}: the model has learned from all of its {len(learned)} clips, expected some that it has "
@@ -70,7 +62,7 @@ def evaluate_clips(config: EvaluateConfig) -> None:
         "windows": config.windows,
         "emotions": list(predictor.emotions),
         "learned_from": int(learned.sum()) if model.support is not None else None,
-        "left": [left._asdict() for left in found.left],
+        "left": [left._asdict() for left in left_out],
         "notes": notes,
         **evaluate(scored, kinds_of(scored.speaker, model.support), predictor.emotions),
     }
@@ -82,15 +74,14 @@ def evaluate_clips(config: EvaluateConfig) -> None:
 
         print(text_page(score_page(facts)), end="")
     if config.out is not None:
-        _write_csv(config.out, predictor.emotions, found.files, predictions, learned)
+        _write_csv(config.out, predictor.emotions, files, predictions, learned)
 
 
 def _say_one_emotion(label: np.ndarray, speaker: np.ndarray, emotions: int) -> None:
     from metaser_jax.adaptation.clip_warnings import one_emotion_speakers
 
     known = speaker != UNKNOWN_SPEAKER
-    says = one_emotion_speakers(label[known], speaker[known], emotions) if known.any() else None
-    if says is not None:
+    if known.any() and (says := one_emotion_speakers(label[known], speaker[known], emotions)) is not None:
         say(
             f"note: {says[0]} of the {says[1]} speakers with several clips say one emotion only. This model "
             "hears each voice beside its other recordings, which takes that emotion away: the score is of no use for "
@@ -98,7 +89,8 @@ def _say_one_emotion(label: np.ndarray, speaker: np.ndarray, emotions: int) -> N
         )
 
 
-def _read(config: EvaluateConfig, predictor: Predictor) -> _Clips:
+def _read(config: EvaluateConfig, predictor: Predictor) -> tuple[list[Recording], list[Clip], list[Left]]:
+    """Return the clips that could be read, with their files; and files that were left out, and why."""
     listed = labelled_files(config.support, predictor.emotions, config, config.skip_bad)
     for note in listed.notes:
         say(f"note: {note}")
@@ -118,15 +110,11 @@ def _read(config: EvaluateConfig, predictor: Predictor) -> _Clips:
         raise InputError(
             f"{config.support}: none of its {len(sources)} clips can be used:\n" + "\n".join(by_reason(bad))
         )
-    return _Clips(files, clips, [*listed.left, *bad])
+    return files, clips, [*listed.left, *bad]
 
 
 def _write_csv(
-    out: str,
-    emotions: Sequence[str],
-    files: Sequence[Recording],
-    predictions: Sequence[Prediction],
-    learned: np.ndarray,
+    out: str, emotions: Sequence[str], files: list[Recording], predictions: list[Prediction], learned: np.ndarray
 ) -> None:
     try:
         with open(out, "w", newline="", encoding="utf-8") as file:

@@ -34,7 +34,7 @@ Read = tuple[Source, Clip | RecordingError]
 """A recording, and what was read of it."""
 
 SpeakerOf = Callable[[Source], str]
-"""Who speaks in a recording."""
+"""A recording's speaker."""
 
 STDIN = "-"
 _MIN_FILES_FOR_BAR = 64
@@ -162,8 +162,7 @@ def _notes(config: PredictConfig, model: Model, speaker_of: SpeakerOf | None) ->
         )
     if speaker_of is not None and config.speakers == "auto":
         yield "the folders here are taken for voices, each heard beside its other recordings; not so: --speakers=none."
-    bound = note_of_start(model.about)
-    if bound:
+    if bound := note_of_start(model.about):
         yield f"{config.model} is {bound}"
     if not model.about.get("calibration"):
         yield "this model was not calibrated: it may be surer than it should be, or less sure."
@@ -184,7 +183,7 @@ def _say_too_short(clips: Sequence[Clip], speakers: Sequence[str], windows: str)
 
 
 class Nothing(NamedTuple):
-    """What was named and has no recording: an error when it is read, so that it stops no other."""
+    """An argument without a recording: an error when it is read, so that it stops no other."""
 
     name: str
     reason: str
@@ -221,14 +220,16 @@ def sources_of(arguments: Sequence[str], stdin: TextIO | None = None, max_bytes:
         return [Upload("stdin", data)]
     if not arguments:
         raise InputError("No recording was named, expected files or folders, or one recording from a pipe.")
-    try:
-        return [*audio_files(arguments)]
-    except InputError as error:
-        failed = [(argument, _why_nothing(argument)) for argument in arguments]
-        there = [argument for argument, why in failed if why is None]
-        if not there:
-            raise error
-        return [*(Nothing(argument, why) for argument, why in failed if why is not None), *audio_files(there)]
+    found, nothing = {}, []
+    for argument in arguments:
+        try:
+            for one in audio_files([argument]):
+                found.setdefault((os.path.realpath(one.path), one.member), one)
+        except InputError as error:
+            nothing.append(Nothing(argument, str(error).rstrip(".")))
+    if not found:
+        raise InputError(f"{nothing[0].reason}.")
+    return [*nothing, *found.values()]
 
 
 @contextmanager
@@ -250,15 +251,6 @@ def read(sources: Sequence[Source], workers: int, voice: bool) -> Iterator[Itera
             yield from results
 
         yield zip(sources, each(), strict=True)
-
-
-def _why_nothing(argument: str) -> str | None:
-    """Return what is wrong with an argument; None: it names recordings."""
-    try:
-        audio_files([argument])
-    except InputError as error:
-        return str(error).rstrip(".")
-    return None
 
 
 def progress(recordings: Iterable[Read], number: int, shown: bool) -> Iterable[Read]:

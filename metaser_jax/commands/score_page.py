@@ -1,27 +1,26 @@
-"""What `metaser evaluate` found, for people."""
+"""Page of the scores that `metaser evaluate` found."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metaser_jax.recogniser.evaluation import HEARD, MIN_SPEAKERS, NEW, UNKNOWN
-from metaser_jax.report.content import Block, Bullets, Content, Section, Table, table_of
+from metaser_jax.report.content import Block, Bullets, Content, Section, Table
 from metaser_jax.report.tables import SCORE_NAMES
 
 # Per bin; with fewer, chance alone makes the calibration error large.
 _FEW = 10
+_SCORES = ("macro_f1", "weighted_f1", "uar", "accuracy")
+_OF_SPEAKERS = ("macro_f1", "uar", "accuracy")
 
 
 def score_page(facts: Mapping[str, Any]) -> Content:
     """Return the page. facts: as evaluation.evaluate and the command say them."""
-    emotions, per_emotion = facts["emotions"], facts["per_emotion"]
-    columns = {
-        "emotion": str,
-        "clips": lambda emotion: str(per_emotion[emotion]["n"]),
-        "recall": lambda emotion: _number(per_emotion[emotion]["recall"]),
-        "precision": lambda emotion: _number(per_emotion[emotion]["precision"]),
-    }
-    confusion = [[emotion, *map(str, row)] for emotion, row in zip(emotions, facts["confusion"], strict=True)]
-    calibration = facts["calibration"]
+    calibration, learned, left = facts["calibration"], facts["learned_from"], len(facts["left"])
+    intro = f"{_clips(facts['n'])} scored."
+    if learned:
+        intro += f" {_clips(learned)} left out, because the model has learned from {'it' if learned == 1 else 'them'}."
+    if left:
+        intro += f" {_clips(left)} left out for other reasons (they are listed on stderr)."
     says = (
         f"Negative log-likelihood {calibration['nll']:.2f} (lower is better), expected calibration error "
         f"{calibration['ece']:.2f} ({calibration['bins']} bins): by so much, on average, the highest probability "
@@ -29,43 +28,35 @@ def score_page(facts: Mapping[str, Any]) -> Content:
     )
     if facts["n"] < _FEW * calibration["bins"]:
         says += " With so few clips chance alone makes it large."
+    interval = "of a single clip there is no interval"
+    if facts["over_speakers"] is not None:
+        interval = f"95 %: {_interval(facts['over_speakers'])} over {_whose(facts)}"
+    elif facts["over_clips"] is not None:
+        interval = f"95 %: {_interval(facts['over_clips'])} over {_clips(facts['n'])} of {_whose(facts)}"
+    more = {"macro_f1": interval, "accuracy": f"guessing scores about {1 / len(facts['emotions']):.2f}"}
+    scores = [[SCORE_NAMES[name], _number(facts[name]), more.get(name, "")] for name in _SCORES]
+    emotions = [
+        [emotion, str(one["n"]), _number(one["recall"]), _number(one["precision"])]
+        for emotion, one in facts["per_emotion"].items()
+    ]
+    confusion = [[name, *map(str, row)] for name, row in zip(facts["emotions"], facts["confusion"], strict=True)]
+    kinds = [
+        [kind, str(one["n"]), *(_number(one[score]) for score in _OF_SPEAKERS)]
+        for kind, one in facts["by_speakers"].items()
+    ]
+    by_kind = Table(["clips of", "clips", *map(SCORE_NAMES.__getitem__, _OF_SPEAKERS)], kinds)
     return Content(
         f"{facts['model']} (digest {facts['digest']}) on {facts['support']}",
-        _intro(facts),
+        intro,
         (
-            Section("Scores", (_scores(facts), *_cautions(facts))),
-            *_speakers(facts["by_speakers"]),
-            Section("Emotions", (table_of(columns, per_emotion),)),
-            Section("Confusion: a row for each true emotion", (Table(["true", *emotions], confusion),)),
+            Section("Scores", (Table(["score", "value", ""], scores), *_cautions(facts))),
+            *([Section("Speakers", (by_kind,))] if len(kinds) > 1 else []),
+            Section("Emotions", (Table(["emotion", "clips", "recall", "precision"], emotions),)),
+            Section("Confusion: a row for each true emotion", (Table(["true", *facts["emotions"]], confusion),)),
             Section("Calibration", (says,)),
             *_paper(facts),
         ),
     )
-
-
-def _intro(facts: Mapping[str, Any]) -> str:
-    learned, left = facts["learned_from"], len(facts["left"])
-    said = f"{_clips(facts['n'])} scored."
-    if learned:
-        said += f" {_clips(learned)} left out, because the model has learned from {'it' if learned == 1 else 'them'}."
-    if left:
-        said += f" {_clips(left)} left out for other reasons (they are listed on stderr)."
-    return said
-
-
-def _scores(facts: Mapping[str, Any]) -> Table:
-    low_high = "of a single clip there is no interval"
-    if facts["over_clips"] is not None:
-        low_high = f"95 %: {_interval(facts['over_clips'])} over {_clips(facts['n'])} of {_whose(facts)}"
-    if facts["over_speakers"] is not None:
-        low_high = f"95 %: {_interval(facts['over_speakers'])} over {_whose(facts)}"
-    more = {"macro_f1": low_high, "accuracy": f"guessing scores about {1 / len(facts['emotions']):.2f}"}
-    columns = {
-        "score": SCORE_NAMES.get,
-        "value": lambda name: _number(facts[name]),
-        "": lambda name: more.get(name, ""),
-    }
-    return table_of(columns, ("macro_f1", "weighted_f1", "uar", "accuracy"))
 
 
 def _cautions(facts: Mapping[str, Any]) -> tuple[Block, ...]:
@@ -84,9 +75,14 @@ def _cautions(facts: Mapping[str, Any]) -> tuple[Block, ...]:
             f"give, it is {_interval(facts['over_clips'])}."
         )
     elif facts["over_clips"] is not None:
+        why = "too few of the speakers say each emotion"
+        if facts["speakers"] is None:
+            why = "who speaks is not known of all clips"
+        elif facts["speakers"] < MIN_SPEAKERS:
+            why = f"that takes clips of {MIN_SPEAKERS} speakers or more"
         said.append(
             "The interval is over clips: it says what other clips of the same speakers would give. What other speakers "
-            f"would give it does not say: {_why_not_speakers(facts)}."
+            f"would give it does not say: {why}."
         )
     if facts["learned_from"] is None:
         said.append("The model was saved without its clips: if it has learned from some of these, they are scored too.")
@@ -97,14 +93,6 @@ def _cautions(facts: Mapping[str, Any]) -> tuple[Block, ...]:
     if kinds == {UNKNOWN} and facts["learned_from"] is not None:
         said.append("Whether the model learned from these speakers is not known: new speakers may score lower.")
     return (Bullets(tuple(said)),) if said else ()
-
-
-def _why_not_speakers(facts: Mapping[str, Any]) -> str:
-    if facts["speakers"] is None:
-        return "who speaks is not known of all clips"
-    if facts["speakers"] < MIN_SPEAKERS:
-        return f"that takes clips of {MIN_SPEAKERS} speakers or more"
-    return "too few of the speakers say each emotion"
 
 
 def _paper(facts: Mapping[str, Any]) -> tuple[Section, ...]:
@@ -129,15 +117,6 @@ def _whose(facts: Mapping[str, Any]) -> str:
 
 def _interval(ends: Sequence[float]) -> str:
     return f"{ends[0]:.2f} to {ends[1]:.2f}"
-
-
-def _speakers(kinds: Mapping[str, Mapping[str, Any]]) -> tuple[Section, ...]:
-    if len(kinds) < 2:
-        return ()
-    columns = {"clips of": str, "clips": lambda kind: str(kinds[kind]["n"])}
-    for score in ("macro_f1", "uar", "accuracy"):
-        columns[SCORE_NAMES[score]] = lambda kind, score=score: _number(kinds[kind][score])
-    return (Section("Speakers", (table_of(columns, kinds),)),)
 
 
 def _number(value: float | None) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from metaser_jax import cli
 from metaser_jax.messages import log, say
@@ -24,42 +24,30 @@ def prepare(config: configs.PrepareConfig, arguments: list[str]) -> None:
     """
     from metaser_jax import datasets
 
-    def options(name: str) -> dict[str, Any]:
-        """Return the options of one corpus; what is for a folder of one's own is left out for the others."""
-        names = {field.name for field in dataclasses.fields(datasets.Options)}
-        names -= set() if name.startswith("folder/") else set(datasets.OF_FOLDER)
-        return {option: getattr(config, option) for option in names}
-
-    names = [datasets.known_name(name, "--corpora") for name in dict.fromkeys(config.corpora)]
-    for name in names:
-        datasets.put_back(name, config.data_dir)
-    waiting = [name for name in names if config.overwrite or not datasets.is_prepared(name, config.data_dir)]
-    found = {}
+    options = {field.name: getattr(config, field.name) for field in dataclasses.fields(datasets.Options)}
+    of_others = {name: value for name, value in options.items() if name not in datasets.OF_FOLDER}
+    places, found = (config.manual_dir, config.data_dir), {}
+    options_of = {
+        datasets.known_name(name, "--corpora"): options if name.startswith("folder/") else of_others
+        for name in config.corpora
+    }
     # All that can be checked in a moment comes before any work.
-    for name in names:
-        if name in waiting:
-            found[name] = datasets.check(name, config.manual_dir, **options(name))
+    for name in options_of:
+        datasets.put_back(name, config.data_dir)
+    for name, options in options_of.items():
+        if config.overwrite or not datasets.is_prepared(name, config.data_dir):
+            found[name] = datasets.check(name, config.manual_dir, **options)
             for note in found[name].notes:
                 say(f"note: {name}: {note}")
         else:  # with the same options?
-            datasets.prepare(name, config.manual_dir, config.data_dir, **options(name))
-    for name in names:
-        if name in waiting and config.manual_dir is None:
+            datasets.prepare(name, *places, **options)
+    for name, options in options_of.items():
+        if name in found and config.manual_dir is None:
             log(f"{name} is downloaded. Its licence: {datasets.builder_class(name).LICENSE}")
-        start = time.perf_counter()
-        statistics = datasets.prepare(
-            name,
-            config.manual_dir,
-            config.data_dir,
-            overwrite=config.overwrite,
-            found=found.get(name),
-            **options(name),
-        )
-        print(statistics.report())
-        if name in waiting:
-            print(f"  prepared in {time.perf_counter() - start:.0f} s\n")
-        else:
-            print("  was prepared already; --overwrite prepares it again\n")
+        start, more = time.perf_counter(), {"overwrite": config.overwrite, "found": found.get(name)}
+        print(datasets.prepare(name, *places, **more, **options).report())
+        took = f"prepared in {time.perf_counter() - start:.0f} s"
+        print(f"  {took if name in found else 'was prepared already; --overwrite prepares it again'}\n")
     log(f"Next: {cli.program('meta-train')} --data_dir={config.data_dir} --sources=... --run_dir=...")
 
 

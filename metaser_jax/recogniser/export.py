@@ -7,6 +7,7 @@ NumPy: the arrays for one who writes the network himself (docs/model_folder.md h
 Reference: jax's documentation, "Exporting and serializing staged-out computations" (docs.jax.dev).
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -28,6 +29,7 @@ from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.model_files import FEATURES, settings_json
 from metaser_jax.recogniser.predictor import make_forward, scale_of_one_clip
+from metaser_jax.results.run_dir import replacing
 
 STABLEHLO, NPZ = "metaser_stablehlo", "metaser_npz"
 # In version 1 all models were over MFCC.
@@ -129,15 +131,10 @@ def _write(contents: dict[Path, bytes]) -> None:
     for file in contents:
         if file.exists():
             raise InputError(f"--out: {file} is there already. Give another name, or remove it.")
-    temporary = {file: file.with_name(f".{file.name}.tmp") for file in contents}
     try:
-        for file, content in contents.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            temporary[file].write_bytes(content)
-        for file in contents:
-            os.replace(temporary[file], file)
+        with contextlib.ExitStack() as whole:
+            for file, content in contents.items():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                whole.enter_context(replacing(file)).write_bytes(content)
     except OSError as error:
         raise InputError(f"--out: {error.filename} cannot be written: {error.strerror}.") from error
-    finally:
-        for file in temporary.values():
-            file.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import csv
 import functools
 import io
 import json
+import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +20,7 @@ CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 RESULTS = "results.jsonl"
 LOCK = "lock"
-# Of a file that write_text has not put in its place yet.
+# Of a file that `replacing` has not put in its place yet.
 _UNFINISHED = ".tmp"
 _MAX_CONFIG = 2**24
 
@@ -32,7 +33,9 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give another path to write a file at, which then takes its place; after an error nothing is left there.
+    """Give another path to write a file at, which then takes its place, whole or not at all, also if the power fails.
+
+    After an error nothing is left there.
 
     Raises:
       OSError: it cannot be written; names the file, which what Python's own raises of a full disk does not.
@@ -40,6 +43,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(path.name + _UNFINISHED)
     try:
         yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

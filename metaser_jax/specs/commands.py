@@ -70,7 +70,7 @@ class AdaptConfig(Labelling):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _OfRecordings(Spec):
-    """What a model is to make of recordings."""
+    """A model, and its way with recordings."""
 
     model: str = option(short="m", there=_MODEL)
     """Model folder (metaser adapt), or its zip archive; or open or research, which have learned from no clip of

@@ -6,6 +6,7 @@ was given, the preset, the field's default.
 
 import dataclasses
 import errno
+import functools
 import gc
 import io
 import resource
@@ -59,21 +60,17 @@ def define(config_class: type, presets: Presets | None = None) -> None:
     for field in dataclasses.fields(config_class):
         set_by_preset = any(field.name in preset for preset in (presets or {}).values())
         default = None if is_required(field) or set_by_preset else field.default
-        _define_one(field.name, hints[field.name], default, field.metadata)
+        hint, define_one = without_none(hints[field.name]), flags.DEFINE_list
+        if field.metadata["choices"]:
+            define_one = functools.partial(flags.DEFINE_enum, enum_values=list(field.metadata["choices"]))
+        elif typing.get_origin(hint) is not tuple:
+            define_one = _DEFINE[hint]
+        elif field.metadata["repeated"]:
+            define_one = flags.DEFINE_multi_string
+        if isinstance(default, tuple):
+            default = [str(value) for value in default]
+        define_one(field.name, default, help="See --help.", short_name=field.metadata["short"])
     _defined.append((config_class, presets))
-
-
-def _define_one(name: str, hint: Any, default: Any, metadata: Mapping[str, Any]) -> None:
-    hint = without_none(hint)
-    short = metadata["short"]
-    if metadata["repeated"]:
-        flags.DEFINE_multi_string(name, list(default), "See --help.", short_name=short)
-    elif typing.get_origin(hint) is tuple:
-        flags.DEFINE_list(name, None if default is None else [str(v) for v in default], "See --help.", short_name=short)
-    elif metadata["choices"]:
-        flags.DEFINE_enum(name, default, list(metadata["choices"]), "See --help.", short_name=short)
-    else:
-        _DEFINE[hint](name, default, "See --help.", short_name=short)
 
 
 def config(config_class: type[ConfigT], presets: Presets | None = None) -> ConfigT:

@@ -1,4 +1,4 @@
-"""The flags of a configuration as people see them: for --help, and for a shell that completes them."""
+"""Help page: a configuration's flags as --help shows them, and as a shell completes them."""
 
 import dataclasses
 import shutil
@@ -32,34 +32,20 @@ class Option(NamedTuple):
     value: str
     choices: tuple[str, ...]
     help: str
-    group: str
-    common: bool
+    group: str = "Every command"
+    common: bool = False
 
 
+_LOG_FORMAT = "Lines that are said on the way: text, or a JSON object each, with time, level and message."
+_FLAGFILE = "Flags from a file, one a line; or by its name one of those that come with the package."
 # Every program's.
 GENERAL = (
-    Option("quiet", "q", "", (), "Say results, warnings and errors alone.", "Every command", False),
-    Option(
-        "log_format",
-        "",
-        "text|json",
-        ("text", "json"),
-        "Lines that are said on the way: text, or a JSON object each, with time, level and message.",
-        "Every command",
-        False,
-    ),
-    Option(
-        "flagfile",
-        "",
-        "FILE",
-        (),
-        "Flags from a file, one a line; or by its name one of those that come with the package.",
-        "Every command",
-        False,
-    ),
-    Option("verbosity", "v", "N", (), "0 shows what the libraries log as well.", "Every command", False),
-    Option("help", "", "", (), "The required and the common flags.", "Every command", False),
-    Option("helpfull", "", "", (), "All flags.", "Every command", False),
+    Option("quiet", "q", "", (), "Say results, warnings and errors alone."),
+    Option("log_format", "", "text|json", ("text", "json"), _LOG_FORMAT),
+    Option("flagfile", "", "FILE", (), _FLAGFILE),
+    Option("verbosity", "v", "N", (), "0 shows what the libraries log as well."),
+    Option("help", "", "", (), "The required and the common flags."),
+    Option("helpfull", "", "", (), "All flags."),
 )
 
 
@@ -99,12 +85,10 @@ def options_of(config_class: type, presets: Mapping[str, Mapping[str, Any]] | No
         common, short = field.metadata["common"], field.metadata["short"] or ""
         found.append(Option(field.name, short, value, choices, text, _group(config_class, field), common))
     if presets:
-        names = tuple(sorted(presets))
-        text = "Defaults of the other flags. (default: recommended)"
+        names, text = tuple(sorted(presets)), "Defaults of the other flags. (default: recommended)"
         found.append(Option(PRESET, "", "|".join(names), names, text, PLAIN, True))
-    groups = list(dict.fromkeys((REQUIRED, PLAIN, *(one.group for one in found))))
-    last = [group for group in (MORE, HOW) if group in groups]
-    groups = [group for group in groups if group not in last] + last
+    titles = dict.fromkeys(one.group for one in found if one.group not in (MORE, HOW))
+    groups = list(dict.fromkeys((REQUIRED, PLAIN, *titles, MORE, HOW)))
     return sorted(found, key=lambda one: groups.index(one.group))
 
 

@@ -9,7 +9,7 @@ _EXPLICIT = ("coordinator_address", "num_processes", "process_id")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClusterSpec(Spec):
-    """How the processes of a job come together."""
+    """A job's processes, and the way in which they find each other."""
 
     TITLE = "A job of several processes"
 
@@ -49,7 +49,7 @@ class ClusterSpec(Spec):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JobSpec(ClusterSpec):
-    """What a training keeps and traces, besides how its processes come together."""
+    """Checkpoints and traces of a training, besides its job's processes."""
 
     TITLE = "Checkpoints and traces"
 

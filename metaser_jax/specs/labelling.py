@@ -1,4 +1,4 @@
-"""What a person says of a folder of recordings: where its names hold the emotion and the speaker."""
+"""Labelling options: where the names in a folder of recordings hold the emotion and the speaker."""
 
 import dataclasses
 import re
@@ -13,7 +13,7 @@ COLUMNS = ("path", "emotion", "speaker", "language")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Labelling(Spec):
-    """How labels are found in a folder of one's own, or in its table (datasets/folder/README.md)."""
+    """Labelling of a folder of one's own, by its names or in its table (datasets/folder/README.md)."""
 
     TITLE = "Whose clips they are, and their emotions"
 

@@ -1,4 +1,4 @@
-"""How a network is meta-trained."""
+"""Specifications of meta-training."""
 
 import dataclasses
 from typing import Any
@@ -24,7 +24,7 @@ def unused_fields(algorithm: str) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetaLearningSpec(SourcesSpec):
-    """How meta-training is done: all but its seed and its folder."""
+    """A meta-training: all but its seed and its folder."""
 
     TITLE = "Meta-learning"
 

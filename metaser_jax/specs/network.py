@@ -1,4 +1,4 @@
-"""What a network is, and what it is given of a recording."""
+"""Specifications of the network and of its input."""
 
 import dataclasses
 
@@ -23,7 +23,7 @@ THRESHOLDS = (-1.3, -0.67, 0.0, 0.67, 1.3)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkSpec(Spec):
-    """What a network is."""
+    """A network's kind and size."""
 
     TITLE = "The network"
 
@@ -53,7 +53,7 @@ class NetworkSpec(Spec):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FrontEnd(Spec):
-    """What a network is given of a recording (data/inputs.py)."""
+    """The front end: a network's input, made from a recording (data/inputs.py)."""
 
     TITLE = "What is heard"
 
@@ -100,7 +100,7 @@ class FrontEnd(Spec):
 
     @property
     def of_split(self) -> bool:
-        """Whether the input depends on which utterances train."""
+        """True if the input depends on which utterances train."""
         return self.normalise in ("corpus", "auto")
 
 

@@ -1,4 +1,4 @@
-"""What the studies compare, and how often."""
+"""Specifications of the studies."""
 
 import dataclasses
 
@@ -38,7 +38,7 @@ def benchmark_methods() -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StudySpec(Spec):
-    """What the studies share: how often, and what of each method's preset is replaced."""
+    """A study: how often, and what of each method's preset is replaced."""
 
     TITLE = "How often, and what is replaced"
 
@@ -213,7 +213,7 @@ class UnseenSpec(StudySpec):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StudyConfig(StudySpec):
-    """Where a study is, and by which presets its methods are trained."""
+    """A study's folders, and the presets by which its methods are trained."""
 
     data_dir: str = option(there="prepared corpora (metaser prepare)")
     """Folder of prepared corpora (metaser prepare)."""

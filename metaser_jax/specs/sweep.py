@@ -72,7 +72,7 @@ class SweepConfig(MetaLearningSpec, JobConfig):
 
     @property
     def folder_of_runs(self) -> Path:
-        """Where the runs are."""
+        """The folder of the runs."""
         return Path(self.out, "runs") if self.runs is None else Path(self.runs)
 
     @property

@@ -1,4 +1,4 @@
-"""How networks learn: from source corpora, as baselines, and from a target; the optimizer and its learning rate."""
+"""Specifications of training: on source corpora, of baselines and on a target; the optimizer and its rate."""
 
 import dataclasses
 
@@ -116,7 +116,7 @@ class PretrainSpec(OptimizerSpec, SourcesSpec):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FinetuneSpec(OptimizerSpec, TrainSpec):
-    """How a network is fine-tuned; which clips it learns from is the Target's."""
+    """A fine-tuning; which clips it learns from is the Target's."""
 
     TITLE = "Fine-tuning"
 

@@ -1,4 +1,4 @@
-"""What the frame tracks of a voice and their utterance statistics are called; audio/tracks.py computes them."""
+"""Names of a voice's frame tracks and utterance statistics; audio/tracks.py computes them."""
 
 from collections.abc import Collection
 from types import MappingProxyType
