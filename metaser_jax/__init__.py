@@ -7,35 +7,28 @@ __version__ = "0.2.0"
 
 # Imported on first use: preparing recordings, and each of its worker processes, needs no jax. __init__.pyi says the
 # same to editors and type checkers.
-_MODULE_OF = {
-    "Batch": "types",
-    "EmotionLSTM": "models.classifier",
-    "Episode": "types",
-    "Execution": "meta.execution",
-    "Info": "meta.learner",
-    "InnerOptions": "meta.bilevel",
-    "InputError": "errors",
-    "LastLayer": "models.classifier",
-    "Learner": "meta.learner",
-    "Linear": "models.classifier",
-    "Perceptron": "models.classifier",
-    "Predictor": "recogniser.predictor",
-    "anil": "meta.anil",
-    "cautious_proto_maml": "meta.cautious",
-    "cross_entropy": "models.losses",
-    "frame_mask": "models.frames",
-    "last_layer": "models.classifier",
-    "layer_rates": "meta.learned_rates",
-    "load_torch_checkpoint": "recogniser.torch_checkpoint",
-    "maml": "meta.maml",
-    "mean_loss": "models.losses",
-    "meta_sgd": "meta.learned_rates",
-    "proto_maml": "meta.proto_maml",
-    "r2d2": "meta.r2d2",
-    "reptile": "meta.reptile",
-    "supervised": "meta.supervised",
-    "task_sampler": "sampling.tasks",
+_NAMES = {
+    "errors": ("InputError",),
+    "meta.anil": ("anil",),
+    "meta.bilevel": ("InnerOptions",),
+    "meta.cautious": ("cautious_proto_maml",),
+    "meta.execution": ("Execution",),
+    "meta.learned_rates": ("layer_rates", "meta_sgd"),
+    "meta.learner": ("Info", "Learner"),
+    "meta.maml": ("maml",),
+    "meta.proto_maml": ("proto_maml",),
+    "meta.r2d2": ("r2d2",),
+    "meta.reptile": ("reptile",),
+    "meta.supervised": ("supervised",),
+    "models.classifier": ("EmotionLSTM", "LastLayer", "Linear", "Perceptron", "last_layer"),
+    "models.frames": ("frame_mask",),
+    "models.losses": ("cross_entropy", "mean_loss"),
+    "recogniser.predictor": ("Predictor",),
+    "recogniser.torch_checkpoint": ("load_torch_checkpoint",),
+    "sampling.tasks": ("task_sampler",),
+    "types": ("Batch", "Episode"),
 }
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted([*_MODULE_OF, "parallel"])  # pyright: ignore[reportUnsupportedDunderAll]
 
 

@@ -1,11 +1,13 @@
-"""Who may import whom: WORKSPACE.md's table, held by the code's own imports."""
+"""Imports between rooms: WORKSPACE.md's table, held by the code; and what programs run without."""
 
 import ast
 import functools
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from subprograms import python
 
 import metaser_jax
 
@@ -167,9 +169,36 @@ def test_what_needs_no_jax_never_imports_it(of):
 
 
 def test_the_core_imports_jax_flax_and_optax_alone():
-    import sys
-
     for name, path in modules().items():
         if room(name) in CORE:
             others = {t.partition(".")[0] for t in imports(path) if own(t) is None} - set(sys.stdlib_module_names)
             assert others <= CORE_PACKAGES, name
+
+
+# What the numeric core runs without; of the package's names Predictor is not of it: it reads recordings.
+ABSENT = ("tensorflow_datasets", "librosa", "soundfile", "sklearn", "matplotlib", "tqdm", "array_record")
+WITHOUT_THE_REST = f"""
+import sys
+sys.modules.update(dict.fromkeys({ABSENT}))  # importing one is an ImportError
+import metaser_jax, metaser_jax.loops.finetuning, metaser_jax.loops.meta_training, metaser_jax.loops.pretraining
+import metaser_jax.sampling.episodes, metaser_jax.sampling.minibatches, metaser_jax.devices.parallel
+[getattr(metaser_jax, name) for name in metaser_jax.__all__ if name != "Predictor"]
+"""
+# Checkpoints are a run's; tables of corpora are a training's; librosa's filters are made once and kept.
+HEAVY = "orbax", "tensorflow_datasets", "librosa", "matplotlib", "tensorboardX", "starlette"
+UNUSED = "import sys, {0}; sys.exit(' '.join({1} & sys.modules.keys()) or 0)".format
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        WITHOUT_THE_REST,
+        UNUSED("metaser_jax; metaser_jax.__version__, metaser_jax.InputError", {"jax"}),
+        UNUSED("metaser_jax.audio.mfcc, metaser_jax.datasets", {"jax"}),
+        UNUSED("metaser_jax.adaptation.few_clips", set(HEAVY)),
+    ],
+    ids=["core", "package", "preparing", "adapting"],
+)
+def test_nothing_is_imported_that_is_not_needed(code):
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr

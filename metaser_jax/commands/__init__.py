@@ -51,10 +51,10 @@ class Command(NamedTuple):
 _READS = ("array_record", "importlib_resources")
 _RUNS = (*_READS, "orbax.checkpoint")
 TRAINS = (*_RUNS, "tensorboardX")
-_STUDIES = (*TRAINS, "matplotlib")
-_RECORDINGS = Arguments("recordings: files and folders, or - for one from stdin", 0, None)
+_STUDY = (*TRAINS, "matplotlib")
+_CLIPS = Arguments("recordings: files and folders, or - for one from stdin", 0, None)
 _MODEL = Arguments("one model folder, or its zip archive", 1, 1)
-_CHECKPOINT = Arguments("one checkpoint of PyTorch, FILE.pt", 1, 1)
+_FILE = Arguments("one checkpoint of PyTorch, FILE.pt", 1, 1)
 _SHELL = Arguments("one shell: bash, zsh or fish", 1, 1)
 _SERVES = ("starlette", "uvicorn")
 
@@ -64,16 +64,14 @@ MODULES = {"Use a model": "models", "Train": "training", "Study": "training", "S
 GROUPS = {
     "Use a model": {
         "adapt": Command("learn a language from a few labelled clips of each emotion", "commands.AdaptConfig"),
-        "predict": Command(
-            "the emotion of recordings, with probabilities", "commands.PredictConfig", takes=_RECORDINGS
-        ),
+        "predict": Command("the emotion of recordings, with probabilities", "commands.PredictConfig", takes=_CLIPS),
         "evaluate": Command("score a model on labelled clips", "commands.EvaluateConfig"),
         "info": Command(
             "what a model was made of, its scores, licences and limits", "commands.InfoConfig", takes=_MODEL
         ),
         "export": Command("a model as StableHLO or NumPy arrays, for other programs", "commands.ExportConfig"),
         "import-torch": Command(
-            "a model from the authors' PyTorch checkpoint", "commands.ImportTorchConfig", takes=_CHECKPOINT
+            "a model from the authors' PyTorch checkpoint", "commands.ImportTorchConfig", takes=_FILE
         ),
         "serve": Command("a page in the browser: record, look, correct, adapt again", "commands.ServeConfig", _SERVES),
     },
@@ -87,16 +85,16 @@ GROUPS = {
         "finetune": Command(
             "adapt a run to a target corpus, and score it there", "programs.FinetuneConfig", _RUNS, "FINETUNE"
         ),
-        "sweep": Command("meta-train over seeds and settings in one program", "sweep.SweepConfig", _STUDIES, "SWEEP"),
+        "sweep": Command("meta-train over seeds and settings in one program", "programs.SweepConfig", _STUDY, "SWEEP"),
     },
     "Study": {
         "demo": Command(
-            "all of it in minutes, on synthetic voices", "programs.DemoConfig", (*_STUDIES, "espeakng_loader")
+            "all of it in minutes, on synthetic voices", "programs.DemoConfig", (*_STUDY, "espeakng_loader")
         ),
-        "unseen": Command("each corpus in turn as the unseen language", "studies.UnseenConfig", _STUDIES),
-        "table2": Command("the paper's Table 2: methods by sources and targets", "studies.Table2Config", _STUDIES),
-        "figure2": Command("the paper's Figure 2: score by amount of data", "studies.Figure2Config", _STUDIES),
-        "ablation-order": Command("second order against other meta-gradients", "studies.OrderConfig", _STUDIES),
+        "unseen": Command("each corpus in turn as the unseen language", "studies.UnseenConfig", _STUDY),
+        "table2": Command("the paper's Table 2: methods by sources and targets", "studies.Table2Config", _STUDY),
+        "figure2": Command("the paper's Figure 2: score by amount of data", "studies.Figure2Config", _STUDY),
+        "ablation-order": Command("second order against other meta-gradients", "studies.OrderConfig", _STUDY),
     },
     "Set up": {
         "completion": Command("what makes a shell complete all of this", "commands.CompletionConfig", takes=_SHELL),

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from metaser_jax.commands import COMMANDS, configured
@@ -21,38 +22,33 @@ def completion(config: CompletionConfig, arguments: list[str]) -> None:
     print(shells[check_choice("metaser completion", arguments[0], shells)](), end="")
 
 
-def _options() -> dict[str, list[Option]]:
-    return {name: [*options_of(*configured(command)), *GENERAL] for name, command in COMMANDS.items()}
-
-
-def _is_switch(option: Option) -> bool:
-    return not option.value and option not in GENERAL
+def _options() -> Iterator[tuple[str, list[Option]]]:
+    """Yield each command and its flags, those that turn a switch off among them."""
+    for name, command in COMMANDS.items():
+        own = options_of(*configured(command))
+        off = [one._replace(name=f"no{one.name}", short="") for one in own if not one.value]
+        yield name, [*own, *GENERAL, *off]
 
 
 def _bash() -> str:
     values, flags = [], []
-    for name, options in _options().items():
-        values += [
-            f'            "{name} --{one.name}") words="{" ".join(one.choices)}" ;;' for one in options if one.choices
-        ]
-        words = [f"--{one.name}{'=' if one.value else ''}" for one in options]
-        words += [f"--no{one.name}" for one in options if _is_switch(one)]
-        flags.append(f'            {name}) words="{" ".join(words)}" ;;')
+    case = '            {}) words="{}" ;;'.format
+    for name, options in _options():
+        values += [case(f'"{name} --{one.name}"', " ".join(one.choices)) for one in options if one.choices]
+        flags.append(case(name, " ".join(f"--{one.name}{'=' if one.value else ''}" for one in options)))
     return _filled("bash", COMMANDS=" ".join(COMMANDS), VALUES="\n".join(values), FLAGS="\n".join(flags))
 
 
 def _zsh() -> str:
     commands = [f"            {shlex.quote(f'{name}:{command.what}')}" for name, command in COMMANDS.items()]
     flags = []
-    for name, options in _options().items():
+    for name, options in _options():
         of_flags = []
         for one in options:
             about = re.sub(r"[\[\]:\\]", " ", _first_sentence(one.help))
             takes = f"=[{about}]:{one.name}:" if one.value else f"[{about}]"
             values = f"({' '.join(one.choices)})" if one.choices else "_files" if one.value else ""
             of_flags.append(shlex.quote(f"--{one.name}{takes}{values}"))
-            if _is_switch(one):
-                of_flags.append(shlex.quote(f"--no{one.name}[{about}]"))
         flags.append(f"        {name}) _arguments {' '.join(of_flags)} '*:file:_files' ;;")
     return _filled("zsh", COMMANDS="\n".join(commands), FLAGS="\n".join(flags))
 
@@ -66,18 +62,14 @@ def _filled(shell: str, **lines: str) -> str:
 
 
 def _fish() -> str:
-    lines = []
-    for name, command in COMMANDS.items():
-        lines.append(f"complete -c metaser -f -n __fish_use_subcommand -a {name} -d {_quoted(command.what)}")
-    for name, options in _options().items():
+    head = "complete -c metaser -f -n __fish_use_subcommand -a"
+    lines = [f"{head} {name} -d {_quoted(command.what)}" for name, command in COMMANDS.items()]
+    for name, options in _options():
         of = f"complete -c metaser -n '__fish_seen_subcommand_from {name}'"
         for one in options:
             short = f" -s {one.short}" if one.short else ""
             takes = f" -x -a {_quoted(' '.join(one.choices))}" if one.choices else " -r" if one.value else ""
-            about = _quoted(_first_sentence(one.help))
-            lines.append(f"{of}{short} -l {one.name}{takes} -d {about}")
-            if _is_switch(one):
-                lines.append(f"{of} -l no{one.name} -d {about}")
+            lines.append(f"{of}{short} -l {one.name}{takes} -d {_quoted(_first_sentence(one.help))}")
     return "\n".join(lines) + "\n"
 
 

@@ -64,7 +64,6 @@ def print_rows(
         from metaser_jax.recogniser.predictor import Predictor
 
         predictor = Predictor.load(config.model)
-        _check_speakers(config, predictor.model)
         speaker_of = _speaker_of(config, predictor, sources, folders)
         for note in _notes(config, predictor.model, speaker_of):
             say(f"note: {note}")
@@ -105,12 +104,18 @@ def _speaker_of(
     config: PredictConfig, predictor: Predictor, sources: Sequence[Source], folders: Sequence[str]
 ) -> SpeakerOf | None:
     """Return who speaks in a recording; None where nobody knows, or it makes no difference."""
+    normalise = predictor.model.settings.normalise
+    if config.speakers in ("one", "folder") and normalise != "speaker":
+        raise InputError(
+            f"--speakers: got {config.speakers!r}, expected none: {config.model} does not normalise by speaker "
+            f"(but {normalise!r}), and whose the recordings are makes no difference. Leave it out."
+        )
     if config.speakers == "one":
         return lambda source: "one"
     if config.speakers == "folder":
         # Of the archive's members that is the part of the name before the last slash.
         return lambda source: os.path.normpath(os.path.dirname(str(source)))
-    if config.speakers == "none" or not (predictor.voice and predictor.model.settings.normalise == "speaker"):
+    if config.speakers == "none" or not predictor.voice or normalise != "speaker":
         return None
     known = {str(source): _folders_of(str(source), folders) for source in sources}
     return (lambda source: known[str(source)] or UNKNOWN_SPEAKER) if any(known.values()) else None
@@ -137,14 +142,6 @@ def _predicted(
     predictions = iter(predictor.predict_clips(clips, windows=config.windows, speakers=speakers))
     for source, result in group:
         yield source, next(predictions) if isinstance(result, Clip) else result
-
-
-def _check_speakers(config: PredictConfig, model: Model) -> None:
-    if config.speakers in ("one", "folder") and model.settings.normalise != "speaker":
-        raise InputError(
-            f"--speakers: got {config.speakers!r}, expected none: {config.model} does not normalise by speaker "
-            f"(but {model.settings.normalise!r}), and whose the recordings are makes no difference. Leave it out."
-        )
 
 
 def _notes(config: PredictConfig, model: Model, speaker_of: SpeakerOf | None) -> Iterator[str]:

@@ -14,7 +14,6 @@ from metaser_jax.messages import log, say
 if TYPE_CHECKING:
     from metaser_jax.specs import programs as configs
     from metaser_jax.specs import studies
-    from metaser_jax.specs.sweep import SweepConfig
 
 
 def prepare(config: configs.PrepareConfig, arguments: list[str]) -> None:
@@ -112,7 +111,7 @@ def finetune(config: configs.FinetuneConfig, arguments: list[str]) -> None:
     print(f"{len(rows)} lines in {config.out}/results.jsonl ({split}).")
 
 
-def sweep(config: SweepConfig, arguments: list[str]) -> None:
+def sweep(config: configs.SweepConfig, arguments: list[str]) -> None:
     """Sweep over seeds and settings of meta-training, as one compiled program for all that differ in numbers alone.
 
     metaser sweep --data_dir=data --sources=ravdess,emodb --grid=meta_lr=1e-3,2e-3 --out=runs/sweep

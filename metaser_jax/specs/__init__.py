@@ -1,7 +1,7 @@
 """Specifications: frozen dataclasses that flags, presets, files and library calls share; each field and check once.
 
-What is trained and how is here (network, training, meta_training, job, studies); programs, commands, studies and sweep
-add where things are, which makes the configuration of a program, a flag per field.
+What is trained and how is here (network, training, meta_training, job, studies); programs, commands and studies add
+where things are, which makes the configuration of a program, a flag per field.
 """
 
 from metaser_jax.specs.base import Spec, how_fields, option, require

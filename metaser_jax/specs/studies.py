@@ -75,6 +75,25 @@ class StudySpec(Spec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class StudyConfig(StudySpec):
+    """A study's folders, and the presets by which its methods are trained."""
+
+    data_dir: str = option(there="prepared corpora (metaser prepare)")
+    """Folder of prepared corpora (metaser prepare)."""
+    out: str = option(short="o")
+    """Folder for the cells, the tables, the pictures and the report."""
+    runs: str | None = option(None, common=True)
+    """Folder of the pre-training runs, which studies may share; without it OUT/runs. A run that is there is not trained
+    again."""
+    preset: str = option(
+        "recommended",
+        help=f"Settings of every method: {', '.join(META_TRAIN)} (metaser_jax/specs/presets.toml).",
+        choices=tuple(META_TRAIN),
+        common=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ComparisonSpec(StudySpec):
     """A study that compares methods."""
 
@@ -91,8 +110,8 @@ class ComparisonSpec(StudySpec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Table2Spec(ComparisonSpec):
-    """Source sets x targets x methods."""
+class Table2Config(ComparisonSpec, StudyConfig):
+    """metaser table2: source sets x targets x methods."""
 
     TITLE = "What is compared"
 
@@ -120,8 +139,8 @@ class Table2Spec(ComparisonSpec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Figure2Spec(ComparisonSpec):
-    """Methods against the amount of target data."""
+class Figure2Config(ComparisonSpec, StudyConfig):
+    """metaser figure2: methods against the amount of target data."""
 
     TITLE = "What is compared"
 
@@ -138,8 +157,8 @@ class Figure2Spec(ComparisonSpec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OrderSpec(StudySpec):
-    """Meta-learners compared with second order MAML."""
+class OrderConfig(StudyConfig):
+    """metaser ablation-order: meta-learners compared with second order MAML."""
 
     TITLE = "What is compared"
 
@@ -212,40 +231,6 @@ class UnseenSpec(StudySpec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StudyConfig(StudySpec):
-    """A study's folders, and the presets by which its methods are trained."""
-
-    data_dir: str = option(there="prepared corpora (metaser prepare)")
-    """Folder of prepared corpora (metaser prepare)."""
-    out: str = option(short="o")
-    """Folder for the cells, the tables, the pictures and the report."""
-    runs: str | None = option(None, common=True)
-    """Folder of the pre-training runs, which studies may share; without it OUT/runs. A run that is there is not trained
-    again."""
-    preset: str = option(
-        "recommended",
-        help=f"Settings of every method: {', '.join(META_TRAIN)} (metaser_jax/specs/presets.toml).",
-        choices=tuple(META_TRAIN),
-        common=True,
-    )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Table2Config(Table2Spec, StudyConfig):
-    """metaser table2."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Figure2Config(Figure2Spec, StudyConfig):
-    """metaser figure2."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class OrderConfig(OrderSpec, StudyConfig):
-    """metaser ablation-order."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class UnseenConfig(UnseenSpec, StudyConfig):
     """metaser unseen."""
 
@@ -274,7 +259,7 @@ def _source_set(text: str) -> tuple[str, ...]:
     return names
 
 
-def _require_amounts(spec: Table2Spec | Figure2Spec | OrderSpec) -> None:
+def _require_amounts(spec: Table2Config | Figure2Config | OrderConfig) -> None:
     spec.require(bool(spec.shots or spec.fractions), "shots", "at least one amount, of --shots or --fractions")
     for flag in ("shots", "fractions"):
         values = getattr(spec, flag)

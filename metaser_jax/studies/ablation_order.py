@@ -27,7 +27,7 @@ from metaser_jax.results.rows import Series
 from metaser_jax.results.run_dir import write_text
 from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
-from metaser_jax.specs.studies import OrderConfig, OrderSpec
+from metaser_jax.specs.studies import OrderConfig
 from metaser_jax.studies import order_report
 from metaser_jax.studies.cells import CELLS, Cell, Run
 from metaser_jax.studies.driver import compute, lines_of, write
@@ -174,11 +174,11 @@ def mean_cost(costs: Sequence[Cost]) -> Cost:
     )
 
 
-def _runs(study: Study[OrderSpec], variant: str, episodes: int) -> tuple[Run, ...]:
+def _runs(study: Study[OrderConfig], variant: str, episodes: int) -> tuple[Run, ...]:
     return tuple(_run_of(study, variant, episodes, seed) for seed in range(study.spec.pretrain_seeds))
 
 
-def _run_of(study: Study[OrderSpec], variant: str, episodes: int, seed: int) -> Run:
+def _run_of(study: Study[OrderConfig], variant: str, episodes: int, seed: int) -> Run:
     sources = study.spec.sources
     plain = meta_spec(study, sources, seed)
     of_maml = variant not in ALGORITHMS
@@ -191,7 +191,7 @@ def _run_of(study: Study[OrderSpec], variant: str, episodes: int, seed: int) -> 
     return meta_run(study, mine) if mine == plain else meta_run(study, mine, variant)
 
 
-def _cells(study: Study[OrderSpec], at: Sequence[Place], variants: Runs, mark: str = "") -> list[Cell]:
+def _cells(study: Study[OrderConfig], at: Sequence[Place], variants: Runs, mark: str = "") -> list[Cell]:
     """Return each variant at each place; mark: of the cells' names."""
     return [
         cell(study, place, "-".join(filter(None, (variant, mark))), None, study.spec.sources, runs)

@@ -16,7 +16,7 @@ from metaser_jax.results.rows import method_name
 from metaser_jax.results.summary import Summary
 from metaser_jax.specs import INNER
 from metaser_jax.specs.algorithms import ALGORITHMS
-from metaser_jax.specs.studies import OrderSpec, variants
+from metaser_jax.specs.studies import OrderConfig, variants
 from metaser_jax.studies import sections, tables
 from metaser_jax.studies.driver import Found
 from metaser_jax.studies.study import METASER, Study
@@ -50,7 +50,7 @@ def variant_of(one: Summary) -> str:
     return str(one.series.order if one.series.algorithm == "maml" else one.series.algorithm)
 
 
-def intro(study: Study[OrderSpec], episodes: int) -> str:
+def intro(study: Study[OrderConfig], episodes: int) -> str:
     """Return what was done, in two paragraphs."""
     return (
         f"Each variant was meta-trained on {' and '.join(study.spec.sources)} for {episodes} episodes, and then anew "
@@ -62,7 +62,7 @@ def intro(study: Study[OrderSpec], episodes: int) -> str:
     )
 
 
-def _on_learned_rates(study: Study[OrderSpec]) -> str:
+def _on_learned_rates(study: Study[OrderConfig]) -> str:
     """Return whether fine-tuning takes over what rates were learned."""
     if study.settings.finetune["optimizer"] != INNER:
         return "Learned inner rates stay behind, since fine-tuning has an optimizer of its own."
@@ -76,7 +76,7 @@ def _on_learned_rates(study: Study[OrderSpec]) -> str:
 
 
 def sections_of(
-    study: Study[OrderSpec], found: Mapping[str, Found], measures: Measures, measured: Timed | None
+    study: Study[OrderConfig], found: Mapping[str, Found], measures: Measures, measured: Timed | None
 ) -> tuple[Section, ...]:
     """Return everything between the introduction and what was run; saves the pictures.
 

@@ -20,7 +20,7 @@ from metaser_jax.results.rows import Series, method_name, series_label
 from metaser_jax.results.run_dir import write_text
 from metaser_jax.results.significance import Crossover, crossovers
 from metaser_jax.results.summary import Summary
-from metaser_jax.specs.studies import ComparisonSpec, Figure2Config, Figure2Spec, Table2Config, Table2Spec
+from metaser_jax.specs.studies import ComparisonSpec, Figure2Config, Table2Config
 from metaser_jax.studies import sections, tables
 from metaser_jax.studies.cells import Cell
 from metaser_jax.studies.driver import Found, compute, is_metaser, lines_of, write
@@ -151,7 +151,7 @@ def _write(
 
 
 def _table_sections(
-    study: Study[Table2Spec], found: Found, skipped: dict[tuple[Sources, str], str]
+    study: Study[Table2Config], found: Found, skipped: dict[tuple[Sources, str], str]
 ) -> tuple[Section, ...]:
     """Return a table for each target, split and amount; a target of which there is nothing has a sentence."""
     spec, shown = study.spec, []
@@ -278,7 +278,7 @@ def _crossover_section(crossings: Sequence[Crossing]) -> tuple[Section, ...]:
     return (Section("Crossover points", (text, narrowed(table, "Where curves meet"))),)
 
 
-def _pictures(study: Study[Figure2Spec], summaries: Sequence[Summary]) -> list[Picture]:
+def _pictures(study: Study[Figure2Config], summaries: Sequence[Summary]) -> list[Picture]:
     """Return the curves along each kind of amount that was possible."""
     # What the summaries have their intervals of.
     name = f"{study.spec.confidence:.0%} interval for the mean over draws"

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import soundfile
-from pickling_pool import PicklingPool
 from sounds import encoded
 from sounds import noise as sound
+from subprograms import PicklingPool
 
 from metaser_jax.audio import clips
 from metaser_jax.audio.clips import Clip, Quality, Upload, clip_of, read_all, read_clip, span, voice_windows, windows

@@ -4,19 +4,23 @@ import csv
 import io
 import json
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
+import malformed
 import numpy as np
 import pytest
 import soundfile
 from fakes import fake_model
+from memory import MOST_MEMORY
+from sounds import encoded, noise
 from subprograms import python
 
 from metaser_jax import InputError
 from metaser_jax.audio.clips import Upload
 from metaser_jax.audio.extraction import MIN_FILES_FOR_PROCESSES
 from metaser_jax.commands import predict
-from metaser_jax.commands.predict import read, sources_of
+from metaser_jax.commands.predict import sources_of
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.specs.commands import PredictConfig
@@ -235,13 +239,6 @@ def test_folders_inside_a_folder_are_voices(run, place, tmp_path):
     assert run("long.flac", model=model, format="csv", windows="first")[1].splitlines()[1].split(",")[7] == "4.992"
 
 
-def test_only_what_a_model_hears_is_computed(run, monkeypatch):
-    seen = []
-    monkeypatch.setattr(predict, "read", lambda sources, workers, voice: seen.append(voice) or read(sources, 1, voice))
-    run("b/short.wav")
-    assert seen == [False]
-
-
 def test_a_model_that_was_not_calibrated_says_so(run, place):
     model = fake_model(temperature=1.0)
     model.about["calibration"] = None
@@ -267,3 +264,126 @@ def test_worker_processes_start_before_jax_is_imported():
     loaded = python("-c", said).stdout.split()
     assert "metaser_jax.audio.clips" in loaded
     assert not {"jax", "flax", "librosa", "scipy", "sklearn", "tqdm", "tensorflow_datasets"} & set(loaded)
+
+
+# Of ../shared/cases, by the beginning of their names: what stands on stderr, and whether there is a row.
+CASES = {
+    "antiphase_stereo": ("whose channels are opposite and cancel", True),
+    "caf_from_pipe": (None, True),
+    "dc_only": ("a constant (DC) of 0.02 of full scale and no sound", False),
+    "flac_from_pipe": (None, True),
+    "float_int16_scale": ("of which the samples reach far beyond 1 (full scale)", True),
+    "more_than_promised": ("truncated", False),
+    "mp3_cbr_no_xing": (None, True),
+    "ogg_speex": ("this is Speex (.ogg), which is not read", False),
+    "speech_11025": ("of a low sample rate (11,025 Hz)", True),
+    "two_samples": ("2 samples (9.1e-05 s), expected speech", False),
+    "wav_data0_riff_ok": (None, True),
+    "wav_data_says_half": ("with more sound than the header says", True),
+}
+# The same speech as in flac_from_pipe, to the bit or through a codec.
+SAME = {"caf_from_pipe": 1e-6, "antiphase_stereo": 1e-6, "wav_data0_riff_ok": 1e-6, "wav_data_says_half": 1e-6}
+
+
+def by_stem(out):
+    return {Path(row["file"]).stem: row for row in csv.DictReader(io.StringIO(out))}
+
+
+def test_all_cases_and_ten_good_files(run, tmp_path, real_corpora, without_formats):
+    cases = real_corpora.parent / "cases"
+    if not cases.is_dir():
+        pytest.skip(f"the cases are not at {cases}")
+    folder = tmp_path / "all"
+    folder.mkdir()
+    for path in cases.iterdir():
+        (folder / path.name).symlink_to(path)
+    for i in range(10):
+        (folder / f"good_{i}.wav").write_bytes(encoded(noise(1.2, rate=16000, seed=i), 16000))
+    status, out, err = run(str(folder), format="csv")
+    rows = by_stem(out)
+    assert set(rows) == set(CASES) | {f"good_{i}" for i in range(10)}
+    assert status == 1
+    for name, row in rows.items():
+        said, reads = CASES.get(name, (None, True))
+        assert bool(row["label"]) == reads, row
+        assert bool(row["error"]) != reads
+        about = [line for line in err.splitlines() if f"{name}." in line]
+        assert len(about) == (said is not None), about
+        assert said is None or said in about[0]
+    plain = probabilities(rows["flac_from_pipe"])
+    for name, within in SAME.items():
+        np.testing.assert_allclose(probabilities(rows[name]), plain, atol=within)
+
+
+def probabilities(row):
+    return np.array([row[emotion] for emotion in ("angry", "happy", "neutral", "sad")], float)
+
+
+def test_notes_are_grouped_and_in_json(run, place, tmp_path):
+    folder = tmp_path / "all"
+    folder.mkdir()
+    for i in range(7):
+        (folder / f"low_{i}.wav").write_bytes(encoded(noise(1.2, rate=8000, seed=i), 8000))
+    (folder / "good.wav").write_bytes(encoded(noise(1.2)))
+    status, _, err = run(str(folder), format="csv")
+    (line,) = err.splitlines()
+    assert status == 0
+    assert line.startswith("note: 7 recordings of a low sample rate (8,000 Hz): ")
+    assert " and 2 more. Above half of it there is no sound" in line
+    rows = {Path(row["file"]).stem: row for row in map(json.loads, run(str(folder), format="json")[1].splitlines())}
+    assert rows["good"]["notes"] == []
+    assert rows["low_3"]["notes"][0].startswith("Of a low sample rate (8,000 Hz). ")
+    assert list(rows["low_3"]["notes"]) == list(
+        Predictor.load(place / "model").predict_file(folder / "low_3.wav").notes
+    )
+
+
+def test_samples_of_another_scale_in_python():
+    predictor, samples = Predictor(fake_model(temperature=60.0)), noise(1.2)[:, 0]
+    assert predictor.predict(samples, 22050).notes == ()
+    (note,) = predictor.predict(samples * 2**15, 22050).notes
+    assert "Numbers of another scale" in note
+
+
+# The command as typed, and at its end the memory of the largest of its processes, in KiB.
+PROGRAM = (
+    MOST_MEMORY
+    + """
+import atexit, resource, sys
+from metaser_jax.commands import main
+
+def largest():
+    of_workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
+    return max(most_memory(), of_workers)
+
+if __name__ == "__main__":
+    atexit.register(lambda: print(largest(), file=sys.stderr))
+    main()
+"""
+)
+
+
+def test_malformed_files_in_one_call(tmp_path):
+    (tmp_path / "files").mkdir()
+    cases = malformed.cases(tmp_path / "files")
+    save_model(tmp_path / "model", fake_model())
+    (tmp_path / "program.py").write_text(PROGRAM)
+    flags = ["predict", f"--model={tmp_path / 'model'}", "--format=csv", "--workers=2", "--"]
+    run = python(tmp_path / "program.py", *flags, *(case.path for case in cases))
+    assert run.returncode == 1, run.stderr[-2000:]
+    rows = list(csv.DictReader(io.StringIO(run.stdout)))
+    wrong = []
+    for case in cases:
+        # A member of an archive is "ARCHIVE: MEMBER".
+        own = [row for row in rows if row["file"] == str(case.path) or row["file"].startswith(f"{case.path}: ")]
+        failed = {bool(row["error"]) for row in own}
+        if len(failed) != 1 or (case.expected != "either" and failed != {case.expected in ("error", "silent")}):
+            wrong.append((case, own))
+    assert not wrong
+    assert all(bool(row["label"]) != bool(row["error"]) for row in rows)
+    errors = [row for row in rows if row["error"]]
+    assert run.stderr.count("\nerror: ") + run.stderr.startswith("error: ") == len(errors)
+    assert f"{len(errors)} of {len(rows)} recordings failed." in run.stderr
+    assert "Traceback" not in run.stderr
+    kib = int(run.stderr.split()[-1])
+    assert kib < 2**20

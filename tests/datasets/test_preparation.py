@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow_datasets as tfds
-from pickling_pool import PicklingPool
 from sounds import write_sound
-from subprograms import python
+from subprograms import PicklingPool, python
 from tensorflow_datasets.core import file_adapters
 
 from metaser_jax import datasets

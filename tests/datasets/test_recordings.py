@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from malformed import zip_of
-from pickling_pool import PicklingPool
+from subprograms import PicklingPool
 
 from metaser_jax import datasets
 from metaser_jax.audio.extraction import extract, extract_all

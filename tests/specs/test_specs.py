@@ -20,8 +20,14 @@ from metaser_jax.specs import (
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.base import help_texts
 from metaser_jax.specs.commands import AdaptConfig, EvaluateConfig, ExportConfig, ServeConfig
-from metaser_jax.specs.programs import DemoConfig, FinetuneConfig, MetaTrainConfig, PrepareConfig, PretrainConfig
-from metaser_jax.specs.sweep import SweepConfig
+from metaser_jax.specs.programs import (
+    DemoConfig,
+    FinetuneConfig,
+    MetaTrainConfig,
+    PrepareConfig,
+    PretrainConfig,
+    SweepConfig,
+)
 
 TRAIN = {"data_dir": "d", "sources": ("a",), "run_dir": "r"}
 PRE = TRAIN | {"method": "multiser"}

@@ -14,8 +14,8 @@ from metaser_jax.report import summarise, table, write_report
 from metaser_jax.report.style import looks
 from metaser_jax.results.rows import completed, series
 from metaser_jax.specs.algorithms import ALGORITHMS, Algorithm
+from metaser_jax.specs.programs import SweepConfig
 from metaser_jax.specs.studies import OrderConfig
-from metaser_jax.specs.sweep import SweepConfig
 from metaser_jax.studies.ablation_order import run_ablation_order
 from metaser_jax.training.cost import read_cost
 

@@ -17,8 +17,7 @@ from metaser_jax.devices import parallel
 from metaser_jax.results.outcomes import read_scored
 from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.specs.presets import FINETUNE
-from metaser_jax.specs.programs import FinetuneConfig
-from metaser_jax.specs.sweep import SweepConfig
+from metaser_jax.specs.programs import FinetuneConfig, SweepConfig
 from metaser_jax.studies import sweep as study
 from metaser_jax.training import meta_program
 from metaser_jax.training.checkpoints import Checkpoints, to_host

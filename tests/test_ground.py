@@ -1,5 +1,7 @@
-"""Compiled programs on disk: where, how many, and which programs keep them."""
+"""The ground: compiled programs on disk, and what programs say: bars for terminals alone, levels, and JSON."""
 
+import io
+import json
 import os
 import sys
 import time
@@ -9,7 +11,8 @@ import numpy as np
 import pytest
 from subprograms import METASER, python
 
-from metaser_jax import jit_cache
+import metaser_jax
+from metaser_jax import jit_cache, messages
 from metaser_jax.commands import COMMANDS
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -121,3 +124,58 @@ def test_a_table_is_made_once(tmp_path, monkeypatch):
     monkeypatch.setenv("METASER_CACHE", "off")
     np.testing.assert_array_equal(jit_cache.kept_table("t", make), np.arange(3.0))
     assert len(made) == 3
+
+
+@pytest.fixture
+def as_before():
+    yield
+    messages.say_how()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "how", "drawn"),
+    [
+        (Terminal, {}, True),
+        (io.StringIO, {}, False),
+        (Terminal, {"quiet": True}, False),
+        (Terminal, {"log_format": "json"}, False),
+    ],
+)
+@pytest.mark.usefixtures("as_before")
+def test_bars_are_for_terminals(monkeypatch, stream, how, drawn):
+    monkeypatch.setattr(sys, "stderr", stream())
+    messages.say_how(**how)
+    with messages.progress_bar(total=3, desc="work") as bar:
+        bar.update(3)
+        bar.set_postfix(loss="1")
+    assert ("work" in sys.stderr.getvalue()) == drawn
+    assert list(messages.progress_bar("abc", shown=False)) == ["a", "b", "c"]
+
+
+def test_every_bar_is_one_of_these():
+    package = Path(metaser_jax.__file__).parent
+    assert [p.name for p in package.rglob("*.py") if "import tqdm" in p.read_text(encoding="utf-8")] == ["messages.py"]
+
+
+@pytest.mark.usefixtures("as_before")
+def test_quiet_keeps_warnings_and_errors(capsys):
+    for quiet in (False, True):
+        messages.say_how(quiet=quiet)
+        for text in ("note: n", "warning: w", "error: e", "plain"):
+            messages.say(text)
+        messages.log("logged")
+    assert capsys.readouterr() == ("logged\n", "note: n\nwarning: w\nerror: e\nplain\nwarning: w\nerror: e\n")
+
+
+@pytest.mark.usefixtures("as_before")
+def test_json_has_a_level_and_no_prefix(capsys):
+    messages.say_how(log_format="json")
+    for text in ("note: n", "warning: w", "  indented"):
+        messages.say(text)
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(one["level"], one["message"]) for one in said] == [("info", "n"), ("warning", "w"), ("info", "indented")]
