@@ -6,21 +6,7 @@ them. New emotions are appended, never inserted: prepared corpora on disk hold t
 
 import unicodedata
 
-FOUR_EMOTIONS = ("angry", "happy", "neutral", "sad")
-
-EMOTIONS = (
-    *FOUR_EMOTIONS,
-    "boredom",
-    "calm",
-    "disgust",
-    "excited",
-    "fear",
-    "frustrated",
-    "surprise",
-    "other",
-)
-
-# The usual other names, for labels that people write themselves. Calm is not neutral: corpora have both.
+# Emotion -> its usual other names, for labels that people write themselves. Calm is not neutral: corpora have both.
 _SYNONYMS = {
     "angry": ("anger", "ang", "mad"),
     "happy": ("happiness", "hap", "joy", "joyful"),
@@ -35,6 +21,8 @@ _SYNONYMS = {
     "surprise": ("surprised", "pleasant surprise", "ps", "sur"),
     "other": ("others", "oth"),
 }
+EMOTIONS = tuple(_SYNONYMS)
+FOUR_EMOTIONS = EMOTIONS[:4]
 _EMOTION_OF_NAME = {name: emotion for emotion, names in _SYNONYMS.items() for name in (emotion, *names)}
 
 

@@ -37,9 +37,8 @@ def keep_compiled(most_bytes: int = MOST_BYTES) -> Path | None:
       The folder, or None where nothing is kept or JAX was told of another.
     """
     jax, place = sys.modules.get("jax"), _place()
-    if place is None or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        return None
-    if jax and jax.config.jax_compilation_cache_dir is not None:
+    told = os.environ.get("JAX_COMPILATION_CACHE_DIR") or (jax and jax.config.jax_compilation_cache_dir)
+    if place is None or told:
         return None
     folder = place / _processor()
     try:

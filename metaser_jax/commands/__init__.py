@@ -4,7 +4,6 @@ Each sub-command is a line in GROUPS and a function, which imports what it needs
 looked at, so that mistakes are told at once.
 """
 
-import dataclasses
 import importlib
 import inspect
 import os
@@ -189,8 +188,7 @@ def _take_model(config_class: Any, program: str, given: list[str]) -> list[str]:
     """
     from metaser_jax.specs import flags
 
-    has_one = any(field.name == "model" for field in dataclasses.fields(config_class))
-    if not given or not has_one or flags.FLAGS["model"].present:
+    if not given or "model" not in config_class.__dataclass_fields__ or flags.FLAGS["model"].present:
         return given
     first, *rest = given
     if flags.is_model(first):

@@ -43,13 +43,13 @@ def _zsh() -> str:
     commands = [f"            {shlex.quote(f'{name}:{command.what}')}" for name, command in COMMANDS.items()]
     flags = []
     for name, options in _options():
-        of_flags = []
+        own = []
         for one in options:
             about = re.sub(r"[\[\]:\\]", " ", _first_sentence(one.help))
-            takes = f"=[{about}]:{one.name}:" if one.value else f"[{about}]"
-            values = f"({' '.join(one.choices)})" if one.choices else "_files" if one.value else ""
-            of_flags.append(shlex.quote(f"--{one.name}{takes}{values}"))
-        flags.append(f"        {name}) _arguments {' '.join(of_flags)} '*:file:_files' ;;")
+            values = f"({' '.join(one.choices)})" if one.choices else "_files"
+            takes = f"=[{about}]:{one.name}:{values}" if one.value else f"[{about}]"
+            own.append(shlex.quote(f"--{one.name}{takes}"))
+        flags.append(f"        {name}) _arguments {' '.join(own)} '*:file:_files' ;;")
     return _filled("zsh", COMMANDS="\n".join(commands), FLAGS="\n".join(flags))
 
 

@@ -37,8 +37,9 @@ def adapt(config: configs.AdaptConfig, arguments: list[str]) -> None:
     model = run_adapt(config)
     save_model(config.out, model)
     about = model.about
-    clips = ", ".join(f"{n} {emotion}" for emotion, n in about["support"]["n_per_emotion"].items())
-    print(f"Adapted to {sum(about['support']['n_per_emotion'].values())} clips: {clips}.")
+    n_per_emotion = about["support"]["n_per_emotion"]
+    clips = ", ".join(f"{n} {emotion}" for emotion, n in n_per_emotion.items())
+    print(f"Adapted to {sum(n_per_emotion.values())} clips: {clips}.")
     if about["cross_validation"] is None:
         print("An emotion has a single clip, so nothing could be held out: no score, and uncalibrated probabilities.")
     else:
@@ -115,8 +116,7 @@ def export(config: configs.ExportConfig, arguments: list[str]) -> None:
         require_extras("metaser export --to=start", *TRAINS)
         check_out(config.out)
         about = _read_about(config.about) if config.about else {}
-        start = make_start(str(config.init), config.data_dir, about=about, calibrate=config.calibrate)
-        save_model(config.out, start)
+        save_model(config.out, make_start(str(config.init), config.data_dir, about=about, calibrate=config.calibrate))
     else:
         from metaser_jax.recogniser.export import export_npz, export_stablehlo
         from metaser_jax.recogniser.predictor import Predictor
@@ -217,9 +217,7 @@ def serve(config: configs.ServeConfig, arguments: list[str]) -> None:
         if bound := note_of_start(predictor.model.about):
             print(f"note: {config.model} is {bound}", file=sys.stderr)
         parallel.one_device_per_core()
-        limits = Limits(
-            max_upload=config.max_upload_mb * 2**20, max_seconds=config.max_seconds, max_clips=config.max_clips
-        )
+        limits = Limits(config.max_upload_mb * 2**20, config.max_seconds, config.max_clips)
         readers = Readers(_READERS, config.time_limit, config.max_seconds, voice=predictor.voice)
         app = make_app(predictor, Path(config.model).resolve().name, limits, readers, config.host)
         if is_open_to_others(listening):

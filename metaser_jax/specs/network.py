@@ -47,8 +47,7 @@ class NetworkSpec(Spec):
         super().__post_init__()
         self.require(self.network in FEATURES_OF, "network", f"lstm or perceptron; {WENT}")
         self.require(len(self.emotions) >= 2, "emotions", "at least two emotions")
-        alone = self.network == "perceptron" or self.members == 1
-        self.require(alone, "members", "1 without --network=perceptron")
+        self.require(self.network == "perceptron" or self.members == 1, "members", "1 without --network=perceptron")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,20 +77,18 @@ class FrontEnd(Spec):
         super().__post_init__()
         self.require(self.features in FEATURES_OF.values(), "features", f"mfcc or voice; {WENT}")
         if self.features == "mfcc":
-            has_all = self.track_groups == tuple(GROUPS)
-            self.require(has_all, "track_groups", "all of them with --features=mfcc, which has none")
+            expected = "all of them with --features=mfcc, which has none"
+            self.require(self.track_groups == tuple(GROUPS), "track_groups", expected)
             return
         for flag in ("trim_db", "deltas"):
             self.require(not getattr(self, flag), flag, "what --features=mfcc alone has, left out")
-        own = self.normalise != "utterance"
-        self.require(own, "normalise", "another with --features=voice, which are one row per utterance")
+        expected = "another with --features=voice, which are one row per utterance"
+        self.require(self.normalise != "utterance", "normalise", expected)
 
     @property
     def coefs(self) -> int:
         """Numbers per row of the input."""
-        if self.features == "mfcc":
-            return N_MFCC * (2 if self.deltas else 1)
-        return len(columns(self.track_groups))
+        return N_MFCC * (1 + self.deltas) if self.features == "mfcc" else len(columns(self.track_groups))
 
     @property
     def rows(self) -> int:

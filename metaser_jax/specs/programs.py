@@ -90,9 +90,8 @@ class FinetuneConfig(FinetuneSpec):
         self.require(len(set(self.sources)) == len(self.sources), "sources", "each corpus once")
         self.require(self.target not in self.sources, "sources", f"none that is the target, {self.target}")
         self.require_folds(self.folds, self.split == "speaker")
-        self.require(
-            (self.shots is None) != (self.fraction is None), "shots", "exactly one of --shots=K and --fraction=F"
-        )
+        one = (self.shots is None) != (self.fraction is None)
+        self.require(one, "shots", "exactly one of --shots=K and --fraction=F")
         if self.shots == 0:
             learned = self.init != "scratch" and (self.init != "svm" or bool(self.sources))
             self.require(learned, "init", "a trained run with --shots=0, or svm with --sources")
@@ -128,8 +127,7 @@ class PrepareConfig(Labelling):
             return
         self.require(self.language is None, "language", "a folder/NAME among --corpora")
         for field in dataclasses.fields(Labelling):
-            is_default = getattr(self, field.name) == field.default
-            self.require(is_default, field.name, "a folder/NAME among --corpora")
+            self.require(getattr(self, field.name) == field.default, field.name, "a folder/NAME among --corpora")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -262,10 +260,9 @@ class SweepConfig(MetaLearningSpec, JobConfig):
         fields = {field.name for of in (MetaLearningSpec, JobConfig) for field in dataclasses.fields(of)}
         common = {name: getattr(self, name) for name in fields}
         name = ",".join(f"{key}={_text(value)}" for key, value in (setting | {"seed": seed}).items())
+        own = setting | {"seed": seed, "init": self.init, "run_dir": str(self.folder_of_runs / name)}
         try:
-            config = MetaTrainConfig(
-                **common | setting, seed=seed, init=self.init, run_dir=str(self.folder_of_runs / name)
-            )
+            config = MetaTrainConfig(**common | own)
         except InputError as error:
             if not setting:
                 raise

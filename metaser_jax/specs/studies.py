@@ -10,11 +10,10 @@ from metaser_jax.specs.presets import META_TRAIN
 SPLITS = ("random", "speaker")
 LAYERS = ("head", "all")
 METHODS = ("metaser", "transser", "multiser", "scratch", "svm")
-# What the benchmark of unseen languages compares besides every algorithm: the preset's own meta-learner, baselines
-# that learn from sources first, and those that are fitted on sources and clips, or on clips, in one go.
 FOMAML = "fomaml"
-# Of them those that need no source corpora where a start is given.
+# Methods of the benchmark of unseen languages that need no source corpora where a start is given.
 WITH_START = ("metaser", "scratch", "svm")
+# Its baselines: learned from sources first, or fitted on sources and clips, or on clips, in one go.
 BENCHMARK_BASELINES = ("transser", "multiser", "joint", "scratch", "svm", "svm_sources", "egemaps")
 # The paper's Table 2 has five source sets, of which four are known; the fifth is taken to be all of them.
 PAPER_SOURCE_SETS = (
@@ -198,7 +197,7 @@ class UnseenSpec(StudySpec):
     shots: tuple[int, ...] = option((0, 1, 5, 10, 20), common=True, distinct=True)
     """Clips per emotion of the unseen language; 0 is none at all."""
     methods: tuple[str, ...] = option(
-        ("metaser", FOMAML, *(n for n in ("meta_sgd", "proto_maml") if n in ALGORITHMS), *BENCHMARK_BASELINES),
+        ("metaser", FOMAML, "meta_sgd", "proto_maml", *BENCHMARK_BASELINES),
         help=f"Methods to compare: metaser (the preset's meta-learner), {', '.join(benchmark_methods()[1:])}.",
         common=True,
         distinct=True,

@@ -71,8 +71,7 @@ class OptimizerSpec(Spec):
             self.require(self.half_cycle == 0, "half_cycle", "0 with --schedule=constant")
         else:
             self.require(self.half_cycle >= 1, "half_cycle", "1 or more")
-        decays = self.weight_decay == 0 or self.optimizer == "adamw"
-        self.require(decays, "weight_decay", "0 without --optimizer=adamw")
+        self.require(self.weight_decay == 0 or self.optimizer == "adamw", "weight_decay", "0 without --optimizer=adamw")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -76,15 +76,10 @@ def test_help_groups_the_flags(helps):
     assert "Tasks per episode. (lstm: 4, paper: 8, recommended: 8)" in said
 
 
-@pytest.mark.parametrize("command", ["info", "predict"])
-def test_nobody_reads_any_more(command, tmp_path):
-    model, clip = str(tmp_path / "model"), str(tmp_path / "clip.wav")
-    save_model(model, fake_model())
-    soundfile.write(clip, np.sin(np.arange(22050) / 20), 22050)
-    args = ("info", model) if command == "info" else ("predict", "-q", f"--model={model}", clip)
-    with subprocess.Popen(
-        [sys.executable, "-c", METASER, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+def test_nobody_reads_any_more(tmp_path):
+    save_model(tmp_path / "model", fake_model())
+    command = [sys.executable, "-c", METASER, "info", str(tmp_path / "model")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(60) == CLOSED_PIPE
@@ -146,24 +141,16 @@ def test_mistakes_are_told_before_anything_is_imported(mistakes, what):
     assert "Traceback" not in done.stderr
 
 
-def test_the_first_argument_may_be_the_model(tmp_path):
-    model, clip = str(tmp_path / "italian"), str(tmp_path / "clip.wav")
-    save_model(model, fake_model())
-    soundfile.write(clip, np.sin(np.arange(22050) / 20), 22050)
-    expected = metaser("predict", f"--model={model}", clip).stdout
-    done = metaser("predict", model, clip)
-    assert (done.returncode, done.stdout) == (0, expected), done.stderr
-
-
-def test_quiet_leaves_notes_out_and_json_has_time_and_level(tmp_path):
+def test_the_first_argument_may_be_the_model_and_lines_have_levels(tmp_path):
     model, clip = str(tmp_path / "model"), str(tmp_path / "clip.wav")
     save_model(model, fake_model())
     soundfile.write(clip, np.sin(np.arange(22050) / 20), 22050)
-    args = ("predict", "-m", model, clip, str(tmp_path / "nowhere.wav"))
-    quiet, logged = (metaser(*args, *more).stderr for more in (("-q",), ("--log_format=json",)))
-    assert "recordings failed" not in quiet
-    assert "error: " in quiet
-    lines = [json.loads(line) for line in logged.splitlines()]
+    quiet = metaser("predict", "-m", model, clip, str(tmp_path / "nowhere.wav"), "-q")
+    logged = metaser("predict", model, clip, str(tmp_path / "nowhere.wav"), "--log_format=json")
+    assert (logged.returncode, logged.stdout) == (quiet.returncode, quiet.stdout), logged.stderr
+    assert (quiet.returncode, clip in quiet.stdout, "error: " in quiet.stderr) == (1, True, True)
+    assert "recordings failed" not in quiet.stderr
+    lines = [json.loads(line) for line in logged.stderr.splitlines()]
     assert {line["level"] for line in lines} == {"info", "error"}
     assert all(set(line) == {"time", "level", "message"} for line in lines)
     assert any("1 of 2 recordings failed." in line["message"] for line in lines)

@@ -1,6 +1,7 @@
 """metaser predict: rows on stdout, all else on stderr."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -141,6 +142,10 @@ def test_what_names_no_recording(run):
     with pytest.raises(InputError, match=r"Got - .one recording from stdin. and other recordings"):
         run("-", "long.flac")
     assert run(stdin=pipe(b""))[0] == 1, "an empty pipe is a recording that cannot be read"
+    stdin = pipe(bytes(200))
+    with pytest.raises(InputError, match="stdin: got more than 100 bytes"):
+        sources_of(["-"], stdin, max_bytes=100)
+    assert stdin.buffer.tell() == 101, "and no more is read of it"
 
 
 def test_a_folder_without_recordings_stops_no_other(run, tmp_path):
@@ -151,13 +156,6 @@ def test_a_folder_without_recordings_stops_no_other(run, tmp_path):
     assert "1 of 2 recordings failed." in err
     with pytest.raises(InputError, match="has no recording"):
         run(str(tmp_path))
-
-
-def test_more_from_stdin_than_is_read():
-    stdin = pipe(bytes(200))
-    with pytest.raises(InputError, match="stdin: got more than 100 bytes"):
-        sources_of(["-"], stdin, max_bytes=100)
-    assert stdin.buffer.tell() == 101, "and no more is read of it"
 
 
 def test_worker_processes_change_nothing(run, place, tmp_path):
@@ -203,9 +201,11 @@ def test_a_model_that_normalises_by_speaker(run, place):
 
 
 def test_a_voice_model(run, place, tmp_path):
-    save_model(tmp_path / "model", fake_model(temperature=60.0, features="voice", normalise="speaker"))
+    made = fake_model(temperature=60.0, features="voice", normalise="speaker")
+    save_model(tmp_path / "model", dataclasses.replace(made, about=made.about | {"calibration": None}))
     model = str(tmp_path / "model")
     status, out, err = run("long.flac", "b/short.wav", model=model, format="csv", track=True)
+    assert "note: this model was not calibrated" in err
     rows = table(out)[1:]
     assert (status, len(rows)) == (0, 5), "12 s every 2.5 s, and one"
     predictor = Predictor.load(model)
@@ -213,7 +213,7 @@ def test_a_voice_model(run, place, tmp_path):
     np.testing.assert_allclose(np.array(rows[-1][2:6], float), of_file.probabilities, atol=1e-6)
     assert "note: this model hears each voice beside its other recordings, and whose these are was not said" in err
     _, own, err = run("b/short.wav", model=model, format="csv", speakers="one")
-    assert err == "", "a second of a voice is enough"
+    assert "less than" not in err, "a second of a voice is enough"
     assert table(own)[1][2:6] == rows[-1][2:6], "one clip of a voice, whatever it is called"
     _, both, err = run("long.flac", "b/short.wav", model=model, format="csv", speakers="one")
     assert table(both)[2][2:6] != rows[-1][2:6]
@@ -237,14 +237,6 @@ def test_folders_inside_a_folder_are_voices(run, place, tmp_path):
     _, none, _ = run("new", model=model, format="csv", speakers="none")
     assert {row[0]: row[2:6] for row in table(none)[1:]} == alone
     assert run("long.flac", model=model, format="csv", windows="first")[1].splitlines()[1].split(",")[7] == "4.992"
-
-
-def test_a_model_that_was_not_calibrated_says_so(run, place):
-    model = fake_model(temperature=1.0)
-    model.about["calibration"] = None
-    if not (place / "uncalibrated").exists():
-        save_model(place / "uncalibrated", model)
-    assert "note: this model was not calibrated" in run("b/short.wav", model="uncalibrated")[2]
 
 
 def test_a_name_with_control_characters_stays_in_its_row(run, place):
