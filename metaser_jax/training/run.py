@@ -188,7 +188,7 @@ def open_run(
     log: Log,
     more: Mapping[str, Any] | None = None,
 ) -> Iterator[Run]:
-    """Begin, or come back to, a run, inside `in_job`.
+    """Start or resume a run, inside `in_job`.
 
     Args:
       spec: what the run is.
