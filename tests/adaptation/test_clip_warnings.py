@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from metaser_jax.adaptation.clip_warnings import one_emotion_speakers, warnings_of
+from metaser_jax.adaptation.clip_warnings import warnings_of
 from metaser_jax.audio.clips import Clip, Quality
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.emotions import FOUR_EMOTIONS
@@ -131,16 +131,3 @@ def test_sound_and_length(change, said):
     found = warn_of(lambda i, one, label: clip(i, **change) if i in (1, 6) else one)
     assert len(found) == (said is not None)
     assert said is None or said in found[0]
-
-
-def test_urdu_confounds_speakers(real_corpora):
-    """Its speakers say one emotion each; EMO-DB's say all."""
-    urdu = sorted((real_corpora / "urdu").glob("*/*"))
-    emodb = [path for path in sorted((real_corpora / "emodb").glob("*/*")) if path.stem[5] in "WFNT"]
-    for label, speaker, confounded in (
-        ([path.parent.name for path in urdu], [path.stem.split("_")[0] for path in urdu], True),
-        ([path.stem[5] for path in emodb], [path.stem[:2] for path in emodb], False),
-    ):
-        assert len(label) > 300
-        number = np.unique(label, return_inverse=True)[1]
-        assert (one_emotion_speakers(number, np.array(speaker), 4) is not None) == confounded
