@@ -12,7 +12,7 @@ from containers import FOREIGN, RATE, Foreign, by_ffmpeg, speech
 
 from metaser_jax.audio import formats
 from metaser_jax.audio.clips import Upload, clip_of, read_all, read_clip
-from metaser_jax.audio.containers import CONVERTED, RECORDINGS
+from metaser_jax.audio.containers import CONVERTED, RECORDINGS, conversion
 from metaser_jax.audio.quality import notes_of
 from metaser_jax.datasets.files import audio_files
 from metaser_jax.errors import RecordingError
@@ -65,6 +65,9 @@ def test_without_the_extra(kind, without_formats):
     with pytest.raises(RecordingError) as caught:
         read_clip(Upload(f"a.{kind.suffix}", by_ffmpeg(kind)))
     assert caught.value.advice == f"Convert it, e.g. with ffmpeg -i a.{kind.suffix} a.wav"
+    # Of names that a shell would obey.
+    assert conversion("a/it's mine.webm").endswith("""'it'"'"'s mine.webm' 'it'"'"'s mine.wav'""")
+    assert conversion("a/-x.3gp").endswith("./-x.3gp ./-x.wav")
 
 
 def test_what_is_in_a_video(monkeypatch):
