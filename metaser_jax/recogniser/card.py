@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from metaser_jax.recogniser.model_files import settings_of
-from metaser_jax.report.content import Block, Bullets, Code, Content, Section, Table
+from metaser_jax.report.content import Block, Bullets, Code, Content, Section, Table, bullets_section
 from metaser_jax.report.text_page import markdown_page
 from metaser_jax.specs import ModelSpec
 
@@ -67,14 +67,15 @@ def model_card(facts: Mapping[str, Any]) -> str:
 def content(facts: Mapping[str, Any]) -> Content:
     """Return what the card and `metaser info` say."""
     about, settings = facts["about"], settings_of(facts)
+    noticed = [*(about.get("warnings") or []), *_left_out(about)]
     sections = (
         _use(settings),
         _made_of(facts, settings),
         _licences(facts),
         _score(about),
         _calibration(facts),
-        *_bullets("What was noticed about the clips", [*(about.get("warnings") or []), *_left_out(about)]),
-        *_bullets("What it cannot do", [*LIMITS, *(about.get("limits") or [])]),
+        *bullets_section("What was noticed about the clips", map(_line, noticed)),
+        *bullets_section("What it cannot do", map(_line, [*LIMITS, *(about.get("limits") or [])])),
         _identity(facts),
         *([Section("How to make it again", (Code("\n".join(about["made_by"])),))] if about.get("made_by") else []),
     )
@@ -106,9 +107,8 @@ def non_commercial(about: Mapping[str, Any]) -> str | None:
 
 def _front_matter(language: str | None) -> str:
     language = _line(language or "")
-    code = _CODES.get(
-        language, language if language.isascii() and language.islower() and len(language) in (2, 3) else ""
-    )
+    is_code = re.fullmatch("[a-z]{2,3}", language)
+    code = language if is_code else _CODES.get(language, "")
     tags = [*_TAGS, *([language.lower()] if language and not code else [])]
     # A JSON string is a YAML string.
     lines = [f"language:\n- {json.dumps(code)}"] if code else []
@@ -304,11 +304,6 @@ def _left_out(about: Mapping[str, Any]) -> list[str]:
     named = "; ".join(f"{one.get('file')} ({one.get('reason')})" for one in left[:_NAMED])
     more = f"; and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
     return [f"Left out: {named}{more}."] if left else []
-
-
-def _bullets(heading: str, items: Iterable[str] | None) -> list[Section]:
-    said = tuple(_line(item) for item in items or ())
-    return [Section(heading, (Bullets(said),))] if said else []
 
 
 def _listed(said: Mapping[str, Any], formats: Mapping[str, str]) -> str:

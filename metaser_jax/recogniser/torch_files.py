@@ -36,15 +36,12 @@ _MAX_MEMBERS = 10_000
 _MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_VERSION = 1001
 _FLOATS = {"float64": "f8", "float32": "f4", "float16": "f2", "bfloat16": "u2"}
-_ITEM_BYTES = {
-    **{"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2},
-    **{"int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1},
-}
 _DTYPES = {
     **{"DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16"},
     **{"LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8"},
     **{"ByteStorage": "uint8", "BoolStorage": "bool"},
 }
+_ITEM_BYTES = {name: np.dtype(_FLOATS.get(name, name)).itemsize for name in _DTYPES.values()}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

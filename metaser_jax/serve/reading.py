@@ -1,6 +1,7 @@
 """Uploads are decoded in processes of their own: a file made to harm takes its process with it, and nothing else."""
 
 import asyncio
+import contextlib
 import gc
 import io
 import multiprocessing
@@ -144,18 +145,12 @@ def _warm(memory: int) -> None:
     noise = np.random.default_rng(0).normal(scale=0.1, size=(44100, 2))
     soundfile.write(file, noise, 44100, format="WAV")
     read_upload("warm.wav", file.getvalue(), 2.0)
-    _limit_memory(memory)
-
-
-def _limit_memory(more: int) -> None:
-    try:
+    with contextlib.suppress(ImportError, OSError):  # not Linux: the sizes of uploads are limited all the same
         import resource
 
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-    except (ImportError, OSError):
-        return  # not Linux: the sizes of uploads and of what is decoded are limited all the same
-    limit = pages * resource.getpagesize() + more
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        limit = pages * resource.getpagesize() + memory
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def read_upload(name: str, data: bytes, max_seconds: float, voice: bool = True) -> Reading:
