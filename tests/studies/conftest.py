@@ -22,8 +22,14 @@ def load(name, data_dir):
     return CORPORA[name]
 
 
-@pytest.fixture
-def tiny(monkeypatch):
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """Folder of the pre-training runs, which the studies share."""
+    return str(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="package")
+def tiny():
     """The recommended presets are for networks of four hidden units; gives ravdess, emodb and urdu as prepared."""
     changes = {
         "META_TRAIN": {
@@ -33,6 +39,7 @@ def tiny(monkeypatch):
             "tasks_per_episode": 2,
             "episodes": 4,
             "log_every": 2,
+            "checkpoint_every": 2,
             "algorithm": "maml",
             "order": "first",
             "inner_steps": 2,
@@ -41,9 +48,8 @@ def tiny(monkeypatch):
         "PRETRAIN": {"max_epochs": 2, "log_every": 1, "checkpoint_every": 2, "batch_size": 8},
         "FINETUNE": {"max_epochs": 3, "patience": 2},
     }
-    for name, values in changes.items():
-        preset = getattr(presets, name)["recommended"] | TINY | values
-        if name == "META_TRAIN":
-            preset |= {"checkpoint_every": 2}
-        monkeypatch.setitem(getattr(presets, name), "recommended", preset)
-    return Corpora(load, lambda name, data_dir: name in CORPORA)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, values in changes.items():
+            preset = getattr(presets, name)["recommended"] | TINY | values
+            patch.setitem(getattr(presets, name), "recommended", preset)
+        yield Corpora(load, lambda name, data_dir: name in CORPORA)

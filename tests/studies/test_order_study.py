@@ -1,46 +1,115 @@
-"""The ablation of the order, whole but tiny; what a run's cost is; how many episodes fit into second order's time."""
+"""The ablation of the order, whole but tiny, with a learner that the package does not have; what a run's cost is.
+
+The learner is a function and a line in the registry, and goes from flags to a report.
+"""
 
 import json
+from pathlib import Path
 
+import jax
 import pytest
+from small_runs import meta_train, run_finetune
 
 from metaser_jax import InputError
+from metaser_jax.meta.learner import Info, Learner
+from metaser_jax.meta.registry import LEARNERS
+from metaser_jax.report import summarise, table, write_report
+from metaser_jax.report.style import looks
+from metaser_jax.results.rows import completed, series
 from metaser_jax.specs import MetaTrainSpec
+from metaser_jax.specs.algorithms import ALGORITHMS, Algorithm
+from metaser_jax.specs.programs import SweepConfig
 from metaser_jax.specs.studies import OrderConfig
 from metaser_jax.studies.ablation_order import KEPT, MARK, fitting, measure, phases, run_ablation_order, timing
 from metaser_jax.studies.study import meta_spec, open_study
 from metaser_jax.training.cost import Cost, read_cost
 
 
+def pooled(loss_fn, inner_lr, inner_steps, **options):
+    """Train on all query sets at once: nothing is adapted."""
+
+    def mean_loss(params, episode):
+        losses = jax.vmap(loss_fn, (None, 0))(params, episode.query)
+        return losses.mean(), losses
+
+    def value_and_grad(params, episode, step=0):
+        (loss, losses), grads = jax.value_and_grad(mean_loss, has_aux=True)(params, episode)
+        return loss, grads, Info(losses, losses)
+
+    return Learner(lambda params: params, value_and_grad, lambda params, _: params, lambda params: params)
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    monkeypatch.setitem(ALGORITHMS, "pooled", Algorithm("Pooled", has_order=False))
+    monkeypatch.setitem(LEARNERS, "pooled", pooled)
+
+
+def test_not_registered_is_no_choice(train_config):
+    with pytest.raises(InputError, match="--algorithm: got 'pooled', expected one of: anil, "):
+        train_config(algorithm="pooled")
+    with pytest.raises(InputError, match="--variants: got 'pooled'"):
+        OrderConfig(data_dir="data", out="o", variants=("second", "pooled"))
+
+
+def test_train_and_adapt(registered, train_config, finetune_config, tmp_path):
+    run = meta_train(train_config(algorithm="pooled"), log=lambda line: None)
+    assert json.loads((run / "config.json").read_text())["method"] == "pooled"
+    rows = run_finetune(finetune_config(init=str(run), max_epochs=2))
+    known = ("method", "algorithm", "order", "sources", "seed")
+    assert [[row[name] for name in known] for row in rows] == [
+        ["pooled", "pooled", None, ["a", "b"], i] for i in (0, 1)
+    ]
+    assert table(summarise(rows)).splitlines()[2].startswith("Pooled  c ")
+    page = write_report(tmp_path / "report", rows, title="t", intro="i", command="c", device="cpu").read_text()
+    assert "Pooled" in page
+
+
+def test_grid(registered):
+    config = SweepConfig(
+        data_dir="d", out="o", sources=("a",), seeds=1, grid=("algorithm=maml,pooled",), tasks_per_episode=2
+    )
+    assert [member.config.algorithm for member in config.grid_members] == ["maml", "pooled"]
+
+
+def test_colour_is_its_own(registered, make_row):
+    rows = [make_row(method=name, algorithm=name) for name in ALGORITHMS if name != "maml"]
+    keys = [series(row) for row in completed(rows)]
+    colours = [look.color for look in looks(keys).values()]
+    assert len(set(colours)) == len(colours)
+    alone = looks(keys[-1:])[keys[-1]]
+    assert alone == looks(keys)[keys[-1]]
+
+
 def order_config(out, **changes):
     values = {"data_dir": "data", "out": str(out), "seeds": 2, "resamples": 50, "pretrain_seeds": 1}
     values |= {"sources": ("ravdess",), "targets": ("urdu",), "splits": ("random",), "shots": (2,)}
-    return OrderConfig(**values | {"variants": ("second", "first", "reptile")} | changes)
+    return OrderConfig(**values | {"variants": ("second", "first")} | changes)
 
 
-def test_ablation(tmp_path, tiny, capsys):
+def test_ablation(tmp_path, tiny, registered, runs, capsys):
     # Second order's four episodes take 12 s, of the others seven and two fit.
-    seconds = {"second": 3.0, "first": 1.7, "reptile": 6.0}
-
-    runs = iter(range(100))
+    seconds = {"second": 3.0, "first": 1.7, "pooled": 6.0}
+    calls = iter(range(100))
 
     def time_run(spec):
         # Whatever else runs makes every round slower than the one before.
         assert (spec.episodes, spec.checkpoint_every) == (6, 6)
-        name = "reptile" if spec.algorithm == "reptile" else spec.order
-        return seconds[name] * (1 + next(runs) // 3)
+        name = "pooled" if spec.algorithm == "pooled" else spec.order
+        return seconds[name] * (1 + next(calls) // 3)
 
     def cost(run_dir, phases):
         return read_cost(run_dir, phases)._replace(seconds=9.0)  # which decides nothing
 
     options = {"corpora": tiny, "cost_of_run": cost, "time_run": time_run}
     command = "python experiments/ablation_order.py"
-    page = run_ablation_order(order_config(tmp_path / "o"), command, **options).read_text()
+    config = order_config(tmp_path / "o", runs=runs, variants=tuple(seconds))
+    page = run_ablation_order(config, command, **options).read_text()
     found = json.loads((tmp_path / "o" / "ablation_order.json").read_text())
     episodes = {(line["variant"], line["budget"]): line["episodes"] for line in found["lines"]}
     assert episodes == {
-        **{(variant, "episodes"): 4 for variant in ("second", "first", "reptile")},
-        **{("second", "time"): 4, ("first", "time"): 7, ("reptile", "time"): 2},
+        **{(variant, "episodes"): 4 for variant in seconds},
+        **{("second", "time"): 4, ("first", "time"): 7, ("pooled", "time"): 2},
     }
     for line in found["lines"]:
         assert line["temp_bytes"] > 0
@@ -59,19 +128,22 @@ def test_ablation(tmp_path, tiny, capsys):
     assert sorted(pairs, key=str) == [
         ("second", "first", "metaser", "episodes"),
         ("second", "first", "metaser", "time"),
-        ("second", None, "reptile", "episodes"),
-        ("second", None, "reptile", "time"),
+        ("second", None, "pooled", "episodes"),
+        ("second", None, "pooled", "time"),
     ]
     assert (tmp_path / "o" / "ablation_order.png").stat().st_size > 1000
     # The preset's own variant is the run that other studies start from.
-    assert (tmp_path / "o" / "runs" / "metaser_ravdess_4_s0").is_dir()
+    assert Path(runs, "metaser_ravdess_4_s0").is_dir()
+    for text in ("Pooled", "Pooled: learning from sources", "Pooled, all layers"):
+        assert f">{text}</" in page
+    assert "MetaSER" not in page.partition('id="how-to-cite"')[0]
     # Cells of the version before, whose rows did not say the algorithm.
     for path in (tmp_path / "o" / "cells").glob("*/results.jsonl"):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         assert all(row.pop("algorithm") for row in rows)
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     capsys.readouterr()
-    run_ablation_order(order_config(tmp_path / "o"), "c", **options)
+    run_ablation_order(config, "c", **options)
     assert capsys.readouterr().out.count("finished already") == 2
     assert json.loads((tmp_path / "o" / "ablation_order.json").read_text())["lines"] == found["lines"]
 

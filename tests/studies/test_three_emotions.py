@@ -73,7 +73,7 @@ def test_training_says_so(train_config, pretrain_config, sources):
 
 
 def test_training_and_adapting_to_three(train_config, tmp_path):
-    config = train_config(sources=("emodb", "shemo"), emotions=THREE, episodes=4, order="first")
+    config = train_config(sources=("emodb", "shemo"), emotions=THREE, episodes=2, order="first", inner_steps=1)
     meta_train(config, load=load)
     same = {"data_dir": "", "target": "urdu", "shots": 2, "seeds": 1, "max_epochs": 2, "split": "speaker", "folds": 2}
     # The run says what it tells apart.
