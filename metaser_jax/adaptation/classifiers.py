@@ -42,11 +42,8 @@ SOURCES_WEIGHT = 0.1
 # Joint training: best of .2, .3 and .35 of everything, and of C .003, .01 and .03, on the benchmark's five corpora.
 JOINT_C = 0.01
 SHOTS_WEIGHT = 0.3
-MAX_ITERATIONS = 1000
 # The linear machine: within .01 of the radial one, of 1 to 20 shots: experiments/README.md.
 LINEAR_C = 1.0
-# Of an emotion without clips: below every emotion that has some.
-_NEVER = -1.0
 
 
 class Labelled(NamedTuple):
@@ -88,7 +85,7 @@ def fit_joint(clips: Labelled, sources: Sequence[Labelled]) -> LogisticRegressio
     of_clips = balanced(clips.y) * SHOTS_WEIGHT * total / max(len(clips.y), 1)
     share = 1 - SHOTS_WEIGHT if len(clips.y) else 1.0
     weights = [balanced(other.y) * share * total / (len(other.y) * len(sources)) for other in sources]
-    regression = LogisticRegression(C=JOINT_C, max_iter=MAX_ITERATIONS)
+    regression = LogisticRegression(C=JOINT_C, max_iter=1000)
     return regression.fit(*_together(clips, sources), np.concatenate([of_clips, *weights]))
 
 
@@ -131,7 +128,8 @@ def fit_votes(clips: Labelled, classes: int) -> Votes:
     mean, std = x.mean(0), x.std(0)
     std = np.where(std > 0, std, 1.0)
     present = np.unique(y)
-    last_bias[np.setdiff1d(np.arange(classes), present)] = _NEVER * classes
+    # Of an emotion without clips: below every emotion that has some.
+    last_bias[np.setdiff1d(np.arange(classes), present)] = -classes
     with threadpool_limits(1):
         for number, (i, j) in enumerate(itertools.combinations(present, 2)):
             of = np.isin(y, (i, j))

@@ -5,6 +5,7 @@ is an extra, `peers`, and imported where it is used. It hears the recordings the
 """
 
 import functools
+import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,13 @@ Find = Callable[[str], Mapping[str, Any]]
 def opensmile() -> Any:
     """Return openSMILE's extractor of eGeMAPSv02 functionals. Raises InputError, with what to do: not installed."""
     try:
-        from opensmile import FeatureLevel, FeatureSet, Smile
+        module = importlib.import_module("opensmile")
     except ImportError as error:
         raise InputError(
             f"--methods={EGEMAPS} needs openSMILE, which cannot be imported ({error}). Leave the method out, or, if "
             'its licence (free for research) suits you: pip install "metaser_jax[peers]"'
         ) from error
-    return Smile(FeatureSet.eGeMAPSv02, FeatureLevel.Functionals)
+    return module.Smile(module.FeatureSet.eGeMAPSv02, module.FeatureLevel.Functionals)
 
 
 def functionals(source: Any) -> np.ndarray:
@@ -69,15 +70,14 @@ def find_in(manual_dirs: Sequence[str], data_dir: str) -> Find:
     def find(name: str) -> dict[str, Any]:
         # The options that it was prepared with say which recordings it has. Who speaks is known, and not asked.
         stored = load_statistics(name, data_dir).options if is_prepared(name, data_dir) else {}
-        options: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()
-        }
+        options: dict[str, Any] = {key: tuple(of) if isinstance(of, list) else of for key, of in stored.items()}
         if name.startswith(f"{FOLDER}/") and options.get("speakers", "auto") == "auto":
             options["speakers"] = "folders"
+        options["skip_bad"] = True
         errors = []
         for folder in manual_dirs:
             try:
-                listing = builder(name, data_dir, **options | {"skip_bad": True}).listing(Path(folder))
+                listing = builder(name, data_dir, **options).listing(Path(folder))
             except InputError as error:
                 errors.append(str(error))
             else:
@@ -112,9 +112,11 @@ def read_functionals(corpus: Corpus, digest: str, folder: Path, find: Find, extr
             f"--manual_dir: of {corpus.name} {len(missing)} of {len(corpus)} recordings are missing, {missing[0]} "
             "first. Give the folder that it was prepared from."
         )
-    found = list(extract([sources[file] for file in corpus.file]))
-    for bad in (one for one in found if isinstance(one, RecordingError)):
-        raise bad
+    found = []
+    for one in extract([sources[file] for file in corpus.file]):
+        if isinstance(one, RecordingError):
+            raise one
+        found.append(one)
     x = np.stack(found)
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as out:
