@@ -12,7 +12,6 @@ import hashlib
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,10 +74,7 @@ def kept_table(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
     table = make()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            whole = Path(folder) / path.name
-            np.save(whole, table)
-            os.replace(whole, path)
+        np.save(path, table)  # a part of it is damaged, and made again
     return table
 
 

@@ -217,7 +217,8 @@ def serve(config: configs.ServeConfig, arguments: list[str]) -> None:
         if bound := note_of_start(predictor.model.about):
             print(f"note: {config.model} is {bound}", file=sys.stderr)
         parallel.one_device_per_core()
-        limits = Limits(config.max_upload_mb * 2**20, config.max_seconds, config.max_clips)
+        most = config.max_upload_mb * 2**20
+        limits = Limits(max_upload=most, max_seconds=config.max_seconds, max_clips=config.max_clips)
         readers = Readers(_READERS, config.time_limit, config.max_seconds, voice=predictor.voice)
         app = make_app(predictor, Path(config.model).resolve().name, limits, readers, config.host)
         if is_open_to_others(listening):

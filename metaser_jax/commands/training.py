@@ -43,8 +43,9 @@ def prepare(config: configs.PrepareConfig, arguments: list[str]) -> None:
     for name, options in options_of.items():
         if name in found and config.manual_dir is None:
             log(f"{name} is downloaded. Its licence: {datasets.builder_class(name).LICENSE}")
-        start, more = time.perf_counter(), {"overwrite": config.overwrite, "found": found.get(name)}
-        print(datasets.prepare(name, *places, **more, **options).report())
+        start = time.perf_counter()
+        statistics = datasets.prepare(name, *places, overwrite=config.overwrite, found=found.get(name), **options)
+        print(statistics.report())
         took = f"prepared in {time.perf_counter() - start:.0f} s"
         print(f"  {took if name in found else 'was prepared already; --overwrite prepares it again'}\n")
     log(f"Next: {cli.program('meta-train')} --data_dir={config.data_dir} --sources=... --run_dir=...")

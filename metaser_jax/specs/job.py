@@ -4,7 +4,8 @@ import dataclasses
 
 from metaser_jax.specs.base import Spec, option
 
-_EXPLICIT = ("coordinator_address", "num_processes", "process_id")
+# The flags of a job by number, with their values where they are not given.
+_EXPLICIT = {"coordinator_address": "", "num_processes": 0, "process_id": -1}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,14 +31,11 @@ class ClusterSpec(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        given = {name: getattr(self, name) for name in _EXPLICIT if getattr(self, name) not in ("", 0, -1)}
-        # Number 0 of a job is given, and its number of processes cannot be 0.
-        if self.process_id == 0:
-            given["process_id"] = 0
-        missing = [f"--{name}" for name in _EXPLICIT if name not in given]
+        given = [name for name, unset in _EXPLICIT.items() if getattr(self, name) != unset]
         if not given:
             return
-        self.require(not missing, next(iter(given)), f"{' and '.join(missing)} beside it")
+        missing = [f"--{name}" for name in _EXPLICIT if name not in given]
+        self.require(not missing, given[0], f"{' and '.join(missing)} beside it")
         self.require(self.cluster == "none", "cluster", "none with --coordinator_address, which says it all")
         host, _, port = self.coordinator_address.rpartition(":")
         is_port = port.isdecimal() and 0 < int(port) < 2**16

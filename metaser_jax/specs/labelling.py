@@ -6,7 +6,7 @@ import unicodedata
 
 from metaser_jax.emotions import EMOTIONS, emotion_named
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.specs.base import Spec, option
+from metaser_jax.specs.base import Spec, option, require
 
 COLUMNS = ("path", "emotion", "speaker", "language")
 
@@ -73,11 +73,11 @@ def plain(word: str) -> str:
 
 
 def _pairs(flag: str, items: tuple[str, ...], example: str) -> list[tuple[str, str]]:
-    pairs = [tuple(part.strip() for part in item.split("=", 1)) for item in items]
-    for item, pair in zip(items, pairs, strict=True):
-        if len(pair) != 2 or not all(pair):
-            raise InputError(f"--{flag}: got {item!r}, expected {example}, several separated by commas.")
-    twice = {plain(word) for word, _ in pairs}
-    if len(twice) < len(pairs):
+    pairs = []
+    for item in items:
+        word, _, value = (part.strip() for part in item.partition("="))
+        require(bool(word and value), flag, item, f"{example}, several separated by commas")
+        pairs.append((word, value))
+    if len({plain(word) for word, _ in pairs}) < len(pairs):
         raise InputError(f"--{flag}: got {','.join(items)!r}, which says one word twice. Keep one of each.")
-    return [(word, value) for word, value in pairs]
+    return pairs

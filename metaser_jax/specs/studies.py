@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from metaser_jax.errors import InputError, check_choice
+from metaser_jax.errors import check_choice
 from metaser_jax.specs.algorithms import ALGORITHMS, ORDERS
-from metaser_jax.specs.base import Spec, option
+from metaser_jax.specs.base import Spec, option, require
 from metaser_jax.specs.presets import META_TRAIN
 
 SPLITS = ("random", "speaker")
@@ -133,7 +133,10 @@ class Table2Config(ComparisonSpec, StudyConfig):
         """The source sets, each as its corpora."""
         found: list[tuple[str, ...]] = []
         for text in self.source_sets:
-            found += PAPER_SOURCE_SETS if text == "paper" else [_source_set(text)]
+            names = tuple(text.split("+"))
+            distinct = all(names) and len(set(names)) == len(names)
+            require(distinct, "source_sets", text, "corpora joined by +, each once: ravdess+emodb")
+            found += PAPER_SOURCE_SETS if text == "paper" else [names]
         return tuple(found)
 
 
@@ -249,13 +252,6 @@ class UnseenConfig(UnseenSpec, StudyConfig):
         heard = bool(self.manual_dir) or "egemaps" not in self.methods
         expected = "the folders of the recordings, which --methods=egemaps hears; or leave the method out"
         self.require(heard, "manual_dir", expected)
-
-
-def _source_set(text: str) -> tuple[str, ...]:
-    names = tuple(text.split("+"))
-    if not all(names) or len(set(names)) < len(names):
-        raise InputError(f"--source_sets: got {text!r}, expected corpora joined by +, each once: ravdess+emodb.")
-    return names
 
 
 def _require_amounts(spec: Table2Config | Figure2Config | OrderConfig) -> None:
