@@ -37,9 +37,8 @@ def adapt(config: configs.AdaptConfig, arguments: list[str]) -> None:
     model = run_adapt(config)
     save_model(config.out, model)
     about = model.about
-    n_per_emotion = about["support"]["n_per_emotion"]
-    clips = ", ".join(f"{n} {emotion}" for emotion, n in n_per_emotion.items())
-    print(f"Adapted to {sum(n_per_emotion.values())} clips: {clips}.")
+    clips = ", ".join(f"{n} {emotion}" for emotion, n in about["support"]["n_per_emotion"].items())
+    print(f"Adapted to {sum(about['support']['n_per_emotion'].values())} clips: {clips}.")
     if about["cross_validation"] is None:
         print("An emotion has a single clip, so nothing could be held out: no score, and uncalibrated probabilities.")
     else:
@@ -154,8 +153,7 @@ def import_torch(config: configs.ImportTorchConfig, arguments: list[str]) -> Non
     from metaser_jax.results.run_dir import versions
     from metaser_jax.specs import ModelSpec
 
-    (path,) = arguments
-    imported, file = read_checkpoint(path, config.classes), Path(path).name
+    imported, file = read_checkpoint(arguments[0], config.classes), Path(arguments[0]).name
     about = {
         "name": Path(config.out).resolve().name,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -186,8 +184,8 @@ def import_torch(config: configs.ImportTorchConfig, arguments: list[str]) -> Non
     if imported.left:
         say(f"Not imported, because predicting needs none of it: {', '.join(imported.left)}.")
     print(
-        f"Imported {path}: {imported.hidden_dim} hidden units, {', '.join(imported.emotions)}; not calibrated.\n"
-        f"The model and its card are in {config.out}. Next: metaser adapt --init={config.out} --support=CLIPS "
+        f"Imported {arguments[0]}: {imported.hidden_dim} hidden units, {', '.join(imported.emotions)}; not "
+        f"calibrated.\nThe model and its card are in {config.out}. Next: metaser adapt --init={config.out} --support=CLIPS "
         f"--out=MODEL, or metaser predict --model={config.out} RECORDING ..."
     )
 
