@@ -185,8 +185,8 @@ def import_torch(config: configs.ImportTorchConfig, arguments: list[str]) -> Non
         say(f"Not imported, because predicting needs none of it: {', '.join(imported.left)}.")
     print(
         f"Imported {arguments[0]}: {imported.hidden_dim} hidden units, {', '.join(imported.emotions)}; not "
-        f"calibrated.\nThe model and its card are in {config.out}. Next: metaser adapt --init={config.out} --support=CLIPS "
-        f"--out=MODEL, or metaser predict --model={config.out} RECORDING ..."
+        f"calibrated.\nThe model and its card are in {config.out}. Next: metaser adapt --init={config.out} "
+        f"--support=CLIPS --out=MODEL, or metaser predict --model={config.out} RECORDING ..."
     )
 
 
