@@ -1,14 +1,12 @@
-"""From result rows to a table, pictures and a self-contained report."""
+"""Reports of result rows: tables, pictures, and a self-contained page."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metaser_jax.report.adaptation import plot_adaptation
-    from metaser_jax.report.confusion import plot_confusion
     from metaser_jax.report.page import write_report
+    from metaser_jax.report.plots import plot_adaptation, plot_confusion, plot_training
     from metaser_jax.report.tables import table
-    from metaser_jax.report.training import plot_training
     from metaser_jax.results.rows import read_metrics, read_results
     from metaser_jax.results.summary import Summary, summarise
 
@@ -26,11 +24,9 @@ __all__ = [
 
 # Imported on first use: `metaser info` prints a page, and needs no pictures and no statistics.
 _MODULES = {
-    "report.adaptation": ("plot_adaptation",),
-    "report.confusion": ("plot_confusion",),
+    "report.plots": ("plot_adaptation", "plot_confusion", "plot_training"),
     "report.page": ("write_report",),
     "report.tables": ("table",),
-    "report.training": ("plot_training",),
     "results.rows": ("read_metrics", "read_results"),
     "results.summary": ("Summary", "summarise"),
 }

@@ -1,4 +1,4 @@
-"""What a report says, whatever its format: sections of paragraphs, tables, pictures and lists."""
+"""Content of a report, whatever its format: sections of paragraphs, tables, pictures and lists."""
 
 import datetime
 import re

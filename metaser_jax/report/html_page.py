@@ -22,10 +22,8 @@ _LONG, _NAME = 40, 34
 def html_page(content: Content) -> str:
     """Return a self-contained page: pictures are in it, and nothing is fetched."""
     ids = _ids([section.heading for section in content.sections])
-    items = "".join(
-        f'<li><a href="#{id_}">{escape(section.heading)}</a></li>'
-        for id_, section in zip(ids, content.sections, strict=True)
-    )
+    sections = list(zip(ids, content.sections, strict=True))
+    items = "".join(f'<li><a href="#{id_}">{escape(section.heading)}</a></li>' for id_, section in sections)
     contents = f'<nav aria-labelledby="contents"><h2 id="contents">Contents</h2><ul>{items}</ul></nav>'
     head = [
         '<meta charset="utf-8">',
@@ -39,7 +37,7 @@ def html_page(content: Content) -> str:
         *("<header>", _element("h1", content.title), "</header>"),
         *([contents] if len(content.sections) > 1 else []),
         *("<main>", *(_element("p", paragraph) for paragraph in content.paragraphs)),
-        *(_section(id_, section) for id_, section in zip(ids, content.sections, strict=True)),
+        *(_section(id_, section) for id_, section in sections),
         *("</main>", "</body>", "</html>"),
     ]
     return "\n".join(lines) + "\n"
@@ -123,8 +121,6 @@ def _kinds(table: Table) -> list[str]:
 
 
 def _picture(picture: Picture) -> str:
-    data = base64.b64encode(picture.data).decode("ascii")
-    caption = escape(picture.caption)
-    source = f"data:image/png;base64,{data}"
-    image = f'<img alt="{caption}" width="{picture.width}" src="{source}">'
+    caption, data = escape(picture.caption), base64.b64encode(picture.data).decode("ascii")
+    image = f'<img alt="{caption}" width="{picture.width}" src="data:image/png;base64,{data}">'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"

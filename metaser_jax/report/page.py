@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 from metaser_jax.errors import InputError
 from metaser_jax.extras import version
 from metaser_jax.report import style
-from metaser_jax.report.adaptation import adaptation_figure
-from metaser_jax.report.confusion import confusion_figure
 from metaser_jax.report.content import Block, Code, Content, Picture, Section, bullets_section, run_section
 from metaser_jax.report.html_page import html_page
 from metaser_jax.report.latex_page import latex_page
+from metaser_jax.report.plots import adaptation_figure, confusion_figure, training_figure
 from metaser_jax.report.tables import score_tables, split_table
 from metaser_jax.report.text_page import markdown_page
-from metaser_jax.report.training import training_figure
 from metaser_jax.results.rows import Row, completed, method_name
 from metaser_jax.results.summary import summarise
 
@@ -99,7 +97,9 @@ def picture(folder: Path, name: str, caption: str, figure: "Figure", *, svg: boo
     """Save the figure as folder/name (PNG), to be shown in a report there, and as PDF, and SVG, beside it."""
     for suffix in (".pdf", ".svg") if svg else (".pdf",):
         style.save(figure, (folder / name).with_suffix(suffix))
-    return Picture(name, style.save(figure, folder / name).read_bytes(), style.screen_width(figure), caption)
+    # CSS pixels, 96 to the inch: text has its nominal size.
+    width = round(96 * figure.get_figwidth())
+    return Picture(name, style.save(figure, folder / name).read_bytes(), width, caption)
 
 
 def write_page(folder: Path, content: Content) -> Path:
@@ -117,7 +117,7 @@ def corpora_of(rows: Iterable[Row]) -> list[str]:
 
 def cite_section(corpora: Iterable[str]) -> Section:
     """Return what to cite, as BibTeX. corpora: names that were used, as flags take them."""
-    # As CITATION.cff has them, which is no part of the package (tests/report/test_citation.py holds them together).
+    # As CITATION.cff has them, which is no part of the package.
     own = (_PACKAGE / "report" / "software.bib").read_text(encoding="utf-8").strip()
     entries, without = [own.replace("VERSION", version("metaser_jax"))], []
     for name in dict.fromkeys(corpora):

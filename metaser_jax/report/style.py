@@ -1,4 +1,4 @@
-"""What all pictures share: matplotlib without global state, colours that the colour-blind can tell apart, saving."""
+"""Style of all pictures: matplotlib without global state, colours that the colour-blind can tell apart, saving."""
 
 from __future__ import annotations
 
@@ -75,7 +75,10 @@ def looks(keys: Iterable[Series]) -> dict[Series, Look]:
     keys = sorted(set(keys), key=series_order)
     result: dict[Series, Look] = {}
     for key in keys:
-        colour = _colour(key)
+        method = key.algorithm or key.method
+        # Of what has none, always the same one: by the letters of its name.
+        other = _OTHER_COLOURS[sum(method.encode()) % len(_OTHER_COLOURS)]
+        colour = _COLOURS.get((method, key.order)) or _COLOURS.get(method, other)
         variant = sum((look.color, k.adapt) == (colour, key.adapt) for k, look in result.items())
         lines = _HEAD_LINES if key.adapt == "head" else _LINES
         marker = "o" if key.algorithm else _MARKERS.get(key.method, "P")
@@ -84,28 +87,21 @@ def looks(keys: Iterable[Series]) -> dict[Series, Look]:
     return result
 
 
-def _colour(key: Series) -> str:
-    method = key.algorithm or key.method
-    # Of what has none, always the same one: by the letters of its name.
-    other = _OTHER_COLOURS[sum(method.encode()) % len(_OTHER_COLOURS)]
-    return _COLOURS.get((method, key.order)) or _COLOURS.get(method, other)
-
-
 def coinciding(curves: Mapping[Series, Mapping[Any, float]]) -> dict[Series, Series]:
     """Return which series lie on an earlier one at every point: one -> the one that it lies on.
 
     Args:
       curves: of each series, in the order in which they are drawn, its score at each point.
     """
+    kept: dict[Series, Mapping[Any, float]] = {}
     found: dict[Series, Series] = {}
     for key, curve in curves.items():
-        for other in curves:
-            if other == key:
-                break
-            same = other not in found and curves[other].keys() == curve.keys()
-            if same and all(abs(curve[at] - curves[other][at]) <= SAME for at in curve):
+        for other, drawn in kept.items():
+            if drawn.keys() == curve.keys() and all(abs(curve[at] - drawn[at]) <= SAME for at in curve):
                 found[key] = other
                 break
+        else:
+            kept[key] = curve
     return found
 
 
@@ -193,11 +189,6 @@ def save(figure: Figure, path: str | Path) -> Path:
     return path
 
 
-def screen_width(figure: Figure) -> int:
-    """Return CSS pixels, 96 to the inch, at which the figure's text has its nominal size."""
-    return round(96 * figure.get_figwidth())
-
-
 def plain(text: str) -> str:
     """Return text in which matplotlib sees no formulas."""
     return text.replace("$", r"\$")
@@ -242,13 +233,7 @@ def legend_below(figure: Figure, handles: Sequence) -> None:
 
     fitting = [n for n in range(1, len(handles) + 1) if needed(n) <= figure.get_figwidth()]
     columns = max(fitting, default=1)
-    lines = math.ceil(len(handles) / columns)
-    figure.set_figheight(figure.get_figheight() + _LEGEND_LINE * max(0, lines - _LEGEND_LINES))
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=columns,
-        fontsize=NORMAL,
-        frameon=False,
-        handlelength=3,
-    )
+    more = math.ceil(len(handles) / columns) - _LEGEND_LINES
+    figure.set_figheight(figure.get_figheight() + _LEGEND_LINE * max(0, more))
+    look = {"fontsize": NORMAL, "frameon": False, "handlelength": 3}
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, **look)

@@ -46,9 +46,7 @@ def score_tables(summaries: Sequence[Summary]) -> tuple[Table, Table]:
     same = [(s.place, s.amount) for s in summaries]
     best = [name for name in SCORE_NAMES.values() if name != ORACLE]
     others = _columns(summaries, OTHER_SCORES)
-    for name, field in (("starts from", "start_size"), ("seconds", "seconds"), ("hardware", "device")):
-        if any(getattr(s, field) is not None for s in summaries):
-            others[name] = lambda s, field=field: taken(getattr(s, field))
+    others |= {name: cell for name, cell in costs().items() if any(cell(s) != ABSENT for s in summaries)}
     return (
         narrowed(table_of(_columns(summaries, MAIN_SCORES), summaries, "", best, same), "Main scores"),
         narrowed(table_of(others, summaries, "", best, same), "Other scores, and what an adaptation takes"),
@@ -84,11 +82,13 @@ def _columns(summaries: Sequence[Summary], scores: Sequence[str]) -> dict[str, C
     return columns | {OVER: lambda s: s.over}
 
 
-def taken(value: float | str | None) -> str:
-    """Return what an adaptation takes as text: numbers that it starts from, seconds, or a device."""
-    if value is None:
-        return ABSENT
-    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+def costs() -> dict[str, Callable[[Summary], str]]:
+    """Return the columns of what an adaptation takes: numbers that it starts from, seconds, and the hardware."""
+    return {
+        "starts from": lambda s: ABSENT if s.start_size is None else f"{s.start_size:,}",
+        "seconds": lambda s: ABSENT if s.seconds is None else f"{s.seconds:.3f}",
+        "hardware": lambda s: s.device or ABSENT,
+    }
 
 
 def split_table(rows: Sequence[Row]) -> Table:

@@ -51,8 +51,8 @@ class Cell(NamedTuple):
 
     Attributes:
       key: its name and its folder's, unique in the study: letters, digits and "._+=-".
-      method: what is run, for the sums of times.
-      identity: what it is of, JSON-able: settings, digests. A finished cell of another identity is an error.
+      method: name of its method, for the sums of times.
+      identity: settings and digests, JSON-able. A finished cell of another identity is an error.
       compute: does it: the target with its emotions selected, and the outcomes.
       needs: the runs that it starts from.
     """
@@ -144,9 +144,7 @@ def _is_finished(folder: Path, cell: Cell) -> bool:
         was = json.loads(path.read_text(encoding="utf-8"))["identity"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error!r}). Remove {path.parent} to compute the cell again.") from error
-    now = json.loads(json.dumps(cell.identity))
-    differ = [f"{name} (was {a!r}, now {b!r})" for name, a, b in _differences(was, now)]
-    if differ:
+    if differ := list(_differences(was, json.loads(json.dumps(cell.identity)))):
         raise InputError(
             f"{path.parent} is of other settings or recordings: {', '.join(differ)}. Give another --out, or remove "
             "that folder to compute the cell again."
@@ -154,13 +152,13 @@ def _is_finished(folder: Path, cell: Cell) -> bool:
     return True
 
 
-def _differences(was: dict, now: dict, prefix: str = "") -> Iterable[tuple[str, Any, Any]]:
+def _differences(was: dict, now: dict, prefix: str = "") -> Iterable[str]:
     for name in sorted(was.keys() | now.keys()):
         a, b = was.get(name), now.get(name)
         if isinstance(a, dict) and isinstance(b, dict):
             yield from _differences(a, b, f"{prefix}{name}.")
         elif a != b:
-            yield f"{prefix}{name}", a, b
+            yield f"{prefix}{name} (was {a!r}, now {b!r})"
 
 
 def _write(folder: Path, cell: Cell, corpus: Corpus, outcomes: Sequence[Outcome], seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The paper's Table 1 from what is prepared: what each corpus has, beside what its documentation says it has."""
+"""The paper's Table 1: counts of the prepared corpora, beside those that their documentation states."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -31,14 +31,12 @@ class Row(NamedTuple):
     def counts(self) -> dict[str, tuple[int, int | None]]:
         """Return utterances, speakers and each of the four emotions: (prepared, published or None)."""
         found, published = self.statistics, self.statistics.published
-        of_emotion = found.counts()
-        pairs = {
-            "utterances": (found.utterances, published and published.utterances),
-            "speakers": (found.speakers, published and published.speakers),
-        }
-        for emotion in FOUR_EMOTIONS:
-            pairs[emotion] = (of_emotion.get(emotion, 0), published and published.emotions.get(emotion))
-        return pairs
+        prepared = {name: found.counts().get(name, 0) for name in FOUR_EMOTIONS}
+        prepared = {"utterances": found.utterances, "speakers": found.speakers} | prepared
+        if published is None:
+            return {name: (number, None) for name, number in prepared.items()}
+        stated = {"utterances": published.utterances, "speakers": published.speakers} | dict(published.emotions)
+        return {name: (number, stated.get(name)) for name, number in prepared.items()}
 
 
 def rows(data_dir: str, corpora: Sequence[str] = (), split_seed: int = 0) -> list[Row]:
@@ -49,10 +47,8 @@ def rows(data_dir: str, corpora: Sequence[str] = (), split_seed: int = 0) -> lis
     """
     names = corpora or datasets.prepared_names(data_dir)
     if not names:
-        raise InputError(
-            f"--data_dir={data_dir} has no prepared corpus. Prepare some first: {cli.program('prepare')} "
-            f"--corpora=urdu --data_dir={data_dir}"
-        )
+        command = f"{cli.program('prepare')} --corpora=urdu --data_dir={data_dir}"
+        raise InputError(f"--data_dir={data_dir} has no prepared corpus. Prepare some first: {command}")
     return [_row(datasets.known_name(name, "--corpora"), data_dir, split_seed) for name in names]
 
 
@@ -60,7 +56,7 @@ def _row(name: str, data_dir: str, split_seed: int) -> Row:
     statistics = datasets.load_statistics(name, data_dir)
     corpus = datasets.load(name, data_dir)
     # Where it lacks some of the four, its splits are of the others.
-    selected = _of_four(statistics)
+    selected = tuple(emotion for emotion in FOUR_EMOTIONS if emotion in statistics.counts())
     why_not: list[str] = []
 
     def parts(kind: str) -> Split | None:
@@ -71,10 +67,6 @@ def _row(name: str, data_dir: str, split_seed: int) -> Row:
             return None
 
     return Row(statistics, parts("random"), parts("speaker"), tuple(why_not))
-
-
-def _of_four(statistics: Statistics) -> tuple[str, ...]:
-    return tuple(emotion for emotion in FOUR_EMOTIONS if emotion in statistics.counts())
 
 
 def markdown(table: Sequence[Row], data_dir: str, split_seed: int = 0) -> str:
@@ -93,8 +85,9 @@ def markdown(table: Sequence[Row], data_dir: str, split_seed: int = 0) -> str:
         lines.append(cells)
         notes += [f"- {one.name}, {reason}" for reason in row.why_not]
         notes += [f"- {one.name}: {sign}" for sign in one.altered()]
-        if row.random and _of_four(one) != FOUR_EMOTIONS:
-            notes.append(f"- {one.name}: its splits are of {', '.join(_of_four(one))}, --emotions of other programs")
+        of_four = [emotion for emotion in FOUR_EMOTIONS if emotion in one.counts()]
+        if row.random and len(of_four) < len(FOUR_EMOTIONS):
+            notes.append(f"- {one.name}: its splits are of {', '.join(of_four)}, --emotions of other programs")
         left = {"skipped": one.skipped, "not part of the corpus": one.excluded, "dropped duplicates": one.dropped}
         notes += [f"- {one.name}: {len(files)} recordings {what}" for what, files in left.items() if files]
         notes += [f"- {one.name}: byte-identical are {' and '.join(files)}" for files in one.duplicates]
@@ -135,30 +128,31 @@ def _sizes(parts: Split | None) -> str:
 
 
 def comma_separated(table: Sequence[Row]) -> str:
-    """Return the same for programs: a line per corpus; what is not known is empty."""
+    """Return the same for programs: a line per corpus; unknown values are empty."""
     return csv_text([_flat(row) for row in table]).rstrip("\n")
 
 
 def _flat(row: Row) -> dict[str, Any]:
-    one = row.statistics
+    one, published = row.statistics, row.statistics.published
     line: dict[str, Any] = {"corpus": one.name, "language": one.language}
-    for what, (prepared, published) in row.counts().items():
-        line |= {what: prepared, f"{what}_published": published}
-    differs = [what for what, (n, m) in row.counts().items() if m not in (None, n)]
+    for name, (prepared, stated) in row.counts().items():
+        line |= {name: prepared, f"{name}_published": stated}
+    differs = [name for name, (n, m) in row.counts().items() if m not in (None, n)]
     differs += ["mean_seconds"] if not one.lasts_as_published() else []
-    line["differs"] = " ".join([*differs, *(["sampling_rates"] if one.other_rates() else [])])
+    differs += ["sampling_rates"] if one.other_rates() else []
+    line |= {"differs": " ".join(differs)}
     line |= {emotion: one.counts().get(emotion, 0) for emotion in EMOTIONS if emotion not in FOUR_EMOTIONS}
-    line["hours"] = round(one.seconds / 3600, 4)
-    published = one.published
-    line["mean_seconds"] = round(one.mean_seconds, 3)
-    line["mean_seconds_published"] = published and published.mean_seconds
-    line["sampling_rates_published"] = " ".join(map(str, published.sample_rates)) if published else None
-    line["altered"] = "; ".join(one.altered())
-    line["sampling_rates"] = " ".join(f"{rate}:{n}" for rate, n in one.sample_rates.items())
+    line |= {
+        "hours": round(one.seconds / 3600, 4),
+        "mean_seconds": round(one.mean_seconds, 3),
+        "mean_seconds_published": published and published.mean_seconds,
+        "sampling_rates_published": " ".join(map(str, published.sample_rates)) if published else None,
+        "altered": "; ".join(one.altered()),
+        "sampling_rates": " ".join(f"{rate}:{n}" for rate, n in one.sample_rates.items()),
+    }
     for kind, parts in (("random", row.random), ("speaker", row.by_speaker)):
         for part in ("train", "valid", "test"):
             line[f"{kind}_{part}"] = len(getattr(parts, part)) if parts else None
         line[f"{kind}_split_digest"] = parts.digest if parts else None
     line |= {"skipped": len(one.skipped), "not_part": len(one.excluded), "dropped": len(one.dropped)}
-    line["notes"] = "; ".join(row.why_not)
-    return line
+    return line | {"notes": "; ".join(row.why_not)}

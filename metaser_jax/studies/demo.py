@@ -31,10 +31,6 @@ name of its meta-learner, {learner}. Beside it stands the same network trained o
 use the labels of those clips alone, and other recordings of the target, unlabelled, to normalise the input."""
 
 
-def _newest(folder: Path) -> float:
-    return max(path.stat().st_mtime for path in folder.rglob("*"))
-
-
 def run_demo(
     config: DemoConfig,
     command: str,
@@ -58,16 +54,18 @@ def run_demo(
     Raises:
       InputError: an extra is not installed, or config.out holds something else.
     """
-    start = time.perf_counter()
-    out = Path(config.out)
+    start, out = time.perf_counter(), Path(config.out)
     recordings, data = out / "recordings", out / "data"
+
+    def newest(folder: Path) -> float:
+        return max(path.stat().st_mtime for path in folder.rglob("*"))
 
     print("1/5  Speaking small corpora in five languages (eSpeak NG)")
     names = synthesise(recordings)
     print("2/5  Preparing them: MFCC and labels")
     for name in names:
         # Recordings that were made anew since are prepared anew.
-        stale = datasets.is_prepared(name, data) and _newest(recordings / name) > _newest(data / name)
+        stale = datasets.is_prepared(name, data) and newest(recordings / name) > newest(data / name)
         statistics = prepare(name, recordings, data, overwrite=stale)
         print(f"     {name}: {statistics.utterances} utterances of {statistics.speakers} speakers")
     sources = tuple(demo_voices.corpus_name(language) for language in languages)
@@ -76,39 +74,23 @@ def run_demo(
     for folder in ("metaser", "metaser_multiser", "adapted"):  # a demo that is run again shows all of it again
         shutil.rmtree(out / folder, ignore_errors=True)
     print(f"3/5  Meta-training on {', '.join(sources)}")
-    run = meta_train(
-        MetaTrainConfig(data_dir=str(data), sources=sources, run_dir=str(out / "metaser"), **presets.DEMO_META_TRAIN),
-        log=lambda line: print(f"     {line}"),
-    )
+    to_learn = {"data_dir": str(data), "sources": sources, "run_dir": str(out / "metaser")}
+    run = meta_train(MetaTrainConfig(**to_learn, **presets.DEMO_META_TRAIN), log=lambda line: print(f"     {line}"))
     print(f"4/5  Adapting to {', '.join(targets)}, and training from scratch beside it")
     rows = []
     todo = [(target, shots, init) for shots in config.shots for target in targets for init in (str(run), SCRATCH)]
     for target, shots, init in progress_bar(todo, desc="adapt", unit="setting"):
         name = f"{target}_{shots}_{'scratch' if init == SCRATCH else 'metaser'}"
-        settings = FinetuneConfig(
-            data_dir=str(data),
-            init=init,
-            target=target,
-            shots=shots,
-            split="speaker",
-            seeds=config.seeds,
-            out=str(out / "adapted" / name),
-            **presets.DEMO_FINETUNE,
-        )
-        rows += run_finetune(settings)
+        of = {"data_dir": str(data), "init": init, "target": target, "shots": shots, "split": "speaker"}
+        of |= {"seeds": config.seeds, "out": str(out / "adapted" / name)}
+        rows += run_finetune(FinetuneConfig(**of, **presets.DEMO_FINETUNE))
     write_text(out / RESULTS, to_lines(rows))
 
     print("5/5  Writing the report\n")
     summaries = summarise(rows)
     learner = next(method_name(one.series) for one in summaries if one.series.algorithm)
-    report = write_report(
-        out,
-        rows,
-        title="MetaSER demo on synthetic voices",
-        intro=INTRO.format(learner=learner),
-        command=command,
-        training=read_metrics(run / METRICS),
-    )
+    texts = {"title": "MetaSER demo on synthetic voices", "intro": INTRO.format(learner=learner), "command": command}
+    report = write_report(out, rows, **texts, training=read_metrics(run / METRICS))
     print(table(summaries))
     print("\nSynthetic voices: a check of the pipeline, no claim of accuracy.")
     print(f"Report with pictures: {report}   ({time.perf_counter() - start:.0f} s in all)")

@@ -1,4 +1,4 @@
-"""What every study does: compute its cells, summarise them, compare methods, and write the numbers and the report."""
+"""Driver of every study: compute its cells, summarise them, compare methods, and write the numbers and the report."""
 
 import dataclasses
 import json

@@ -12,43 +12,35 @@ from typing import Any, NamedTuple
 
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
-from metaser_jax.report.adaptation import Band, adaptation_figure
-from metaser_jax.report.content import Content, Picture, Section, narrowed, run_section, table_of
+from metaser_jax.report.content import Content, Section, narrowed, run_section, table_of
 from metaser_jax.report.page import picture
+from metaser_jax.report.plots import Band, adaptation_figure
 from metaser_jax.report.text_page import markdown_page
 from metaser_jax.results.rows import Series, method_name, series_label
 from metaser_jax.results.run_dir import write_text
 from metaser_jax.results.significance import Crossover, crossovers
 from metaser_jax.results.summary import Summary
 from metaser_jax.specs.studies import ComparisonSpec, Figure2Config, Table2Config
-from metaser_jax.studies import sections, tables
+from metaser_jax.studies import tables
 from metaser_jax.studies.cells import Cell
 from metaser_jax.studies.driver import Found, compute, is_metaser, lines_of, write
-from metaser_jax.studies.places import Place, cell, places, reasons, require_prepared, unprepared
-from metaser_jax.studies.study import METASER, PRETRAINED, SVM, Left, Study, open_study, pretraining
+from metaser_jax.studies.study import METASER, PRETRAINED, SVM, Left, Place, Study, open_study
 
 TABLE = "Table 2: from which sources, to which targets, by which method"
-TABLE_INTRO = """\
-Each method learned from a set of source corpora, adapted to clips of a target language, and was scored on the \
-target's whole test part; draw by draw, all methods had the same clips. A column is a source set. In the last one are \
-the methods that have the target's clips alone: the network from scratch, and a support vector machine on utterance \
-statistics of the same MFCC, which stands in the other columns with the sources' recordings joined to the \
-clips.{metaser}
-
-"""
 FIGURE = "Figure 2: macro F1 against the amount of target data"
-FIGURE_INTRO = """\
-Each method learned from {sources}, adapted to more and more clips of a target language, and was scored on the \
-target's whole test part, the same everywhere; draw by draw, all methods had the same clips. Beside those that learned \
-from sources stand the network from scratch, and a support vector machine on utterance statistics of the same MFCC, \
-with the target's clips alone and with the sources' recordings joined to them.{metaser}
+INTRO = """\
+Each method learned from {sources}, adapted to clips of a target language, and was scored on the target's whole test \
+part, the same everywhere; draw by draw, all methods had the same clips. Beside those that learned from sources stand \
+the network from scratch, and a support vector machine on utterance statistics of the same MFCC, with the target's \
+clips alone{alone} and with the sources' recordings joined to them.{metaser}
 
-"""
-KINDS = {"fraction": ("fractions", "the fraction of the training part"), "shots": ("shots", "clips per emotion")}
-# Of both.
-WHO_ADAPTS = """\
 "Head only" adapts the dense layers, as the paper lets TransSER and MultiSER; "all layers" is what it lets MetaSER \
 adapt. One method's head against another's whole network says who may adapt more, and not which learned better."""
+CROSSOVERS = (
+    "Where the mean of MetaSER meets another method's, on straight lines between the measured amounts. A meeting point "
+    "of curves whose intervals overlap may be elsewhere with other draws."
+)
+KINDS = {"fraction": ("fractions", "the fraction of the training part"), "shots": ("shots", "clips per emotion")}
 IS_SOURCE = "is a source"
 Sources = tuple[str, ...]
 
@@ -71,8 +63,9 @@ def run_table2(config: Table2Config, command: str, *, corpora: Corpora = ON_DISK
     found, skipped = compare_methods(study, spec.sets)
     title = f"{TABLE}: {' and '.join(spec.targets)}"
     main = _table_sections(study, found, skipped)
-    intro = TABLE_INTRO.format(metaser=sections.metaser_is(found.trained)) + WHO_ADAPTS
-    beside = (*sections.left_section(study), *sections.split_sections(spec, found), run_section(command))
+    metaser = tables.metaser_is(found.trained)
+    intro = INTRO.format(sources="the sources of a column", alone=" in the last column", metaser=metaser)
+    beside = (*tables.left_section(study), *tables.split_sections(spec, found), run_section(command))
     write_text(study.out / "table2.md", markdown_page(Content(title, intro, (*main, *beside))))
     # Without numbers, so that the CSV names what is left out, too.
     left = [{"target": t, "sources": list(s), "left_out": why} for (s, t), why in skipped.items() if s]
@@ -94,12 +87,12 @@ def compare_methods(
     Raises:
       InputError: nothing of it is possible; study.out holds another study; what the runs raise.
     """
-    at = places(study, study.spec.targets)
+    at = study.places(study.spec.targets)
     skipped = {(s, one.what): one.short for one in study.left if one.what in study.spec.targets for s in (*sets, ())}
     cells = []
     for sources in sets:
         name = tables.sources_name(sources)
-        missing = unprepared(study, sources, name)
+        missing = study.unprepared(sources, name)
         if missing:
             study.left.append(missing)
             skipped |= {(sources, target): missing.short for target in study.spec.targets}
@@ -111,7 +104,7 @@ def compare_methods(
                 why = f"{place.target} is one of the sources: its test part was learned from."
                 study.left.append(Left(f"{name} -> {place.target}", IS_SOURCE, why))
     if not cells:
-        raise InputError(f"No source set can be used with any target:\n{reasons(study)}")
+        raise InputError(f"No source set can be used with any target:\n{study.reasons()}")
     cells += [one for place in at for one in _cells_at(study, place, ())]
     return compute(study, cells), skipped
 
@@ -121,10 +114,10 @@ def _cells_at(study: Study[ComparisonSpec], place: Place, sources: Sources) -> l
     found = []
     for method in study.spec.methods:
         if method == SVM:
-            found.append(cell(study, place, SVM, None, sources))
+            found.append(study.cell(place, SVM, None, sources))
         elif (method in PRETRAINED) == bool(sources):
-            runs = pretraining(study, method, sources)
-            found += [cell(study, place, method, adapted, sources, runs) for adapted in study.spec.adapt]
+            runs = study.pretraining(method, sources)
+            found += [study.cell(place, method, adapted, sources, runs) for adapted in study.spec.adapt]
     return found
 
 
@@ -138,15 +131,12 @@ def _write(
     numbers: dict[str, Any],
     left: Sequence[tables.Line] = (),
 ) -> Path:
-    """Write the study with its own sections first, its own numbers besides, and lines on what is left out."""
+    """Write the study with its own sections first, its own numbers besides, and lines on the parts left out."""
     lines, comparisons = lines_of(study, found)
-    shown = (
-        *own,
-        *sections.comparison_section({"": found}, study.spec.confidence),
-        *sections.closing_sections(study, study.spec.methods, {"": found}),
-        sections.times_section(found.seconds),
-    )
+    compared = tables.comparison_section({"": found}, study.spec.confidence)
+    closing = tables.closing_sections(study, study.spec.methods, {"": found})
     numbers = {"lines": lines, "comparisons": comparisons, "seconds": found.seconds, **numbers}
+    shown = (*own, *compared, *closing, tables.times_section(found.seconds))
     return write(study, name, title, intro, shown, numbers, [*lines, *left])
 
 
@@ -184,16 +174,24 @@ def run_figure2(config: Figure2Config, command: str, *, corpora: Corpora = ON_DI
     """
     study = open_study(config, command, corpora)
     spec = study.spec
-    require_prepared(study, spec.sources)
+    study.require_prepared(spec.sources)
     found, _ = compare_methods(study, [spec.sources])
-    crossings = crossings_of(found.summaries)
+    # The summaries' own intervals.
+    name = f"{spec.confidence:.0%} interval for the mean over draws"
+    band = Band(name, lambda one: one.macro_f1.interval and one.macro_f1.interval[:2], dots=False)
+    pictures = []
+    for kind, (name, against) in KINDS.items():
+        if of_kind := [one for one in found.summaries if one.amount[0] == kind]:
+            caption, figure = f"Macro F1 on the test part against {against}.", adaptation_figure(of_kind, band)
+            pictures.append(picture(study.out, f"figure2_{name}.png", caption, figure, svg=True))
     points: dict[str, list[Summary]] = defaultdict(list)
     for one in found.summaries:
         points[f"{tables.place_name(one)}, along {one.amount[0]}"].append(one)
-    shown = (*_pictures(study, found.summaries), *(tables.by_amount(of, name) for name, of in points.items()))
+    shown = (*pictures, *(tables.by_amount(of, name) for name, of in points.items()))
+    crossings = crossings_of(found.summaries)
     main = (Section("Macro F1 against the amount of target data", shown), *_crossover_section(crossings))
-    metaser = sections.metaser_is(found.trained)
-    intro = FIGURE_INTRO.format(sources=" and ".join(spec.sources), metaser=metaser) + WHO_ADAPTS
+    metaser = tables.metaser_is(found.trained)
+    intro = INTRO.format(sources=" and ".join(spec.sources), alone="", metaser=metaser)
     title = f"{FIGURE}: {' and '.join(spec.targets)}, learned from {' + '.join(spec.sources)}"
     return _write(study, "figure2", title, intro, main, found, {"crossovers": [one.line() for one in crossings]})
 
@@ -217,14 +215,12 @@ class Crossing(NamedTuple):
     def line(self) -> dict[str, Any]:
         """Return it JSON-able."""
         one, other = self.one.series, self.other.series
-        return (
-            {"target": self.one.target, "split": self.one.split, "folds": self.one.folds, "along": self.along}
-            | {"method": METASER, "algorithm": one.algorithm, "order": one.order, "adapt": one.adapt}
-            | {"sources": list(one.sources), "normalise": one.normalise}
-            | {f"other_{name}": value for name, value in other._asdict().items() if name != "normalise"}
-            | {"other_sources": list(other.sources)}
-            | {"crossovers": [met._asdict() for met in self.met], "above": self.above}
-        )
+        line = {"target": self.one.target, "split": self.one.split, "folds": self.one.folds, "along": self.along}
+        line |= {"method": METASER, "algorithm": one.algorithm, "order": one.order, "adapt": one.adapt}
+        line |= {"sources": list(one.sources), "normalise": one.normalise}
+        line |= {f"other_{name}": value for name, value in other._asdict().items() if name != "normalise"}
+        line["other_sources"] = list(other.sources)
+        return line | {"crossovers": [met._asdict() for met in self.met], "above": self.above}
 
     def text(self) -> str:
         """Return where the curves meet in words."""
@@ -232,11 +228,9 @@ class Crossing(NamedTuple):
         if not self.met:
             return f"{name if self.above == METASER else 'the other'} is above all along"
         ahead = {"a": f"{name} is above after it", "b": "the other is above after it", None: "they touch"}
-        parts = []
-        for met in self.met:
-            where = f"at {met.x:.3g}" if met.x == met.until else f"from {met.x:.3g} to {met.until:.3g}"
-            parts.append(f"{where} (macro F1 {met.y:.3f}): {ahead[met.ahead]}")
-        return "; ".join(parts)
+        where = [f"at {m.x:.3g}" if m.x == m.until else f"from {m.x:.3g} to {m.until:.3g}" for m in self.met]
+        parts = zip(where, self.met, strict=True)
+        return "; ".join(f"{place} (macro F1 {met.y:.3f}): {ahead[met.ahead]}" for place, met in parts)
 
 
 def crossings_of(summaries: Sequence[Summary]) -> list[Crossing]:
@@ -262,10 +256,6 @@ def crossings_of(summaries: Sequence[Summary]) -> list[Crossing]:
 def _crossover_section(crossings: Sequence[Crossing]) -> tuple[Section, ...]:
     if not crossings:  # without MetaSER, or of single amounts
         return ()
-    text = (
-        "Where the mean of MetaSER meets another method's, on straight lines between the measured amounts. A meeting "
-        "point of curves whose intervals overlap may be elsewhere with other draws."
-    )
     columns = {
         "target": lambda at: at.one.target,
         "split": lambda at: tables.place_name(at.one).removeprefix(f"{at.one.target}, "),
@@ -275,19 +265,4 @@ def _crossover_section(crossings: Sequence[Crossing]) -> tuple[Section, ...]:
         "what": Crossing.text,
     }
     table = table_of(columns, crossings)._replace(folded=len(crossings) > tables.FOLDED)
-    return (Section("Crossover points", (text, narrowed(table, "Where curves meet"))),)
-
-
-def _pictures(study: Study[Figure2Config], summaries: Sequence[Summary]) -> list[Picture]:
-    """Return the curves along each kind of amount that was possible."""
-    # What the summaries have their intervals of.
-    name = f"{study.spec.confidence:.0%} interval for the mean over draws"
-    band = Band(name, lambda one: one.macro_f1.interval and one.macro_f1.interval[:2], dots=False)
-    found = []
-    for kind, (name, against) in KINDS.items():
-        shown = [one for one in summaries if one.amount[0] == kind]
-        if shown:
-            caption = f"Macro F1 on the test part against {against}."
-            figure = adaptation_figure(shown, band)
-            found.append(picture(study.out, f"figure2_{name}.png", caption, figure, svg=True))
-    return found
+    return (Section("Crossover points", (CROSSOVERS, narrowed(table, "Where curves meet"))),)

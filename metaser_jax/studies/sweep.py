@@ -1,7 +1,7 @@
 """A sweep: meta-training for every seed and setting, the adaptation of each, and a table of the settings.
 
 The setting is chosen by the sources: the lowest query loss after adaptation on their validation parts, mean over seeds.
-What the target says of it is shown beside, and chooses nothing.
+The target's scores are shown beside, and choose nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from metaser_jax.results.outcomes import PREDICTIONS, Amount, Outcome, write_pre
 from metaser_jax.results.rows import SCORES, completed, split_name
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.results.significance import Seeds, seed_interval
-from metaser_jax.results.summary import Summary, summarise
+from metaser_jax.results.summary import summarise
 from metaser_jax.specs import FinetuneSpec, JobSpec, MetaTrainSpec, how_fields, presets
 from metaser_jax.specs.programs import SweepConfig
 from metaser_jax.studies.driver import write_csv, write_json
@@ -50,6 +50,10 @@ _TARGET = (
     "their number, so the deviation is of both. The best macro F1 of the table, were it chosen by, would be "
     "too high for other clips."
 )
+_OTHER = (
+    "Settings that differ in {other} are validated on other episodes or other input: their validation losses are not "
+    "of the same thing."
+)
 
 
 class Setting(NamedTuple):
@@ -66,14 +70,14 @@ class Setting(NamedTuple):
     rows: list[dict[str, Any]]
 
     @property
-    def whole(self) -> bool:
-        """Whether all of its runs have finished."""
-        return all(one.stopped is None for one in self.trained)
+    def finished(self) -> list[Trained]:
+        """The runs that have finished."""
+        return [one for one in self.trained if one.stopped is None]
 
     def valid_query_loss(self) -> Seeds:
         """Return the validation query loss over the training seeds of the runs that have finished."""
-        finished: list[Any] = [one.valid_query_loss for one in self.trained if one.stopped is None]
-        return seed_interval(finished)
+        losses: list[Any] = [one.valid_query_loss for one in self.finished]
+        return seed_interval(losses)
 
 
 def run_sweep(config: SweepConfig, command: str, *, load: Load = load_corpus) -> Path:
@@ -107,11 +111,7 @@ def run_sweep(config: SweepConfig, command: str, *, load: Load = load_corpus) ->
             for seed in range(config.draws):
                 draw(target, amount, spec.validation, seed)
     out = Path(config.out)
-    digests = {
-        name: ready.digest
-        for group in groups
-        for name, ready in zip(group.members[0].spec.sources, group.ready, strict=True)
-    }
+    digests = {n: ready.digest for group in groups for n, ready in zip(config.sources, group.ready, strict=True)}
     of_corpora = {"corpus_digests": digests, "target_digest": folds[0].digest if folds else None}
     claim(out, dataclasses.asdict(config) | of_corpora, free=FREE)
     job, start = JobSpec.of(config), str(out / MULTISER)
@@ -121,24 +121,29 @@ def run_sweep(config: SweepConfig, command: str, *, load: Load = load_corpus) ->
     settings = []
     outcomes: list[Outcome] = []
     for values in config.settings:
-        of_setting = tuple(one for one in trained if one.member.setting == values)
-        adapted = _adapt(spec, of_setting, folds, amounts, config.draws)
-        settings.append(Setting(values, of_setting, [one.row for one in adapted]))
+        setting = Setting(values, tuple(one for one in trained if one.member.setting == values), [])
+        adapted = _adapt(spec, setting.finished, folds, amounts, config.draws)
+        settings.append(setting._replace(rows=[one.row for one in adapted]))
         outcomes += adapted
     if outcomes:
         write_predictions(out / PREDICTIONS, folds[0].corpus, outcomes)
         write_text(out / RESULTS, to_lines(one.row for one in outcomes))
     chosen = choose(settings)
     lines = lines_of(settings, chosen)
-    content = {"command": command, "config": dataclasses.asdict(config), "settings": lines}
-    write_json(out / f"{NAME}.json", content | {"runs": [_run_line(one) for one in trained]})
+    runs = [
+        {"run": one.member.name, "setting": one.member.setting, "seed": one.member.spec.seed}
+        | {"episodes": one.episodes, "best_episode": one.best, "valid_query_loss": one.valid_query_loss}
+        | {"stopped": one.stopped}
+        for one in trained
+    ]
+    content = {"command": command, "config": dataclasses.asdict(config), "settings": lines, "runs": runs}
+    write_json(out / f"{NAME}.json", content)
     # Each swept field is a column of its own.
-    write_csv(
-        out / f"{NAME}.csv",
-        [{f"swept_{n}": v for n, v in one.pop("setting").items()} | one for one in map(dict, lines)],
-    )
-    report = write_page(out, _content(config, command, settings, chosen, lines))
-    if stopped := _stopped(trained):
+    flat = [{f"swept_{n}": v for n, v in one.pop("setting").items()} | one for one in map(dict, lines)]
+    write_csv(out / f"{NAME}.csv", flat)
+    stopped = [f"{one.member.name}, kept up to episode {one.episodes}: {one.stopped}" for one in trained if one.stopped]
+    report = write_page(out, _content(config, command, settings, chosen, lines, stopped))
+    if stopped:
         each = "\n".join(f"  {line}" for line in stopped)
         raise InputError(
             f"{len(stopped)} of {len(trained)} runs could not go on; the others are finished, and {report} says so.\n"
@@ -149,18 +154,14 @@ def run_sweep(config: SweepConfig, command: str, *, load: Load = load_corpus) ->
 
 def choose(settings: Sequence[Setting]) -> Setting | None:
     """Return the setting with the lowest mean validation loss on the sources, of those whose runs have all finished."""
-    whole = [one for one in settings if one.whole]
+    whole = [one for one in settings if len(one.finished) == len(one.trained)]
     return min(whole, key=lambda one: one.valid_query_loss().mean) if whole else None
 
 
 def _adapt(
-    spec: FinetuneSpec, trained: Sequence[Trained], folds: Sequence[Target], amounts: Sequence[Amount], draws: int
+    spec: FinetuneSpec, finished: Sequence[Trained], folds: Sequence[Target], amounts: Sequence[Amount], draws: int
 ) -> list[Outcome]:
-    """Return the adaptations of a setting.
-
-    Draw i from the i-th of its finished runs, and from the first after the last.
-    """
-    finished = [one for one in trained if one.stopped is None]
+    """Return the adaptations of a setting: draw i from its i-th finished run, and from the first after the last."""
     if not (folds and finished):
         return []
     resolved = [resolve(one.member.run_dir, spec, folds[0].corpus.name) for one in finished]
@@ -176,41 +177,28 @@ def lines_of(settings: Sequence[Setting], chosen: Setting | None) -> list[dict[s
     """Return JSON-able: each setting and amount of target data, or each setting where there is no target."""
     lines = []
     for one in settings:
-        finished = [run.member.spec.seed for run in one.trained if run.stopped is None]
-        loss, deviation = one.valid_query_loss()[:2] if finished else (None, None)
+        loss, deviation = one.valid_query_loss()[:2] if one.finished else (None, None)
         line = {
             "setting": one.values,
             "chosen": one is chosen,
-            "train_seeds": finished,
+            "train_seeds": [run.member.spec.seed for run in one.finished],
             "stopped_seeds": [run.member.spec.seed for run in one.trained if run.stopped is not None],
             "valid_query_loss": loss,
             "valid_query_loss_deviation": deviation,
         }
-        lines += [line | _of_target(summary) for summary in summarise(one.rows)] or [line]
+        of_target = []
+        for summary in summarise(one.rows):
+            scores = {name: getattr(summary, name) for name in ("target", "split", "folds", "shots")}
+            scores["n_draws"] = len(summary.seeds)
+            for score in SCORES:
+                spread = getattr(summary, score)
+                scores |= {score: spread and spread.mean, f"{score}_deviation": spread and spread.deviation}
+            of_target.append(line | scores)
+        lines += of_target or [line]
     return lines
 
 
-def _of_target(summary: Summary) -> dict[str, Any]:
-    found = {"target": summary.target, "split": summary.split, "folds": summary.folds, "shots": summary.shots}
-    found["n_draws"] = len(summary.seeds)
-    for score in SCORES:
-        spread = getattr(summary, score)
-        found |= {score: spread and spread.mean, f"{score}_deviation": spread and spread.deviation}
-    return found
-
-
-def _run_line(one: Trained) -> dict[str, Any]:
-    """Return JSON-able: one run."""
-    known = {"run": one.member.name, "setting": one.member.setting, "seed": one.member.spec.seed}
-    known |= {"episodes": one.episodes, "best_episode": one.best, "valid_query_loss": one.valid_query_loss}
-    return known | {"stopped": one.stopped}
-
-
-def _stopped(trained: Sequence[Trained]) -> list[str]:
-    return [f"{one.member.name}, kept up to episode {one.episodes}: {one.stopped}" for one in trained if one.stopped]
-
-
-def settings_table(lines: Sequence[Mapping[str, Any]]) -> Table:
+def _settings_table(lines: Sequence[Mapping[str, Any]]) -> Table:
     """Return a row per line of lines_of; the chosen setting is marked."""
 
     def seeds(line: Mapping[str, Any]) -> str:
@@ -240,7 +228,7 @@ def _spread(line: Mapping[str, Any], name: str, n: int) -> str:
 
 def text_of(lines: Sequence[Mapping[str, Any]]) -> str:
     """Return the table for a terminal."""
-    table = settings_table(lines)
+    table = _settings_table(lines)
     return markdown_table(table.header, table.body)
 
 
@@ -250,22 +238,19 @@ def _content(
     settings: Sequence[Setting],
     chosen: Setting | None,
     lines: Sequence[Mapping[str, Any]],
+    stopped: Sequence[str],
 ) -> Content:
     """Return the report."""
     trained = [run for one in settings for run in one.trained]
     rows, swept = completed(row for one in settings for row in one.rows), tuple(config.swept)
-    intro = (
-        f"Meta-training on {' and '.join(config.sources)}, {config.seeds} seeds of each of {len(settings)} settings."
-    )
+    sources = " and ".join(config.sources)
+    intro = f"Meta-training on {sources}, {config.seeds} seeds of each of {len(settings)} settings."
     if rows:
         intro += f" Each was adapted to {config.target}, {split_name(config.split, config.folds or None)} split."
     explained = [_VALIDATION, *([_TARGET] if rows else [])]
     other = [name for name in swept if name in _OTHER_EPISODES]
     if other:
-        explained.append(
-            f"Settings that differ in {', '.join(other)} are validated on other episodes or other input: their "
-            "validation losses are not of the same thing."
-        )
+        explained.append(_OTHER.format(other=", ".join(other)))
     of_chosen = ()
     if chosen is not None and chosen.rows:
         name = ", ".join(f"{key}={value}" for key, value in chosen.values.items()) or "the only one"
@@ -277,9 +262,9 @@ def _content(
         "its validation loss": lambda one: NONE if one.valid_query_loss is None else f"{one.valid_query_loss:.4f}",
     }
     sections = (
-        Section("Settings", (settings_table(lines), *explained)),
+        Section("Settings", (_settings_table(lines), *explained)),
         *of_chosen,
-        *bullets_section("Runs that could not go on", _stopped(trained)),
+        *bullets_section("Runs that could not go on", stopped),
         Section("Runs", (table_of(runs, trained),)),
         *((Section("Splits of the target", (split_table(rows),)),) if rows else ()),
         run_section(command),

@@ -1,49 +1,126 @@
-"""A study's summaries and comparisons as lines of JSON and CSV, and as tables for people.
+"""Lines, tables and sections of studies: JSON and CSV lines, tables of scores and comparisons, settings of methods.
 
 Lines are flat and JSON-able. Scores are from 0 to 1, intervals [low, high], None what one draw cannot say.
 """
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from metaser_jax.adaptation.classifiers import SVM
-from metaser_jax.report.content import ABSENT, Table, best_in_rows, best_of, narrowed, table_of
-from metaser_jax.report.tables import ORACLE, SCORE_NAMES, taken
+from metaser_jax.adaptation import classifiers
+from metaser_jax.adaptation.classifiers import EGEMAPS, JOINT, SVM
+from metaser_jax.adaptation.starts import SCRATCH
+from metaser_jax.report.content import (
+    ABSENT,
+    Section,
+    Table,
+    best_in_rows,
+    best_of,
+    bullets_section,
+    narrowed,
+    table_of,
+)
+from metaser_jax.report.page import cite_section, corpora_of, picture
+from metaser_jax.report.plots import confusion_figure
+from metaser_jax.report.tables import ORACLE, SCORE_NAMES, costs, split_table
 from metaser_jax.results.bootstrap import Bootstrap
-from metaser_jax.results.rows import Series, series_label, series_names, series_order
+from metaser_jax.results.rows import METHOD_NAMES, Series, series_label, series_names, series_order
 from metaser_jax.results.significance import Interval, Seeds
 from metaser_jax.results.summary import Comparison, Setting, Summary
+from metaser_jax.specs import MetaTrainSpec, NetworkSpec
+from metaser_jax.specs.algorithms import ALGORITHMS
+from metaser_jax.specs.meta_training import NO_STEPS
+from metaser_jax.specs.studies import StudySpec
+from metaser_jax.specs.training import SourcesSpec
+from metaser_jax.studies.study import METASER, PRETRAINED, Study, settings
 
+if TYPE_CHECKING:
+    from metaser_jax.studies.driver import Found
+
+T = TypeVar("T", Summary, Comparison)
 Line = dict[str, Any]
+Budgets = Mapping[str, "Found"]
+"""suffix of a place's name, "" or ", equal time" -> results; the splits of the first are shown."""
 NONE = "-"
 ALONE = "target alone"
 HEARS_NOTHING = "speaker oracle (hears nothing)"
 OTHERS = ("uar", "accuracy", "weighted_f1")
 # A longer table is shown on demand.
 FOLDED = 30
+ALL = "all that is meta-trained"
+_OF_ORDER = ("order", "anneal_episodes", "multi_step_episodes")
+_OF_STEPS = ("inner_lr", *NO_STEPS)
+# The layers that are adapted are in each table; the seeds are the study's own; where checkpoints are changes nothing.
+_LEFT_OUT = {"adapt", "checkpoint_every", "log_every", "seed", "split_seed", "sources", "method"}
+_COMPARED = (
+    "Its macro F1 minus another method's on the same draws: positive is better than the other. In brackets the "
+    "{confidence:.0%} interval of the mean over draws (Student's t): what other draws of clips would give on the same "
+    "test part. *: p of the paired t-test is below {p:.2g} also when it is corrected (Holm) for all comparisons of "
+    "this table. What other speakers would give is below, under every comparison."
+)
+_EVERY_COMPARISON = (
+    "As above, and: Wilcoxon's signed-rank test, which needs no normal distribution; and an interval over the test "
+    "part, a bootstrap of the difference: what other speakers would give, or, where speakers do not allow it, "
+    "other utterances of the same speakers, which is narrower than it should be."
+)
+_SCORES = (
+    "Mean ± sample standard deviation over {draws} draws{folds}; intervals of {confidence:.0%}, on the logit scale. "
+    "Over draws: Student's t, what other draws of clips would give on the same test part. Over the test part: "
+    "bootstrap over its speakers, what other speakers would give; over utterances where too few speakers say each "
+    "emotion, which says so, and is too narrow for other speakers. The speaker oracle guesses each speaker's most "
+    "frequent training emotion and hears nothing: on a random split a score that does not exceed it is no evidence "
+    "that emotion was recognised. Bold is the highest mean of one amount of data, whether or not the difference can be "
+    "told from chance."
+)
+_CSV = (
+    "Starts from: how many numbers an adaptation starts from, parameters and learned rates, or, of what is fitted on "
+    "the sources' recordings, their features. Seconds: of one adaptation and its scoring. The CSV and JSON beside this "
+    "page have all of it, and tables.tex every table for a paper."
+)
+_UNKNOWN = (
+    "Other pre-training: each method that learns from sources was trained {runs} times, and draw i started from run i "
+    "mod {runs}; the intervals over draws mix the two.",
+    "Other splits: each target was split once (split seed {split_seed}).",
+    "The paper's own numbers: they are not known to us, and nothing here stands for them.",
+)
+# Field of a row, and its value -> what the numbers do not say then.
+_UNKNOWN_OF = {
+    ("validation", "split"): "What the drawn clips alone are worth: early stopping used the labels of the target's "
+    "whole validation part besides them, for every network (the table of splits has their number).",
+    ("normalise", "speaker"): "What is possible without recordings of the test speakers: input was normalised per "
+    "speaker, by their own unlabelled recordings, for every method.",
+    ("normalise", "corpus"): "What is possible with the drawn clips alone: input was normalised by the target's whole "
+    "training part, unlabelled, for every method.",
+    ("normalise", "auto"): "What is possible with the drawn clips alone: where the speakers of a target's training "
+    "part say half of the emotions or more, which its labels tell, input was normalised per speaker, by the test "
+    "speakers' own unlabelled recordings; elsewhere by the whole training part, unlabelled. The same for every method.",
+}
 
 
 def line_of(one: Summary, confidence: float) -> Line:
     """Return a summary as a line, which has the name that the study's rows give a method."""
-    macro = one.macro_f1
-    line = _place(one) | _method(one) | {"normalise": one.series.normalise}
-    line |= {"validation": one.rows[0].get("validation")}
+    macro, rows = one.macro_f1, one.rows
+    line = _place(one) | _method(one) | {"normalise": one.series.normalise, "validation": rows[0].get("validation")}
     line |= {"macro_f1": macro.mean, "macro_f1_deviation": macro.deviation, "draws": ends(macro)}
     line |= _of_test("test", one.test["macro_f1"])
     for score in OTHERS:
         over = getattr(one, score)
         line |= {score: over.mean, f"{score}_deviation": over.deviation}
-    line["speaker_oracle_macro_f1"] = one.mean("speaker_oracle_macro_f1")
-    n_test = sum(len(run.file) for run in next(iter(one.draws.values())))
-    line |= {"n_train": one.mean("n_train"), "n_valid": one.mean("n_valid"), "n_test": n_test}
-    line["seeds"] = sorted(set(one.seeds))
-    line["split_digests"] = list(dict.fromkeys(str(row["split_digest"]) for row in one.rows))
-    line["init_seeds"] = sorted({row["init_seed"] for row in one.rows if row.get("init_seed") is not None})
-    line |= {"seconds": one.seconds, "start_size": one.start_size, "device": one.device}
     return line | {
+        "speaker_oracle_macro_f1": one.mean("speaker_oracle_macro_f1"),
+        "n_train": one.mean("n_train"),
+        "n_valid": one.mean("n_valid"),
+        "n_test": sum(len(run.file) for run in next(iter(one.draws.values()))),
+        "seeds": sorted(set(one.seeds)),
+        "split_digests": list(dict.fromkeys(str(row["split_digest"]) for row in rows)),
+        "init_seeds": sorted({row["init_seed"] for row in rows if row.get("init_seed") is not None}),
+        "seconds": one.seconds,
+        "start_size": one.start_size,
+        "device": one.device,
         "confidence": confidence,
-        "emotions": one.rows[0]["emotions"],
+        "emotions": rows[0]["emotions"],
         "confusion": one.confusion.tolist(),
     }
 
@@ -51,16 +128,11 @@ def line_of(one: Summary, confidence: float) -> Line:
 def comparison_line(one: Comparison, confidence: float) -> Line:
     """Return a comparison as a line; the fields of the other method are called other_*."""
     over = one.draws.difference
-    return (
-        _place(one.reference)
-        | _method(one.reference)
-        | {"normalise": one.reference.series.normalise}
-        | {f"other_{name}": value for name, value in _method(one.other).items()}
-        | {"difference": over.mean, "difference_deviation": over.deviation, "difference_draws": ends(over)}
-        | _of_test("difference_test", one.speakers)
-        | {"n": over.n, "p_t": one.draws.p_t, "p_wilcoxon": one.draws.p_wilcoxon, "p_holm": one.p_holm}
-        | {"confidence": confidence}
-    )
+    line = _place(one.reference) | _method(one.reference) | {"normalise": one.reference.series.normalise}
+    line |= {f"other_{name}": value for name, value in _method(one.other).items()}
+    line |= {"difference": over.mean, "difference_deviation": over.deviation, "difference_draws": ends(over)}
+    line |= _of_test("difference_test", one.speakers) | {"n": over.n, "p_t": one.draws.p_t}
+    return line | {"p_wilcoxon": one.draws.p_wilcoxon, "p_holm": one.p_holm, "confidence": confidence}
 
 
 def _place(one: Setting) -> Line:
@@ -121,12 +193,12 @@ def sources_name(sources: Iterable[str]) -> str:
     return " + ".join(sources) or ALONE
 
 
-def by_place(summaries: Iterable[Summary]) -> dict[str, list[Summary]]:
-    """Return the summaries of each target and split, by its name."""
-    found = defaultdict(list)
-    for one in summaries:
-        found[place_name(one)].append(one)
-    return dict(found)
+def by_place(found: Iterable[T]) -> dict[str, list[T]]:
+    """Return the summaries or comparisons of each target and split, by its name."""
+    groups: dict[str, list[T]] = defaultdict(list)
+    for one in found:
+        groups[place_name(one.reference if isinstance(one, Comparison) else one)].append(one)
+    return dict(groups)
 
 
 def by_sources(
@@ -156,11 +228,13 @@ def by_amount(summaries: Sequence[Summary], name: str = "") -> Table:
     """Return the points of one picture's panel: a row for each amount, a column for each method."""
     of = {(one.series, one.data): one for one in summaries}
     names = series_names([key for key, _ in of])
-    body = []
-    for data in dict.fromkeys(one.data for one in summaries):
-        at = next(one for one in summaries if one.data == data)
-        scores = [str(of[key, data].macro_f1) if (key, data) in of else NONE for key in names]
-        body.append([data_cell(at), *scores, oracle_cell(at)])
+    firsts: dict[str, Summary] = {}
+    for one in summaries:
+        firsts.setdefault(one.data, one)
+    body = [
+        [data_cell(at), *(str(of[key, data].macro_f1) if (key, data) in of else NONE for key in names), oracle_cell(at)]
+        for data, at in firsts.items()
+    ]
     best = best_in_rows(body, range(1, len(names) + 1))
     return narrowed(Table(["data", *names.values(), ORACLE], body, best=best), name)
 
@@ -180,17 +254,15 @@ def all_scores(summaries: Mapping[str, Sequence[Summary]]) -> list[Table]:
             "draws": lambda one: str(len(set(one.seeds))),
         }
         others = first | {SCORE_NAMES[score]: lambda one, score=score: str(getattr(one, score)) for score in OTHERS}
-        for column, field in (("starts from", "start_size"), ("seconds", "seconds"), ("hardware", "device")):
-            others[column] = lambda one, field=field: taken(getattr(one, field))
         same = [data_cell(one) for one in group]
-        main, others = (table_of(columns, group, "", best, same) for columns in (main, others))
+        main, others = (table_of(columns, group, "", best, same) for columns in (main, others | costs()))
         found.append(narrowed(main, name)._replace(folded=len(group) > FOLDED))
         title = f"{name}: other scores, and what an adaptation takes"
         found.append(narrowed(others, title)._replace(folded=True))
     return found
 
 
-def differences(comparisons: Sequence[Comparison], name: str = "") -> Table:
+def _differences(comparisons: Sequence[Comparison], name: str) -> Table:
     """Return a row for each amount of data, a column for each other method.
 
     The comparisons are of one method at one target and split. A cell: the difference, its interval over draws, and *
@@ -209,37 +281,176 @@ def differences(comparisons: Sequence[Comparison], name: str = "") -> Table:
 
 
 def comparisons(of_place: Mapping[str, Sequence[Comparison]]) -> list[Table]:
-    """Return, for each place, MetaSER minus each other method, on the same draws."""
-    found = []
-    for name, group in of_place.items():
-        methods = _method_cells([one.reference for one in group])
-        columns: dict[str, Callable[[Comparison], str]] = {
-            "data": lambda one: data_cell(one.reference),
-            **{name: lambda one, cell=cell: cell(one.reference) for name, cell in methods.items()},
-            "minus": lambda one: other_label(one.other.series),
-            "difference": lambda one: _difference(one.draws.difference),
-            "interval over draws": lambda one: interval_text(one.draws.difference.interval, "+"),
-            "p, paired t": lambda one: p_value(one.draws.p_t),
-            "p, Holm": lambda one: p_value(one.p_holm),
-            "p, Wilcoxon": lambda one: p_value(one.draws.p_wilcoxon),
-            "interval over the test part": lambda one: interval_text(one.speakers.interval, "+"),
-            "resampled": lambda one: one.speakers.by,
-        }
-        found.append(narrowed(table_of(columns, group), name)._replace(folded=True))
-    return found
+    """Return, for each place, MetaSER minus each other method, on the same draws, with all tests."""
+    return [_comparisons_at(name, group) for name, group in of_place.items()]
+
+
+def _comparisons_at(name: str, group: Sequence[Comparison]) -> Table:
+    def difference(one: Comparison) -> str:
+        over = one.draws.difference
+        return f"{over.mean:+.3f} (one draw)" if over.deviation is None else f"{over.mean:+.3f} ± {over.deviation:.3f}"
+
+    of_reference = {"data": data_cell, **_method_cells([one.reference for one in group])}
+    columns: dict[str, Callable[[Comparison], str]] = {
+        **{name: lambda one, cell=cell: cell(one.reference) for name, cell in of_reference.items()},
+        "minus": lambda one: other_label(one.other.series),
+        "difference": difference,
+        "interval over draws": lambda one: interval_text(one.draws.difference.interval, "+"),
+        "p, paired t": lambda one: p_value(one.draws.p_t),
+        "p, Holm": lambda one: p_value(one.p_holm),
+        "p, Wilcoxon": lambda one: p_value(one.draws.p_wilcoxon),
+        "interval over the test part": lambda one: interval_text(one.speakers.interval, "+"),
+        "resampled": lambda one: one.speakers.by,
+    }
+    return narrowed(table_of(columns, group), name)._replace(folded=True)
 
 
 def _method_cells(group: Sequence[Summary]) -> dict[str, Callable[[Summary], str]]:
     """Return the column that names a method, and one of its sources where there are several sets of them."""
-    keys = [one.series for one in group]
-    if len({key.sources for key in keys if key.sources}) > 1:
-        return {
-            "method": lambda one: series_label(one.series),
-            "sources": lambda one: sources_name(one.series.sources),
-        }
-    names = series_names(keys)
+    names = series_names([one.series for one in group])
+    if len({key.sources for key in names if key.sources}) > 1:
+        sources = {"sources": lambda one: sources_name(one.series.sources)}
+        return {"method": lambda one: series_label(one.series), **sources}
     return {"method": lambda one: names[one.series]}
 
 
-def _difference(over: Seeds) -> str:
-    return f"{over.mean:+.3f} (one draw)" if over.deviation is None else f"{over.mean:+.3f} ± {over.deviation:.3f}"
+def comparison_section(
+    budgets: Budgets, confidence: float, heading: str = "MetaSER against each other method"
+) -> tuple[Section, ...]:
+    """Return one method against each other, or no section."""
+    groups: dict[str, list[Comparison]] = defaultdict(list)
+    for suffix, found in budgets.items():
+        for one in found.comparisons:
+            key = one.reference.series
+            label = f"{series_label(key)}, from {sources_name(key.sources)}, minus"
+            groups[f"{place_name(one.reference)}{suffix}: {label}"].append(one)
+    if not groups:
+        return ()
+    explained = _COMPARED.format(confidence=confidence, p=1 - confidence)
+    return (Section(heading, (explained, *(_differences(of, name) for name, of in groups.items()))),)
+
+
+def left_section(study: Study) -> tuple[Section, ...]:
+    """Return what was left out and why, or no section."""
+    return bullets_section("Left out", (f"{one.what}: {one.why}" for one in study.left))
+
+
+def closing_sections(study: Study, methods: Sequence[str], budgets: Budgets) -> tuple[Section, ...]:
+    """Return confusion, and what detail_sections returns."""
+    first = next(iter(budgets.values()))
+    caption = "Confusion of the first method with the most target data, summed over draws."
+    confusion = picture(study.out, "confusion_matrix.png", caption, confusion_figure(first.summaries))
+    return Section("Confusion", (confusion,)), *detail_sections(study, methods, budgets)
+
+
+def detail_sections(study: Study, methods: Sequence[str], budgets: Budgets) -> tuple[Section, ...]:
+    """Return all scores, splits, what is left out, what the numbers do not say, and how methods were trained."""
+    first, spec = next(iter(budgets.values())), study.spec
+    summaries = {n + suffix: of for suffix, found in budgets.items() for n, of in by_place(found.summaries).items()}
+    compared = {n + suffix: of for suffix, found in budgets.items() for n, of in by_place(found.comparisons).items()}
+    folds = " (a draw's score is its mean over the folds)" if spec.folds else ""
+    explained = _SCORES.format(draws=spec.seeds, folds=folds, confidence=spec.confidence)
+    return (
+        Section("All scores", (explained, *all_scores(summaries), _CSV)),
+        *([Section("Every comparison", (_EVERY_COMPARISON, *comparisons(compared)))] if compared else []),
+        *left_section(study),
+        *split_sections(spec, first),
+        Section("How the methods were trained", (_settings_table(study, methods, first.trained),)),
+        cite_section(corpora_of(first.rows)),
+    )
+
+
+def split_sections(spec: StudySpec, found: Found) -> tuple[Section, ...]:
+    """Return what the scores were measured on, and what they do not say: no table goes without."""
+    splits = Section("Splits", (split_table(found.rows),))
+    return splits, *bullets_section("What these numbers do not say", unknown(spec, found.rows))
+
+
+def unknown(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return what the numbers of a study do not say, by what its rows say of their input and validation."""
+    points = [text.format(runs=spec.pretrain_seeds, split_seed=spec.split_seed) for text in _UNKNOWN]
+    of_rows = (text for (name, value), text in _UNKNOWN_OF.items() if any(row.get(name) == value for row in rows))
+    return (*points, *of_rows)
+
+
+def times_section(seconds: Mapping[str, float]) -> Section:
+    """Return how long each method's adaptations took."""
+    body = [[name, f"{value:.0f} s"] for name, value in {**seconds, "all": sum(seconds.values())}.items()]
+    text = "Adaptation and scoring, all cells of a method together; what it takes to learn from sources is not in it."
+    return Section("Run times", (text, Table(["adaptation of", "took"], body)))
+
+
+def _settings_table(study: Study, methods: Sequence[str], trained: Sequence[SourcesSpec]) -> Table:
+    """Return the table of settings: network, learning from sources, adaptation, support vector machine.
+
+    Args:
+      study: the study.
+      methods: of it.
+      trained: the runs that the methods started from; those that differ in seed and sources are one row.
+    """
+    adapted = study.finetune_spec(METASER)
+    network = {**vars(NetworkSpec.of(adapted)), **vars(adapted.front_end)}
+    rows = [["network, and input of every method", _listed(network)], *_of_runs(trained, network)]
+    names = _meta_names(trained)
+    for method in (*PRETRAINED, SCRATCH):
+        if method in methods:
+            name = METHOD_NAMES[method]
+            if method == METASER and names:
+                name = ALL if len(names) > 1 else names[0]
+            rows.append([f"{name}: adaptation", _listed(_own(settings(study.finetune_spec(method)), network))])
+    if SVM in methods:
+        of_svm = {"kernel": classifiers.KERNEL, "C": classifiers.SVM_C, "gamma": f"{classifiers.GAMMA:g} / features"}
+        weight = f"sources together weigh {classifiers.SOURCES_WEIGHT} of the drawn clips"
+        rows.append(["SVM", f"{_listed(of_svm)}, {weight}"])
+    if JOINT in methods or EGEMAPS in methods:
+        c, weight = classifiers.JOINT_C, classifiers.SHOTS_WEIGHT
+        regression = f"logistic regression, C {c:g}, the drawn clips weigh {weight:g} of everything"
+        rows.append([METHOD_NAMES[JOINT], regression])
+    for method, changes in study.settings.of_method.items():
+        if method in methods and "adapt" in changes:
+            rows.append([f"{method}: adaptation, besides", _listed(changes["adapt"])])
+    return Table(["what", "settings"], rows)
+
+
+def metaser_is(trained: Sequence[SourcesSpec]) -> str:
+    """Return a sentence on what stands for MetaSER in a study's tables; "" where nothing does."""
+    names = _meta_names(trained)
+    return f" MetaSER stands under the name of its meta-learner, {' and '.join(names)}." if names else ""
+
+
+def trained_name(spec: SourcesSpec) -> str:
+    """Return what people call the method of a run: "Meta-SGD", "MultiSER"."""
+    if isinstance(spec, MetaTrainSpec):
+        return ALGORITHMS[spec.algorithm].label(spec.order)
+    return METHOD_NAMES[getattr(spec, "method", "")]
+
+
+def _of_runs(trained: Sequence[SourcesSpec], network: Mapping[str, Any]) -> list[list[str]]:
+    """Return a row of what all meta-training runs share, then one of each method with what is its own."""
+    meta: dict[tuple[str, str], dict[str, Any]] = {}
+    others: dict[tuple[str, str], dict[str, Any]] = {}
+    for spec in trained:
+        values, found = _own(settings(spec), network), others
+        if isinstance(spec, MetaTrainSpec):
+            found = meta
+            algorithm = ALGORITHMS[spec.algorithm]
+            unused = (*(() if algorithm.has_order else _OF_ORDER), *(() if algorithm.has_steps else _OF_STEPS))
+            values = {name: value for name, value in values.items() if name not in unused}
+        found.setdefault((trained_name(spec), _listed(values)), values)
+    first = next(iter(meta.values())) if len(meta) > 1 else {}
+    shared = {name: value for name, value in first.items() if all(one.get(name) == value for one in meta.values())}
+    rows = [[f"{ALL}: learning from sources", _listed(shared)]] if shared else []
+    own = {key: {k: v for k, v in values.items() if k not in shared} for key, values in meta.items()}
+    return rows + [[f"{name}: learning from sources", _listed(values)] for (name, _), values in (own | others).items()]
+
+
+def _meta_names(trained: Sequence[SourcesSpec]) -> list[str]:
+    return list(dict.fromkeys(trained_name(one) for one in trained if isinstance(one, MetaTrainSpec)))
+
+
+def _own(values: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in _LEFT_OUT and name not in network}
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

@@ -4,38 +4,38 @@ Folds over the unseen language's speakers; as many of its clips as --shots says,
 language would give is told by intervals over corpora.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from metaser_jax.adaptation import egemaps
 from metaser_jax.adaptation.classifiers import EGEMAPS, SVM
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
-from metaser_jax.results.over_corpora import Cells, Point, by_point
+from metaser_jax.report import style
+from metaser_jax.report.content import Block, Section, Table, table_of
+from metaser_jax.report.page import picture
+from metaser_jax.report.plots import counts_figure
+from metaser_jax.results import over_corpora
+from metaser_jax.results.over_corpora import Cells, Difference, Measured, Point, by_point
+from metaser_jax.results.rows import Series, amount_name, method_name, series, series_names, series_order
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.results.summary import Summary, summarise
 from metaser_jax.specs.studies import UnseenConfig, UnseenSpec
-from metaser_jax.studies import driver, unseen_report
-from metaser_jax.studies.cells import Cell, run_cells
-from metaser_jax.studies.driver import compute, lines_of, write
-from metaser_jax.studies.places import Fit, Place, cell, even_folds, places, require_prepared, source
-from metaser_jax.studies.sections import trained_name
-from metaser_jax.studies.study import (
-    BASELINES,
-    CLASSIFIERS,
-    METASER,
-    Left,
-    Study,
-    finetune_spec,
-    meta_run,
-    method_spec,
-    open_study,
-    pretraining,
-    settings_of,
-)
+from metaser_jax.studies import driver, tables
+from metaser_jax.studies.cells import Cell, Finished, run_cells
+from metaser_jax.studies.study import BASELINES, CLASSIFIERS, METASER, Fit, Left, Place, Study, open_study, settings_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NAME = "unseen"
 SVM_SOURCES = "svm_sources"
@@ -43,6 +43,44 @@ SVM_SOURCES = "svm_sources"
 FUNCTIONALS = "functionals"
 # A study that is there may get other methods: each cell says what it is of.
 FREE = (*driver.FREE, "methods", "adapt", "manual_dir", "candidates")
+TITLE = "Unseen languages: each corpus in turn, from all others"
+TITLE_OF_START = "Unseen languages: each corpus, from one start"
+OWN = "its own zero shots"
+_FROM_START = (
+    "MetaSER starts from {start}, which has learned from none of these corpora. Every method was given some clips of a "
+    "corpus's training speakers,{rest}"
+)
+_FROM_OTHERS = (
+    "Each corpus in turn is a language that nobody has learned from: every method learned from all others, was given "
+    "some clips of its training speakers,{rest}\n\n{recommended}Joint training, eGeMAPS and the support vector machine "
+    "with the sources need all recordings of the sources when they adapt; the networks need their parameters alone."
+)
+_REST = (
+    " and was scored on all clips of its test speakers; with folds, each speaker is tested once. Draw by draw, all "
+    "methods had the same clips."
+)
+_ABOUT = (
+    "Macro F1 on the test part's speakers, mean ± sample standard deviation over draws; a draw's score is its mean "
+    "over the folds. The interval over corpora (Student's t of the corpora's means) says what another language would "
+    "give, as far as so few corpora can; the deviation over draws is of the mean over corpora, and says what other "
+    "clips of the same languages would give."
+)
+_ABOUT_OWN = (
+    "Macro F1 minus the method's own without any clip, draw by draw. The last column: in how many of the draws of all "
+    "corpora the clips did harm."
+)
+_ABOUT_OTHER = (
+    "Macro F1 minus its, draw by draw on the same clips, mean over corpora, and on how many corpora it is above."
+)
+_CANDIDATES = (
+    "Mean over corpora of each preset's meta-learner. For each corpus the one is chosen that is best on the other "
+    "corpora, mean over shots; what that scores is the last row of every table of scores."
+)
+_COSTS = (
+    "Numbers that somebody needs who adapts, besides the clips: a network's parameters and learned rates, or the "
+    "features of all sources; of several corpora the most. Seconds of adapting and scoring, compilation included; "
+    "learning from sources is not in them."
+)
 
 
 def run_unseen(
@@ -70,33 +108,33 @@ def run_unseen(
     """
     study = open_study(config, command, corpora)
     spec = study.spec
-    require_prepared(study, spec.corpora, "corpora")
+    study.require_prepared(spec.corpora, "corpora")
     if EGEMAPS in spec.methods and extract is None:
         egemaps.opensmile()  # before anything is computed
-    at = _of_same_amounts(study, places(study, spec.corpora, functools.partial(even_folds, study)))
+    at = _of_same_amounts(study, study.places(spec.corpora, study.even_folds))
     fits: dict[str, Fit] = {}
     if EGEMAPS in spec.methods:
         claim(study.out, dataclasses.asdict(config), free=FREE)  # before what is heard is kept there
-        heard = _heard(
-            study, find or egemaps.find_in(config.manual_dir, study.data_dir), extract or egemaps.extract_all
-        )
+        known = find or egemaps.find_in(config.manual_dir, study.data_dir), extract or egemaps.extract_all
+        folder, targets = study.out / FUNCTIONALS, [study.source(name) for name in spec.corpora]
+        heard = {t.corpus.name: egemaps.read_functionals(t.corpus, t.digest, folder, *known) for t in targets}
         fits[EGEMAPS] = functools.partial(egemaps.adapt_egemaps, heard=heard)
 
-    found = compute(study, [one for place in at for one in _cells_at(study, place, fits)], None, FREE)
+    found = driver.compute(study, [one for place in at for one in _cells_at(study, place, fits)], None, FREE)
     candidates = {}
     for name in config.candidates:
         finished = run_cells(study.out, _candidate(study, config.preset, name, at))
         candidates[name] = _points(study, summarise(run for one in finished for run in one.runs))
-    recommended = trained_name(method_spec(study, METASER, spec.corpora, 0))
-    benchmark = unseen_report.Benchmark(study, _points(study, found.summaries), recommended, candidates, found)
+    recommended = tables.trained_name(study.method_spec(METASER, spec.corpora, 0))
+    benchmark = Benchmark(study, _points(study, found.summaries), recommended, candidates, found)
     write_text(study.out / RESULTS, to_lines(found.rows))
-    lines, _ = lines_of(study, found)
-    title = unseen_report.TITLE if spec.start is None else unseen_report.TITLE_OF_START
-    sections, intro = unseen_report.sections_of(benchmark), unseen_report.intro(benchmark)
-    return write(study, NAME, title, intro, sections, {"lines": lines, **unseen_report.numbers(benchmark)}, lines)
+    lines, _ = driver.lines_of(study, found)
+    title = TITLE if spec.start is None else TITLE_OF_START
+    of_benchmark = {"lines": lines, **numbers(benchmark)}
+    return driver.write(study, NAME, title, intro(benchmark), sections_of(benchmark), of_benchmark, lines)
 
 
-def _points(study: Study[UnseenSpec], summaries: Iterable[Summary]) -> dict[Point, Cells]:
+def _points(study: Study[UnseenSpec], summaries: Iterable[Summary]) -> Mapping[Point, Cells]:
     """Return the summaries of each method and number of shots, by corpus, in the order of --corpora."""
     return by_point(sorted(summaries, key=lambda one: study.spec.corpora.index(one.target)))
 
@@ -122,20 +160,20 @@ def _cells_at(study: Study[UnseenSpec], place: Place, fits: Mapping[str, Fit]) -
     # Without clips there is nothing to learn from.
     with_clips = place._replace(amounts=tuple(amount for amount in place.amounts if amount.value))
     for method in _methods(study, others):
-        layers = finetune_spec(study, method).adapt
+        layers = study.finetune_spec(method).adapt
         if method in (SVM, SCRATCH):
             if with_clips.amounts:
-                yield cell(study, with_clips, method, layers if method == SCRATCH else None)
+                yield study.cell(with_clips, method, layers if method == SCRATCH else None)
         elif study.spec.start is not None:
-            yield cell(study, place, method, layers, start=study.spec.start)
+            yield study.cell(place, method, layers, start=study.spec.start)
         elif method == SVM_SOURCES:
-            yield cell(study, place, SVM, None, others)
+            yield study.cell(place, SVM, None, others)
         elif method in CLASSIFIERS:
-            yield cell(study, place, method, None, others, (), fits.get(method))
+            yield study.cell(place, method, None, others, (), fits.get(method))
         else:
-            runs = pretraining(study, method, others)
+            runs = study.pretraining(method, others)
             for adapted in study.spec.adapt if method in BASELINES else (layers,):
-                yield cell(study, place, method, adapted, others, runs)
+                yield study.cell(place, method, adapted, others, runs)
 
 
 def _methods(study: Study[UnseenSpec], sources: tuple[str, ...]) -> list[str]:
@@ -143,8 +181,9 @@ def _methods(study: Study[UnseenSpec], sources: tuple[str, ...]) -> list[str]:
     methods, fitted = study.spec.methods, (*BASELINES, *CLASSIFIERS, SVM_SOURCES, SCRATCH)
     if METASER not in methods or study.spec.start is not None:
         return list(methods)
-    own = trained_name(method_spec(study, METASER, sources, 0))
-    return [m for m in methods if m in (METASER, *fitted) or trained_name(method_spec(study, m, sources, 0)) != own]
+    own = tables.trained_name(study.method_spec(METASER, sources, 0))
+    names = {m: tables.trained_name(study.method_spec(m, sources, 0)) for m in methods if m not in (METASER, *fitted)}
+    return [method for method in methods if names.get(method) != own]
 
 
 def _candidate(study: Study[UnseenSpec], preset: str, name: str, at: Sequence[Place]) -> list[Cell]:
@@ -157,13 +196,264 @@ def _candidate(study: Study[UnseenSpec], preset: str, name: str, at: Sequence[Pl
     found = []
     for place in at:
         others = _others(study, place)
-        specs = [method_spec(study, METASER, others, seed) for seed in range(study.spec.pretrain_seeds)]
-        runs = tuple(meta_run(study, spec, variant) for spec in specs)
-        found.append(cell(study, place, method, finetune_spec(study, METASER).adapt, others, runs))
+        specs = [study.method_spec(METASER, others, seed) for seed in range(study.spec.pretrain_seeds)]
+        runs = tuple(study.meta_run(spec, variant) for spec in specs)
+        found.append(study.cell(place, method, study.finetune_spec(METASER).adapt, others, runs))
     return found
 
 
-def _heard(study: Study[UnseenSpec], find: egemaps.Find, extract: egemaps.Extract) -> dict:
-    """Return the functionals of every corpus, computed once and kept."""
-    folder, targets = study.out / FUNCTIONALS, [source(study, name) for name in study.spec.corpora]
-    return {one.corpus.name: egemaps.read_functionals(one.corpus, one.digest, folder, find, extract) for one in targets}
+class Benchmark(NamedTuple):
+    """Results of the benchmark.
+
+    Attributes:
+      study: the study.
+      points: of every method.
+      metaser: name of the preset's meta-learner.
+      candidates: preset -> the points of its meta-learner.
+      found: the cells of every method.
+    """
+
+    study: Study[UnseenSpec]
+    points: Mapping[Point, Cells]
+    metaser: str
+    candidates: Mapping[str, Mapping[Point, Cells]]
+    found: driver.Found
+
+    @property
+    def names(self) -> dict[Series, str]:
+        """Names of the methods, in their order."""
+        return series_names([point.method for point in self.points])
+
+    @property
+    def corpora(self) -> list[str]:
+        """The corpora, as the results have them."""
+        return list(dict.fromkeys(name for cells in self.points.values() for name in cells))
+
+    @property
+    def shots(self) -> list[int]:
+        """Numbers of shots, ascending."""
+        return sorted({point.shots for point in self.points})
+
+    @property
+    def recommended(self) -> Series:
+        """The preset's meta-learner, or where it was not compared the first method."""
+        return min(self.names, key=lambda key: (method_name(key) != self.metaser, series_order(key)))
+
+    @property
+    def reference(self) -> Series | None:
+        """MultiSER, every layer adapted, if it was compared."""
+        return next((key for key in self.names if (key.method, key.adapt) == ("multiser", "all")), None)
+
+    def at(self, method: Series | None, shots: int) -> Cells | None:
+        """Return a point, if there is one."""
+        return None if method is None else self.points.get(Point(method, shots))
+
+    def measure(self, cells: Cells) -> Measured:
+        """Return a point's scores with both spreads."""
+        return over_corpora.measure(cells, self.study.spec.confidence)
+
+    def sorted(self) -> list[Point]:
+        """Return the points by shots, then by method."""
+        return sorted(self.points, key=lambda point: (point.shots, series_order(point.method)))
+
+    def pairs(self) -> list[tuple[Point, str, Difference]]:
+        """Return each point with what it is compared with: MultiSER's, then its method's without shots."""
+        to_reference = [(point, self.at(self.reference, point.shots)) for point in self.sorted()]
+        to_own = [(point, self.at(point.method, 0)) for point in self.sorted()]
+        of_reference = self.names[self.reference] if self.reference else ""
+        return [
+            (point, name, over_corpora.subtract(self.points[point], other, self.study.spec.confidence))
+            for name, others in ((of_reference, to_reference), (OWN, to_own))
+            for point, other in others
+            if other is not None and other is not self.points[point]
+        ]
+
+    def below(self) -> dict[Point, float]:
+        """Return of each point with shots the share of draws in which the clips did harm."""
+        with_zero = ((point, self.at(point.method, 0)) for point in self.sorted() if point.shots)
+        return {point: over_corpora.share_below(self.points[point], zero) for point, zero in with_zero if zero}
+
+    @property
+    def choice(self) -> dict[str, str]:
+        """Corpus -> the candidate that is best on the others."""
+        return over_corpora.best_elsewhere(self.candidates) if self.candidates else {}
+
+    def nested(self) -> dict[int, Cells]:
+        """Return by shots, on each corpus, the candidate that is best on the others."""
+        of = {name: {point.shots: cells for point, cells in points.items()} for name, points in self.candidates.items()}
+        choice = self.choice
+        shots = sorted(next(iter(of.values()), {}))
+        return {n: {corpus: of[name][n][corpus] for corpus, name in choice.items()} for n in shots}
+
+
+def intro(benchmark: Benchmark) -> str:
+    """Return the introduction, in two paragraphs."""
+    start = benchmark.study.spec.start
+    if start is not None:
+        return _FROM_START.format(start=start, rest=_REST)
+    compared = any(method_name(key) == benchmark.metaser for key in benchmark.names)
+    recommended = f"The recommended meta-learner is {benchmark.metaser}. " if compared else ""
+    return _FROM_OTHERS.format(rest=_REST, recommended=recommended)
+
+
+def numbers(benchmark: Benchmark) -> dict[str, Any]:
+    """Return the numbers over corpora, JSON-able."""
+
+    def known(point: Point) -> dict[str, Any]:
+        key = point.method
+        known = {"name": benchmark.names[key], "method": key.method, "algorithm": key.algorithm, "order": key.order}
+        return known | {"adapt": key.adapt, "with_sources": bool(key.sources), "shots": point.shots}
+
+    def measured(cells: Cells) -> dict[str, Any]:
+        of = benchmark.measure(cells)
+        each = {name: {"mean": one.mean, "deviation": one.deviation} for name, one in of.each.items()}
+        over = {"over_corpora": tables.ends(of.corpora), "over_draws": tables.ends(of.draws)}
+        return {"corpora": each, "macro_f1": of.corpora.mean, **over, "deviation_over_draws": of.draws.deviation}
+
+    def difference(of: Difference) -> dict[str, Any]:
+        over = {"over_corpora": tables.ends(of.corpora.difference), "over_draws": tables.ends(of.draws.difference)}
+        return {"difference": of.corpora.difference.mean, "corpora": of.each, "p_corpora": of.corpora.p_t, **over}
+
+    scores = [{"shots": shots} | measured(cells) for shots, cells in benchmark.nested().items()]
+    return {
+        "over_corpora": [known(point) | measured(benchmark.points[point]) for point in benchmark.sorted()],
+        "differences": [known(point) | {"minus": name} | difference(of) for point, name, of in benchmark.pairs()],
+        "below": [known(point) | {"below_zero_shots": share} for point, share in benchmark.below().items()],
+        "nested": {"choice": benchmark.choice, "scores": scores},
+    }
+
+
+def sections_of(benchmark: Benchmark) -> tuple[Section, ...]:
+    """Return everything between the introduction and what was run; saves the pictures."""
+    study = benchmark.study
+    caption = "Mean over corpora of macro F1 against shots."
+    curve = picture(study.out, "unseen.png", caption, curves(benchmark), svg=True)
+    methods = ["svm" if method == "svm_sources" else method for method in study.spec.methods]
+    return (
+        Section("Scores", (_ABOUT, *(_scores(benchmark, shots) for shots in benchmark.shots))),
+        Section("Macro F1 against shots", (curve,)),
+        *_difference_sections(benchmark),
+        *_candidate_section(benchmark),
+        Section("Confusion", (_confusion(benchmark),)),
+        Section("What a method takes", _costs(benchmark)),
+        *tables.detail_sections(study, methods, {"": benchmark.found}),
+    )
+
+
+def curves(benchmark: Benchmark) -> Figure:
+    """Return each method's mean over corpora against shots; bands, over corpora, of two of them."""
+    figure, (axes,) = style.panel_grid(1, "macro F1, mean over corpora", alone=(9.5, 5.2), height=5.2, frame=2.2)
+    names, looks = benchmark.names, style.looks(benchmark.names)
+    over = {
+        method: {
+            at: benchmark.measure(cells).corpora
+            for at, shots in enumerate(benchmark.shots)
+            if (cells := benchmark.at(method, shots))
+        }
+        for method in looks
+    }
+    means = {method: {at: one.mean for at, one in points.items()} for method, points in over.items()}
+    merged = style.coinciding(means)
+    banded = [method for method in (benchmark.recommended, benchmark.reference) if method]
+    handles = []
+    for method, look in looks.items():
+        if method in merged:
+            continue
+        name, points = style.plain(style.merged_name(method, names, merged)), over[method]
+        look = look._replace(linewidth=1.6, markersize=5)
+        handles += axes.plot(list(points), list(means[method].values()), label=name, zorder=3, **look._asdict())
+        if method in banded and all(one.interval for one in points.values()):
+            low, high, _ = zip(*(one.interval for one in points.values()), strict=True)
+            axes.fill_between(list(points), low, high, color=look.color, alpha=0.12, linewidth=0)
+    axes.set_xticks(range(len(benchmark.shots)), [str(shots) for shots in benchmark.shots])
+    axes.set_xlabel("shots: clips per emotion of the unseen language", fontsize=style.NORMAL)
+    style.plain_axes(axes)
+    of = " and ".join(names[method] for method in banded)
+    bands = f"bands: {benchmark.study.spec.confidence:.0%} intervals over corpora, of {of}"
+    style.set_title(figure, f"Unseen languages: {', '.join(benchmark.corpora)}, each from the others\n{bands}")
+    style.legend_below(figure, handles)
+    return figure
+
+
+def _scores(benchmark: Benchmark, shots: int) -> Table:
+    cells = {name: benchmark.at(method, shots) for method, name in benchmark.names.items()}
+    if benchmark.candidates:
+        cells["chosen on the other corpora"] = benchmark.nested().get(shots)
+    of = {name: None if at is None else benchmark.measure(at) for name, at in cells.items()}
+
+    def shown(text: Callable[[Measured], str]) -> Callable[[str], str]:
+        return lambda name: "not defined" if (one := of[name]) is None else text(one)
+
+    def over_draws(one: Measured) -> str:
+        return tables.NONE if one.draws.deviation is None else f"{one.draws.deviation:.3f}"
+
+    columns: dict[str, Callable[[str], str]] = {"method": str}
+    for corpus in benchmark.corpora:
+        columns[corpus] = shown(lambda one, corpus=corpus: str(one.each.get(corpus, tables.NONE)))
+    columns["mean"] = shown(lambda one: f"{one.corpora.mean:.3f}")
+    columns["interval over corpora"] = shown(lambda one: tables.interval_text(one.corpora.interval))
+    columns["± over draws"] = shown(over_draws)
+    return table_of(columns, of, amount_name("shots", shots), [*benchmark.corpora, "mean"])
+
+
+def _difference_sections(benchmark: Benchmark) -> list[Section]:
+    groups: dict[str, list[tuple[Point, Difference]]] = defaultdict(list)
+    for point, minus, of in benchmark.pairs():
+        groups[minus].append((point, of))
+    below = benchmark.below()
+    columns = {
+        "method": lambda pair: benchmark.names[pair[0].method],
+        "shots": lambda pair: str(pair[0].shots),
+        "difference": lambda pair: f"{pair[1].corpora.difference.mean:+.3f}",
+        "interval over corpora": lambda pair: tables.interval_text(pair[1].corpora.difference.interval, "+"),
+        "over draws": lambda pair: tables.interval_text(pair[1].draws.difference.interval, "+"),
+        "p over corpora": lambda pair: tables.p_value(pair[1].corpora.p_t),
+        "above on": lambda pair: f"{sum(n > 0 for n in pair[1].each.values())} of {len(pair[1].each)}",
+    }
+    own = columns | {"below": lambda pair: f"{below[pair[0]]:.0%}"}
+    shown = {name: (_ABOUT_OWN, own) if name == OWN else (_ABOUT_OTHER, columns) for name in groups}
+    return [Section(f"Minus {name}", (text, table_of(of, groups[name]))) for name, (text, of) in shown.items()]
+
+
+def _candidate_section(benchmark: Benchmark) -> list[Section]:
+    if not benchmark.candidates:
+        return []
+    choice = benchmark.choice
+
+    def mean(name: str, shots: int) -> str:
+        (of,) = [cells for point, cells in benchmark.candidates[name].items() if point.shots == shots]
+        return f"{benchmark.measure(of).corpora.mean:.3f}"
+
+    columns: dict[str, Callable[[str], str]] = {"preset": str}
+    for shots in benchmark.shots:
+        columns[amount_name("shots", shots)] = functools.partial(mean, shots=shots)
+    columns["chosen for"] = lambda name: ", ".join(corpus for corpus, one in choice.items() if one == name) or "none"
+    return [Section("Which settings", (_CANDIDATES, table_of(columns, benchmark.candidates)))]
+
+
+def _confusion(benchmark: Benchmark) -> Block:
+    method = benchmark.recommended
+    emotions = benchmark.found.rows[0]["emotions"]
+    panels = [
+        (amount_name("shots", shots), np.sum([one.confusion for one in cells.values()], axis=0), emotions)
+        for shots in benchmark.shots
+        if (cells := benchmark.at(method, shots))
+    ]
+    caption = f"{benchmark.names[method]}: all corpora, draws and folds together."
+    return picture(benchmark.study.out, "confusion_matrix.png", caption, counts_figure(panels))
+
+
+def _costs(benchmark: Benchmark) -> tuple[Block, ...]:
+    cells: dict[Series, list[Finished]] = defaultdict(list)
+    for cell in benchmark.found.finished:
+        cells[over_corpora.method_of(series(cell.runs[0].row))].append(cell)
+    seconds = {method: sum(cell.seconds for cell in of) for method, of in cells.items()}
+    columns: dict[str, Callable[[Series], str]] = {
+        "method": lambda method: benchmark.names[method],
+        "numbers that travel": lambda m: f"{max(cell.runs[0].row.get('start_size') or 0 for cell in cells[m]):,}",
+        "per adaptation": lambda m: f"{seconds[m] / sum(len(cell.runs) for cell in cells[m]):.3f} s",
+        "all": lambda method: f"{seconds[method]:.0f} s",
+    }
+    known = " and ".join(sorted({row["device"] for row in benchmark.found.rows if row.get("device")}))
+    on = f"Hardware: {known}." if known else "The hardware was not recorded."
+    return _COSTS, table_of(columns, benchmark.names), on

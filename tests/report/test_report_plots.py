@@ -6,21 +6,20 @@ import numpy as np
 import pytest
 
 from metaser_jax.errors import InputError
-from metaser_jax.report import adaptation, confusion, plot_adaptation, plot_confusion, plot_training, summarise, table
-from metaser_jax.report.adaptation import Band, chance_macro_f1
+from metaser_jax.report import plot_adaptation, plot_confusion, plot_training, plots, summarise, table
+from metaser_jax.report.plots import Band, chance_macro_f1, training_figure
 from metaser_jax.report.style import looks
 from metaser_jax.report.tables import score_tables
-from metaser_jax.report.training import training_figure
 from metaser_jax.results.metrics import scores
 from metaser_jax.results.rows import completed, method_name, series
 
 
 def adaptation_figure(rows, *band):
-    return adaptation.adaptation_figure(summarise(rows), *band)
+    return plots.adaptation_figure(summarise(rows), *band)
 
 
 def confusion_figure(rows):
-    return confusion.confusion_figure(summarise(rows))
+    return plots.confusion_figure(summarise(rows))
 
 
 def curves(axes):
@@ -245,8 +244,8 @@ def test_the_name_of_the_algorithm_that_ran(make_row, algorithm, order):
     of = {"method": "metaser", "algorithm": algorithm, "order": order}
     summaries = summarise([make_row(seed, **of, shots=shots) for seed in (0, 1) for shots in (1, 5)])
     assert table(summaries).splitlines()[2].partition("urdu")[0].strip() == name
-    assert adaptation.adaptation_figure(summaries).legends[0].get_texts()[0].get_text() == name
-    assert confusion.confusion_figure(summaries).axes[0].get_title().splitlines()[1] == f"{name}, all layers"
+    assert plots.adaptation_figure(summaries).legends[0].get_texts()[0].get_text() == name
+    assert plots.confusion_figure(summaries).axes[0].get_title().splitlines()[1] == f"{name}, all layers"
     assert "MetaSER" not in str(score_tables(summaries))
 
 

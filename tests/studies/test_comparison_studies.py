@@ -14,8 +14,8 @@ from metaser_jax.results.significance import seed_interval
 from metaser_jax.results.summary import Summary
 from metaser_jax.specs.studies import Figure2Config, Table2Config
 from metaser_jax.studies.paper import crossings_of, run_figure2, run_table2
-from metaser_jax.studies.sections import unknown
 from metaser_jax.studies.tables import interval_text as interval
+from metaser_jax.studies.tables import unknown
 
 COMMON = {"data_dir": "data", "seeds": 2, "resamples": 50, "pretrain_seeds": 1, "splits": ("random",)}
 

@@ -19,10 +19,9 @@ from metaser_jax.results.outcomes import Amount, Outcome, Scored, outcome
 from metaser_jax.results.rows import complete, series_label
 from metaser_jax.specs import FinetuneSpec
 from metaser_jax.specs.studies import Figure2Config, StudySpec
-from metaser_jax.studies import sections, tables
+from metaser_jax.studies import tables
 from metaser_jax.studies.cells import Cell, Run, run_cells, safe
 from metaser_jax.studies.driver import comparisons_of, compute, lines_of, write
-from metaser_jax.studies.places import cell, places
 from metaser_jax.studies.study import open_study
 from metaser_jax.studies.sweep import text_of
 from metaser_jax.studies.tables import comparison_line, line_of
@@ -31,12 +30,12 @@ from metaser_jax.studies.tables import comparison_line, line_of
 def run_alone(config, command, corpora):
     """Compare what learns from the target's clips alone."""
     study = open_study(config, command, corpora)
-    at = places(study, study.spec.targets)
-    cells = [cell(study, place, "svm") for place in at]
-    cells += [cell(study, place, "scratch", adapted) for place in at for adapted in study.spec.adapt]
+    at = study.places(study.spec.targets)
+    cells = [study.cell(place, "svm") for place in at]
+    cells += [study.cell(place, "scratch", adapted) for place in at for adapted in study.spec.adapt]
     found = compute(study, cells, lambda series: series.method == "scratch")
     shown = [tables.by_amount(of, place) for place, of in tables.by_place(found.summaries).items()]
-    main = (Section("Scores", tuple(shown)), *sections.comparison_section({"": found}, study.spec.confidence))
+    main = (Section("Scores", tuple(shown)), *tables.comparison_section({"": found}, study.spec.confidence))
     lines, comparisons = lines_of(study, found)
     return write(study, "alone", "Without sources", "Two methods.", main, {"lines": lines, "with": comparisons}, lines)
 

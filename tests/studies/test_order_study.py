@@ -21,7 +21,7 @@ from metaser_jax.specs.algorithms import ALGORITHMS, Algorithm
 from metaser_jax.specs.programs import SweepConfig
 from metaser_jax.specs.studies import OrderConfig
 from metaser_jax.studies.ablation_order import KEPT, MARK, fitting, measure, phases, run_ablation_order, timing
-from metaser_jax.studies.study import meta_spec, open_study
+from metaser_jax.studies.study import open_study
 from metaser_jax.training.cost import Cost, read_cost
 
 
@@ -150,7 +150,7 @@ def test_ablation(tmp_path, tiny, registered, runs, capsys):
 
 def test_the_time_of_an_episode(tmp_path, tiny):
     study = open_study(order_config(tmp_path / "o"), "c", tiny)
-    assert timing(study, phases)(meta_spec(study, ("ravdess",), 0)) > 0
+    assert timing(study, phases)(study.meta_spec(("ravdess",), 0)) > 0
     assert not (tmp_path / "o").exists()
 
 

@@ -17,7 +17,7 @@ from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
 from metaser_jax.specs.programs import FinetuneConfig
 from metaser_jax.specs.studies import Table2Config, UnseenConfig
 from metaser_jax.studies.paper import run_table2
-from metaser_jax.studies.study import finetune_spec, meta_spec, open_study, pretrain_spec
+from metaser_jax.studies.study import open_study
 from metaser_jax.studies.unseen import run_unseen
 from metaser_jax.training.meta_train import meta_train
 from metaser_jax.training.pretrain import pretrain
@@ -117,8 +117,8 @@ def test_studies_of_three(corpora, tmp_path, run, config, own):
 def test_networks_of_a_study_have_its_emotions(corpora, tmp_path):
     config = Table2Config(out=str(tmp_path), source_sets=("ravdess+emodb",), targets=("urdu",), **SMALL)
     study = open_study(config, "c", corpora)
-    specs = [meta_spec(study, ("ravdess",), 0), pretrain_spec(study, "transser", ("ravdess",), 0)]
-    specs += [finetune_spec(study, "metaser"), finetune_spec(study, "multiser", "head")]
+    specs = [study.meta_spec(("ravdess",), 0), study.pretrain_spec("transser", ("ravdess",), 0)]
+    specs += [study.finetune_spec("metaser"), study.finetune_spec("multiser", "head")]
     assert {spec.emotions for spec in specs} == {THREE}
-    specs = meta_spec(open_study(dataclasses.replace(config, emotions=None), "c", corpora), ("ravdess",), 0)
+    specs = open_study(dataclasses.replace(config, emotions=None), "c", corpora).meta_spec(("ravdess",), 0)
     assert specs.emotions == FOUR_EMOTIONS

@@ -12,8 +12,7 @@ from metaser_jax import InputError
 from metaser_jax.datasets.targets import Corpora
 from metaser_jax.specs import presets
 from metaser_jax.specs.studies import UnseenConfig
-from metaser_jax.studies.places import even_folds
-from metaser_jax.studies.study import finetune_spec, method_spec, open_study
+from metaser_jax.studies.study import open_study
 from metaser_jax.studies.unseen import run_unseen
 
 CORPORA = ("ravdess", "emodb")
@@ -99,23 +98,23 @@ def test_benchmark(tmp_path, corpora, runs):
 
 def test_methods(tiny):
     study = open_study(unseen_config("o"), "c", tiny)
-    specs = {m: method_spec(study, m, ("urdu",), 0) for m in ("metaser", "maml", "fomaml", "meta_sgd", "reptile")}
+    specs = {m: study.method_spec(m, ("urdu",), 0) for m in ("metaser", "maml", "fomaml", "meta_sgd", "reptile")}
     assert [(one.algorithm, one.order) for one in specs.values()] == [
         *(("maml", "first"), ("maml", "second"), ("maml", "first"), ("meta_sgd", "second"), ("reptile", "first")),
     ]
     # What a run's learner does is of all layers.
-    assert [finetune_spec(study, "metaser", of).optimizer for of in (None, "all", "head")] == ["learner"] * 2 + ["sgd"]
+    assert [study.finetune_spec("metaser", of).optimizer for of in (None, "all", "head")] == ["learner"] * 2 + ["sgd"]
     own = {"meta_sgd": {"learn": {"episodes": 6}, "adapt": {"max_epochs": 9}}}
     changed = dataclasses.replace(study, settings=study.settings._replace(of_method=own))
-    assert method_spec(changed, "meta_sgd", ("urdu",), 0) == dataclasses.replace(specs["meta_sgd"], episodes=6)
-    assert (finetune_spec(changed, "meta_sgd").max_epochs, finetune_spec(changed, "metaser").max_epochs) == (9, 3)
+    assert changed.method_spec("meta_sgd", ("urdu",), 0) == dataclasses.replace(specs["meta_sgd"], episodes=6)
+    assert (changed.finetune_spec("meta_sgd").max_epochs, changed.finetune_spec("metaser").max_epochs) == (9, 3)
 
 
 def test_as_many_folds_as_speakers_allow():
     def folds(speakers, most=5):
         corpus = fake_corpus("emodb", per_emotion=2 * speakers, speakers=speakers)
         config = unseen_config("o", folds=most)
-        return even_folds(open_study(config, "c", Corpora(lambda *_: corpus, lambda *_: True)), "emodb")
+        return open_study(config, "c", Corpora(lambda *_: corpus, lambda *_: True)).even_folds("emodb")
 
     assert [folds(n) for n in (2, 4, 6, 9, 10, 24)] == [2, 4, 3, 3, 5, 5]
     assert folds(10, most=2) == 2

@@ -1,8 +1,4 @@
-"""Macro F1 against the amount of target data: one panel for each target and split, one line for each method.
-
-The line is the mean over draws, the band the sample standard deviation or what the caller gives, the faint dots the
-draws. Dashed grey: chance, a uniform guess. Dotted, where the split is random: the speaker oracle.
-"""
+"""Pictures of results: macro F1 against the amount of data, confusion matrices, and losses of training."""
 
 from __future__ import annotations
 
@@ -16,32 +12,45 @@ import numpy as np
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
-from metaser_jax.results.rows import Row, Series, series_names
+from metaser_jax.results.rows import Row, Series, series_label, series_names, series_order, step_of
 from metaser_jax.results.summary import Summary, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 _SIZE = {"alone": (6.8, 4.0), "height": 3.4, "frame": 1.6}
 # More lines than that want larger panels, thinner lines, and the range of scores that they are in.
 _CROWDED = 5
 _CROWDED_SIZE = {"alone": (7.5, 5.2), "height": 5.0, "frame": 2.2, "width": 5.4}
-_X_LABELS = {
-    "shots": "shots: training utterances per emotion",
-    "fraction": "fraction of the target's training part",
-}
+_X_LABELS = {"shots": "shots: training utterances per emotion", "fraction": "fraction of the target's training part"}
 _CHANCE = {"color": style.GREY, "linestyle": "--", "linewidth": 1.2}
 _ORACLE = {"color": "black", "linestyle": ":", "linewidth": 1.6}
+# field -> name, colour, line, width. Single episodes are noisy: thin. query_loss_after stands in for query_loss_mean.
+_LOSSES = {
+    "support_loss": ("support, before adaptation", "#E69F00", "-", 1.0),
+    "query_loss_before": ("query, before adaptation", "#56B4E9", "-", 1.0),
+    "query_loss_after": ("query, after adaptation", "#0072B2", "-", 1.0),
+    "query_loss_mean": ("query, after adaptation (mean)", "#0072B2", "-", 2.0),
+    "valid_query_loss": ("validation query, after adaptation", "#D55E00", (0, (6, 2)), 2.0),
+    "train_loss": ("training, during the epoch", "#0072B2", "-", 2.0),
+    "valid_loss": ("validation, after the epoch", "#D55E00", (0, (6, 2)), 2.0),
+}
+# What a line counts -> its axis, and what the picture is of.
+_STEPS = {
+    "episode": ("episode", "Meta-training. Thin lines: single episodes; thick: means"),
+    "total_epoch": ("epoch, over all stages", "Pre-training"),
+}
 
 
 class Band(NamedTuple):
-    """What is shaded around a line.
+    """The shaded band around a line.
 
     Attributes:
       name: for the title.
       of: a point -> (low, high), None where it does not say.
-      dots: whether what the mean is of is drawn too; for pictures of few lines.
+      dots: whether single draws are drawn too; for pictures of few lines.
     """
 
     name: str
@@ -63,7 +72,10 @@ def plot_adaptation(rows: Iterable[Row], path: str | Path) -> Path:
 
 
 def adaptation_figure(summaries: Sequence[Summary], band: Band = DEVIATION) -> Figure:
-    """Return the picture, not yet written.
+    """Return macro F1 against the amount of target data: a panel per target and split, a line per method.
+
+    The line is the mean over draws, the faint dots the draws. Dashed grey: chance, a uniform guess. Dotted, where the
+    split is random: the speaker oracle.
 
     Raises:
       InputError: no summaries; no matplotlib.
@@ -219,3 +231,132 @@ def _handles(looks: dict[Series, style.Look], names: dict[Series, str], panels: 
     if any(_oracle(panel) for panel in panels.values()):
         handles.append(Line2D([], [], label="speaker oracle: hears nothing", **_ORACLE))
     return handles
+
+
+def plot_confusion(rows: Iterable[Row], path: str | Path) -> Path:
+    """Write the picture as PNG, SVG or PDF, by the suffix of path, and return the path."""
+    return style.save(confusion_figure(summarise(rows)), path)
+
+
+def confusion_figure(summaries: Iterable[Summary]) -> Figure:
+    """Return the picture, not yet written: of each target and split, the first method with the most training data.
+
+    Raises:
+      InputError: no summaries; no matplotlib.
+    """
+
+    def rank(one: Summary) -> tuple:
+        # First method, all layers, largest fraction, or else most shots.
+        kind, value = one.amount
+        return one.place, series_order(one.series), kind != "fraction", -value
+
+    panels: dict[tuple[str, str], tuple] = {}
+    for one in sorted(summaries, key=rank):
+        title = f"{style.place_name(one)}\n{series_label(one.series)}\n{one.data}, {style.draws_name([one])}"
+        panels.setdefault(one.place, (title, one.confusion, one.rows[0]["emotions"]))
+    if not panels:
+        raise InputError("plot_confusion: got no rows, expected results.")
+    return counts_figure(list(panels.values()))
+
+
+def counts_figure(panels: Sequence[tuple[str, np.ndarray, Sequence[str]]]) -> Figure:
+    """Return a picture of confusion matrices: of each its title, [class, class] counts and the classes' names.
+
+    Raises:
+      InputError: no matplotlib.
+    """
+    figure, grid = style.panel_grid(len(panels), "true emotion", alone=(5.6, 4.8), height=3.8, frame=0.7)
+    for axes, panel in zip(grid, panels, strict=True):
+        _draw_counts(axes, *panel)
+    figure.suptitle("Confusion, % of each true emotion (utterances)", fontsize=style.LARGE)
+    return figure
+
+
+def _draw_counts(axes: Axes, title: str, counts: np.ndarray, names: Sequence[str]) -> None:
+    of_emotion = counts.sum(axis=1, keepdims=True)
+    share = counts / np.maximum(of_emotion, 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    size = style.NORMAL if len(counts) <= 4 else style.SMALL - 2
+    for true, predicted in np.ndindex(*counts.shape):
+        percent = f"{share[true, predicted]:.0%}" if of_emotion[true, 0] else "none"
+        text = f"{percent}\n({counts[true, predicted]:g})"
+        colour = "white" if share[true, predicted] > 0.7 else "black"
+        axes.text(predicted, true, text, ha="center", va="center", fontsize=size, color=colour)
+    emotions = [style.plain(emotion) for emotion in names]
+    axes.set_xticks(range(len(emotions)), emotions, rotation=45 if len(emotions) > 5 else 0, fontsize=style.NORMAL)
+    axes.set_yticks(range(len(emotions)), emotions, fontsize=style.NORMAL)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("predicted emotion", fontsize=style.NORMAL)
+    axes.set_title(style.plain(title), fontsize=style.NORMAL)
+
+
+def plot_training(metrics: Iterable[Row], path: str | Path, of: str = "") -> Path:
+    """Write the picture as PNG, SVG or PDF, by the suffix of path, and return the path; of: as training_figure's."""
+    return style.save(training_figure(metrics, of), path)
+
+
+def training_figure(metrics: Iterable[Row], of: str = "") -> Figure:
+    """Return the picture, not yet written.
+
+    Args:
+      metrics: rows of metrics.jsonl: episode or total_epoch, and losses in nats; a loss that is null or not finite is
+        left out. Where there are stages, each has lines of its own.
+      of: what was trained, for the title.
+
+    Raises:
+      InputError: no rows; none with a loss; no matplotlib.
+    """
+    metrics = list(metrics)
+    step = step_of(metrics[0]) if metrics else "episode"
+    metrics.sort(key=lambda row: row[step])
+    losses = [name for name in _LOSSES if any(_finite(row.get(name)) for row in metrics)]
+    if not losses:
+        expected = ", ".join(_LOSSES)
+        raise InputError(f"plot_training: got {len(metrics)} rows without a loss, expected any of: {expected}.")
+    if "query_loss_mean" in losses and "query_loss_after" in losses:
+        losses.remove("query_loss_after")
+    figure = style.new_figure(7.5, 5.2)
+    axes = figure.add_subplot()
+    handles = [_draw(axes, metrics, step, name) for name in losses]
+    _mark_stages(axes, metrics, step)
+    xlabel, title = _STEPS[step]
+    axes.set_xlabel(xlabel, fontsize=style.NORMAL)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_ylabel("cross-entropy (nats)", fontsize=style.NORMAL)
+    axes.margins(x=0.02)
+    style.plain_axes(axes)
+    style.set_title(figure, f"{of}\n{title}" if of else title)
+    style.legend_below(figure, handles)
+    return figure
+
+
+def _draw(axes: Axes, metrics: list[Row], step: str, name: str) -> Line2D:
+    """Draw a loss, one line for each stage, and return the first."""
+    label, colour, line, thickness = _LOSSES[name]
+    # Validation may be rarer than the rest: its line joins the points it has.
+    finite = [row for row in metrics if _finite(row.get(name))]
+    drawn = []
+    for stage in dict.fromkeys(row.get("stage") for row in finite):
+        points = [(row[step], row[name]) for row in finite if row.get("stage") == stage]
+        look = {"color": colour, "linestyle": line, "linewidth": thickness, "marker": None if points[1:] else "o"}
+        drawn += axes.plot(*zip(*points, strict=True), label=label, **look)
+    return drawn[0]
+
+
+def _mark_stages(axes: Axes, metrics: list[Row], step: str) -> None:
+    """Name the sources of each stage above its beginning, where there are several stages."""
+    firsts: dict[int, Row] = {}
+    for row in metrics:
+        if "stage" in row:
+            firsts.setdefault(row["stage"], row)
+    for row in firsts.values() if len(firsts) > 1 else ():
+        start = row[step] - (row.get("epoch") or 0)
+        axes.axvline(start, color=style.GREY, linewidth=0.8, linestyle=":")
+        sources = style.plain(" + ".join(row.get("sources") or ()))
+        place = axes.get_xaxis_transform()
+        axes.text(start, 1.01, sources, transform=place, fontsize=style.SMALL, color=style.GREY)
+
+
+def _finite(value: float | None) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
