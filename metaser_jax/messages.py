@@ -1,10 +1,11 @@
 """Progress output: log lines (text or JSON) and progress bars, as --quiet and --log_format say."""
 
+import contextlib
 import datetime
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 TEXT, JSON = "text", "json"
 
 _LEVEL = re.compile(r"(error|warning|note): ")
-_how = {"quiet": False, "format": TEXT}
+_how = {"quiet": False, "format": TEXT, "log": "{}"}
 
 
 def say_how(*, quiet: bool = False, log_format: str = TEXT) -> None:
@@ -49,8 +50,20 @@ def say(text: str, to: TextIO | None = None) -> None:
 
 def log(text: str) -> None:
     """Print a line of how the work goes to stdout, as `say`."""
-    say(text, sys.stdout)
-    sys.stdout.flush()
+    if _how["log"]:
+        say(_how["log"].format(text), sys.stdout)
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def logged_as(pattern: str) -> Iterator[None]:
+    """Surround work whose lines of `log` have a pattern, such as "    {}"; with "" they are not shown."""
+    before = _how["log"]
+    _how["log"] = pattern
+    try:
+        yield
+    finally:
+        _how["log"] = before
 
 
 def progress_bar(over: Iterable[Any] | None = None, *, shown: bool = True, **options: Any) -> "tqdm":

@@ -1,6 +1,7 @@
 """Small runs on fake corpora: the programs' entries, which are given the corpora, and their configurations."""
 
 import functools
+import resource
 
 import pytest
 from fakes import fake_corpus
@@ -144,3 +145,18 @@ def finetune_config(tmp_path):
         return FinetuneConfig(**values | changes)
 
     return make
+
+
+@pytest.fixture
+def largest_file():
+    """Sets the size in bytes at which this process cannot write on in a file, as if the disk were full; () ends that.
+
+    To be ended within the test: pytest may write what it prints into a file.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size=soft):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+    yield limit
+    limit()

@@ -1,4 +1,4 @@
-"""What the processes of a job know of each other and agree on, so that none goes on alone and none is left waiting.
+"""Agreement between the processes of a job, so that none goes on alone and none is left waiting.
 
 The one place of jax's private modules: jax.process_index() and jax.process_count() start the backends, which is too
 early for the number of CPU devices, and nothing public reads or writes the coordination service. Collectives are no
@@ -26,7 +26,7 @@ _calls = itertools.count()
 
 
 def _client() -> Any:
-    """Return what this process talks to the job's coordinator with; there is one once it has joined."""
+    """Return the client of the job's coordinator; there is one once this process has joined."""
     return distributed.global_state.client
 
 

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NoReturn
 
 import jax
@@ -48,9 +48,7 @@ class Preemption:
             self._before = signal.signal(signal.SIGTERM, self._ask)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._handles:
             # None: what was there is not Python's, and cannot be put back.
             signal.signal(signal.SIGTERM, signal.SIG_DFL if self._before is None else self._before)
@@ -66,18 +64,6 @@ class Preemption:
         # is needed, which episodes in intervals are not.
         self._calls += 1
         return multihost_utils.reached_preemption_sync_point(self._calls)
-
-
-@contextlib.contextmanager
-def no_more_preemption() -> Iterator[None]:
-    """Surround the close of a job's connection: a SIGTERM is ignored, and one caught just before is known to all.
-
-    Otherwise the service would wait for the processes that have closed theirs already, for three minutes.
-    """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(_KNOWN)
-    yield
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 # Seconds between questions, and until an answer of the coordinator is missed.
@@ -123,10 +109,16 @@ def guard() -> Iterator[None]:
 
 
 def _leave(watch: "_Watch") -> None:
-    """Close the connection; all processes do, at the same time."""
-    with no_more_preemption():
-        watch.stop()
-        jax.distributed.shutdown()
+    """Close the connection; all processes do, at the same time.
+
+    A SIGTERM is ignored meanwhile, and one caught just before is known to all: otherwise the service would wait for the
+    processes that have closed theirs already, for three minutes.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(_KNOWN)
+    watch.stop()
+    jax.distributed.shutdown()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _exit(message: str, code: int) -> NoReturn:

@@ -3,8 +3,6 @@
 import importlib.util
 import os
 import threading
-from collections.abc import Callable
-from typing import Any
 
 import jax
 
@@ -18,22 +16,17 @@ _SIGNS = {
     "tpu": (),
     "k8s": ("KUBERNETES_SERVICE_HOST",),
 }
+_LOOKED = "; ".join(f"{name} ({', '.join(signs) or 'a Cloud TPU VM with libtpu'})" for name, signs in _SIGNS.items())
+_ADVICE = f"Looked for: {_LOOKED}. Otherwise say --coordinator_address=HOST:PORT --num_processes=N --process_id=I."
 # Packages that jax looks with; the extra of jax that brings one has the cluster's name.
 _NEEDED = {"tpu": "libtpu", "k8s": "kubernetes"}
 
 
-def start(
-    job: ClusterSpec,
-    *,
-    initialize: Callable[..., None] = jax.distributed.initialize,
-    find_package: Callable[[str], Any] = importlib.util.find_spec,
-) -> None:
+def start(job: ClusterSpec) -> None:
     """Join the job; of use before jax's first use. Does nothing for one process that no cluster started.
 
     Args:
       job: which, and how it is found.
-      initialize: joins it.
-      find_package: name -> None if the package is not installed.
 
     Raises:
       InputError: jax has been used already, or --cluster finds nothing.
@@ -44,28 +37,17 @@ def start(
     if jax.distributed.is_initialized():
         raise InputError("cluster: this process has joined a job already; start it once.")
     if job.cluster == "none":
-        found = {
-            "coordinator_address": job.coordinator_address,
-            "num_processes": job.num_processes,
-            "process_id": job.process_id,
-            "cluster_detection_method": "deactivate",
-        }
+        names = ("coordinator_address", "num_processes", "process_id")
+        found = {name: getattr(job, name) for name in names} | {"cluster_detection_method": "deactivate"}
     else:
-        found = {"cluster_detection_method": _method(job.cluster, find_package)}
-    _initialize(job, found, initialize)
-
-
-def _initialize(job: ClusterSpec, found: dict[str, Any], initialize: Callable[..., None]) -> None:
+        found = {"cluster_detection_method": _method(job.cluster)}
+    # Later than the wait below: JAX does not raise then, it aborts.
+    found |= {"initialization_timeout": job.start_timeout + 60, "heartbeat_timeout_seconds": job.heartbeat_timeout}
     failed: list[Exception] = []
 
     def join() -> None:
         try:
-            initialize(
-                **found,
-                # Later than the wait below: JAX does not raise then, it aborts.
-                initialization_timeout=job.start_timeout + 60,
-                heartbeat_timeout_seconds=job.heartbeat_timeout,
-            )
+            jax.distributed.initialize(**found)
         except Exception as error:
             # RuntimeError, ValueError, KeyError ... by what jax's detection meets; all of it comes from outside.
             failed.append(error)
@@ -90,22 +72,10 @@ def _why(job: ClusterSpec, error: Exception) -> str:
             f"{job.num_processes} could not join within --start_timeout={job.start_timeout} s. Are all of them "
             f"started, and is process 0 reached at that address? jax says: {text}"
         )
-    return (
-        f"--cluster={job.cluster}: could not join the job ({text}). {_LOOKED_FOR} Otherwise say "
-        "--coordinator_address=HOST:PORT --num_processes=N --process_id=I."
-    )
+    return f"--cluster={job.cluster}: could not join the job ({text}). {_ADVICE}"
 
 
-_LOOKED_FOR = (
-    "Looked for: "
-    + "; ".join(
-        f"{name} ({', '.join(signs) if signs else 'a Cloud TPU VM with libtpu'})" for name, signs in _SIGNS.items()
-    )
-    + "."
-)
-
-
-def _method(cluster: str, find_package: Callable[[str], Any]) -> str | None:
+def _method(cluster: str) -> str | None:
     """Return jax's name of a detection method; None takes what is there.
 
     Raises:
@@ -113,14 +83,10 @@ def _method(cluster: str, find_package: Callable[[str], Any]) -> str | None:
     """
     if cluster == "auto":
         return None
-    missing = [name for name in _SIGNS[cluster] if name not in os.environ]
-    if missing:
-        raise InputError(
-            f"--cluster={cluster}: this process was not started by it: {', '.join(missing)} not set. {_LOOKED_FOR}"
-            " Otherwise say --coordinator_address=HOST:PORT --num_processes=N --process_id=I."
-        )
+    if names := ", ".join(name for name in _SIGNS[cluster] if name not in os.environ):
+        raise InputError(f"--cluster={cluster}: this process was not started by it: {names} not set. {_ADVICE}")
     package = _NEEDED.get(cluster)
-    if package and find_package(package) is None:
+    if package and importlib.util.find_spec(package) is None:
         raise InputError(f"--cluster={cluster}: {package} is not installed: pip install 'jax[{cluster}]'.")
     if cluster == "k8s":
         return None  # jax 0.10 has no name for it, and finds it by itself

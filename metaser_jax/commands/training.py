@@ -72,7 +72,7 @@ def meta_train(config: configs.MetaTrainConfig, arguments: list[str]) -> None:
     """
     from metaser_jax.training.meta_train import meta_train
 
-    _log_next(config.data_dir, meta_train(config, log=log))
+    _log_next(config.data_dir, meta_train(config))
 
 
 def pretrain(config: configs.PretrainConfig, arguments: list[str]) -> None:
@@ -82,7 +82,7 @@ def pretrain(config: configs.PretrainConfig, arguments: list[str]) -> None:
     """
     from metaser_jax.training.pretrain import pretrain
 
-    _log_next(config.data_dir, pretrain(config, log=log))
+    _log_next(config.data_dir, pretrain(config))
 
 
 def _log_next(data_dir: str, run_dir: str | Path) -> None:

@@ -85,7 +85,7 @@ def on_all_cores(learner: Learner) -> Learner:
 
 
 def compiler_options() -> dict[str, bool | int]:
-    """Return what jax.jit(..., compiler_options=) is given for a meta-step.
+    """Return the compiler options of a meta-step, for jax.jit.
 
     512-bit vectors on a CPU, nothing elsewhere.
     """
@@ -268,7 +268,7 @@ def describe(mesh: Mesh) -> str:
 
 
 def waiting(for_whom: str, then: str) -> str:
-    """Return what is said before compiling, which is silent.
+    """Return the line to log before compiling, which is silent.
 
     Args:
       for_whom: the runs, the devices.
@@ -304,7 +304,7 @@ CHUNK_ELSEWHERE = 256  # larger than minibatches
 
 
 class Plan(NamedTuple):
-    """How runs are gone through; equal plans share a program.
+    """Order in which runs are computed; equal plans share a program.
 
     Attributes:
       devices: that share a call's runs.
@@ -357,7 +357,7 @@ def over_runs(function: Callable[..., Any], plan: Plan, mesh: Mesh | None = None
 
 
 def deal(load: Sequence[float], plan: Plan) -> np.ndarray:
-    """Return which run goes where.
+    """Return an assignment of runs to calls and devices.
 
     Args:
       load: [run], how much each has to do, in any unit.

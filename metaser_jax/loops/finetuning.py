@@ -80,7 +80,7 @@ def mean_over_rows(
 def apply_to_rows(
     apply: Callable[[Params, jax.Array], jax.Array], params: Params, x: jax.Array, rows: Rows, chunk: int = 0
 ) -> jax.Array:
-    """Return what a model makes of some utterances, such as logits.
+    """Return a model's outputs for some utterances, such as logits.
 
     Args:
       apply: (params, x [n, ...]) -> [n, out].

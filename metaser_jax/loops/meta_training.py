@@ -25,7 +25,7 @@ SampleFn = Callable[[jax.Array], Episode]
 
 
 class TrainState(NamedTuple):
-    """What a run carries from episode to episode, and what its checkpoint holds.
+    """State of a run between episodes, and content of its checkpoint.
 
     Attributes:
       meta_params: what is learned.

@@ -27,7 +27,7 @@ MinibatchFn = Callable[[jax.Array, jax.Array], Episode]
 
 
 class PretrainState(NamedTuple):
-    """What a run carries from epoch to epoch, and what its checkpoint holds.
+    """State of a run between epochs, and content of its checkpoint.
 
     Attributes:
       params: what is learned.

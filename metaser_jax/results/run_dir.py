@@ -7,7 +7,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from metaser_jax import cli, processes, untrusted
 from metaser_jax.errors import InputError
 from metaser_jax.extras import version
+from metaser_jax.messages import log
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
@@ -144,7 +145,7 @@ def claim(run_dir: str | Path, config: Mapping[str, Any], free: Iterable[str] = 
         raise InputError(f"{run_dir} cannot be made or written: {error.strerror}. Give another folder.") from error
 
 
-def hold(run_dir: str | Path, seconds: float, log: Callable[[str], None] = print) -> AbstractContextManager[None]:
+def hold(run_dir: str | Path, seconds: float) -> AbstractContextManager[None]:
     """Keep the run to this process: two that write it would lose each other's lines and checkpoints.
 
     The lock ends with the process, however it ends. A file system without locks is written without.
@@ -152,7 +153,6 @@ def hold(run_dir: str | Path, seconds: float, log: Callable[[str], None] = print
     Args:
       run_dir: a run that is there already.
       seconds: to wait for another process that holds it: one that is ending, say.
-      log: is told when it has to wait.
 
     Raises:
       InputError: another process still holds it, or the lock cannot be opened.

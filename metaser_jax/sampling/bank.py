@@ -81,7 +81,7 @@ def with_speakers(built: Bank, corpora: Sequence[Corpus], voices: Sequence[np.nd
 
 
 def heard(corpora: Sequence[Corpus], voices: Sequence[np.ndarray], least: int = 0) -> list[np.ndarray]:
-    """Return which of each corpus's speakers have `least` utterances or more of each class, and one of any, [speaker].
+    """Return masks of each corpus's speakers with `least` utterances or more of each class, and one of any, [speaker].
 
     Args:
       corpora: some.

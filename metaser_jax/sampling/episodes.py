@@ -19,7 +19,7 @@ from metaser_jax.types import Batch, Episode
 
 
 class TaskRule(NamedTuple):
-    """How tasks are made; static, as it stands those of one corpus.
+    """Rule by which tasks are made; static. The defaults draw a task from one corpus.
 
     Attributes:
       one_speaker: a task is of one speaker, drawn among those of its corpus that the bank says.
@@ -44,7 +44,7 @@ class TaskRule(NamedTuple):
 def sides(
     key: jax.Array, rule: TaskRule, bank: Bank, query_bank: Bank, corpus: jax.Array
 ) -> tuple[jax.Array, jax.Array] | None:
-    """Return which speakers a task's support and query sets are of, [speaker] bool each; None: of all."""
+    """Return the speakers of a task's support and of its query set, [speaker] bool each; None: all."""
     if not (rule.one_speaker or rule.other_speakers):
         return None
     assert bank.speakers is not None

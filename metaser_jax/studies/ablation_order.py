@@ -28,7 +28,7 @@ import numpy as np
 
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
-from metaser_jax.messages import log
+from metaser_jax.messages import log, logged_as
 from metaser_jax.report import style
 from metaser_jax.report.content import Section, Table, table_of
 from metaser_jax.report.page import picture
@@ -291,10 +291,10 @@ def timing(study: Study, phases: Callable[[MetaTrainSpec], list[int]]) -> Callab
     """Return a function that trains a run in a temporary folder and returns the seconds of its episodes."""
 
     def time_run(spec: MetaTrainSpec) -> float:
-        with tempfile.TemporaryDirectory(prefix="metaser_jax_timed_") as folder:
+        with tempfile.TemporaryDirectory(prefix="metaser_jax_timed_") as folder, logged_as(""):
             run = f"{folder}/run"
             # From random parameters: where it starts changes no time.
-            run_meta_training(spec, study.data_dir, run, log=lambda _: None, load=study.corpora.load, init="")
+            run_meta_training(spec, study.data_dir, run, load=study.corpora.load)
             return read_cost(run, phases(spec)).seconds
 
     return time_run

@@ -12,7 +12,7 @@ from metaser_jax import datasets, demo_voices
 from metaser_jax.adaptation.finetune import run_finetune
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.datasets.statistics import Statistics
-from metaser_jax.messages import progress_bar
+from metaser_jax.messages import logged_as, progress_bar
 from metaser_jax.report import read_metrics, summarise, table, write_report
 from metaser_jax.results.rows import method_name
 from metaser_jax.results.run_dir import METRICS, RESULTS, to_lines, write_text
@@ -75,7 +75,8 @@ def run_demo(
         shutil.rmtree(out / folder, ignore_errors=True)
     print(f"3/5  Meta-training on {', '.join(sources)}")
     to_learn = {"data_dir": str(data), "sources": sources, "run_dir": str(out / "metaser")}
-    run = meta_train(MetaTrainConfig(**to_learn, **presets.DEMO_META_TRAIN), log=lambda line: print(f"     {line}"))
+    with logged_as("     {}"):
+        run = meta_train(MetaTrainConfig(**to_learn, **presets.DEMO_META_TRAIN))
     print(f"4/5  Adapting to {', '.join(targets)}, and training from scratch beside it")
     rows = []
     todo = [(target, shots, init) for shots in config.shots for target in targets for init in (str(run), SCRATCH)]

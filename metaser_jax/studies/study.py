@@ -27,6 +27,7 @@ from metaser_jax.data.target import Target
 from metaser_jax.datasets.registry import check_name
 from metaser_jax.datasets.targets import Corpora, Load, load_targets, load_together
 from metaser_jax.errors import InputError
+from metaser_jax.messages import logged_as
 from metaser_jax.results.outcomes import Amount, Outcome
 from metaser_jax.specs import LEARNER, FinetuneSpec, MetaTrainSpec, PretrainSpec, how_fields, presets
 from metaser_jax.specs.algorithms import ALGORITHMS
@@ -176,7 +177,8 @@ class Study(Generic[SpecT]):
         key = safe(f"{method}_{'+'.join(sources)}_s{seed}")
 
         def train() -> None:
-            run_pretraining(spec, self.data_dir, str(self.runs / key), log=lambda _: None, load=self.corpora.load)
+            with logged_as(""):  # the study's progress bar speaks
+                run_pretraining(spec, self.data_dir, str(self.runs / key), load=self.corpora.load)
 
         return Run(key, train, settings(spec), spec)
 
@@ -190,8 +192,8 @@ class Study(Generic[SpecT]):
             if first is not None:
                 first.train()  # where it has finished, nothing is done
             init = "" if first is None else str(self.runs / first.key)
-            options = {"log": lambda _: None, "load": self.corpora.load, "init": init}
-            run_meta_training(spec, self.data_dir, str(self.runs / key), **options)
+            with logged_as(""):
+                run_meta_training(spec, self.data_dir, str(self.runs / key), load=self.corpora.load, init=init)
 
         identity = settings(spec) | ({} if first is None else {"starts_from": first.identity})
         return Run(key, train, identity, spec)

@@ -115,8 +115,8 @@ def run_sweep(config: SweepConfig, command: str, *, load: Load = load_corpus) ->
     of_corpora = {"corpus_digests": digests, "target_digest": folds[0].digest if folds else None}
     claim(out, dataclasses.asdict(config) | of_corpora, free=FREE)
     job, start = JobSpec.of(config), str(out / MULTISER)
-    init = trained_first(config.init, members[0].spec, config.data_dir, start, job, log, load)
-    by_name = train_groups(groups, job, config.data_dir, log, init=init)
+    init = trained_first(config.init, members[0].spec, config.data_dir, start, job, load)
+    by_name = train_groups(groups, job, config.data_dir, init=init)
     trained = [by_name[member.name] for member in members]
     settings = []
     outcomes: list[Outcome] = []

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 from metaser_jax import cli
 from metaser_jax.devices.parallel import is_key
 from metaser_jax.errors import InputError
+from metaser_jax.messages import log
 
 _METRIC = "valid_query_loss"
 _FOLDER = "checkpoints"
@@ -123,8 +124,7 @@ class Checkpoints:
             _STATE: ocp.args.StandardSave(state),
             _RUN: ocp.args.JsonSave({"checksum": _checksum(state), "run": self._run}),
         }
-        with self._writing():
-            self._manager.wait_until_finished()  # so that an error is the other checkpoint's, and not this one's
+        self.wait()  # so that an error is the other checkpoint's, and not this one's
         self._begun = [*self._begun[-1:], episode]
         with self._writing():
             self._manager.save(episode, args=ocp.args.Composite(**items), metrics={_METRIC: valid_query_loss})
@@ -190,14 +190,13 @@ class Checkpoints:
             state = jax.tree.map(np.asarray, restored[_STATE])
             if _checksum(state) != restored[_RUN]["checksum"]:
                 raise ValueError("its arrays are not those that were saved")
-        return jax.tree.map(lambda leaf, array: _as(array, leaf), like, state)
+        return jax.tree.map(lambda leaf, a: jax.random.wrap_key_data(a) if is_key(leaf) else a, like, state)
 
-    def restore_newest(self, like: Any, log: Callable[[str], None] = print) -> tuple[int, Any] | None:
+    def restore_newest(self, like: Any) -> tuple[int, Any] | None:
         """Return the newest state that is whole; damaged ones that are newer are put aside, into RUN/damaged.
 
         Args:
           like: as in `restore`.
-          log: is told of those.
 
         Returns:
           Its episode and the state, or None if there is no checkpoint.
@@ -308,10 +307,6 @@ def _plain(leaf: Any) -> Any:
     return jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
 
 
-def _as(array: np.ndarray, leaf: Any) -> Any:
-    return jax.random.wrap_key_data(array) if is_key(leaf) else array
-
-
 def _checksum(state: Any) -> str:
     digest = hashlib.sha256()
     for path, leaf in jax.tree.leaves_with_path(state):
@@ -326,7 +321,7 @@ def _describe(leaf: Any) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Return what matters of an error: tensorstore's begin with everything that was being done."""
+    """Shorten an error's text: tensorstore's begin with everything that was being done."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     line = (text.strip().splitlines() or [repr(error)])[0]
     return line if len(line) <= _SHORT else line.rsplit(": ", 1)[-1]

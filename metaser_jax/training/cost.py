@@ -1,4 +1,4 @@
-"""What a training run costs: measured.json beside metrics.jsonl, and the seconds of an episode."""
+"""Cost of a training run: measured.json beside metrics.jsonl, and the seconds of an episode."""
 
 import json
 import statistics
@@ -17,7 +17,7 @@ MEASURED = "measured.json"
 
 
 def measured_of(program: jax.stages.Compiled, compile_seconds: float, device: str) -> dict[str, Any]:
-    """Return what measured.json holds.
+    """Return the content of measured.json.
 
     Returns:
       compile_seconds, of all of the run's programs; temp_bytes, XLA's temporary memory for an interval of episodes, on
@@ -50,7 +50,7 @@ class Cost(NamedTuple):
 
 
 def read_cost(run_dir: str | Path, phases: Sequence[int] = ()) -> Cost:
-    """Return what a run of meta-training cost.
+    """Read the cost of a run of meta-training.
 
     Args:
       phases: episodes before which an episode costs something else than after: of an annealed run, its first-order

@@ -27,7 +27,7 @@ ADDED |= {"learn_from"}
 
 
 class Pretrained(NamedTuple):
-    """Where a meta-training starts: parameters on the host, and their digest."""
+    """Start of a meta-training: parameters on the host, and their digest."""
 
     params: Params
     digest: str
@@ -41,7 +41,7 @@ def require_fields(run_dir: str, saved: Collection[str], names: Collection[str],
 
 
 def spec_of(kind: type[SpecT], run_dir: str, saved: Mapping[str, Any], program: str) -> SpecT:
-    """Return what a run is.
+    """Return the specification of a run.
 
     Args:
       kind: the class of its specification.

@@ -23,6 +23,7 @@ from metaser_jax.data.target import Target
 from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
 from metaser_jax.loops.meta_training import MOST_SKIPPED, IntervalInfo, TrainState, run_interval, validation_loss
+from metaser_jax.messages import log
 from metaser_jax.meta.learner import MetaParams
 from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
@@ -32,7 +33,7 @@ from metaser_jax.sampling.episodes import TaskRule
 from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.cost import measured_of
-from metaser_jax.training.run import Log, Program
+from metaser_jax.training.run import Program
 from metaser_jax.training.trainer import build_optimizer, make_learner, run_keys
 from metaser_jax.types import Params
 
@@ -45,7 +46,7 @@ _TRACED = {"seed": 0, "meta_lr": 1.0, "inner_lr": 1.0}
 
 
 def program_of(spec: MetaTrainSpec) -> MetaTrainSpec:
-    """Return what runs that share a program have in common: the configuration without what the program is given."""
+    """Return the configuration that runs of one program share, without what is an argument of the program."""
     decay = float(spec.weight_decay > 0)
     return dataclasses.replace(spec, **_TRACED, weight_decay=decay)
 
@@ -71,7 +72,7 @@ def speakers_of(ready: Sequence[Target]) -> list[np.ndarray]:
 
 
 def task_rule(spec: MetaTrainSpec) -> TaskRule:
-    """Return how a specification's tasks are made."""
+    """Return the rule by which a specification's tasks are made."""
     # Of one source, or of all pooled, there is no corpus from which another differs.
     differ = len(spec.sources) > 1 and not spec.pool_sources
     return TaskRule(
@@ -100,7 +101,7 @@ def validation_shape(spec: MetaTrainSpec, held_out: Bank) -> dict[str, Any]:
 
 
 class Numbers(NamedTuple):
-    """What a run's program is given besides its state.
+    """Arguments of a run's program besides its state.
 
     Attributes:
       meta_lr, inner_lr, weight_decay: scalars.
@@ -120,7 +121,7 @@ def numbers_of(spec: MetaTrainSpec) -> Numbers:
 
 
 def stack(of_runs: Sequence[Any], mesh: Mesh) -> Any:
-    """Return what runs have, on the host, as the program takes it: [run, ...]; copies of the last fill the devices."""
+    """Stack arrays of runs on the host, as the program takes them: [run, ...]; copies of the last fill the devices."""
     padded = [to_host(one) for one in of_runs]
     padded += padded[-1:] * (-len(padded) % mesh.shape[parallel.RUNS])
     return jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
@@ -129,7 +130,7 @@ def stack(of_runs: Sequence[Any], mesh: Mesh) -> Any:
 def make_functions(
     spec: MetaTrainSpec, valid_shape: dict[str, Any], mesh: Mesh, at_once: int = 1
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return what a grid of runs compiles, jitted.
+    """Return the jitted functions of a grid of runs.
 
     Args:
       spec: what the runs have in common.
@@ -189,7 +190,7 @@ def make_functions(
 
 
 def compile_program(
-    specs: Sequence[MetaTrainSpec], states: Sequence[TrainState], ready: Sequence[Target], log: Log, at_once: int = 0
+    specs: Sequence[MetaTrainSpec], states: Sequence[TrainState], ready: Sequence[Target], at_once: int = 0
 ) -> tuple[Program, dict[str, Any]]:
     """Compile the program of runs that share one, and put the data on the devices.
 
@@ -197,7 +198,6 @@ def compile_program(
       specs: of the runs, equal but for what program_of leaves out.
       states: of each, on the host.
       ready: their sources.
-      log: prints a line.
       at_once: runs that a device computes at once; 0 takes 1 on a CPU, and elsewhere all of its runs.
 
     Returns:
@@ -305,7 +305,7 @@ def check_finite(spec: MetaTrainSpec, sources: Bank, state: TrainState, info: In
 
 
 def _not_finite(spec: MetaTrainSpec, sources: Bank, state: TrainState) -> str:
-    """Return which tasks of the episode after a state have a loss that is not finite."""
+    """Name the tasks of the episode after a state whose loss is not finite."""
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.episode)
     episode = episodes.sample(key, sources, **episode_shape(spec))
     learner = make_learner(spec, cross_entropy(trained_logits(make_network(spec, spec.recurrence))))

@@ -19,6 +19,7 @@ from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
 from metaser_jax.errors import InputError
+from metaser_jax.messages import log
 from metaser_jax.results.run_dir import METRICS, read_lines
 from metaser_jax.sampling import bank
 from metaser_jax.specs import JobSpec, MetaTrainSpec
@@ -30,7 +31,6 @@ from metaser_jax.training.meta_program import compile_program, program_of, speak
 from metaser_jax.training.pretrain import MULTISER, trained_first
 from metaser_jax.training.run import (
     ALONE,
-    Log,
     OnInterval,
     Run,
     in_job,
@@ -86,19 +86,13 @@ class Group(NamedTuple):
     ready: list[Target]
 
 
-def meta_train(
-    config: MetaTrainConfig,
-    log: Log = print,
-    *,
-    load: Load = load_corpus,
-    on_interval: OnInterval | None = None,
-) -> Path:
+def meta_train(config: MetaTrainConfig, *, load: Load = load_corpus, on_interval: OnInterval | None = None) -> Path:
     """Meta-train as a program's configuration says; arguments and errors as `run_meta_training`'s."""
     spec, job = MetaTrainSpec.of(config), JobSpec.of(config)
     # As a sibling: a run's own folder holds one run.
     start = f"{config.run_dir.rstrip('/')}_{MULTISER}"
-    init = trained_first(config.init, spec, config.data_dir, start, job, log, load)
-    options = {"init": init, "job": job, "log": log, "load": load, "on_interval": on_interval}
+    init = trained_first(config.init, spec, config.data_dir, start, job, load)
+    options = {"init": init, "job": job, "load": load, "on_interval": on_interval}
     return run_meta_training(spec, config.data_dir, config.run_dir, **options)
 
 
@@ -109,7 +103,6 @@ def run_meta_training(
     *,
     init: str = "",
     job: JobSpec = ALONE,
-    log: Log = print,
     load: Load = load_corpus,
     on_interval: OnInterval | None = None,
 ) -> Path:
@@ -123,7 +116,6 @@ def run_meta_training(
       run_dir: the run's folder.
       init: folder of a pre-training whose parameters it starts from; "": random ones.
       job: how its processes come together, what it keeps and traces.
-      log: prints a line.
       load: reads a prepared corpus.
       on_interval: is told each line of metrics.jsonl; what it raises ends the run, which the same call resumes.
 
@@ -139,7 +131,7 @@ def run_meta_training(
     with in_job(job) as preemption:
         (group,) = cluster.attempt(lambda: load_groups(members, data_dir, load))
         with precision(spec):
-            (trained,) = _train(group, job, data_dir, init, preemption, log, on_interval)
+            (trained,) = _train(group, job, data_dir, init, preemption, on_interval)
         if trained.stopped:
             raise InputError(f"{trained.stopped} {ADVICE} {run_dir} keeps the checkpoints so far.")
     return Path(run_dir)
@@ -184,7 +176,6 @@ def train_groups(
     groups: Sequence[Group],
     job: JobSpec,
     data_dir: str,
-    log: Log = print,
     on_interval: OnInterval | None = None,
     init: str = "",
 ) -> dict[str, Trained]:
@@ -195,7 +186,7 @@ def train_groups(
     Args:
       groups: of load_groups.
       job: how the process runs, what the runs keep and trace.
-      data_dir, log, on_interval, init: as run_meta_training's, of all runs.
+      data_dir, on_interval, init: as run_meta_training's, of all runs.
 
     Returns:
       The runs by their names.
@@ -210,7 +201,7 @@ def train_groups(
             if len(groups) > 1:
                 log(f"Program {number} of {len(groups)}: {len(group.members)} runs, from {group.members[0].name} on.")
             with precision(group.members[0].spec):
-                for one in _train(group, job, data_dir, init, preemption, log, on_interval):
+                for one in _train(group, job, data_dir, init, preemption, on_interval):
                     found[one.member.name] = one._replace(valid_query_loss=_loss_of(one))
             if preemption.reached():
                 place = Path(group.members[0].run_dir).parent
@@ -239,7 +230,6 @@ def _train(
     data_dir: str,
     init: str,
     preemption: cluster.Preemption,
-    log: Log,
     on_interval: OnInterval | None,
 ) -> list[Trained]:
     """Train the runs of a program; arguments and errors as train_groups'."""
@@ -252,24 +242,22 @@ def _train(
             # A process has one profiler.
             own = dataclasses.replace(job, profile=0) if runs else job
             method = method_of(member.spec.algorithm)
-            to = (lambda line, name=member.name: log(f"{name}: {line}")) if member.name else log
             about = (member.spec, own, data_dir, member.run_dir, method, group.ready)
-            runs.append(opened.enter_context(open_run(*about, key="episode", log=to, more=more)))
+            runs.append(opened.enter_context(open_run(*about, key="episode", more=more)))
         x = training_utterances(group.ready)
         begin = [make_trainer(spec, x, start and start.params).state for spec in specs]
         states = [run.restore(state) for run, state in zip(runs, begin, strict=True)]
-        say = log if cluster.is_primary() else lambda line: None
         stopped: dict[int, str] = {}
         whole = all(run.saved == spec.episodes for run, spec in zip(runs, specs, strict=True))
         if whole:
-            for run in runs:
-                run.log(f"{run.folder} has all its {run.saved} episodes already.")
+            for member, run in zip(members, runs, strict=True):
+                log(f"{_prefix(member)}{run.folder} has all its {run.saved} episodes already.")
         else:
             if saved := sorted({run.saved for run in runs} - {0}):
                 at = ", ".join(map(str, saved))
-                say(f"Going on from the checkpoint at episode {at} of {specs[0].episodes}.")
+                log(f"Going on from the checkpoint at episode {at} of {specs[0].episodes}.")
             # Attempted, for the first step waits 30 s for all processes, and one may compile longer than another.
-            program, measured = cluster.attempt(lambda: compile_program(specs, states, group.ready, say))
+            program, measured = cluster.attempt(lambda: compile_program(specs, states, group.ready))
             for run in runs:
                 run.write(MEASURED, json.dumps(measured, indent=2) + "\n")
             title = "meta-train" if len(runs) == 1 else "sweep"
@@ -279,7 +267,12 @@ def _train(
             best = run.best() if run.saved else None
             trained.append(Trained(member, run.saved, best, None, stopped.get(i)))
             if i in stopped and len(runs) > 1:
-                run.log(f"stops: {stopped[i]}")
+                log(f"{_prefix(member)}stops: {stopped[i]}")
             elif i not in stopped and not whole:
-                run.log(f"Finished: {run.saved} episodes, best validation at episode {best}. Run: {run.folder}")
+                finished = f"{run.saved} episodes, best validation at episode {best}"
+                log(f"{_prefix(member)}Finished: {finished}. Run: {run.folder}")
     return trained
+
+
+def _prefix(member: Member) -> str:
+    return f"{member.name}: " if member.name else ""

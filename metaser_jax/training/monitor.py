@@ -1,4 +1,4 @@
-"""What a run writes while it trains: metrics.jsonl, TensorBoard event files, and a trace of some intervals."""
+"""Monitoring of a run while it trains: metrics.jsonl, TensorBoard event files, and a trace of some intervals."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ FLUSH_SECONDS = 30
 
 
 class Monitor:
-    """What a run writes while it trains. A context manager: leaving it writes what is left and closes the files.
+    """Writer of a run's metrics, events and traces. A context manager: leaving it writes the rest and closes the files.
 
     RUN/metrics.jsonl has a JSON object per interval, and no interval twice: entering keeps those lines alone that the
     restored checkpoint knows of. RUN/tensorboard gets an event file from each attempt, whose beginning tells
@@ -43,8 +43,6 @@ class Monitor:
         kept: Sequence[Mapping[str, Any]],
         profile: int = 0,
         primary: bool = True,
-        flush_seconds: float = FLUSH_SECONDS,
-        profiler: Any = jax.profiler,
     ):
         """Write nothing yet.
 
@@ -54,50 +52,38 @@ class Monitor:
           kept: lines up to the restored checkpoint; [] for a new run.
           profile: how many intervals to trace. The first of this process warms up and is not traced.
           primary: whether this process writes at all; elsewhere every method does nothing.
-          flush_seconds: how often the event file is flushed.
-          profiler: starts and stops traces.
         """
-        self._folder, self._key, self._kept = Path(run_dir), key, kept
+        self._folder, self._key, self._kept, self._primary = Path(run_dir), key, kept, primary
         self._traced = range(1, profile + 1) if primary else range(0)
-        self._primary = primary
-        self._flush_seconds, self._profiler = flush_seconds, profiler
-        self._intervals = 0
-        self._tracing = False
-        self._metrics: IO[bytes] | None = None
+        self._intervals, self._tracing, self._flushed = 0, False, 0.0
+        self._opened = contextlib.ExitStack()
         self._lines: list[bytes] = []
-        self._events: RecordWriter | None = None
-        self._flushed = 0.0
 
     def __enter__(self) -> Self:
         if self._primary:
-            metrics = self._folder / METRICS
             self._lines = [to_lines(self._kept).encode()]
-            with _writing(metrics):
-                self._metrics = self._begun()
-            try:
+            with contextlib.ExitStack() as opened:
+                with _writing(self._folder / METRICS):
+                    self._metrics = self._begun()
+                opened.callback(lambda: self._metrics.close())
                 with _writing(self._folder / TENSORBOARD):
                     step = self._kept[-1][self._key] + 1 if self._kept else 0
                     self._events = _open_events(self._folder / TENSORBOARD, step)
-            except BaseException:
-                self._metrics.close()
-                raise
+                opened.callback(self._close_events)
+                self._opened = opened.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         # Every step is tried, and a failure does not hide the one that ended the run.
-        with contextlib.suppress(*([InputError] if kind else [])), contextlib.ExitStack() as steps:
-            if self._metrics:
-                steps.callback(self._metrics.close)
-            if self._events:
-                steps.callback(self._close_events, self._events)
+        with contextlib.suppress(*([InputError] if kind else [])), self._opened:
             if self._tracing:
-                steps.callback(self._stop_trace)
+                self._stop_trace()
 
     @contextlib.contextmanager
     def interval(self) -> Iterator[None]:
         """Surround the computation of an interval, until its results are on the host; traces it if it is its turn."""
         if self._intervals in self._traced and not self._tracing:
-            self._profiler.start_trace(self._folder / PROFILE)
+            jax.profiler.start_trace(self._folder / PROFILE)
             self._tracing = True
         yield
         self._intervals += 1
@@ -111,28 +97,28 @@ class Monitor:
           line: JSON-able; None is null in the file, and nothing in TensorBoard. Gets host_peak_bytes and
             device_peak_bytes, the most of any local device, None where the backend does not say.
         """
-        if not (self._metrics and self._events):
+        if not self._primary:
             return
         line = dict(line) | {"host_peak_bytes": host_peak_bytes(), "device_peak_bytes": device_peak_bytes()}
         data = to_lines([line]).encode()
         with _writing(self._folder / METRICS):
-            if not self._is_there(self._metrics):
+            if not self._is_there():
                 self._metrics.close()
                 self._metrics = self._begun()
             _append(self._metrics, data)
         self._lines.append(data)
         with _writing(self._folder / TENSORBOARD):
             self._events.write(_event(line, self._key))
-            if time.monotonic() - self._flushed > self._flush_seconds:
-                self._flush_events(self._events)
+            if time.monotonic() - self._flushed > FLUSH_SECONDS:
+                self._flush_events()
 
     def sync(self) -> None:
         """Put on the disk what was written, so that a checkpoint saved hereafter knows of no line that is lost."""
-        if self._metrics and self._events:
+        if self._primary:
             with _writing(self._folder / METRICS):
                 os.fsync(self._metrics.fileno())
             with _writing(self._folder / TENSORBOARD):
-                self._flush_events(self._events)
+                self._flush_events()
 
     def _begun(self) -> IO[bytes]:
         """Return metrics.jsonl with the lines so far: of a new attempt, or after somebody has removed it."""
@@ -141,24 +127,24 @@ class Monitor:
         # Unbuffered: a line is in the file when `write` returns, and a failed one is not written again later.
         return path.open("ab", buffering=0)
 
-    def _is_there(self, metrics: IO[bytes]) -> bool:
+    def _is_there(self) -> bool:
         with contextlib.suppress(FileNotFoundError):
-            return os.path.samestat(os.fstat(metrics.fileno()), os.stat(self._folder / METRICS))
+            return os.path.samestat(os.fstat(self._metrics.fileno()), os.stat(self._folder / METRICS))
         return False
 
-    def _flush_events(self, events: "RecordWriter") -> None:
-        events.flush()
+    def _flush_events(self) -> None:
+        self._events.flush()
         self._flushed = time.monotonic()
 
-    def _close_events(self, events: "RecordWriter") -> None:
+    def _close_events(self) -> None:
         with _writing(self._folder / TENSORBOARD):
-            events.close()
+            self._events.close()
 
     def _stop_trace(self) -> None:
         self._tracing = False
         # What the profiler raises is a RuntimeError.
         with _writing(self._folder / PROFILE, (OSError, RuntimeError)):
-            self._profiler.stop_trace()
+            jax.profiler.stop_trace()
 
 
 def host_peak_bytes(platform: str = sys.platform) -> int:

@@ -27,6 +27,7 @@ from metaser_jax.loops.pretraining import (
     run_epochs,
     validation_loss,
 )
+from metaser_jax.messages import log
 from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.supervised import supervised
 from metaser_jax.models.classifier import make_network, trained_logits
@@ -41,7 +42,6 @@ from metaser_jax.specs.programs import PretrainConfig
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.run import (
     ALONE,
-    Log,
     OnInterval,
     Program,
     in_job,
@@ -62,7 +62,6 @@ _NOT_COMPILED |= {"log_every": 1, "checkpoint_every": 1, "max_epochs": 1, "patie
 
 def pretrain(
     config: PretrainConfig,
-    log: Log = print,
     *,
     augment: Augment | None = None,
     load: Load = load_corpus,
@@ -70,18 +69,12 @@ def pretrain(
 ) -> Path:
     """Pre-train as a program's configuration says; arguments and errors as `run_pretraining`'s."""
     spec, job = PretrainSpec.of(config), JobSpec.of(config)
-    options = {"job": job, "log": log, "augment": augment, "load": load, "on_interval": on_interval}
+    options = {"job": job, "augment": augment, "load": load, "on_interval": on_interval}
     return run_pretraining(spec, config.data_dir, config.run_dir, **options)
 
 
 def trained_first(
-    init: str,
-    spec: MetaTrainSpec,
-    data_dir: str,
-    folder: str,
-    job: JobSpec,
-    log: Log,
-    load: Load,
+    init: str, spec: MetaTrainSpec, data_dir: str, folder: str, job: JobSpec, load: Load = load_corpus
 ) -> str:
     """Return the folder of what a meta-training starts from; of init "multiser" the run is trained there first.
 
@@ -97,7 +90,7 @@ def trained_first(
         )
     values = presets.PRETRAIN["recommended"] | dataclasses.asdict(ModelSpec.of(spec))
     own = {name: getattr(spec, name) for name in ("sources", "seed", "split_seed", "learn_from")}
-    run_pretraining(PretrainSpec(**{**values, **own, "method": MULTISER}), data_dir, folder, log=log, load=load)
+    run_pretraining(PretrainSpec(**{**values, **own, "method": MULTISER}), data_dir, folder, load=load)
     return folder
 
 
@@ -107,7 +100,6 @@ def run_pretraining(
     run_dir: str,
     *,
     job: JobSpec = ALONE,
-    log: Log = print,
     augment: Augment | None = None,
     load: Load = load_corpus,
     on_interval: OnInterval | None = None,
@@ -118,7 +110,7 @@ def run_pretraining(
 
     Args:
       spec: what the run is.
-      data_dir, run_dir, job, log, load, on_interval: as meta_train.run_meta_training's.
+      data_dir, run_dir, job, load, on_interval: as meta_train.run_meta_training's.
       augment: applied to each training minibatch; no flag has it, and config.json does not know of it, so give such
         a run a folder of its own.
 
@@ -130,23 +122,23 @@ def run_pretraining(
     """
     with in_job(job) as preemption:
         ready = cluster.attempt(lambda: load_sources(spec, data_dir, load))
-        with open_run(spec, job, data_dir, run_dir, spec.method, ready, key="total_epoch", log=log) as run:
+        with open_run(spec, job, data_dir, run_dir, spec.method, ready, key="total_epoch") as run:
             state = run.restore(make_state(spec, training_utterances(ready)))
             at = progress(spec, state)
             if at.finished:
-                run.log(f"{run.folder} has finished already: {_described(spec, state)}.")
+                log(f"{run.folder} has finished already: {_described(spec, state)}.")
                 return run.folder
             if run.saved:
-                run.log(f"Going on from the checkpoint at epoch {run.saved}.")
+                log(f"Going on from the checkpoint at epoch {run.saved}.")
             parts = ([r.corpus.take(getattr(r.split, part)) for r in ready] for part in ("train", "valid"))
             train_bank, valid_bank = map(bank.build, parts)
-            program = cluster.attempt(lambda: compile_program(spec, state, train_bank, valid_bank, run.log, augment))
+            program = cluster.attempt(lambda: compile_program(spec, state, train_bank, valid_bank, augment))
             failed = train([run], program, preemption, title=spec.method, unit="epoch", on_interval=on_interval)
             if failed:
                 raise InputError(
                     f"{failed[0]} Try a lower --lr in another --run_dir; {run.folder} keeps the checkpoints so far."
                 )
-            run.log(f"Finished: {_described(spec, run.state)}. Run: {run.folder}")
+            log(f"Finished: {_described(spec, run.state)}. Run: {run.folder}")
     return run.folder
 
 
@@ -157,7 +149,7 @@ def stages(spec: PretrainSpec) -> list[list[int]]:
 
 
 class Progress(NamedTuple):
-    """Where a state stands, on the host: its integers, and the names of its stage's sources."""
+    """Progress of a state, on the host: its integers, and the names of its stage's sources."""
 
     stage: int
     epoch: int
@@ -174,7 +166,7 @@ class Progress(NamedTuple):
 
 
 def progress(spec: PretrainSpec, state: PretrainState) -> Progress:
-    """Return where the state of a run stands."""
+    """Return the progress of a run's state."""
     fields = ("stage", "epoch", "best_epoch", "total_epoch")
     at = {name: int(getattr(state, name)) for name in fields}
     of_stage = stages(spec)
@@ -204,7 +196,7 @@ def make_state(spec: PretrainSpec, x: jax.Array) -> PretrainState:
 
 
 def compile_program(
-    spec: PretrainSpec, state: PretrainState, train: Bank, valid: Bank, log: Log, augment: Augment | None = None
+    spec: PretrainSpec, state: PretrainState, train: Bank, valid: Bank, augment: Augment | None = None
 ) -> Program:
     """Compile once for all stages, and for all runs with the same settings and sizes; put the data on the devices.
 
@@ -212,7 +204,6 @@ def compile_program(
       spec: what the run is.
       state: that it begins with, on the host.
       train, valid: the sources' training and validation parts.
-      log: prints a line.
       augment: see run_epochs.
     """
     mesh = parallel.task_mesh(spec.batch_size // 2, spec.devices)

@@ -20,14 +20,13 @@ from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets, load_together
 from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
-from metaser_jax.messages import progress_bar
+from metaser_jax.messages import logged_as, progress_bar
 from metaser_jax.results.run_dir import METRICS, claim, hold, read_lines, versions, write_text
 from metaser_jax.specs import JobSpec, MetaTrainSpec, PretrainSpec, how_fields
 from metaser_jax.specs.training import SourcesSpec
 from metaser_jax.training.checkpoints import Checkpoints, to_host
 from metaser_jax.training.monitor import Monitor
 
-Log = Callable[[str], None]
 OnInterval = Callable[[Mapping[str, Any]], None]
 """Is told each line of metrics.jsonl when it is written, and its checkpoint begun."""
 # One process, and what is usual.
@@ -68,7 +67,7 @@ def training_utterances(sources: Sequence[Target]) -> np.ndarray:
 def identity(
     settings: Mapping[str, Any], method: str, names: Sequence[str], sources: Sequence[Target]
 ) -> dict[str, Any]:
-    """Return what config.json holds: the settings, the method, and digests of what the run learns from."""
+    """Return the content of config.json: the settings, the method, and digests of what the run learns from."""
     return dict(settings) | {
         "method": method,
         "corpus_digests": {name: source.digest for name, source in zip(names, sources, strict=True)},
@@ -78,9 +77,10 @@ def identity(
 
 @contextlib.contextmanager
 def in_job(job: JobSpec) -> Iterator[cluster.Preemption]:
-    """Surround everything that a process of a job does; give how it hears of preemption."""
+    """Surround everything that a process of a job does, of which 0 alone logs; give how it hears of preemption."""
     cluster.start(job)
-    with cluster.guard(), cluster.Preemption() as preemption:
+    spoken = contextlib.nullcontext() if cluster.is_primary() else logged_as("")
+    with spoken, cluster.guard(), cluster.Preemption() as preemption:
         parallel.one_device_per_core()
         yield preemption
 
@@ -98,11 +98,10 @@ class Run:
       key: what the run counts by, a field of its states and of its metrics: "episode" or "total_epoch".
       saved: that number of its newest checkpoint, 0 if it has none.
       state: where it stands, on the host; None before `restore`.
-      log: prints a line, in process 0.
     """
 
-    def __init__(self, folder: Path, key: str, profile: int, checkpoints: Checkpoints | None, log: Log):
-        self.folder, self.key, self.log = folder, key, log
+    def __init__(self, folder: Path, key: str, profile: int, checkpoints: Checkpoints | None):
+        self.folder, self.key = folder, key
         self.saved, self.state = 0, None
         self._profile, self._checkpoints = profile, checkpoints
         self._monitor: Monitor | None = None
@@ -113,15 +112,14 @@ class Run:
         Raises:
           InputError: as Checkpoints.restore_newest.
         """
-        checkpoints = self._checkpoints
-        found = cluster.attempt(lambda: checkpoints.restore_newest(initial, self.log) if checkpoints else None)
+        found = self._in_primary(lambda checkpoints: checkpoints.restore_newest(initial))
         self.saved = int(cluster.broadcast(0 if found is None else found[0]))
         self.state = cluster.broadcast(initial if found is None else found[1])
         return self.state
 
     def best(self) -> int:
         """Return step of the checkpoint with the lowest validation loss; raises InputError if there is none."""
-        return int(cluster.broadcast(cluster.attempt(lambda: self._checkpoints.best() if self._checkpoints else 0)))
+        return int(cluster.broadcast(self._in_primary(Checkpoints.best) or 0))
 
     @contextlib.contextmanager
     def monitored(self) -> Iterator[Monitor]:
@@ -154,25 +152,27 @@ class Run:
           InputError: something cannot be written.
         """
 
-        def write() -> None:
-            if self._checkpoints is None:
-                return
+        def write(checkpoints: Checkpoints) -> None:
             self._monitor.write(line)
             if save:
                 self._monitor.sync()
-                self._checkpoints.save(line[self.key], self.state, loss)
+                checkpoints.save(line[self.key], self.state, loss)
 
-        cluster.attempt(write)
+        self._in_primary(write)
         if save:
             self.saved = line[self.key]
 
     def wait(self) -> None:
         """Return when the checkpoint that was begun is written; raises InputError if it cannot be."""
-        cluster.attempt(lambda: self._checkpoints.wait() if self._checkpoints else None)
+        self._in_primary(Checkpoints.wait)
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the run; raises InputError if it cannot be written."""
-        cluster.attempt(lambda: write_text(self.folder / name, text) if self._checkpoints else None)
+        self._in_primary(lambda _: write_text(self.folder / name, text))
+
+    def _in_primary(self, action: Callable[[Checkpoints], Any]) -> Any:
+        """Attempt what process 0 does with its checkpoints; the others return None."""
+        return cluster.attempt(lambda: action(self._checkpoints) if self._checkpoints else None)
 
 
 @contextlib.contextmanager
@@ -185,7 +185,6 @@ def open_run(
     sources: Sequence[Target],
     *,
     key: str,
-    log: Log,
     more: Mapping[str, Any] | None = None,
 ) -> Iterator[Run]:
     """Start or resume a run, inside `in_job`.
@@ -197,7 +196,7 @@ def open_run(
       run_dir: its folder.
       method: what config.json calls it.
       sources: of load_sources.
-      key, log: see Run.
+      key: see Run.
       more: what else config.json says.
 
     Raises:
@@ -214,11 +213,11 @@ def open_run(
             if not primary:
                 return None
             claim(folder, run, free=FREE)
-            stack.enter_context(hold(folder, job.start_timeout, log))
+            stack.enter_context(hold(folder, job.start_timeout))
             return stack.enter_context(Checkpoints(folder, keep=job.keep_checkpoints, run=run))
 
         checkpoints = cluster.attempt(open_folder)
-        yield Run(folder, key, job.profile, checkpoints, log if primary else lambda line: None)
+        yield Run(folder, key, job.profile, checkpoints)
 
 
 class Program(NamedTuple):
@@ -319,7 +318,7 @@ def train(
 
 
 def _preempted(runs: Sequence[Run]) -> cluster.Preempted:
-    """Return what to raise, once the checkpoints are written."""
+    """Wait until the checkpoints are written, and return the exception to raise."""
     for run in runs:
         run.wait()
     place = runs[0].folder if len(runs) == 1 else runs[0].folder.parent

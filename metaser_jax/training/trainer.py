@@ -33,7 +33,7 @@ _INNER = {
 
 
 class Trainer(NamedTuple):
-    """What a specification makes: the loss, the learner, the outer optimizer, and the initial state."""
+    """Parts of a training, from its specification: loss, learner, outer optimizer and initial state."""
 
     loss_fn: LossFn
     learner: Learner
@@ -75,7 +75,7 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
 
 
 def _execution(spec: MetaTrainSpec) -> Execution:
-    """Return how a specification has its meta-gradient computed, on the devices of the machine that runs it."""
+    """Return a specification's execution of the meta-gradient, on the devices of the machine that runs it."""
 
     def named(option: str) -> str | None:
         return None if option == "auto" else option

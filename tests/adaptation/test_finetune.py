@@ -178,7 +178,7 @@ def assert_meta_training_left_them_alone(config):
 
 def test_pre_training_leaves_the_constants_alone(pretrain_config):
     config = pretrain_config(**INPUT, optimizer="adamw", weight_decay=0.5, method="transser")
-    pretrain(config, log=lambda line: None)
+    pretrain(config)
     x = training_parts(config)
     before, after = make_state(config, x).params, last(config, make_state(config, no_utterances(config))).params
     assert_standardises(before, x)
@@ -187,7 +187,7 @@ def test_pre_training_leaves_the_constants_alone(pretrain_config):
 
 def test_from_sources_to_scores(train_config, finetune_config):
     trained = train_config(**INPUT, inner_lr=0.05, episodes=8, meta_optimizer="adamw", weight_decay=0.5)
-    meta_train(trained, log=lambda line: None)
+    meta_train(trained)
     assert_meta_training_left_them_alone(trained)
     config = finetune_config(init=trained.run_dir, split="speaker", folds=2, seeds=1, max_epochs=5)
     resolved, init = resolve(config)

@@ -1,5 +1,7 @@
 """One process, which needs no others: nothing waits, and SIGTERM is a flag."""
 
+import contextlib
+import importlib.util
 import os
 import signal
 
@@ -36,8 +38,9 @@ def test_a_cluster_that_is_not_there(monkeypatch, name, sign):
 @pytest.mark.parametrize(("name", "package"), [("tpu", "libtpu"), ("k8s", "kubernetes")])
 def test_a_cluster_whose_package_is_not_installed(monkeypatch, name, package):
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr(importlib.util, "find_spec", {package: None}.__getitem__)
     with pytest.raises(InputError, match=rf"--cluster={name}: {package} is not installed: pip install 'jax\[{name}\]'"):
-        cluster.start(ClusterSpec(cluster=name), find_package={package: None}.__getitem__)
+        cluster.start(ClusterSpec(cluster=name))
 
 
 @pytest.mark.parametrize("name", ["slurm", "ompi", "tpu", "k8s"])
@@ -60,24 +63,22 @@ def test_jax_knows_what_it_is_asked_for(monkeypatch, name):
     for sign in (*slurm, "OMPI_MCA_orte_hnp_uri", "KUBERNETES_SERVICE_HOST", "TPU_WORKER_HOSTNAMES"):
         monkeypatch.setenv(sign, "1")
     asked = {}
-    cluster.start(ClusterSpec(cluster=name), initialize=asked.update, find_package=str)
+    monkeypatch.setattr(jax.distributed, "initialize", asked.update)
+    monkeypatch.setattr(importlib.util, "find_spec", str)
+    cluster.start(ClusterSpec(cluster=name))
     unset = (None, None, None, [0], asked["cluster_detection_method"], 1)
     assert clusters.ClusterEnv.auto_detect_unset_distributed_params(*unset)[:3] == found
 
 
 def test_attempt_is_the_action_itself():
+    def burn():
+        raise OSError("disk on fire")
+
     assert cluster.attempt(lambda: 3) == 3
     with pytest.raises(InputError, match="disk on fire"):  # a message, and no traceback
-        cluster.attempt(_burn)
+        cluster.attempt(burn)
     with pytest.raises(KeyError):
         cluster.attempt(lambda: {}["a bug"])
-
-
-def _burn():
-    raise OSError("disk on fire")
-
-
-def test_one_process_agrees_with_itself():
     cluster.agree("It", {"a": float("nan")})
 
 
@@ -93,11 +94,12 @@ def test_broadcast_is_the_tree_on_the_host():
 
 def test_sigterm_is_a_flag_until_the_exit():
     before = signal.getsignal(signal.SIGTERM)
-    with cluster.Preemption() as preemption:
+    with contextlib.suppress(KeyError), cluster.Preemption() as preemption:
         assert not preemption.reached()
         os.kill(os.getpid(), signal.SIGTERM)
         assert preemption.reached()
         assert preemption.reached()
+        raise KeyError
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -109,13 +111,6 @@ def test_sigterm_while_compiling_is_not_lost():
     with cluster.Preemption() as preemption:
         jax.jit(slow)(1)
         assert preemption.reached()
-
-
-def test_the_handler_is_restored_after_an_error():
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyError), cluster.Preemption():
-        raise KeyError
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_guard_of_one_process_lets_errors_through():

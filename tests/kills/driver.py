@@ -8,6 +8,7 @@ enough kills.
 """
 
 import argparse
+import collections
 import dataclasses
 import math
 import random
@@ -48,10 +49,6 @@ class Kill:
     signal: signal.Signals
     delay: float
     passed: int = 0
-
-    def __str__(self) -> str:
-        after = f" {self.passed + 1}" if self.aim == "write" else ""
-        return f"{self.aim}{after} +{1000 * self.delay:.0f} ms"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +143,7 @@ def live(job: Job, name: str, kill: Kill | None, longest: float = _LIFE) -> tupl
     life = Life(kill if sent else None, code, time.monotonic() - start, episode, _newest(job, name), writing)
     allowed = {0}
     if sent:  # it may have ended just then
-        allowed |= {-kill.signal} if kill.signal == signal.SIGKILL else {PREEMPTED}
+        allowed.add(-kill.signal if kill.signal == signal.SIGKILL else PREEMPTED)
         # While it starts, and when all is done, there is nothing to write.
         if kill.signal == signal.SIGTERM and (not trained or life.checkpoint == job.episodes):
             allowed.add(-kill.signal)
@@ -198,7 +195,7 @@ def disturbed(
 
     Args:
       next_kill: how the next life ends, given those that were killed before; a run may end before its moment comes.
-      report: prints a line of the table.
+      report: prints a line.
       longest: seconds after which a life that nothing has ended is an error.
 
     Returns:
@@ -209,7 +206,6 @@ def disturbed(
     """
     lives: list[Life] = []
     runs, newest, stalled = 0, 0, 0
-    report(HEADER)
     while True:
         name, kill = f"killed_{runs}", next_kill(lives)
         if kill and stalled >= _PATIENCE:  # its chance: the first write is over when the second begins
@@ -217,7 +213,7 @@ def disturbed(
         life, _ = live(job, name, kill, longest)
         if life.kill:
             lives.append(life)
-        report(row(len(lives), name, life))
+        report(f"{len(lives)} {name}: {life}")
         if life.code == 0:
             _same(job, name)
             if kill is None:
@@ -236,37 +232,13 @@ def _same(job: Job, name: str) -> None:
         raise Failed(f"{job.run_dir(name)} ended otherwise than {REFERENCE}:\n" + "\n".join(differences))
 
 
-HEADER = "kill  run        signal   moment             episode  kept writing exit      s"
-
-
-def row(number: int, name: str, life: Life) -> str:
-    """A line of the table."""
-    kill = life.kill
-    which, how, moment = (number, kill.signal.name, str(kill)) if kill else ("-", "-", "ended by itself")
-    writing = "yes" if life.writing else "-"
-    return (
-        f"{which:>4}  {name:10} {how:8} {moment:18} {life.episode:7} {life.checkpoint:5} {writing:7} "
-        f"{life.code:4} {life.seconds:6.1f}"
-    )
-
-
 def summary(lives: list[Life]) -> str:
-    """What was hit."""
-
-    def count(of: signal.Signals, **values: object) -> int:
-        return sum(
-            life.kill.signal == of and all(getattr(life, key) == value for key, value in values.items())
-            for life in lives
-        )
-
-    kill, term = signal.SIGKILL, signal.SIGTERM
-    return (
-        f"{len(lives)} kills: {count(kill)} SIGKILL ({count(kill, writing=True)} inside a checkpoint write), "
-        f"{count(term)} SIGTERM ({count(term, writing=True)} inside a checkpoint write; "
-        f"{count(term, code=PREEMPTED)} exited with {PREEMPTED}, {count(term, code=-term)} had nothing to write, "
-        f"{count(term, code=0)} finished just then). Every run ended as the undisturbed one: parameters, optimizer "
-        "and metrics, to the bit."
+    """Return what was hit, by signal."""
+    hit = collections.Counter(
+        f"{life.kill.signal.name}, exit code {life.code}{', inside a checkpoint write' if life.writing else ''}"
+        for life in lives
     )
+    return f"{len(lives)} kills: {dict(sorted(hit.items()))}. Every run ended as the undisturbed one, to the bit."
 
 
 def main() -> None:
@@ -281,14 +253,8 @@ def main() -> None:
     job = Job(options.out.resolve(), options.episodes)
     job.prepare()
     life, write = undisturbed(job)
-    print(f"Undisturbed: {life:.1f} s, a checkpoint is written in {1000 * write:.0f} ms at most.", flush=True)
     kills = random_kills(options.seed, life, write)
-    lives = disturbed(
-        job,
-        lambda lives: next(kills) if len(lives) < options.kills else None,
-        lambda line: print(line, flush=True),
-    )
-    print(summary(lives))
+    print(summary(disturbed(job, lambda lives: next(kills) if len(lives) < options.kills else None)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class Prepare:
         return any((one / "dataset_info.json").exists() for one in self.place.parent.glob("incomplete.*"))
 
     def check(self) -> None:
-        """After each life: what counts as prepared is whole."""
+        """Check after each life: what counts as prepared is whole."""
         if datasets.is_prepared(NAME, self.data) and self._bytes() != self.expected:
             raise Failed(f"{self.place} differs")
 
@@ -66,9 +66,6 @@ class Prepare:
             raise Failed(f"{self.place} differs")
         if (left := os.listdir(self.place.parent)) != [self.place.name]:
             raise Failed(f"left in {self.place.parent}: {left}")
-
-    def begin(self) -> None:
-        """Nothing is to be removed: the next run begins with what the one before has prepared."""
 
     def _bytes(self) -> dict[str, str]:
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in self.place.iterdir()}
@@ -126,19 +123,13 @@ class Study:
         """Whether a cell is written, and only to be put in its place."""
         return any((self.folder / f"killed_{self.runs}" / "cells").glob(".*.tmp/cell.json"))
 
-    def check(self) -> None:
-        """Nothing is known before the end."""
-
     def check_end(self) -> None:
         """After the last life of a run."""
         got = self._content(f"killed_{self.runs}")
+        self.runs += 1  # the next is in another folder
         if got != self.expected:
             differ = [name for name in got.keys() | self.expected.keys() if got.get(name) != self.expected.get(name)]
-            raise Failed(f"killed_{self.runs} ended otherwise: {differ}")
-
-    def begin(self) -> None:
-        """Another run, in another folder."""
-        self.runs += 1
+            raise Failed(f"killed_{self.runs - 1} ended otherwise: {differ}")
 
     def _content(self, name: str) -> dict[str, Any]:
         place = self.folder / name
@@ -164,9 +155,7 @@ def _environment(folder: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": paths, "METASER_CACHE": str(folder / "compiled")}
 
 
-def disturbed(
-    program: Prepare | Study, kills: int, moments: Iterator[float | None], report: Callable[[str], None]
-) -> dict[str, int]:
+def disturbed(program: Prepare | Study, kills: int, moments: Iterator[float | None]) -> dict[str, int]:
     """Kill so often, and then let the program end.
 
     Args:
@@ -201,16 +190,16 @@ def disturbed(
         code = process.wait()
         if code not in ((0, -signal.SIGKILL) if hit else (0,)):
             raise Failed(f"exit code {code}:\n{(program.folder / 'killed.log').read_text()[-3000:]}")
-        program.check()
+        if isinstance(program, Prepare):
+            program.check()
         kind = "ended before" if code == 0 else "in the last step" if at is None else "at a random moment"
         counts[kind] += 1
-        report(f"life {life}: {kind}, {time.monotonic() - start:.1f} s")
+        print(f"life {life}: {kind}, {time.monotonic() - start:.1f} s", flush=True)
         life += 1
         if code == 0:
             program.check_end()
             if last:
                 return counts
-            program.begin()
 
 
 def _moments(seed: int, longest: float) -> Iterator[float | None]:
@@ -231,7 +220,7 @@ def main() -> None:
     program = {"prepare": Prepare, "study": Study}[options.what](options.out.resolve())
     print("undisturbed is there", flush=True)
     moments = _moments(options.seed, options.longest)
-    counts = disturbed(program, options.kills, moments, lambda line: print(line, flush=True))
+    counts = disturbed(program, options.kills, moments)
     print(f"{options.kills} kills, seed {options.seed}: {counts}. Every run ended as the undisturbed one.")
 
 

@@ -1,15 +1,19 @@
 """Kills, a full disk and a damaged checkpoint: the same command goes on, and ends as if nothing had been."""
 
-import itertools
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 
 import driver
 import pytest
-from driver import PREEMPTED, REFERENCE, Failed, Kill
+from driver import PREEMPTED, REFERENCE, Failed, Kill, random_kills
 from tiny_job import Job
+
+from metaser_jax.cluster import LOST_PEER
 
 pytestmark = pytest.mark.slow
 
@@ -116,42 +120,105 @@ def test_the_driver_sees_what_differs(job):
     assert "meta_params" in found
 
 
-class Other(Job):
-    """A job whose program is another one."""
-
-    program = ""
-
-    def start(self, name):
-        return subprocess.Popen([sys.executable, "-c", self.program])
-
-
 @pytest.mark.parametrize(
     ("program", "limit", "says"),
     [
         ("raise SystemExit(3)", 60.0, "exit code 3 after .*, expected one of"),
         ("pass", 60.0, "exit code 0 at episode 0 of 16"),
-        ("import time; time.sleep(60)", 1.0, r"still runs after 1 s, with write 2 \+0 ms"),
+        ("import time; time.sleep(60)", 1.0, r"still runs after 1 s, with Kill\(aim='write'.*passed=1\)"),
     ],
 )
 def test_a_program_that_comes_no_further_is_an_error(program, limit, says, tmp_path):
-    class Short(Other):
-        pass
+    class Short(Job):
+        def start(self, name):
+            return subprocess.Popen([sys.executable, "-c", program])
 
-    Short.program = program
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "killed_0.log").write_text("its last words")
     report, delay = [], 0.0 if limit < 60 else limit
     with pytest.raises(Failed, match=rf"{says}(.|\n)*its last words"):
         driver.disturbed(Short(tmp_path), lambda lives: Kill("life", signal.SIGKILL, delay), report.append, limit)
-    assert len(report) == (4 if limit < 60 else 1), "three lives, of which none comes further, and then time for one"
+    assert len(report) == (3 if limit < 60 else 0), "three lives, of which none comes further, and then time for one"
 
 
 def test_random_kills():
     """Both aims and signals, and the same with a seed."""
-    kills, again, others = (
-        [str(kill) + kill.signal.name for kill in itertools.islice(driver.random_kills(seed, 9.0, 0.1), 40)]
-        for seed in (0, 0, 1)
-    )
+
+    def first(seed):
+        kills = random_kills(seed, 9.0, 0.1)
+        return [f"{kill.aim} {kill.delay} {kill.signal.name}" for kill in (next(kills) for _ in range(40))]
+
+    kills, again, others = map(first, (0, 0, 1))
     assert kills == again != others
     for what in ("life", "write", "SIGKILL", "SIGTERM"):
         assert 5 < sum(what in kill for kill in kills) < 35
+
+
+def start(job: Job, name: str, number: int, port: int) -> subprocess.Popen:
+    """Process `number` of two; with port 0 a process of its own, with two devices."""
+    command, environment = job.command(name)
+    devices = 1 if port else 2
+    command += [f"--devices={devices}", "--heartbeat_timeout=10"]
+    if port:
+        command += [f"--coordinator_address=localhost:{port}", "--num_processes=2", f"--process_id={number}"]
+    environment |= {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def start_two(job: Job, name: str) -> list[subprocess.Popen]:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    return [start(job, name, number, port) for number in range(2)]
+
+
+def finish(processes: list[subprocess.Popen]) -> tuple[list[int], list[str]]:
+    said = [process.communicate(timeout=120)[0] for process in processes]
+    return [process.returncode for process in processes], said
+
+
+@pytest.fixture(scope="module")
+def long_job(tmp_path_factory):
+    job = Job(tmp_path_factory.mktemp("lost"), episodes=40)
+    job.prepare()
+    return job
+
+
+def test_a_lost_process_ends_the_job_and_the_same_command_goes_on(long_job):
+    job = long_job
+    reference = start(job, "undisturbed", 0, 0)
+    processes = start_two(job, "job")
+    while not job.checkpoints("job"):
+        assert all(process.poll() is None for process in processes), finish(processes)[1]
+        time.sleep(0.01)
+    os.kill(processes[1].pid, signal.SIGKILL)
+    codes, said = finish(processes)
+    assert codes == [LOST_PEER, -signal.SIGKILL]
+    assert "process 1 of 2 is lost" in said[0]
+    assert "goes on from the last checkpoint" in said[0]
+    kept = job.checkpoints("job")[-1]
+    assert kept < job.episodes
+
+    codes, said = finish(start_two(job, "job"))
+    assert codes == [0, 0], said
+    assert f"Going on from the checkpoint at episode {kept} of {job.episodes}" in said[0]
+    assert "Finished" not in said[1]  # process 0 speaks for all
+    codes, said = finish([reference])
+    assert codes == [0], said
+    assert job.differences("job", "undisturbed") == []
+
+
+def test_processes_with_other_flags_are_told_so(long_job):
+    job = long_job
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    first = start(job, "torn", 0, port)
+    other = Job(job.folder, episodes=job.episodes + 1)
+    codes, said = finish([first, start(other, "torn", 1, port)])
+    assert codes == [2, 2], said
+    for text in said:
+        assert "episodes" in text
+        assert "40" in text
+        assert "41" in text
+    assert not job.run_dir("torn").exists()

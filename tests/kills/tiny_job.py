@@ -18,7 +18,7 @@ from metaser_jax import datasets
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.specs.presets import META_TRAIN
 from metaser_jax.specs.programs import MetaTrainConfig
-from metaser_jax.training.checkpoints import Checkpoints
+from metaser_jax.training.checkpoints import Checkpoints, to_host
 from metaser_jax.training.trainer import make_trainer, no_utterances
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,19 +96,11 @@ class Job:
             return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
 
     def finish(self, name: str, before: Sequence[str] = ()) -> int:
-        """Runs it to its end.
-
-        Args:
-          before: a command that the program's is given to.
-
-        Returns:
-          The exit code.
-        """
+        """Run it to its end, with a command before that the program's is given to; return the exit code."""
         command, environment = self.command(name)
         # Through a pipe: `before` may limit files.
-        done = subprocess.run(
-            [*before, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, timeout=300
-        )
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        done = subprocess.run([*before, *command], **pipes, env=environment, timeout=300)
         with self._log(name).open("ab") as file:
             file.write(done.stdout)
         return done.returncode
@@ -143,13 +135,8 @@ class Job:
     def state(self, name: str, episode: int) -> dict[str, np.ndarray]:
         """A checkpoint: every array of the parameters, of the optimizer and of what else is kept."""
         with Checkpoints(self.run_dir(name), read_only=True) as checkpoints:
-            state = checkpoints.restore(episode, _like(self.hidden_dim))
-        return {
-            jax.tree_util.keystr(path): np.asarray(
-                jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-            )
-            for path, leaf in jax.tree.leaves_with_path(state)
-        }
+            state = to_host(checkpoints.restore(episode, _like(self.hidden_dim)))
+        return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
 
     def differences(self, name: str, other: str) -> list[str]:
         """How two finished runs differ, for people; empty for the same run.
@@ -157,27 +144,19 @@ class Job:
         Raises:
           InputError: a checkpoint that cannot be read.
         """
-        found = []
         expected = list(range(EVERY, self.episodes + 1, EVERY))
+        found = []
         for run in (name, other):
-            got = [line["episode"] for line in self.lines(run)]
-            if got != expected:
+            kept, left = self.checkpoints(run), self.unfinished(run)
+            if (got := [line["episode"] for line in self.lines(run)]) != expected:
                 found.append(f"{run}: metrics.jsonl has the episodes {got}, expected each of {expected} once")
-            if (last := self.checkpoints(run)[-1:]) != [self.episodes]:
-                found.append(f"{run}: the last checkpoint is {last}, expected {self.episodes}")
-            if left := self.unfinished(run):
-                found.append(f"{run}: {left} are left")
+            if kept != self.checkpoints(name) or kept[-1:] != [self.episodes] or left:
+                found.append(f"{run}: the checkpoints are {kept}, and {left} are left")
         pairs = zip(self.lines(name), self.lines(other), strict=False)
         found += [f"{name} has {one}, {other} has {two}" for one, two in pairs if one != two]
-        if self.checkpoints(name) != self.checkpoints(other):
-            found.append(f"checkpoints {self.checkpoints(name)} and {self.checkpoints(other)}")
         for episode in set(self.checkpoints(name)) & set(self.checkpoints(other)):
-            one, two = self.state(name, episode), self.state(other, episode)
-            found += [
-                f"episode {episode}: {key} differs"
-                for key in one.keys() | two.keys()
-                if key not in one or key not in two or one[key].tobytes() != two[key].tobytes()
-            ]
+            one, two = ({k: a.tobytes() for k, a in self.state(run, episode).items()} for run in (name, other))
+            found += [f"episode {episode}: {k} differs" for k in one.keys() | two.keys() if one.get(k) != two.get(k)]
         return found
 
 

@@ -1,17 +1,25 @@
-"""The launchers by the linters and schemas of what reads them, and each of these checks on a broken copy."""
+"""The launchers by the flags of what they start, linters and schemas; each check also on a broken copy."""
 
 import copy
+import dataclasses
 import json
+import re
+import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
+from program_flags import CALL, wrong
 
 from metaser_jax import cluster
+from metaser_jax.commands import COMMANDS, configured
 
 pytestmark = pytest.mark.slow
 
+LAUNCH = Path(__file__).parents[2] / "experiments" / "launch"
 SCRIPTS = ("slurm.sbatch", "tpu_vm.sh", "local.sh")
 JOBSETS = ("gke_jobset_gpu.yaml", "gke_jobset_tpu.yaml")
 VERSIONS = ("1.31", kubernetes_validate.latest_version())
@@ -68,48 +76,41 @@ def job_of(jobset: dict) -> dict:
     }
 
 
-def shellcheck(tool, path) -> list[dict]:
-    done = subprocess.run(
-        [tool("shellcheck"), "--shell=bash", "--format=json", path], capture_output=True, text=True, timeout=60
-    )
-    return json.loads(done.stdout)
+def codes_of(path) -> set:
+    """Return what the linter of a script or Dockerfile complains of; linters come with the extra "test"."""
+    name, *options = ["hadolint"] if path.name == "Dockerfile" else ["shellcheck", "--shell=bash"]
+    tool = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    done = subprocess.run([tool, *options, "--format=json", path], capture_output=True, text=True, timeout=60)
+    return {finding["code"] for finding in json.loads(done.stdout)}
 
 
-def hadolint(tool, path) -> list[dict]:
-    done = subprocess.run([tool("hadolint"), "--format=json", path], capture_output=True, text=True, timeout=60)
-    return json.loads(done.stdout)
+def test_every_script_is_checked():
+    assert {path.name for path in LAUNCH.iterdir() if path.suffix in (".sh", ".sbatch")} == set(SCRIPTS)
+    assert {path.name for path in LAUNCH.glob("*.y*ml")} == set(JOBSETS)
 
 
-def test_every_script_is_checked(launch):
-    assert {path.name for path in launch.iterdir() if path.suffix in (".sh", ".sbatch")} == set(SCRIPTS)
-    assert {path.name for path in launch.glob("*.y*ml")} == set(JOBSETS)
+@pytest.mark.parametrize("name", [*SCRIPTS, "Dockerfile"])
+def test_linters_find_nothing(name):
+    assert codes_of(LAUNCH / name) == set()
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_shellcheck(script, launch, tool):
-    assert shellcheck(tool, launch / script) == []
+@pytest.mark.parametrize(
+    ("name", "old", "new", "codes"),
+    [
+        ("slurm.sbatch", 'exit "$code"', "exit $cod", {2154, 2086}),
+        ("Dockerfile", "python:3.11-slim", "python", {"DL3006"}),
+    ],
+)
+def test_linters_can_fail(name, old, new, codes, tmp_path):
+    broken = tmp_path / name
+    broken.write_text((LAUNCH / name).read_text().replace(old, new))
+    assert codes <= codes_of(broken)
 
 
-def test_shellcheck_can_fail(launch, tool, tmp_path):
-    broken = tmp_path / "slurm.sbatch"
-    broken.write_text((launch / "slurm.sbatch").read_text().replace('exit "$code"', "exit $cod"))
-    assert {2154, 2086} <= {finding["code"] for finding in shellcheck(tool, broken)}
-
-
-def test_hadolint(launch, tool):
-    assert hadolint(tool, launch / "Dockerfile") == []
-
-
-def test_hadolint_can_fail(launch, tool, tmp_path):
-    broken = tmp_path / "Dockerfile"
-    broken.write_text((launch / "Dockerfile").read_text().replace("python:3.11-slim", "python"))
-    assert "DL3006" in {finding["code"] for finding in hadolint(tool, broken)}
-
-
-def test_image_has_no_data_and_no_root(launch):
-    text = (launch / "Dockerfile").read_text()
+def test_image_has_no_data_and_no_root():
+    text = (LAUNCH / "Dockerfile").read_text()
     assert "USER 1000:1000" in text
-    sent = (launch / "Dockerfile.dockerignore").read_text().splitlines()
+    sent = (LAUNCH / "Dockerfile.dockerignore").read_text().splitlines()
     assert next(line for line in sent if line and not line.startswith(("#", "!"))) == "*"
     assert {line[1:] for line in sent if line.startswith("!")} == {
         *("setup.py", "pyproject.toml", "README.md", "LICENSE", "metaser_jax", "experiments")
@@ -118,9 +119,9 @@ def test_image_has_no_data_and_no_root(launch):
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", JOBSETS)
-def test_kubernetes_schemas(name, version, launch):
+def test_kubernetes_schemas(name, version):
     kinds = []
-    for document in documents(launch / name):
+    for document in documents(LAUNCH / name):
         kinds.append(document["kind"])
         if document["kind"] == "JobSet":
             assert misfits(document, JOBSET) == []
@@ -137,15 +138,15 @@ def test_kubernetes_schemas(name, version, launch):
         lambda job: job["spec"]["podFailurePolicy"]["rules"][0].pop("action"),
     ],
 )
-def test_kubernetes_schemas_can_fail(breaking, launch):
-    job = job_of(documents(launch / JOBSETS[1])[-1])
+def test_kubernetes_schemas_can_fail(breaking):
+    job = job_of(documents(LAUNCH / JOBSETS[1])[-1])
     breaking(job)
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(job, VERSIONS[0], strict=True)
 
 
-def test_jobset_fields_can_fail(launch):
-    jobset = documents(launch / JOBSETS[1])[-1]
+def test_jobset_fields_can_fail():
+    jobset = documents(LAUNCH / JOBSETS[1])[-1]
     jobset["spec"]["failurePolicy"]["rules"][0]["action"] = "Restart"
     jobset["spec"]["failurePolicy"]["maxRestart"] = 3
     assert misfits(jobset, JOBSET) == [
@@ -169,8 +170,8 @@ def dangling(jobset: dict) -> list[str]:
 
 
 @pytest.mark.parametrize("name", JOBSETS)
-def test_parts_fit_together(name, launch):
-    jobset = documents(launch / name)[-1]
+def test_parts_fit_together(name):
+    jobset = documents(LAUNCH / name)[-1]
     assert dangling(jobset) == []
     spec, job = jobset["spec"], job_of(jobset)["spec"]
     actions = {rule["action"]: rule["onJobFailureMessagePatterns"] for rule in spec["failurePolicy"]["rules"]}
@@ -184,3 +185,65 @@ def test_parts_fit_together(name, launch):
     broken = copy.deepcopy(jobset)
     broken["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]["volumes"].pop()
     assert dangling(broken) != []
+
+
+def joined(text: str) -> list[str]:
+    """Return a script's lines: continued ones joined, and comments as if they were commands."""
+    text = re.sub(r"^[ \t]*#[ \t]?", "", text, flags=re.MULTILINE)
+    return re.sub(r"\\\n\s*", " ", text).splitlines()
+
+
+def commands(text: str, suffix: str) -> list[str]:
+    """Return the commands of a launcher; in YAML those of the containers, and what the comments say."""
+    lines = joined(text)
+    if suffix == ".yaml":
+        lines += [" ".join(command) for document in yaml.safe_load_all(text) for command in of_containers(document)]
+    return lines
+
+
+def of_containers(node) -> list[list[str]]:
+    if isinstance(node, dict):
+        own = [node["command"]] if isinstance(node.get("command"), list) else []
+        return own + [command for child in node.values() for command in of_containers(child)]
+    return [command for child in node for command in of_containers(child)] if isinstance(node, list) else []
+
+
+LAUNCHERS = [path for path in sorted(LAUNCH.iterdir()) if path.is_file()]
+
+
+def test_flags_exist_and_take_such_values():
+    calls = {}
+    for path in LAUNCHERS:
+        lines = commands(path.read_text(), path.suffix)
+        assert [problem for line in lines for problem in wrong(line)] == [], path.name
+        calls[path.name] = sum(bool(given) for line in lines for *_, given in CALL.findall(line))
+    has_calls = {"slurm.sbatch", "tpu_vm.sh", "gke_jobset_gpu.yaml", "gke_jobset_tpu.yaml", "local.sh", "README.md"}
+    assert {name for name, n in calls.items() if n and name != "Dockerfile"} == has_calls
+
+
+def test_names_with_an_underscore_are_flags_of_ours():
+    """The schedulers' flags have none, so these are ours wherever they stand, in sentences, too."""
+    known = {"preset"}
+    for command in COMMANDS.values():
+        known |= {field.name for field in dataclasses.fields(configured(command)[0])}
+    for path in LAUNCHERS:
+        named = set(re.findall(r"--([a-z]+(?:_[a-z]+)+)", path.read_text()))
+        assert named <= known, path.name
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("--data_dir=d --sources=a --run_dir=r --task_per_episode=8", "no --task_per_episode"),
+        ("--data_dir=d --sources=a --tasks_per_episode=8", "needs --run_dir"),
+        ("--data_dir=d --sources=a --run_dir=r --cluster=Slurm", "--cluster=Slurm is none of"),
+        ("--data_dir=d --sources=a --run_dir=r --preset=best", "--preset=best is none of"),
+    ],
+)
+def test_the_check_can_fail(command, problem):
+    assert problem in " ".join(wrong(f"python experiments/meta_train.py {command}"))
+
+
+def test_continued_lines_are_seen():
+    text = '"$VENV/bin/python" experiments/meta_train.py \\\n  --data_dir="$D" \\\n  --no_such=1\n'
+    assert "meta-train has no --no_such" in wrong(joined(text)[0])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from test_launch_files import LAUNCH
 
 pytestmark = pytest.mark.slow
 
@@ -43,39 +44,39 @@ def start(bench, script, codes, **environment):
     return done, (bench / "calls").read_text().splitlines()
 
 
-def sbatch(bench, launch, code):
-    return start(bench, launch / "slurm.sbatch", [code], SLURM_JOB_ID="7", SLURM_NTASKS="8", SLURM_CPUS_PER_TASK="4")
+def sbatch(bench, code):
+    return start(bench, LAUNCH / "slurm.sbatch", [code], SLURM_JOB_ID="7", SLURM_NTASKS="8", SLURM_CPUS_PER_TASK="4")
 
 
 @pytest.mark.parametrize("code", [0, 2])
-def test_slurm_done_and_bad_input_are_not_requeued(code, bench, launch):
-    done, (call,) = sbatch(bench, launch, code)
+def test_slurm_done_and_bad_input_are_not_requeued(code, bench):
+    done, (call,) = sbatch(bench, code)
     assert done.returncode == code
     assert call.startswith("srun --cpus-per-task=4 ")
     assert "--cluster=slurm" in call
     assert "--tasks_per_episode=8" in call
 
 
-def test_slurm_preemption_is_requeued_always(bench, launch):
+def test_slurm_preemption_is_requeued_always(bench):
     for _ in range(5):
-        _, calls = sbatch(bench, launch, 75)
+        _, calls = sbatch(bench, 75)
         assert calls[1:] == ["scontrol requeue 7"]
 
 
-def test_slurm_failures_are_requeued_three_times(bench, launch):
+def test_slurm_failures_are_requeued_three_times(bench):
     for code in (76, 1, 137):
-        _, calls = sbatch(bench, launch, code)
+        _, calls = sbatch(bench, code)
         assert calls[1:] == ["scontrol requeue 7"]
-        sbatch(bench, launch, 75)  # is not counted
-    done, calls = sbatch(bench, launch, 76)
+        sbatch(bench, 75)  # is not counted
+    done, calls = sbatch(bench, 76)
     assert len(calls) == 1
     assert done.returncode == 76
     assert "3 requeues" in done.stderr
     assert len((bench / "slurm-7.failures").read_text().splitlines()) == 4
 
 
-def tpu_vm(bench, launch, codes):
-    return start(bench, launch / "tpu_vm.sh", codes, TPU="tpu", ZONE="zone", PAUSE="0")
+def tpu_vm(bench, codes):
+    return start(bench, LAUNCH / "tpu_vm.sh", codes, TPU="tpu", ZONE="zone", PAUSE="0")
 
 
 @pytest.mark.parametrize(
@@ -89,15 +90,15 @@ def tpu_vm(bench, launch, codes):
         ([75, 2], 2),
     ],
 )
-def test_tpu_vm_starts_again_by_exit_code(codes, last, bench, launch):
-    done, calls = tpu_vm(bench, launch, codes)
+def test_tpu_vm_starts_again_by_exit_code(codes, last, bench):
+    done, calls = tpu_vm(bench, codes)
     assert done.returncode == last
     assert len(calls) == len(codes)
     assert all("--worker=all" in call and "--cluster=tpu" in call for call in calls)
 
 
-def test_tpu_vm_wants_a_name(bench, launch):
-    done, calls = start(bench, launch / "tpu_vm.sh", [])
+def test_tpu_vm_wants_a_name(bench):
+    done, calls = start(bench, LAUNCH / "tpu_vm.sh", [])
     assert done.returncode != 0
     assert "TPU" in done.stderr
     assert calls == []
@@ -116,30 +117,30 @@ sys.exit(int(codes[number]))
 """
 
 
-def local(launch, tmp_path, codes):
+def local(tmp_path, codes):
     (tmp_path / "program.py").write_text(PROGRAM)
-    command = ["bash", launch / "local.sh", str(len(codes)), sys.executable, tmp_path / "program.py"]
+    command = ["bash", LAUNCH / "local.sh", str(len(codes)), sys.executable, tmp_path / "program.py"]
     return [*command, "--codes=" + ",".join(map(str, codes))]
 
 
 @pytest.mark.parametrize(("codes", "last"), [([0, 0], 0), ([76, 0, 2], 76), ([0, 75], 75)])
-def test_local_numbers_its_processes(codes, last, launch, tmp_path):
-    done = subprocess.run(local(launch, tmp_path, codes), capture_output=True, text=True, timeout=60)
+def test_local_numbers_its_processes(codes, last, tmp_path):
+    done = subprocess.run(local(tmp_path, codes), capture_output=True, text=True, timeout=60)
     assert done.returncode == last
     expected = [f"{i}: {len(codes)} localhost:29500" for i in range(len(codes))]
     assert sorted(done.stdout.splitlines()) == expected
     assert sorted(done.stderr.splitlines()) == [f"{i}: a complaint" for i in range(len(codes))]
 
 
-def test_local_passes_sigterm_on(launch, tmp_path):
-    with subprocess.Popen(local(launch, tmp_path, ["", ""]), stdout=subprocess.PIPE, text=True) as started:
+def test_local_passes_sigterm_on(tmp_path):
+    with subprocess.Popen(local(tmp_path, ["", ""]), stdout=subprocess.PIPE, text=True) as started:
         assert {started.stdout.readline()[0], started.stdout.readline()[0]} == {"0", "1"}
         started.send_signal(signal.SIGTERM)
         assert started.wait(timeout=30) == 75
 
 
 @pytest.mark.parametrize("arguments", [[], ["2"], ["0", "true"], ["two", "true"]])
-def test_local_says_how_it_is_used(arguments, launch):
-    done = subprocess.run(["bash", launch / "local.sh", *arguments], capture_output=True, text=True, timeout=60)
+def test_local_says_how_it_is_used(arguments):
+    done = subprocess.run(["bash", LAUNCH / "local.sh", *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "usage" in done.stderr

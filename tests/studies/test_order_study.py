@@ -53,7 +53,7 @@ def test_not_registered_is_no_choice(train_config):
 
 
 def test_train_and_adapt(registered, train_config, finetune_config, tmp_path):
-    run = meta_train(train_config(algorithm="pooled"), log=lambda line: None)
+    run = meta_train(train_config(algorithm="pooled"))
     assert json.loads((run / "config.json").read_text())["method"] == "pooled"
     rows = run_finetune(finetune_config(init=str(run), max_epochs=2))
     known = ("method", "algorithm", "order", "sources", "seed")

@@ -75,9 +75,9 @@ def members_of(config):
     ]
 
 
-def train(config, log=lambda line: None, **options):
+def train(config, **options):
     groups = load_groups(members_of(config), config.data_dir, load)
-    trained = train_groups(groups, JobSpec.of(config), config.data_dir, log, **options)
+    trained = train_groups(groups, JobSpec.of(config), config.data_dir, **options)
     return [trained[member.name] for member in config.grid_members]
 
 
@@ -98,7 +98,7 @@ def assert_same_run(one, other):
     assert lines(one) == lines(other)
 
 
-def test_a_member_is_what_meta_train_makes_of_its_flags(whole, tmp_path):
+def test_a_member_is_what_meta_train_makes_of_its_flags(whole, tmp_path, capsys):
     config, trained = whole
     names = ["meta_lr=0.01,seed=0", "meta_lr=0.01,seed=1", "meta_lr=0.003,seed=0", "meta_lr=0.003,seed=1"]
     assert [one.member.name for one in trained] == [path.name for path in map(Path, folders(config))] == names
@@ -111,26 +111,16 @@ def test_a_member_is_what_meta_train_makes_of_its_flags(whole, tmp_path):
     ours, theirs = (json.loads(Path(one.run_dir, "config.json").read_text()) for one in (member, alone))
     assert ours | {"run_dir": ""} == theirs | {"run_dir": ""}
     assert json.loads(Path(member.run_dir, "measured.json").read_text())["runs"] == 4
-    said = []
-    meta_train(member, log=said.append, load=load)
-    assert "has all its 12 episodes already" in said[-1]
+    meta_train(member, load=load)
+    assert "has all its 12 episodes already" in capsys.readouterr().out
     assert train(config) == trained  # nothing is left to do
-
-
-def test_a_rate_that_falls_falls_in_a_sweep_as_well(sweep_config, tmp_path):
-    config = sweep_config(seeds=1, grid=(), meta_schedule="cosine", episodes=4)
-    train(config)
-    (member,) = config.grid_members
-    alone = dataclasses.replace(member.config, run_dir=str(tmp_path / "alone"))
-    meta_train(alone, load=load)
-    assert_same_run(member.config, alone)
 
 
 def folders(config):
     return [one.config.run_dir for one in config.grid_members]
 
 
-def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(whole, sweep_config):
+def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(whole, sweep_config, capsys):
     stopped, calls = sweep_config(), []
 
     def on_interval(line):
@@ -145,9 +135,8 @@ def test_a_sweep_that_was_stopped_ends_as_one_that_was_not(whole, sweep_config):
     # As if killed between two members' checkpoints: each goes on from its own newest.
     with Checkpoints(folders(stopped)[1]) as checkpoints:
         checkpoints._put_aside(checkpoints.latest())
-    said = []
-    resumed = train(stopped, log=said.append)
-    assert "Going on from the checkpoint at episode 4, 8 of 12." in said
+    resumed = train(stopped)
+    assert "Going on from the checkpoint at episode 4, 8 of 12.\n" in capsys.readouterr().out
     assert [one[1:] for one in resumed] == [one[1:] for one in whole[1]]
     for one, other in zip(stopped.grid_members, whole[0].grid_members, strict=True):
         assert_same_run(one.config, other.config)
@@ -202,7 +191,7 @@ def test_two_devices_make_the_same_runs(runs, at_once, whole):
     configs = [dataclasses.replace(one.config, devices=2) for one in whole[0].grid_members[:runs]]
     ready = load_sources(configs[0], "data", load)
     states = [make_trainer(one, training_utterances(ready)).state for one in configs]
-    program, _ = compile_program(configs, states, ready, log=lambda line: None, at_once=at_once)
+    program, _ = compile_program(configs, states, ready, at_once=at_once)
     after, info = program.interval(program.states, [4] * runs)
     assert np.asarray(after.episode)[:runs].tolist() == [4] * runs
     losses = np.asarray(program.validate(after, info))
@@ -218,13 +207,8 @@ def test_two_devices_make_the_same_runs(runs, at_once, whole):
 def test_what_a_program_cannot_be_given_makes_another(sweep_config):
     config = sweep_config(grid=("inner_lr=0.1,0.2", "meta_lr=0.01,0.1", "split_seed=0,1", "deltas=false,true"))
     groups = load_groups(members_of(config), "data", load)
-    assert [len(group.members) for group in groups] == [8, 8, 8, 8]
-    assert [(g.members[0].spec.split_seed, g.members[0].spec.deltas) for g in groups] == [
-        (0, False),
-        (0, True),
-        (1, False),
-        (1, True),
-    ]
+    settings = [(len(g.members), g.members[0].spec.split_seed, g.members[0].spec.deltas) for g in groups]
+    assert settings == [(8, 0, False), (8, 0, True), (8, 1, False), (8, 1, True)]
     assert len({group.ready[0].split.digest for group in groups}) == 2
     with pytest.raises(InputError, match="of each emotion"):
         load_groups(members_of(sweep_config(grid=("queries=3,30",))), "data", load)
@@ -234,6 +218,8 @@ def test_too_many_runs_for_the_memory_are_an_error(monkeypatch):
     program = jax.jit(lambda x: x + 1).lower(np.zeros(100, np.float32)).compile()
     mesh = parallel.run_mesh(4, 2, 2)
     meta_program.check_memory(program, 4, mesh)
+    with pytest.raises(InputError, match="devices: got 3, expected at most the 2"):
+        parallel.run_mesh(2, 2, 3)
     monkeypatch.setattr(meta_program.os, "sysconf", lambda name: 10)
     with pytest.raises(InputError, match=r"4 runs in one program need 1,600 bytes, and the host has 100\."):
         meta_program.check_memory(program, 4, mesh)
@@ -242,19 +228,19 @@ def test_too_many_runs_for_the_memory_are_an_error(monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"grid": ("meta_lrs=1,2",)}, "--grid=meta_lrs=1,2: got 'meta_lrs', expected one of: .*meta_lr"),
-        ({"grid": ("meta_lr",)}, "--grid: got 'meta_lr', expected NAME=V1,V2"),
-        ({"grid": ("meta_lr=",)}, "--grid: got 'meta_lr=', expected NAME=V1,V2"),
-        ({"grid": ("meta_lr=0.1,fast",)}, "got 'fast', expected numbers separated"),
-        ({"grid": ("shots=1,2.5",)}, "got '2.5', expected whole numbers"),
-        ({"grid": ("deltas=maybe",)}, "got 'maybe', expected true or false"),
-        ({"grid": ("algorithm=maml,mamml",)}, "got 'mamml', expected one of: .*Did you mean 'maml'"),
-        ({"grid": ("meta_lr=0.1,-0.1",)}, "the run meta_lr=-0.1,seed=0: --meta_lr: got -0.1"),
-        ({"grid": ("meta_lr=0.1,0.10",)}, "expected each value once"),
-        ({"grid": ("meta_lr=0.1", "meta_lr=0.2")}, "expected meta_lr once"),
+        ({"grid": ("meta_lrs=1,2",)}, "--grid.*'meta_lrs'.*meta_lr"),
+        ({"grid": ("meta_lr",)}, "--grid: got 'meta_lr'"),
+        ({"grid": ("meta_lr=",)}, "--grid: got 'meta_lr='"),
+        ({"grid": ("meta_lr=0.1,fast",)}, "'fast'"),
+        ({"grid": ("shots=1,2.5",)}, "'2.5'"),
+        ({"grid": ("deltas=maybe",)}, "'maybe'"),
+        ({"grid": ("algorithm=maml,mamml",)}, "'mamml'.*'maml'"),
+        ({"grid": ("meta_lr=0.1,-0.1",)}, "meta_lr=-0.1,seed=0: --meta_lr: got -0.1"),
+        ({"grid": ("meta_lr=0.1,0.10",)}, "each value once"),
+        ({"grid": ("meta_lr=0.1", "meta_lr=0.2")}, "meta_lr once"),
         ({"grid": ("seed=1,2",)}, "--seeds=N"),
-        ({"grid": ("devices=1,2",)}, "got 'devices', expected one of"),
-        ({"grid": ("sources=a,b",)}, "got 'sources', expected one of"),
+        ({"grid": ("devices=1,2",)}, "'devices'"),
+        ({"grid": ("sources=a,b",)}, "'sources'"),
         ({"meta_lr": -1.0}, "^--meta_lr: got -1.0"),
         ({"seeds": 0}, "--seeds: got 0"),
         ({"draws": 0}, "--draws: got 0"),
@@ -276,8 +262,3 @@ def test_a_target_that_cannot_be_drawn_from_is_an_error_before_anything(sweep_co
     with pytest.raises(InputError, match="400"):
         study.run_sweep(config, "command", load=load)
     assert not Path(config.out).exists()
-
-
-def test_more_devices_than_there_are(sweep_config):
-    with pytest.raises(InputError, match="devices: got 3, expected at most the 2"):
-        parallel.run_mesh(2, 2, 3)
