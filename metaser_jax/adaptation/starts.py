@@ -25,7 +25,7 @@ from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.registry import terms
 from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.messages import say
+from metaser_jax.messages import logged_as, say
 from metaser_jax.meta.learner import MetaParams
 from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
@@ -383,13 +383,13 @@ def _take_others(corpus: Corpus, speakers: np.ndarray) -> Corpus:
     return corpus.take(~np.isin(corpus.speaker, speakers))
 
 
+@logged_as("")
 def _repeat(run_dir: str, data_dir: str, folder: str, sources: tuple[str, ...], load: Load) -> None:
     """Repeat a run, and the one that it started from, with these of its sources."""
     saved = read_config(run_dir)
-    quiet = {"log": lambda line: None, "load": load}
     if "batch_size" in saved:
         spec = spec_of(PretrainSpec, run_dir, saved, cli.program("pretrain"))
-        run_pretraining(dataclasses.replace(spec, sources=sources), data_dir, folder, **quiet)
+        run_pretraining(dataclasses.replace(spec, sources=sources), data_dir, folder, load=load)
         return
     init = saved.get("init", "")
     if init:
@@ -397,4 +397,4 @@ def _repeat(run_dir: str, data_dir: str, folder: str, sources: tuple[str, ...], 
         _repeat(init, data_dir, own, sources, load)
         init = own
     spec = spec_of(MetaTrainSpec, run_dir, saved, cli.program("meta-train"))
-    run_meta_training(dataclasses.replace(spec, sources=sources), data_dir, folder, init=init, **quiet)
+    run_meta_training(dataclasses.replace(spec, sources=sources), data_dir, folder, init=init, load=load)
