@@ -98,7 +98,7 @@ setup(
         "metaser_jax": ["py.typed", "*.pyi", "starts/*/*"],
         "metaser_jax.commands": ["completion.*"],
         "metaser_jax.flagfiles": ["*.flags"],
-        "metaser_jax.demo_voices": ["*.tsv"],
+        "metaser_jax.datasets.demo_voices": ["*.tsv"],
         "metaser_jax.datasets": ["*.md", "*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
         "metaser_jax.report": ["*.bib", "*.css"],
         "metaser_jax.serve": ["page/*"],

@@ -25,7 +25,7 @@ _NAMES = {
     "models.losses": ("cross_entropy", "mean_loss"),
     "recogniser.predictor": ("Predictor",),
     "recogniser.torch_checkpoint": ("load_torch_checkpoint",),
-    "sampling.tasks": ("task_sampler",),
+    "training.sampling.tasks": ("task_sampler",),
     "types": ("Batch", "Episode"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

@@ -17,7 +17,7 @@ from metaser_jax.models.frames import frame_mask
 from metaser_jax.models.losses import cross_entropy, mean_loss
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.recogniser.torch_checkpoint import load_torch_checkpoint
-from metaser_jax.sampling.tasks import task_sampler
+from metaser_jax.training.sampling.tasks import task_sampler
 from metaser_jax.types import Batch, Episode
 
 __version__: str

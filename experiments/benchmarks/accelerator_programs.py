@@ -8,14 +8,14 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from metaser_jax.adaptation.engine import PAD, Run, make_program
-from metaser_jax.devices import parallel
-from metaser_jax.loops.finetuning import Rows
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.predictor import make_forward
-from metaser_jax.sampling.bank import Bank
 from metaser_jax.specs import FinetuneSpec, MetaTrainSpec, ModelSpec
 from metaser_jax.specs.presets import FINETUNE, META_TRAIN
+from metaser_jax.training import parallel
+from metaser_jax.training.loops.finetuning import Rows
 from metaser_jax.training.meta_program import make_functions, numbers_of, stack
+from metaser_jax.training.sampling.bank import Bank
 from metaser_jax.training.trainer import make_trainer, no_utterances
 
 FRAMES = 120

@@ -18,10 +18,10 @@ from metaser_jax.adaptation.starts import read_start
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.data.inputs import GIVEN
 from metaser_jax.data.splits import draw_shots, split
-from metaser_jax.devices import parallel
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.results.metrics import calibration_error, log_loss, scores
 from metaser_jax.specs.commands import AdaptConfig
+from metaser_jax.training import parallel
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of prepared corpora.", required=True)

@@ -11,8 +11,8 @@ import jax
 from jax.experimental import topologies
 from jax.sharding import Mesh
 
-from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
+from metaser_jax.training import parallel
 
 # What the compiler asks of an H100 SXM. Sources: NVIDIA, "H100 Tensor Core GPU Architecture", and the CUDA C
 # Programming Guide's table of compute capability 9.0; the names are those of XLA's stream_executor.GpuDeviceInfoProto.

@@ -26,7 +26,7 @@ from jax.sharding import PartitionSpec as P
 from problem import COEFFICIENTS, FRAMES, Problem, Setting
 from race import Variant, xla_variant
 
-from metaser_jax.devices import parallel
+from metaser_jax.training import parallel
 
 
 class Kernels(NamedTuple):

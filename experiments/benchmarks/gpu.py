@@ -27,11 +27,11 @@ from problem import CLASSES, COEFFICIENTS, FRAMES, INNER_LR, Setting, make_probl
 from race import timed
 
 import metaser_jax
-from metaser_jax.devices import parallel
-from metaser_jax.loops.meta_training import init_state, run_interval
 from metaser_jax.models.lstm import LSTMParams, lstm
-from metaser_jax.sampling import episodes
-from metaser_jax.sampling.bank import Bank
+from metaser_jax.training import parallel
+from metaser_jax.training.loops.meta_training import init_state, run_interval
+from metaser_jax.training.sampling import episodes
+from metaser_jax.training.sampling.bank import Bank
 
 PARTS, ORDERS, OURS = ("correctness", "steps", "loop"), ("second", "first"), ("scan", "buffers", "kernel")
 NAMES = {"scan": "scan", "buffers": "scan, command buffers", "kernel": "kernel", "torch": "PyTorch"}

@@ -52,7 +52,7 @@ def measure(setting: Setting, weights: Weights, config: MetaStepConfig) -> list[
 
 def main() -> None:
     config = flags.config(MetaStepConfig)
-    from metaser_jax.devices import parallel
+    from metaser_jax.training import parallel
 
     parallel.one_device_per_core()
     import ours

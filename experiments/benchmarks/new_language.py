@@ -20,13 +20,13 @@ from metaser_jax.adaptation.classifiers import SVM, adapt_classifier
 from metaser_jax.adaptation.engine import adapt
 from metaser_jax.adaptation.starts import resolve
 from metaser_jax.datasets.targets import load_targets
-from metaser_jax.devices import parallel
 from metaser_jax.report import style
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.results.significance import seed_interval
 from metaser_jax.specs import FinetuneSpec
 from metaser_jax.specs.presets import FINETUNE, META_TRAIN
 from metaser_jax.specs.programs import MetaTrainConfig
+from metaser_jax.training import parallel
 from metaser_jax.training.meta_train import meta_train
 
 FLAGS = flags.FLAGS

@@ -8,7 +8,7 @@ from problem import CLASSES, COEFFICIENTS, FRAMES, INNER_LR, KERNEL_VARIANTS, Pr
 from race import Variant, xla_variant
 
 import metaser_jax
-from metaser_jax.devices import parallel
+from metaser_jax.training import parallel
 
 
 def initial_weights(hidden_dim: int) -> Weights:

@@ -76,12 +76,10 @@ def work(config: MetaTrainConfig, out: Path) -> None:
     import jax
     from jax.experimental import multihost_utils
 
-    from metaser_jax import cluster
-    from metaser_jax.devices import parallel
-    from metaser_jax.sampling import episodes
-    from metaser_jax.training import meta_program
+    from metaser_jax.training import cluster, meta_program, parallel
     from metaser_jax.training.checkpoints import to_host
     from metaser_jax.training.run import load_sources, training_utterances
+    from metaser_jax.training.sampling import episodes
     from metaser_jax.training.trainer import make_trainer
 
     cluster.start(config)

@@ -15,15 +15,15 @@ from jax.sharding import Mesh
 from metaser_jax.adaptation.starts import Init
 from metaser_jax.data import splits
 from metaser_jax.data.target import Target
-from metaser_jax.devices import parallel
-from metaser_jax.devices.parallel import Plan, deal, over_runs, plan
 from metaser_jax.errors import InputError
-from metaser_jax.loops.finetuning import FinetuneInfo, Rows, apply_to_rows, finetune
 from metaser_jax.models.classifier import Network, make_network, take_head, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount, Outcome, outcome
 from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, MetaTrainSpec, OptimizerSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
+from metaser_jax.training import parallel
+from metaser_jax.training.loops.finetuning import FinetuneInfo, Rows, apply_to_rows, finetune
+from metaser_jax.training.parallel import Plan, deal, over_runs, plan
 from metaser_jax.training.trainer import init_params, make_learner, make_optimizer
 from metaser_jax.types import Batch, Params
 

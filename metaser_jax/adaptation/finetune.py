@@ -13,12 +13,12 @@ from metaser_jax.adaptation.engine import adapt, draw_cases
 from metaser_jax.adaptation.starts import resolve
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets, load_together
-from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
 from metaser_jax.results.outcomes import PREDICTIONS, Amount, write_predictions
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.specs import FinetuneSpec, how_fields
 from metaser_jax.specs.programs import FinetuneConfig
+from metaser_jax.training import parallel
 
 # By --init that is no network: its ordinary name.
 CLASSIFIERS = {SVM: "a support vector machine", JOINT: "logistic regression"}

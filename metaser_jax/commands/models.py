@@ -29,8 +29,8 @@ def adapt(config: configs.AdaptConfig, arguments: list[str]) -> None:
     with the clips, then cross-validates, and says how much that score can prove.
     """
     from metaser_jax.adaptation.few_clips import check_out, run_adapt
-    from metaser_jax.devices import parallel
     from metaser_jax.recogniser.folder import save_model
+    from metaser_jax.training import parallel
 
     parallel.one_device_per_core()
     check_out(config.out)
@@ -205,11 +205,11 @@ def serve(config: configs.ServeConfig, arguments: list[str]) -> None:
 
     # First, so that a port in use is said at once.
     with contextlib.closing(listen(config.host, config.port)) as listening:
-        from metaser_jax.devices import parallel
         from metaser_jax.recogniser.card import note_of_start
         from metaser_jax.recogniser.predictor import Predictor
         from metaser_jax.serve.app import Limits, make_app
         from metaser_jax.serve.reading import Readers
+        from metaser_jax.training import parallel
 
         predictor = Predictor.load(config.model)
         if bound := note_of_start(predictor.model.about):

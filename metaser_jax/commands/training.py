@@ -86,7 +86,7 @@ def pretrain(config: configs.PretrainConfig, arguments: list[str]) -> None:
 
 
 def _log_next(data_dir: str, run_dir: str | Path) -> None:
-    from metaser_jax import cluster
+    from metaser_jax.training import cluster
 
     if cluster.is_primary():
         log(f"Next: {cli.program('finetune')} --data_dir={data_dir} --init={run_dir} --target=... --out=...")

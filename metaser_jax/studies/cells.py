@@ -19,11 +19,11 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from metaser_jax.data.corpus import Corpus
-from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
 from metaser_jax.messages import log, progress_bar
 from metaser_jax.results.outcomes import PREDICTIONS, Outcome, Scored, read_scored, write_predictions
 from metaser_jax.results.run_dir import RESULTS, to_lines, write_text
+from metaser_jax.training import parallel
 
 CELLS = "cells"
 CELL = "cell.json"

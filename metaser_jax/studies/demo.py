@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from metaser_jax import datasets, demo_voices
+from metaser_jax import datasets
 from metaser_jax.adaptation.finetune import run_finetune
 from metaser_jax.adaptation.starts import SCRATCH
+from metaser_jax.datasets import demo_voices
 from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.messages import logged_as, progress_bar
 from metaser_jax.report import read_metrics, summarise, table, write_report

@@ -18,9 +18,9 @@ import jax
 import numpy as np
 
 from metaser_jax import cli
-from metaser_jax.devices.parallel import is_key
 from metaser_jax.errors import InputError
 from metaser_jax.messages import log
+from metaser_jax.training.parallel import is_key
 
 _METRIC = "valid_query_loss"
 _FOLDER = "checkpoints"

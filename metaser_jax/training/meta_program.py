@@ -20,20 +20,26 @@ import optax
 from jax.sharding import Mesh
 
 from metaser_jax.data.target import Target
-from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
-from metaser_jax.loops.meta_training import MOST_SKIPPED, IntervalInfo, TrainState, run_interval, validation_loss
 from metaser_jax.messages import log
 from metaser_jax.meta.learner import MetaParams
 from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
-from metaser_jax.sampling import bank, episodes
-from metaser_jax.sampling.bank import Bank
-from metaser_jax.sampling.episodes import TaskRule
 from metaser_jax.specs import MetaTrainSpec
+from metaser_jax.training import parallel
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.cost import measured_of
+from metaser_jax.training.loops.meta_training import (
+    MOST_SKIPPED,
+    IntervalInfo,
+    TrainState,
+    run_interval,
+    validation_loss,
+)
 from metaser_jax.training.run import Program
+from metaser_jax.training.sampling import bank, episodes
+from metaser_jax.training.sampling.bank import Bank
+from metaser_jax.training.sampling.episodes import TaskRule
 from metaser_jax.training.trainer import build_optimizer, make_learner, run_keys
 from metaser_jax.types import Params
 

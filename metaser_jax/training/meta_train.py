@@ -14,17 +14,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaser_jax import cluster
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
 from metaser_jax.errors import InputError
 from metaser_jax.messages import log
 from metaser_jax.results.run_dir import METRICS, read_lines
-from metaser_jax.sampling import bank
 from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.specs.algorithms import method_of
 from metaser_jax.specs.programs import MetaTrainConfig
+from metaser_jax.training import cluster
 from metaser_jax.training.cost import MEASURED
 from metaser_jax.training.finished import pretrained
 from metaser_jax.training.meta_program import compile_program, program_of, speakers_of
@@ -40,6 +39,7 @@ from metaser_jax.training.run import (
     train,
     training_utterances,
 )
+from metaser_jax.training.sampling import bank
 from metaser_jax.training.trainer import make_trainer
 
 ADVICE = "Try a lower --meta_lr or --inner_lr in another --run_dir;"

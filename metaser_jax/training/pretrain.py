@@ -13,13 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from metaser_jax import cli, cluster
+from metaser_jax import cli
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
-from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
-from metaser_jax.loops.finetuning import stopped
-from metaser_jax.loops.pretraining import (
+from metaser_jax.messages import log
+from metaser_jax.meta.execution import Execution
+from metaser_jax.meta.supervised import supervised
+from metaser_jax.models.classifier import make_network, trained_logits
+from metaser_jax.models.losses import cross_entropy
+from metaser_jax.specs import JobSpec, MetaTrainSpec, ModelSpec, PretrainSpec, presets
+from metaser_jax.specs.programs import PretrainConfig
+from metaser_jax.training import cluster, parallel
+from metaser_jax.training.checkpoints import to_host
+from metaser_jax.training.loops.finetuning import stopped
+from metaser_jax.training.loops.pretraining import (
     EpochInfo,
     PretrainState,
     init_state,
@@ -27,19 +35,6 @@ from metaser_jax.loops.pretraining import (
     run_epochs,
     validation_loss,
 )
-from metaser_jax.messages import log
-from metaser_jax.meta.execution import Execution
-from metaser_jax.meta.supervised import supervised
-from metaser_jax.models.classifier import make_network, trained_logits
-from metaser_jax.models.losses import cross_entropy
-from metaser_jax.sampling import bank
-from metaser_jax.sampling import minibatches as batches
-from metaser_jax.sampling.bank import Bank
-from metaser_jax.sampling.episodes import dropped
-from metaser_jax.sampling.minibatches import Whole
-from metaser_jax.specs import JobSpec, MetaTrainSpec, ModelSpec, PretrainSpec, presets
-from metaser_jax.specs.programs import PretrainConfig
-from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.run import (
     ALONE,
     OnInterval,
@@ -51,6 +46,11 @@ from metaser_jax.training.run import (
     train,
     training_utterances,
 )
+from metaser_jax.training.sampling import bank
+from metaser_jax.training.sampling import minibatches as batches
+from metaser_jax.training.sampling.bank import Bank
+from metaser_jax.training.sampling.episodes import dropped
+from metaser_jax.training.sampling.minibatches import Whole
 from metaser_jax.training.trainer import initial_state, learning_rate, make_optimizer, no_utterances
 from metaser_jax.types import Augment, Batch, Params
 

@@ -14,16 +14,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metaser_jax import cluster
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets, load_together
-from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
 from metaser_jax.messages import logged_as, progress_bar
 from metaser_jax.results.run_dir import METRICS, claim, hold, read_lines, versions, write_text
 from metaser_jax.specs import JobSpec, MetaTrainSpec, PretrainSpec, how_fields
 from metaser_jax.specs.training import SourcesSpec
+from metaser_jax.training import cluster, parallel
 from metaser_jax.training.checkpoints import Checkpoints, to_host
 from metaser_jax.training.monitor import Monitor
 

@@ -9,9 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
-from metaser_jax.loops.meta_training import TrainState, init_state
 from metaser_jax.meta.execution import Execution
 from metaser_jax.meta.learner import Learner
 from metaser_jax.meta.registry import LEARNERS
@@ -20,6 +18,8 @@ from metaser_jax.models.frames import Standardise, frame_mask, input_statistics
 from metaser_jax.models.losses import LossFn, cross_entropy
 from metaser_jax.specs import FrontEnd, MetaTrainSpec, OptimizerSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
+from metaser_jax.training import parallel
+from metaser_jax.training.loops.meta_training import TrainState, init_state
 from metaser_jax.types import N_MFCC, Params
 
 T = TypeVar("T")

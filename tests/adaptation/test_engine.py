@@ -14,10 +14,10 @@ from metaser_jax import InputError
 from metaser_jax.adaptation import engine
 from metaser_jax.adaptation.engine import draw
 from metaser_jax.adaptation.starts import Init
-from metaser_jax.loops.finetuning import Rows, finetune
 from metaser_jax.models.classifier import make_network, take_head, with_head
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount
+from metaser_jax.training.loops.finetuning import Rows, finetune
 from metaser_jax.training.trainer import make_optimizer
 from metaser_jax.types import Batch
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from metaser_jax.devices import parallel
 from metaser_jax.errors import InputError
+from metaser_jax.training import parallel
 
 TEXT = """\
 HloModule jit_step, is_scheduled=true

@@ -115,7 +115,7 @@ def test_a_public_name_is_documented(name):
     assert inspect.getdoc(found)
     if name != "parallel":
         assert f"`metaser_jax.{name}`" in API, "docs/api has a heading for each"
-        module = found.__module__ if found.__module__ != "metaser_jax.parallel" else "metaser_jax.devices.parallel"
+        module = found.__module__ if found.__module__ != "metaser_jax.parallel" else "metaser_jax.training.parallel"
         assert f"::: {module}.{found.__name__}\n" in API, "and what it is, from its docstring"
 
 

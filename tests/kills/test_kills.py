@@ -13,7 +13,7 @@ import pytest
 from driver import PREEMPTED, REFERENCE, Failed, Kill, random_kills
 from tiny_job import Job
 
-from metaser_jax.cluster import LOST_PEER
+from metaser_jax.training.cluster import LOST_PEER
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from program_flags import CALL, wrong
 
-from metaser_jax import cluster
 from metaser_jax.commands import COMMANDS, configured
+from metaser_jax.training import cluster
 
 pytestmark = pytest.mark.slow
 

@@ -13,10 +13,10 @@ import textbook
 from textbook import close
 
 from metaser_jax import Execution, InputError, anil, cross_entropy, layer_rates, maml, meta_sgd, reptile, supervised
-from metaser_jax.devices import parallel
 from metaser_jax.meta.cautious import cautious_proto_maml
 from metaser_jax.meta.proto_maml import proto_maml
 from metaser_jax.meta.r2d2 import r2d2
+from metaser_jax.training import parallel
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 COMMON = {"inner_lr": 0.1, "inner_steps": 2}

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from subprograms import forked, python
 
-from metaser_jax import demo_voices
+from metaser_jax.datasets import demo_voices
 
 ROOT = Path(__file__).resolve().parents[2]
 

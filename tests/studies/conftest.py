@@ -28,7 +28,7 @@ def runs(tmp_path_factory):
     return str(tmp_path_factory.mktemp("runs"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def tiny():
     """The recommended presets are for networks of four hidden units; gives ravdess, emodb and urdu as prepared."""
     changes = {

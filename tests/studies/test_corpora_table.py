@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from metaser_jax import InputError, datasets, demo_voices
+from metaser_jax import InputError, datasets
+from metaser_jax.datasets import demo_voices
 from metaser_jax.report import read_results
 from metaser_jax.specs import presets
 from metaser_jax.specs.programs import DemoConfig

@@ -12,8 +12,8 @@ import pytest
 from subprograms import python
 
 from metaser_jax import InputError
-from metaser_jax.loops.meta_training import TrainState
 from metaser_jax.training.checkpoints import Checkpoints, DamagedError, to_host
+from metaser_jax.training.loops.meta_training import TrainState
 
 
 def state(units: int = 3, dtype=jnp.float32) -> TrainState:

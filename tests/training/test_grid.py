@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 from fakes import fake_corpus
 
-from metaser_jax import InputError, cluster
+from metaser_jax import InputError
 from metaser_jax.adaptation.finetune import run_finetune
-from metaser_jax.devices import parallel
 from metaser_jax.results.outcomes import read_scored
 from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.specs.presets import FINETUNE
 from metaser_jax.specs.programs import FinetuneConfig, SweepConfig
 from metaser_jax.studies import sweep as study
-from metaser_jax.training import meta_program
+from metaser_jax.training import cluster, meta_program, parallel
 from metaser_jax.training.checkpoints import Checkpoints, to_host
 from metaser_jax.training.meta_program import compile_program
 from metaser_jax.training.meta_train import Member, load_groups, meta_train, train_groups

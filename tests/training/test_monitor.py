@@ -12,8 +12,8 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
 
 from metaser_jax import InputError
-from metaser_jax.devices import parallel
 from metaser_jax.results.run_dir import read_lines
+from metaser_jax.training import parallel
 from metaser_jax.training.cost import measured_of
 from metaser_jax.training.monitor import Monitor, device_peak_bytes, host_peak_bytes
 

@@ -13,11 +13,11 @@ from small_runs import Killed, killed_at, load, pretrain, resolve, run_finetune
 
 from metaser_jax import Batch, InputError, cross_entropy
 from metaser_jax.models.classifier import make_network
-from metaser_jax.sampling.episodes import dropped
 from metaser_jax.training import pretrain as pretrain_module
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.pretrain import make_state
 from metaser_jax.training.run import load_sources, training_utterances
+from metaser_jax.training.sampling.episodes import dropped
 from metaser_jax.training.trainer import make_trainer, no_utterances
 
 COSTS = {"epochs_per_second", "host_peak_bytes", "device_peak_bytes"}

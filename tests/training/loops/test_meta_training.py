@@ -8,10 +8,10 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import EmotionLSTM, cross_entropy, maml
-from metaser_jax.loops.meta_training import MOST_SKIPPED, init_state, run_interval, validation_loss
 from metaser_jax.meta.learner import Info
-from metaser_jax.sampling import bank, episodes
 from metaser_jax.training.checkpoints import to_host
+from metaser_jax.training.loops.meta_training import MOST_SKIPPED, init_state, run_interval, validation_loss
+from metaser_jax.training.sampling import bank, episodes
 
 MODEL = EmotionLSTM(hidden_dim=5, pooling="mean")
 KEY = jax.random.key(7)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import metaser_jax
-from metaser_jax.cluster import LOST_PEER, PREEMPTED
+from metaser_jax.training.cluster import LOST_PEER, PREEMPTED
 
 pytestmark = pytest.mark.slow
 

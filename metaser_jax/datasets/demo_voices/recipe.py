@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metaser_jax.demo_voices.espeak import Voice
+from metaser_jax.datasets.demo_voices.espeak import Voice
 from metaser_jax.emotions import FOUR_EMOTIONS
 
 VERSION = 1  # of everything that changes the sound; corpora of another version are made again

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaser_jax.errors import InputError
-from metaser_jax.sampling.bank import Bank, of_arrays
-from metaser_jax.sampling.episodes import draw_without_replacement, sample_numbered
+from metaser_jax.training.sampling.bank import Bank, of_arrays
+from metaser_jax.training.sampling.episodes import draw_without_replacement, sample_numbered
 from metaser_jax.types import Episode
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from metaser_jax.demo_voices import SOURCES, recipe, synthesis, synthesise
-from metaser_jax.demo_voices.espeak import Engine, Voice
+from metaser_jax.datasets.demo_voices import SOURCES, recipe, synthesis, synthesise
+from metaser_jax.datasets.demo_voices.espeak import Engine, Voice
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import InputError
 
@@ -143,7 +143,7 @@ def test_emotions_move_the_voice_as_they_should():
 
 def test_workers_need_no_heavy_imports():
     code = (
-        "import sys, metaser_jax; before = set(sys.modules); import metaser_jax.demo_voices.synthesis; "
+        "import sys, metaser_jax; before = set(sys.modules); import metaser_jax.datasets.demo_voices.synthesis; "
         "print(sorted({'jax', 'librosa', 'tensorflow_datasets', 'flax', 'scipy.signal'} & (set(sys.modules) - before)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from metaser_jax.demo_voices import recipe
-from metaser_jax.demo_voices.espeak import Engine
-from metaser_jax.demo_voices.recipe import Utterance
+from metaser_jax.datasets.demo_voices import recipe
+from metaser_jax.datasets.demo_voices.espeak import Engine
+from metaser_jax.datasets.demo_voices.recipe import Utterance
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.messages import progress_bar
 from metaser_jax.processes import cores, spawn_pool
 
 MANIFEST = "manifest.json"
-MAKER = "metaser_jax.demo_voices"
+MAKER = "metaser_jax.datasets.demo_voices"
 SECONDS = (1.2, 2.5)  # shortest and longest recording
 REFERENCE = 0.03  # RMS of a voice at 0 dB, of full scale
 _FADE_SECONDS = 0.02

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from jax._src import clusters
 
-from metaser_jax import InputError, cluster
+from metaser_jax import InputError
 from metaser_jax.specs import ClusterSpec
+from metaser_jax.training import cluster
 
 
 def test_start_without_a_cluster_does_nothing():

@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaser_jax.loops.finetuning import keep_best, mean_over_rows, stopped
 from metaser_jax.meta.learner import Learner, MetaParams
 from metaser_jax.models.losses import LossFn
-from metaser_jax.sampling.minibatches import Whole
+from metaser_jax.training.loops.finetuning import keep_best, mean_over_rows, stopped
+from metaser_jax.training.sampling.minibatches import Whole
 from metaser_jax.types import Augment, Batch, Episode, Params
 
 MinibatchFn = Callable[[jax.Array, jax.Array], Episode]

@@ -16,8 +16,8 @@ import numpy as np
 from jax._src import distributed
 from jax.experimental import multihost_utils
 
-from metaser_jax.devices.parallel import is_key
 from metaser_jax.errors import InputError
+from metaser_jax.training.parallel import is_key
 
 # Longer than any job: a process that never comes is found by its heartbeat.
 _FOR_EVER_MS = 30 * 24 * 3600 * 1000

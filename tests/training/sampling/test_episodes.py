@@ -7,9 +7,9 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import InputError
-from metaser_jax.sampling import bank
-from metaser_jax.sampling.episodes import assign_corpora, draw_without_replacement, sample
-from metaser_jax.sampling.minibatches import epoch_steps, round_robin, sequential, whole
+from metaser_jax.training.sampling import bank
+from metaser_jax.training.sampling.episodes import assign_corpora, draw_without_replacement, sample
+from metaser_jax.training.sampling.minibatches import epoch_steps, round_robin, sequential, whole
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 SIZES = {"a": 12, "b": 9, "c": 30}

@@ -11,8 +11,8 @@ import pytest
 import textbook
 
 from metaser_jax import InputError, maml
-from metaser_jax.devices import parallel
-from metaser_jax.devices.parallel import Plan, deal, over_runs, plan
+from metaser_jax.training import parallel
+from metaser_jax.training.parallel import Plan, deal, over_runs, plan
 
 
 def test_devices_of_the_tests():
@@ -27,7 +27,7 @@ def test_all_cores_after_jax_is_imported_and_after_it_is_used(before, devices, w
     program = f"""
 import jax
 import metaser_jax
-from metaser_jax.devices import parallel
+from metaser_jax.training import parallel
 parallel.cores = lambda: 2
 {before}
 learner = parallel.on_all_cores(metaser_jax.supervised(lambda params, batch: params * batch.y.mean()))

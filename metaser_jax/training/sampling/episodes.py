@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from metaser_jax.models.frames import frame_mask
-from metaser_jax.sampling.bank import Bank
+from metaser_jax.training.sampling.bank import Bank
 from metaser_jax.types import Batch, Episode
 
 

@@ -10,8 +10,8 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import Batch, EmotionLSTM, cross_entropy
-from metaser_jax.loops.finetuning import Rows, apply_to_rows, finetune, mean_over_rows
 from metaser_jax.models.classifier import in_head, take_head, with_head
+from metaser_jax.training.loops.finetuning import Rows, apply_to_rows, finetune, mean_over_rows
 from metaser_jax.training.trainer import cyclical
 
 KEY = jax.random.key(0)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metaser_jax.sampling.bank import Bank
+from metaser_jax.training.sampling.bank import Bank
 from metaser_jax.types import Batch, Episode
 
 

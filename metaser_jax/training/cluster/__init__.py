@@ -5,10 +5,10 @@ the same order (https://docs.jax.dev/en/latest/multi_process.html). So a process
 one goes through `attempt`, and a process that is lost ends the others, through `guard`.
 """
 
-from metaser_jax.cluster.agreement import agree, attempt, broadcast, is_primary
-from metaser_jax.cluster.ending import Preemption, guard
-from metaser_jax.cluster.start import start
 from metaser_jax.errors import LOST_PEER, PREEMPTED, NotAllCameError, Preempted
+from metaser_jax.training.cluster.agreement import agree, attempt, broadcast, is_primary
+from metaser_jax.training.cluster.ending import Preemption, guard
+from metaser_jax.training.cluster.start import start
 
 __all__ = [
     "LOST_PEER",

@@ -10,10 +10,10 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax import Batch, cross_entropy, supervised
-from metaser_jax.loops.finetuning import stopped
-from metaser_jax.loops.pretraining import init_state, next_stage, run_epochs, validation_loss
-from metaser_jax.sampling import bank
-from metaser_jax.sampling.minibatches import epoch_steps, round_robin, whole
+from metaser_jax.training.loops.finetuning import stopped
+from metaser_jax.training.loops.pretraining import init_state, next_stage, run_epochs, validation_loss
+from metaser_jax.training.sampling import bank
+from metaser_jax.training.sampling.minibatches import epoch_steps, round_robin, whole
 
 KEY = jax.random.key(11)
 BATCH = 16

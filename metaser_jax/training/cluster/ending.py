@@ -20,8 +20,8 @@ from typing import NoReturn
 import jax
 from jax.experimental import multihost_utils
 
-from metaser_jax.cluster import agreement
 from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, Preempted
+from metaser_jax.training.cluster import agreement
 
 # Seconds until all processes know of a SIGTERM that JAX's service caught: it looks once a second.
 _KNOWN = 2.0

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from metaser_jax import InputError, cluster
-from metaser_jax.devices import parallel
+from metaser_jax import InputError
 from metaser_jax.specs import ClusterSpec, flags, option
+from metaser_jax.training import cluster, parallel
 
 # The bits that sums, 32 bits and number types could lose.
 BITS = {

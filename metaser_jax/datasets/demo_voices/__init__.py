@@ -8,8 +8,8 @@ is not part of metaser_jax and nothing but the demo uses it, so it is installed 
 pip install "metaser_jax[demo]".
 """
 
-from metaser_jax.demo_voices.espeak import Engine, Voice
-from metaser_jax.demo_voices.recipe import LANGUAGES, SOURCES
-from metaser_jax.demo_voices.synthesis import corpus_name, synthesise
+from metaser_jax.datasets.demo_voices.espeak import Engine, Voice
+from metaser_jax.datasets.demo_voices.recipe import LANGUAGES, SOURCES
+from metaser_jax.datasets.demo_voices.synthesis import corpus_name, synthesise
 
 __all__ = ["LANGUAGES", "SOURCES", "Engine", "Voice", "corpus_name", "synthesise"]

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from test_episodes import rows_of
 
 from metaser_jax import InputError, task_sampler
-from metaser_jax.devices import parallel
 from metaser_jax.models.frames import frame_mask
-from metaser_jax.sampling import bank
-from metaser_jax.sampling.episodes import TaskRule, sample
+from metaser_jax.training import parallel
+from metaser_jax.training.sampling import bank
+from metaser_jax.training.sampling.episodes import TaskRule, sample
 
 # Classes with gaps, in any order; an example is its own number, so that what is drawn can be told.
 LABEL = np.random.default_rng(0).permutation(np.repeat([3, 7, 11, 40, 41], [6, 5, 9, 5, 7]))

@@ -1,1 +1,0 @@
-"""Devices: one per core of a CPU, meshes, many runs at once, compiling."""
