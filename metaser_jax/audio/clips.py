@@ -84,7 +84,7 @@ class Upload(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """What a network is given of a recording, w windows.
+    """The features of a recording, w windows, as a network takes them.
 
     Attributes:
       start: [w] int32, first frame.

@@ -1,4 +1,4 @@
-"""What a recording's sound is like, and what people should know of it: the same notes in every command and the library.
+"""The quality of a recording's sound, and the notes on it, which are the same in every command and the library.
 
 A note says what was found, why it matters and what to do. The limits were chosen on RAVDESS, EMO-DB and URDU, so that
 what is usual in good recordings causes none.
@@ -31,7 +31,7 @@ _SPEECH, _MICROPHONE = f"expected speech (above {SILENCE_DBFS:.0f} dBFS)", "chec
 
 
 class Quality(NamedTuple):
-    """What a recording's sound is like.
+    """Measures of a recording's sound.
 
     Attributes:
       peak: largest absolute sample of any channel, as in the file; 1 is full scale.
@@ -60,7 +60,7 @@ class Quality(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What notes are made of, without the features."""
+    """The ground of the notes, without the features."""
 
     quality: Quality
     seconds: float

@@ -384,3 +384,21 @@ def test_prepared_names(emodb, make_corpus, prepare, data_dir):
         prepare(name)
     (data_dir / "urdu" / "1.0.0").mkdir(parents=True)
     assert datasets.prepared_names(data_dir) == ["emodb", "shemo", "demo_urdu", "folder/saraiki"]
+
+
+def test_real_recordings(real_corpora, tmp_path, data_dir):
+    """A handful of each real corpus, through links."""
+    for name, files in {
+        "emodb": ["wav/03a01Fa.flac"],
+        "ravdess": ["Actor_07/03-01-03-01-02-01-07.flac", "Actor_07/03-01-03-01-02-02-07.flac"],
+        "urdu": ["Sad/SF10_F1_S01.flac", "Angry/SM1_F10_A010.flac"],
+    }.items():
+        for file in files:
+            (tmp_path / "some" / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "some" / name / file).symlink_to(real_corpora / name / file)
+        statistics = datasets.prepare(name, tmp_path / "some", data_dir)
+        corpus = datasets.load(name, data_dir)
+        assert corpus.file.tolist() == sorted(file.removeprefix("Actor_07/").removeprefix("wav/") for file in files)
+        assert (corpus.mfcc[:, 0, 0] < -100).all()
+        # Known: these two recordings of RAVDESS are the same.
+        assert statistics.duplicates == ((tuple(corpus.file),) if name == "ravdess" else ())

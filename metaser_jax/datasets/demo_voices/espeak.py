@@ -31,7 +31,7 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """How to speak.
+    """A manner of speaking.
 
     Attributes:
       language: eSpeak's code, e.g. "fa".

@@ -1,4 +1,4 @@
-"""How each emotion is drawn: the model behind the demo corpora, as numbers.
+"""The model behind the demo corpora: each emotion as numbers.
 
 An utterance's expression is a vector of seven quantities (QUANTITIES):
 
