@@ -60,7 +60,7 @@ class Source(Protocol):
 
 
 class Limits(NamedTuple):
-    """A limit of a recording's length. Attributes: samples, of all channels together; seconds; expected, for messages."""
+    """A limit of a recording's length. Attributes: samples, of all channels together; seconds; expected, for people."""
 
     samples: int
     seconds: float
