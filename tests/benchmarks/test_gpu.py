@@ -72,6 +72,7 @@ def test_tables(error, gpu):
     assert "| second | scan | 110 |" in text
 
 
+@pytest.mark.slow
 def test_dry_run_goes_on_where_it_stopped(benchmarks, tmp_path):
     command = [benchmarks / "gpu.sh", f"--out={tmp_path}", "--tiny"]
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHON": sys.executable}
