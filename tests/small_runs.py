@@ -64,9 +64,9 @@ def resolve(config: FinetuneConfig, given=()) -> tuple[FinetuneConfig, starts.In
     return FinetuneConfig.of(config, **vars(spec)), init
 
 
-def adapt(config: FinetuneConfig, inits, folds, amounts, log=None) -> list[Outcome]:
+def adapt(config: FinetuneConfig, inits, folds, amounts) -> list[Outcome]:
     """Adapt as a configuration says."""
-    return engine.adapt(FinetuneSpec.of(config), inits, folds, amounts, config.seeds, log)
+    return engine.adapt(FinetuneSpec.of(config), inits, folds, amounts, config.seeds)
 
 
 def adapt_svm(config: FinetuneConfig, folds, amounts, sources=()) -> list[Outcome]:

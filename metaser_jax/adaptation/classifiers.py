@@ -92,8 +92,13 @@ def fit_joint(clips: Labelled, sources: Sequence[Labelled]) -> LogisticRegressio
 FITS: dict[str, Fit] = {SVM: fit_svm, JOINT: fit_joint, EGEMAPS: fit_joint}
 
 
-class Votes(NamedTuple):
-    """A linear support vector machine, one against one, as a perceptron with one member.
+def count_units(classes: int) -> int:
+    """Return the hidden units of the linear machine's perceptron: two for each pair of emotions."""
+    return classes * (classes - 1)
+
+
+def fit_votes(clips: Labelled, classes: int) -> Params:
+    """Fit a linear support vector machine, one against one, as the parameters of a perceptron with one member.
 
     So a model folder, its readers and its exports hold it as any other network. For emotions i < j with the margin
     d_ij = w_ij x + b_ij, above 0 for j,
@@ -102,25 +107,8 @@ class Votes(NamedTuple):
 
     which is the count of votes, those within the margin as parts of one.
 
-    Attributes: params of the perceptron.
+    Args: clips: of two emotions or more. classes: with those without clips.
     """
-
-    params: Params
-
-    def logits(self, x: np.ndarray) -> np.ndarray:
-        """Return the votes for each emotion, [n, class] float32."""
-        layers = self.params["params"]
-        hidden = np.maximum(x @ layers["voice"]["kernel"][0] + layers["voice"]["bias"][0], 0)
-        return hidden @ layers["output"]["kernel"][0] + layers["output"]["bias"][0]
-
-
-def count_units(classes: int) -> int:
-    """Return the hidden units of the linear machine's perceptron: two for each pair of emotions."""
-    return classes * (classes - 1)
-
-
-def fit_votes(clips: Labelled, classes: int) -> Votes:
-    """Return the linear machine, fitted to clips of two emotions or more; classes are those without clips as well."""
     x, y = clips
     hidden = count_units(classes)
     kernel, bias = np.zeros((x.shape[1], hidden)), np.zeros(hidden)
@@ -145,7 +133,15 @@ def fit_votes(clips: Labelled, classes: int) -> Votes:
     def layer(kernel: np.ndarray, bias: np.ndarray) -> dict[str, np.ndarray]:
         return {"kernel": np.asarray(kernel, np.float32)[None], "bias": np.asarray(bias, np.float32)[None]}
 
-    return Votes({"params": {"voice": layer(kernel, bias), "output": layer(last, last_bias)}})
+    return {"params": {"voice": layer(kernel, bias), "output": layer(last, last_bias)}}
+
+
+def votes(machine: Params, x: np.ndarray) -> np.ndarray:
+    """Return the votes for each emotion of x [n, feature], by the params of fit_votes: [n, class] float32."""
+    (first, bias), (last, last_bias) = (
+        [machine["params"][layer][name][0] for name in ("kernel", "bias")] for layer in ("voice", "output")
+    )
+    return np.maximum(x @ first + bias, 0) @ last + last_bias
 
 
 def balanced(y: np.ndarray) -> np.ndarray:

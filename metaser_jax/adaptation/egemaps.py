@@ -12,18 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from metaser_jax.adaptation.classifiers import EGEMAPS, adapt_classifier
+from metaser_jax.adaptation.classifiers import EGEMAPS
 from metaser_jax.audio.decoding import UTTERANCE, decode, read_source
 from metaser_jax.audio.extraction import read_each
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.inputs import Scale, rescale, scales
-from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import is_prepared, load_statistics
 from metaser_jax.datasets.registry import FOLDER, builder
 from metaser_jax.errors import InputError, RecordingError
-from metaser_jax.results.outcomes import Amount, Outcome
 from metaser_jax.results.run_dir import replacing
-from metaser_jax.specs import FinetuneSpec
 
 # The least deviation of a functional: some are shares of a thousandth.
 MIN_STD = 1e-6
@@ -41,10 +38,8 @@ def opensmile() -> Any:
     try:
         module = importlib.import_module("opensmile")
     except ImportError as error:
-        raise InputError(
-            f"--methods={EGEMAPS} needs openSMILE, which cannot be imported ({error}). Leave the method out, or, if "
-            'its licence (free for research) suits you: pip install "metaser_jax[peers]"'
-        ) from error
+        needs = f"--methods={EGEMAPS} needs openSMILE ({error}). Leave it out, or, if its licence (research) suits you"
+        raise InputError(f'{needs}: pip install "metaser_jax[peers]"') from error
     return module.Smile(module.FeatureSet.eGeMAPSv02, module.FeatureLevel.Functionals)
 
 
@@ -108,10 +103,8 @@ def read_functionals(corpus: Corpus, digest: str, folder: Path, find: Find, extr
     sources = find(corpus.name)
     missing = [file for file in corpus.file if file not in sources]
     if missing:
-        raise InputError(
-            f"--manual_dir: of {corpus.name} {len(missing)} of {len(corpus)} recordings are missing, {missing[0]} "
-            "first. Give the folder that it was prepared from."
-        )
+        got = f"--manual_dir: of {corpus.name} {len(missing)} of {len(corpus)} are missing, {missing[0]} first"
+        raise InputError(f"{got}. Give the folder that it was prepared from.")
     found = []
     for one in extract([sources[file] for file in corpus.file]):
         if isinstance(one, RecordingError):
@@ -124,28 +117,7 @@ def read_functionals(corpus: Corpus, digest: str, folder: Path, find: Find, extr
     return x
 
 
-def adapt_egemaps(
-    spec: FinetuneSpec,
-    folds: Sequence[Target],
-    amounts: Sequence[Amount],
-    seeds: int,
-    sources: Sequence[Target],
-    heard: Mapping[str, np.ndarray],
-) -> list[Outcome]:
-    """Fit a regression for every fold, amount and seed, of functionals.
-
-    Args:
-      heard: of the target and each source by its name, [n, feature] in the order of the corpus.
-
-    Others, Returns and Raises as adapt_classifier.
-    """
-    seen = {one.corpus.name: _by_speaker(heard[one.corpus.name], one.corpus.speaker) for one in (folds[0], *sources)}
-    return adapt_classifier(
-        EGEMAPS, spec, folds, amounts, seeds, sources, features=lambda target, *_: seen[target.corpus.name]
-    )
-
-
-def _by_speaker(x: np.ndarray, speaker: np.ndarray) -> np.ndarray:
+def by_speaker(x: np.ndarray, speaker: np.ndarray) -> np.ndarray:
     """Return x [n, feature] at mean 0 and deviation 1 over each speaker's clips."""
     one, everything = np.ones(len(x), np.int32), np.ones(len(x), bool)
     group = np.unique(speaker, return_inverse=True)[1]

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh
 
 from metaser_jax.adaptation.starts import Init
 from metaser_jax.data import splits
 from metaser_jax.data.target import Target
 from metaser_jax.errors import InputError
+from metaser_jax.messages import log
 from metaser_jax.models.classifier import Network, make_network, take_head, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount, Outcome, outcome
@@ -128,16 +128,16 @@ def adapt(
     folds: Sequence[Target],
     amounts: Sequence[Amount],
     seeds: int,
-    log: Callable[[str], None] | None = None,
 ) -> list[Outcome]:
     """Fine-tune for every fold, amount and seed (0 .. seeds - 1), and predict the fold's test part.
+
+    Its progress is logged.
 
     Args:
       spec: how.
       inits: where to start; seed s starts from inits[s % len(inits)]. All of the network that spec names.
       folds: the target, not normalised yet, with each of its splits.
       amounts: of training utterances to draw. seeds: how many draws of each.
-      log: prints a line of progress.
 
     Returns:
       Outcomes in the order fold, amount, seed. Their `seconds` are the whole's, divided by the number of runs.
@@ -153,17 +153,14 @@ def adapt(
             raise InputError(f"--normalise_by=drawn: got --shots=0 with --normalise={spec.normalise}, expected train.")
     cases = draw_cases(folds, amounts, seeds, spec.validation)
     start = time.perf_counter()
-    results = train_and_predict(spec, inits, folds, cases, log)
+    results = train_and_predict(spec, inits, folds, cases)
     seconds = (time.perf_counter() - start) / len(cases)
-    return [
-        outcome(
-            *(spec, folds[case.fold], inits[case.seed % len(inits)].source, *case[1:], result.logits.argmax(-1)),
-            best_epoch=int(result.info.best_epoch),
-            epochs=int(result.info.epochs),
-            seconds=seconds,
-        )
-        for case, result in zip(cases, results, strict=True)
-    ]
+    outcomes = []
+    for case, (logits, info, _) in zip(cases, results, strict=True):
+        target, source = folds[case.fold], inits[case.seed % len(inits)].source
+        more = {"best_epoch": int(info.best_epoch), "epochs": int(info.epochs), "seconds": seconds}
+        outcomes.append(outcome(spec, target, source, *case[1:], logits.argmax(-1), **more))
+    return outcomes
 
 
 def train_and_predict(
@@ -171,7 +168,6 @@ def train_and_predict(
     inits: Sequence[Init],
     folds: Sequence[Target],
     cases: Sequence[Case],
-    log: Callable[[str], None] | None = None,
     *,
     keep_params: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -181,16 +177,15 @@ def train_and_predict(
     Args:
       progress: called after every few runs with how many are done and there are; what it raises ends the training.
     """
-    of_cases, target = plan(len(cases), spec.devices), folds[0].corpus.name
+    of_cases, target, count = plan(len(cases), spec.devices), folds[0].corpus.name, len(cases)
     if progress is not None:
-        progress(0, len(cases))
+        progress(0, count)
         of_cases = of_cases._replace(per_device=min(of_cases.per_device, _WATCHED_RUNS * of_cases.at_once))
     runs, x, y = _make_runs(spec, inits, folds, cases, of_cases.chunk)
     x, y = parallel.replicate((x, y), parallel.task_mesh(of_cases.devices, of_cases.devices))
     program = make_program(spec, of_cases, keep_params=keep_params, learner=_common_learner(spec, inits))
     nothing = jax.tree.map(np.zeros_like, runs[0])
-    if log is not None:
-        log(parallel.waiting(target, f"{len(cases)} runs of fine-tuning, {of_cases.devices} at a time"))
+    log(parallel.waiting(target, f"{count} runs of fine-tuning, {of_cases.devices} at a time"))
     # The gradient of an utterance takes about three times as long as its loss.
     load = [3 * len(train) + len(valid) for train, valid in (case.drawn for case in cases)]
     results: dict[int, Trained] = {}
@@ -203,17 +198,13 @@ def train_and_predict(
             results[i] = Trained(logits[: runs[i].test.n], info, params)
             # The parameters too: where nothing is predicted they alone tell.
             if not all(np.isfinite(a).all() for a in jax.tree.leaves((results[i].logits, params))):
-                case = cases[i]
-                fold = f", fold {case.fold}" if len(folds) > 1 else ""
-                raise InputError(
-                    f"--lr={spec.lr}: fine-tuning on {target} diverged, with {case.amount.kind}={case.amount.value}, "
-                    f"seed {case.seed}{fold}. Lower it, in another --out."
-                )
-        if log is not None:
-            log(f"Adapted to {target}: {len(results)} of {len(cases)} runs.")
+                fold, (kind, value), seed, _ = cases[i]
+                at = f"{kind}={value}, seed {seed}" + (f", fold {fold}" if len(folds) > 1 else "")
+                raise InputError(f"--lr={spec.lr}: training on {target} diverged ({at}). Lower it, in another --out.")
+        log(f"Adapted to {target}: {len(results)} of {count} runs.")
         if progress is not None:
-            progress(len(results), len(cases))
-    return [results[i] for i in range(len(cases))]
+            progress(len(results), count)
+    return [results[i] for i in range(count)]
 
 
 def _make_runs(
@@ -267,7 +258,7 @@ def _make_start(spec: FinetuneSpec, init: Init, seed: int, training: np.ndarray)
     if params is None:
         # One utterance where only its shape counts, so that folds share the program.
         x = training if spec.input_statistics else training[:1]
-        params = _make_random_params(make_network(spec, spec.recurrence))(seed, x)
+        params = _random_params(make_network(spec, spec.recurrence), seed, x)
     params = jax.tree.map(np.asarray, params)
     if spec.optimizer not in (INNER, LEARNER):
         return params, None
@@ -294,13 +285,12 @@ def _common_learner(spec: FinetuneSpec, inits: Sequence[Init]) -> MetaTrainSpec 
     if learner is None or specs:
         raise InputError(f"--optimizer={LEARNER}: got starts of different learners, expected runs that differ in seed.")
     if learner.inner_batch_size:
-        raise InputError(
-            f"--optimizer={LEARNER}: got a run with --inner_batch_size={learner.inner_batch_size}, expected 0: the "
-            "learner takes the drawn clips as they are, at once. Give another --optimizer."
-        )
+        got = f"--optimizer={LEARNER}: got a run with --inner_batch_size={learner.inner_batch_size}"
+        raise InputError(f"{got}, expected 0, all drawn clips at once. Give another --optimizer.")
     return learner
 
 
+@functools.cache
 def make_program(
     spec: FinetuneSpec,
     plan: Plan,
@@ -314,55 +304,35 @@ def make_program(
     Methods, amounts, folds and seeds share its compiled form, where their arrays are of the same sizes. Where the head
     alone is adapted, x are the features that it sees. The mesh is over_runs'; with a learner, the runs adapt as it.
     """
-    if learner is not None:
-        network = make_network(learner, learner.recurrence)
-        return _make_program(network, "__call__", _tune_as_learner(learner), plan.chunk, plan, keep_params, mesh)
-    network = make_network(spec, spec.recurrence)
-    # Updates are multiplied by the runs' rates; of members each has its own part of the loss's gradient.
-    by_rates = OptimizerSpec(optimizer="sgd", lr=float(spec.members))
-    own = dataclasses.replace(spec, lr=spec.lr * spec.members) if spec.optimizer == "sgd" else spec
-    optimizer = make_optimizer(by_rates if spec.optimizer in (INNER, LEARNER) else own)
+    model = learner or spec
+    network = make_network(model, model.recurrence)
     # A head keeps little of an utterance.
     method, chunk = ("head", 0) if spec.adapt == "head" else ("__call__", plan.chunk)
-    tune = _tune_by_epochs(network, method, optimizer, spec.batch_size, spec.max_epochs, spec.patience, chunk)
-    return _make_program(network, method, tune, chunk, plan, keep_params, mesh)
-
-
-@functools.cache
-def _make_program(
-    network: Network, method: str, tune: Tune, chunk: int, plan: Plan, keep_params: bool, mesh: Mesh | None
-) -> Program:
-    apply = functools.partial(network.apply, method=method)
+    tune = _tune_by_epochs(spec, network, method, chunk) if learner is None else _tune_as_learner(learner)
+    apply: Any = functools.partial(network.apply, method=method)
 
     def one_run(run: Run, x: jax.Array, y: jax.Array):
         params, info = tune(run, x, y)
-        return apply_to_rows(apply, params, x, run.test, chunk), info, params if keep_params else None  # pyright: ignore[reportArgumentType]
+        return apply_to_rows(apply, params, x, run.test, chunk), info, params if keep_params else None
 
     return jax.jit(over_runs(one_run, plan, mesh), compiler_options=parallel.compiler_options())
 
 
-@functools.cache
-def _tune_by_epochs(
-    network: Network,
-    method: str,
-    optimizer: optax.GradientTransformation,
-    batch_size: int,
-    max_epochs: int,
-    patience: int,
-    chunk: int,
-) -> Tune:
+def _tune_by_epochs(spec: FinetuneSpec, network: Network, method: str, chunk: int) -> Tune:
+    # Updates are multiplied by the runs' rates; of members each has its own part of the loss's gradient.
+    by_rates = OptimizerSpec(optimizer="sgd", lr=float(spec.members))
+    own = dataclasses.replace(spec, lr=spec.lr * spec.members) if spec.optimizer == "sgd" else spec
+    optimizer = make_optimizer(by_rates if spec.optimizer in (INNER, LEARNER) else own)
     loss_fn = cross_entropy(trained_logits(network, method))
-    options: dict[str, Any] = {"batch_size": batch_size, "max_epochs": max_epochs, "patience": patience, "chunk": chunk}
+    limits: dict[str, Any] = {name: getattr(spec, name) for name in ("batch_size", "max_epochs", "patience")}
 
     def tune(run: Run, x: jax.Array, y: jax.Array) -> tuple[Params, FinetuneInfo]:
-        key = _split_seed(run.seed)[1]
-        rows = run.train, run.valid
-        return finetune(loss_fn, run.params, key, Batch(x, y), *rows, optimizer=optimizer, rates=run.rates, **options)
+        of_run = loss_fn, run.params, _split_seed(run.seed)[1], Batch(x, y), run.train, run.valid
+        return finetune(*of_run, optimizer=optimizer, rates=run.rates, chunk=chunk, **limits)
 
     return tune
 
 
-@functools.cache
 def _tune_as_learner(spec: MetaTrainSpec) -> Tune:
     learner = make_learner(spec, cross_entropy(trained_logits(make_network(spec, spec.recurrence))))
 
@@ -383,10 +353,10 @@ def _split_seed(seed: jax.Array) -> jax.Array:
     return jax.random.split(jax.random.key(seed))
 
 
-@functools.cache
-def _make_random_params(network: Network) -> Callable[[int, np.ndarray], Params]:
-    """Return the program (seed, x [n, time, coef]) -> a seed's initial parameters, as trainer.init_params."""
-    return jax.jit(lambda seed, x: init_params(network, _split_seed(seed)[0], x))
+@functools.partial(jax.jit, static_argnums=0)
+def _random_params(network: Network, seed: int, x: jax.Array) -> Params:
+    """Return a seed's initial parameters, as trainer.init_params of x [n, time, coef]."""
+    return init_params(network, _split_seed(seed)[0], x)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from metaser_jax.adaptation.classifiers import Labelled, count_units, fit_votes
+from metaser_jax.adaptation.classifiers import Labelled, count_units, fit_votes, votes
 from metaser_jax.adaptation.clip_warnings import warnings_of
 from metaser_jax.adaptation.cross_validation import NETWORK, VOTES, ZERO_SHOTS, divide, validate, without
 from metaser_jax.adaptation.engine import Case, train_and_predict
@@ -24,9 +24,9 @@ from metaser_jax.data.splits import Parts
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.files import audio_files
 from metaser_jax.datasets.labelled_files import labelled_files
-from metaser_jax.datasets.recordings import Left, bad_recordings, by_reason
+from metaser_jax.datasets.recordings import Left, Listing, bad_recordings, by_reason
 from metaser_jax.errors import InputError, RecordingError
-from metaser_jax.messages import say
+from metaser_jax.messages import logged_as, progress_bar, say
 from metaser_jax.models.classifier import with_head
 from metaser_jax.recogniser.card import non_commercial
 from metaser_jax.recogniser.model import Model, Start, trained_settings
@@ -34,9 +34,10 @@ from metaser_jax.results.metrics import calibrate
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.results.run_dir import versions
 from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, ModelSpec
-from metaser_jax.specs.commands import AdaptConfig
+from metaser_jax.specs.commands import AdaptConfig, EvaluateConfig
 from metaser_jax.types import Params
 
+MIN_FILES_FOR_BAR = 64
 _ALL = Amount("fraction", 1.0)
 _NONE = np.zeros(0, int)
 # A front end that leaves what it is given as it is.
@@ -86,28 +87,22 @@ def run_adapt(config: AdaptConfig) -> Model:
     """
     start = read_start(config.init, config.normalise, config.optimizer)
     settings, emotions, voice = start.settings, start.settings.emotions, start.settings.features == "voice"
-    bound = non_commercial({"init": start.about})
-    if bound:
+    if bound := non_commercial(start.about):
         say(f"note: {config.init} is {bound}")
     elif config.init == AdaptConfig.init:
         say(
             f"Starting from {config.init}, which may be used for anything. --init=research has learned from more, and "
             "is not for commercial use."
         )
-    if start.clips:
+    earlier = (start.about.get("support") or {}).get("n_per_emotion") or {}
+    if clips := sum(filter(None, earlier.values())):
         say(
-            f"note: {config.init} was adapted to {start.clips} clips. This adaptation starts where that one did, and "
+            f"note: {config.init} was adapted to {clips} clips. This adaptation starts where that one did, and "
             "learns from --support alone: put those clips there as well, if they are to count."
         )
-    listed = labelled_files(config.support, emotions, config, config.skip_bad)
-    for note in listed.notes:
-        say(f"note: {note}")
-    read, bad = _read("--support", [(one.source, one.file) for one in listed.recordings], config, voice)
-    clips, files, left = list(read.values()), [listed.recordings[i] for i in read], [*listed.left, *bad]
-    for line in by_reason(left):
-        say(f"left out: {line}")
-    label = [emotions.index(one.parsed.label) for one in files]
-    support = corpus_of(clips, label, [one.parsed.speaker for one in files], [one.file for one in files], emotions)
+    listed, clips, left = read_labelled(config, emotions, voice)
+    said = [(emotions.index(one.parsed.label), one.parsed.speaker, one.file) for one in listed.recordings]
+    support = corpus_of(clips, *zip(*said, strict=True), emotions)
     warnings = warnings_of(clips, support, whole=voice)
     for warning in warnings:
         say(f"warning: {warning}")
@@ -115,24 +110,20 @@ def run_adapt(config: AdaptConfig) -> Model:
     unlabelled = None
     if config.unlabelled is not None:
         if normalise not in ("corpus", "speaker"):
-            raise InputError(
-                f"--unlabelled={config.unlabelled}: {config.init} normalises by {normalise}, for which further "
-                "recordings have no use. Leave the flag out."
-            )
-        read, bad = _read("--unlabelled", [(one, str(one)) for one in audio_files([config.unlabelled])], config, voice)
-        for line in by_reason(bad):
-            say(f"left out: {line}")
+            got = f"--unlabelled={config.unlabelled}: {config.init} normalises by {normalise}"
+            raise InputError(f"{got}, expected corpus or speaker. Leave the flag out.")
+        files = [(one, str(one)) for one in audio_files([config.unlabelled])]
+        read, _ = _read_clips("--unlabelled", files, config, voice)
         # What is in both would count twice. Whose voices they are is not asked: others than the clips'.
         known = {clip.sha256 for clip in clips}
-        others = [clip for clip in read.values() if clip.sha256 not in known]
-        if others:
+        if others := [clip for clip in read.values() if clip.sha256 not in known]:
             nobody, names = [UNKNOWN_SPEAKER] * len(others), [clip.sha256 for clip in others]
             unlabelled = corpus_of(others, np.zeros(len(others)), nobody, names, emotions)
     about: dict[str, Any] = {
         "name": Path(config.out).resolve().name,
         "language": config.language or listed.language,
         "versions": versions(),
-        "init": start.about,
+        "init": start.about["init"],
         "warnings": warnings,
         "left_out": [one._asdict() for one in left],
     }
@@ -143,21 +134,48 @@ def run_adapt(config: AdaptConfig) -> Model:
     return model if config.keep_clips else dataclasses.replace(model, support=None)
 
 
-def _read(
-    flag: str, files: Sequence[tuple[Any, str]], config: AdaptConfig, voice: bool
+def read_labelled(
+    config: AdaptConfig | EvaluateConfig, emotions: Sequence[str], voice: bool
+) -> tuple[Listing, list[Clip], list[Left]]:
+    """Read the labelled clips of config.support, and say what is left out.
+
+    Args: emotions: that clips may be of. voice: whether their tracks are read.
+
+    Returns:
+      The listing with the recordings that could be read, these, and all files that were left out.
+
+    Raises:
+      InputError: there are none, or some that cannot be used, unless config.skip_bad.
+    """
+    listed = labelled_files(config.support, emotions, config, config.skip_bad)
+    for note in listed.notes:
+        say(f"note: {note}")
+    for line in by_reason(listed.left):
+        say(f"left out: {line}")
+    clips, bad = _read_clips("--support", [(one.source, one.file) for one in listed.recordings], config, voice)
+    read = listed._replace(recordings=tuple(listed.recordings[i] for i in clips))
+    return read, list(clips.values()), [*listed.left, *bad]
+
+
+def _read_clips(
+    flag: str, files: Sequence[tuple[Any, str]], config: AdaptConfig | EvaluateConfig, voice: bool
 ) -> tuple[dict[int, Clip], list[Left]]:
-    """Return the clips that can be used, by number, and the others; files: where each is, and its name.
+    """Return the clips that can be used, by number, and the others, which are told; files: each, and its name.
 
     Raises an InputError for those unless config.skip_bad.
     """
     clips, bad = {}, []
-    for i, one in enumerate(read_all([source for source, _ in files], config.workers, voice=voice)):
+    results = read_all([source for source, _ in files], config.workers, voice=voice)
+    shown = len(files) >= MIN_FILES_FOR_BAR
+    for i, one in enumerate(progress_bar(results, shown=shown, total=len(files), unit="recording")):
         if isinstance(one, RecordingError):
             bad.append(Left(files[i][1], one.listed))
         else:
             clips[i] = one
     if (bad and not config.skip_bad) or not clips:
         raise bad_recordings(flag, bad, len(files))
+    for line in by_reason(bad):
+        say(f"left out: {line}")
     return clips, bad
 
 
@@ -199,22 +217,14 @@ def adapt_model(
     """
     emotions, n, voice = settings.emotions, len(support), settings.features == "voice"
     if config.model_kind == VOTES and not voice:
-        raise InputError(
-            "--model_kind=svm: the start hears MFCC, and a machine is made of the voice alone. Give a start that hears "
-            "the voice, such as open, or leave the flag out."
-        )
+        raise InputError("--model_kind=svm: got a start that hears MFCC, expected one of the voice, such as open.")
     present = [emotions[e] for e in np.unique(support.label)]
     if len(present) < 2:
-        raise InputError(
-            f"Got clips of {', '.join(present) or 'no emotion'}, expected two emotions or more: with one there is "
-            "nothing to tell apart. Add clips of another."
-        )
+        raise InputError(f"Got clips of {', '.join(present) or 'no emotion'}, expected two emotions or more.")
     nobodys = support.file[support.speaker == UNKNOWN_SPEAKER]
     if settings.normalise == "speaker" and len(nobodys):
-        raise InputError(
-            f"normalise=speaker: of {len(nobodys)} clips, {nobodys[0]} the first, the speaker is not known. Say who "
-            "speaks in them (a folder for each speaker, --speaker_pattern, a CSV's column speaker), or leave them out."
-        )
+        got = f"normalise=speaker: of {len(nobodys)} clips, {nobodys[0]} the first, the speaker is not known"
+        raise InputError(f"{got}. Give each a folder, --speaker_pattern or a CSV's column speaker, or leave them out.")
     training = {name: getattr(config, name) for name in _TRAINING}
     if config.optimizer == LEARNER and (config.adapt == "head" or start is None or start.learner is None):
         training["optimizer"] = INNER
@@ -243,7 +253,8 @@ def adapt_model(
         cases = [Case(number, _ALL, config.seed, (train, _NONE)) for number, train in enumerate(trains)]
         # With no clips to learn from the start stays as it is.
         cases += [Case(number, _ALL, config.seed, (_NONE, _NONE)) for number in range(len(tests))]
-        results = train_and_predict(spec, [init], folds, cases, keep_params=True, progress=progress)
+        with logged_as(""):
+            results = train_and_predict(spec, [init], folds, cases, keep_params=True, progress=progress)
         final, logits = results[len(tests)].params, [one.logits for one in results]
         params = {
             NETWORK: with_head(start.params, final) if config.adapt == "head" else final,
@@ -252,12 +263,12 @@ def adapt_model(
         held_out = {NETWORK: logits[: len(tests)], ZERO_SHOTS: logits[len(trains) :]}
         of_earlier = logits[len(tests) + 1 : len(trains)]
     if voice:
-        votes = []
+        held_out[VOTES] = []
         for fold, train in zip(folds[: len(tests) + 1], trains, strict=False):
             x = fold.as_input(spec.front_end).corpus.mfcc[:, 0]
-            machine = fit_votes(Labelled(x[train], support.label[train]), len(emotions))
-            votes.append(machine.logits(x[fold.split.test]))
-        params[VOTES], held_out[VOTES] = machine.params, votes[:-1]
+            params[VOTES] = fit_votes(Labelled(x[train], support.label[train]), len(emotions))
+            held_out[VOTES].append(votes(params[VOTES], x[fold.split.test]))
+        held_out[VOTES].pop()  # of all clips, which has no test part
     if config.model_kind == VOTES:
         settings = dataclasses.replace(settings, hidden_dim=count_units(len(emotions)), members=1)
         start = None  # which is a network of another size

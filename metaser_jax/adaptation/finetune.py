@@ -4,7 +4,7 @@ With folds over the target's speakers, each fold is the test part once.
 """
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,7 @@ _APPLY = {
 
 
 def run_finetune(
-    config: FinetuneConfig,
-    given: Collection[str] = (),
-    log: Callable[[str], None] | None = None,
-    *,
-    load: Load = load_corpus,
+    config: FinetuneConfig, given: Collection[str] = (), *, load: Load = load_corpus
 ) -> list[dict[str, Any]]:
     """Fine-tune config.seeds times, write results.jsonl, a line per seed, and predictions.npz, and return the rows.
 
@@ -44,7 +40,6 @@ def run_finetune(
     Args:
       config: what, and where things are.
       given: as in `resolve`.
-      log: as in `adapt`.
       load: reads a prepared corpus.
 
     Raises:
@@ -56,10 +51,8 @@ def run_finetune(
     if config.init in CLASSIFIERS:
         useless = sorted(set(given) - _APPLY)
         if useless:
-            raise InputError(
-                f"--init={config.init}: got --{', --'.join(useless)}, which {CLASSIFIERS[config.init]} has no use for. "
-                "Leave out what is about networks and their training."
-            )
+            flags = f"--init={config.init}: got --{', --'.join(useless)}"
+            raise InputError(f"{flags}, which {CLASSIFIERS[config.init]} has no use for. Leave them out.")
         spec = dataclasses.replace(spec, validation="none")  # it needs none
     else:
         spec, init = resolve(config.init, spec, config.target, given)
@@ -77,7 +70,7 @@ def run_finetune(
     if init is None:
         outcomes = adapt_classifier(config.init, spec, folds, [amount], config.seeds, sources)
     else:
-        outcomes = adapt(spec, [init], folds, [amount], config.seeds, log)
+        outcomes = adapt(spec, [init], folds, [amount], config.seeds)
     rows = [outcome.row for outcome in outcomes]
     write_predictions(out / PREDICTIONS, folds[0].corpus, outcomes)
     write_text(out / RESULTS, to_lines(rows))

@@ -76,21 +76,6 @@ class Init(NamedTuple):
     meta: Meta | None = None
 
 
-class ClipStart(NamedTuple):
-    """The start of an adaptation to clips.
-
-    Attributes:
-      start: parameters and rates. settings: whose normalise may still be "auto".
-      about: the part `init` of Model.about.
-      clips: that a model folder was adapted to; what it learned from them is not part of `start`.
-    """
-
-    start: Start
-    settings: ModelSpec
-    about: dict[str, Any]
-    clips: int = 0
-
-
 def resolve(
     start: str, spec: FinetuneSpec, target: str | None = None, given: Collection[str] = ()
 ) -> tuple[FinetuneSpec, Init]:
@@ -117,42 +102,38 @@ def resolve(
             raise InputError(f"{got}. Leave the flag out, or train another run.")
     sources = init.source["sources"]
     if target in sources:
-        raise InputError(
-            f"--target={target} is one of the sources of {start} ({', '.join(sources)}), which it has learned from. "
-            "Give a corpus that is not among them."
-        )
+        raise InputError(f"--target={target} is one of the sources of {start}, expected none of {', '.join(sources)}.")
     return dataclasses.replace(spec, **model), init
 
 
 def _read_folder(folder: Path) -> tuple[ModelSpec, Init]:
     model = Predictor.load(folder).model
-    settings, start = trained_settings(model), model.start or Start(model.params, None)
     about = model.about.get("init") or {}
     known = ("method", "algorithm", "order", "inner_steps", "init_episode", "init_seed")
     source = {name: about.get(name) for name in known}
     source["method"] = source["method"] or "model"  # of a folder that does not say how it was trained
     source["sources"] = [one.get("name") for one in about.get("sources") or []]
-    return settings, init_of(start, settings, source)
+    settings = trained_settings(model)
+    return settings, init_of(model.start or Start(model.params, None), settings, source)
 
 
 def _read_run(run_dir: str, optimizer: str) -> tuple[ModelSpec, Init]:
     saved = read_config(run_dir)
-    programs = f"{cli.program('meta-train')} or {cli.program('pretrain')}"
-    require_fields(run_dir, saved, {"method", "sources"}, programs)
+    meta_train, pretrain = map(cli.program, ("meta-train", "pretrain"))
+    require_fields(run_dir, saved, {"method", "sources"}, f"{meta_train} or {pretrain}")
     method = check_choice(f"{run_dir}: method in {CONFIG}", str(saved["method"]), [*methods(), *_PRETRAINED])
     if method in _PRETRAINED:
-        trained = spec_of(PretrainSpec, run_dir, saved, cli.program("pretrain"))
+        trained = spec_of(PretrainSpec, run_dir, saved, pretrain)
         with Checkpoints(run_dir, read_only=True) as checkpoints:
             params, epoch = best_params(trained, run_dir, checkpoints)
         init = Init(params, {"order": None, "inner_steps": None, "init_episode": epoch})
     else:
-        trained = spec_of(MetaTrainSpec, run_dir, saved, cli.program("meta-train"))
-        learned_rates = ALGORITHMS[trained.algorithm].learned_rates == "parameter"
-        # Rates of Adam's updates, say, are of another size than those of gradients.
-        if optimizer == INNER and learned_rates and trained.inner_optimizer != "sgd":
-            found = f"--optimizer={INNER}: {run_dir} has learned its rates with --inner_optimizer="
-            raise InputError(f"{found}{trained.inner_optimizer}, expected sgd. Give another --optimizer.")
+        trained = spec_of(MetaTrainSpec, run_dir, saved, meta_train)
         init = _restore_meta_trained(trained, run_dir)
+        # Rates of Adam's updates, say, are of another size than those of gradients.
+        if optimizer == INNER and init.rates is not None and trained.inner_optimizer != "sgd":
+            got = f"--optimizer={INNER}: {run_dir} has learned rates with --inner_optimizer={trained.inner_optimizer}"
+            raise InputError(f"{got}, expected sgd. Give another --optimizer.")
     source = {"method": method, "sources": list(trained.sources)} | init.source | {"init_seed": trained.seed}
     return ModelSpec.of(trained), init._replace(source=source)
 
@@ -217,8 +198,10 @@ def _by_path(name: str, part: Any) -> dict[str, Any]:
     return {f"{name}{jax.tree_util.keystr(path)}": leaf for path, leaf in jax.tree_util.tree_leaves_with_path(part)}
 
 
-def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> ClipStart:
-    """Read what an adaptation to clips starts from.
+def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> Model:
+    """Read what an adaptation to clips starts from, as a model with a start; settings.normalise may still be "auto".
+
+    Of its provenance there is `init`, and, where what it learned from clips is no part of the start, `support`.
 
     Args:
       init: a run directory, a model folder, or the name of a start.
@@ -230,35 +213,31 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
         was not trained with.
     """
     init = os.fspath(init)
-    place, clips = locate(init), 0
+    place, about = locate(init), {}
     if (place / MODEL).exists():
         model = Predictor.load(place).model
-        start, settings = model.start or Start(model.params, None), trained_settings(model)
-        about = dict(model.about.get("init") or {}) | {"model": digest(model)}
+        known = dict(model.about.get("init") or {}) | {"model": digest(model)}
         if model.start is not None:
-            counts = (model.about.get("support") or {}).get("n_per_emotion") or {}
-            clips = sum(filter(None, counts.values()))
+            about["support"] = model.about.get("support")
+        start, settings = model.start or Start(model.params, None), trained_settings(model)
     elif (place / CONFIG).exists():
         spec, found = resolve(init, FinetuneSpec(validation="none", optimizer=optimizer))
-        start = Start(found.params, found.rates, None if found.meta is None else learner_facts(found.meta))
+        start = Start(found.params, found.rates, found.meta and learner_facts(found.meta))
         settings, saved = ModelSpec.of(spec), read_config(init)
         digests = saved.get("corpus_digests", {})
         sources = [{"name": name, **terms(name), "digest": digests.get(name)} for name in saved["sources"]]
-        about = found.source | {"algorithm": saved.get("algorithm"), "sources": sources}
+        known = found.source | {"algorithm": saved.get("algorithm"), "sources": sources}
     else:
         what = f"has neither {CONFIG} nor {MODEL}" if Path(init).is_dir() else "is no folder"
-        runs = f"the --run_dir of {cli.program('meta-train')} or {cli.program('pretrain')}"
-        raise InputError(
-            f"--init={init}: it {what}, expected {' or '.join(start_names())}, {runs}, or a model of metaser adapt."
-        )
+        starts = " or ".join((*start_names(), f"a run ({cli.program('meta-train')}, {cli.program('pretrain')})"))
+        raise InputError(f"--init={init}: it {what}, expected {starts}, or a model of metaser adapt.")
     trained = settings.normalise
     if trained not in ("auto", "corpus", "speaker") and normalise != "auto":
-        raise InputError(
-            f"--normalise={normalise}: {init} was trained with normalise={trained}, which the clips then have as well. "
-            "Leave the flag out."
-        )
+        raise InputError(f"--normalise={normalise}: {init} was trained with normalise={trained}. Leave the flag out.")
     wanted = trained if normalise == "auto" else normalise
-    return ClipStart(start, dataclasses.replace(settings, normalise=wanted), about | {"normalise": wanted}, clips)
+    settings, about["init"] = dataclasses.replace(settings, normalise=wanted), known | {"normalise": wanted}
+    none = {"scale": None, "temperature": 1.0, "support": None}
+    return Model(settings=settings, params=start.params, start=start, about=about, **none)
 
 
 def make_start(
@@ -285,13 +264,11 @@ def make_start(
     start, saved = read_start(run_dir, "auto", "learner"), read_config(run_dir)
     data_dir = data_dir or str(saved["data_dir"])
     corpora: dict[str, Corpus] = {}
-    for one in start.about["sources"]:
+    for one in start.about["init"]["sources"]:
         (target,) = load_targets(one["name"], data_dir, emotions=start.settings.emotions, load=load)
         if one["digest"] not in (None, target.digest):
-            raise InputError(
-                f"--data_dir={data_dir}: {one['name']} has digest {target.digest}, but the run has learned from "
-                f"{one['digest']}. Give the folder of the corpora that it was trained on, or train again."
-            )
+            got = f"--data_dir={data_dir}: {one['name']} has digest {target.digest}"
+            raise InputError(f"{got}, expected the run's, {one['digest']}. Give the corpora that it was trained on.")
         corpora[one["name"]] = target.corpus
     more = dict(about or {})
     said = {one["name"]: one for one in more.pop("sources", ())}
@@ -300,17 +277,17 @@ def make_start(
         raise InputError(f"--about: sources has {', '.join(unknown)}, expected some of {', '.join(corpora)}.")
     sources = [
         {**one, "language": one.get("language") or corpora[one["name"]].language, **said.get(one["name"], {})}
-        for one in start.about["sources"]
+        for one in start.about["init"]["sources"]
     ]
     model = _make_model(start, list(corpora.values()))
     calibration = _calibrate(run_dir, data_dir, corpora, load) if calibrate else None
     temperature = calibration["temperature"] if calibration else 1.0
-    known = {"versions": versions(), "init": {**start.about, "sources": sources}, "calibration": calibration}
+    known = {"versions": versions(), "init": {**start.about["init"], "sources": sources}, "calibration": calibration}
     return dataclasses.replace(model, temperature=temperature, about=known | more)
 
 
-def _make_model(start: ClipStart, corpora: Sequence[Corpus]) -> Model:
-    """Return the start as a model, not calibrated: normalised by all voices of its sources."""
+def _make_model(start: Model, corpora: Sequence[Corpus]) -> Model:
+    """Return the start normalised by all voices of its sources, not calibrated."""
     normalise = start.settings.normalise
     if normalise == "auto":
         each = {resolve_normalise(corpus, normalise, np.arange(len(corpus))) for corpus in corpora}
@@ -319,28 +296,30 @@ def _make_model(start: ClipStart, corpora: Sequence[Corpus]) -> Model:
     # Speakers of two corpora stay apart.
     speakers = [np.char.add(f"{one.name}/", one.speaker.astype(str)) for one in corpora]
     corpus = join([dataclasses.replace(one, speaker=own) for one, own in zip(corpora, speakers, strict=True)])
-    known = {"params": start.start.params, "scale": find_scale(corpus, settings), "start": start.start}
-    return Model(settings=settings, temperature=1.0, support=None, about={}, **known)
+    return dataclasses.replace(start, settings=settings, scale=find_scale(corpus, settings))
+
+
+_CALIBRATED = (
+    "Found with runs like this one that had not learned from {what}, and were given no labelled clip of it. Macro F1 "
+    "there, of clips alone and of clips together with all others of their voice: {f1}. Calibration error: "
+    "{error}.{surer} On another language both may be worse."
+)
+_SURER = f" It was then multiplied by {ONE_SOURCE:g}: who has learned from one corpus is too sure of others."
 
 
 def _calibrate(run_dir: str, data_dir: str, corpora: Mapping[str, Corpus], load: Load) -> dict[str, Any]:
     """Return about.calibration: the temperature for what such runs have not learned from, and what that was."""
-    names, one_source = tuple(corpora), len(corpora) == 1
+    names, one_source, beside = tuple(corpora), len(corpora) == 1, f"{run_dir.rstrip('/')}_without_"
+    # Of each part, the voices that are left out of the sources that stay.
+    parts = dict.fromkeys(names, np.array([], str))
     if one_source:
-        (corpus,) = corpora.values()
-        speakers = np.unique(corpus.speaker)
+        speakers = np.unique(corpora[names[0]].speaker)
         folds = KFold(min(FOLDS, len(speakers)), shuffle=True, random_state=0).split(speakers)
         parts = {f"voices_{n}": speakers[test] for n, (_, test) in enumerate(folds, start=1)}
-    else:
-        parts = dict.fromkeys(names, np.array([], str))
-    say(
-        f"Calibrating: {len(parts)} more runs, each without a part of what this one has learned from "
-        f"({', '.join(parts)}), beside it in {run_dir.rstrip('/')}_without_*."
-    )
+    say(f"Calibrating: {len(parts)} more runs, each without one of {', '.join(parts)}: {beside}*.")
     logits, labels, found = [], [], []
     for part, speakers in parts.items():
-        folder = f"{run_dir.rstrip('/')}_without_{part.replace('/', '_')}"
-        sources = tuple(name for name in names if name != part)
+        folder, sources = f"{beside}{part.replace('/', '_')}", tuple(name for name in names if name != part)
 
         def fewer(name: str, place: str, speakers: np.ndarray = speakers) -> Corpus:
             return _take_others(load(name, place), speakers)
@@ -364,17 +343,13 @@ def _calibrate(run_dir: str, data_dir: str, corpora: Mapping[str, Corpus], load:
     tests = np.split(np.arange(len(label)), np.cumsum([len(one) for one in labels])[:-1])
     calibration = calibrate(every, label, [tests] * len(every))
     after = [calibration_error(softmax(one / calibration.temperature, axis=-1), label) for one in every]
-    temperature, surer = calibration.temperature, ""
-    what, f1 = "a corpus", [f"{part} {a:.2f} and {b:.2f}" for part, (a, b) in zip(parts, found, strict=True)]
+    temperature, both = calibration.temperature, "{:.2f} and {:.2f}".format
+    texts = {"what": "a corpus", "surer": "", "error": both(*after)}
+    texts["f1"] = ", ".join(f"{part} {both(*one)}" for part, one in zip(parts, found, strict=True))
     if one_source:
         temperature *= ONE_SOURCE
-        surer = f" It was then multiplied by {ONE_SOURCE:g}: who has learned from one corpus is too sure of others."
-        what, f1 = "the voices", ["{:.2f} and {:.2f}".format(*np.mean(found, axis=0))]
-    said = (
-        f"Found with runs like this one that had not learned from {what}, and were given no labelled clip of it. Macro "
-        f"F1 there, of clips alone and of clips together with all others of their voice: {', '.join(f1)}. Calibration "
-        f"error: {after[0]:.2f} and {after[1]:.2f}.{surer} On another language both may be worse."
-    )
+        texts |= {"what": "the voices", "surer": _SURER, "f1": both(*np.mean(found, axis=0))}
+    said = _CALIBRATED.format(**texts)
     return calibration._asdict() | {"temperature": temperature, "verdict": None, "said": said}
 
 

@@ -1,43 +1,35 @@
 """metaser evaluate: the scores of a model on labelled clips that it did not learn from."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaser_jax.audio.clips import Clip
+from metaser_jax.adaptation.clip_warnings import one_emotion_speakers
+from metaser_jax.adaptation.few_clips import read_labelled
 from metaser_jax.audio.quality import notes_of_all
-from metaser_jax.commands.predict import progress, read
+from metaser_jax.commands.score_page import score_page
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.datasets.labelled_files import labelled_files
-from metaser_jax.datasets.recordings import Left, Recording, bad_recordings, by_reason
-from metaser_jax.errors import InputError, RecordingError
+from metaser_jax.datasets.recordings import Recording
+from metaser_jax.errors import InputError
 from metaser_jax.messages import say
+from metaser_jax.recogniser.card import note_of_start
+from metaser_jax.recogniser.evaluation import Predicted, evaluate, kinds_of, learned_from
+from metaser_jax.recogniser.folder import digest
+from metaser_jax.recogniser.predictor import Prediction, Predictor
+from metaser_jax.report.text_page import text_page
 from metaser_jax.specs.commands import EvaluateConfig
-
-if TYPE_CHECKING:
-    from metaser_jax.recogniser.predictor import Prediction, Predictor
 
 
 def evaluate_clips(config: EvaluateConfig) -> None:
     """Print the scores. Raises InputError: clips or a model that cannot be used, or no clip to score."""
-    # Imported here: after a look at what was typed.
-    from metaser_jax.recogniser.card import note_of_start
-    from metaser_jax.recogniser.evaluation import Predicted, evaluate, kinds_of, learned_from
-    from metaser_jax.recogniser.folder import digest
-    from metaser_jax.recogniser.predictor import Predictor
-
     predictor = Predictor.load(config.model)
     model = predictor.model
     if bound := note_of_start(model.about):
         say(f"note: {config.model} is {bound}")
-    files, clips, left_out = _read(config, predictor)
-    for line in by_reason(left_out):
-        say(f"left out: {line}")
+    listed, clips, left_out = read_labelled(config, predictor.emotions, predictor.voice)
+    files = listed.recordings
     notes = notes_of_all(clips, [file.file for file in files])
     for note in notes:
         say(f"note: {note}")
@@ -50,10 +42,8 @@ def evaluate_clips(config: EvaluateConfig) -> None:
     predicted = Predicted(label, np.array([p.probabilities for p in predictions]), np.array(speakers))
     learned = learned_from(clips, model.support)
     if learned.all():
-        raise InputError(
-            f"{config.support}: the model has learned from all of its {len(learned)} clips, expected some that it has "
-            "not. Record others, or read the cross-validated score (metaser info)."
-        )
+        got = f"{config.support}: the model has learned from all of its {len(learned)} clips"
+        raise InputError(f"{got}, expected others. The cross-validated score is in metaser info.")
     scored = predicted.take(~learned)
     facts = {
         "model": config.model,
@@ -69,17 +59,12 @@ def evaluate_clips(config: EvaluateConfig) -> None:
     if config.format == "json":
         print(json.dumps(facts, ensure_ascii=False))
     else:
-        from metaser_jax.commands.score_page import score_page
-        from metaser_jax.report.text_page import text_page
-
         print(text_page(score_page(facts)), end="")
     if config.out is not None:
         _write_csv(config.out, predictor.emotions, files, predictions, learned)
 
 
 def _say_one_emotion(label: np.ndarray, speaker: np.ndarray, emotions: int) -> None:
-    from metaser_jax.adaptation.clip_warnings import one_emotion_speakers
-
     known = speaker != UNKNOWN_SPEAKER
     if known.any() and (says := one_emotion_speakers(label[known], speaker[known], emotions)) is not None:
         say(
@@ -89,32 +74,8 @@ def _say_one_emotion(label: np.ndarray, speaker: np.ndarray, emotions: int) -> N
         )
 
 
-def _read(config: EvaluateConfig, predictor: Predictor) -> tuple[list[Recording], list[Clip], list[Left]]:
-    """Return the clips that could be read, with their files; and files that were left out, and why."""
-    listed = labelled_files(config.support, predictor.emotions, config, config.skip_bad)
-    for note in listed.notes:
-        say(f"note: {note}")
-    files, clips, bad = [], [], []
-    sources = [file.source for file in listed.recordings]
-    with read(sources, config.workers, predictor.voice) as recordings:
-        shown = progress(recordings, len(sources), True)
-        for file, (_, result) in zip(listed.recordings, shown, strict=True):
-            if isinstance(result, RecordingError):
-                bad.append(Left(result.path, result.listed))
-            else:
-                files.append(file)
-                clips.append(result)
-    if bad and not config.skip_bad:
-        raise bad_recordings(config.support, bad, len(sources))
-    if not clips:
-        raise InputError(
-            f"{config.support}: none of its {len(sources)} clips can be used:\n" + "\n".join(by_reason(bad))
-        )
-    return files, clips, [*listed.left, *bad]
-
-
 def _write_csv(
-    out: str, emotions: Sequence[str], files: list[Recording], predictions: list[Prediction], learned: np.ndarray
+    out: str, emotions: Sequence[str], files: Sequence[Recording], predictions: list[Prediction], learned: np.ndarray
 ) -> None:
     try:
         with open(out, "w", newline="", encoding="utf-8") as file:

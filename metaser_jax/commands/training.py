@@ -104,7 +104,7 @@ def finetune(config: configs.FinetuneConfig, arguments: list[str]) -> None:
     from metaser_jax.report import summarise, table
     from metaser_jax.specs import flags
 
-    rows = run_finetune(config, given=flags.given(type(config)), log=log)
+    rows = run_finetune(config, given=flags.given(type(config)))
     print(table(summarise(rows)))
     # A fold is a split of its own.
     digests = list(dict.fromkeys(row["split_digest"] for row in rows))

@@ -85,7 +85,8 @@ def run_demo(
         name = f"{target}_{shots}_{'scratch' if init == SCRATCH else 'metaser'}"
         of = {"data_dir": str(data), "init": init, "target": target, "shots": shots, "split": "speaker"}
         of |= {"seeds": config.seeds, "out": str(out / "adapted" / name)}
-        rows += run_finetune(FinetuneConfig(**of, **presets.DEMO_FINETUNE))
+        with logged_as(""):  # the bar speaks
+            rows += run_finetune(FinetuneConfig(**of, **presets.DEMO_FINETUNE))
     write_text(out / RESULTS, to_lines(rows))
 
     print("5/5  Writing the report\n")

@@ -343,7 +343,8 @@ class Study(Generic[SpecT]):
                 inits = [start] if start is not None else [str(self.runs / run.key) for run in runs] or [SCRATCH]
                 resolved = [resolve(init, spec, place.target) for init in inits]
                 starts = [_described(init, method) for _, init in resolved]
-                outcomes = adapt(resolved[0][0], starts, place.folds, place.amounts, own.seeds)
+                with logged_as(""):
+                    outcomes = adapt(resolved[0][0], starts, place.folds, place.amounts, own.seeds)
             return place.folds[0].corpus, outcomes
 
         split = f"{folds}-fold{place.split}" if folds else place.split

@@ -17,7 +17,6 @@ from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError
-from metaser_jax.messages import log
 from metaser_jax.report.content import Content, Section, Table, bullets_section, run_section, table_of
 from metaser_jax.report.page import cite_section, corpora_of, write_page
 from metaser_jax.report.tables import score_tables, split_table
@@ -166,7 +165,7 @@ def _adapt(
         return []
     resolved = [resolve(one.member.run_dir, spec, folds[0].corpus.name) for one in finished]
     found = []
-    for one in adapt(resolved[0][0], [init for _, init in resolved], folds, amounts, draws, log):
+    for one in adapt(resolved[0][0], [init for _, init in resolved], folds, amounts, draws):
         start = finished[one.row["seed"] % len(finished)]
         more = {"swept": start.member.setting, "init_valid_query_loss": start.valid_query_loss}
         found.append(one._replace(row=one.row | more))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from metaser_jax.adaptation import egemaps
-from metaser_jax.adaptation.classifiers import EGEMAPS, SVM
+from metaser_jax.adaptation.classifiers import EGEMAPS, SVM, adapt_classifier
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
@@ -118,7 +118,8 @@ def run_unseen(
         known = find or egemaps.find_in(config.manual_dir, study.data_dir), extract or egemaps.extract_all
         folder, targets = study.out / FUNCTIONALS, [study.source(name) for name in spec.corpora]
         heard = {t.corpus.name: egemaps.read_functionals(t.corpus, t.digest, folder, *known) for t in targets}
-        fits[EGEMAPS] = functools.partial(egemaps.adapt_egemaps, heard=heard)
+        seen = {t.corpus.name: egemaps.by_speaker(heard[t.corpus.name], t.corpus.speaker) for t in targets}
+        fits[EGEMAPS] = functools.partial(adapt_classifier, EGEMAPS, features=lambda t, *_: seen[t.corpus.name])
 
     found = driver.compute(study, [one for place in at for one in _cells_at(study, place, fits)], None, FREE)
     candidates = {}

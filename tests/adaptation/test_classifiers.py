@@ -14,6 +14,7 @@ from small_runs import CORPORA, adapt_svm, load_sources, load_target, run_finetu
 
 from metaser_jax import InputError
 from metaser_jax.adaptation.classifiers import (
+    EGEMAPS,
     JOINT,
     JOINT_C,
     SHOTS_WEIGHT,
@@ -22,8 +23,9 @@ from metaser_jax.adaptation.classifiers import (
     features_of,
     fit_svm,
     fit_votes,
+    votes,
 )
-from metaser_jax.adaptation.egemaps import adapt_egemaps, find_in, functionals, read_functionals
+from metaser_jax.adaptation.egemaps import by_speaker, find_in, functionals, read_functionals
 from metaser_jax.adaptation.engine import draw
 from metaser_jax.data.inputs import normalise, utterance_statistics
 from metaser_jax.errors import RecordingError
@@ -151,19 +153,19 @@ def test_the_perceptron_counts_the_linear_machines_votes():
     mean, std = x.mean(0), x.std(0)
     machine = SVC(kernel="linear", C=1.0, decision_function_shape="ovo").fit((x - mean) / std, y)
     margins = -machine.decision_function((x - mean) / std)  # scikit-learn's are above 0 for the first of the two
-    votes = np.zeros((60, 4))
+    counted = np.zeros((60, 4))
     for (i, j), margin in zip(itertools.combinations(range(4), 2), margins.T.clip(-1, 1), strict=True):
-        votes[:, j] += margin
-        votes[:, i] -= margin
-    np.testing.assert_allclose(fit_votes(Labelled(x, y), 4).logits(x), votes, atol=1e-2)
-    assert np.mean(votes.argmax(-1) == machine.predict((x - mean) / std)) > 0.9
+        counted[:, j] += margin
+        counted[:, i] -= margin
+    np.testing.assert_allclose(votes(fit_votes(Labelled(x, y), 4), x), counted, atol=1e-2)
+    assert np.mean(counted.argmax(-1) == machine.predict((x - mean) / std)) > 0.9
 
 
 def test_an_emotion_without_clips_is_never_said():
     x, y = np.eye(8)[np.arange(24) % 8], np.arange(24) % 8 % 3
     machine = fit_votes(Labelled(x, y), 4)
-    assert set(machine.logits(x).argmax(-1)) == {0, 1, 2}
-    assert (machine.logits(100 * np.random.default_rng(0).normal(size=(99, 8))).argmax(-1) != 3).all()
+    assert set(votes(machine, x).argmax(-1)) == {0, 1, 2}
+    assert (votes(machine, 100 * np.random.default_rng(0).normal(size=(99, 8))).argmax(-1) != 3).all()
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ def test_functionals_are_computed_once(tmp_path):
     assert len(asked) == 1
     read_functionals(corpus, "another", tmp_path / "kept", find, extract)
     assert len(asked) == 2
-    with pytest.raises(InputError, match=r"of c 1 of 48 recordings are missing, angry/0000.wav first"):
+    with pytest.raises(InputError, match=r"of c 1 of 48 are missing, angry/0000.wav first"):
         read_functionals(corpus, "d", tmp_path / "x", lambda name: dict(list(find(name).items())[1:]), extract)
     bad = RecordingError("angry/0000.wav", "empty")
     with pytest.raises(InputError, match=r"angry/0000.wav: empty"):
@@ -222,7 +224,15 @@ def test_functionals_are_scaled_by_speaker(finetune_config):
             found[one.name] = (np.eye(4)[one.label] + 0.3 * rng.normal(size=(len(one), 4))) * 1e-3 + own[:, None]
         return found
 
-    plain, loud = (adapt_egemaps(spec, folds, amounts, 1, sources, by_name(a)) for a in (0.0, 100.0))
+    def adapted(loud):
+        found = by_name(loud)
+
+        def hear(one, *_):
+            return by_speaker(found[one.corpus.name], one.corpus.speaker)
+
+        return adapt_classifier(EGEMAPS, spec, folds, amounts, 1, sources, features=hear)
+
+    plain, loud = map(adapted, (0.0, 100.0))
     for one, other in zip(plain, loud, strict=True):
         np.testing.assert_array_equal(one.predicted, other.predicted)
         assert one.row["method"] == "egemaps"

@@ -64,9 +64,10 @@ def test_draws_are_of_the_training_part(finetune_config, validation, folds):
         assert (len(train), len(valid)) == sizes[validation]
 
 
-def test_order_and_draws(config):
-    folds, lines = load_target(config), []
-    outcomes = adapt(config, [SCRATCH], folds, AMOUNTS, lines.append)
+def test_order_and_draws(config, capsys):
+    folds = load_target(config)
+    outcomes = adapt(config, [SCRATCH], folds, AMOUNTS)
+    compiling, *lines = capsys.readouterr().out.splitlines()
     cases = [(fold, amount, seed) for fold in range(2) for amount in AMOUNTS for seed in range(2)]
     for (fold, amount, seed), got in zip(cases, outcomes, strict=True):
         row = got.row
@@ -76,8 +77,8 @@ def test_order_and_draws(config):
         label = folds[fold].corpus.label[got.test]
         assert row["macro_f1"] == pytest.approx(f1_score(label, got.predicted, labels=range(4), average="macro"))
         assert 1 <= row["best_epoch"] <= row["epochs"] <= config.max_epochs
-    assert "12 runs" in lines[0]
-    assert lines[1:] == ["Adapted to c: 12 of 12 runs."]
+    assert "12 runs" in compiling
+    assert lines == ["Adapted to c: 12 of 12 runs."]
     for one, other in zip(outcomes[::2], outcomes[1::2], strict=True):
         assert one.row["macro_f1"] != other.row["macro_f1"], "two seeds are two draws"
 

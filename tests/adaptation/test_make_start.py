@@ -51,7 +51,7 @@ def test_a_start_of_two_sources(trained, tmp_path, capsys):
     save_model(tmp_path / "start", start)
     again = read_start(tmp_path / "start", "auto", "learner")
     assert again.settings == read_start(run, "auto", "learner").settings
-    assert again.clips == 0
+    assert again.about["support"] is None
     # finetune.py and the studies adapt from the folder as from the run.
     spec = FinetuneSpec(validation="none", optimizer="learner")
     (of_folder, folder), (of_run, from_run) = (resolve(str(p), spec, "urdu") for p in (tmp_path / "start", run))
