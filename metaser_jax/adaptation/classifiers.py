@@ -70,8 +70,7 @@ def fit_svm(clips: Labelled, sources: Sequence[Labelled] = ()) -> Pipeline:
     of_sources = SOURCES_WEIGHT * len(clips.y) if len(clips.y) else len(y)
     weights = [balanced(other.y) * of_sources / (len(other.y) * len(sources)) for other in sources]
     weight = np.concatenate([balanced(clips.y), *weights])
-    svc = SVC(kernel=KERNEL, C=SVM_C, gamma=GAMMA / x.shape[1])
-    machine = Pipeline([("scale", StandardScaler()), ("svc", svc)])
+    machine = Pipeline([("scale", StandardScaler()), ("svc", SVC(kernel=KERNEL, C=SVM_C, gamma=GAMMA / x.shape[1]))])
     return machine.fit(x, y, scale__sample_weight=weight, svc__sample_weight=weight)
 
 
@@ -85,8 +84,8 @@ def fit_joint(clips: Labelled, sources: Sequence[Labelled]) -> LogisticRegressio
     of_clips = balanced(clips.y) * SHOTS_WEIGHT * total / max(len(clips.y), 1)
     share = 1 - SHOTS_WEIGHT if len(clips.y) else 1.0
     weights = [balanced(other.y) * share * total / (len(other.y) * len(sources)) for other in sources]
-    regression = LogisticRegression(C=JOINT_C, max_iter=1000)
-    return regression.fit(*_together(clips, sources), np.concatenate([of_clips, *weights]))
+    weight = np.concatenate([of_clips, *weights])
+    return LogisticRegression(C=JOINT_C, max_iter=1000).fit(*_together(clips, sources), weight)
 
 
 FITS: dict[str, Fit] = {SVM: fit_svm, JOINT: fit_joint, EGEMAPS: fit_joint}
@@ -138,10 +137,9 @@ def fit_votes(clips: Labelled, classes: int) -> Params:
 
 def votes(machine: Params, x: np.ndarray) -> np.ndarray:
     """Return the votes for each emotion of x [n, feature], by the params of fit_votes: [n, class] float32."""
-    (first, bias), (last, last_bias) = (
-        [machine["params"][layer][name][0] for name in ("kernel", "bias")] for layer in ("voice", "output")
-    )
-    return np.maximum(x @ first + bias, 0) @ last + last_bias
+    layers = machine["params"]
+    hidden = np.maximum(x @ layers["voice"]["kernel"][0] + layers["voice"]["bias"][0], 0)
+    return hidden @ layers["output"]["kernel"][0] + layers["output"]["bias"][0]
 
 
 def balanced(y: np.ndarray) -> np.ndarray:
@@ -193,10 +191,10 @@ def adapt_classifier(
     # Only the statistics of a training part, or of a draw, depend on the fold.
     by_draw = spec.of_split and spec.normalise_by == "drawn"
     seen = [features(target, spec.front_end, None) for target in (folds if spec.of_split else folds[:1])]
-    joined = []
-    for source in sources:
-        train = source.split.train
-        joined.append(Labelled(features(source, spec.front_end, None)[train], source.corpus.label[train]))
+    joined = [
+        Labelled(features(one, spec.front_end, None)[one.split.train], one.corpus.label[one.split.train])
+        for one in sources
+    ]
     about = {"method": method, "order": None, "sources": [s.corpus.name for s in sources], "inner_steps": None}
     # The numbers that somebody needs who has the clips alone.
     about["start_size"] = sum(source.x.size for source in joined)

@@ -30,6 +30,38 @@ _LOUD_EMOTIONS = ("angry", "happy", "excited", "fear", "frustrated", "surprise")
 _QUIET_EMOTIONS = ("sad", "boredom", "calm")
 
 
+# What was found, why it matters and what to do.
+_TEXTS = {
+    "unknown speakers": "It is not known who speaks in {of}. Put each speaker's clips into a folder of his or her own, "
+    "inside the emotions' folders, fill the CSV's column speaker, or give --speaker_pattern.{worth} And the same voice "
+    "may be learned and scored, so that the score is better than for voices that the model has not heard.",
+    # Mean of five corpora whose voices say all of their emotions: experiments/README.md, Normalisation.
+    "worth": " Speaker labels are the most valuable thing you can add: pitch and loudness are then judged relative to "
+    "each speaker's own voice. With five clips of each emotion, macro F1 was .64 without the speakers' names and .73 "
+    "with them.",
+    "two labels": "CONTRADICTION: {} labelled as more than one emotion: {}. At least one of the labels is wrong, and "
+    "both are learned. Listen to them and remove the wrong copies.",
+    "copies": "{} given more than once: {}. Copies teach nothing, and each counts once more in the score, whose "
+    "interval is then too narrow. Keep one of each.",
+    "missing emotion": "No clip of {} ({}): how this language sounds there cannot be learned, and the score says "
+    "nothing about it. Record as many as of the others.",
+    "rare emotion": "Fewer than half as many clips of {} as of another emotion ({}): what is rare is predicted too "
+    "seldom. Record more of it, or give fewer of the others.",
+    "one speaker": "All {} are of one speaker, {}: how well the model does with other voices cannot be known; probably "
+    "worse. Add clips of other people.",
+    "telling speakers": "{} of the {} speakers with several clips say one emotion only: the voice tells the emotion, "
+    "and a model that knows these voices and nothing of emotions may score as well. Record each speaker in every "
+    "emotion; until then do not trust the score for new speakers.",
+    "telling recorders": "{} goes with the emotion ({}): the model can learn the recorder in place of the emotion, and "
+    "the score cannot tell the two apart. Record all emotions in the same way.",
+    "telling loudness": "Every clip of {} is louder than every clip of {}, by {:.0f} dB or more: perhaps the "
+    "microphone's level or distance and not the emotion, and the model can learn that. Record all emotions in the same "
+    "way, in turns.",
+    "cut": "{} in which somebody still speaks after {:.2f} s: {}. Only what is before is learned and scored. Cut them "
+    "so that the part with the emotion comes first.",
+}
+
+
 def warnings_of(clips: Sequence[Clip], corpus: Corpus, *, whole: bool = False) -> list[str]:
     """Return warnings about labelled clips, the gravest first; none where nothing is wrong.
 
@@ -41,8 +73,7 @@ def warnings_of(clips: Sequence[Clip], corpus: Corpus, *, whole: bool = False) -
     return [
         *_find_unknown_speakers(corpus, whole),
         *_find_copies(clips, corpus),
-        *_find_rare_emotions(corpus),
-        *_find_telling_speakers(corpus),
+        *_find_telling_labels(corpus),
         *_find_telling_recorders(clips, corpus),
         *_find_telling_loudness(clips, corpus),
         *notes_of_all(clips, corpus.file),
@@ -51,21 +82,9 @@ def warnings_of(clips: Sequence[Clip], corpus: Corpus, *, whole: bool = False) -
 
 
 def _find_unknown_speakers(corpus: Corpus, voice: bool) -> Iterator[str]:
-    unknown = int((corpus.speaker == UNKNOWN_SPEAKER).sum())
-    of = "any clip" if unknown == len(corpus) else f"{unknown:,} of {count(len(corpus))}"
-    # Mean of five corpora whose voices say all of their emotions: experiments/README.md, Normalisation.
-    worth = (
-        " Speaker labels are the most valuable thing you can add: pitch and loudness are then judged relative to each "
-        "speaker's own voice. With five clips of each emotion, macro F1 was .64 without the speakers' names and .73 "
-        "with them."
-    )
-    if unknown:
-        yield (
-            f"It is not known who speaks in {of}. Put each speaker's clips into a folder of his or her own, inside the "
-            "emotions' folders, fill the CSV's column speaker, or give --speaker_pattern."
-            f"{worth if voice else ''} And the same voice may be learned and scored, so that the score is better than "
-            "for voices that the model has not heard."
-        )
+    if unknown := int((corpus.speaker == UNKNOWN_SPEAKER).sum()):
+        of = "any clip" if unknown == len(corpus) else f"{unknown:,} of {count(len(corpus))}"
+        yield _TEXTS["unknown speakers"].format(of=of, worth=_TEXTS["worth"] if voice else "")
 
 
 def _find_copies(clips: Sequence[Clip], corpus: Corpus) -> Iterator[str]:
@@ -73,56 +92,32 @@ def _find_copies(clips: Sequence[Clip], corpus: Corpus) -> Iterator[str]:
     for i, clip in enumerate(clips):
         if clip.quality.loudness_db >= SILENCE_DBFS:  # silence is all alike
             alike.setdefault(hashlib.sha256(clip.frames.tobytes()).digest(), []).append(i)
-    across, within = [], []
+    found: dict[str, list[str]] = {"two labels": [], "copies": []}
     for group in (group for group in alike.values() if len(group) > 1):
         if len(set(corpus.label[group])) > 1:
-            across.append(" = ".join(f"{corpus.file[i]} ({corpus.emotions[corpus.label[i]]})" for i in group))
+            names = [f"{corpus.file[i]} ({corpus.emotions[corpus.label[i]]})" for i in group]
+            found["two labels"].append(" = ".join(names))
         else:
-            within.append(" = ".join(corpus.file[group]))
-    if across:
-        yield (
-            f"CONTRADICTION: {count(len(across), 'recording')} labelled as more than one emotion: {named(across)}. At "
-            "least one of the labels is wrong, and both are learned. Listen to them and remove the wrong copies."
-        )
-    if within:
-        yield (
-            f"{count(len(within), 'recording')} given more than once: {named(within)}. Copies teach nothing, and "
-            "each counts once more in the score, whose interval is then too narrow. Keep one of each."
-        )
+            found["copies"].append(" = ".join(corpus.file[group]))
+    for text, groups in found.items():
+        if groups:
+            yield _TEXTS[text].format(count(len(groups), "recording"), named(groups))
 
 
-def _find_rare_emotions(corpus: Corpus) -> Iterator[str]:
+def _find_telling_labels(corpus: Corpus) -> Iterator[str]:
     number = {emotion: int((corpus.label == e).sum()) for e, emotion in enumerate(corpus.emotions)}
     counts = ", ".join(f"{emotion} {n}" for emotion, n in number.items())
-    missing = [emotion for emotion, n in number.items() if n == 0]
-    few = [emotion for emotion, n in number.items() if 0 < 2 * n < max(number.values())]
-    if missing:
-        yield (
-            f"No clip of {' and none of '.join(missing)} ({counts}): how this language sounds there cannot be learned, "
-            "and the score says nothing about it. Record as many as of the others."
-        )
-    if few:
-        yield (
-            f"Fewer than half as many clips of {' and of '.join(few)} as of another emotion ({counts}): what is rare "
-            "is predicted too seldom. Record more of it, or give fewer of the others."
-        )
-
-
-def _find_telling_speakers(corpus: Corpus) -> Iterator[str]:
+    if missing := [emotion for emotion, n in number.items() if n == 0]:
+        yield _TEXTS["missing emotion"].format(" and none of ".join(missing), counts)
+    if few := [emotion for emotion, n in number.items() if 0 < 2 * n < max(number.values())]:
+        yield _TEXTS["rare emotion"].format(" and of ".join(few), counts)
     names = np.unique(corpus.speaker)
     if UNKNOWN_SPEAKER in names:
         return
     if len(names) == 1:
-        yield (
-            f"All {count(len(corpus))} are of one speaker, {names[0]}: how well the model does with other voices "
-            "cannot be known; probably worse. Add clips of other people."
-        )
+        yield _TEXTS["one speaker"].format(count(len(corpus)), names[0])
     elif says := one_emotion_speakers(corpus.label, corpus.speaker, len(corpus.emotions)):
-        yield (
-            "{} of the {} speakers with several clips say one emotion only: the voice tells the emotion, and a model "
-            "that knows these voices and nothing of emotions may score as well. Record each speaker in every emotion; "
-            "until then do not trust the score for new speakers."
-        ).format(*says)
+        yield _TEXTS["telling speakers"].format(*says)
 
 
 def one_emotion_speakers(labels: np.ndarray, speakers: np.ndarray, n_emotions: int) -> tuple[int, int] | None:
@@ -154,10 +149,7 @@ def _find_telling_recorders(clips: Sequence[Clip], corpus: Corpus) -> Iterator[s
             for value in np.unique(values).tolist():
                 counts = corpus.take(values == value).counts()
                 each.append(f"{unit.format(value)}: {', '.join(f'{n} {emotion}' for emotion, n in counts.items())}")
-            yield (
-                f"{what} goes with the emotion ({'; '.join(each)}): the model can learn the recorder in place of the "
-                "emotion, and the score cannot tell the two apart. Record all emotions in the same way."
-            )
+            yield _TEXTS["telling recorders"].format(what, "; ".join(each))
 
 
 def tells(values: np.ndarray, labels: np.ndarray) -> bool:
@@ -187,11 +179,7 @@ def _find_telling_loudness(clips: Sequence[Clip], corpus: Corpus) -> Iterator[st
         gap = float(of[loud].min() - of[quiet].max())
         natural = loud in _LOUD_EMOTIONS or quiet in _QUIET_EMOTIONS
         if gap >= (_LOUDER_BY_EMOTION_DB if natural else _LOUDER_DB):
-            yield (
-                f"Every clip of {loud} is louder than every clip of {quiet}, by {gap:.0f} dB or more: perhaps the "
-                "microphone's level or distance and not the emotion, and the model can learn that. Record all emotions "
-                "in the same way, in turns."
-            )
+            yield _TEXTS["telling loudness"].format(loud, quiet, gap)
 
 
 def _find_cut(clips: Sequence[Clip], corpus: Corpus) -> Iterator[str]:
@@ -201,7 +189,4 @@ def _find_cut(clips: Sequence[Clip], corpus: Corpus) -> Iterator[str]:
 
     cut = corpus.file[[speaks_on(clip) for clip in clips]]
     if len(cut):
-        yield (
-            f"{count(len(cut))} in which somebody still speaks after {MAX_FRAMES * HOP_SECONDS:.2f} s: {named(cut)}. "
-            "Only what is before is learned and scored. Cut them so that the part with the emotion comes first."
-        )
+        yield _TEXTS["cut"].format(count(len(cut)), MAX_FRAMES * HOP_SECONDS, named(cut))

@@ -54,9 +54,8 @@ def functionals(source: Any) -> np.ndarray:
     return np.nan_to_num(found.to_numpy(np.float32)[0])
 
 
-def extract_all(sources: Sequence[Any]) -> Iterable[np.ndarray | RecordingError]:
-    """Return `functionals` of each recording, by a process per core."""
-    return read_each(functionals, sources)
+extract_all: Extract = functools.partial(read_each, functionals)
+"""Compute `functionals` of each recording, by a process per core."""
 
 
 def find_in(manual_dirs: Sequence[str], data_dir: str) -> Find:
@@ -68,11 +67,10 @@ def find_in(manual_dirs: Sequence[str], data_dir: str) -> Find:
         options: dict[str, Any] = {key: tuple(of) if isinstance(of, list) else of for key, of in stored.items()}
         if name.startswith(f"{FOLDER}/") and options.get("speakers", "auto") == "auto":
             options["speakers"] = "folders"
-        options["skip_bad"] = True
         errors = []
         for folder in manual_dirs:
             try:
-                listing = builder(name, data_dir, **options).listing(Path(folder))
+                listing = builder(name, data_dir, **options | {"skip_bad": True}).listing(Path(folder))
             except InputError as error:
                 errors.append(str(error))
             else:

@@ -23,7 +23,6 @@ from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, MetaTrainSpec, Optim
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.training import parallel
 from metaser_jax.training.loops.finetuning import FinetuneInfo, Rows, apply_to_rows, finetune
-from metaser_jax.training.parallel import Plan, deal, over_runs, plan
 from metaser_jax.training.trainer import init_params, make_learner, make_optimizer
 from metaser_jax.types import Batch, Params
 
@@ -123,11 +122,7 @@ def draw_cases(folds: Sequence[Target], amounts: Sequence[Amount], seeds: int, v
 
 
 def adapt(
-    spec: FinetuneSpec,
-    inits: Sequence[Init],
-    folds: Sequence[Target],
-    amounts: Sequence[Amount],
-    seeds: int,
+    spec: FinetuneSpec, inits: Sequence[Init], folds: Sequence[Target], amounts: Sequence[Amount], seeds: int
 ) -> list[Outcome]:
     """Fine-tune for every fold, amount and seed (0 .. seeds - 1), and predict the fold's test part.
 
@@ -177,7 +172,7 @@ def train_and_predict(
     Args:
       progress: called after every few runs with how many are done and there are; what it raises ends the training.
     """
-    of_cases, target, count = plan(len(cases), spec.devices), folds[0].corpus.name, len(cases)
+    of_cases, target, count = parallel.plan(len(cases), spec.devices), folds[0].corpus.name, len(cases)
     if progress is not None:
         progress(0, count)
         of_cases = of_cases._replace(per_device=min(of_cases.per_device, _WATCHED_RUNS * of_cases.at_once))
@@ -189,7 +184,7 @@ def train_and_predict(
     # The gradient of an utterance takes about three times as long as its loss.
     load = [3 * len(train) + len(valid) for train, valid in (case.drawn for case in cases)]
     results: dict[int, Trained] = {}
-    for call in deal(load, of_cases):
+    for call in parallel.deal(load, of_cases):
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(runs[i] if i >= 0 else nothing for i in call))
         of_call = jax.tree.map(np.asarray, program(stacked, x, y))
         for place in np.flatnonzero(call >= 0):
@@ -229,9 +224,8 @@ def _make_runs(
         seen = statistics if spec.of_split else None
         if seen not in inputs:
             inputs[seen] = fold.as_input(spec.front_end, fit).corpus.mfcc
-        start: Hashable = which
-        if inits[which].params is None:
-            start = (which, case.seed, statistics if spec.input_statistics else None)
+        random = (case.seed, statistics if spec.input_statistics else None)
+        start = (which, *random) if inits[which].params is None else which
         if start not in starts:
             starts[start] = _make_start(spec, inits[which], case.seed, inputs[seen][fit])
         params, rates = starts[start]
@@ -293,7 +287,7 @@ def _common_learner(spec: FinetuneSpec, inits: Sequence[Init]) -> MetaTrainSpec 
 @functools.cache
 def make_program(
     spec: FinetuneSpec,
-    plan: Plan,
+    plan: parallel.Plan,
     *,
     keep_params: bool = False,
     mesh: Mesh | None = None,
@@ -315,7 +309,7 @@ def make_program(
         params, info = tune(run, x, y)
         return apply_to_rows(apply, params, x, run.test, chunk), info, params if keep_params else None
 
-    return jax.jit(over_runs(one_run, plan, mesh), compiler_options=parallel.compiler_options())
+    return jax.jit(parallel.over_runs(one_run, plan, mesh), compiler_options=parallel.compiler_options())
 
 
 def _tune_by_epochs(spec: FinetuneSpec, network: Network, method: str, chunk: int) -> Tune:

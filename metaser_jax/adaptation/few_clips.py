@@ -35,7 +35,6 @@ from metaser_jax.results.outcomes import Amount
 from metaser_jax.results.run_dir import versions
 from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, ModelSpec
 from metaser_jax.specs.commands import AdaptConfig, EvaluateConfig
-from metaser_jax.types import Params
 
 MIN_FILES_FOR_BAR = 64
 _ALL = Amount("fraction", 1.0)
@@ -55,11 +54,7 @@ def check_out(out: str) -> None:
 
 
 def corpus_of(
-    clips: Sequence[Clip],
-    label: Sequence[int] | np.ndarray,
-    speaker: Sequence[str],
-    file: Sequence[str],
-    emotions: Sequence[str],
+    clips: Sequence[Clip], label: Sequence[int], speaker: Sequence[str], file: Sequence[str], emotions: Sequence[str]
 ) -> Corpus:
     """Return the corpus that recordings make: the first 2.79 s of each, and where it was read all of its voice."""
     mfcc, n_frames = zip(*map(first_window, clips), strict=True)
@@ -90,14 +85,11 @@ def run_adapt(config: AdaptConfig) -> Model:
     if bound := non_commercial(start.about):
         say(f"note: {config.init} is {bound}")
     elif config.init == AdaptConfig.init:
-        say(
-            f"Starting from {config.init}, which may be used for anything. --init=research has learned from more, and "
-            "is not for commercial use."
-        )
+        say(f"Starting from {config.init}, for any use. --init=research has learned from more, not for commercial use.")
     earlier = (start.about.get("support") or {}).get("n_per_emotion") or {}
-    if clips := sum(filter(None, earlier.values())):
+    if learned := sum(filter(None, earlier.values())):
         say(
-            f"note: {config.init} was adapted to {clips} clips. This adaptation starts where that one did, and "
+            f"note: {config.init} was adapted to {learned} clips. This adaptation starts where that one did, and "
             "learns from --support alone: put those clips there as well, if they are to count."
         )
     listed, clips, left = read_labelled(config, emotions, voice)
@@ -118,7 +110,7 @@ def run_adapt(config: AdaptConfig) -> Model:
         known = {clip.sha256 for clip in clips}
         if others := [clip for clip in read.values() if clip.sha256 not in known]:
             nobody, names = [UNKNOWN_SPEAKER] * len(others), [clip.sha256 for clip in others]
-            unlabelled = corpus_of(others, np.zeros(len(others)), nobody, names, emotions)
+            unlabelled = corpus_of(others, [0] * len(others), nobody, names, emotions)
     about: dict[str, Any] = {
         "name": Path(config.out).resolve().name,
         "language": config.language or listed.language,
@@ -226,7 +218,7 @@ def adapt_model(
         got = f"normalise=speaker: of {len(nobodys)} clips, {nobodys[0]} the first, the speaker is not known"
         raise InputError(f"{got}. Give each a folder, --speaker_pattern or a CSV's column speaker, or leave them out.")
     training = {name: getattr(config, name) for name in _TRAINING}
-    if config.optimizer == LEARNER and (config.adapt == "head" or start is None or start.learner is None):
+    if config.optimizer == LEARNER and config.adapt == "head":
         training["optimizer"] = INNER
     spec = FinetuneSpec(**dataclasses.asdict(settings), **training, validation="none")
     corpus = support if unlabelled is None else join([support, unlabelled])
@@ -238,36 +230,32 @@ def adapt_model(
     parts = divide(support, config.folds, config.repeats, config.seed)
     tests = [test for repeat in parts.tests for test in repeat] if parts else []
     before = [] if earlier is None or start is None else without(tests, earlier, support.label)
-    trains = [*(np.setdiff1d(np.arange(n), test) for test in [*tests, _NONE]), *before]
+    fits = [(np.setdiff1d(np.arange(n), test), test) for test in [*tests, _NONE]]
+    fits += zip(before, tests, strict=False)
     # Recordings without labels come after the clips; the clips of a part are not known when it is predicted.
     rest = np.arange(n, len(corpus))
-    folds = [
-        Target(seen, Parts(train=np.concatenate([train, rest]), valid=_NONE, test=test))
-        for train, test in zip(trains, [*tests, _NONE, *tests[: len(before)]], strict=True)
-    ]
-    params: dict[str, Params] = {}
+    folds = [Target(seen, Parts(train=np.concatenate([train, rest]), valid=_NONE, test=test)) for train, test in fits]
+    params: dict[str, Any] = {}
     held_out: dict[str, list[np.ndarray]] = {}
     of_earlier: list[np.ndarray] = []
     if start is not None:
-        init = init_of(start if training["optimizer"] == LEARNER else start._replace(learner=None), settings, {})
-        cases = [Case(number, _ALL, config.seed, (train, _NONE)) for number, train in enumerate(trains)]
+        init = init_of(start, settings, {})
+        cases = [Case(number, _ALL, config.seed, (train, _NONE)) for number, (train, _) in enumerate(fits)]
         # With no clips to learn from the start stays as it is.
         cases += [Case(number, _ALL, config.seed, (_NONE, _NONE)) for number in range(len(tests))]
         with logged_as(""):
             results = train_and_predict(spec, [init], folds, cases, keep_params=True, progress=progress)
         final, logits = results[len(tests)].params, [one.logits for one in results]
-        params = {
-            NETWORK: with_head(start.params, final) if config.adapt == "head" else final,
-            ZERO_SHOTS: start.params,
-        }
-        held_out = {NETWORK: logits[: len(tests)], ZERO_SHOTS: logits[len(trains) :]}
-        of_earlier = logits[len(tests) + 1 : len(trains)]
+        adapted = with_head(start.params, final) if config.adapt == "head" else final
+        params = {NETWORK: adapted, ZERO_SHOTS: start.params}
+        held_out = {NETWORK: logits[: len(tests)], ZERO_SHOTS: logits[len(fits) :]}
+        of_earlier = logits[len(tests) + 1 : len(fits)]
     if voice:
         held_out[VOTES] = []
-        for fold, train in zip(folds[: len(tests) + 1], trains, strict=False):
+        for fold, (train, test) in zip(folds[: len(tests) + 1], fits, strict=False):
             x = fold.as_input(spec.front_end).corpus.mfcc[:, 0]
             params[VOTES] = fit_votes(Labelled(x[train], support.label[train]), len(emotions))
-            held_out[VOTES].append(votes(params[VOTES], x[fold.split.test]))
+            held_out[VOTES].append(votes(params[VOTES], x[test]))
         held_out[VOTES].pop()  # of all clips, which has no test part
     if config.model_kind == VOTES:
         settings = dataclasses.replace(settings, hidden_dim=count_units(len(emotions)), members=1)
@@ -301,15 +289,8 @@ def adapt_model(
         calibration = calibrate(own, support.label, parts.tests)
         temperature = calibration.temperature
         known["calibration"] = calibration._asdict() | {"verdict": calibration.verdict()}
-    return Model(
-        settings=settings,
-        params=params[config.model_kind],
-        scale=scale if scale is not None else find_scale(corpus, settings),
-        temperature=temperature,
-        start=start,
-        support=support,
-        about=known,
-    )
+    made = {"params": params[config.model_kind], "scale": scale or find_scale(corpus, settings)}
+    return Model(settings=settings, temperature=temperature, start=start, support=support, about=known, **made)
 
 
 def adapt_again(model: Model, support: Corpus, progress: Callable[[int, int], None] | None = None) -> Model:
@@ -340,16 +321,10 @@ def adapt_again(model: Model, support: Corpus, progress: Callable[[int, int], No
     settings = dataclasses.replace(settings, normalise=resolve(support, settings.normalise, np.arange(len(support))))
     # Of MFCC each voice has its own statistics alone.
     same = keep and (model.settings.normalise == "corpus" or model.settings.features == "voice")
-    again = adapt_model(
-        None if config.model_kind == VOTES else model.start or Start(model.params, None),
-        settings,
-        config,
-        support,
-        scale=model.scale if same else None,
-        about={name: value for name, value in model.about.items() if name not in of_clips},
-        earlier=earlier,
-        progress=progress,
-    )
+    start = None if config.model_kind == VOTES else model.start or Start(model.params, None)
+    about = {name: value for name, value in model.about.items() if name not in of_clips}
+    known = {"scale": model.scale if same else None, "about": about, "earlier": earlier, "progress": progress}
+    again = adapt_model(start, settings, config, support, **known)
     if licence and files - files_before:
         licence += "; that of clips added later is not known"
     again.about["support"] |= {"language": of_support.get("language"), "licence": licence}

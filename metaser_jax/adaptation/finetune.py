@@ -20,9 +20,7 @@ from metaser_jax.specs import FinetuneSpec, how_fields
 from metaser_jax.specs.programs import FinetuneConfig
 from metaser_jax.training import parallel
 
-# By --init that is no network: its ordinary name.
-CLASSIFIERS = {SVM: "a support vector machine", JOINT: "logistic regression"}
-# The fields of FinetuneConfig that apply to them; the others are about networks.
+# The fields of FinetuneConfig that apply to an --init that is no network; the others are about networks.
 _APPLY = {
     *("data_dir", "init", "target", "out", "split", "split_seed", "folds", "shots", "fraction", "seeds", "sources"),
     *("emotions", "normalise", "normalise_by", "trim_db", "deltas", "features", "track_groups"),
@@ -48,11 +46,9 @@ def run_finetune(
     """
     parallel.one_device_per_core()
     spec, init = FinetuneSpec.of(config), None
-    if config.init in CLASSIFIERS:
-        useless = sorted(set(given) - _APPLY)
-        if useless:
-            flags = f"--init={config.init}: got --{', --'.join(useless)}"
-            raise InputError(f"{flags}, which {CLASSIFIERS[config.init]} has no use for. Leave them out.")
+    if config.init in (SVM, JOINT):
+        if useless := sorted(set(given) - _APPLY):
+            raise InputError(f"--init={config.init}: got --{', --'.join(useless)}, expected no flag of networks.")
         spec = dataclasses.replace(spec, validation="none")  # it needs none
     else:
         spec, init = resolve(config.init, spec, config.target, given)

@@ -18,9 +18,8 @@ from scipy.special import softmax
 from sklearn.model_selection import KFold
 
 from metaser_jax import cli
+from metaser_jax.data import inputs
 from metaser_jax.data.corpus import Corpus, join
-from metaser_jax.data.inputs import GIVEN, find_scale
-from metaser_jax.data.inputs import resolve as resolve_normalise
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.registry import terms
 from metaser_jax.datasets.targets import Load, load_targets
@@ -100,9 +99,8 @@ def resolve(
         if getattr(spec, name) != model[name]:
             got = f"--{name}: got {getattr(spec, name)!r}, but {start} was trained with {model[name]!r}"
             raise InputError(f"{got}. Leave the flag out, or train another run.")
-    sources = init.source["sources"]
-    if target in sources:
-        raise InputError(f"--target={target} is one of the sources of {start}, expected none of {', '.join(sources)}.")
+    if target in init.source["sources"]:
+        raise InputError(f"--target={target} is one of the sources of {start}, expected another corpus.")
     return dataclasses.replace(spec, **model), init
 
 
@@ -167,12 +165,10 @@ def learner_facts(meta: Meta) -> dict[str, Any]:
     """Return how a meta-trained start adapts, JSON-able, but for its parameters and their rates: Start.learner."""
     settings = {name: getattr(meta.spec, name) for name in _ADAPTS}
     settings["order"] = "second" if settings["order"] == "annealed" else settings["order"]
-    numbers = {}
-    if hasattr(meta.params, "params"):
-        apart = {"params"} | ({"rates"} if ALGORITHMS[meta.spec.algorithm].learned_rates == "parameter" else set())
-        for name in [field for field in meta.params._fields if field not in apart]:
-            numbers |= _by_path(name, getattr(meta.params, name))
-    return {"settings": settings, "numbers": {path: np.asarray(leaf).tolist() for path, leaf in numbers.items()}}
+    # Where the parameters are all that is learned, no name stands before their path.
+    apart = ("[", "params", *(["rates"] if ALGORITHMS[meta.spec.algorithm].learned_rates == "parameter" else []))
+    numbers = {path.lstrip("."): np.asarray(leaf).tolist() for path, leaf in _by_path("", meta.params).items()}
+    return {"settings": settings, "numbers": {path: n for path, n in numbers.items() if not path.startswith(apart)}}
 
 
 def learner_of(facts: Mapping[str, Any], model: ModelSpec, params: Params, rates: Params | None) -> Meta:
@@ -181,7 +177,6 @@ def learner_of(facts: Mapping[str, Any], model: ModelSpec, params: Params, rates
         spec = MetaTrainSpec(**dataclasses.asdict(model), sources=("one", "another"), **facts["settings"])
         like = jax.eval_shape(_make_learner(spec).init, params)
         numbers = _by_path("params", params) | _by_path("rates", rates) | facts["numbers"]
-        # Where the parameters are all that is learned, nothing stands before their path.
         prefix = "" if hasattr(like, "params") else "params"
 
         def find(path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
@@ -213,17 +208,15 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
         was not trained with.
     """
     init = os.fspath(init)
-    place, about = locate(init), {}
+    place, of_clips = locate(init), None
     if (place / MODEL).exists():
         model = Predictor.load(place).model
         known = dict(model.about.get("init") or {}) | {"model": digest(model)}
-        if model.start is not None:
-            about["support"] = model.about.get("support")
+        of_clips = model.start and model.about.get("support")
         start, settings = model.start or Start(model.params, None), trained_settings(model)
     elif (place / CONFIG).exists():
-        spec, found = resolve(init, FinetuneSpec(validation="none", optimizer=optimizer))
+        (settings, found), saved = _read_run(init, optimizer), read_config(init)
         start = Start(found.params, found.rates, found.meta and learner_facts(found.meta))
-        settings, saved = ModelSpec.of(spec), read_config(init)
         digests = saved.get("corpus_digests", {})
         sources = [{"name": name, **terms(name), "digest": digests.get(name)} for name in saved["sources"]]
         known = found.source | {"algorithm": saved.get("algorithm"), "sources": sources}
@@ -235,9 +228,9 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
     if trained not in ("auto", "corpus", "speaker") and normalise != "auto":
         raise InputError(f"--normalise={normalise}: {init} was trained with normalise={trained}. Leave the flag out.")
     wanted = trained if normalise == "auto" else normalise
-    settings, about["init"] = dataclasses.replace(settings, normalise=wanted), known | {"normalise": wanted}
-    none = {"scale": None, "temperature": 1.0, "support": None}
-    return Model(settings=settings, params=start.params, start=start, about=about, **none)
+    settings = dataclasses.replace(settings, normalise=wanted)
+    known = {"about": {"init": known | {"normalise": wanted}, "support": of_clips}, "start": start}
+    return Model(settings=settings, params=start.params, scale=None, temperature=1.0, support=None, **known)
 
 
 def make_start(
@@ -290,13 +283,13 @@ def _make_model(start: Model, corpora: Sequence[Corpus]) -> Model:
     """Return the start normalised by all voices of its sources, not calibrated."""
     normalise = start.settings.normalise
     if normalise == "auto":
-        each = {resolve_normalise(corpus, normalise, np.arange(len(corpus))) for corpus in corpora}
+        each = {inputs.resolve(corpus, normalise, np.arange(len(corpus))) for corpus in corpora}
         normalise = "speaker" if each == {"speaker"} else "corpus"
     settings = dataclasses.replace(start.settings, normalise=normalise)
     # Speakers of two corpora stay apart.
     speakers = [np.char.add(f"{one.name}/", one.speaker.astype(str)) for one in corpora]
     corpus = join([dataclasses.replace(one, speaker=own) for one, own in zip(corpora, speakers, strict=True)])
-    return dataclasses.replace(start, settings=settings, scale=find_scale(corpus, settings))
+    return dataclasses.replace(start, settings=settings, scale=inputs.find_scale(corpus, settings))
 
 
 _CALIBRATED = (
@@ -311,9 +304,9 @@ def _calibrate(run_dir: str, data_dir: str, corpora: Mapping[str, Corpus], load:
     """Return about.calibration: the temperature for what such runs have not learned from, and what that was."""
     names, one_source, beside = tuple(corpora), len(corpora) == 1, f"{run_dir.rstrip('/')}_without_"
     # Of each part, the voices that are left out of the sources that stay.
-    parts = dict.fromkeys(names, np.array([], str))
+    parts, first = dict.fromkeys(names, np.array([], str)), corpora[names[0]]
     if one_source:
-        speakers = np.unique(corpora[names[0]].speaker)
+        speakers = np.unique(first.speaker)
         folds = KFold(min(FOLDS, len(speakers)), shuffle=True, random_state=0).split(speakers)
         parts = {f"voices_{n}": speakers[test] for n, (_, test) in enumerate(folds, start=1)}
     say(f"Calibrating: {len(parts)} more runs, each without one of {', '.join(parts)}: {beside}*.")
@@ -327,11 +320,9 @@ def _calibrate(run_dir: str, data_dir: str, corpora: Mapping[str, Corpus], load:
         _repeat(run_dir, data_dir, folder, sources, fewer)
         say(f"Trained without {part}: {folder}.")
         known = [_take_others(corpora[name], speakers) for name in sources]
-        unknown = corpora[names[0] if one_source else part]
-        if one_source:
-            unknown = unknown.take(np.isin(unknown.speaker, speakers))
+        unknown = first.take(np.isin(first.speaker, speakers)) if one_source else corpora[part]
         predictor = Predictor(_make_model(read_start(folder, "auto", "learner"), known))
-        given = [getattr(unknown, name) for name in GIVEN[predictor.model.settings.features]]
+        given = [getattr(unknown, name) for name in inputs.GIVEN[predictor.model.settings.features]]
         silent = np.zeros(len(unknown), bool)
         by_voice = predictor.scale_of_speakers(given, silent, unknown.speaker, np.unique(unknown.speaker))
         # Of each clip alone, and of each with all clips of its voice.
@@ -366,8 +357,7 @@ def _repeat(run_dir: str, data_dir: str, folder: str, sources: tuple[str, ...], 
         spec = spec_of(PretrainSpec, run_dir, saved, cli.program("pretrain"))
         run_pretraining(dataclasses.replace(spec, sources=sources), data_dir, folder, load=load)
         return
-    init = saved.get("init", "")
-    if init:
+    if init := saved.get("init", ""):
         own = f"{folder}_{Path(init).name}"
         _repeat(init, data_dir, own, sources, load)
         init = own
