@@ -53,9 +53,6 @@ class Labelled(NamedTuple):
     y: np.ndarray
 
 
-Fit = Callable[[Labelled, Sequence[Labelled]], Any]
-"""(the target's drawn clips, those of each source) -> a classifier with scikit-learn's predict."""
-
 Features = Callable[[Target, FrontEnd, np.ndarray | None], np.ndarray]
 """(target, front end, utterances whose statistics count, by default the training part) -> x [n, feature]."""
 
@@ -88,7 +85,8 @@ def fit_joint(clips: Labelled, sources: Sequence[Labelled]) -> LogisticRegressio
     return LogisticRegression(C=JOINT_C, max_iter=1000).fit(*_together(clips, sources), weight)
 
 
-FITS: dict[str, Fit] = {SVM: fit_svm, JOINT: fit_joint, EGEMAPS: fit_joint}
+# Of (the target's drawn clips, those of each source) they make a classifier with scikit-learn's predict.
+FITS: dict[str, Callable[..., Any]] = {SVM: fit_svm, JOINT: fit_joint, EGEMAPS: fit_joint}
 
 
 def count_units(classes: int) -> int:

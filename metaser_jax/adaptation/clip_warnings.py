@@ -1,7 +1,7 @@
-"""Warnings about a set of labelled clips: what is wrong with it, or will make its score lie, in plain sentences.
+"""Labelled clips, as they are read, and warnings of what is wrong with them, or will make their score lie.
 
-Each says what was found, why it matters and what to do. The limits were chosen on RAVDESS, EMO-DB and URDU, so that
-what is usual in good recordings causes none.
+A warning says what was found, why it matters and what to do. The limits were chosen on RAVDESS, EMO-DB and URDU, so
+that what is usual in good recordings causes none.
 
 A model learns the easiest difference between classes. Where that is the speaker or the microphone, its score is good
 and its predictions are worth nothing elsewhere.
@@ -10,12 +10,20 @@ and its predictions are worth nothing elsewhere.
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from metaser_jax.audio.clips import HOP_SECONDS, MAX_FRAMES, Clip
+from metaser_jax.audio.clips import HOP_SECONDS, MAX_FRAMES, Clip, read_all
 from metaser_jax.audio.quality import SILENCE_DBFS, count, named, notes_of_all
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
+from metaser_jax.datasets.labelled_files import labelled_files
+from metaser_jax.datasets.recordings import Left, Listing, bad_recordings, by_reason
+from metaser_jax.errors import RecordingError
+from metaser_jax.messages import progress_bar, say
+from metaser_jax.specs.commands import AdaptConfig, EvaluateConfig
+
+MIN_FILES_FOR_BAR = 64
 
 # Of what learning does not hear, so much is as loud as speech: within 20 dB of the loudest, in the mean level.
 _CUT_SECONDS, _CUT_DB = 0.3, 20 * 128**0.5
@@ -60,6 +68,51 @@ _TEXTS = {
     "cut": "{} in which somebody still speaks after {:.2f} s: {}. Only what is before is learned and scored. Cut them "
     "so that the part with the emotion comes first.",
 }
+
+
+def read_labelled(
+    config: AdaptConfig | EvaluateConfig, emotions: Sequence[str], voice: bool
+) -> tuple[Listing, list[Clip], list[Left]]:
+    """Read the labelled clips of config.support, and say what is left out.
+
+    Args: emotions: that clips may be of. voice: whether their tracks are read.
+
+    Returns:
+      The listing with the recordings that could be read, these, and all files that were left out.
+
+    Raises:
+      InputError: there are none, or some that cannot be used, unless config.skip_bad.
+    """
+    listed = labelled_files(config.support, emotions, config, config.skip_bad)
+    for note in listed.notes:
+        say(f"note: {note}")
+    for line in by_reason(listed.left):
+        say(f"left out: {line}")
+    clips, bad = read_clips("--support", [(one.source, one.file) for one in listed.recordings], config, voice)
+    read = listed._replace(recordings=tuple(listed.recordings[i] for i in clips))
+    return read, list(clips.values()), [*listed.left, *bad]
+
+
+def read_clips(
+    flag: str, files: Sequence[tuple[Any, str]], config: AdaptConfig | EvaluateConfig, voice: bool
+) -> tuple[dict[int, Clip], list[Left]]:
+    """Return the clips that can be used, by number, and the others, which are told; files: each, and its name.
+
+    Raises an InputError for those unless config.skip_bad.
+    """
+    clips, bad = {}, []
+    results = read_all([source for source, _ in files], config.workers, voice=voice)
+    shown = len(files) >= MIN_FILES_FOR_BAR
+    for i, one in enumerate(progress_bar(results, shown=shown, total=len(files), unit="recording")):
+        if isinstance(one, RecordingError):
+            bad.append(Left(files[i][1], one.listed))
+        else:
+            clips[i] = one
+    if (bad and not config.skip_bad) or not clips:
+        raise bad_recordings(flag, bad, len(files))
+    for line in by_reason(bad):
+        say(f"left out: {line}")
+    return clips, bad
 
 
 def warnings_of(clips: Sequence[Clip], corpus: Corpus, *, whole: bool = False) -> list[str]:

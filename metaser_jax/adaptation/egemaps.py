@@ -99,8 +99,7 @@ def read_functionals(corpus: Corpus, digest: str, folder: Path, find: Find, extr
             if str(saved["digest"]) == digest and np.array_equal(saved["path"], corpus.file):
                 return saved["x"]
     sources = find(corpus.name)
-    missing = [file for file in corpus.file if file not in sources]
-    if missing:
+    if missing := [file for file in corpus.file if file not in sources]:
         got = f"--manual_dir: of {corpus.name} {len(missing)} of {len(corpus)} are missing, {missing[0]} first"
         raise InputError(f"{got}. Give the folder that it was prepared from.")
     found = []

@@ -13,20 +13,18 @@ from typing import Any
 import numpy as np
 
 from metaser_jax.adaptation.classifiers import Labelled, count_units, fit_votes, votes
-from metaser_jax.adaptation.clip_warnings import warnings_of
+from metaser_jax.adaptation.clip_warnings import read_clips, read_labelled, warnings_of
 from metaser_jax.adaptation.cross_validation import NETWORK, VOTES, ZERO_SHOTS, divide, validate, without
 from metaser_jax.adaptation.engine import Case, train_and_predict
 from metaser_jax.adaptation.starts import init_of, read_start
-from metaser_jax.audio.clips import Clip, first_window, read_all, voice_of
+from metaser_jax.audio.clips import Clip, first_window, voice_of
 from metaser_jax.data.corpus import CLIPS, UNKNOWN_SPEAKER, Corpus, join
 from metaser_jax.data.inputs import Scale, apply_scale, find_scale, resolve
 from metaser_jax.data.splits import Parts
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.files import audio_files
-from metaser_jax.datasets.labelled_files import labelled_files
-from metaser_jax.datasets.recordings import Left, Listing, bad_recordings, by_reason
-from metaser_jax.errors import InputError, RecordingError
-from metaser_jax.messages import logged_as, progress_bar, say
+from metaser_jax.errors import InputError
+from metaser_jax.messages import logged_as, say
 from metaser_jax.models.classifier import with_head
 from metaser_jax.recogniser.card import non_commercial
 from metaser_jax.recogniser.model import Model, Start, trained_settings
@@ -34,9 +32,8 @@ from metaser_jax.results.metrics import calibrate
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.results.run_dir import versions
 from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, ModelSpec
-from metaser_jax.specs.commands import AdaptConfig, EvaluateConfig
+from metaser_jax.specs.commands import AdaptConfig
 
-MIN_FILES_FOR_BAR = 64
 _ALL = Amount("fraction", 1.0)
 _NONE = np.zeros(0, int)
 # A front end that leaves what it is given as it is.
@@ -105,7 +102,7 @@ def run_adapt(config: AdaptConfig) -> Model:
             got = f"--unlabelled={config.unlabelled}: {config.init} normalises by {normalise}"
             raise InputError(f"{got}, expected corpus or speaker. Leave the flag out.")
         files = [(one, str(one)) for one in audio_files([config.unlabelled])]
-        read, _ = _read_clips("--unlabelled", files, config, voice)
+        read, _ = read_clips("--unlabelled", files, config, voice)
         # What is in both would count twice. Whose voices they are is not asked: others than the clips'.
         known = {clip.sha256 for clip in clips}
         if others := [clip for clip in read.values() if clip.sha256 not in known]:
@@ -124,51 +121,6 @@ def run_adapt(config: AdaptConfig) -> Model:
     model = adapt_model(start.start, settings, config, support, unlabelled=unlabelled, about=about)
     model.about["support"] |= {"language": about["language"], "licence": config.licence}
     return model if config.keep_clips else dataclasses.replace(model, support=None)
-
-
-def read_labelled(
-    config: AdaptConfig | EvaluateConfig, emotions: Sequence[str], voice: bool
-) -> tuple[Listing, list[Clip], list[Left]]:
-    """Read the labelled clips of config.support, and say what is left out.
-
-    Args: emotions: that clips may be of. voice: whether their tracks are read.
-
-    Returns:
-      The listing with the recordings that could be read, these, and all files that were left out.
-
-    Raises:
-      InputError: there are none, or some that cannot be used, unless config.skip_bad.
-    """
-    listed = labelled_files(config.support, emotions, config, config.skip_bad)
-    for note in listed.notes:
-        say(f"note: {note}")
-    for line in by_reason(listed.left):
-        say(f"left out: {line}")
-    clips, bad = _read_clips("--support", [(one.source, one.file) for one in listed.recordings], config, voice)
-    read = listed._replace(recordings=tuple(listed.recordings[i] for i in clips))
-    return read, list(clips.values()), [*listed.left, *bad]
-
-
-def _read_clips(
-    flag: str, files: Sequence[tuple[Any, str]], config: AdaptConfig | EvaluateConfig, voice: bool
-) -> tuple[dict[int, Clip], list[Left]]:
-    """Return the clips that can be used, by number, and the others, which are told; files: each, and its name.
-
-    Raises an InputError for those unless config.skip_bad.
-    """
-    clips, bad = {}, []
-    results = read_all([source for source, _ in files], config.workers, voice=voice)
-    shown = len(files) >= MIN_FILES_FOR_BAR
-    for i, one in enumerate(progress_bar(results, shown=shown, total=len(files), unit="recording")):
-        if isinstance(one, RecordingError):
-            bad.append(Left(files[i][1], one.listed))
-        else:
-            clips[i] = one
-    if (bad and not config.skip_bad) or not clips:
-        raise bad_recordings(flag, bad, len(files))
-    for line in by_reason(bad):
-        say(f"left out: {line}")
-    return clips, bad
 
 
 def adapt_model(

@@ -224,12 +224,11 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
         what = f"has neither {CONFIG} nor {MODEL}" if Path(init).is_dir() else "is no folder"
         starts = " or ".join((*start_names(), f"a run ({cli.program('meta-train')}, {cli.program('pretrain')})"))
         raise InputError(f"--init={init}: it {what}, expected {starts}, or a model of metaser adapt.")
-    trained = settings.normalise
-    if trained not in ("auto", "corpus", "speaker") and normalise != "auto":
-        raise InputError(f"--normalise={normalise}: {init} was trained with normalise={trained}. Leave the flag out.")
-    wanted = trained if normalise == "auto" else normalise
-    settings = dataclasses.replace(settings, normalise=wanted)
-    known = {"about": {"init": known | {"normalise": wanted}, "support": of_clips}, "start": start}
+    if normalise != "auto":
+        if settings.normalise not in ("auto", "corpus", "speaker"):
+            raise InputError(f"--normalise={normalise}: {init} was trained with {settings.normalise}. Leave it out.")
+        settings = dataclasses.replace(settings, normalise=normalise)
+    known = {"about": {"init": known | {"normalise": settings.normalise}, "support": of_clips}, "start": start}
     return Model(settings=settings, params=start.params, scale=None, temperature=1.0, support=None, **known)
 
 
@@ -265,8 +264,7 @@ def make_start(
         corpora[one["name"]] = target.corpus
     more = dict(about or {})
     said = {one["name"]: one for one in more.pop("sources", ())}
-    unknown = sorted(said.keys() - corpora.keys())
-    if unknown:
+    if unknown := sorted(said.keys() - corpora.keys()):
         raise InputError(f"--about: sources has {', '.join(unknown)}, expected some of {', '.join(corpora)}.")
     sources = [
         {**one, "language": one.get("language") or corpora[one["name"]].language, **said.get(one["name"], {})}

@@ -34,7 +34,7 @@ class Command(NamedTuple):
 
     Attributes:
       what: it does, for people.
-      config: its flags, MODULE.CLASS below metaser_jax.specs.
+      config: its flags, MODULE.NAME of the class NAMEConfig below metaser_jax.specs.
       needs: what it imports that extras bring (metaser_jax/extras.py).
       presets: the name of its presets in metaser_jax.specs.presets; "" for none.
       takes: what may follow that is no flag.
@@ -62,41 +62,33 @@ _SERVES = ("starlette", "uvicorn")
 MODULES = {"Use a model": "models", "Train": "training", "Study": "training", "Set up": "completion"}
 GROUPS = {
     "Use a model": {
-        "adapt": Command("learn a language from a few labelled clips of each emotion", "commands.AdaptConfig"),
-        "predict": Command("the emotion of recordings, with probabilities", "commands.PredictConfig", takes=_CLIPS),
-        "evaluate": Command("score a model on labelled clips", "commands.EvaluateConfig"),
-        "info": Command(
-            "what a model was made of, its scores, licences and limits", "commands.InfoConfig", takes=_MODEL
-        ),
-        "export": Command("a model as StableHLO or NumPy arrays, for other programs", "commands.ExportConfig"),
-        "import-torch": Command(
-            "a model from the authors' PyTorch checkpoint", "commands.ImportTorchConfig", takes=_FILE
-        ),
-        "serve": Command("a page in the browser: record, look, correct, adapt again", "commands.ServeConfig", _SERVES),
+        "adapt": Command("learn a language from a few labelled clips of each emotion", "commands.Adapt"),
+        "predict": Command("the emotion of recordings, with probabilities", "commands.Predict", takes=_CLIPS),
+        "evaluate": Command("score a model on labelled clips", "commands.Evaluate"),
+        "info": Command("what a model was made of, its scores, licences and limits", "commands.Info", takes=_MODEL),
+        "export": Command("a model as StableHLO or NumPy arrays, for other programs", "commands.Export"),
+        "import-torch": Command("a model from the authors' PyTorch checkpoint", "commands.ImportTorch", takes=_FILE),
+        "serve": Command("a page in the browser: record, look, correct, adapt again", "commands.Serve", _SERVES),
     },
     "Train": {
-        "prepare": Command("extract the features of corpora, once", "programs.PrepareConfig", _READS),
-        "corpora": Command("a table of the corpora that are prepared", "programs.CorporaConfig", _READS),
-        "meta-train": Command(
-            "learn from source corpora how to learn", "programs.MetaTrainConfig", TRAINS, "META_TRAIN"
-        ),
-        "pretrain": Command("train a baseline on source corpora", "programs.PretrainConfig", TRAINS, "PRETRAIN"),
+        "prepare": Command("extract the features of corpora, once", "programs.Prepare", _READS),
+        "corpora": Command("a table of the corpora that are prepared", "programs.Corpora", _READS),
+        "meta-train": Command("learn from source corpora how to learn", "programs.MetaTrain", TRAINS, "META_TRAIN"),
+        "pretrain": Command("train a baseline on source corpora", "programs.Pretrain", TRAINS, "PRETRAIN"),
         "finetune": Command(
-            "adapt a run to a target corpus, and score it there", "programs.FinetuneConfig", _RUNS, "FINETUNE"
+            "adapt a run to a target corpus, and score it there", "programs.Finetune", _RUNS, "FINETUNE"
         ),
-        "sweep": Command("meta-train over seeds and settings in one program", "programs.SweepConfig", _STUDY, "SWEEP"),
+        "sweep": Command("meta-train over seeds and settings in one program", "programs.Sweep", _STUDY, "SWEEP"),
     },
     "Study": {
-        "demo": Command(
-            "all of it in minutes, on synthetic voices", "programs.DemoConfig", (*_STUDY, "espeakng_loader")
-        ),
-        "unseen": Command("each corpus in turn as the unseen language", "studies.UnseenConfig", _STUDY),
-        "table2": Command("the paper's Table 2: methods by sources and targets", "studies.Table2Config", _STUDY),
-        "figure2": Command("the paper's Figure 2: score by amount of data", "studies.Figure2Config", _STUDY),
-        "ablation-order": Command("second order against other meta-gradients", "studies.OrderConfig", _STUDY),
+        "demo": Command("all of it in minutes, on synthetic voices", "programs.Demo", (*_STUDY, "espeakng_loader")),
+        "unseen": Command("each corpus in turn as the unseen language", "studies.Unseen", _STUDY),
+        "table2": Command("the paper's Table 2: methods by sources and targets", "studies.Table2", _STUDY),
+        "figure2": Command("the paper's Figure 2: score by amount of data", "studies.Figure2", _STUDY),
+        "ablation-order": Command("second order against other meta-gradients", "studies.Order", _STUDY),
     },
     "Set up": {
-        "completion": Command("what makes a shell complete all of this", "commands.CompletionConfig", takes=_SHELL),
+        "completion": Command("what makes a shell complete all of this", "commands.Completion", takes=_SHELL),
     },
 }
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
@@ -174,7 +166,7 @@ def _function(name: str) -> Callable[[Any, list[str]], int | None]:
 def configured(command: Command) -> tuple[type, Mapping[str, Mapping[str, Any]] | None]:
     """Return the class of a sub-command's flags, and its presets, if it has some."""
     of, _, name = command.config.rpartition(".")
-    config_class = getattr(importlib.import_module(f"metaser_jax.specs.{of}"), name)
+    config_class = getattr(importlib.import_module(f"metaser_jax.specs.{of}"), f"{name}Config")
     if not command.presets:
         return config_class, None
     return config_class, getattr(importlib.import_module("metaser_jax.specs.presets"), command.presets)
@@ -195,9 +187,7 @@ def _take_model(config_class: Any, program: str, given: list[str]) -> list[str]:
         flags.FLAGS["model"].parse(first)
         return rest
     if "model" in flags.missing_flags(config_class):
-        raise InputError(
-            f"--model missing, and {first} is no model folder. Type {program} --model=MODEL {shlex.join(given)}"
-        )
+        raise InputError(f"No --model: {first} is no model folder. Type {program} --model=MODEL {shlex.join(given)}")
     return given
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metaser_jax.adaptation.clip_warnings import one_emotion_speakers
-from metaser_jax.adaptation.few_clips import read_labelled
+from metaser_jax.adaptation.clip_warnings import one_emotion_speakers, read_labelled
 from metaser_jax.audio.quality import notes_of_all
 from metaser_jax.commands.score_page import score_page
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER

@@ -170,17 +170,10 @@ def import_torch(config: configs.ImportTorchConfig, arguments: list[str]) -> Non
             "What the checkpoint was trained on is not known here, nor whether its MFCC were made as they are here.",
         ],
     }
-    model = Model(
-        # The other fields are the paper's: 120 frames of 20 MFCC as they are, the last state, no non-linearity.
-        settings=ModelSpec(emotions=imported.emotions, hidden_dim=imported.hidden_dim),
-        params=imported.params,
-        scale=None,
-        temperature=1.0,
-        start=Start(imported.params, None),
-        support=None,
-        about=about,
-    )
-    save_model(config.out, model)
+    # The other fields are the paper's: 120 frames of 20 MFCC as they are, the last state, no non-linearity.
+    settings = ModelSpec(emotions=imported.emotions, hidden_dim=imported.hidden_dim)
+    known = {"params": imported.params, "start": Start(imported.params, None), "about": about}
+    save_model(config.out, Model(settings=settings, scale=None, temperature=1.0, support=None, **known))
     if imported.left:
         say(f"Not imported, because predicting needs none of it: {', '.join(imported.left)}.")
     print(

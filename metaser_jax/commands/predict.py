@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 from metaser_jax.audio.clips import WINDOW, Clip, Upload, read_all
 from metaser_jax.audio.decoding import Source
 from metaser_jax.audio.extraction import processes_for
-from metaser_jax.audio.quality import Measured, notes_of_all
+from metaser_jax.audio.quality import Measured, named, notes_of_all
 from metaser_jax.commands.rows import make_rows
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets.files import MAX_BYTES, audio_files, one_form
@@ -42,8 +42,14 @@ _MIN_FILES_FOR_BAR = 64
 # What was read waits for so much more, but no longer than this, to be predicted and printed.
 _FRAMES = 32 * WINDOW
 _SECONDS = 0.5
-# Speakers in a message.
-_NAMED = 5
+# By what a model hears: notes where it normalises by speaker, and the speakers are not known.
+_UNKNOWN = {
+    "mfcc": "this model normalises by speaker, and whose these recordings are was not said; they are normalised by the "
+    "voices that the model learned from. --speakers=one or --speakers=folder may do better.",
+    "voice": "this model hears each voice beside its other recordings, and whose these are was not said: each is heard "
+    "by itself. A folder for each voice inside the folder that you give, or --speakers=one if all are one voice's, "
+    "makes it better, if the voice says several emotions in them.",
+}
 
 
 def predict_recordings(config: PredictConfig, arguments: Sequence[str], stdin: TextIO | None = None) -> int:
@@ -70,7 +76,9 @@ def print_rows(
         rows = make_rows(config.format, predictor.emotions, list(map(str, sources)), track=config.track)
         sys.stdout.write(rows.header)
         failed, heard = 0, {}
-        shown = progress(recordings, len(sources), not sys.stdout.isatty())
+        shown = recordings
+        if len(sources) >= _MIN_FILES_FOR_BAR and not sys.stdout.isatty():
+            shown = progress_bar(recordings, total=len(sources), unit="recording")
         # A voice's statistics are those of all its recordings.
         for group in _groups(shown, frames) if speaker_of is None else [list(shown)]:
             heard |= {str(source): Measured.of(clip) for source, clip in group if isinstance(clip, Clip)}
@@ -106,10 +114,8 @@ def _speaker_of(
     """Return who speaks in a recording; None where nobody knows, or it makes no difference."""
     normalise = predictor.model.settings.normalise
     if config.speakers in ("one", "folder") and normalise != "speaker":
-        raise InputError(
-            f"--speakers: got {config.speakers!r}, expected none: {config.model} does not normalise by speaker "
-            f"(but {normalise!r}), and whose the recordings are makes no difference. Leave it out."
-        )
+        got = f"--speakers: got {config.speakers!r}, expected none"
+        raise InputError(f"{got}: {config.model} does not normalise by speaker (but {normalise!r}). Leave it out.")
     if config.speakers == "one":
         return lambda source: "one"
     if config.speakers == "folder":
@@ -145,18 +151,8 @@ def _predicted(
 
 
 def _notes(config: PredictConfig, model: Model, speaker_of: SpeakerOf | None) -> Iterator[str]:
-    unknown = model.settings.normalise == "speaker" and speaker_of is None
-    if unknown and model.settings.features != "voice":
-        yield (
-            "this model normalises by speaker, and whose these recordings are was not said; they are normalised by "
-            "the voices that the model learned from. --speakers=one or --speakers=folder may do better."
-        )
-    elif unknown:
-        yield (
-            "this model hears each voice beside its other recordings, and whose these are was not said: each is heard "
-            "by itself. A folder for each voice inside the folder that you give, or --speakers=one if all are one "
-            "voice's, makes it better, if the voice says several emotions in them."
-        )
+    if model.settings.normalise == "speaker" and speaker_of is None:
+        yield _UNKNOWN[model.settings.features]
     if speaker_of is not None and config.speakers == "auto":
         yield "the folders here are taken for voices, each heard beside its other recordings; not so: --speakers=none."
     if bound := note_of_start(model.about):
@@ -171,12 +167,9 @@ def _say_too_short(clips: Sequence[Clip], speakers: Sequence[str], windows: str)
     seconds = seconds_of(clips, speakers, windows)
     short = sorted(set(seconds) - set(own_voices(seconds)))
     if short:
-        more = f" and {len(short) - _NAMED} more" if len(short) > _NAMED else ""
-        named = ", ".join(f"{name} ({seconds[name]:.1f} s)" for name in short[:_NAMED])
-        say(
-            f"note: less than {MIN_SPEAKER_SECONDS:.0f} s of {named}{more}: normalised by the voices that the model "
-            "learned from."
-        )
+        voices = named([f"{name} ({seconds[name]:.1f} s)" for name in short])
+        less = f"note: less than {MIN_SPEAKER_SECONDS:.0f} s of {voices}"
+        say(f"{less}: normalised by the voices that the model learned from.")
 
 
 class Nothing(NamedTuple):
@@ -248,10 +241,3 @@ def read(sources: Sequence[Source], workers: int, voice: bool) -> Iterator[Itera
             yield from results
 
         yield zip(sources, each(), strict=True)
-
-
-def progress(recordings: Iterable[Read], number: int, shown: bool) -> Iterable[Read]:
-    """Return the same, with a bar on a terminal if there are many and it is to be shown."""
-    if not shown or number < _MIN_FILES_FOR_BAR or not sys.stderr.isatty():
-        return recordings
-    return progress_bar(recordings, total=number, unit="recording")

@@ -11,6 +11,19 @@ from metaser_jax.report.tables import SCORE_NAMES
 _FEW = 10
 _SCORES = ("macro_f1", "weighted_f1", "uar", "accuracy")
 _OF_SPEAKERS = ("macro_f1", "uar", "accuracy")
+# What a reader of the scores must know; of the speakers, where all are of a kind.
+_CAUTIONS = {
+    "missing": "No clip is {}: macro F1 and UAR count that as 0, so that they cannot exceed {}/{}. Give clips of every "
+    "emotion.",
+    "over speakers": "The interval says what other speakers would give. Over clips, what other clips of these speakers "
+    "would give, it is {}.",
+    "over clips": "The interval is over clips: it says what other clips of the same speakers would give. What other "
+    "speakers would give it does not say: {}.",
+    "no clips": "The model was saved without its clips: if it has learned from some of these, they are scored too.",
+    HEARD: "All scored clips are of speakers that the model learned from: others may score lower.",
+    NEW: "All scored clips are of speakers that the model did not learn from.",
+    UNKNOWN: "Whether the model learned from these speakers is not known: new speakers may score lower.",
+}
 
 
 def score_page(facts: Mapping[str, Any]) -> Content:
@@ -60,38 +73,22 @@ def score_page(facts: Mapping[str, Any]) -> Content:
 
 
 def _cautions(facts: Mapping[str, Any]) -> tuple[Block, ...]:
-    """Return what a reader of the scores must know."""
-    said, kinds = [], set(facts["by_speakers"])
-    missing = [emotion for emotion, one in facts["per_emotion"].items() if not one["n"]]
-    if missing:
-        n = len(facts["emotions"])
-        said.append(
-            f"No clip is {' or '.join(missing)}: macro F1 and UAR count that as 0, so that they cannot exceed "
-            f"{n - len(missing)}/{n}. Give clips of every emotion."
-        )
+    said, kinds, n, learned = [], list(facts["by_speakers"]), len(facts["emotions"]), facts["learned_from"]
+    if missing := [emotion for emotion, one in facts["per_emotion"].items() if not one["n"]]:
+        said.append(_CAUTIONS["missing"].format(" or ".join(missing), n - len(missing), n))
     if facts["over_speakers"] is not None:
-        said.append(
-            "The interval says what other speakers would give. Over clips, what other clips of these speakers would "
-            f"give, it is {_interval(facts['over_clips'])}."
-        )
+        said.append(_CAUTIONS["over speakers"].format(_interval(facts["over_clips"])))
     elif facts["over_clips"] is not None:
         why = "too few of the speakers say each emotion"
         if facts["speakers"] is None:
             why = "who speaks is not known of all clips"
         elif facts["speakers"] < MIN_SPEAKERS:
             why = f"that takes clips of {MIN_SPEAKERS} speakers or more"
-        said.append(
-            "The interval is over clips: it says what other clips of the same speakers would give. What other speakers "
-            f"would give it does not say: {why}."
-        )
-    if facts["learned_from"] is None:
-        said.append("The model was saved without its clips: if it has learned from some of these, they are scored too.")
-    if kinds == {HEARD}:
-        said.append("All scored clips are of speakers that the model learned from: others may score lower.")
-    if kinds == {NEW}:
-        said.append("All scored clips are of speakers that the model did not learn from.")
-    if kinds == {UNKNOWN} and facts["learned_from"] is not None:
-        said.append("Whether the model learned from these speakers is not known: new speakers may score lower.")
+        said.append(_CAUTIONS["over clips"].format(why))
+    if learned is None:
+        said.append(_CAUTIONS["no clips"])
+    if len(kinds) == 1 and (kinds != [UNKNOWN] or learned is not None):
+        said.append(_CAUTIONS[kinds[0]])
     return (Bullets(tuple(said)),) if said else ()
 
 
