@@ -19,17 +19,12 @@ def spoken_by(support, speakers):
     return dataclasses.replace(support, speaker=np.array(speakers))
 
 
-def assert_each_clip_once(parts, n):
-    for tests in parts.tests:
-        np.testing.assert_array_equal(np.sort(np.concatenate(tests)), np.arange(n))
-
-
 def test_by_clip_each_part_has_every_emotion(support):
     support = spoken_by(support, [UNKNOWN_SPEAKER] * 24)
     parts = divide(support, 3, 3, seed=0)
     assert (parts.by, len(parts.tests), {len(tests) for tests in parts.tests}) == (BY_CLIP, 3, {3})
-    assert_each_clip_once(parts, 24)
     for tests in parts.tests:
+        np.testing.assert_array_equal(np.sort(np.concatenate(tests)), np.arange(24))
         assert all(len(np.unique(support.label[test])) == 4 for test in tests)
     assert not np.array_equal(*map(np.array, parts.tests[:2])), "repeats differ"
     # Copies of a recording are in one part.
@@ -38,28 +33,25 @@ def test_by_clip_each_part_has_every_emotion(support):
         for one, both in zip(tests, copied, strict=True):
             np.testing.assert_array_equal(both, [*one, *(24 + one)])
     assert divide(twice.take(np.array([0, 24, 1, 25, 2, 3])), 3, 2, seed=0) is None, "one recording of each"
-    few = support.take(np.concatenate([np.flatnonzero(support.label != 0), np.flatnonzero(support.label == 0)[:3]]))
+    others, angry = np.flatnonzero(support.label != 0), np.flatnonzero(support.label == 0)
+    few = support.take(np.concatenate([others, angry[:3]]))
     assert len(divide(few, 5, 1, seed=0).tests[0]) == 3, "fewer parts"
+    for index in (np.concatenate([others, angry[:1]]), angry):
+        assert divide(support.take(index), 5, 2, seed=0) is None, "an emotion's only clip cannot be held out"
 
 
 def test_by_speaker_no_voice_is_heard_before(support):
     support = spoken_by(support, [f"s{i // 4 % 3}" for i in range(24)])  # each of three says every emotion
     parts = divide(support, 5, 2, seed=0)
     assert (parts.by, len(parts.tests[0])) == (BY_SPEAKER, 3)
-    assert_each_clip_once(parts, 24)
     for tests in parts.tests:
+        np.testing.assert_array_equal(np.sort(np.concatenate(tests)), np.arange(24))
         for test in tests:
             others = np.setdiff1d(np.arange(24), test)
             assert not set(support.speaker[test]) & set(support.speaker[others])
             assert len(np.unique(support.label[others])) == 4
     alone = divide(spoken_by(support, [f"s{e}" for e in support.label]), 5, 2, seed=0)
     assert alone.by == BY_CLIP, "one speaker alone says an emotion"
-
-
-def test_one_clip_of_an_emotion_cannot_be_held_out(support):
-    one = np.concatenate([np.flatnonzero(support.label > 0), np.flatnonzero(support.label == 0)[:1]])
-    assert divide(support.take(one), 5, 2, seed=0) is None
-    assert divide(support.take(support.label == 2), 5, 2, seed=0) is None
 
 
 def logits_for(support, repeats, right):

@@ -23,6 +23,7 @@ from metaser_jax.types import Batch
 
 SCRATCH = Init(None, {"method": "scratch"})
 NONE, TWO = Amount("shots", 0), Amount("shots", 2)
+TRAINED = "from trained parameters"
 AMOUNTS = (TWO, Amount("fraction", 0.5), Amount("fraction", 1.0))
 OF_VOICE = {"network": "perceptron", "features": "voice", "normalise": "speaker", "members": 2}
 # The fakes' levels differ by little.
@@ -40,7 +41,6 @@ def trained(config, seed) -> Init:
 
 
 def same(outcomes, others):
-    assert len(outcomes) == len(others)
     for got, want in zip(outcomes, others, strict=True):
         assert got.row | {"seconds": 0} == want.row | {"seconds": 0}
         np.testing.assert_array_equal(got.predicted, want.predicted)
@@ -54,12 +54,11 @@ def test_draws_are_of_the_training_part(finetune_config, validation, folds):
     for number, target in enumerate(load_target(config)):
         corpus, split = target.corpus, target.split
         assert split.fold == ((number, 6) if folds else None)
-        for seed in range(3):
-            train, valid = draw(target, Amount("shots", 4), validation, seed)
-            assert set(train) <= set(split.train)
-            assert not set(valid) & (set(split.test) | set(train))
-            if folds:
-                assert not set(corpus.speaker[[*train, *valid]]) & set(corpus.speaker[split.test])
+        train, valid = draw(target, Amount("shots", 4), validation, 0)
+        assert set(train) <= set(split.train)
+        assert not set(valid) & (set(split.test) | set(train))
+        if folds:
+            assert not set(corpus.speaker[[*train, *valid]]) & set(corpus.speaker[split.test])
         sizes = {"split": (16, len(split.valid)), "draw": (12, 4), "none": (16, 0)}
         assert (len(train), len(valid)) == sizes[validation]
 
@@ -79,8 +78,7 @@ def test_order_and_draws(config, capsys):
         assert 1 <= row["best_epoch"] <= row["epochs"] <= config.max_epochs
     assert "12 runs" in compiling
     assert lines == ["Adapted to c: 12 of 12 runs."]
-    for one, other in zip(outcomes[::2], outcomes[1::2], strict=True):
-        assert one.row["macro_f1"] != other.row["macro_f1"], "two seeds are two draws"
+    assert outcomes[0].row["macro_f1"] != outcomes[1].row["macro_f1"], "two seeds are two draws"
 
 
 @pytest.mark.parametrize(("adapted", "init"), [("all", "scratch"), ("head", "trained")])
@@ -135,12 +133,7 @@ def test_the_head_on_features_as_through_the_lstm(config, how):
 
 def test_other_folds_seeds_and_methods_compile_nothing(config, monkeypatch):
     traces = []
-
-    def traced(*args, **options):
-        traces.append(1)
-        return finetune(*args, **options)
-
-    monkeypatch.setattr(engine, "finetune", traced)
+    monkeypatch.setattr(engine, "finetune", lambda *of, **how: traces.append(1) or finetune(*of, **how))
     config = dataclasses.replace(config, hidden_dim=5)
     folds = load_target(config)
     adapt(config, [SCRATCH], folds[:1], AMOUNTS)
@@ -179,21 +172,20 @@ def test_zero_shots_are_the_networks_own_predictions(config):
 @pytest.mark.parametrize(
     ("changes", "given", "said"),
     [
-        ({}, {"amounts": [*AMOUNTS, Amount("shots", 99)]}, "--shots=99"),
-        ({}, {"amounts": [Amount("fraction", 2)]}, "--fraction: got 2"),
-        ({}, {"amounts": [NONE]}, "shots=0: got random"),
-        ({"validation": "draw"}, {"amounts": [NONE], "inits": None}, "--validation=draw: got --shots=0"),
-        ({"normalise_by": "drawn"}, {"amounts": [NONE], "inits": None}, "--normalise_by=drawn: got --shots=0"),
-        ({"devices": 3}, {}, "devices: got 3"),
-        ({"lr": 1e30, "optimizer": "sgd", "validation": "none"}, {}, r"--lr=1e\+30: .*shots=2, seed [01], fold [01]"),
+        ({}, [*AMOUNTS, Amount("shots", 99)], "--shots=99"),
+        ({}, [Amount("fraction", 2)], "--fraction: got 2"),
+        ({}, [NONE], "shots=0: got random"),
+        ({"validation": "draw"}, [NONE, TRAINED], "--validation=draw: got --shots=0"),
+        ({"normalise_by": "drawn"}, [NONE, TRAINED], "--normalise_by=drawn: got --shots=0"),
+        ({"devices": 3}, [], "devices: got 3"),
+        ({"lr": 1e30, "optimizer": "sgd", "validation": "none"}, [], r"--lr=1e\+30: .*shots=2, seed [01], fold [01]"),
     ],
 )
 def test_what_cannot_be_done(config, changes, given, said, monkeypatch):
     config = dataclasses.replace(config, **changes)
-    values = {"inits": [SCRATCH], "folds": load_target(config), "amounts": [TWO]} | given
-    if values["inits"] is None:
-        values["inits"] = [trained(config, 0)]
-    if given:
+    inits = [trained(config, 0) if TRAINED in given else SCRATCH]
+    amounts = [one for one in given if one is not TRAINED]
+    if amounts:
         monkeypatch.setattr(engine, "train_and_predict", lambda *_: pytest.fail("it was trained"))
     with pytest.raises(InputError, match=said):
-        adapt(config, **values)
+        adapt(config, inits, load_target(config), amounts or [TWO])

@@ -70,9 +70,7 @@ def test_every_algorithm_adapts_as_it_was_trained_to(tmp_path, train_config, fin
         with pytest.raises(InputError, match="learner"):
             learner_of(facts, ModelSpec.of(spec), init.params, init.rates)
     if steps:
-        another = Init(
-            init.params, {}, meta=init.meta._replace(spec=dataclasses.replace(init.meta.spec, inner_steps=1))
-        )
+        another = init._replace(meta=init.meta._replace(spec=dataclasses.replace(init.meta.spec, inner_steps=1)))
         with pytest.raises(InputError, match="--optimizer=learner: got starts"):
             adapt(config, [init, another], folds, [AMOUNT])
 
