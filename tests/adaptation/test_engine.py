@@ -93,18 +93,18 @@ def test_all_at_once_as_each_alone(config, adapted, init):
     same([o for o in together if o.row["seed"] == 0], fewer)
 
 
-def test_pre_training_seeds_take_turns(config):
-    config = dataclasses.replace(config, seeds=3, folds=0, lr=1e-9)
-    inits = [trained(config, 5), trained(config, 6)]
-    (ready,) = load_target(config)
-    outcomes = adapt(config, inits, [ready], [TWO])
-    assert [o.row["init_seed"] for o in outcomes] == [5, 6, 5]
-    data = ready.as_input(config.front_end)
-    for outcome, init in zip(outcomes, [*inits, inits[0]], strict=True):
-        logits = make_network(config).apply(init.params, data.corpus.mfcc[data.split.test])
-        np.testing.assert_array_equal(outcome.predicted, np.argmax(logits, axis=-1))
-    with_scratch = adapt(config, [inits[0], SCRATCH], [ready], [TWO])
-    same([o for o in with_scratch if o.row["seed"] == 2], [outcomes[2]])
+@pytest.mark.parametrize("how", [{}, OF_VOICE])
+def test_seeds_take_turns_and_zero_shots_are_the_networks_own_predictions(config, how):
+    config = dataclasses.replace(config, seeds=3, validation="none", **how)
+    folds, inits = load_target(config), [trained(config, 5), trained(config, 6)]
+    outcomes = adapt(config, inits, folds, [NONE, TWO])
+    for outcome, fold, init in zip(outcomes[:3], folds[:1] * 3, [*inits, inits[0]], strict=True):
+        assert (outcome.row["init_seed"], outcome.row["shots"]) == (init.source["init_seed"], 0)
+        assert (outcome.row["n_train"], outcome.row["epochs"]) == (0, 0)
+        x = fold.as_input(config.front_end).corpus.mfcc[fold.split.test]
+        np.testing.assert_array_equal(outcome.predicted, make_network(config).apply(init.params, x).argmax(-1))
+    with_scratch = adapt(config, [inits[0], SCRATCH], folds[:1], [TWO])
+    same([with_scratch[2]], [outcomes[5]])
 
 
 @pytest.mark.parametrize("how", [{}, INPUT])
@@ -157,16 +157,6 @@ def test_normalised_by_the_draw_the_rest_of_the_training_part_does_not_matter(fi
         outcomes = [adapt(one, [SCRATCH], [target], [TWO]) for target in (ready, changed)]
         assert alike == all(np.array_equal(a.predicted, b.predicted) for a, b in zip(*outcomes, strict=True))
         assert {outcome.row["normalise"] for outcome in outcomes[0]} == {name}
-
-
-def test_zero_shots_are_the_networks_own_predictions(config):
-    config = dataclasses.replace(config, validation="none", **OF_VOICE)
-    folds, init = load_target(config), trained(config, 3)
-    outcomes = adapt(config, [init], folds, [NONE, TWO])
-    for got, fold in zip(outcomes[::4], folds, strict=True):
-        x = fold.as_input(config.front_end).corpus.mfcc[fold.split.test]
-        np.testing.assert_array_equal(got.predicted, make_network(config).apply(init.params, x).argmax(-1))
-        assert (got.row["shots"], got.row["n_train"], got.row["epochs"]) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ SHOTS = 5
 
 @pytest.fixture(scope="module")
 def data_dir(real_corpora, tmp_path_factory) -> Path:
-    """EMO-DB's and URDU's recordings, some of the first and all of the second, prepared."""
+    """Some of EMO-DB's recordings and all of URDU's, prepared."""
     recordings, data = tmp_path_factory.mktemp("recordings"), tmp_path_factory.mktemp("data")
     (recordings / "urdu").symlink_to(real_corpora / "urdu")
     (recordings / "emodb").mkdir()
@@ -41,19 +41,15 @@ def data_dir(real_corpora, tmp_path_factory) -> Path:
     return data
 
 
-@pytest.fixture
-def run_dir(data_dir, tmp_path, preset) -> str:
-    """A run that has learned nothing yet: what is compared does not depend on it."""
-    run = str(tmp_path / "run")
+def untrained(preset, data_dir, run) -> None:
+    """Write a run that has learned nothing yet: what is compared does not depend on it."""
     config = MetaTrainConfig(data_dir=str(data_dir), sources=("emodb",), run_dir=run, **META_TRAIN[preset])
     corpus = datasets.load("emodb", data_dir).select(config.emotions)
-    parts = split(corpus, "random")
-    sources = [Target(corpus, parts, corpus.digest()).as_input(config.front_end)]
+    sources = [Target(corpus, split(corpus, "random"), corpus.digest()).as_input(config.front_end)]
     state = make_trainer(MetaTrainSpec.of(config), training_utterances(sources)).state
     claim(run, identity(dataclasses.asdict(config), config.algorithm, config.sources, sources))
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, state, 0.5)
-    return run
 
 
 def link(corpus, index, real_corpora, folder):
@@ -67,12 +63,11 @@ def link(corpus, index, real_corpora, folder):
 
 
 @pytest.mark.parametrize(("preset", "kind", "by"), [("recommended", "random", "train"), ("lstm", "speaker", "drawn")])
-def test_adapted_to_five_clips_of_urdu_it_scores_as_finetune(
-    preset, kind, by, data_dir, run_dir, real_corpora, tmp_path
-):
-    names = {"data_dir": str(data_dir), "target": "urdu", "init": run_dir, "out": str(tmp_path / "tuned")}
-    choice = {"split": kind, "normalise_by": by, "shots": SHOTS, "seeds": 1}
-    config = FinetuneConfig(**FINETUNE[preset] | names | choice)
+def test_adapted_to_five_clips_of_urdu_it_scores_as_finetune(preset, kind, by, data_dir, real_corpora, tmp_path):
+    run, tuned = str(tmp_path / "run"), str(tmp_path / "tuned")
+    untrained(preset, data_dir, run)
+    choice = {"split": kind, "normalise_by": by, "shots": SHOTS, "seeds": 1, "init": run, "out": tuned}
+    config = FinetuneConfig(**FINETUNE[preset] | choice, data_dir=str(data_dir), target="urdu")
     (row,) = run_finetune(config)
     (target,) = load_target(config, load=datasets.load)
     corpus, test = target.corpus, target.split.test
@@ -82,7 +77,7 @@ def test_adapted_to_five_clips_of_urdu_it_scores_as_finetune(
     how = {"support": link(corpus, drawn, real_corpora, tmp_path / "support"), "out": str(tmp_path / "model")}
     if by == "train":
         how["unlabelled"] = link(corpus, target.split.train, real_corpora, tmp_path / "train")
-    predictor = Predictor(run_adapt(AdaptConfig(init=run_dir, optimizer=config.optimizer, repeats=1, **how)))
+    predictor = Predictor(run_adapt(AdaptConfig(init=run, optimizer=config.optimizer, repeats=1, **how)))
     clips = list(read_all([real_corpora / "urdu" / file for file in corpus.file[test]], voice=predictor.voice))
     said = [one.label for one in predictor.predict_clips(clips, windows="first")]
     expected = np.load(tmp_path / "tuned" / PREDICTIONS)
