@@ -1,6 +1,7 @@
 """metaser adapt: from folders of clips to a model folder, and what it says of bad ones."""
 
 import dataclasses
+import itertools
 
 import jax
 import numpy as np
@@ -28,6 +29,15 @@ def write_clip(path, emotion, seed, seconds=1.2, gain=0.3):
     soundfile.write(path, gain * sound, RATE)
 
 
+def write_start(folder, shrink, **settings):
+    """A model folder to start from, with small parameters, so that a few steps do not diverge."""
+    model = fake_model(hidden_dim=3, **settings)
+    rates = jax.tree.map(lambda p: p / 4, model.start.rates)
+    start = model.start._replace(params=jax.tree.map(lambda p: p / shrink, model.start.params), rates=rates)
+    save_model(folder, dataclasses.replace(model, start=start))
+    return str(folder)
+
+
 @pytest.fixture
 def clips(tmp_path):
     folder = tmp_path / "clips"
@@ -38,167 +48,128 @@ def clips(tmp_path):
 
 
 @pytest.fixture
-def init(tmp_path):
-    """A model folder to start from, with small parameters, so that a few steps do not diverge."""
-    model = fake_model(hidden_dim=3, normalise="corpus")
-    small = model.start._replace(
-        params=jax.tree.map(lambda p: p / 4, model.start.params), rates=jax.tree.map(lambda p: p / 4, model.start.rates)
-    )
-    save_model(tmp_path / "init", dataclasses.replace(model, start=small))
-    return str(tmp_path / "init")
+def run(tmp_path, clips):
+    """run(**flags) -> the model that metaser adapt writes, to out_1, out_2 ..."""
+    init, number = write_start(tmp_path / "init", 4, normalise="corpus"), itertools.count(1)
+
+    def run(**flags):
+        out = str(tmp_path / f"out_{next(number)}")
+        flags = {"init": init, "support": str(clips), "out": out, "max_epochs": 2, "repeats": 1} | flags
+        adapt(AdaptConfig(**flags), [])
+        return load_model(flags["out"])
+
+    return run
 
 
-@pytest.fixture
-def config(tmp_path, clips, init):
-    def make(**changes):
-        values = {"init": init, "support": str(clips), "out": str(tmp_path / "out"), "max_epochs": 2, "repeats": 1}
-        return AdaptConfig(**values | changes)
-
-    return make
-
-
-def test_a_model_folder_that_says_what_it_is_made_of(config, tmp_path, capsys):
-    adapt(config(language="Esperanto", licence="CC0"), [])
-    model = load_model(tmp_path / "out")
-    assert len(model.support) == 12
-    assert model.about["language"] == "Esperanto"
-    assert model.about["support"]["licence"] == "CC0"
-    assert model.about["init"]["model"], "the model that it started from"
-    assert model.about["cross_validation"]["n"] == 12
-    said = capsys.readouterr()
-    assert "Adapted to 12 clips: 3 angry, 3 happy, 3 neutral, 3 sad." in said.out
-    assert "Macro F1" in said.out
-    assert model.about["calibration"]["verdict"] in said.out
-    assert "warning: " in said.err, "nobody knows the speakers"
-    assert "Macro F1" in (tmp_path / "out" / "README.md").read_text()
-    assert str(tmp_path) not in (tmp_path / "out" / "model.json").read_text(), "no path of this machine"
-
-
-def test_the_same_clips_from_a_csv_are_the_same_model(config, clips, tmp_path):
-    adapt(config(), [])
-    lines = [f"clips/{path.relative_to(clips)},{path.parent.name}" for path in sorted(clips.rglob("*.wav"))]
-    (tmp_path / "list.csv").write_text("\n".join(["path,emotion", *lines]) + "\n")
-    adapt(config(support=str(tmp_path / "list.csv"), out=str(tmp_path / "second")), [])
-    one, other = load_model(tmp_path / "out"), load_model(tmp_path / "second")
+def same_params(one, other):
     jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
 
 
-def test_one_clip_each_and_none_in_the_model(config, clips, tmp_path, capsys):
+def test_a_model_folder_that_says_what_it_is_made_of(run, tmp_path, capsys):
+    model = run(language="Esperanto", licence="CC0")
+    about, said = model.about, capsys.readouterr()
+    assert len(model.support) == about["cross_validation"]["n"] == 12
+    assert (about["language"], about["support"]["licence"]) == ("Esperanto", "CC0")
+    assert about["init"]["model"], "the model that it started from"
+    assert "Adapted to 12 clips: 3 angry, 3 happy, 3 neutral, 3 sad." in said.out
+    assert about["cross_validation"]["verdict"] in said.out
+    assert about["calibration"]["verdict"] in said.out
+    assert "warning: " in said.err, "nobody knows the speakers"
+    assert "Macro F1" in (tmp_path / "out_1" / "README.md").read_text()
+    assert str(tmp_path) not in (tmp_path / "out_1" / "model.json").read_text(), "no path of this machine"
+    # What a model folder learned is not learned again.
+    first = str(tmp_path / "out_1")
+    same_params(run(init=first), model)
+    assert f"note: {first} was adapted to 12 clips. This adaptation starts where that" in capsys.readouterr().err
+
+
+def test_the_same_clips_from_a_csv_are_the_same_model(run, clips, tmp_path):
+    lines = [f"clips/{path.relative_to(clips)},{path.parent.name}" for path in sorted(clips.rglob("*.wav"))]
+    (tmp_path / "list.csv").write_text("\n".join(["path,emotion", *lines]) + "\n")
+    same_params(run(), run(support=str(tmp_path / "list.csv")))
+
+
+def test_one_clip_each_and_none_in_the_model(run, clips, capsys):
     for path in clips.rglob("[12].wav"):
         path.unlink()
-    adapt(config(keep_clips=False), [])
+    model = run(keep_clips=False)
     assert "no score, and uncalibrated probabilities" in capsys.readouterr().out
-    model = load_model(tmp_path / "out")
     assert (model.support, model.about["calibration"]) == (None, None)
     assert model.about["support"]["n_per_emotion"]["sad"] == 1
 
 
-def test_bad_clips_are_all_named_or_left_out_and_listed(config, clips, tmp_path, capsys, without_formats):
+def test_bad_clips_are_all_named_or_left_out_and_listed(run, clips, tmp_path, capsys, without_formats):
     (clips / "sad" / "broken.wav").write_bytes(b"RIFF and nothing")
     soundfile.write(clips / "happy" / "mute.wav", np.zeros(RATE), RATE)
     for name in ("phone.wav", "other.wav"):
         (clips / "sad" / name).write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
     with pytest.raises(InputError, match=r"4 of 16 recordings cannot be used(.|\n)*silence") as error:
-        adapt(config(), [])
+        run()
     assert "sad/broken.wav" in str(error.value)
     assert "sad/other.wav, sad/phone.wav: this is MPEG-4 sound" in str(error.value)
     assert "Convert it, e.g. with ffmpeg -i NAME.wav NAME_converted.wav" in str(error.value)
-    assert not (tmp_path / "out").exists()
-    adapt(config(skip_bad=True), [])
+    assert not (tmp_path / "out_1").exists()
+    model = run(skip_bad=True)
     assert "left out: happy/mute.wav: digital silence" in capsys.readouterr().err
-    model = load_model(tmp_path / "out")
     assert len(model.support) == 12
     left_out = {"sad/broken.wav", "happy/mute.wav", "sad/phone.wav", "sad/other.wav"}
     assert {one["file"] for one in model.about["left_out"]} == left_out
 
 
-def test_unlabelled_recordings_normalise(config, tmp_path, capsys):
+def test_unlabelled_recordings_normalise(run, tmp_path, capsys):
+    more = tmp_path / "more"
     for i in range(3):
-        write_clip(tmp_path / "more" / f"{i}.wav", "sad", 10 + i, gain=0.01)
-    write_clip(tmp_path / "more" / "again.wav", "angry", 0)  # one of the clips: it must not count twice
-    adapt(config(), [])
-    adapt(config(unlabelled=str(tmp_path / "more"), out=str(tmp_path / "second")), [])
-    one, other = load_model(tmp_path / "out"), load_model(tmp_path / "second")
+        write_clip(more / f"{i}.wav", "sad", 10 + i, gain=0.01)
+    write_clip(more / "again.wav", "angry", 0)  # one of the clips: it must not count twice
+    (more / "broken.wav").write_bytes(b"RIFF and nothing")
+    with pytest.raises(InputError, match="1 of 5 recordings cannot be used"):
+        run(unlabelled=str(more))
+    capsys.readouterr()
+    one, other = run(), run(unlabelled=str(more), skip_bad=True)
+    assert "broken.wav" in capsys.readouterr().err, "nothing is dropped without a word"
     assert other.about["support"]["unlabelled"] == 3
     assert other.scale.mean[0] < one.scale.mean[0] - 1, "the quiet ones pull the level down"
-    (tmp_path / "more" / "broken.wav").write_bytes(b"RIFF and nothing")
-    with pytest.raises(InputError, match="1 of 5 recordings cannot be used"):
-        adapt(config(unlabelled=str(tmp_path / "more"), out=str(tmp_path / "third")), [])
-    capsys.readouterr()
-    adapt(config(unlabelled=str(tmp_path / "more"), out=str(tmp_path / "third"), skip_bad=True), [])
-    assert "broken.wav" in capsys.readouterr().err, "nothing is dropped without a word"
 
 
-def test_speakers_who_say_all_emotions_are_normalised_apart(config, clips, tmp_path):
-    for path in clips.rglob("*.wav"):
-        path.rename(path.with_name(f"s{path.stem}_{path.parent.name}.wav"))
-    adapt(config(speaker_pattern=r"s\d", normalise="speaker"), [])
-    model = load_model(tmp_path / "out")
-    assert model.settings.normalise == "speaker"
-    assert set(model.support.speaker) == {"s0", "s1", "s2"}
-    assert model.about["cross_validation"]["by"] == "speaker"
-
-
-def test_a_voice_model_from_clips_to_predictions(config, clips, tmp_path, capsys):
-    model = fake_model(hidden_dim=3, features="voice", normalise="corpus")
-    small = jax.tree.map(lambda p: p / 8, model.start.params)
-    save_model(tmp_path / "voice", dataclasses.replace(model, start=model.start._replace(params=small)))
+def test_a_voice_model_from_clips_to_predictions(run, clips, tmp_path, capsys):
     for path in clips.rglob("*.wav"):
         path.rename(path.with_name(f"s{path.stem}_{path.parent.name}.wav"))
     write_clip(clips / "sad" / "s0_long.wav", "sad", 9, seconds=6)
-    how = {"init": str(tmp_path / "voice"), "speaker_pattern": r"s\d", "normalise": "speaker", "max_epochs": 30}
-    adapt(config(**how), [])
-    made = load_model(tmp_path / "out")
+    how = {"speaker_pattern": r"s\d", "normalise": "speaker", "max_epochs": 120}
+    made = run(init=write_start(tmp_path / "voice", 8, features="voice", normalise="corpus"), **how)
     assert "still speaks after" not in capsys.readouterr().err, "all of it is heard"
-    assert made.support.voice.shape == (13, 171)
-    assert made.about["cross_validation"]["by"] == "speaker"
+    assert (made.settings.normalise, made.about["cross_validation"]["by"]) == ("speaker", "speaker")
+    assert set(made.support.speaker) == {"s0", "s1", "s2"}
     files = sorted(clips.rglob("*.wav"))
     given = [read_clip(path) for path in files]
     np.testing.assert_array_equal(made.support.voice, [voice_of(clip) for clip in given])
     got = Predictor(made).predict_clips(given, speakers=[path.name[:2] for path in files])
     assert np.mean([one.label == path.parent.name for one, path in zip(got, files, strict=True)]) > 0.7
-    adapt(config(**how | {"init": str(tmp_path / "out"), "out": str(tmp_path / "again")}), [])
-    jax.tree.map(np.testing.assert_array_equal, load_model(tmp_path / "again").params, made.params)
 
 
-def test_warnings_come_before_the_training(config, clips, capsys):
+def test_warnings_come_before_the_training(run, capsys):
     with pytest.raises(InputError, match="diverged"):
-        adapt(config(optimizer="adam", lr=1e30), [])
+        run(optimizer="adam", lr=1e30)
     assert "warning: It is not known who speaks" in capsys.readouterr().err
 
 
-def test_what_a_model_folder_learned_is_not_learned_again_and_it_says_so(config, clips, tmp_path, capsys):
-    adapt(config(), [])
-    first = str(tmp_path / "out")
-    capsys.readouterr()
-    adapt(config(init=first, out=str(tmp_path / "second")), [])
-    assert f"note: {first} was adapted to 12 clips. This adaptation starts where that" in capsys.readouterr().err
-    one, other = load_model(first), load_model(tmp_path / "second")
-    jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
-
-
-def test_bad_input_before_any_work(config, clips, tmp_path):
-    with pytest.raises(InputError, match="normalise=speaker: of"):
-        adapt(config(normalise="speaker"), [])
-    with pytest.raises(InputError, match=r"^--init=scratch: "):
-        adapt(config(init="scratch"), [])
-    for init, found in ((clips, "it has neither config.json nor model.json"), (clips / "no", "it is no folder")):
-        with pytest.raises(InputError, match=f"^--init={init}: .*{found}"):
-            adapt(config(init=str(init)), [])
+def test_bad_input_before_any_work(run, clips, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="is there already, expected a new or an empty folder"):
-        adapt(config(out=str(tmp_path / "full")), [])
-    for emotion in FOUR_EMOTIONS[1:]:
-        for path in (clips / emotion).iterdir():
-            path.unlink()
+    utterance = write_start(tmp_path / "utterance", 1, normalise="utterance")
+    for flags, said in (
+        ({"normalise": "speaker"}, "normalise=speaker: of"),
+        ({"init": "scratch"}, r"^--init=scratch: "),
+        ({"init": str(clips)}, f"^--init={clips}: it has neither config.json nor model.json"),
+        ({"init": str(clips / "no")}, f"^--init={clips}/no: it is no folder"),
+        ({"out": str(tmp_path / "full")}, "is there already, expected a new or an empty folder"),
+        # A normalisation that the start was not trained with.
+        ({"init": utterance, "normalise": "corpus"}, "--normalise=corpus: .* utterance"),
+        ({"init": utterance, "unlabelled": str(clips)}, "--unlabelled=.* utterance"),
+    ):
+        with pytest.raises(InputError, match=said):
+            run(**flags)
+    for path in [*clips.glob("[hns]*/*")]:
+        path.unlink()
     with pytest.raises(InputError, match="Got clips of angry, expected two emotions or more"):
-        adapt(config(), [])
-
-
-def test_a_normalisation_that_the_start_was_not_trained_with(config, tmp_path):
-    model = fake_model(hidden_dim=3, normalise="utterance")
-    save_model(tmp_path / "utterance", model)
-    for changes in ({"normalise": "corpus"}, {"unlabelled": config().support}):
-        with pytest.raises(InputError, match="utterance"):
-            adapt(config(init=str(tmp_path / "utterance"), **changes), [])
+        run()

@@ -63,12 +63,6 @@ def test_export(folder, tmp_path, capsys, to):
     assert facts["digest"] == digest(folder)
 
 
-def test_no_model_to_export(tmp_path):
-    with pytest.raises(InputError, match=f"{tmp_path}/none"):
-        export(ExportConfig(model=str(tmp_path / "none"), to="npz", out=str(tmp_path / "out")), [])
-    assert not (tmp_path / "out").exists()
-
-
 def imported(name: str, out: Path, classes=CLASSES) -> None:
     import_torch(ImportTorchConfig(out=str(out), classes=classes), [str(FILES / name)])
 
@@ -109,10 +103,3 @@ def test_nothing_is_written_of_what_cannot_be_imported(tmp_path, name, classes):
     with pytest.raises(InputError):
         imported(name, tmp_path / "model", classes)
     assert not any(tmp_path.iterdir())
-
-
-def test_a_folder_with_files_is_not_written_to(tmp_path):
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "file").touch()
-    with pytest.raises(InputError, match=f"{tmp_path}/full"):
-        imported("zip.pt", tmp_path / "full")
