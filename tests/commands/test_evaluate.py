@@ -28,13 +28,11 @@ from metaser_jax.specs.commands import EvaluateConfig
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Three speakers with a clip of each emotion; a model that learned from the first one's angry and happy clip."""
-    folder = tmp_path_factory.mktemp("evaluate")
-    random = np.random.default_rng(0)
-    for speaker in "abc":
-        for emotion in FOUR_EMOTIONS:
-            path = folder / "clips" / emotion / speaker / "1.wav"
-            path.parent.mkdir(parents=True)
-            soundfile.write(path, random.normal(size=8000) / 10, 16000)
+    folder, random = tmp_path_factory.mktemp("evaluate"), np.random.default_rng(0)
+    for speaker, emotion in itertools.product("abc", FOUR_EMOTIONS):
+        path = folder / "clips" / emotion / speaker / "1.wav"
+        path.parent.mkdir(parents=True)
+        soundfile.write(path, random.normal(size=8000) / 10, 16000)
     known = [folder / "clips" / emotion / "a" / "1.wav" for emotion in ("angry", "happy")]
     support = corpus_of([read_clip(path) for path in known], [0, 1], ["a", "a"], ["x.wav", "y.wav"], FOUR_EMOTIONS)
     model = dataclasses.replace(fake_model(temperature=60.0), support=support)
@@ -86,9 +84,6 @@ def test_a_page_for_people(run):
     said = flat(run().out)
     for text in (
         "10 clips scored. 2 clips left out, because the model has learned from them.",
-        "macro F1",
-        "other speakers",
-        "expected calibration error",
         "With so few clips",
         "over 10 clips of 3 speakers",
         "that takes clips of 6 speakers or more",
@@ -114,15 +109,15 @@ def test_the_sentence_for_a_paper_over_speakers():
     assert "Do not write" not in out
 
 
-def test_what_was_predicted_as_csv(run, place, tmp_path):
-    err = run(out=str(tmp_path / "p.csv")).err
+def test_what_was_predicted_as_csv(run, tmp_path):
+    assert "Predictions of 12 clips" in run(out=str(tmp_path / "p.csv")).err
     rows = list(csv.DictReader((tmp_path / "p.csv").read_text().splitlines()))
-    assert "Predictions of 12 clips" in err
     assert [row["file"] for row in rows if row["learned_from"] == "1"] == ["angry/a/1.wav", "happy/a/1.wav"]
     for row in rows:
         assert row["file"] == f"{row['emotion']}/{row['speaker']}/1.wav"
-        assert sum(float(row[emotion]) for emotion in FOUR_EMOTIONS) == pytest.approx(1, abs=1e-5)
-        assert row["predicted"] == max(FOUR_EMOTIONS, key=lambda emotion: float(row[emotion]))
+        shares = {emotion: float(row[emotion]) for emotion in FOUR_EMOTIONS}
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+        assert row["predicted"] == max(shares, key=shares.get)
     with pytest.raises(InputError, match=r"--out: .* cannot be written"):
         run(out=str(tmp_path / "nowhere" / "p.csv"))
 
@@ -147,14 +142,12 @@ def test_an_emotion_without_clips_is_said(run, place, tmp_path):
 
 
 def test_voices_of_one_emotion_are_told(run, tmp_path):
-    """A model that hears each voice beside its other clips hears nothing of them."""
     save_model(tmp_path / "voice", fake_model(features="voice", normalise="speaker", temperature=60.0))
     random = np.random.default_rng(1)
-    for emotion in FOUR_EMOTIONS:
-        for clip in "12":
-            path = tmp_path / "single" / emotion / f"says_{emotion}" / f"{clip}.wav"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(path, random.normal(size=8000) / 10, 16000)
+    for emotion, clip in itertools.product(FOUR_EMOTIONS, "12"):
+        path = tmp_path / "single" / emotion / f"says_{emotion}" / f"{clip}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, random.normal(size=8000) / 10, 16000)
     of = {"model": str(tmp_path / "voice"), "support": str(tmp_path / "single"), "format": "json"}
     told, alone = run(**of), run(**of, speakers="unknown")
     assert "note: 4 of the 4 speakers with several clips say one emotion only" in told.err

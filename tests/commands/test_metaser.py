@@ -29,14 +29,11 @@ HEAVY = {"jax", "numpy", "flax", "optax", "orbax", "scipy", "sklearn", "librosa"
 
 
 def test_what_there_is(tmp_path):
-    *helped, version, mistyped = forked(
-        tmp_path, [(), ("--help",), ("help",), ("--version",), ("predcit", "--model=m")]
-    )
+    calls = [(), ("--help",), ("help",), ("--version",), ("predcit", "--model=m")]
+    *helped, version, mistyped = forked(tmp_path, calls)
     for done in helped:
         assert (done.returncode, done.stderr) == (0, "")
-        for name, command in COMMANDS.items():
-            assert f"  {name} " in done.stdout
-            assert command.what in done.stdout
+        assert all(f"  {name} " in done.stdout and command.what in done.stdout for name, command in COMMANDS.items())
     assert version.stdout.startswith("metaser_jax 0.")
     assert (mistyped.returncode, mistyped.stdout) == (2, "")
     assert "Did you mean 'predict'?" in mistyped.stderr
@@ -89,32 +86,25 @@ def test_interrupted_while_it_starts():
     assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
 
 
+FINETUNE = ("finetune", "--data_dir=.", "--target=a", "--out=o")
 # What is typed, and what of it stands in the message.
 WRONG = {
     "an unknown command": (("predcit",), "predcit"),
     "an unknown flag": (("predict", "--modle=m", "a.wav"), "--model"),
     "a flag of another command": (("info", "--shots=5", "model"), "--format"),
     "missing flags": (("export", "--model=model"), "--to, --out missing"),
-    "a wrong value": (
-        ("finetune", "--data_dir=.", "--init=scratch", "--target=a", "--shots=-1", "--out=o"),
-        "--shots: got -1",
-    ),
+    "a wrong value": ((*FINETUNE, "--init=scratch", "--shots=-1"), "--shots: got -1"),
     "a wrong choice": (("predict", "--model=m", "--format=xml", "a.wav"), "xml"),
     "no model": (("predict", "--model=nowhere", "a.wav"), "--model: nowhere"),
     "no clips": (("adapt", "--init=open", "--support=nowhere", "--out=o"), "--support: nowhere"),
-    "no start": (("adapt", "--init=nowhere", "--support=.", "--out=o"), "--init: nowhere"),
     "no corpora": (("table2", "--data_dir=nowhere", "--out=o"), "--data_dir: nowhere"),
-    "no corpora, by a flagfile": (
-        ("table2", "--flagfile=table2_urdu", "--data_dir=nowhere", "--out=o"),
-        "--data_dir: nowhere",
-    ),
+    "by a flagfile": (("table2", "--flagfile=table2_urdu", "--data_dir=nowhere", "--out=o"), "--data_dir: nowhere"),
     "no flagfile": (("table2", "--flagfile=table2_ur"), "table2_ur"),
-    "no run": (("finetune", "--data_dir=.", "--init=nowhere", "--target=a", "--shots=1", "--out=o"), "--init: nowhere"),
+    "no run": ((*FINETUNE, "--init=nowhere", "--shots=1"), "--init: nowhere"),
     "no model among the arguments": (("predict", "italian", "new"), "italian is no model folder"),
     "too few arguments": (("info",), "metaser info: got none"),
     "too many arguments": (("info", "a", "b"), "metaser info: got 'a' 'b'"),
     "another shell": (("completion", "tcsh"), "completion: got 'tcsh', expected one of: bash, fish, zsh."),
-    "an argument where none is": (("adapt", "--init=open", "--support=.", "--out=c", "d"), "metaser adapt: got 'd'"),
 }
 
 
@@ -158,10 +148,12 @@ def test_messages_name_the_command_that_was_typed(monkeypatch):
     ):
         monkeypatch.setattr(sys, "argv", [started, "--x=1 2"])
         assert cli.program("prepare") == prepare
-    monkeypatch.setattr(sys, "argv", ["experiments/table2.py", "--x=1 2"])
-    assert cli.line() == "python experiments/table2.py '--x=1 2'"
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/metaser", "table2", "--x=1 2"])
-    assert cli.line() == "metaser table2 '--x=1 2'"
+    for typed, line in (
+        (["experiments/table2.py"], "python experiments/table2.py"),
+        (["/usr/bin/metaser", "table2"], "metaser table2"),
+    ):
+        monkeypatch.setattr(sys, "argv", [*typed, "--x=1 2"])
+        assert cli.line() == f"{line} '--x=1 2'"
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.joinpath("experiments").glob("*.py")), ids=lambda file: file.stem)
@@ -174,11 +166,8 @@ def test_a_missing_extra_is_named_before_any_work(tmp_path):
     hide = "import sys; sys.modules['tensorboardX'] = sys.modules['orbax'] = None; "
     flags = [f"--data_dir={tmp_path}", "--sources=a", f"--run_dir={tmp_path}/run"]
     done = python("-c", f"{hide}sys.argv = ['metaser', 'meta-train', *{flags}]; {METASER}")
-    assert done.returncode == 2
-    assert done.stderr == (
-        "error: metaser meta-train needs orbax-checkpoint and tensorboardX, which are not installed: "
-        "pip install 'metaser_jax[train]'\n"
-    )
+    said = "metaser meta-train needs orbax-checkpoint and tensorboardX, which are not installed: pip install "
+    assert (done.returncode, done.stderr) == (2, f"error: {said}'metaser_jax[train]'\n")
 
 
 def test_the_extra_that_has_all_of_it_is_named(monkeypatch):
@@ -202,7 +191,6 @@ COMPLETED = {
     "metaser ": {"adapt", "predict", "meta-train", "completion"},
     "metaser predict --mod": {"--model="},
     "metaser predict --format=": {"table", "csv", "json"},
-    "metaser predict --format=c": {"csv"},
     "metaser adapt --nosk": {"--noskip_bad"},
     "metaser meta-train --order=f": {"first"},
 }
