@@ -6,7 +6,7 @@ import functools
 import inspect
 import itertools
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Self
 
 from metaser_jax.errors import InputError, check_choice
@@ -19,8 +19,9 @@ def option(
     *,
     help: str = "",
     choices: Collection[str] = (),
-    items: Collection[str] = (),
+    items: Collection[str] | Callable[[], Collection[str]] = (),
     distinct: bool = False,
+    empty: bool = False,
     least: int | None = None,
     above: float | None = None,
     below: float = math.inf,
@@ -39,9 +40,10 @@ def option(
       default: value of the field; None is always valid.
       help: text of the flag, where it is computed.
       choices: valid values; a registry that grows is looked at again by every check.
-      items: of a tuple: valid items.
+      items: of a tuple: valid items; a function is called by every check.
       distinct: of a tuple: at least one item, each once.
-      least: the smallest valid number.
+      empty: of such a tuple: it may have no items.
+      least: the smallest valid number, of a tuple too.
       above: the number above which numbers are valid.
       below: the number below which numbers are valid, with least or above.
       repeated: a tuple whose items each have a flag of their own; otherwise they are separated by commas.
@@ -51,7 +53,7 @@ def option(
       there: of a path that a program reads: what is expected to be there, for the message where nothing is.
       named: of such a path: values that are none.
     """
-    metadata = {"help": help, "choices": choices, "items": items, "distinct": distinct}
+    metadata = {"help": help, "choices": choices, "items": items, "distinct": distinct, "empty": empty}
     metadata |= {"least": least, "above": above, "below": below}
     metadata |= {"repeated": repeated, "how": how, "common": common, "short": short, "there": there, "named": named}
     return dataclasses.field(default=default, metadata=metadata)
@@ -105,7 +107,8 @@ class Spec:
     @classmethod
     def of(cls, other: "Spec", **changes: Any) -> Self:
         """Return the part of another specification that is of this class, with changes."""
-        return cls(**{field.name: getattr(other, field.name) for field in dataclasses.fields(cls)} | changes)
+        names = [field.name for field in dataclasses.fields(cls) if field.name not in changes]
+        return cls(**{name: getattr(other, name) for name in names} | changes)
 
     def require(self, condition: bool, flag: str, expected: str) -> None:
         """Raise an InputError that names the flag and its value unless the condition holds."""
@@ -121,14 +124,17 @@ def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
     """Raise an InputError unless a field's value is one that its option allows."""
     if rules["choices"]:
         check_choice(f"--{name}", value, rules["choices"])
-    for item in value if rules["items"] else ():
-        check_choice(f"--{name}", item, rules["items"])
+    items = rules["items"]
+    for item in value if items else ():
+        check_choice(f"--{name}", item, items() if callable(items) else items)
     if rules["distinct"]:
-        require(bool(value) and len(set(value)) == len(value), name, value, "at least one, each once")
+        require(bool(value) or rules["empty"], name, value, "at least one")
+        require(len(set(value)) == len(value), name, value, "each once")
+    numbers = value if isinstance(value, tuple) else (value,)
     least, above, below = rules["least"], rules["above"], rules["below"]
     end = "" if below == math.inf else f" and below {below}"
     if least is not None:
-        require(least <= value < below, name, value, f"{least} or more{end}")
+        require(all(least <= number < below for number in numbers), name, value, f"{least} or more{end}")
     if above is not None:
         require(above < value < below, name, value, f"a number above {above}{end}")
     if name in _SEEDS:

@@ -6,7 +6,6 @@ was given, the preset, the field's default.
 
 import dataclasses
 import errno
-import functools
 import gc
 import io
 import resource
@@ -61,9 +60,7 @@ def define(config_class: type, presets: Presets | None = None) -> None:
         set_by_preset = any(field.name in preset for preset in (presets or {}).values())
         default = None if is_required(field) or set_by_preset else field.default
         hint, define_one = without_none(hints[field.name]), flags.DEFINE_list
-        if field.metadata["choices"]:
-            define_one = functools.partial(flags.DEFINE_enum, enum_values=list(field.metadata["choices"]))
-        elif typing.get_origin(hint) is not tuple:
+        if typing.get_origin(hint) is not tuple:
             define_one = _DEFINE[hint]
         elif field.metadata["repeated"]:
             define_one = flags.DEFINE_multi_string
@@ -177,11 +174,8 @@ def _found_flagfile(argument: str) -> str:
     flag, _, name = argument.partition("=")
     if flag not in ("--flagfile", "-flagfile") or Path(name).exists():
         return argument
-    for folder in FLAGFILES:
-        for path in (folder / name, folder / f"{name}.flags"):
-            if path.is_file():
-                return f"{flag}={path}"
-    return argument
+    places = [folder / file for folder in FLAGFILES for file in (name, f"{name}.flags")]
+    return next((f"{flag}={path}" for path in places if path.is_file()), argument)
 
 
 def run(

@@ -1,6 +1,7 @@
 """Help page: a configuration's flags as --help shows them, and as a shell completes them."""
 
 import dataclasses
+import itertools
 import shutil
 import textwrap
 import types
@@ -8,11 +9,11 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from metaser_jax.specs.base import help_texts
+from metaser_jax.specs.base import help_texts, how_fields
 
 PRESET = "preset"
 REQUIRED, PLAIN, MORE, HOW = "Required", "Options", "More options", "How it is computed"
-_VALUES = {int: "N", float: "X", str: "TEXT"}
+_VALUES = {bool: "", int: "N", float: "X", str: "TEXT"}
 _WIDTH = 100
 
 
@@ -81,9 +82,9 @@ def options_of(config_class: type, presets: Mapping[str, Mapping[str, Any]] | No
     found = []
     for field in dataclasses.fields(config_class):
         text = texts[field.name] + _defaults(field, presets or {})
-        value, choices = _value(hints[field.name], tuple(field.metadata["choices"]))
-        common, short = field.metadata["common"], field.metadata["short"] or ""
-        found.append(Option(field.name, short, value, choices, text, _group(config_class, field), common))
+        rules, choices = field.metadata, tuple(field.metadata["choices"])
+        value, group = "|".join(choices) or _value(hints[field.name]), _group(config_class, field)
+        found.append(Option(field.name, rules["short"] or "", value, choices, text, group, rules["common"]))
     if presets:
         names, text = tuple(sorted(presets)), "Defaults of the other flags. (default: recommended)"
         found.append(Option(PRESET, "", "|".join(names), names, text, PLAIN, True))
@@ -101,12 +102,9 @@ def page(about: str, command: str, options: list[Option], *, full: bool) -> str:
       options: of options_of.
     """
     shown = [one for one in options if full or one.common or one.group == REQUIRED]
-    lines, group = [about.strip()] if about else [], ""
-    for one in [*shown, *(GENERAL if full else ())]:
-        if one.group != group:
-            lines += ["", f"{one.group}:"]
-            group = one.group
-        lines += _lines(one)
+    lines = [about.strip()] if about else []
+    for group, members in itertools.groupby([*shown, *(GENERAL if full else ())], lambda one: one.group):
+        lines += ["", f"{group}:", *itertools.chain.from_iterable(map(_lines, members))]
     if not full:
         left = len(options) - len(shown)
         more = f"{left} more flags" if left > 1 else "One more flag" if left else "What every command takes"
@@ -126,21 +124,14 @@ def _group(config_class: type, field: dataclasses.Field) -> str:
     if is_required(field):
         return REQUIRED
     first = next(of for of in reversed(config_class.__mro__) if field.name in vars(of).get("__annotations__", ()))
-    own = [one for one in dataclasses.fields(first) if one.name in first.__annotations__]
     # What says how a run is computed is apart, but where a class is of nothing else.
-    if field.metadata["how"] and not (first.TITLE and all(one.metadata["how"] for one in own)):
+    if field.metadata["how"] and len(how_fields(first)) < len(dataclasses.fields(first)):
         return HOW
-    title = vars(first).get("TITLE", "")
-    return title or (PLAIN if field.metadata["common"] else MORE)
+    return vars(first).get("TITLE") or (PLAIN if field.metadata["common"] else MORE)
 
 
-def _value(hint: Any, choices: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+def _value(hint: Any) -> str:
     hint = without_none(hint)
-    if hint is bool:
-        return "", ()
-    if choices:
-        return "|".join(choices), choices
     if typing.get_origin(hint) is tuple:
-        one = _VALUES[typing.get_args(hint)[0]]
-        return f"{one},{one},...", ()
-    return _VALUES[hint], ()
+        return "{0},{0},...".format(_VALUES[typing.get_args(hint)[0]])
+    return _VALUES[hint]

@@ -75,7 +75,7 @@ class MetaLearningSpec(SourcesSpec):
     query_speakers: str = option("any", choices=("any", "others"))
     """Whose clips a task's query set has: any speaker's, or others': the task's corpus is divided by speakers at
     random, support and query sets are drawn from either half, and what a half lacks is left out."""
-    shots_mix: tuple[int, ...] = option(())
+    shots_mix: tuple[int, ...] = option((), distinct=True, empty=True, least=0)
     """Shots per emotion of which each task draws one, separated by commas, besides --shots; those above --shots are
     left out. Empty: all have --shots."""
     class_shift: float = option(0.0, least=0)
@@ -108,29 +108,19 @@ class MetaLearningSpec(SourcesSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.meta_optimizer == "adamw":
-            self.require(self.weight_decay > 0, "weight_decay", "a number above 0 with --meta_optimizer=adamw")
-        else:
-            self.require(self.weight_decay == 0, "weight_decay", "0 without --meta_optimizer=adamw")
+        decays = (self.weight_decay > 0) == (self.meta_optimizer == "adamw")
+        self.require(decays, "weight_decay", "a number above 0 with --meta_optimizer=adamw, else 0")
         for flag, unused in unused_fields(self.algorithm).items():
             self.require(getattr(self, flag) == unused, flag, f"{unused} with --algorithm={self.algorithm}")
-        if ALGORITHMS[self.algorithm].has_order and self.order == "annealed":
-            self.require(self.anneal_episodes > 0, "anneal_episodes", "1 or more with --order=annealed")
-        else:
-            self.require(self.anneal_episodes == 0, "anneal_episodes", "0 without --order=annealed")
-        self._check_tasks()
-
-    def _check_tasks(self) -> None:
-        """Raise an InputError unless tasks can be made as the fields say."""
+        anneals = ALGORITHMS[self.algorithm].has_order and self.order == "annealed"
+        expected = "1 or more with --order=annealed, else 0"
+        self.require((self.anneal_episodes > 0) == anneals, "anneal_episodes", expected)
         by_corpus = self.tasks_by == "corpus"
         expected = "corpus with --pool_sources, which makes one of all"
         self.require(by_corpus or not self.pool_sources, "tasks_by", expected)
         self.require(by_corpus or self.query_speakers == "any", "query_speakers", "any with --tasks_by=speaker")
-        mix = self.shots_mix
-        valid = not mix or (min(mix) >= 0 and len(set(mix)) == len(mix))
-        self.require(valid, "shots_mix", "numbers from 0 on, each once")
         if self.inner_batch_size:
-            alike = not mix and self.query_speakers == "any"
+            alike = not self.shots_mix and self.query_speakers == "any"
             self.require(alike, "inner_batch_size", "0 where tasks differ in their shots")
             support = self.shots * len(self.emotions)
             divides = support % self.inner_batch_size == 0

@@ -3,20 +3,15 @@
 import dataclasses
 
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
-from metaser_jax.errors import check_choice
 from metaser_jax.specs.base import Spec, option
 from metaser_jax.specs.voice import GROUPS, columns
 from metaser_jax.types import N_FRAMES, N_MFCC
 
-NETWORKS = ("lstm", "perceptron", "both")
-FEATURES = ("mfcc", "voice", "tracks", "both")
-# What each network is given; networks and features that are not here went, and are refused with what to do.
+# What each network is given.
 FEATURES_OF = {"lstm": "mfcc", "perceptron": "voice"}
+# What is said of networks and features of earlier versions.
 WENT = "a network over frames of the voice is an example in docs/library.md"
-POOLINGS = ("last", "mean", "mean_std")
-ACTIVATIONS = ("none", "relu")
 NORMALISATIONS = ("none", "corpus", "speaker", "utterance", "auto")
-RECURRENCES = ("scan", "kernel")
 # Of input_statistics, in deviations: about the 10th, 25th, 50th, 75th and 90th percentiles of a normal distribution.
 THRESHOLDS = (-1.3, -0.67, 0.0, 0.67, 1.3)
 
@@ -29,23 +24,23 @@ class NetworkSpec(Spec):
 
     emotions: tuple[str, ...] = option(FOUR_EMOTIONS, distinct=True)
     """Emotions to tell apart, separated by commas."""
-    network: str = option("lstm", choices=NETWORKS)
+    network: str = option("lstm", choices=FEATURES_OF)
     """Kind of network: lstm (the paper's, over MFCC) or perceptron (one hidden layer, over statistics of the voice)."""
     hidden_dim: int = option(128, least=1)
     """Hidden units of each LSTM layer, and of the first dense layer."""
     members: int = option(1, least=1)
     """With --network=perceptron: how many of it learn side by side; the mean of their logits is the network's."""
-    pooling: str = option("last", choices=POOLINGS)
+    pooling: str = option("last", choices=("last", "mean", "mean_std"))
     """How the second LSTM's states become one vector: the last of 120 (the paper), or mean, or mean and deviation, over
     the real frames."""
-    activation: str = option("none", choices=ACTIVATIONS)
+    activation: str = option("none", choices=("none", "relu"))
     """Non-linearity between the dense layers (the paper: none)."""
     input_statistics: bool = option(False)
     """Give the last dense layer also statistics of the utterance's input, besides what the LSTM layers make of it."""
 
     def __post_init__(self) -> None:
+        self.require(self.network != "both", "network", f"lstm or perceptron; {WENT}")
         super().__post_init__()
-        self.require(self.network in FEATURES_OF, "network", f"lstm or perceptron; {WENT}")
         self.require(len(self.emotions) >= 2, "emotions", "at least two emotions")
         self.require(self.network == "perceptron" or self.members == 1, "members", "1 without --network=perceptron")
 
@@ -56,7 +51,7 @@ class FrontEnd(Spec):
 
     TITLE = "What is heard"
 
-    features: str = option("mfcc", choices=FEATURES)
+    features: str = option("mfcc", choices=("mfcc", "voice"))
     """What is heard: mfcc (the paper: 20 coefficients of the first 2.79 s) or voice (statistics of the whole clip's
     pitch, loudness, tilt and spectrum)."""
     track_groups: tuple[str, ...] = option(
@@ -74,8 +69,8 @@ class FrontEnd(Spec):
     speaker where the training part's speakers say half of the emotions or more, else per corpus."""
 
     def __post_init__(self) -> None:
+        self.require(self.features not in ("both", "tracks"), "features", f"mfcc or voice; {WENT}")
         super().__post_init__()
-        self.require(self.features in FEATURES_OF.values(), "features", f"mfcc or voice; {WENT}")
         if self.features == "mfcc":
             expected = "all of them with --features=mfcc, which has none"
             self.require(self.track_groups == tuple(GROUPS), "track_groups", expected)
@@ -122,11 +117,7 @@ class ModelSpec(FrontEnd, NetworkSpec):
 class TrainSpec(ModelSpec):
     """A network that is to be trained on corpora."""
 
-    recurrence: str = option("scan", choices=RECURRENCES, how=True)
+    emotions: tuple[str, ...] = option(FOUR_EMOTIONS, distinct=True, items=EMOTIONS)
+    recurrence: str = option("scan", choices=("scan", "kernel"), how=True)
     """What runs the LSTM layers' loops over time: scan, or kernel (on CUDA one kernel per loop, not measured yet;
     elsewhere scan), for --hidden_dim=16, 32, 64 or 128."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for emotion in self.emotions:
-            check_choice("--emotions", emotion, EMOTIONS)

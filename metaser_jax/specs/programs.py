@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.specs import FinetuneSpec, JobSpec, MetaLearningSpec, MetaTrainSpec, PretrainSpec
+from metaser_jax.specs import FinetuneSpec, JobSpec, MetaTrainSpec, PretrainSpec
 from metaser_jax.specs.base import Spec, how_fields, option, require
 from metaser_jax.specs.labelling import Labelling
+from metaser_jax.specs.meta_training import MetaLearningSpec
 
 _TRUTH = {"true": True, "false": False}
 
@@ -65,7 +66,7 @@ class FinetuneConfig(FinetuneSpec):
     """Corpus to adapt to."""
     out: str = option(short="o")
     """Folder for results.jsonl and config.json."""
-    sources: tuple[str, ...] = option((), common=True)
+    sources: tuple[str, ...] = option((), common=True, distinct=True, empty=True)
     """With --init=svm or joint: corpora, separated by commas, whose training parts it learns from as well."""
     split: str = option("random", choices=("random", "speaker"), common=True)
     """random, as the paper, or speaker: no speaker in two parts."""
@@ -87,7 +88,6 @@ class FinetuneConfig(FinetuneSpec):
         of_sources = self.init in ("svm", "joint")
         self.require(not self.sources or of_sources, "sources", "none without --init=svm or joint")
         self.require(bool(self.sources) or self.init != "joint", "sources", "corpora with --init=joint")
-        self.require(len(set(self.sources)) == len(self.sources), "sources", "each corpus once")
         self.require(self.target not in self.sources, "sources", f"none that is the target, {self.target}")
         self.require_folds(self.folds, self.split == "speaker")
         one = (self.shots is None) != (self.fraction is None)
@@ -150,14 +150,10 @@ class DemoConfig(Spec):
 
     out: str = option("runs/demo", common=True, short="o")
     """Folder for the recordings, the prepared corpora, the runs and the report."""
-    shots: tuple[int, ...] = option((1, 5, 20), common=True)
+    shots: tuple[int, ...] = option((1, 5, 20), common=True, distinct=True, least=1)
     """Clips per emotion to adapt with, separated by commas."""
     seeds: int = option(3, common=True, least=1)
     """Repetitions of each adaptation, each with its own draw of clips."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require(bool(self.shots) and min(self.shots) >= 1, "shots", "numbers from 1 on")
 
 
 class Member(NamedTuple):
@@ -193,7 +189,7 @@ class SweepConfig(MetaLearningSpec, JobConfig):
     combination."""
     target: str | None = option(None, common=True)
     """Corpus to adapt every run to; without it the runs are trained alone."""
-    adapt_shots: tuple[int, ...] = option((5,), common=True, distinct=True)
+    adapt_shots: tuple[int, ...] = option((5,), common=True, distinct=True, least=1)
     """With --target: its utterances per emotion, separated by commas."""
     split: str = option("random", choices=("random", "speaker"), common=True)
     """Of the target: random, as the paper, or speaker: no speaker in two parts."""
@@ -213,7 +209,6 @@ class SweepConfig(MetaLearningSpec, JobConfig):
         one = self.cluster == "none" and not self.coordinator_address
         require(one, "num_processes", self.num_processes or self.cluster, "one process: a sweep uses its devices alone")
         self.require(self.target not in self.sources, "target", f"none of --sources={','.join(self.sources)}")
-        self.require(min(self.adapt_shots) >= 1, "adapt_shots", "numbers from 1 on")
         self.require_folds(self.folds, self.split == "speaker")
         _ = self.grid_members
 
@@ -257,12 +252,10 @@ class SweepConfig(MetaLearningSpec, JobConfig):
         return tuple(self._member(setting, seed) for setting in self.settings for seed in range(self.seeds))
 
     def _member(self, setting: dict[str, Any], seed: int) -> Member:
-        fields = {field.name for of in (MetaLearningSpec, JobConfig) for field in dataclasses.fields(of)}
-        common = {name: getattr(self, name) for name in fields}
         name = ",".join(f"{key}={_text(value)}" for key, value in (setting | {"seed": seed}).items())
-        own = setting | {"seed": seed, "init": self.init, "run_dir": str(self.folder_of_runs / name)}
+        own = setting | {"seed": seed, "run_dir": str(self.folder_of_runs / name)}
         try:
-            config = MetaTrainConfig(**common | own)
+            config = MetaTrainConfig.of(self, **own)
         except InputError as error:
             if not setting:
                 raise

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from metaser_jax.errors import check_choice
 from metaser_jax.specs.algorithms import ALGORITHMS, ORDERS
 from metaser_jax.specs.base import Spec, option, require
 from metaser_jax.specs.presets import META_TRAIN
@@ -93,10 +92,27 @@ class StudyConfig(StudySpec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ComparisonSpec(StudySpec):
-    """A study that compares methods."""
+class TargetsSpec(StudySpec):
+    """A study of what is adapted to known targets, with some amounts of their data."""
 
     TITLE = "What is compared"
+
+    targets: tuple[str, ...] = option(("emovo", "shemo", "urdu"), common=True, distinct=True)
+    """Corpora to adapt to, separated by commas."""
+    shots: tuple[int, ...] = option((5, 10), common=True, distinct=True, empty=True, least=0)
+    """Amounts of target data, in clips per emotion."""
+    fractions: tuple[float, ...] = option((), common=True, distinct=True, empty=True)
+    """Amounts of target data, as fractions of the training part."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(bool(self.shots or self.fractions), "shots", "at least one amount, of --shots or --fractions")
+        self.require(all(0 < f <= 1 for f in self.fractions), "fractions", "above 0 and at most 1")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ComparisonSpec(TargetsSpec):
+    """A study that compares methods."""
 
     methods: tuple[str, ...] = option(
         METHODS, help=f"Methods to compare: {', '.join(METHODS)}.", common=True, distinct=True, items=METHODS
@@ -104,8 +120,6 @@ class ComparisonSpec(StudySpec):
     adapt: tuple[str, ...] = option(("head", "all"), common=True, distinct=True, items=LAYERS)
     """Layers that each network may adapt: head (the dense layers, as the paper's baselines), all (the fair
     comparison)."""
-    targets: tuple[str, ...] = option(("emovo", "shemo", "urdu"), common=True, distinct=True)
-    """Corpora to adapt to, separated by commas."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,14 +131,10 @@ class Table2Config(ComparisonSpec, StudyConfig):
     source_sets: tuple[str, ...] = option(("paper",), common=True, distinct=True)
     """Source sets, separated by commas, the corpora of a set by +: ravdess+emodb,ravdess. 'paper' is the paper's known
     four and all five sources."""
-    shots: tuple[int, ...] = option((5, 10), common=True)
-    """Amounts of target data, in clips per emotion."""
-    fractions: tuple[float, ...] = option((1.0,), common=True)
-    """Amounts of target data, as fractions of the training part."""
+    fractions: tuple[float, ...] = option((1.0,), common=True, distinct=True, empty=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_amounts(self)
         sets = [tuple(sorted(s)) for s in self.sets]
         self.require(len(set(sets)) == len(sets), "source_sets", "each set once")
 
@@ -148,44 +158,32 @@ class Figure2Config(ComparisonSpec, StudyConfig):
 
     sources: tuple[str, ...] = option(("tess", "emodb", "ravdess"), common=True, distinct=True)
     """Corpora to learn from, separated by commas; the default is the paper's."""
-    shots: tuple[int, ...] = option((1, 5, 10, 20), common=True)
-    """Amounts of target data, in clips per emotion."""
-    fractions: tuple[float, ...] = option((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), common=True)
-    """Amounts of target data, as fractions of the training part."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require_amounts(self)
+    shots: tuple[int, ...] = option((1, 5, 10, 20), common=True, distinct=True, empty=True, least=0)
+    fractions: tuple[float, ...] = option(
+        tuple(tenths / 10 for tenths in range(1, 11)), common=True, distinct=True, empty=True
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OrderConfig(StudyConfig):
+class OrderConfig(TargetsSpec, StudyConfig):
     """metaser ablation-order: meta-learners compared with second order MAML."""
 
     TITLE = "What is compared"
 
     sources: tuple[str, ...] = option(("tess", "emodb", "ravdess"), common=True, distinct=True)
     """Corpora to learn from, separated by commas; the default is the paper's."""
-    targets: tuple[str, ...] = option(("emovo", "shemo", "urdu"), common=True, distinct=True)
-    """Corpora to adapt to, separated by commas."""
     variants: tuple[str, ...] = option(
         variants(),
         help=f"What is compared with second order, which is always there: {', '.join(variants())}.",
         common=True,
         distinct=True,
+        items=variants,
     )
     anneal_share: float = option(0.5, above=0, below=1)
     """Of annealed: the share of its episodes that is first order."""
-    shots: tuple[int, ...] = option((5, 10), common=True)
-    """Amounts of target data, in clips per emotion."""
-    fractions: tuple[float, ...] = option((), common=True)
-    """Amounts of target data, as fractions of the training part."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_amounts(self)
-        for variant in self.variants:
-            check_choice("--variants", variant, variants())
         self.require("second" in self.variants, "variants", "second among them, which sets the time")
 
 
@@ -197,17 +195,18 @@ class UnseenSpec(StudySpec):
 
     corpora: tuple[str, ...] = option(distinct=True)
     """Corpora, separated by commas, at least two: each in turn is the unseen language, learned from all others."""
-    shots: tuple[int, ...] = option((0, 1, 5, 10, 20), common=True, distinct=True)
+    shots: tuple[int, ...] = option((0, 1, 5, 10, 20), common=True, distinct=True, least=0)
     """Clips per emotion of the unseen language; 0 is none at all."""
     methods: tuple[str, ...] = option(
         ("metaser", FOMAML, "meta_sgd", "proto_maml", *BENCHMARK_BASELINES),
         help=f"Methods to compare: metaser (the preset's meta-learner), {', '.join(benchmark_methods()[1:])}.",
         common=True,
         distinct=True,
+        items=benchmark_methods,
     )
     adapt: tuple[str, ...] = option(("head", "all"), distinct=True, items=LAYERS)
     """Layers that TransSER and MultiSER adapt: head, all."""
-    splits: tuple[str, ...] = option(("speaker",))
+    splits: tuple[str, ...] = option(("speaker",), distinct=True, items=("speaker",))
     """Always speaker: who speaks an unseen language is unseen, too."""
     folds: int = option(5, common=True, least=2)
     """Folds over a corpus's speakers, at most: as many as give each about as many speakers."""
@@ -221,10 +220,6 @@ class UnseenSpec(StudySpec):
         self.require(enough, "corpora", "at least two: one unseen, others to learn from")
         alone = self.start is None or set(self.methods) <= set(WITH_START)
         self.require(alone, "methods", f"some of {', '.join(WITH_START)} with --start={self.start}")
-        self.require(min(self.shots) >= 0, "shots", "numbers from 0 on")
-        for method in self.methods:
-            check_choice("--methods", method, benchmark_methods())
-        self.require(self.splits == ("speaker",), "splits", "speaker")
 
     @property
     def fractions(self) -> tuple[float, ...]:
@@ -239,25 +234,13 @@ class UnseenConfig(UnseenSpec, StudyConfig):
     manual_dir: tuple[str, ...] = option((), common=True, there="a folder of recordings")
     """For the method egemaps: folders, separated by commas, with the recordings that the corpora were prepared from
     (--manual_dir of metaser prepare)."""
-    candidates: tuple[str, ...] = option(())
+    candidates: tuple[str, ...] = option((), distinct=True, empty=True, items=META_TRAIN)
     """Presets of the method metaser to choose from, separated by commas: each is run, and for each corpus the one that
     is best on the other corpora is scored besides."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        distinct = len(set(self.candidates)) == len(self.candidates) != 1
-        self.require(distinct, "candidates", "none, or two or more, each once")
-        for name in self.candidates:
-            check_choice("--candidates", name, META_TRAIN)
+        self.require(len(self.candidates) != 1, "candidates", "none, or two or more")
         heard = bool(self.manual_dir) or "egemaps" not in self.methods
         expected = "the folders of the recordings, which --methods=egemaps hears; or leave the method out"
         self.require(heard, "manual_dir", expected)
-
-
-def _require_amounts(spec: Table2Config | Figure2Config | OrderConfig) -> None:
-    spec.require(bool(spec.shots or spec.fractions), "shots", "at least one amount, of --shots or --fractions")
-    for flag in ("shots", "fractions"):
-        values = getattr(spec, flag)
-        spec.require(len(set(values)) == len(values), flag, "each amount once")
-    spec.require(all(n >= 0 for n in spec.shots), "shots", "numbers from 0 on")
-    spec.require(all(0 < f <= 1 for f in spec.fractions), "fractions", "above 0 and at most 1")

@@ -6,7 +6,6 @@ from metaser_jax.specs.base import Spec, option
 from metaser_jax.specs.network import TrainSpec
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("constant", "cyclical", "cosine")
 # The optimizer of the inner loop, with what it has learned.
 INNER = "inner"
 # What the start does in its meta-training.
@@ -51,7 +50,7 @@ class OptimizerSpec(Spec):
     """Optimizer: adam, adamw or sgd."""
     lr: float = option(1e-3, common=True, above=0)
     """Learning rate; with --schedule=cyclical its highest."""
-    schedule: str = option("constant", choices=SCHEDULES)
+    schedule: str = option("constant", choices=("constant", "cyclical", "cosine"))
     """Learning rate over the steps: constant, cyclical (triangular, between --base_lr and --lr, as the paper's
     baselines) or cosine (from --lr to zero in --half_cycle steps of a stage)."""
     base_lr: float = option(0.0, least=0)
@@ -67,10 +66,8 @@ class OptimizerSpec(Spec):
             self.require(0 < self.base_lr <= self.lr, "base_lr", f"a number above 0 and at most --lr={self.lr}")
         else:
             self.require(self.base_lr == 0, "base_lr", "0 without --schedule=cyclical")
-        if self.schedule == "constant":
-            self.require(self.half_cycle == 0, "half_cycle", "0 with --schedule=constant")
-        else:
-            self.require(self.half_cycle >= 1, "half_cycle", "1 or more")
+        cycles = (self.half_cycle > 0) == (self.schedule != "constant")
+        self.require(cycles, "half_cycle", "1 or more, or 0 with --schedule=constant")
         self.require(self.weight_decay == 0 or self.optimizer == "adamw", "weight_decay", "0 without --optimizer=adamw")
 
 
