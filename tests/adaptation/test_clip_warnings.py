@@ -26,11 +26,10 @@ def clip(seed: int, seconds: float = 2.5, rate: int = 44100, silent_after: float
 def good(per_class: int = 5) -> tuple[list[Clip], Corpus]:
     """Clips of which nothing is wrong: every speaker says every emotion."""
     label = np.repeat(np.arange(4), per_class)
-    clips = [clip(i, loudness_db=-20.0 - i % 7) for i in range(len(label))]
-    speaker = np.array([f"s{i % 5}" for i in range(len(label))])
+    speaker, ones = np.array([f"s{i % 5}" for i in range(len(label))]), np.ones(len(label), np.int32)
     file = np.array([f"{FOUR_EMOTIONS[e]}/{i}.wav" for i, e in enumerate(label)])
-    ones = np.ones(len(label), np.int32)
-    return clips, Corpus("the clips", "", ones, ones, label, speaker, file, ones, FOUR_EMOTIONS)
+    corpus = Corpus("the clips", "", ones, ones, label, speaker, file, ones, FOUR_EMOTIONS)
+    return [clip(i, loudness_db=-20.0 - i % 7) for i in range(len(label))], corpus
 
 
 @pytest.mark.parametrize("per_class", [1, 2, 5, 20])

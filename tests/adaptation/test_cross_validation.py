@@ -55,7 +55,6 @@ def test_by_speaker_no_voice_is_heard_before(support):
 
 
 def logits_for(support, repeats, right):
-    """Logits of which the share `right` names the label."""
     answer = np.where(np.random.default_rng(0).random((repeats, len(support))) < right, support.label, 0)
     return np.eye(4)[answer]
 

@@ -81,16 +81,19 @@ def test_order_and_draws(config, capsys):
     assert outcomes[0].row["macro_f1"] != outcomes[1].row["macro_f1"], "two seeds are two draws"
 
 
-@pytest.mark.parametrize(("adapted", "init"), [("all", "scratch"), ("head", "trained")])
-def test_all_at_once_as_each_alone(config, adapted, init):
-    config = dataclasses.replace(config, adapt=adapted, lr=0.02)
-    inits = [SCRATCH if init == "scratch" else trained(config, 0)]
+@pytest.mark.parametrize(
+    ("adapted", "by", "normalise"), [("all", "drawn", "corpus of the draw"), ("head", "train", "corpus")]
+)
+def test_all_at_once_as_each_alone(config, adapted, by, normalise):
+    config = dataclasses.replace(config, adapt=adapted, normalise_by=by, lr=0.02)
+    inits = [SCRATCH if adapted == "all" else trained(config, 0)]
     folds = load_target(config)
     together = adapt(config, inits, folds, AMOUNTS)
     same(together, [o for fold in folds for amount in AMOUNTS for o in adapt(config, inits, [fold], [amount])])
     same(together, adapt(dataclasses.replace(config, devices=1), inits, folds, AMOUNTS))
     fewer = adapt(dataclasses.replace(config, seeds=1), inits, folds, AMOUNTS)
     same([o for o in together if o.row["seed"] == 0], fewer)
+    assert {o.row["normalise"] for o in together} == {normalise}
 
 
 @pytest.mark.parametrize("how", [{}, OF_VOICE])
@@ -127,8 +130,7 @@ def test_the_head_on_features_as_through_the_lstm(config, how):
     head, expected = jax.jit(tune)(take_head(init.params), key, Batch(jnp.asarray(x), jnp.asarray(y)), *rows)
     np.testing.assert_allclose(logits, through_all(head, x[test]), rtol=1e-4, atol=1e-5)
     assert np.abs(logits).max() > 0.01
-    assert (info.best_epoch, info.epochs) == (expected.best_epoch, expected.epochs)
-    assert info.epochs > 0
+    assert (info.best_epoch, info.epochs) == (expected.best_epoch, expected.epochs) != (0, 0)
 
 
 def test_other_folds_seeds_and_methods_compile_nothing(config, monkeypatch):
@@ -142,21 +144,6 @@ def test_other_folds_seeds_and_methods_compile_nothing(config, monkeypatch):
     adapt(config, [trained(config, 0)], folds[1:], AMOUNTS[:1])
     adapt(dataclasses.replace(config, seeds=5), [trained(config, 1), trained(config, 2)], folds[:1], AMOUNTS[1:])
     assert len(traces) == first
-
-
-def test_normalised_by_the_draw_the_rest_of_the_training_part_does_not_matter(finetune_config):
-    plain = {"normalise": "corpus", "validation": "none", "max_epochs": 4, "optimizer": "sgd", "lr": 0.1}
-    config = finetune_config(**INPUT | plain, hidden_dim=3)
-    (ready,) = load_target(config)
-    drawn = np.unique(np.concatenate([draw(ready, TWO, "none", seed)[0] for seed in range(config.seeds)]))
-    louder = ready.corpus.mfcc.copy()
-    louder[np.setdiff1d(ready.split.train, drawn)] *= 10
-    changed = ready._replace(corpus=dataclasses.replace(ready.corpus, mfcc=louder))
-    for by, alike, name in (("drawn", True, "corpus of the draw"), ("train", False, "corpus")):
-        one = dataclasses.replace(config, normalise_by=by)
-        outcomes = [adapt(one, [SCRATCH], [target], [TWO]) for target in (ready, changed)]
-        assert alike == all(np.array_equal(a.predicted, b.predicted) for a, b in zip(*outcomes, strict=True))
-        assert {outcome.row["normalise"] for outcome in outcomes[0]} == {name}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from fakes import fake_corpus, fake_model, fake_voice
+from fakes import fake_corpus, fake_model
 
 from metaser_jax import InputError
 from metaser_jax.adaptation.cross_validation import NAMES
@@ -28,7 +28,9 @@ HOW = AdaptConfig(support="", out="", max_epochs=3, repeats=2, folds=3)
 CORPUS = fake_corpus(per_emotion=14, speakers=7, frames=12, noise=1.5, seed=3)
 # Its voices differ, so that it matters what they are normalised by.
 _BY_VOICE = np.random.default_rng(1).normal(size=(7, 171))[[int(name[1:]) for name in CORPUS.speaker]]
-CORPUS = dataclasses.replace(CORPUS, voice=(fake_voice(CORPUS.label, 3, 1.5) + _BY_VOICE).astype(np.float32))
+_NAMED = {"name": CLIPS, "sha256": np.array([f"{i:064x}" for i in range(len(CORPUS))])}
+CORPUS = dataclasses.replace(CORPUS, voice=CORPUS.voice + np.float32(_BY_VOICE), **_NAMED)
+clips = CORPUS.take
 
 
 def small(shrink, **settings):
@@ -39,12 +41,7 @@ def small(shrink, **settings):
 
 
 VOICE = {"features": "voice", "track_groups": ("pitch", "tilt", "mfcc"), "members": 3}
-STARTS = {
-    "mfcc": {"shrink": 4, "hidden_dim": 3, "trim_db": 0.5},
-    "voice": {"shrink": 8, "hidden_dim": 5, **VOICE},
-}
-
-
+STARTS = {"mfcc": {"shrink": 4, "hidden_dim": 3, "trim_db": 0.5}, "voice": {"shrink": 8, "hidden_dim": 5, **VOICE}}
 START = small(**STARTS["mfcc"])
 
 
@@ -53,16 +50,11 @@ def each_start(request):
     return small(**STARTS[request.param])
 
 
-def clips(index):
-    return dataclasses.replace(CORPUS.take(index), name=CLIPS, sha256=np.array([f"{i:064x}" for i in index]))
-
-
 def some(per_emotion):
     return np.sort(np.concatenate([np.flatnonzero(CORPUS.label == e)[:per_emotion] for e in range(4)]))
 
 
 def others(index, louder=0.0, **changes):
-    """Recordings without labels."""
     rest, more = CORPUS.take(index), np.float32(louder)
     return dataclasses.replace(rest, mfcc=rest.mfcc + more, voice=rest.voice + more, **changes)
 
@@ -100,7 +92,6 @@ def test_the_model_is_finetunes(each_start, normalise, by, adapted):
 
 
 def test_a_voice_model_by_speaker_is_finetunes():
-    """Where all of a corpus's clips are given, those without labels, too."""
     start, settings = small(**STARTS["voice"], normalise="speaker")
     ready, drawn = Target(CORPUS, split(CORPUS, "random"), ""), some(2)
     expected, test = finetuned(start, settings, ready, drawn), ready.split.test
@@ -118,8 +109,7 @@ def test_again_it_is_normalised_as_it_was_by_unlabelled_recordings(each_start, n
     start, settings = each_start
     settings = dataclasses.replace(settings, normalise=normalise)
     unlabelled = others(np.arange(30, 56), 2.0, speaker=np.full(26, UNKNOWN_SPEAKER))
-    model = adapt_model(start, settings, HOW, clips(some(3)), unlabelled=unlabelled)
-    alone = adapt_model(start, settings, HOW, clips(some(3)))
+    model, alone = (adapt_model(start, settings, HOW, clips(some(3)), unlabelled=rest) for rest in (unlabelled, None))
     assert np.abs(model.scale.mean - alone.scale.mean).max() > 0.2
     again = adapt_again(model, model.support)
     np.testing.assert_array_equal(again.scale.mean, model.scale.mean)
@@ -133,8 +123,7 @@ def test_scored_and_calibrated_on_what_it_has_not_learned():
     right = clips(some(6))
     model = adapt_model(start, settings, how, right)
     scored, calibration = model.about["cross_validation"], model.about["calibration"]
-    assert (scored["n"], scored["folds"], scored["repeats"]) == (24, 3, 2)
-    assert np.sum(scored["confusion"]) == 48
+    assert (scored["n"], scored["folds"], scored["repeats"], np.sum(scored["confusion"])) == (24, 3, 2, 48)
     assert model.temperature == calibration["temperature"]
     assert calibration["nll_after"] <= calibration["nll_before"]
     assert model.about["support"]["n_per_emotion"] == {"angry": 6, "happy": 6, "neutral": 6, "sad": 6}
@@ -210,8 +199,7 @@ def test_every_kind_of_model_is_a_folder_and_learns(kind, tmp_path):
 
 def test_clips_that_do_not_fit():
     start, settings = START
-    model = adapt_model(start, settings, HOW, clips(some(1)))
-    assert (model.about["cross_validation"], model.about["calibration"], model.temperature) == (None, None, 1.0)
+    assert adapt_model(start, settings, HOW, clips(some(1))).temperature == 1.0
     apart, two = dataclasses.replace(settings, normalise="speaker"), clips(some(2))
     nobodys = dataclasses.replace(two, speaker=np.array(["unknown"] + ["anna"] * 7))
     plain = start._replace(rates=None)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 
 import jax
 import numpy as np
@@ -23,18 +22,14 @@ def load(name, data_dir=None):
     return fake_corpus(name, per_emotion=16, noise=1.0)
 
 
-@pytest.fixture
-def trained(train_config):
-    def train(**changes) -> str:
-        voice = {"network": "perceptron", "features": "voice", "members": 2, "hidden_dim": 3, "normalise": "auto"}
-        config = train_config(**{"sources": ("emodb", "ravdess"), "episodes": 2, **voice, **changes})
-        return str(meta_train(config, load=load))
-
-    return train
+def trained(train_config, **changes) -> str:
+    voice = {"network": "perceptron", "features": "voice", "members": 2, "hidden_dim": 3, "normalise": "auto"}
+    config = train_config(**{"sources": ("emodb", "ravdess"), "episodes": 2, **voice, **changes})
+    return str(meta_train(config, load=load))
 
 
-def test_a_start_of_two_sources(trained, tmp_path, capsys):
-    run = trained()
+def test_a_start_of_two_sources(train_config, tmp_path, capsys):
+    run = trained(train_config)
     about = {"licence": "CC BY 4.0", "sources": [{"name": "emodb", "licence": "CC0"}]}
     start = make_start(run, "data", about=about, load=load)
     assert is_start(start.about)
@@ -59,23 +54,18 @@ def test_a_start_of_two_sources(trained, tmp_path, capsys):
     assert np.mean(Predictor.load(tmp_path / "start").logits(voices.voice).argmax(-1) == voices.label) >= 0.2
 
 
-def test_a_start_of_one_source_is_calibrated_on_its_voices(trained):
-    start = make_start(trained(sources=("emodb",), shots=2, queries=2), "data", load=load)
+def test_a_start_of_one_source_is_calibrated_on_its_voices(train_config):
+    start = make_start(trained(train_config, sources=("emodb",), shots=2, queries=2), "data", load=load)
     assert "not learned from the voices" in start.about["calibration"]["said"]
     assert start.about["calibration"]["n"] == 64
 
 
-def test_other_corpora_than_the_runs_are_refused_and_no_calibration_is_said(trained):
-    run = trained()
-
-    def other(name, data_dir):
-        return dataclasses.replace(load(name), voice=load(name).voice + 1)
-
+def test_other_corpora_than_the_runs_are_refused_and_no_calibration_is_said(train_config):
+    run = trained(train_config)
     with pytest.raises(InputError, match="--data_dir=data: emodb"):
-        make_start(run, "data", load=other)
+        make_start(run, "data", load=lambda name, _: dataclasses.replace(load(name), voice=load(name).voice + 1))
     with pytest.raises(InputError, match="--about: sources has tess"):
         make_start(run, "data", about={"sources": [{"name": "tess"}]}, calibrate=False, load=load)
     start = make_start(run, "data", calibrate=False, load=load)
     assert start.temperature == 1
     assert "Not calibrated" in model_card(describe(start))
-    assert json.dumps(start.about)

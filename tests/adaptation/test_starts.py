@@ -13,7 +13,7 @@ from small_runs import adapt, load_target, meta_train, resolve
 from metaser_jax import Batch, InputError, cross_entropy
 from metaser_jax.adaptation import engine, starts
 from metaser_jax.adaptation.engine import draw
-from metaser_jax.adaptation.starts import Init, learner_facts, learner_of, read_start
+from metaser_jax.adaptation.starts import Init, learner_facts, learner_of
 from metaser_jax.meta.last_layer import PrototypeStart, RidgeStart
 from metaser_jax.models.classifier import HEAD_LAYERS, make_network, trained_logits
 from metaser_jax.results.outcomes import Amount
@@ -36,7 +36,6 @@ def inner(finetune_config):
 
 
 def assert_same_adaptation(one, other, init, config):
-    """Of two configurations."""
     results = [adapt(dataclasses.replace(config, **how), [init], load_target(config), [AMOUNT]) for how in (one, other)]
     for a, b in zip(*results, strict=True):
         assert a.row | {"seconds": 0} == b.row | {"seconds": 0}
@@ -125,10 +124,3 @@ def test_the_start_of_the_last_layer_is_read_with_the_run(algorithm, kind, train
     earlier = {name: value for name, value in saved.items() if name not in ADDED - {"prototype_scale"}}
     (run / "config.json").write_text(json.dumps(earlier))
     assert resolve(finetune_config(init=str(run)))[0] == config
-
-
-@pytest.mark.parametrize("init", ["scratch", "svm", "joint", "nowhere", "."])
-def test_clips_start_from_a_network(init, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=f"--init={init}: "):
-        read_start(init, "auto", "inner")
