@@ -34,7 +34,8 @@ def option(
 ) -> Any:
     """Make a dataclass field with the valid values of its flag; without a default it is required.
 
-    The string literal below the field is the text of the flag, in --help and in the reference.
+    The string literal below the field is the text of the flag, in --help and in the reference; {valid} in it stands
+    for the valid items or choices.
 
     Args:
       default: value of the field; None is always valid.
@@ -70,7 +71,10 @@ def help_texts(spec: type) -> dict[str, str]:
     texts: dict[str, str] = {}
     for base in reversed(spec.__mro__):
         texts |= _own_texts(base) if dataclasses.is_dataclass(base) else {}
-    return texts | {field.name: field.metadata["help"] for field in dataclasses.fields(spec) if field.metadata["help"]}
+    for field in dataclasses.fields(spec):
+        valid = _items(field.metadata) or field.metadata["choices"]
+        texts[field.name] = field.metadata["help"] or texts[field.name].replace("{valid}", ", ".join(valid))
+    return texts
 
 
 @functools.cache
@@ -120,13 +124,17 @@ class Spec:
         self.require(folds == 0 or by_speaker, "folds", "0 without --split=speaker")
 
 
+def _items(rules: Mapping[str, Any]) -> Collection[str]:
+    return rules["items"]() if callable(rules["items"]) else rules["items"]
+
+
 def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
     """Raise an InputError unless a field's value is one that its option allows."""
     if rules["choices"]:
         check_choice(f"--{name}", value, rules["choices"])
-    items = rules["items"]
+    items = _items(rules)
     for item in value if items else ():
-        check_choice(f"--{name}", item, items() if callable(items) else items)
+        check_choice(f"--{name}", item, items)
     if rules["distinct"]:
         require(bool(value) or rules["empty"], name, value, "at least one")
         require(len(set(value)) == len(value), name, value, "each once")

@@ -50,23 +50,18 @@ _defined: list[tuple[type, Presets | None]] = []
 def define(config_class: type, presets: Presets | None = None) -> None:
     """Define one flag per field of the dataclass, and --preset; the program's --help shows them.
 
-    A flag that a preset sets has no default of its own there: its help names the presets' values, which help_page.py
-    shows instead of absl.
+    None is every flag's default to absl: presets and the dataclass have the defaults, and help_page.py shows them.
     """
     hints = typing.get_type_hints(config_class)
     if presets:
         flags.DEFINE_enum(PRESET, "recommended", sorted(presets), "Defaults of the other flags.")
     for field in dataclasses.fields(config_class):
-        set_by_preset = any(field.name in preset for preset in (presets or {}).values())
-        default = None if is_required(field) or set_by_preset else field.default
         hint, define_one = without_none(hints[field.name]), flags.DEFINE_list
         if typing.get_origin(hint) is not tuple:
             define_one = _DEFINE[hint]
         elif field.metadata["repeated"]:
             define_one = flags.DEFINE_multi_string
-        if isinstance(default, tuple):
-            default = [str(value) for value in default]
-        define_one(field.name, default, help="See --help.", short_name=field.metadata["short"])
+        define_one(field.name, None, help="See --help.", short_name=field.metadata["short"])
     _defined.append((config_class, presets))
 
 
@@ -83,7 +78,7 @@ def config(config_class: type[ConfigT], presets: Presets | None = None) -> Confi
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
         flag = FLAGS[field.name]
-        if flag.present or (field.name not in values and flag.value is not None):
+        if flag.present:
             values[field.name] = _items(flag, hints[field.name]) if isinstance(flag.value, list) else flag.value
     if "algorithm" in values:
         _drop_unused(values, given(config_class))
@@ -102,8 +97,8 @@ def _drop_unused(values: dict[str, Any], typed: set[str]) -> None:
 
 def missing_flags(config_class: type) -> list[str]:
     """Return the names of the configuration's required flags that were not given."""
-    required = [field.name for field in dataclasses.fields(config_class) if is_required(field)]
-    return [name for name in required if FLAGS[name].value is None]
+    names = given(config_class)
+    return [field.name for field in dataclasses.fields(config_class) if is_required(field) and field.name not in names]
 
 
 def given(config_class: type) -> set[str]:
@@ -126,7 +121,7 @@ def check_places(config: Any) -> None:
             continue
         value = getattr(config, field.name)
         for one in value if isinstance(value, tuple) else [value]:
-            if one and one not in field.metadata["named"] and not _is_there(one):
+            if one and one not in field.metadata["named"] and not (Path(one).exists() or _of_package(one)):
                 raise InputError(f"--{field.name}: {one} does not exist, expected {field.metadata['there']}.")
 
 
@@ -134,10 +129,6 @@ def is_model(place: str) -> bool:
     """Return whether a place looks like a model: a folder or a zip archive of one, or a start of the package."""
     path = Path(place)
     return (path / "model.json").is_file() or (path.suffix == ".zip" and path.is_file()) or _of_package(place)
-
-
-def _is_there(place: str) -> bool:
-    return Path(place).exists() or _of_package(place)
 
 
 def _of_package(name: str) -> bool:

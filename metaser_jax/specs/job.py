@@ -41,8 +41,7 @@ class ClusterSpec(Spec):
         is_port = port.isdecimal() and 0 < int(port) < 2**16
         self.require(bool(host) and is_port, "coordinator_address", "host:port")
         self.require(self.num_processes >= 1, "num_processes", "1 or more")
-        is_one_of_them = 0 <= self.process_id < self.num_processes
-        self.require(is_one_of_them, "process_id", f"a number from 0 to {self.num_processes - 1}")
+        self.require(0 <= self.process_id < self.num_processes, "process_id", "0 or more, below --num_processes")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

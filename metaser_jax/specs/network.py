@@ -54,12 +54,8 @@ class FrontEnd(Spec):
     features: str = option("mfcc", choices=("mfcc", "voice"))
     """What is heard: mfcc (the paper: 20 coefficients of the first 2.79 s) or voice (statistics of the whole clip's
     pitch, loudness, tilt and spectrum)."""
-    track_groups: tuple[str, ...] = option(
-        tuple(GROUPS),
-        help=f"Without --features=mfcc: which of the voice is heard, separated by commas: {', '.join(GROUPS)}.",
-        distinct=True,
-        items=GROUPS,
-    )
+    track_groups: tuple[str, ...] = option(tuple(GROUPS), distinct=True, items=GROUPS)
+    """Without --features=mfcc: which of the voice is heard, separated by commas: {valid}."""
     trim_db: float = option(0.0, least=0)
     """Silence: leading and trailing frames this many dB below a recording's loudest are dropped; 0 keeps all."""
     deltas: bool = option(False)

@@ -83,12 +83,8 @@ class StudyConfig(StudySpec):
     runs: str | None = option(None, common=True)
     """Folder of the pre-training runs, which studies may share; without it OUT/runs. A run that is there is not trained
     again."""
-    preset: str = option(
-        "recommended",
-        help=f"Settings of every method: {', '.join(META_TRAIN)} (metaser_jax/specs/presets.toml).",
-        choices=tuple(META_TRAIN),
-        common=True,
-    )
+    preset: str = option("recommended", choices=META_TRAIN, common=True)
+    """Settings of every method: {valid} (metaser_jax/specs/presets.toml)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,9 +110,8 @@ class TargetsSpec(StudySpec):
 class ComparisonSpec(TargetsSpec):
     """A study that compares methods."""
 
-    methods: tuple[str, ...] = option(
-        METHODS, help=f"Methods to compare: {', '.join(METHODS)}.", common=True, distinct=True, items=METHODS
-    )
+    methods: tuple[str, ...] = option(METHODS, common=True, distinct=True, items=METHODS)
+    """Methods to compare: {valid}."""
     adapt: tuple[str, ...] = option(("head", "all"), common=True, distinct=True, items=LAYERS)
     """Layers that each network may adapt: head (the dense layers, as the paper's baselines), all (the fair
     comparison)."""
@@ -172,13 +167,8 @@ class OrderConfig(TargetsSpec, StudyConfig):
 
     sources: tuple[str, ...] = option(("tess", "emodb", "ravdess"), common=True, distinct=True)
     """Corpora to learn from, separated by commas; the default is the paper's."""
-    variants: tuple[str, ...] = option(
-        variants(),
-        help=f"What is compared with second order, which is always there: {', '.join(variants())}.",
-        common=True,
-        distinct=True,
-        items=variants,
-    )
+    variants: tuple[str, ...] = option(variants(), common=True, distinct=True, items=variants)
+    """What is compared with second order, which is always there: {valid}."""
     anneal_share: float = option(0.5, above=0, below=1)
     """Of annealed: the share of its episodes that is first order."""
 
@@ -199,11 +189,11 @@ class UnseenSpec(StudySpec):
     """Clips per emotion of the unseen language; 0 is none at all."""
     methods: tuple[str, ...] = option(
         ("metaser", FOMAML, "meta_sgd", "proto_maml", *BENCHMARK_BASELINES),
-        help=f"Methods to compare: metaser (the preset's meta-learner), {', '.join(benchmark_methods()[1:])}.",
         common=True,
         distinct=True,
         items=benchmark_methods,
     )
+    """Methods to compare, of which metaser is the preset's meta-learner: {valid}."""
     adapt: tuple[str, ...] = option(("head", "all"), distinct=True, items=LAYERS)
     """Layers that TransSER and MultiSER adapt: head, all."""
     splits: tuple[str, ...] = option(("speaker",), distinct=True, items=("speaker",))

@@ -62,10 +62,9 @@ class OptimizerSpec(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.schedule == "cyclical":
-            self.require(0 < self.base_lr <= self.lr, "base_lr", f"a number above 0 and at most --lr={self.lr}")
-        else:
-            self.require(self.base_lr == 0, "base_lr", "0 without --schedule=cyclical")
+        valid = 0 < self.base_lr <= self.lr if self.schedule == "cyclical" else self.base_lr == 0
+        expected = f"a number above 0 and at most --lr={self.lr} with --schedule=cyclical, else 0"
+        self.require(valid, "base_lr", expected)
         cycles = (self.half_cycle > 0) == (self.schedule != "constant")
         self.require(cycles, "half_cycle", "1 or more, or 0 with --schedule=constant")
         self.require(self.weight_decay == 0 or self.optimizer == "adamw", "weight_decay", "0 without --optimizer=adamw")

@@ -9,17 +9,7 @@ import pytest
 from subprograms import python
 
 from metaser_jax import InputError, specs
-from metaser_jax.specs import (
-    ClusterSpec,
-    FinetuneSpec,
-    FrontEnd,
-    JobSpec,
-    MetaTrainSpec,
-    ModelSpec,
-    NetworkSpec,
-    PretrainSpec,
-    presets,
-)
+from metaser_jax.specs import ClusterSpec, FinetuneSpec, JobSpec, MetaTrainSpec, PretrainSpec, presets
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.base import help_texts
 from metaser_jax.specs.commands import AdaptConfig, EvaluateConfig, ExportConfig, ServeConfig
@@ -49,96 +39,70 @@ def but(good, **change):
     return change | good | change
 
 
-# The flag that the error names is the first.
+# Each of these values is refused alone.
 BAD = {
     MetaTrainConfig: [
-        {"sources": ()},
-        {"sources": ("a", "a")},
-        {"shots": 0},
-        {"inner_lr": 0.0},
-        {"meta_lr": -1.0},
-        {"checkpoint_every": 30},
-        {"emotions": ("angry",)},
-        {"seed": -1},
-        {"seed": 2**32},
-        {"recurrence": "interpret"},
+        {"sources": (), "shots": 0, "inner_lr": 0.0, "meta_lr": -1.0, "checkpoint_every": 30, "emotions": ("angry",)},
+        {"seed": -1, "recurrence": "interpret", "anneal_episodes": 5, "inner_batch_size": 7, "shots_mix": (1, 1)},
+        {"class_shift": -1.0, "network": "both", "features": "tracks", "feature_dropout": 1.0, "chunk": -2},
+        {"trim_db": -1.0, "members": 2, "track_groups": ("pitch",), "weight_decay": 0.1, "devices": -1},
+        {"sources": ("a", "a"), "seed": 2**32, "class_shift": math.inf, "trim_db": math.nan, "features": "voice"},
+        {"shots_mix": (-1, 5)},
+    ],
+    PretrainConfig: [
+        {"sources": (), "lr": 0.0, "base_lr": 1e-5, "half_cycle": 9, "weight_decay": 0.1, "batch_size": 7},
+        {"devices": 3, "patience": 0, "checkpoint_every": 7},
+        {"devices": -1},
+    ],
+    FinetuneConfig: [
+        {"split_seed": -1, "folds": 3, "shots": None, "sources": ("a",), "seeds": 0},
+        {"shots": -1},
+    ],
+    PrepareConfig: [{"corpora": ()}],
+    DemoConfig: [{"shots": (0,)}, {"shots": ()}],
+    AdaptConfig: [{"folds": 1, "repeats": 0, "lr": 0.0, "workers": -1, "optimizer": "sgdd"}],
+    EvaluateConfig: [{"workers": -1}],
+    ServeConfig: [{"max_upload_mb": 0, "max_clips": 0, "max_seconds": 0, "time_limit": 0}],
+    ExportConfig: [{"model": None}],
+    ClusterSpec: [
+        {"heartbeat_timeout": 9, "start_timeout": 0, "coordinator_address": "host:1", "num_processes": 2},
+        {"process_id": 0},
+    ],
+}
+# Of these together, the first.
+BAD_TOGETHER = {
+    MetaTrainConfig: [
         {"anneal_episodes": 0, "order": "annealed"},
-        {"anneal_episodes": 5},
-        {"inner_batch_size": 7},
         {"multi_step_episodes": 9, "algorithm": "reptile"},
         {"inner_steps": 2, "algorithm": "r2d2"},
         {"inner_optimizer": "adam", "algorithm": "r2d2"},
         {"tasks_by": "speaker", "pool_sources": True},
         {"query_speakers": "others", "tasks_by": "speaker"},
-        {"shots_mix": (1, 1)},
-        {"shots_mix": (-1, 5)},
         {"inner_batch_size": 4, "shots_mix": (1, 5)},
-        {"class_shift": -1.0},
-        {"class_shift": math.inf},
-        {"network": "both"},
-        {"features": "tracks"},
-        {"feature_dropout": 1.0},
-        {"chunk": -2},
-        {"trim_db": -1.0},
-        {"trim_db": math.nan},
-        {"members": 2},
-        {"features": "voice"},
-        {"track_groups": ("pitch",)},
-        {"weight_decay": 0.1},
         {"weight_decay": 0.0, "meta_optimizer": "adamw"},
         {"weight_decay": -0.1, "meta_optimizer": "adamw"},
-        {"devices": -1},
     ],
     PretrainConfig: [
-        {"sources": ()},
-        {"lr": 0.0},
-        {"base_lr": 1e-5},
-        {"half_cycle": 9},
         but(CYCLICAL, base_lr=0.0),
         but(CYCLICAL, base_lr=1e-3),
         but(CYCLICAL, half_cycle=0),
-        {"weight_decay": 0.1},
         {"weight_decay": 0.0, "optimizer": "adamw"},
-        {"batch_size": 7},
-        {"devices": 3},
-        {"devices": -1},
-        {"patience": 0},
-        {"checkpoint_every": 7},
     ],
     FinetuneConfig: [
-        {"split_seed": -1},
         {"folds": 1, "split": "speaker"},
         {"folds": -1, "split": "speaker"},
-        {"folds": 3},
-        {"shots": None},
         {"shots": 5, "fraction": 0.5},
-        {"shots": -1},
         {"fraction": 1.5, "shots": None},
         {"init": "scratch", "shots": 0},
-        {"sources": ("a",)},
         {"sources": (), "init": "joint"},
         {"sources": ("t",), "init": "svm"},
-        {"seeds": 0},
         {"schedule": "cyclical", "optimizer": "inner"},
         {"adapt": "head", "optimizer": "learner", "validation": "none"},
         {"weight_decay": -0.1, "optimizer": "adamw"},
     ],
-    PrepareConfig: [
-        {"corpora": ()},
-        {"language": "Urdu", "corpora": ("urdu",)},
-        {"map": ("a=sad",), "corpora": ("urdu",)},
-    ],
-    DemoConfig: [{"shots": (0,)}, {"shots": ()}],
-    AdaptConfig: [{"folds": 1}, {"repeats": 0}, {"lr": 0.0}, {"workers": -1}, {"optimizer": "sgdd"}],
-    EvaluateConfig: [{"workers": -1}],
-    ServeConfig: [{"max_upload_mb": 0}, {"max_clips": 0}, {"max_seconds": 0}, {"time_limit": 0}],
-    ExportConfig: [{"model": None}, {"model": "m", "to": "start"}, {"init": "r", "model": "m"}],
+    PrepareConfig: [{"language": "Urdu", "corpora": ("urdu",)}, {"map": ("a=sad",), "corpora": ("urdu",)}],
+    ExportConfig: [{"model": "m", "to": "start"}, {"init": "r", "model": "m"}],
     ClusterSpec: [
-        {"heartbeat_timeout": 9},
-        {"start_timeout": 0},
-        {"coordinator_address": "host:1"},
-        {"num_processes": 2},
-        {"process_id": 0},
         but(JOB, cluster="auto"),
         but(JOB, coordinator_address="host"),
         but(JOB, coordinator_address=":1"),
@@ -148,9 +112,11 @@ BAD = {
         but(JOB, process_id=-2),
     ],
 }
+ALONE = [(of, {name: value}) for of in BAD for values in BAD[of] for name, value in values.items()]
+TOGETHER = [(of, values) for of in BAD_TOGETHER for values in BAD_TOGETHER[of]]
 
 
-@pytest.mark.parametrize(("config", "values"), [(config, values) for config in BAD for values in BAD[config]])
+@pytest.mark.parametrize(("config", "values"), ALONE + TOGETHER)
 def test_bad_values(config, values):
     flag, value = next(iter(values.items()))
     with pytest.raises(InputError) as error:
@@ -227,7 +193,7 @@ def test_a_configuration_is_a_specification_and_places(spec, config):
     assert dataclasses.asdict(part).items() <= dataclasses.asdict(whole).items()
     assert not {"data_dir", "run_dir", "out", "init", "target"} & dataclasses.asdict(part).keys()
     assert spec.of(whole, hidden_dim=5) == dataclasses.replace(part, hidden_dim=5)
-    assert (NetworkSpec.of(part), part.front_end) == (NetworkSpec(hidden_dim=3), FrontEnd())
+    assert (specs.NetworkSpec.of(part), part.front_end) == (specs.NetworkSpec(hidden_dim=3), specs.FrontEnd())
     assert help_texts(spec).items() <= help_texts(config).items()
     assert all(help_texts(config)[field.name] for field in dataclasses.fields(config))
 
@@ -238,11 +204,11 @@ def test_how_a_run_is_computed_is_not_what_it_is():
     assert set(specs.how_fields(PretrainSpec)) == {"devices", "chunk", "recurrence"}
     assert set(specs.how_fields(FinetuneSpec)) == {"devices", "recurrence"}
     assert set(specs.how_fields(JobSpec)) == {field.name for field in dataclasses.fields(JobSpec)}
-    assert not specs.how_fields(ModelSpec)
+    assert not specs.how_fields(specs.ModelSpec)
 
 
 def test_a_model_may_know_emotions_that_corpora_do_not():
-    assert ModelSpec(emotions=("angry", "amused")).emotions == ("angry", "amused")
+    assert specs.ModelSpec(emotions=("angry", "amused")).emotions == ("angry", "amused")
     with pytest.raises(InputError, match=r"^--emotions: got 'amused'"):
         FinetuneSpec(emotions=("angry", "amused"))
 
@@ -276,7 +242,6 @@ for algorithm in ALGORITHMS:
 
 @pytest.mark.parametrize(("command", "place"), [("meta-train", "run_dir"), ("sweep", "out")])
 def test_every_algorithm_is_a_flag_away(command, place):
-    """What the preset sets and the algorithm does not look at is dropped, and said; what is typed is refused."""
     typed = (command, "--data_dir=d", "--sources=a,b", f"--{place}=r")
     done = python("-c", _EACH_ALGORITHM, *typed)
     assert done.returncode == 0, done.stderr
@@ -307,9 +272,8 @@ def test_a_full_disk_is_an_error_of_one_line():
     program = "flags.run(lambda: open('/dev/full', 'w').write('x' * 9**5))"
     done = python("-c", f"from metaser_jax.specs import flags; {program}")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "error: A file cannot be written: No space left on device. Make room, and start the same command again.\n"
-    )
+    assert done.stderr.startswith("error: A file cannot be written: No space left on device. ")
+    assert done.stderr.count("\n") == 1
 
 
 def limited(gigabytes, what):
