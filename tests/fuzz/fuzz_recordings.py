@@ -33,15 +33,14 @@ def read(data: bytes) -> None:
 def write_seeds(folder: Path) -> None:
     """Write a short sound in each container, if the folder is empty."""
     folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        return
-    for i, data in enumerate([*(one.data for one in containers(0.1)), *(by_ffmpeg(kind, 1, 0.3) for kind in FOREIGN)]):
+    sounds = [*(one.data for one in containers(0.1)), *(by_ffmpeg(kind, 1, 0.3) for kind in FOREIGN)]
+    for i, data in enumerate(sounds if not any(folder.iterdir()) else []):
         (folder / f"{i:02d}").write_bytes(data)
 
 
 if __name__ == "__main__":
-    for folder in (Path(argument) for argument in sys.argv[1:] if not argument.startswith("-")):
-        if not folder.is_file():
-            write_seeds(folder)
+    for argument in sys.argv[1:]:
+        if not argument.startswith("-") and not Path(argument).is_file():
+            write_seeds(Path(argument))
     atheris.Setup(sys.argv, read)
     atheris.Fuzz()

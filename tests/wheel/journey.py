@@ -20,27 +20,24 @@ import time
 import urllib.request
 import wave
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = ("python3.11", "python3.12", "python3.13")
-# The README's sources cannot be had without a network; these can.
-SOURCES = {"ravdess,emodb,tess": "demo_english,demo_german"}
 # Of each emotion: pitch in Hz, loudness.
 TONES = {"angry": (180, 0.9), "happy": (240, 0.6), "neutral": (120, 0.4), "sad": (100, 0.2)}
-TARGET, TRAIN, OTHERS = "demo_urdu", 5, 2
+# What is set for the machine, and not for a user's first day.
+HIDDEN = ("PYTHONPATH", "METASER_CACHE", "JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS", "VIRTUAL_ENV")
 
 
 def main(pythons: Sequence[str]) -> None:
-    with tempfile.TemporaryDirectory(prefix="metaser_wheel_") as name:
-        folder = Path(name)
-        for i, python in enumerate(pythons):
+    with tempfile.TemporaryDirectory(prefix="metaser_wheel_") as dist:
+        for python in pythons:
             start = time.perf_counter()
-            here = folder / f"{i}"
-            here.mkdir()
-            walk(python, here, folder / "dist")
-            shutil.rmtree(here)
+            with tempfile.TemporaryDirectory(prefix="metaser_wheel_") as here:
+                walk(python, Path(here), Path(dist))
             print(f"{python}: the whole way in {time.perf_counter() - start:.0f} s", flush=True)
 
 
@@ -49,22 +46,18 @@ def walk(python: str, here: Path, dist: Path) -> None:
     call("make a virtual environment", [python, "-m", "venv", venv])
     bin_folder = venv / ("Scripts" if os.name == "nt" else "bin")
     pip = [bin_folder / "python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    if not dist.exists():
+    if not any(dist.iterdir()):
         # From a copy: building writes beside what is built.
         source = here / "source"
-        kept = ("setup.py", "pyproject.toml", "README.md", "LICENSE")
-        shutil.copytree(ROOT / "metaser_jax", source / "metaser_jax", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(ROOT / "experiments" / "flagfiles", source / "experiments" / "flagfiles")
-        for file in kept:
+        for folder in ("metaser_jax", "experiments/flagfiles"):
+            shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        for file in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / file, source)
         call("build the wheel", [*pip, "wheel", "--no-deps", "--wheel-dir", dist, source])
     (wheel,) = dist.glob("*.whl")
     check_wheel(wheel)
-    home = here / "home"
-    home.mkdir()
-    hidden = ("PYTHONPATH", "METASER_CACHE", "JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS", "VIRTUAL_ENV")
-    user = {name: value for name, value in os.environ.items() if name not in hidden}
-    user |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "PYTHONNOUSERSITE": "1"}
+    user = {name: value for name, value in os.environ.items() if name not in HIDDEN}
+    user |= {"HOME": str(here), "XDG_CACHE_HOME": str(here / "cache"), "PYTHONNOUSERSITE": "1"}
     call("pip install metaser_jax", [*pip, "install", wheel])
     metaser = bin_folder / "metaser"
 
@@ -83,14 +76,11 @@ def walk(python: str, here: Path, dist: Path) -> None:
     types("serve", "--model=.", says="pip install 'metaser_jax[serve]'", status=2)
     call("pip install 'metaser_jax[demo,serve]'", [*pip, "install", f"{wheel}[demo,serve]"])
     types("demo", "--shots=5", says="Report with pictures: ")
-    clips(here, here / "runs" / "demo" / "recordings" / TARGET)
-    server = ""
-    for line in commands_of_readme():
-        if " serve " in line:
-            server = line
-        else:
-            types(*line.split()[1:])
-    model = next(re.finditer(r"--model=(\S+)", server))[1]
+    clips(here, here / "runs" / "demo" / "recordings" / "demo_urdu")
+    *commands, server = commands_of_readme()
+    for command in commands:
+        types(*command)
+    (model,) = (flag.partition("=")[2] for flag in server if flag.startswith("--model="))
     types("predict", model, "new_recordings/", says="new_recordings/")
     types("adapt", "--init=runs/meta", "--support=clips", "-o", "own", says="The model and its card are in own")
     types("evaluate", f"--model={model}", "--support=other_clips", says="macro F1")
@@ -99,7 +89,7 @@ def walk(python: str, here: Path, dist: Path) -> None:
     types("info", "download.zip", says="digest")
     types("completion", "bash", says="complete -F _metaser metaser")
     types("table2", "--flagfile=table2_urdu", "--data_dir=nowhere", "--out=o", says="nowhere does not exist", status=2)
-    serves([metaser, *server.split()[1:], "--port=0"], here, user)
+    serves([metaser, *server, "--port=0"], here, user)
 
 
 def check_wheel(wheel: Path) -> None:
@@ -110,18 +100,15 @@ def check_wheel(wheel: Path) -> None:
     assert all(name.startswith(("metaser_jax/", "metaser_jax-")) for name in names)
 
 
-def commands_of_readme() -> list[str]:
-    """What the README has people type, training first, on corpora that are here."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
-    lines = [line.partition("#")[0].strip() for line in "".join(blocks).splitlines() if line.startswith("metaser ")]
-    for there, here in SOURCES.items():
-        lines = [line.replace(there, here) for line in lines]
-    lines = [f"{line} --manual_dir=runs/demo/recordings" if " prepare " in line else line for line in lines]
-    order = ("prepare", "meta-train", "adapt")
-    return sorted(
-        (line for line in lines if " demo" not in line[:12]),
-        key=lambda line: order.index(line.split()[1]) if line.split()[1] in order else len(order),
-    )
+def commands_of_readme() -> list[list[str]]:
+    """What the README has people type behind `metaser`, training first and serve last, on corpora that are here."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("ravdess,emodb,tess", "demo_english,demo_german")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", readme, re.M | re.S)
+    typed = [line.partition("#")[0].split() for line in "".join(blocks).splitlines()]
+    found = [words[1:] for words in typed if words[:1] == ["metaser"] and words[1] != "demo"]
+    order = ["prepare", "meta-train", "adapt", *(words[0] for words in found if words[0] != "serve"), "serve"]
+    more = {"prepare": ["--manual_dir=runs/demo/recordings"]}
+    return [words + more.get(words[0], []) for words in sorted(found, key=lambda words: order.index(words[0]))]
 
 
 def tones(folder: Path) -> None:
@@ -141,15 +128,13 @@ def tones(folder: Path) -> None:
 
 def clips(here: Path, recordings: Path) -> None:
     """Write clips/EMOTION/SPEAKER/, as many of two speakers; other_clips/ and new_recordings/ of others."""
-    seen: dict[tuple[str, str], int] = {}
+    seen = Counter()
     for path in sorted(recordings.glob("*.wav")):
         speaker, emotion, _ = path.stem.split("_")
-        n = seen[speaker, emotion] = seen.get((speaker, emotion), 0) + 1
+        seen[speaker, emotion] += 1
         known = speaker in ("f1", "m1")
-        if n > (TRAIN if known else OTHERS):
-            continue
         places = [f"clips/{emotion}/{speaker}"] if known else [f"other_clips/{emotion}/{speaker}", "new_recordings"]
-        for place in places:
+        for place in places if seen[speaker, emotion] <= (5 if known else 2) else []:
             (here / place).mkdir(parents=True, exist_ok=True)
             shutil.copy(path, here / place)
 
@@ -179,14 +164,8 @@ def without_network() -> list[str]:
 
 def call(name: str, command: Sequence[str | Path], status: int = 0, **keywords) -> str:
     start = time.perf_counter()
-    done = subprocess.run(
-        [str(one) for one in command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        **keywords,
-    )
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    done = subprocess.run([str(one) for one in command], text=True, **pipes, **keywords)
     print(f"{time.perf_counter() - start:6.1f} s  {name}", flush=True)
     if done.returncode != status or "Traceback" in done.stdout:
         sys.exit(f"{name} ended with {done.returncode}, expected {status}:\n{done.stdout}")
