@@ -10,7 +10,7 @@ import time
 
 import driver
 import pytest
-from driver import PREEMPTED, REFERENCE, Failed, Kill, random_kills
+from driver import PREEMPTED, REFERENCE, Failed, Kill
 from tiny_job import Job
 
 from metaser_jax.training.cluster import LOST_PEER
@@ -99,59 +99,29 @@ def test_a_truncated_checkpoint_is_put_aside(job):
 
 def test_the_driver_sees_what_differs(job):
     shutil.copytree(job.run_dir(REFERENCE), job.run_dir("other"))
-    path = job.run_dir("other") / "metrics.jsonl"
-    whole = path.read_text().splitlines(keepends=True)
-    for lines, says in (
-        (whole[:3] + whole[2:], "expected each of"),
-        (whole[:2] + whole[3:], "expected each of"),
-        ([line.replace('"query_loss_after": ', '"query_loss_after": 1') for line in whole], "other has"),
-    ):
-        path.write_text("".join(lines))
-        assert says in "".join(job.differences("other", REFERENCE))
-    path.write_text("".join(whole))
-    assert job.differences("other", REFERENCE) == []
-    steps = job.run_dir("other") / "checkpoints"
+    path, steps = job.run_dir("other") / "metrics.jsonl", job.run_dir("other") / "checkpoints"
+    text = path.read_text()
+    path.write_text(text.replace('"query_loss_after": ', '"query_loss_after": 1', 1))
+    assert len(job.differences("other", REFERENCE)) == 1
+    path.write_text(text)
     *_, before, last = job.checkpoints("other")
     shutil.rmtree(steps / str(last))
     shutil.copytree(steps / str(before), steps / str(last))
     found = "".join(job.differences("other", REFERENCE))
-    assert "differs" in found
     assert "opt_state" in found
     assert "meta_params" in found
 
 
-@pytest.mark.parametrize(
-    ("program", "limit", "says"),
-    [
-        ("raise SystemExit(3)", 60.0, "exit code 3 after .*, expected one of"),
-        ("pass", 60.0, "exit code 0 at episode 0 of 16"),
-        ("import time; time.sleep(60)", 1.0, r"still runs after 1 s, with Kill\(aim='write'.*passed=1\)"),
-    ],
-)
-def test_a_program_that_comes_no_further_is_an_error(program, limit, says, tmp_path):
+@pytest.mark.parametrize(("program", "seconds"), [("raise SystemExit(3)", 60.0), ("import time; time.sleep(60)", 1.0)])
+def test_a_program_that_comes_no_further_is_an_error(program, seconds, tmp_path):
     class Short(Job):
         def start(self, name):
             return subprocess.Popen([sys.executable, "-c", program])
 
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "killed_0.log").write_text("its last words")
-    report, delay = [], 0.0 if limit < 60 else limit
-    with pytest.raises(Failed, match=rf"{says}(.|\n)*its last words"):
-        driver.disturbed(Short(tmp_path), lambda lives: Kill("life", signal.SIGKILL, delay), report.append, limit)
-    assert len(report) == (3 if limit < 60 else 0), "three lives, of which none comes further, and then time for one"
-
-
-def test_random_kills():
-    """Both aims and signals, and the same with a seed."""
-
-    def first(seed):
-        kills = random_kills(seed, 9.0, 0.1)
-        return [f"{kill.aim} {kill.delay} {kill.signal.name}" for kill in (next(kills) for _ in range(40))]
-
-    kills, again, others = map(first, (0, 0, 1))
-    assert kills == again != others
-    for what in ("life", "write", "SIGKILL", "SIGTERM"):
-        assert 5 < sum(what in kill for kill in kills) < 35
+    with pytest.raises(Failed, match="its last words"):
+        driver.disturbed(Short(tmp_path), lambda lives: Kill("life", signal.SIGKILL, seconds % 60), longest=seconds)
 
 
 def start(job: Job, name: str, number: int, port: int) -> subprocess.Popen:
