@@ -1,6 +1,6 @@
 """The table of meta-learners: the name and the traits of each, for flags, starts, studies and reports.
 
-`meta/registry.py` has the functions that make them. To add a learner, write its module and add a line to each table.
+`training/trainer.py` has the functions that make them. To add a learner, write its module and add a line to each table.
 """
 
 from collections.abc import Mapping

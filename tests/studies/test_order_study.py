@@ -1,6 +1,6 @@
 """The ablation of the order, whole but tiny, with a learner that the package does not have; what a run's cost is.
 
-The learner is a function and a line in the registry, and goes from flags to a report.
+The learner is a function and a line in each table, and goes from flags to a report.
 """
 
 import json
@@ -12,7 +12,6 @@ from small_runs import meta_train, run_finetune
 
 from metaser_jax import InputError
 from metaser_jax.meta.learner import Info, Learner
-from metaser_jax.meta.registry import LEARNERS
 from metaser_jax.report import summarise, table, write_report
 from metaser_jax.report.style import looks
 from metaser_jax.results.rows import completed, series
@@ -23,6 +22,7 @@ from metaser_jax.specs.studies import OrderConfig
 from metaser_jax.studies.ablation_order import KEPT, MARK, fitting, measure, phases, run_ablation_order, timing
 from metaser_jax.studies.study import open_study
 from metaser_jax.training.cost import Cost, read_cost
+from metaser_jax.training.trainer import LEARNERS
 
 
 def pooled(loss_fn, inner_lr, inner_steps, **options):

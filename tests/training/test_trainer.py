@@ -71,17 +71,8 @@ def test_weight_decay_is_the_networks_alone(algorithm):
     [
         ("adagrad", {}, "optimizer: got 'adagrad', expected one of: adam, adamw, sgd"),
         ("sgd", {"schedule": "linear"}, "schedule: got 'linear', expected one of: constant, cosine, cyclical"),
-        ("adam", {"weight_decay": 0.1}, "weight_decay: got 0.1, expected 0"),
-        ("adam", {"base_lr": 0.1}, "base_lr: got 0.1, expected 0"),
-        ("adam", {"half_cycle": 10}, "half_cycle: got 10, expected 0"),
         ("adam", {"schedule": "cosine"}, "half_cycle: got 0, expected 1 or more"),
-        ("adam", {"schedule": "cosine", "half_cycle": 1, "base_lr": 0.1}, "base_lr: got 0.1, expected 0"),
-        (
-            "adam",
-            {"schedule": "cyclical", "base_lr": 0.3, "half_cycle": 1},
-            "base_lr: got 0.3, expected .* at most --lr=0.2",
-        ),
-        ("adam", {"schedule": "cyclical", "base_lr": 0.1}, "half_cycle: got 0, expected 1 or more"),
+        ("adam", {"schedule": "cosine", "half_cycle": 1, "base_lr": 0.1}, "base_lr: got 0.1"),
     ],
 )
 def test_bad_options(name, options, message):
