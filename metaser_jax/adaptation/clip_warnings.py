@@ -71,7 +71,7 @@ _TEXTS = {
 
 
 def read_labelled(
-    config: AdaptConfig | EvaluateConfig, emotions: Sequence[str], voice: bool
+    config: AdaptConfig | EvaluateConfig, emotions: tuple[str, ...], voice: bool
 ) -> tuple[Listing, list[Clip], list[Left]]:
     """Read the labelled clips of config.support, and say what is left out.
 

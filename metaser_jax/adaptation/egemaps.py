@@ -70,7 +70,7 @@ def find_in(manual_dirs: Sequence[str], data_dir: str) -> Find:
         errors = []
         for folder in manual_dirs:
             try:
-                listing = builder(name, data_dir, **options | {"skip_bad": True}).listing(Path(folder))
+                listing = builder(name, data_dir, **dict(options, skip_bad=True)).listing(Path(folder))
             except InputError as error:
                 errors.append(str(error))
             else:

@@ -342,7 +342,7 @@ def _tune_as_learner(spec: MetaTrainSpec) -> Tune:
     return tune
 
 
-def _split_seed(seed: jax.Array) -> jax.Array:
+def _split_seed(seed: jax.Array | int) -> jax.Array:
     """Return a seed's keys: of its initial parameters, and of its training."""
     return jax.random.split(jax.random.key(seed))
 

@@ -90,19 +90,20 @@ def run_adapt(config: AdaptConfig) -> Model:
             "learns from --support alone: put those clips there as well, if they are to count."
         )
     listed, clips, left = read_labelled(config, emotions, voice)
-    said = [(emotions.index(one.parsed.label), one.parsed.speaker, one.file) for one in listed.recordings]
-    support = corpus_of(clips, *zip(*said, strict=True), emotions)
+    files = listed.recordings
+    label = [emotions.index(one.parsed.label) for one in files]
+    support = corpus_of(clips, label, [one.parsed.speaker for one in files], [one.file for one in files], emotions)
     warnings = warnings_of(clips, support, whole=voice)
     for warning in warnings:
         say(f"warning: {warning}")
-    normalise = resolve(support, settings.normalise, np.arange(len(support)))
+    settings = dataclasses.replace(settings, normalise=resolve(support, settings.normalise, np.arange(len(support))))
     unlabelled = None
     if config.unlabelled is not None:
-        if normalise not in ("corpus", "speaker"):
-            got = f"--unlabelled={config.unlabelled}: {config.init} normalises by {normalise}"
+        if settings.normalise not in ("corpus", "speaker"):
+            got = f"--unlabelled={config.unlabelled}: {config.init} normalises by {settings.normalise}"
             raise InputError(f"{got}, expected corpus or speaker. Leave the flag out.")
-        files = [(one, str(one)) for one in audio_files([config.unlabelled])]
-        read, _ = read_clips("--unlabelled", files, config, voice)
+        more = [(one, str(one)) for one in audio_files([config.unlabelled])]
+        read, _ = read_clips("--unlabelled", more, config, voice)
         # What is in both would count twice. Whose voices they are is not asked: others than the clips'.
         known = {clip.sha256 for clip in clips}
         if others := [clip for clip in read.values() if clip.sha256 not in known]:
@@ -117,7 +118,6 @@ def run_adapt(config: AdaptConfig) -> Model:
         "left_out": [one._asdict() for one in left],
     }
     say(f"Learning from {len(support)} clips, and from parts of them to see how well that works.")
-    settings = dataclasses.replace(settings, normalise=normalise)
     model = adapt_model(start.start, settings, config, support, unlabelled=unlabelled, about=about)
     model.about["support"] |= {"language": about["language"], "licence": config.licence}
     return model if config.keep_clips else dataclasses.replace(model, support=None)
