@@ -103,6 +103,7 @@ setup(
         "metaser_jax.report": ["*.bib", "*.css"],
         "metaser_jax.serve": ["page/*"],
         "metaser_jax.specs": ["*.toml"],
+        "metaser_jax.studies": ["*.toml"],
     },
     install_requires=CORE + DATA + RUNS,
     entry_points={"console_scripts": ["metaser = metaser_jax.commands:main"]},

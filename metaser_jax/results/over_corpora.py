@@ -6,7 +6,7 @@ are what a new one is drawn from. One over draws is of each draw's mean over cor
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,11 +92,11 @@ def share_below(cells: Cells, zero: Cells) -> float:
     return float(np.mean([a < b for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)]))
 
 
-def best_elsewhere(candidates: Mapping[str, Mapping[Point, Cells]]) -> dict[str, str]:
+def best_elsewhere(candidates: Mapping[str, Mapping[Any, Cells]]) -> dict[str, str]:
     """Return corpus -> the candidate that is best on the other corpora, mean over its points.
 
     Args:
-      candidates: name -> what by_point gives of it.
+      candidates: name -> its points, as the values of by_point.
     """
     corpora = list(dict.fromkeys(corpus for cells in next(iter(candidates.values())).values() for corpus in cells))
 

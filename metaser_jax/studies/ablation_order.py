@@ -39,9 +39,10 @@ from metaser_jax.specs import INNER, MetaTrainSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.studies import OrderConfig, variants
 from metaser_jax.studies import tables
-from metaser_jax.studies.cells import CELLS, Run
+from metaser_jax.studies.cells import Run
 from metaser_jax.studies.driver import Found, compute, lines_of, write
 from metaser_jax.studies.study import METASER, Study, algorithm_changes, open_study
+from metaser_jax.studies.texts import TEXTS
 from metaser_jax.training.cost import Cost, read_cost
 from metaser_jax.training.meta_train import run_meta_training
 
@@ -49,42 +50,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME = "ablation_order"
-Measures = Mapping[tuple[str, str], Mapping[str, Any]]
-"""(budget, variant) -> cost of its training: the fields of a line."""
 ROUNDS = 5
 # Of a variant in a round, as well as is known before, and at least so many intervals.
 SECONDS, INTERVALS = 4.0, 3
 KEPT = "equal_time.json"
 SECOND = "second"
-# The cells of equal time have this in their names.
-MARK = "equal-time"
 TITLE = "Which meta-gradient: second order MAML against cheaper and other meta-learners"
+_TEXTS = TEXTS[NAME]
 _BUDGETS = {"episodes": "equal episodes", "time": "equal time"}
-_INTRO = """\
-Each variant was meta-trained on {sources} for {episodes} episodes, and then anew for as many episodes as fit into the \
-time of second order's (equal time). From both it was fine-tuned on the target's clips, all in the same way and with \
-the same clips draw by draw, and scored on the whole test part.
-
-Inner and outer learning rates are the preset's for all: another rate may suit another variant better. {rates}"""
-_OWN_OPTIMIZER = "Learned inner rates stay behind, since fine-tuning has an optimizer of its own."
-_SGD = (
-    "Fine-tuning is SGD with the preset's rate{learned}; rates per layer and step stay behind, since fine-tuning has "
-    "other steps."
-)
-_AS_RUN = (
-    "Seconds per episode are the median over a run's intervals, without compilation and validation, and depend on "
-    "what else the machine did."
-)
-_APART = (
-    "Equal time was measured apart from the runs, without compilation and validation: in each of {rounds} rounds the "
-    "variants were trained one after the other, {fewest} episodes or more of each, and each round's seconds per "
-    "episode were divided by second order's of that round, so that what else the machine did meets all of them. The "
-    "ratio is the median over rounds, with the lowest and the highest; seconds are second order's median times it."
-)
-_MEMORY = (
-    "Memory is XLA's temporary memory for the program of an interval of episodes, on each device; parameters and "
-    "corpora come on top, the same for all."
-)
 
 
 class Timed(NamedTuple):
@@ -103,7 +76,7 @@ class Timed(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A variant with an amount of data. Attributes: its summary, its name, the budget, and the cost of training."""
+    """A variant with an amount of data. Attributes: its summary, its name, the budget; took, fields of its line."""
 
     one: Summary
     name: str
@@ -116,7 +89,6 @@ def run_ablation_order(
     command: str,
     *,
     corpora: Corpora = ON_DISK,
-    cost_of_run: Callable[[Path, Sequence[int]], Cost] = read_cost,
     time_run: Callable[[MetaTrainSpec], float] | None = None,
 ) -> Path:
     """Compute what is missing and write ablation_order.{json,csv,png,svg,pdf}, json and the report.
@@ -124,7 +96,6 @@ def run_ablation_order(
     Args:
       command: what the user ran, for the report.
       corpora: where prepared corpora come from.
-      cost_of_run: as read_cost.
       time_run: seconds per episode of a run; by default it is trained for that.
 
     Returns:
@@ -136,92 +107,58 @@ def run_ablation_order(
     study = open_study(config, command, corpora)
     spec = study.spec
     study.require_prepared(spec.sources)
-    both = sorted({*spec.sources} & {*spec.targets})
-    if both:
+    if both := sorted({*spec.sources} & {*spec.targets}):
         raise InputError(f"--targets: got {', '.join(both)}, which is among --sources, expected other corpora.")
     at = study.places(spec.targets)
 
     def runs_of(variant: str, episodes: int) -> tuple[Run, ...]:
         return tuple(_run_of(study, variant, episodes, seed) for seed in range(spec.pretrain_seeds))
 
-    def cells(runs: Mapping[str, tuple[Run, ...]], mark: str = "") -> list:
-        return [
-            study.cell(place, variant + mark, None, spec.sources, of) for variant, of in runs.items() for place in at
-        ]
+    def adapt(runs: Mapping[str, tuple[Run, ...]]) -> Found:
+        cells = [study.cell(place, name, None, spec.sources, of) for name, of in runs.items() for place in at]
+        return compute(study, cells, _is_second)
 
-    def costs_of(runs: Mapping[str, tuple[Run, ...]]) -> dict[str, Cost]:
-        return {v: mean_cost([cost_of_run(study.runs / run.key, phases(run.spec)) for run in runs[v]]) for v in runs}
-
-    def timed(costs: dict[str, Cost]) -> dict[str, Cost]:
-        # The seconds that were measured apart stand for the runs' own.
-        return {v: cost._replace(seconds=measured.seconds(v)) for v, cost in costs.items()} if measured else costs
-
-    same = study.meta_spec(spec.sources, 0).episodes
-    equal = {variant: runs_of(variant, same) for variant in spec.variants}
-    log(f"At equal episodes, {same}:")
-    found = {"episodes": compute(study, cells(equal), _is_second)}
-    costs = costs_of(equal)
+    episodes = study.meta_spec(spec.sources, 0).episodes
+    runs = {"episodes": {variant: runs_of(variant, episodes) for variant in spec.variants}}
+    log(f"At equal episodes, {episodes}:")
+    found = {"episodes": adapt(runs["episodes"])}
     log(f"Timing an episode of each variant, in turn, {ROUNDS} rounds:")
-    measured = measure(
+    timed = measure(
         study.out,
         lambda variant, episodes: _run_of(study, variant, episodes, 0).spec,
-        {variant: cost.seconds for variant, cost in costs.items()},
-        time_run or timing(study, phases),
+        {variant: _cost_of(study, of).seconds for variant, of in runs["episodes"].items()},
+        time_run or timing(study),
     )
-    costs = timed(costs)
-    fitted = {variant: runs_of(variant, fitting(costs[SECOND], cost)) for variant, cost in costs.items()}
-    log(f"At equal wall time, {costs[SECOND].seconds * same:.0f} s of second order:")
-    others = {variant: runs for variant, runs in fitted.items() if variant != SECOND}
-    found["time"] = compute(study, [*cells({SECOND: equal[SECOND]}), *cells(others, f"-{MARK}")], _is_second)
+    second, others = timed.seconds(SECOND), [variant for variant in spec.variants if variant != SECOND]
+    runs["time"] = {SECOND: runs["episodes"][SECOND]}
+    runs["time"] |= {one: runs_of(one, fitting(episodes, second, timed.seconds(one))) for one in others}
+    log(f"At equal wall time, {second * episodes:.0f} s of second order:")
+    found["time"] = adapt({v if v == SECOND else f"{v}-equal-time": of for v, of in runs["time"].items()})
 
-    of_budget = {"episodes": costs, "time": timed(costs_of(fitted))}
-    measures = {
-        (budget, variant): _cost_fields(cost, measured and measured.ratios(variant))
-        for budget, of in of_budget.items()
-        for variant, cost in of.items()
-    }
-    lines, compared = [], []
+    lines, compared, points = [], [], []
     for budget, of in found.items():
+        took = {variant: _took(_cost_of(study, of), timed, variant) for variant, of in runs[budget].items()}
         of_summaries, of_comparisons = lines_of(study, of)
         for one, line in zip(of.summaries, of_summaries, strict=True):
             variant = variant_of(one)
-            device = line["device"] or of_budget[budget][variant].device
-            known = {"variant": variant, "budget": budget}
-            lines.append(known | line | measures[budget, variant] | {"device": device})
+            lines.append({"variant": variant, "budget": budget} | line | took[variant])
+            points.append(Point(one, method_name(one.series), budget, took[variant]))
         compared += [line | {"budget": budget} for line in of_comparisons]
     sources = " and ".join(spec.sources)
     return write(
         study,
         NAME,
         f"{TITLE}, from {' + '.join(spec.sources)} to {' and '.join(spec.targets)}",
-        _INTRO.format(sources=sources, episodes=same, rates=_on_learned_rates(study)),
-        _sections(study, found, measures, measured),
+        _TEXTS["intro"].format(sources=sources, episodes=episodes, rates=_on_learned_rates(study)),
+        _sections(study, found, points, timed),
         {"lines": lines, "comparisons": compared},
         lines,
     )
 
 
-def fitting(second: Cost, variant: Cost) -> int:
-    """Return how many episodes of a variant take as long as all of second order's, at least one."""
-    return max(1, int(second.seconds * second.episodes / variant.seconds))
-
-
-def phases(spec: MetaTrainSpec) -> list[int]:
-    """Return the episodes before which a run's episodes cost something else than after."""
-    return [spec.anneal_episodes] if spec.anneal_episodes else []
-
-
-def mean_cost(costs: Sequence[Cost]) -> Cost:
-    """Return the cost of runs that differ in their seeds: mean seconds per episode, most memory.
-
-    Compilation is that of the run that compiled: others found its program, as may a run of another study.
-    """
-    memory = [cost.temp_bytes for cost in costs]
-    return costs[0]._replace(
-        seconds=sum(cost.seconds for cost in costs) / len(costs),
-        compile_seconds=max(cost.compile_seconds for cost in costs),
-        temp_bytes=None if None in memory else max(memory),
-    )
+def fitting(episodes: int, second: float, seconds: float) -> int:
+    """Return how many episodes of so many seconds take as long as second order's, at least one."""
+    return max(1, int(second * episodes / seconds))
 
 
 def _run_of(study: Study[OrderConfig], variant: str, episodes: int, seed: int) -> Run:
@@ -239,13 +176,34 @@ def _is_second(key: Series) -> bool:
     return (key.algorithm, key.order) == ("maml", SECOND)
 
 
-def _cost_fields(cost: Cost, ratios: list[float] | None) -> dict[str, Any]:
+def _read_cost(run_dir: Path, spec: MetaTrainSpec) -> Cost:
+    """Return the cost of a run; annealed episodes cost something else before than after."""
+    return read_cost(run_dir, [spec.anneal_episodes] if spec.anneal_episodes else [])
+
+
+def _cost_of(study: Study, runs: Sequence[Run]) -> Cost:
+    """Return the cost of runs that differ in their seeds: mean seconds per episode, most memory.
+
+    Compilation is that of the run that compiled: others found its program, as may a run of another study.
+    """
+    costs = [_read_cost(study.runs / run.key, run.spec) for run in runs]
+    memory = [cost.temp_bytes for cost in costs]
+    return costs[0]._replace(
+        seconds=statistics.fmean(cost.seconds for cost in costs),
+        compile_seconds=max(cost.compile_seconds for cost in costs),
+        temp_bytes=None if None in memory else max(memory),
+    )
+
+
+def _took(cost: Cost, timed: Timed, variant: str) -> dict[str, Any]:
+    """Return what the training of a variant took; seconds that were measured apart stand for the runs' own."""
+    ratios, seconds = timed.ratios(variant), timed.seconds(variant)
     return {
         "episodes": cost.episodes,
-        "seconds_per_episode": cost.seconds,
-        "of_second_order": ratios and statistics.median(ratios),
-        "of_second_order_range": ratios and [min(ratios), max(ratios)],
-        "training_seconds": cost.seconds * cost.episodes,
+        "seconds_per_episode": seconds,
+        "of_second_order": statistics.median(ratios),
+        "of_second_order_range": [min(ratios), max(ratios)],
+        "training_seconds": seconds * cost.episodes,
         "compile_seconds": cost.compile_seconds,
         "temp_bytes": cost.temp_bytes,
     }
@@ -256,8 +214,8 @@ def measure(
     spec_of: Callable[[str, int], MetaTrainSpec],
     known: Mapping[str, float],
     time_run: Callable[[MetaTrainSpec], float],
-) -> Timed | None:
-    """Return the measured times, which the study keeps; None of a study from before, whose runs' seconds decided.
+) -> Timed:
+    """Return the measured times, which the study keeps.
 
     Args:
       out: the study's folder.
@@ -270,8 +228,6 @@ def measure(
         found = Timed(**json.loads(kept.read_text(encoding="utf-8")))
         if found.episodes.keys() == known.keys():
             return found
-    elif any((out / CELLS).glob(f"*{MARK}*")):
-        return None
     specs = {}
     for variant, seconds in known.items():
         every = spec_of(variant, 1).log_every
@@ -287,15 +243,15 @@ def measure(
     return found
 
 
-def timing(study: Study, phases: Callable[[MetaTrainSpec], list[int]]) -> Callable[[MetaTrainSpec], float]:
+def timing(study: Study) -> Callable[[MetaTrainSpec], float]:
     """Return a function that trains a run in a temporary folder and returns the seconds of its episodes."""
 
     def time_run(spec: MetaTrainSpec) -> float:
         with tempfile.TemporaryDirectory(prefix="metaser_jax_timed_") as folder, logged_as(""):
-            run = f"{folder}/run"
+            run = Path(folder, "run")
             # From random parameters: where it starts changes no time.
-            run_meta_training(spec, study.data_dir, run, load=study.corpora.load)
-            return read_cost(run, phases(spec)).seconds
+            run_meta_training(spec, study.data_dir, str(run), load=study.corpora.load)
+            return _read_cost(run, spec).seconds
 
     return time_run
 
@@ -308,31 +264,24 @@ def variant_of(one: Summary) -> str:
 def _on_learned_rates(study: Study[OrderConfig]) -> str:
     """Return whether fine-tuning takes over what rates were learned."""
     if study.settings.finetune["optimizer"] != INNER:
-        return _OWN_OPTIMIZER
+        return _TEXTS["own_optimizer"]
     compared = [ALGORITHMS[variant] for variant in study.spec.variants if variant in ALGORITHMS]
-    learned = [one.label(SECOND) for one in compared if one.learned_rates == "parameter"]
-    return _SGD.format(learned=f", from {' and '.join(learned)} with the rates that were learned" if learned else "")
+    learned = " and ".join(one.label(SECOND) for one in compared if one.learned_rates == "parameter")
+    return _TEXTS["sgd"].format(learned=f", from {learned} with the rates that were learned" if learned else "")
 
 
 def _sections(
-    study: Study[OrderConfig], found: Mapping[str, Found], measures: Measures, measured: Timed | None
+    study: Study[OrderConfig], found: Mapping[str, Found], points: Sequence[Point], timed: Timed
 ) -> tuple[Section, ...]:
     """Return everything between the introduction and what was run; saves the pictures."""
-    points = [
-        Point(one, method_name(one.series), budget, measures[budget, variant_of(one)])
-        for budget, of in found.items()
-        for one in of.summaries
-    ]
     caption = "Macro F1 on the test part against the seconds of meta-training, without compilation."
     figure = time_figure(points, study.spec.confidence)
     shown = picture(study.out, "ablation_order.png", caption, figure, svg=True)
-    timed = _AS_RUN
-    if measured is not None:
-        timed = _APART.format(rounds=len(measured.rounds), fewest=min(measured.episodes.values()))
+    explained = _TEXTS["timed"].format(rounds=len(timed.rounds), fewest=min(timed.episodes.values()))
     budgets = {f", equal {budget}": of for budget, of in found.items()}
     heading = "MAML, second order, against each other variant"
     return (
-        Section("Score against training time", (shown, f"{timed} {_MEMORY}")),
+        Section("Score against training time", (shown, f"{explained} {_TEXTS['memory']}")),
         *(Section(name, (_table(list(group)),)) for name, group in groupby(sorted(points, key=_place), _place)),
         *tables.comparison_section(budgets, study.spec.confidence, heading),
         *tables.closing_sections(study, (METASER,), budgets),
@@ -343,34 +292,31 @@ def _place(point: Point) -> str:
     return tables.place_name(point.one)
 
 
-def _rank(point: Point) -> int:
-    return variants().index(variant_of(point.one))
+def _rank(point: Point) -> tuple[int, str]:
+    return variants().index(variant_of(point.one)), _BUDGETS[point.budget]
 
 
 def _table(points: Sequence[Point]) -> Table:
     """Return a row for each variant and budget, a column of scores for each amount of data; points are of one place."""
-    oracles = {point.one.data: tables.oracle_cell(point.one) for point in reversed(points)}
-    amounts = list(dict.fromkeys(point.one.data for point in points))
-    rows: dict[tuple[str, str], tuple[Point, dict[str, str]]] = {}
-    for point in sorted(points, key=lambda point: (_rank(point), _BUDGETS[point.budget])):
-        rows.setdefault((point.name, point.budget), (point, {}))[1][point.one.data] = str(point.one.macro_f1)
-    columns: dict[str, Callable[[Any], str]] = {
+    oracles = {point.one.data: tables.oracle_cell(point.one) for point in points}
+    rows = [list(group) for _, group in groupby(sorted(points, key=_rank), _rank)]
+    columns: dict[str, Callable[[list[Point]], str]] = {
         "variant": lambda row: row[0].name,
         "budget": lambda row: _BUDGETS[row[0].budget],
         "episodes": lambda row: str(row[0].took["episodes"]),
         "s per episode": lambda row: f"{row[0].took['seconds_per_episode']:.3f}",
+        "of second order's": lambda row: _ratio(row[0].took),
+        "training": lambda row: f"{row[0].took['training_seconds']:.0f} s",
+        "compilation": lambda row: f"{row[0].took['compile_seconds']:.1f} s",
+        "memory": lambda row: _mebibytes(row[0].took["temp_bytes"]),
     }
-    # Of a study from before they were measured, there are no ratios.
-    if any(point.took["of_second_order"] for point in points):
-        columns["of second order's"] = lambda row: _ratio(row[0].took)
-    columns["training"] = lambda row: f"{row[0].took['training_seconds']:.0f} s"
-    columns["compilation"] = lambda row: f"{row[0].took['compile_seconds']:.1f} s"
-    columns["memory"] = lambda row: _mebibytes(row[0].took["temp_bytes"])
-    costs = len(columns)
-    for data in amounts:
-        columns[data] = lambda row, data=data: row[1].get(data, tables.NONE)
-    table = table_of(columns, rows.values(), "", amounts, [budget for _, budget in rows])
-    table.body.append([tables.HEARS_NOTHING, *([""] * (costs - 1)), *(oracles[data] for data in amounts)])
+    empty = [""] * (len(columns) - 1)
+    for data in oracles:
+        columns[data] = lambda row, data=data: next(
+            (str(p.one.macro_f1) for p in row if p.one.data == data), tables.NONE
+        )
+    table = table_of(columns, rows, "", list(oracles), [row[0].budget for row in rows])
+    table.body.append([tables.HEARS_NOTHING, *empty, *oracles.values()])
     return table
 
 
@@ -380,8 +326,6 @@ def _mebibytes(number: int | None) -> str:
 
 def _ratio(took: Mapping[str, Any]) -> str:
     """Return a variant's time per episode as a share of second order's, with the lowest and highest of the rounds."""
-    if took["of_second_order"] is None:
-        return tables.NONE
     low, high = took["of_second_order_range"]
     return f"{took['of_second_order']:.2f} ({low:.2f} to {high:.2f})"
 
@@ -402,16 +346,18 @@ def time_figure(points: Sequence[Point], confidence: float) -> Figure:
     colours = {point.name: looks[point.one.series].color for point in sorted(points, key=_rank)}
     for axes, ((place, data), panel) in zip(grid, panels.items(), strict=True):
         for name, colour in colours.items():
-            of_variant = [point for point in panel if point.name == name]
-            at = [point.took["training_seconds"] for point in of_variant]
-            scores = [point.one.macro_f1.mean for point in of_variant]
-            axes.plot(at, scores, color=colour, linewidth=1, zorder=2)
             # Where both are one run, the filled one is on top.
-            for x, score, point in reversed(list(zip(at, scores, of_variant, strict=True))):
-                low, high = (point.one.macro_f1.interval or (score, score))[:2]
-                look = {"color": colour, "capsize": 3, "zorder": 3}
-                look["markerfacecolor"] = colour if point.budget == "episodes" else "white"
-                axes.errorbar([x], [score], yerr=[[score - low], [high - score]], fmt="o", **look)
+            at = [
+                (point.took["training_seconds"], point.one.macro_f1, colour if point.budget == "episodes" else "white")
+                for point in panel
+                if point.name == name
+            ]
+            axes.plot([x for x, *_ in at], [score.mean for _, score, _ in at], color=colour, linewidth=1, zorder=2)
+            for x, score, face in reversed(at):
+                low, high = (score.interval or (score.mean, score.mean))[:2]
+                bar = [[score.mean - low], [high - score.mean]]
+                look = {"color": colour, "markerfacecolor": face, "capsize": 3, "zorder": 3}
+                axes.errorbar([x], [score.mean], yerr=bar, fmt="o", **look)
         axes.set_title(style.plain(f"{place}\n{data}"), fontsize=style.NORMAL)
         axes.set_xlabel("seconds of meta-training", fontsize=style.NORMAL)
         style.plain_axes(axes)

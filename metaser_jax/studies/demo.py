@@ -19,17 +19,8 @@ from metaser_jax.results.rows import method_name
 from metaser_jax.results.run_dir import METRICS, RESULTS, to_lines, write_text
 from metaser_jax.specs import presets
 from metaser_jax.specs.programs import DemoConfig, FinetuneConfig, MetaTrainConfig
+from metaser_jax.studies.texts import TEXTS
 from metaser_jax.training.meta_train import meta_train
-
-INTRO = """\
-A check of the pipeline, from audio files to scores: the voices and their emotions are synthetic, spoken by eSpeak NG \
-after rules. What is scored is how well the rules of one language are recovered from those of others. It says nothing \
-about people's voices, and is no claim of accuracy.
-
-MetaSER learned from English and German how to adapt; it then adapted to a few clips per emotion of Italian, Persian \
-and Urdu, and was scored on the whole test part of each, whose speakers it had not heard. It stands under the \
-name of its meta-learner, {learner}. Beside it stands the same network trained on the same clips from scratch. Both \
-use the labels of those clips alone, and other recordings of the target, unlabelled, to normalise the input."""
 
 
 def run_demo(
@@ -92,7 +83,11 @@ def run_demo(
     print("5/5  Writing the report\n")
     summaries = summarise(rows)
     learner = next(method_name(one.series) for one in summaries if one.series.algorithm)
-    texts = {"title": "MetaSER demo on synthetic voices", "intro": INTRO.format(learner=learner), "command": command}
+    texts = {
+        "title": "MetaSER demo on synthetic voices",
+        "intro": TEXTS["demo"]["intro"].format(learner=learner),
+        "command": command,
+    }
     report = write_report(out, rows, **texts, training=read_metrics(run / METRICS))
     print(table(summaries))
     print("\nSynthetic voices: a check of the pipeline, no claim of accuracy.")

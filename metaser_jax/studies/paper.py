@@ -25,21 +25,11 @@ from metaser_jax.studies import tables
 from metaser_jax.studies.cells import Cell
 from metaser_jax.studies.driver import Found, compute, is_metaser, lines_of, write
 from metaser_jax.studies.study import METASER, PRETRAINED, SVM, Left, Place, Study, open_study
+from metaser_jax.studies.texts import TEXTS
 
 TABLE = "Table 2: from which sources, to which targets, by which method"
 FIGURE = "Figure 2: macro F1 against the amount of target data"
-INTRO = """\
-Each method learned from {sources}, adapted to clips of a target language, and was scored on the target's whole test \
-part, the same everywhere; draw by draw, all methods had the same clips. Beside those that learned from sources stand \
-the network from scratch, and a support vector machine on utterance statistics of the same MFCC, with the target's \
-clips alone{alone} and with the sources' recordings joined to them.{metaser}
-
-"Head only" adapts the dense layers, as the paper lets TransSER and MultiSER; "all layers" is what it lets MetaSER \
-adapt. One method's head against another's whole network says who may adapt more, and not which learned better."""
-CROSSOVERS = (
-    "Where the mean of MetaSER meets another method's, on straight lines between the measured amounts. A meeting point "
-    "of curves whose intervals overlap may be elsewhere with other draws."
-)
+_TEXTS = TEXTS["comparison"]
 KINDS = {"fraction": ("fractions", "the fraction of the training part"), "shots": ("shots", "clips per emotion")}
 IS_SOURCE = "is a source"
 Sources = tuple[str, ...]
@@ -64,7 +54,7 @@ def run_table2(config: Table2Config, command: str, *, corpora: Corpora = ON_DISK
     title = f"{TABLE}: {' and '.join(spec.targets)}"
     main = _table_sections(study, found, skipped)
     metaser = tables.metaser_is(found.trained)
-    intro = INTRO.format(sources="the sources of a column", alone=" in the last column", metaser=metaser)
+    intro = _TEXTS["intro"].format(sources="the sources of a column", alone=" in the last column", metaser=metaser)
     beside = (*tables.left_section(study), *tables.split_sections(spec, found), run_section(command))
     write_text(study.out / "table2.md", markdown_page(Content(title, intro, (*main, *beside))))
     # Without numbers, so that the CSV names what is left out, too.
@@ -191,7 +181,7 @@ def run_figure2(config: Figure2Config, command: str, *, corpora: Corpora = ON_DI
     crossings = crossings_of(found.summaries)
     main = (Section("Macro F1 against the amount of target data", shown), *_crossover_section(crossings))
     metaser = tables.metaser_is(found.trained)
-    intro = INTRO.format(sources=" and ".join(spec.sources), alone="", metaser=metaser)
+    intro = _TEXTS["intro"].format(sources=" and ".join(spec.sources), alone="", metaser=metaser)
     title = f"{FIGURE}: {' and '.join(spec.targets)}, learned from {' + '.join(spec.sources)}"
     return _write(study, "figure2", title, intro, main, found, {"crossovers": [one.line() for one in crossings]})
 
@@ -265,4 +255,4 @@ def _crossover_section(crossings: Sequence[Crossing]) -> tuple[Section, ...]:
         "what": Crossing.text,
     }
     table = table_of(columns, crossings)._replace(folded=len(crossings) > tables.FOLDED)
-    return (Section("Crossover points", (CROSSOVERS, narrowed(table, "Where curves meet"))),)
+    return (Section("Crossover points", (_TEXTS["crossovers"], narrowed(table, "Where curves meet"))),)

@@ -29,6 +29,7 @@ from metaser_jax.results.summary import summarise
 from metaser_jax.specs import FinetuneSpec, JobSpec, MetaTrainSpec, how_fields, presets
 from metaser_jax.specs.programs import SweepConfig
 from metaser_jax.studies.driver import write_csv, write_json
+from metaser_jax.studies.texts import TEXTS
 from metaser_jax.training.meta_train import ADVICE, Member, Trained, load_groups, train_groups
 from metaser_jax.training.pretrain import MULTISER, trained_first
 
@@ -38,21 +39,7 @@ FREE = ("data_dir", "out", "runs", *how_fields(SweepConfig))
 # Settings that differ in one of these are validated on other episodes.
 _OTHER_EPISODES = ("shots", "queries", "split_seed", "pool_sources", "normalise", "trim_db", "deltas")
 NONE = "-"
-_VALIDATION = (
-    "Validation loss: the query loss after adaptation on the sources' validation parts, of each run's best "
-    "checkpoint, mean ± sample standard deviation over training seeds. The setting with the lowest mean is chosen, "
-    "of those whose runs have all finished; the target chooses nothing."
-)
-_TARGET = (
-    "Macro F1: of the target's test part, mean ± sample standard deviation over draws of its clips (a draw's "
-    "score is the mean over its folds, if there are); draw i starts from the run of training seed i modulo "
-    "their number, so the deviation is of both. The best macro F1 of the table, were it chosen by, would be "
-    "too high for other clips."
-)
-_OTHER = (
-    "Settings that differ in {other} are validated on other episodes or other input: their validation losses are not "
-    "of the same thing."
-)
+_TEXTS = TEXTS[NAME]
 
 
 class Setting(NamedTuple):
@@ -246,10 +233,10 @@ def _content(
     intro = f"Meta-training on {sources}, {config.seeds} seeds of each of {len(settings)} settings."
     if rows:
         intro += f" Each was adapted to {config.target}, {split_name(config.split, config.folds or None)} split."
-    explained = [_VALIDATION, *([_TARGET] if rows else [])]
+    explained = [_TEXTS["validation"], *([_TEXTS["target"]] if rows else [])]
     other = [name for name in swept if name in _OTHER_EPISODES]
     if other:
-        explained.append(_OTHER.format(other=", ".join(other)))
+        explained.append(_TEXTS["other_episodes"].format(other=", ".join(other)))
     of_chosen = ()
     if chosen is not None and chosen.rows:
         name = ", ".join(f"{key}={value}" for key, value in chosen.values.items()) or "the only one"

@@ -35,6 +35,7 @@ from metaser_jax.specs.meta_training import NO_STEPS
 from metaser_jax.specs.studies import StudySpec
 from metaser_jax.specs.training import SourcesSpec
 from metaser_jax.studies.study import METASER, PRETRAINED, Study, settings
+from metaser_jax.studies.texts import TEXTS
 
 if TYPE_CHECKING:
     from metaser_jax.studies.driver import Found
@@ -54,49 +55,7 @@ _OF_ORDER = ("order", "anneal_episodes", "multi_step_episodes")
 _OF_STEPS = ("inner_lr", *NO_STEPS)
 # The layers that are adapted are in each table; the seeds are the study's own; where checkpoints are changes nothing.
 _LEFT_OUT = {"adapt", "checkpoint_every", "log_every", "seed", "split_seed", "sources", "method"}
-_COMPARED = (
-    "Its macro F1 minus another method's on the same draws: positive is better than the other. In brackets the "
-    "{confidence:.0%} interval of the mean over draws (Student's t): what other draws of clips would give on the same "
-    "test part. *: p of the paired t-test is below {p:.2g} also when it is corrected (Holm) for all comparisons of "
-    "this table. What other speakers would give is below, under every comparison."
-)
-_EVERY_COMPARISON = (
-    "As above, and: Wilcoxon's signed-rank test, which needs no normal distribution; and an interval over the test "
-    "part, a bootstrap of the difference: what other speakers would give, or, where speakers do not allow it, "
-    "other utterances of the same speakers, which is narrower than it should be."
-)
-_SCORES = (
-    "Mean ± sample standard deviation over {draws} draws{folds}; intervals of {confidence:.0%}, on the logit scale. "
-    "Over draws: Student's t, what other draws of clips would give on the same test part. Over the test part: "
-    "bootstrap over its speakers, what other speakers would give; over utterances where too few speakers say each "
-    "emotion, which says so, and is too narrow for other speakers. The speaker oracle guesses each speaker's most "
-    "frequent training emotion and hears nothing: on a random split a score that does not exceed it is no evidence "
-    "that emotion was recognised. Bold is the highest mean of one amount of data, whether or not the difference can be "
-    "told from chance."
-)
-_CSV = (
-    "Starts from: how many numbers an adaptation starts from, parameters and learned rates, or, of what is fitted on "
-    "the sources' recordings, their features. Seconds: of one adaptation and its scoring. The CSV and JSON beside this "
-    "page have all of it, and tables.tex every table for a paper."
-)
-_UNKNOWN = (
-    "Other pre-training: each method that learns from sources was trained {runs} times, and draw i started from run i "
-    "mod {runs}; the intervals over draws mix the two.",
-    "Other splits: each target was split once (split seed {split_seed}).",
-    "The paper's own numbers: they are not known to us, and nothing here stands for them.",
-)
-# Field of a row, and its value -> what the numbers do not say then.
-_UNKNOWN_OF = {
-    ("validation", "split"): "What the drawn clips alone are worth: early stopping used the labels of the target's "
-    "whole validation part besides them, for every network (the table of splits has their number).",
-    ("normalise", "speaker"): "What is possible without recordings of the test speakers: input was normalised per "
-    "speaker, by their own unlabelled recordings, for every method.",
-    ("normalise", "corpus"): "What is possible with the drawn clips alone: input was normalised by the target's whole "
-    "training part, unlabelled, for every method.",
-    ("normalise", "auto"): "What is possible with the drawn clips alone: where the speakers of a target's training "
-    "part say half of the emotions or more, which its labels tell, input was normalised per speaker, by the test "
-    "speakers' own unlabelled recordings; elsewhere by the whole training part, unlabelled. The same for every method.",
-}
+_TEXTS = TEXTS["tables"]
 
 
 def line_of(one: Summary, confidence: float) -> Line:
@@ -326,7 +285,7 @@ def comparison_section(
             groups[f"{place_name(one.reference)}{suffix}: {label}"].append(one)
     if not groups:
         return ()
-    explained = _COMPARED.format(confidence=confidence, p=1 - confidence)
+    explained = _TEXTS["compared"].format(confidence=confidence, p=1 - confidence)
     return (Section(heading, (explained, *(_differences(of, name) for name, of in groups.items()))),)
 
 
@@ -349,10 +308,10 @@ def detail_sections(study: Study, methods: Sequence[str], budgets: Budgets) -> t
     summaries = {n + suffix: of for suffix, found in budgets.items() for n, of in by_place(found.summaries).items()}
     compared = {n + suffix: of for suffix, found in budgets.items() for n, of in by_place(found.comparisons).items()}
     folds = " (a draw's score is its mean over the folds)" if spec.folds else ""
-    explained = _SCORES.format(draws=spec.seeds, folds=folds, confidence=spec.confidence)
+    explained = _TEXTS["scores"].format(draws=spec.seeds, folds=folds, confidence=spec.confidence)
     return (
-        Section("All scores", (explained, *all_scores(summaries), _CSV)),
-        *([Section("Every comparison", (_EVERY_COMPARISON, *comparisons(compared)))] if compared else []),
+        Section("All scores", (explained, *all_scores(summaries), _TEXTS["csv"])),
+        *([Section("Every comparison", (_TEXTS["every_comparison"], *comparisons(compared)))] if compared else []),
         *left_section(study),
         *split_sections(spec, first),
         Section("How the methods were trained", (_settings_table(study, methods, first.trained),)),
@@ -368,16 +327,16 @@ def split_sections(spec: StudySpec, found: Found) -> tuple[Section, ...]:
 
 def unknown(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Return what the numbers of a study do not say, by what its rows say of their input and validation."""
-    points = [text.format(runs=spec.pretrain_seeds, split_seed=spec.split_seed) for text in _UNKNOWN]
-    of_rows = (text for (name, value), text in _UNKNOWN_OF.items() if any(row.get(name) == value for row in rows))
-    return (*points, *of_rows)
+    points = [text.format(runs=spec.pretrain_seeds, split_seed=spec.split_seed) for text in TEXTS["unknown"].values()]
+    for field, texts in TEXTS["unknown_of"].items():
+        points += [text for value, text in texts.items() if any(row.get(field) == value for row in rows)]
+    return tuple(points)
 
 
 def times_section(seconds: Mapping[str, float]) -> Section:
     """Return how long each method's adaptations took."""
     body = [[name, f"{value:.0f} s"] for name, value in {**seconds, "all": sum(seconds.values())}.items()]
-    text = "Adaptation and scoring, all cells of a method together; what it takes to learn from sources is not in it."
-    return Section("Run times", (text, Table(["adaptation of", "took"], body)))
+    return Section("Run times", (_TEXTS["times"], Table(["adaptation of", "took"], body)))
 
 
 def _settings_table(study: Study, methods: Sequence[str], trained: Sequence[SourcesSpec]) -> Table:

@@ -21,7 +21,7 @@ from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
-from metaser_jax.report.content import Block, Section, Table, table_of
+from metaser_jax.report.content import Block, Section, Table, best_of, table_of
 from metaser_jax.report.page import picture
 from metaser_jax.report.plots import counts_figure
 from metaser_jax.results import over_corpora
@@ -33,6 +33,7 @@ from metaser_jax.specs.studies import UnseenConfig, UnseenSpec
 from metaser_jax.studies import driver, tables
 from metaser_jax.studies.cells import Cell, Finished, run_cells
 from metaser_jax.studies.study import BASELINES, CLASSIFIERS, METASER, Fit, Left, Place, Study, open_study, settings_of
+from metaser_jax.studies.texts import TEXTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,41 +47,7 @@ FREE = (*driver.FREE, "methods", "adapt", "manual_dir", "candidates")
 TITLE = "Unseen languages: each corpus in turn, from all others"
 TITLE_OF_START = "Unseen languages: each corpus, from one start"
 OWN = "its own zero shots"
-_FROM_START = (
-    "MetaSER starts from {start}, which has learned from none of these corpora. Every method was given some clips of a "
-    "corpus's training speakers,{rest}"
-)
-_FROM_OTHERS = (
-    "Each corpus in turn is a language that nobody has learned from: every method learned from all others, was given "
-    "some clips of its training speakers,{rest}\n\n{recommended}Joint training, eGeMAPS and the support vector machine "
-    "with the sources need all recordings of the sources when they adapt; the networks need their parameters alone."
-)
-_REST = (
-    " and was scored on all clips of its test speakers; with folds, each speaker is tested once. Draw by draw, all "
-    "methods had the same clips."
-)
-_ABOUT = (
-    "Macro F1 on the test part's speakers, mean ± sample standard deviation over draws; a draw's score is its mean "
-    "over the folds. The interval over corpora (Student's t of the corpora's means) says what another language would "
-    "give, as far as so few corpora can; the deviation over draws is of the mean over corpora, and says what other "
-    "clips of the same languages would give."
-)
-_ABOUT_OWN = (
-    "Macro F1 minus the method's own without any clip, draw by draw. The last column: in how many of the draws of all "
-    "corpora the clips did harm."
-)
-_ABOUT_OTHER = (
-    "Macro F1 minus its, draw by draw on the same clips, mean over corpora, and on how many corpora it is above."
-)
-_CANDIDATES = (
-    "Mean over corpora of each preset's meta-learner. For each corpus the one is chosen that is best on the other "
-    "corpora, mean over shots; what that scores is the last row of every table of scores."
-)
-_COSTS = (
-    "Numbers that somebody needs who adapts, besides the clips: a network's parameters and learned rates, or the "
-    "features of all sources; of several corpora the most. Seconds of adapting and scoring, compilation included; "
-    "learning from sources is not in them."
-)
+_TEXTS = TEXTS[NAME]
 
 
 def run_unseen(
@@ -125,14 +92,20 @@ def run_unseen(
     candidates = {}
     for name in config.candidates:
         finished = run_cells(study.out, _candidate(study, config.preset, name, at))
-        candidates[name] = _points(study, summarise(run for one in finished for run in one.runs))
+        points = _points(study, summarise(run for one in finished for run in one.runs))
+        candidates[name] = {point.shots: cells for point, cells in points.items()}
     recommended = tables.trained_name(study.method_spec(METASER, spec.corpora, 0))
     benchmark = Benchmark(study, _points(study, found.summaries), recommended, candidates, found)
     write_text(study.out / RESULTS, to_lines(found.rows))
     lines, _ = driver.lines_of(study, found)
-    title = TITLE if spec.start is None else TITLE_OF_START
+    if spec.start is None:
+        title, compared = TITLE, any(method_name(key) == recommended for key in benchmark.names)
+        said = f"The recommended meta-learner is {recommended}. " if compared else ""
+        intro = _TEXTS["from_others"].format(recommended=said)
+    else:
+        title, intro = TITLE_OF_START, _TEXTS["from_start"].format(start=spec.start)
     of_benchmark = {"lines": lines, **numbers(benchmark)}
-    return driver.write(study, NAME, title, intro(benchmark), sections_of(benchmark), of_benchmark, lines)
+    return driver.write(study, NAME, title, intro, sections_of(benchmark), of_benchmark, lines)
 
 
 def _points(study: Study[UnseenSpec], summaries: Iterable[Summary]) -> Mapping[Point, Cells]:
@@ -210,14 +183,14 @@ class Benchmark(NamedTuple):
       study: the study.
       points: of every method.
       metaser: name of the preset's meta-learner.
-      candidates: preset -> the points of its meta-learner.
+      candidates: preset -> shots -> the point of its meta-learner.
       found: the cells of every method.
     """
 
     study: Study[UnseenSpec]
     points: Mapping[Point, Cells]
     metaser: str
-    candidates: Mapping[str, Mapping[Point, Cells]]
+    candidates: Mapping[str, Mapping[int, Cells]]
     found: driver.Found
 
     @property
@@ -259,13 +232,12 @@ class Benchmark(NamedTuple):
 
     def pairs(self) -> list[tuple[Point, str, Difference]]:
         """Return each point with what it is compared with: MultiSER's, then its method's without shots."""
-        to_reference = [(point, self.at(self.reference, point.shots)) for point in self.sorted()]
-        to_own = [(point, self.at(point.method, 0)) for point in self.sorted()]
-        of_reference = self.names[self.reference] if self.reference else ""
+        reference = self.names[self.reference] if self.reference else ""
+        pairs = [(point, reference, self.at(self.reference, point.shots)) for point in self.sorted()]
+        pairs += [(point, OWN, self.at(point.method, 0)) for point in self.sorted()]
         return [
             (point, name, over_corpora.subtract(self.points[point], other, self.study.spec.confidence))
-            for name, others in ((of_reference, to_reference), (OWN, to_own))
-            for point, other in others
+            for point, name, other in pairs
             if other is not None and other is not self.points[point]
         ]
 
@@ -281,20 +253,9 @@ class Benchmark(NamedTuple):
 
     def nested(self) -> dict[int, Cells]:
         """Return by shots, on each corpus, the candidate that is best on the others."""
-        of = {name: {point.shots: cells for point, cells in points.items()} for name, points in self.candidates.items()}
-        choice = self.choice
-        shots = sorted(next(iter(of.values()), {}))
-        return {n: {corpus: of[name][n][corpus] for corpus, name in choice.items()} for n in shots}
-
-
-def intro(benchmark: Benchmark) -> str:
-    """Return the introduction, in two paragraphs."""
-    start = benchmark.study.spec.start
-    if start is not None:
-        return _FROM_START.format(start=start, rest=_REST)
-    compared = any(method_name(key) == benchmark.metaser for key in benchmark.names)
-    recommended = f"The recommended meta-learner is {benchmark.metaser}. " if compared else ""
-    return _FROM_OTHERS.format(rest=_REST, recommended=recommended)
+        shots = sorted(next(iter(self.candidates.values()), {}))
+        best = self.choice.items()
+        return {n: {corpus: self.candidates[name][n][corpus] for corpus, name in best} for n in shots}
 
 
 def numbers(benchmark: Benchmark) -> dict[str, Any]:
@@ -331,7 +292,7 @@ def sections_of(benchmark: Benchmark) -> tuple[Section, ...]:
     curve = picture(study.out, "unseen.png", caption, curves(benchmark), svg=True)
     methods = ["svm" if method == "svm_sources" else method for method in study.spec.methods]
     return (
-        Section("Scores", (_ABOUT, *(_scores(benchmark, shots) for shots in benchmark.shots))),
+        Section("Scores", (_TEXTS["about"], *(_scores(benchmark, shots) for shots in benchmark.shots))),
         Section("Macro F1 against shots", (curve,)),
         *_difference_sections(benchmark),
         *_candidate_section(benchmark),
@@ -377,24 +338,21 @@ def curves(benchmark: Benchmark) -> Figure:
 
 
 def _scores(benchmark: Benchmark, shots: int) -> Table:
-    cells = {name: benchmark.at(method, shots) for method, name in benchmark.names.items()}
+    points = {name: benchmark.at(method, shots) for method, name in benchmark.names.items()}
     if benchmark.candidates:
-        cells["chosen on the other corpora"] = benchmark.nested().get(shots)
-    of = {name: None if at is None else benchmark.measure(at) for name, at in cells.items()}
+        points["chosen on the other corpora"] = benchmark.nested().get(shots)
 
-    def shown(text: Callable[[Measured], str]) -> Callable[[str], str]:
-        return lambda name: "not defined" if (one := of[name]) is None else text(one)
+    def cells(point: Cells | None) -> list[str]:
+        if point is None:
+            return ["not defined"] * (len(header) - 1)
+        of = benchmark.measure(point)
+        each = (str(of.each.get(corpus, tables.NONE)) for corpus in benchmark.corpora)
+        deviation = tables.NONE if of.draws.deviation is None else f"{of.draws.deviation:.3f}"
+        return [*each, f"{of.corpora.mean:.3f}", tables.interval_text(of.corpora.interval), deviation]
 
-    def over_draws(one: Measured) -> str:
-        return tables.NONE if one.draws.deviation is None else f"{one.draws.deviation:.3f}"
-
-    columns: dict[str, Callable[[str], str]] = {"method": str}
-    for corpus in benchmark.corpora:
-        columns[corpus] = shown(lambda one, corpus=corpus: str(one.each.get(corpus, tables.NONE)))
-    columns["mean"] = shown(lambda one: f"{one.corpora.mean:.3f}")
-    columns["interval over corpora"] = shown(lambda one: tables.interval_text(one.corpora.interval))
-    columns["± over draws"] = shown(over_draws)
-    return table_of(columns, of, amount_name("shots", shots), [*benchmark.corpora, "mean"])
+    header = ["method", *benchmark.corpora, "mean", "interval over corpora", "± over draws"]
+    body = [[name, *cells(point)] for name, point in points.items()]
+    return Table(header, body, amount_name("shots", shots), best_of(header, body, [*benchmark.corpora, "mean"]))
 
 
 def _difference_sections(benchmark: Benchmark) -> list[Section]:
@@ -412,24 +370,23 @@ def _difference_sections(benchmark: Benchmark) -> list[Section]:
         "above on": lambda pair: f"{sum(n > 0 for n in pair[1].each.values())} of {len(pair[1].each)}",
     }
     own = columns | {"below": lambda pair: f"{below[pair[0]]:.0%}"}
-    shown = {name: (_ABOUT_OWN, own) if name == OWN else (_ABOUT_OTHER, columns) for name in groups}
+    shown = {name: (_TEXTS["minus_own"], own) if name == OWN else (_TEXTS["minus_other"], columns) for name in groups}
     return [Section(f"Minus {name}", (text, table_of(of, groups[name]))) for name, (text, of) in shown.items()]
 
 
 def _candidate_section(benchmark: Benchmark) -> list[Section]:
     if not benchmark.candidates:
         return []
-    choice = benchmark.choice
 
     def mean(name: str, shots: int) -> str:
-        (of,) = [cells for point, cells in benchmark.candidates[name].items() if point.shots == shots]
-        return f"{benchmark.measure(of).corpora.mean:.3f}"
+        return f"{benchmark.measure(benchmark.candidates[name][shots]).corpora.mean:.3f}"
 
     columns: dict[str, Callable[[str], str]] = {"preset": str}
     for shots in benchmark.shots:
         columns[amount_name("shots", shots)] = functools.partial(mean, shots=shots)
-    columns["chosen for"] = lambda name: ", ".join(corpus for corpus, one in choice.items() if one == name) or "none"
-    return [Section("Which settings", (_CANDIDATES, table_of(columns, benchmark.candidates)))]
+    choice = benchmark.choice.items()
+    columns["chosen for"] = lambda name: ", ".join(corpus for corpus, one in choice if one == name) or "none"
+    return [Section("Which settings", (_TEXTS["candidates"], table_of(columns, benchmark.candidates)))]
 
 
 def _confusion(benchmark: Benchmark) -> Block:
@@ -457,4 +414,4 @@ def _costs(benchmark: Benchmark) -> tuple[Block, ...]:
     }
     known = " and ".join(sorted({row["device"] for row in benchmark.found.rows if row.get("device")}))
     on = f"Hardware: {known}." if known else "The hardware was not recorded."
-    return _COSTS, table_of(columns, benchmark.names), on
+    return _TEXTS["costs"], table_of(columns, benchmark.names), on
