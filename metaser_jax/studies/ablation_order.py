@@ -38,11 +38,10 @@ from metaser_jax.results.summary import Summary
 from metaser_jax.specs import INNER, MetaTrainSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.studies import OrderConfig, variants
-from metaser_jax.studies import tables
+from metaser_jax.studies import TEXTS, tables
 from metaser_jax.studies.cells import Run
 from metaser_jax.studies.driver import Found, compute, lines_of, write
 from metaser_jax.studies.study import METASER, Study, algorithm_changes, open_study
-from metaser_jax.studies.texts import TEXTS
 from metaser_jax.training.cost import Cost, read_cost
 from metaser_jax.training.meta_train import run_meta_training
 
@@ -346,13 +345,13 @@ def time_figure(points: Sequence[Point], confidence: float) -> Figure:
     colours = {point.name: looks[point.one.series].color for point in sorted(points, key=_rank)}
     for axes, ((place, data), panel) in zip(grid, panels.items(), strict=True):
         for name, colour in colours.items():
-            # Where both are one run, the filled one is on top.
             at = [
                 (point.took["training_seconds"], point.one.macro_f1, colour if point.budget == "episodes" else "white")
                 for point in panel
                 if point.name == name
             ]
             axes.plot([x for x, *_ in at], [score.mean for _, score, _ in at], color=colour, linewidth=1, zorder=2)
+            # Where both are one run, the filled one is on top.
             for x, score, face in reversed(at):
                 low, high = (score.interval or (score.mean, score.mean))[:2]
                 bar = [[score.mean - low], [high - score.mean]]

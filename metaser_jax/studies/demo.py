@@ -19,7 +19,7 @@ from metaser_jax.results.rows import method_name
 from metaser_jax.results.run_dir import METRICS, RESULTS, to_lines, write_text
 from metaser_jax.specs import presets
 from metaser_jax.specs.programs import DemoConfig, FinetuneConfig, MetaTrainConfig
-from metaser_jax.studies.texts import TEXTS
+from metaser_jax.studies import TEXTS
 from metaser_jax.training.meta_train import meta_train
 
 

@@ -21,11 +21,10 @@ from metaser_jax.results.run_dir import write_text
 from metaser_jax.results.significance import Crossover, crossovers
 from metaser_jax.results.summary import Summary
 from metaser_jax.specs.studies import ComparisonSpec, Figure2Config, Table2Config
-from metaser_jax.studies import tables
+from metaser_jax.studies import TEXTS, tables
 from metaser_jax.studies.cells import Cell
 from metaser_jax.studies.driver import Found, compute, is_metaser, lines_of, write
 from metaser_jax.studies.study import METASER, PRETRAINED, SVM, Left, Place, Study, open_study
-from metaser_jax.studies.texts import TEXTS
 
 TABLE = "Table 2: from which sources, to which targets, by which method"
 FIGURE = "Figure 2: macro F1 against the amount of target data"

@@ -28,8 +28,8 @@ from metaser_jax.results.significance import Seeds, seed_interval
 from metaser_jax.results.summary import summarise
 from metaser_jax.specs import FinetuneSpec, JobSpec, MetaTrainSpec, how_fields, presets
 from metaser_jax.specs.programs import SweepConfig
+from metaser_jax.studies import TEXTS
 from metaser_jax.studies.driver import write_csv, write_json
-from metaser_jax.studies.texts import TEXTS
 from metaser_jax.training.meta_train import ADVICE, Member, Trained, load_groups, train_groups
 from metaser_jax.training.pretrain import MULTISER, trained_first
 

@@ -34,8 +34,8 @@ from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.meta_training import NO_STEPS
 from metaser_jax.specs.studies import StudySpec
 from metaser_jax.specs.training import SourcesSpec
+from metaser_jax.studies import TEXTS
 from metaser_jax.studies.study import METASER, PRETRAINED, Study, settings
-from metaser_jax.studies.texts import TEXTS
 
 if TYPE_CHECKING:
     from metaser_jax.studies.driver import Found

@@ -30,10 +30,9 @@ from metaser_jax.results.rows import Series, amount_name, method_name, series, s
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.results.summary import Summary, summarise
 from metaser_jax.specs.studies import UnseenConfig, UnseenSpec
-from metaser_jax.studies import driver, tables
+from metaser_jax.studies import TEXTS, driver, tables
 from metaser_jax.studies.cells import Cell, Finished, run_cells
 from metaser_jax.studies.study import BASELINES, CLASSIFIERS, METASER, Fit, Left, Place, Study, open_study, settings_of
-from metaser_jax.studies.texts import TEXTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
