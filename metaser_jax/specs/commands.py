@@ -6,6 +6,7 @@ from metaser_jax.specs.base import Spec, option
 from metaser_jax.specs.labelling import Labelling
 
 _MODEL = "a model folder (metaser adapt), or its zip archive"
+_START = "open, research, a run (metaser meta-train or pretrain) or a model folder"
 _CLIPS = (
     "a folder or a CSV of labelled clips: angry/clip1.wav, happy/clip2.wav ..., or labels.csv with the columns path, "
     "emotion, and if known speaker"
@@ -16,12 +17,7 @@ _CLIPS = (
 class AdaptConfig(Labelling):
     """metaser adapt."""
 
-    init: str = option(
-        "open",
-        common=True,
-        there="open, research, a run (metaser meta-train or pretrain) or a model folder",
-        named=("scratch", "svm", "joint"),
-    )
+    init: str = option("open", common=True, there=_START, named=("scratch", "svm", "joint"))
     """What to start from: open (for any use) or research (better, not for commercial use), which come with the package,
     a run directory (metaser meta-train or pretrain), or a model folder."""
     support: str = option(there=_CLIPS)

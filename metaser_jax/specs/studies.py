@@ -14,6 +14,9 @@ FOMAML = "fomaml"
 WITH_START = ("metaser", "scratch", "svm")
 # Its baselines: learned from sources first, or fitted on sources and clips, or on clips, in one go.
 BENCHMARK_BASELINES = ("transser", "multiser", "joint", "scratch", "svm", "svm_sources", "egemaps")
+_BENCHMARKED = ("metaser", FOMAML, "meta_sgd", "proto_maml", *BENCHMARK_BASELINES)
+# The amounts of the paper's Figure 2.
+_TENTHS = tuple(tenths / 10 for tenths in range(1, 11))
 # The paper's Table 2 has five source sets, of which four are known; the fifth is taken to be all of them.
 PAPER_SOURCE_SETS = (
     ("tess", "emodb", "ravdess"),
@@ -154,9 +157,7 @@ class Figure2Config(ComparisonSpec, StudyConfig):
     sources: tuple[str, ...] = option(("tess", "emodb", "ravdess"), common=True, distinct=True)
     """Corpora to learn from, separated by commas; the default is the paper's."""
     shots: tuple[int, ...] = option((1, 5, 10, 20), common=True, distinct=True, empty=True, least=0)
-    fractions: tuple[float, ...] = option(
-        tuple(tenths / 10 for tenths in range(1, 11)), common=True, distinct=True, empty=True
-    )
+    fractions: tuple[float, ...] = option(_TENTHS, common=True, distinct=True, empty=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -187,12 +188,7 @@ class UnseenSpec(StudySpec):
     """Corpora, separated by commas, at least two: each in turn is the unseen language, learned from all others."""
     shots: tuple[int, ...] = option((0, 1, 5, 10, 20), common=True, distinct=True, least=0)
     """Clips per emotion of the unseen language; 0 is none at all."""
-    methods: tuple[str, ...] = option(
-        ("metaser", FOMAML, "meta_sgd", "proto_maml", *BENCHMARK_BASELINES),
-        common=True,
-        distinct=True,
-        items=benchmark_methods,
-    )
+    methods: tuple[str, ...] = option(_BENCHMARKED, common=True, distinct=True, items=benchmark_methods)
     """Methods to compare, of which metaser is the preset's meta-learner: {valid}."""
     adapt: tuple[str, ...] = option(("head", "all"), distinct=True, items=LAYERS)
     """Layers that TransSER and MultiSER adapt: head, all."""

@@ -21,13 +21,11 @@ import urllib.request
 import wave
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = ("python3.11", "python3.12", "python3.13")
-# Of each emotion: pitch in Hz, loudness.
-TONES = {"angry": (180, 0.9), "happy": (240, 0.6), "neutral": (120, 0.4), "sad": (100, 0.2)}
 # What is set for the machine, and not for a user's first day.
 HIDDEN = ("PYTHONPATH", "METASER_CACHE", "JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS", "VIRTUAL_ENV")
 
@@ -113,7 +111,12 @@ def commands_of_readme() -> list[list[str]]:
 
 def tones(folder: Path) -> None:
     """Write folder/EMOTION/N.wav: buzzing, higher and louder for some emotions."""
-    for emotion, (pitch, loudness) in TONES.items():
+    for emotion, pitch, loudness in (
+        ("angry", 180, 0.9),
+        ("happy", 240, 0.6),
+        ("neutral", 120, 0.4),
+        ("sad", 100, 0.2),
+    ):
         (folder / emotion).mkdir(parents=True)
         for n in range(4):
             # A saw tooth has harmonics, as a voice has.
@@ -172,12 +175,10 @@ def call(name: str, command: Sequence[str | Path], status: int = 0, **keywords) 
     return done.stdout
 
 
-def found() -> Iterator[str]:
-    for name in PYTHONS:
-        # A name on the path may be a shim that runs nothing.
-        if shutil.which(name) and subprocess.run([name, "-c", ""], capture_output=True).returncode == 0:
-            yield name
+def is_there(python: str) -> bool:
+    # A name on the path may be a shim that runs nothing.
+    return bool(shutil.which(python)) and subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(found()))
+    main(sys.argv[1:] or list(filter(is_there, PYTHONS)))
