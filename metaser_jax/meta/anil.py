@@ -63,13 +63,11 @@ def anil(
             )
 
         def join(adapted, fixed):
-            adapted, fixed = iter(adapted), iter(fixed)
-            return jax.tree.unflatten(treedef, [next(adapted if a else fixed) for a in adapts])
+            return treedef.unflatten([a if f is None else f for a, f in zip(adapted, fixed, strict=True)])
 
-        return Split(
-            tuple(leaf for (_, leaf), a in zip(paths, adapts, strict=True) if a),
-            tuple(leaf for (_, leaf), a in zip(paths, adapts, strict=True) if not a),
-            join,
-        )
+        leaves = [leaf for _, leaf in paths]  # None in place of those of the other part
+        adapted = [leaf if a else None for leaf, a in zip(leaves, adapts, strict=True)]
+        fixed = [None if a else leaf for leaf, a in zip(leaves, adapts, strict=True)]
+        return Split(adapted, fixed, join)
 
     return bilevel(loss_fn, Rule(split=split), inner_lr, inner_steps, order, **options)

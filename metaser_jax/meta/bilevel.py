@@ -212,9 +212,7 @@ def bilevel(
         result, split, _ = run_inner(execution, meta_params, support, first_order=order == "first")
         return split.join(result.adapted, split.fixed)
 
-    return make_learner(
-        loss_fn, execution, init=rule.init, value_and_grad=value_and_grad, adapt=adapt, params=rule.params
-    )
+    return make_learner(loss_fn, execution, value_and_grad, adapt, init=rule.init, params=rule.params)
 
 
 def multi_step_weights(steps: int, episodes: int, step: jax.Array | int) -> jax.Array:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from metaser_jax.meta.bilevel import InnerOptions, Order, Rule, bilevel, with_inner_options
 from metaser_jax.meta.inner_loop import INNER_LR
 from metaser_jax.meta.last_layer import PrototypeStart, labels_of, start_last_layer
-from metaser_jax.meta.learned_rates import each_layer
+from metaser_jax.meta.learned_rates import each_layer, times_layer_rates
 from metaser_jax.meta.learner import Learner
 from metaser_jax.models.classifier import LastLayer
 from metaser_jax.models.losses import LossFn
@@ -111,11 +111,7 @@ def cautious_proto_maml(
 
     def scale(meta_params: CautiousParams, updates: Params, step: jax.Array) -> Params:
         del step
-        return jax.tree.map(
-            lambda log_rate, layer: jax.tree.map(lambda u: jnp.exp(FASTER * log_rate).astype(u.dtype) * u, layer),
-            meta_params.caution.log_rates,
-            updates,
-        )
+        return times_layer_rates(lambda rate: jnp.exp(FASTER * rate), meta_params.caution.log_rates, updates)
 
     def finish(meta_params: CautiousParams, adapted: Params, support: Batch) -> Params:
         source, caution = meta_params.params, meta_params.caution

@@ -68,7 +68,7 @@ def meta_sgd(
     rule = Rule(
         init=lambda params: MetaSGDParams(params, jax.tree.map(lambda p: jnp.full_like(p, inner_lr), params)),
         params=lambda meta_params: meta_params.params,
-        scale=lambda meta_params, updates, step: jax.tree.map(jnp.multiply, meta_params.rates, updates),
+        scale=times_rates,
     )
     return bilevel(loss_fn, rule, inner_lr, inner_steps, order, **options)
 
@@ -109,16 +109,23 @@ def layer_rates(
         return LayerRatesParams(params, each_layer(of_layer, params))
 
     def scale(meta_params: LayerRatesParams, updates: Params, step: jax.Array) -> Params:
-        return jax.tree.map(
-            lambda rates, layer: jax.tree.map(
-                lambda update: jnp.asarray(rates)[step].astype(update.dtype) * update, layer
-            ),
-            meta_params.rates,
-            updates,
-        )
+        return times_layer_rates(lambda rates: jnp.asarray(rates)[step], meta_params.rates, updates)
 
     rule = Rule(init=init, params=lambda meta_params: meta_params.params, scale=scale)
     return bilevel(loss_fn, rule, inner_lr, inner_steps, order, **options)
+
+
+def times_rates(meta_params: Any, updates: Params, step: jax.Array) -> Params:
+    """Multiply the updates by `meta_params.rates`, a pytree like them."""
+    del step
+    return jax.tree.map(jnp.multiply, meta_params.rates, updates)
+
+
+def times_layer_rates(rate_of: Callable[[jax.Array], jax.Array], learned: Any, updates: Params) -> Params:
+    """Multiply the updates of each layer by its rate, the scalar that `rate_of` makes of what was learned of it."""
+    return jax.tree.map(
+        lambda of, layer: jax.tree.map(lambda u: rate_of(of).astype(u.dtype) * u, layer), learned, updates
+    )
 
 
 def each_layer(function: Callable[[Params], Any], params: Params) -> Any:

@@ -66,19 +66,19 @@ class Learner(NamedTuple):
 def make_learner(
     loss_fn: LossFn,
     execution: Execution,
-    *,
-    init: Callable[[Params], MetaParams],
     value_and_grad: Callable[[Execution, MetaParams, Episode, jax.Array | int], tuple[jax.Array, MetaParams, Info]],
     adapt: Callable[[Execution, MetaParams, Batch], Params],
-    params: Callable[[MetaParams], Params],
+    *,
+    init: Callable[[Params], MetaParams] = lambda params: params,
+    params: Callable[[MetaParams], Params] = lambda meta_params: meta_params,
 ) -> Learner:
     """Make a learner that checks its arguments and takes the defaults of the platform that it is lowered for.
 
     Args:
       loss_fn: (params, batch) -> scalar.
       execution: as the user gave it.
-      init, params: as Learner's.
       value_and_grad, adapt: as Learner's, but first they take the execution, whose over_tasks and chunk are filled in.
+      init, params: as Learner's; by default the meta-parameters are the model's parameters.
 
     Raises:
       InputError: what Execution.checked refuses; when called, what is no Episode or Batch, or has no axis of tasks.

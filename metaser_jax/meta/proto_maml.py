@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from metaser_jax.meta.bilevel import InnerOptions, Order, Rule, bilevel, with_inner_options
 from metaser_jax.meta.inner_loop import INNER_LR
 from metaser_jax.meta.last_layer import PrototypeStart, start_last_layer
+from metaser_jax.meta.learned_rates import times_rates
 from metaser_jax.meta.learner import Learner
 from metaser_jax.models.classifier import LastLayer
 from metaser_jax.models.losses import LossFn
@@ -90,10 +91,6 @@ def proto_maml(
     def start(meta_params: ProtoParams, support: Batch) -> Params:
         return start_last_layer(meta_params.start, last_layer, meta_params.params, support)
 
-    def scale(meta_params: ProtoParams, updates: Params, step: jax.Array) -> Params:
-        del step
-        return jax.tree.map(jnp.multiply, meta_params.rates, updates)
-
-    scale_if_learned = scale if learn_rates else None
-    rule = Rule(init=init, params=lambda meta_params: meta_params.params, start=start, scale=scale_if_learned)
+    scale = times_rates if learn_rates else None
+    rule = Rule(init=init, params=lambda meta_params: meta_params.params, start=start, scale=scale)
     return bilevel(loss_fn, rule, inner_lr, inner_steps, order, **options)

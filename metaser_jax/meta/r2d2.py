@@ -74,10 +74,5 @@ def r2d2(loss_fn: LossFn, last_layer: LastLayer, *, execution: Execution = AUTO)
         return mean_over_tasks(of_task, episode, execution.over_tasks)
 
     return make_learner(
-        loss_fn,
-        execution,
-        init=init,
-        value_and_grad=value_and_grad,
-        adapt=adapt,
-        params=lambda meta_params: meta_params.params,
+        loss_fn, execution, value_and_grad, adapt, init=init, params=lambda meta_params: meta_params.params
     )

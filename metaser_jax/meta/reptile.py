@@ -74,8 +74,7 @@ def reptile(
         )
         return result, functions
 
-    def value_and_grad(execution: Execution, meta_params: Params, episode: Episode, step: jax.Array | int):
-        params = meta_params
+    def value_and_grad(execution: Execution, params: Params, episode: Episode, step: jax.Array | int):
         del step  # nothing is annealed
 
         def of_task(task: Episode):
@@ -86,11 +85,7 @@ def reptile(
 
         return mean_over_tasks(of_task, episode, execution.over_tasks)
 
-    return make_learner(
-        loss_fn,
-        execution,
-        init=lambda params: params,
-        value_and_grad=value_and_grad,
-        adapt=lambda execution, params, support: run_inner(execution, params, support)[0].adapted,
-        params=lambda params: params,
-    )
+    def adapt(execution: Execution, params: Params, support: Batch) -> Params:
+        return run_inner(execution, params, support)[0].adapted
+
+    return make_learner(loss_fn, execution, value_and_grad, adapt)

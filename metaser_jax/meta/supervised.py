@@ -57,14 +57,7 @@ def supervised(loss_fn: LossFn, *, execution: Execution = AUTO) -> Learner:
 
         return mean_over_tasks(of_task, episode, execution.over_tasks)
 
-    return make_learner(
-        loss_fn,
-        execution,
-        init=lambda params: params,
-        value_and_grad=value_and_grad,
-        adapt=lambda execution, params, support: params,
-        params=lambda params: params,
-    )
+    return make_learner(loss_fn, execution, value_and_grad, lambda execution, params, support: params)
 
 
 def _together(task: Episode) -> Batch:

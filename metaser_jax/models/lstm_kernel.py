@@ -19,20 +19,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from metaser_jax.errors import InputError
-from metaser_jax.models import lstm_scan
-from metaser_jax.models.lstm_cell import (
-    Gates,
-    Loops,
-    LSTMParams,
-    Steps,
-    Trace,
-    act,
-    act_tangent,
-    cell,
-    cell_backward,
-    join,
-    split,
-)
+from metaser_jax.models import lstm_cell, lstm_scan
+from metaser_jax.models.lstm_cell import Gates, Loops, LSTMParams, Steps, Trace
 
 ROWS = 16  # the fewest that Triton multiplies by a matrix
 # Triton's blocks are powers of two, and an [H, H] factor of its product goes through a multiprocessor's shared memory.
@@ -45,11 +33,13 @@ Step = Callable[[Any, tuple[jax.Array, jax.Array], Any], tuple[tuple[jax.Array, 
 def _forward(params: LSTMParams, x: jax.Array, *, interpret: bool) -> Trace:
     def step(kernel, carry, z):
         h, c_before = carry
-        gates = act(_plus_recurrent(z, h, kernel))
-        h, c = cell(gates, c_before)
+        gates = lstm_cell.act(_plus_recurrent(z, h, kernel))
+        h, c = lstm_cell.cell(gates, c_before)
         return (h, c), (h, c_before, gates)
 
-    z = tuple(x @ k + b for k, b in zip(split(params.kernel_input), split(params.bias), strict=True))
+    z = tuple(
+        x @ k + b for k, b in zip(lstm_cell.split(params.kernel_input), lstm_cell.split(params.bias), strict=True)
+    )
     return _trace(x, *_in_one_kernel(step, z, params.kernel_recurrent, interpret=interpret))
 
 
@@ -59,8 +49,8 @@ def _forward_tangent(
     def step(kernel, carry, at):
         h_dot, c_dot = carry
         z_dot, gates, c_before = at
-        gates_dot = act_tangent(gates, _plus_recurrent(z_dot, h_dot, kernel))
-        _, after = jax.jvp(cell, (gates, c_before), (gates_dot, c_dot))
+        gates_dot = lstm_cell.act_tangent(gates, _plus_recurrent(z_dot, h_dot, kernel))
+        _, after = jax.jvp(lstm_cell.cell, (gates, c_before), (gates_dot, c_dot))
         return after, (after[0], c_dot, gates_dot)
 
     return _trace(x_dot, *_in_one_kernel(step, (z_dot, gates, cells), kernel_recurrent, interpret=interpret))
@@ -82,12 +72,12 @@ def _backward(
         dh_after, dc_after = carry
         d_state, gates, c_before = at
         dh = d_state + dh_after
-        dz, dc = cell_backward(dh, dc_after, gates, c_before)
+        dz, dc = lstm_cell.cell_backward(dh, dc_after, gates, c_before)
         return (_to_before(dz, transposed), dc), (dz, (dh, dc_after) if keep else ())
 
     xs = (d_states, gates, cells)
     dz, kept = _in_one_kernel(step, xs, kernel_recurrent.T, reverse=True, interpret=interpret)
-    return join(dz), Steps(*kept, gates, cells) if keep else None  # pyright: ignore[reportCallIssue]
+    return lstm_cell.join(dz), Steps(*kept, gates, cells) if keep else None  # pyright: ignore[reportCallIssue]
 
 
 def _backward_tangent(
@@ -103,11 +93,11 @@ def _backward_tangent(
         dh_after_dot, dc_after_dot = carry
         d_state_dot, steps, others_dot = at
         dots = (d_state_dot + dh_after_dot, dc_after_dot, *others_dot)
-        _, (dz_dot, dc_dot) = jax.jvp(cell_backward, tuple(steps), dots)
+        _, (dz_dot, dc_dot) = jax.jvp(lstm_cell.cell_backward, tuple(steps), dots)
         return (_to_before(dz_dot, transposed), dc_dot), dz_dot
 
     xs = (d_states_dot, steps, (gates_dot, cells_dot))
-    return join(_in_one_kernel(step, xs, kernel_recurrent.T, reverse=True, interpret=interpret))
+    return lstm_cell.join(_in_one_kernel(step, xs, kernel_recurrent.T, reverse=True, interpret=interpret))
 
 
 def _to_before(dz: Gates, transposed: Any) -> jax.Array:

@@ -12,29 +12,18 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from metaser_jax.models.lstm_cell import (
-    Gates,
-    Loops,
-    LSTMParams,
-    Steps,
-    Trace,
-    act,
-    act_tangent,
-    cell,
-    cell_backward,
-    join,
-    split,
-)
+from metaser_jax.models import lstm_cell
+from metaser_jax.models.lstm_cell import Gates, Loops, LSTMParams, Steps, Trace
 
 
 def _forward(params: LSTMParams, x: jax.Array) -> Trace:
     kernel = jnp.concatenate([params.kernel_input, params.kernel_recurrent])
 
     def gates_of(inputs, _):
-        return act(split(inputs @ kernel + params.bias))
+        return lstm_cell.act(lstm_cell.split(inputs @ kernel + params.bias))
 
     def state_of(gates, c_before, _):
-        return cell(gates, c_before)
+        return lstm_cell.cell(gates, c_before)
 
     return _forwards(gates_of, state_of, x, params.kernel_recurrent.shape[0])
 
@@ -46,12 +35,12 @@ def _forward_tangent(
 
     def gates_of(inputs_dot, at):
         z_dot, gates, _ = at
-        recurrent = split(inputs_dot[:, -hidden:] @ kernel_recurrent)
-        return act_tangent(gates, tuple(z + r for z, r in zip(z_dot, recurrent, strict=True)))
+        recurrent = lstm_cell.split(inputs_dot[:, -hidden:] @ kernel_recurrent)
+        return lstm_cell.act_tangent(gates, tuple(z + r for z, r in zip(z_dot, recurrent, strict=True)))
 
     def state_of(gates_dot, c_dot, at):
         _, gates, c_before = at
-        return jax.jvp(cell, (gates, c_before), (gates_dot, c_dot))[1]
+        return jax.jvp(lstm_cell.cell, (gates, c_before), (gates_dot, c_dot))[1]
 
     return _forwards(gates_of, state_of, x_dot, hidden, (z_dot, gates, cells))
 
@@ -103,7 +92,7 @@ def _backward(
     def step(dh_after, dc_after, at):
         d_state, gates, c_before = at
         dh = d_state + dh_after
-        return *cell_backward(dh, dc_after, gates, c_before), (dh, dc_after) if keep else ()
+        return *lstm_cell.cell_backward(dh, dc_after, gates, c_before), (dh, dc_after) if keep else ()
 
     dz, kept = _backwards(step, kernel_recurrent, (d_states, gates, cells))
     return dz, Steps(*kept, gates, cells) if keep else None  # pyright: ignore[reportCallIssue]
@@ -115,7 +104,7 @@ def _backward_tangent(
     def step(dh_after_dot, dc_after_dot, at):
         d_state_dot, steps, others_dot = at
         dots = (d_state_dot + dh_after_dot, dc_after_dot, *others_dot)
-        return *jax.jvp(cell_backward, tuple(steps), dots)[1], ()
+        return *jax.jvp(lstm_cell.cell_backward, tuple(steps), dots)[1], ()
 
     return _backwards(step, kernel_recurrent, (d_states_dot, steps, (gates_dot, cells_dot)))[0]
 
@@ -135,7 +124,7 @@ def _backwards(step: Callable[..., Any], kernel_recurrent: jax.Array, xs: Any) -
 
     def with_product(carry, of_xs):
         dz, dc, kept = step(*carry, of_xs)
-        dz = _stored(join(dz))
+        dz = _stored(lstm_cell.join(dz))
         return (dz @ transposed, dc), (dz, kept)
 
     zeros = jnp.zeros_like(jax.tree.leaves(xs)[0][0])

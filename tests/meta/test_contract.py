@@ -1,6 +1,5 @@
 """What every meta-learner keeps to, whatever its algorithm and however it is computed."""
 
-import re
 from functools import partial
 
 import jax
@@ -57,10 +56,7 @@ def test_shapes_values_order_of_tasks_and_that_it_learns(make, setting):
     value_and_grad = jax.jit(learner.value_and_grad)
     loss, grads, info = value_and_grad(meta, episode, AFTER_ANNEALING)
 
-    assert jax.tree.structure(grads) == jax.tree.structure(meta)
-    assert all(
-        g.shape == m.shape and g.dtype == m.dtype for g, m in zip(*map(jax.tree.leaves, (grads, meta)), strict=True)
-    )
+    assert jax.tree.map(lambda g: (g.shape, g.dtype), grads) == jax.tree.map(lambda m: (m.shape, m.dtype), meta)
     learned = jax.tree.leaves(grads)
     if make is LEARNERS["r2d2"]:  # whose own last layer is replaced
         learned = jax.tree.leaves(grads._replace(params={**grads.params["params"], "output": ()}))
@@ -102,22 +98,16 @@ def test_every_execution_and_division_gives_the_same_gradient(make):
 def test_the_options_with_the_recurrence():
     with jax.enable_x64(True):
         model, params, episode = textbook.setting("mean_std")
-
-        def result(jit, *how):
-            learner = maml(cross_entropy(model.apply), 0.3, 2, execution=Execution(*how))
-            return jit(learner.value_and_grad)(params, episode)
-
-        plain = result(jax.jit, "vmap", 0, "reverse_over_reverse")
-        close(result(textbook.optimised, "scan", 2, "forward_over_reverse", "keep"), plain, 1e-11)
+        hows = Execution("vmap", 0, "reverse_over_reverse"), Execution("scan", 2, "forward_over_reverse", "keep")
+        plain, other = (maml(cross_entropy(model.apply), 0.3, 2, execution=how).value_and_grad for how in hows)
+        close(textbook.optimised(other)(params, episode), jax.jit(plain)(params, episode), 1e-11)
 
 
 def test_what_is_not_given_of_the_execution():
-    def residuals(steps, utterances, execution):
-        return execution.resolve(steps, utterances).residuals
-
-    assert residuals(1, 6, Execution(chunk=6)) == residuals(1, 999, Execution(chunk=0)) == "keep"
-    assert residuals(1, 7, Execution(chunk=6)) == residuals(2, 6, Execution(chunk=6)) == "recompute"
-    assert residuals(2, 7, Execution(chunk=6, residuals="keep")) == "keep"
+    for steps, utterances, chunk, expected in ((1, 6, 6, "keep"), (1, 999, 0, "keep"), (1, 7, 6, "recompute")):
+        assert Execution(chunk=chunk).resolve(steps, utterances).residuals == expected
+    assert Execution(chunk=6).resolve(2, 6).residuals == "recompute"
+    assert Execution(chunk=6, residuals="keep").resolve(2, 7).residuals == "keep"
     assert None not in Execution().on("cpu").resolve(1, 6)
 
 
@@ -130,8 +120,7 @@ def test_the_step_lowers_for_accelerators(platform):
         exported = jax.export.export(step, platforms=(platform,))(params, episode)
         expected = jax.tree.leaves(jax.eval_shape(step, params, episode))
     assert [(of.shape, of.dtype) for of in exported.out_avals] == [(of.shape, of.dtype) for of in expected]
-    calls = set(re.findall(r"custom_call @(\w+)", exported.mlir_module()))
-    assert not calls, "nothing that one platform alone has"
+    assert "custom_call @" not in exported.mlir_module(), "nothing that one platform alone has"
 
 
 @pytest.mark.parametrize("name", ["cautious_proto_maml", "r2d2", "supervised"])
@@ -141,20 +130,21 @@ def test_what_weighs_nothing_is_not_there(name):
         loss_fn, params, episode = textbook.dense_setting("float64")
         learner = LEARNERS[name](loss_fn, execution=Execution(chunk=3))
         meta = learner.init(params)
-        few = episode._replace(support=jax.tree.map(lambda a: a[:, :5], episode.support))
-        weight = jnp.tile(jnp.arange(8) < 5, (4, 1)).astype("float64")
-        weighted = episode._replace(support=episode.support._replace(weight=weight))
+        few = jax.tree.map(lambda a: a[:, :5], episode.support)
+        weighted = episode.support._replace(weight=jnp.tile(jnp.arange(8) < 5, (4, 1)).astype("float64"))
         value_and_grad = jax.jit(learner.value_and_grad)
-        close(value_and_grad(meta, weighted), value_and_grad(meta, few), 1e-11)
+        close(*(value_and_grad(meta, episode._replace(support=support)) for support in (weighted, few)), 1e-11)
 
 
 def test_a_derivative_with_respect_to_the_utterances_is_refused(setting):
     loss_fn, params, episode = setting
     learner = maml(loss_fn)
+
+    def loss(x):
+        return learner.value_and_grad(params, episode._replace(query=episode.query._replace(x=x)))[0]
+
     with pytest.raises(InputError, match="with respect to the utterances is not defined"):
-        jax.grad(lambda x: learner.value_and_grad(params, episode._replace(query=episode.query._replace(x=x)))[0])(
-            episode.query.x
-        )
+        jax.grad(loss)(episode.query.x)
 
 
 @pytest.mark.parametrize(
@@ -177,11 +167,6 @@ def test_a_derivative_with_respect_to_the_utterances_is_refused(setting):
 def test_bad_arguments(make, options, message):
     with pytest.raises(InputError, match=message):
         make(textbook.dense_loss_fn, **options)
-
-
-def test_a_loss_of_which_nothing_is_known_has_no_chunks():
-    with pytest.raises(InputError, match=r"chunk: got 20.*mean_loss"):
-        maml(lambda params, batch: 0.0, execution=Execution(chunk=20))
 
 
 def test_bad_episodes(setting):

@@ -1,7 +1,6 @@
 """Every algorithm's meta-gradient against jax.grad of the textbook formula, in float64, and against finite differences.
 
-The textbook's side (tests/textbook.py) shares no derivative with the engine's: neither the recurrence's, nor the inner
-gradient's, nor the chunks'; and it is compiled otherwise, without what the engine's side is optimised by.
+The textbook's side (tests/textbook.py) shares no derivative with the engine's, and is compiled without optimisation.
 """
 
 import functools
@@ -14,19 +13,8 @@ import pytest
 import textbook
 from textbook import INNER_LR
 
-from metaser_jax import (
-    Batch,
-    Episode,
-    Execution,
-    InputError,
-    anil,
-    cross_entropy,
-    layer_rates,
-    maml,
-    meta_sgd,
-    reptile,
-    supervised,
-)
+from metaser_jax import Batch, Episode, Execution, anil, cross_entropy, layer_rates, maml, meta_sgd, reptile, supervised
+from metaser_jax.errors import InputError
 from metaser_jax.meta.bilevel import multi_step_weights
 from metaser_jax.meta.learned_rates import LayerRatesParams, MetaSGDParams
 
@@ -82,10 +70,7 @@ def halves(support, step):
 
 
 def meta_loss(loss, meta, episode, update=sgd, part=lambda support, step: support, weights=None, **options):
-    """The mean query loss after the inner steps, or after each with these weights.
-
-    Args: update: (meta, thetas so far, gradient, step) -> the next theta; part: of the support set, of a step.
-    """
+    """The mean query loss after the inner steps, or after each with weights; `part`: of the support set, of a step."""
 
     def adapted_path(support):
         start, steps = getattr(meta, "params", meta), functools.partial(update, meta)
@@ -95,11 +80,10 @@ def meta_loss(loss, meta, episode, update=sgd, part=lambda support, step: suppor
 
 
 MOMENTUM = {"inner_steps": STEPS, "inner_optimizer": optax.sgd(INNER_LR, momentum=0.9)}
-FIRST = {"constant_gradients": True}
+FIRST, HEAD = {"constant_gradients": True}, {"update": of_the_head}
 # A quarter of the way: of 3/4, half each; the rest is the last's.
 MULTI_STEP = {"weights": (0.375, 0.625)}
-# name: (network, learner of a loss, how the textbook's loss is made, the step of training). What differs in the inner
-# loop alone is shown with a network that compiles quickly.
+# name: (network, learner of a loss, how the textbook's loss is made, the step of training).
 ALGORITHMS = {
     "maml": ("lstm", functools.partial(maml, **COMMON), {}, 0),
     "statistics of the input": ("statistics", functools.partial(maml, **COMMON), {}, 0),
@@ -107,13 +91,8 @@ ALGORITHMS = {
     "momentum": ("dense", functools.partial(maml, **MOMENTUM), {"update": heavy_ball}, 0),
     "minibatches": ("dense", functools.partial(maml, **COMMON, inner_batch_size=4), {"part": halves}, 0),
     "multi_step": ("dense", functools.partial(maml, **COMMON, multi_step_episodes=8), MULTI_STEP, 2),
-    "anil": ("dense", functools.partial(anil, **COMMON), {"update": of_the_head}, 0),
-    "fo-anil": (
-        "dense",
-        functools.partial(anil, **COMMON, order="first"),
-        {"update": of_the_head, **FIRST},
-        0,
-    ),
+    "anil": ("dense", functools.partial(anil, **COMMON), HEAD, 0),
+    "fo-anil": ("dense", functools.partial(anil, **COMMON, order="first"), HEAD | FIRST, 0),
     "meta_sgd": ("dense", functools.partial(meta_sgd, **COMMON), {"update": rate_per_parameter}, 0),
     "layer_rates": ("dense", functools.partial(layer_rates, **COMMON), {"update": rate_per_layer}, 0),
 }
@@ -127,15 +106,14 @@ def test_the_gradient_is_the_textbooks(name, dense):
         book_loss = loss_fn
     else:
         statistics = network == "statistics"
-        model, params, episode = textbook.setting(*(["mean"] if statistics else []), statistics=statistics)
+        model, params, episode = textbook.setting("mean" if statistics else "last", statistics)
         logits = textbook.logits_with_statistics if statistics else textbook.logits
         loss_fn, book_loss = cross_entropy(model.apply), functools.partial(textbook.loss_fn, logits=logits)
     learner = make(loss_fn)
     meta = learner.init(params)
     if isinstance(meta, MetaSGDParams | LayerRatesParams):  # not all rates alike, so that a mix-up shows
-        meta = meta._replace(
-            rates=jax.tree.map(lambda r: r * (1 + jnp.linspace(0, 0.5, r.size).reshape(r.shape)), meta.rates)
-        )
+        rates = jax.tree.map(lambda r: r * (1 + jnp.linspace(0, 0.5, r.size).reshape(r.shape)), meta.rates)
+        meta = meta._replace(rates=rates)
     formula = functools.partial(meta_loss, book_loss, **how)
     loss, grads, _ = textbook.optimised(learner.value_and_grad)(meta, episode, step)
     expected_loss, expected = jax.jit(jax.value_and_grad(formula))(meta, episode)
@@ -157,31 +135,20 @@ def test_reptile_moves_towards_the_adapted_parameters(dense):
 
     @jax.jit
     @jax.vmap
-    def moved(support):
-        path = textbook.path(functools.partial(sgd, None), params, lambda step: support, STEPS, loss=loss_fn)
-        return jax.tree.map(jnp.subtract, params, path[-1])
+    def adapted(support):
+        return textbook.path(functools.partial(sgd, None), params, lambda step: support, STEPS, loss=loss_fn)[-1]
 
     _, grads, _ = textbook.optimised(reptile(loss_fn, **COMMON).value_and_grad)(params, episode)
-    assert_equal(grads, jax.tree.map(lambda moved: jnp.mean(moved, axis=0), moved(episode.support)))
-
-
-def test_weights_of_the_multi_step_loss():
-    for step, weights in ((0, [0.2] * 5), (5, [0.1] * 4 + [0.6]), (25, [0, 0, 0, 0, 1])):
-        np.testing.assert_allclose(multi_step_weights(5, 10, step), weights, rtol=1e-6, atol=1e-7)
+    assert_equal(grads, jax.tree.map(lambda p, a: p - jnp.mean(a, axis=0), params, adapted(episode.support)))
 
 
 def test_what_changes_with_the_episodes(dense):
     """Annealed is first order and then second; the multi-step loss ends with the last step alone."""
+    for step, weights in ((0, [0.2] * 5), (5, [0.1] * 4 + [0.6]), (25, [0, 0, 0, 0, 1])):
+        np.testing.assert_allclose(multi_step_weights(5, 10, step), weights, rtol=1e-6, atol=1e-7)
     loss_fn, params, episode = dense
-    first, second, annealed, multi_step = (
-        jax.jit(maml(loss_fn, **COMMON, **how).value_and_grad)
-        for how in (
-            {"order": "first"},
-            {"order": "second"},
-            {"order": "annealed", "anneal_episodes": 5},
-            {"multi_step_episodes": 8},
-        )
-    )
+    hows = {"order": "first"}, {}, {"order": "annealed", "anneal_episodes": 5}, {"multi_step_episodes": 8}
+    first, second, annealed, multi_step = (jax.jit(maml(loss_fn, **COMMON, **how).value_and_grad) for how in hows)
     first, second = (of(params, episode) for of in (first, second))
     for step, expected in ((0, first), (4, first), (5, second), (99, second)):
         assert_equal(annealed(params, episode, step), expected)
@@ -205,13 +172,10 @@ def test_supervised_is_the_gradient_of_the_mean_over_all_utterances(weighted, de
     value, grads, info = jax.jit(learner.value_and_grad)(params, episode)
     assert_equal(grads, jax.jit(jax.grad(loss))(params))
     np.testing.assert_allclose(value, jnp.mean(info.query_loss), rtol=1e-12)
-
-
-def test_a_task_without_weight_gives_nothing(dense):
-    loss_fn, params, episode = dense
-    nothing = Episode(*(Batch(part.x[:1], part.y[:1], jnp.zeros(part.y[:1].shape)) for part in episode))
-    _, grads, _ = jax.jit(supervised(loss_fn).value_and_grad)(params, nothing)
-    assert all(np.all(g == 0) for g in jax.tree.leaves(grads))
+    if weighted:
+        nothing = Episode(*(Batch(part.x[:1], part.y[:1], 0 * part.weight[:1]) for part in episode))
+        _, grads, _ = jax.jit(learner.value_and_grad)(params, nothing)
+        assert all(np.all(g == 0) for g in jax.tree.leaves(grads))
 
 
 def test_an_inner_optimizer_without_a_derivative_at_zero():

@@ -21,7 +21,6 @@ PLAIN = LastLayer(lambda params, x: x, lambda params: params, lambda params, lay
 
 
 def seen(support, classes=3):
-    """What `prototypes` and `ridge` are given of a support set."""
     return support.x, *labels_of(support, classes, support.x.dtype)
 
 
@@ -66,12 +65,8 @@ def test_ridge_is_scikit_learns(n, d, weight):
     with_ones = np.concatenate([support.x, np.ones((n, 1))], axis=1)
     of = Ridge(alpha=0.7, fit_intercept=False).fit(with_ones, np.eye(3)[np.asarray(support.y)], support.weight)
     close(np.concatenate([found.kernel.T, found.bias[:, None]], axis=1), of.coef_, 1e-4)
-
-
-def test_labels_that_are_none():
-    support = support_of(6, 5)
-    with pytest.raises(InputError, match=r"support.y: got float32\[6\], expected whole numbers \[n\], or one-hot"):
-        labels_of(support._replace(y=support.y.astype(jnp.float32)), 3, "float32")
+    with pytest.raises(InputError, match=rf"support.y: got float32\[{n}\], expected whole numbers \[n\], or one-hot"):
+        seen(support._replace(y=support.y.astype(jnp.float32)))
 
 
 def members_setting():
@@ -139,11 +134,8 @@ def written_out(meta, task, first_order):
     if isinstance(meta, CautiousParams):
         caution = jax.tree.map(lambda number: 10 * number, meta.caution)
         start = PrototypeStart(caution.blend, caution.log_scale)
-        log_rates = caution.log_rates["params"]
-        rates = jax.tree.map(
-            lambda rate, layer: jax.tree.map(lambda _: jnp.exp(rate), layer), log_rates, meta.params["params"]
-        )
-        rates = {"params": rates}
+        log_rates, layers = caution.log_rates["params"], meta.params["params"]
+        rates = {"params": {k: jax.tree.map(lambda _, k=k: jnp.exp(log_rates[k]), layers[k]) for k in layers}}
         per_class = jnp.zeros(4).at[task.support.y].add(task.support.weight)
         k = per_class.sum() / jnp.maximum((per_class > 0).sum(), 1)
         w = k / (k + jnp.exp(caution.log_clips)) / (1 + jnp.exp(-caution.trust))
