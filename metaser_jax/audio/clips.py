@@ -8,33 +8,23 @@ Nothing here needs jax or TFDS.
 
 import functools
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from metaser_jax.audio import mfcc as features
-from metaser_jax.audio.decoding import (
-    MAX_SAMPLES,
-    Limits,
-    Sound,
-    Source,
-    decode,
-    errors_of,
-    read_source,
-    sound_of,
-)
+from metaser_jax.audio.decoding import MAX_SAMPLES, Limits, Readable, Sound, errors_of, read_sound, sound_of
 from metaser_jax.audio.extraction import read_each
-from metaser_jax.audio.mfcc import HOP_LENGTH, MAX_FRAMES, MAX_RATE, MIN_RATE, N_MFCC, SAMPLE_RATE
+from metaser_jax.audio.mfcc import HOP_LENGTH, MAX_FRAMES, MAX_RATE, MIN_RATE, SAMPLE_RATE
 from metaser_jax.audio.quality import SILENCE_DBFS, Quality, why_unusable
 from metaser_jax.audio.tracks import STEP, placed_tracks, statistics
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.processes import spawn_pool
 
 HOP_SECONDS = HOP_LENGTH / SAMPLE_RATE
-# Frames of a window, and from one window to the next.
-WINDOW, HOP = MAX_FRAMES, MAX_FRAMES // 2
+# Frames of a window, each of which is half over the last.
+WINDOW = MAX_FRAMES
 # Of the voice's tracks, in s: a recording of so much is heard whole, a longer one in windows, each half over the last.
 WHOLE_SECONDS, VOICE_SECONDS = 8.0, 5.0
 MAX_SECONDS = 600
@@ -87,7 +77,7 @@ class Windows(NamedTuple):
     """The features of a recording, w windows, as a network takes them.
 
     Attributes:
-      start: [w] int32, first frame.
+      start, end: [w] float64, in s.
       mfcc: [w, 120, 20] float32, zero after the real frames.
       n_frames: [w] int32, number of real frames, 1 to 120.
       silent: [w] bool, nothing is said: the loudest frame's mean level over mel bands is 40 dB below that of the
@@ -96,13 +86,14 @@ class Windows(NamedTuple):
     """
 
     start: np.ndarray
+    end: np.ndarray
     mfcc: np.ndarray
     n_frames: np.ndarray
     silent: np.ndarray
 
 
 class VoiceWindows(NamedTuple):
-    """Hold what a network over statistics of the voice is given of a recording, w windows.
+    """Windows of a recording, w of them, as a network over statistics of the voice takes them.
 
     Attributes:
       start, end: [w] float64, in s.
@@ -116,13 +107,7 @@ class VoiceWindows(NamedTuple):
     silent: np.ndarray
 
 
-def read_clip(
-    source: str | os.PathLike[str] | Source,
-    max_seconds: float = MAX_SECONDS,
-    max_samples: int = MAX_SAMPLES,
-    *,
-    voice: bool = True,
-) -> Clip:
+def read_clip(source: Readable, max_seconds: float = MAX_SECONDS, *, voice: bool = True) -> Clip:
     """Read one recording of any format of libsndfile; channels are mixed to mono.
 
     Args: voice: whether its tracks are computed, too, which takes longer than all else together.
@@ -131,28 +116,17 @@ def read_clip(
       RecordingError: it is missing, empty, not audio, truncated or damaged, without samples, too long, or has samples
         that are not finite.
     """
-    return read_with_sound(source, max_seconds, max_samples, voice=voice)[0]
+    return read_with_sound(source, max_seconds, voice=voice)[0]
 
 
-def read_with_sound(
-    source: str | os.PathLike[str] | Source,
-    max_seconds: float = MAX_SECONDS,
-    max_samples: int = MAX_SAMPLES,
-    *,
-    voice: bool = True,
-) -> tuple[Clip, Sound]:
+def read_with_sound(source: Readable, max_seconds: float = MAX_SECONDS, *, voice: bool = True) -> tuple[Clip, Sound]:
     """Read as read_clip, and return the samples that it was made of, mono, at the file's rate."""
     with errors_of(str(source)):
-        data = read_source(source)
-        sound = decode(data, str(source), Limits(max_samples, max_seconds))
-        sha256 = hashlib.sha256(data).hexdigest()
-        del data  # of a long recording hundreds of megabytes
+        sound, sha256 = read_sound(source, Limits(MAX_SAMPLES, max_seconds))
         return _clip(sound, sha256, voice), sound
 
 
-def read_audible(
-    source: str | os.PathLike[str] | Source, max_seconds: float = MAX_SECONDS, *, voice: bool = True
-) -> Clip:
+def read_audible(source: Readable, max_seconds: float = MAX_SECONDS, *, voice: bool = True) -> Clip:
     """Read as read_clip; a recording in which nothing can be heard is a RecordingError, too (check_audible)."""
     clip = read_clip(source, max_seconds, voice=voice)
     check_audible(clip, str(source))
@@ -202,7 +176,7 @@ def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SE
 
 
 def read_all(
-    sources: Sequence[str | os.PathLike[str] | Source],
+    sources: Sequence[Readable],
     workers: int = 0,
     max_seconds: float = MAX_SECONDS,
     pool: Callable[[int], Any] = spawn_pool,
@@ -222,8 +196,7 @@ def read_all(
 
 def check_audible(clip: Clip, path: str) -> None:
     """Raise RecordingError for a recording in which nobody can be heard: it says nothing of an emotion."""
-    why = why_unusable(clip)
-    if why is not None:
+    if why := why_unusable(clip):
         raise RecordingError(path, why)
 
 
@@ -232,10 +205,7 @@ def first_window(clip: Clip) -> tuple[np.ndarray, int]:
 
     Mfcc [120, 20] float32, as features.mfcc, and its number of real frames.
     """
-    first = clip.frames[:WINDOW]
-    mfcc = np.zeros((WINDOW, N_MFCC), np.float32)
-    mfcc[: len(first)] = first
-    return mfcc, len(first)
+    return features.padded(clip.frames)
 
 
 def windows(clip: Clip, which: str = "all") -> Windows:
@@ -246,11 +216,10 @@ def windows(clip: Clip, which: str = "all") -> Windows:
     Args: which: "all", or "first" for the first alone.
     """
     start, n_frames = _divided(len(clip.frames), WINDOW, WINDOW, which)
-    number = len(start)
-    mfcc = np.zeros((number, WINDOW, N_MFCC), np.float32)
-    for i in range(number):
-        mfcc[i, : n_frames[i]] = clip.frames[start[i] : start[i] + n_frames[i]]
-    return Windows(start, mfcc, n_frames, _silent(clip, start, start + n_frames))
+    mfcc = np.stack([features.padded(clip.frames[first:])[0] for first in start])
+    end = start + n_frames
+    ends = np.minimum(end * HOP_SECONDS, clip.seconds)
+    return Windows(start * HOP_SECONDS, ends, mfcc, n_frames, _silent(clip, start, end))
 
 
 def voice_of(clip: Clip) -> np.ndarray:
@@ -301,14 +270,6 @@ def _tracks(clip: Clip) -> np.ndarray:
     if clip.tracks is None:
         raise InputError("The clip was read without its voice's tracks. Read it with voice=True.")
     return clip.tracks
-
-
-def span(of: Windows | VoiceWindows, k: int, seconds: float) -> tuple[float, float]:
-    """Return (start, end) of window k in seconds; `seconds` is the recording's duration."""
-    if isinstance(of, VoiceWindows):
-        return float(of.start[k]), float(of.end[k])
-    start = int(of.start[k])
-    return start * HOP_SECONDS, min((start + int(of.n_frames[k])) * HOP_SECONDS, seconds)
 
 
 def _clip(sound: Sound, sha256: str, voice: bool) -> Clip:

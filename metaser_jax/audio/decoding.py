@@ -5,6 +5,7 @@ Memory is taken for what is read, in blocks that are mixed to mono, and not for 
 
 import contextlib
 import difflib
+import hashlib
 import io
 import os
 import sys
@@ -59,6 +60,10 @@ class Source(Protocol):
         """Raise OSError, whose strerror says what is wrong."""
 
 
+Readable = str | os.PathLike[str] | Source
+"""A file's path, or what has its bytes."""
+
+
 class Limits(NamedTuple):
     """A limit of a recording's length. Attributes: samples, of all channels together; seconds; expected, for people."""
 
@@ -92,17 +97,21 @@ class Sound(NamedTuple):
         return len(self.mono) / self.sample_rate
 
 
-def read_source(source: str | os.PathLike[str] | Source) -> bytes:
+def read_sound(source: Readable, limits: Limits) -> tuple[Sound, str]:
+    """Return a recording's sound, and the SHA-256 of its bytes. Raises RecordingError: see read_source and decode."""
+    data = read_source(source)
+    return decode(data, str(source), limits), hashlib.sha256(data).hexdigest()
+
+
+def read_source(source: Readable) -> bytes:
     """Return a recording's bytes. Raises RecordingError: they cannot be read, or there are none."""
     try:
         on_disk = isinstance(source, str | os.PathLike)
         data = untrusted.read_bytes(source) if on_disk else source.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # of a name with a null character a ValueError
         advice = _almost(str(source)) if isinstance(error, FileNotFoundError) else ""
-        reason = f"cannot be read ({error.strerror or error}), expected a sound file"
+        reason = f"cannot be read ({getattr(error, 'strerror', None) or error}), expected a sound file"
         raise RecordingError(str(source), reason, advice) from error
-    except ValueError as error:  # a name with a null character
-        raise RecordingError(str(source), f"cannot be read ({error}), expected a sound file") from error
     if not data:
         raise RecordingError(str(source), f"the file is empty (0 bytes), expected {_FORMATS} audio")
     return data
@@ -163,7 +172,7 @@ def _decoded_by_libsndfile(data: bytes, header: str, path: str, limits: Limits, 
         stream = mp3.stream(data)
     if stream and stream.seconds > sound.seconds + _MP3_SLACK:
         reason = f"an mp3 of {stream.seconds:.2f} s whose header does not say so, of which only {sound.seconds:.2f} s"
-        raise RecordingError(path, f"{reason} can be read; convert it to .wav or .flac")
+        raise RecordingError(path, f"{reason} can be read, expected all of it; convert it to .wav or .flac")
     if len(sound.mono) < promised and not (stream and stream.is_whole(data)):
         promise = f"the header promises {promised:,} samples, the file has {len(sound.mono):,}"
         raise RecordingError(path, f"truncated: {promise}, expected a complete file")
@@ -260,9 +269,8 @@ def sound_of(
     below, offset = 0.0, float(mono.mean(dtype=np.float64))
     if power[loudest] > 0:
         below = 10 * np.log10(max(np.mean(np.square(mono), dtype=np.float64), 1e-30) / power[loudest])
-    return Sound(
-        mono, sample_rate, Quality(peak, clipped, level, channels, offset, min(0.0, float(below)), one_channel)
-    )
+    quality = Quality(peak, clipped, level, channels, offset, min(0.0, float(below)), one_channel)
+    return Sound(mono, sample_rate, quality)
 
 
 def _flat(block: np.ndarray, loudest: float) -> int:
@@ -295,10 +303,6 @@ class _File(soundfile.SoundFile):
 class _Bytes(io.BytesIO):
     """Bytes for libsndfile, which a damaged header may send to a place before the first."""
 
-    def __init__(self, data: bytes):
-        super().__init__(data)
-        self._size = len(data)
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = (0, self.tell(), self._size)[whence]
+        start = (0, self.tell(), self.getbuffer().nbytes)[whence]
         return super().seek(max(0, start + offset))

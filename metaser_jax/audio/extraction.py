@@ -1,7 +1,5 @@
 """Recordings -> all that a prepared corpus keeps of them; and the same of many, by processes and in bounded memory."""
 
-import hashlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -9,8 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from metaser_jax.audio.decoding import UTTERANCE, Limits, Source, decode, errors_of, read_source
-from metaser_jax.audio.mfcc import mfcc, resampled
+from metaser_jax.audio.decoding import UTTERANCE, Limits, Readable, errors_of, read_sound
+from metaser_jax.audio.mfcc import frames, padded, resampled
 from metaser_jax.audio.quality import Quality, why_unusable
 from metaser_jax.audio.tracks import statistics, tracks
 from metaser_jax.errors import InputError, RecordingError
@@ -48,23 +46,20 @@ class Extraction(NamedTuple):
     quality: Quality | None = None
 
 
-def extract(path: str | os.PathLike[str] | Source, limits: Limits = UTTERANCE) -> Extraction:
+def extract(path: Readable, limits: Limits = UTTERANCE) -> Extraction:
     """Read one recording and compute all that is kept of it.
 
     Raises:
       RecordingError: as decoding.decode, or it has no sound (digital silence, a constant), or less than a window.
     """
     with errors_of(str(path)):
-        data = read_source(path)
-        sound = decode(data, str(path), limits)
+        sound, sha256 = read_sound(path, limits)
+        if why := why_unusable(sound, silence=-np.inf):
+            raise RecordingError(str(path), why)
         samples = resampled(sound.mono, sound.sample_rate)
         of_voice = tracks(samples)
-        about = sound.seconds, sound.sample_rate, hashlib.sha256(data).hexdigest(), sound.quality
-        found = Extraction(*mfcc(samples), of_voice, statistics(of_voice), *about)
-        why = why_unusable(found, silence=-np.inf)
-        if why is not None:
-            raise RecordingError(str(path), why)
-        return found
+        about = sound.seconds, sound.sample_rate, sha256, sound.quality
+        return Extraction(*padded(frames(samples)), of_voice, statistics(of_voice), *about)
 
 
 def extract_all(sources: Sequence[Any], workers: int = 0, **options: Any) -> Iterator[Extraction | RecordingError]:
@@ -112,10 +107,8 @@ def read_each(
         while pending:
             yield from pending.popleft().result()
     except BrokenProcessPool as error:
-        raise InputError(
-            "A worker process died: out of memory, killed, or started from a script without "
-            '`if __name__ == "__main__":`. Try --workers=1.'
-        ) from error
+        why = 'out of memory, killed, or started from a script without `if __name__ == "__main__":`'
+        raise InputError(f"A worker process died: {why}. Try --workers=1.") from error
     finally:
         processes.shutdown(cancel_futures=True)
 

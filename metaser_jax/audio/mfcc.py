@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from metaser_jax.errors import InputError
 from metaser_jax.extras import version
 from metaser_jax.jit_cache import kept_table
 from metaser_jax.types import N_FRAMES, N_MFCC
@@ -39,12 +38,7 @@ def frames(samples: np.ndarray) -> np.ndarray:
 
     Returns:
       [1 + n // 512, 20] float32.
-
-    Raises:
-      InputError: not one dimension, or no samples.
     """
-    if samples.ndim != 1 or not samples.size:
-        raise InputError(f"samples: got shape {samples.shape}, expected (n,) with n > 0.")
     import scipy.fft
 
     with _blas().limit(limits=1):
@@ -65,22 +59,12 @@ def _spectrum(samples: np.ndarray) -> np.ndarray:
     return spectrum.T
 
 
-def mfcc(samples: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the first 120 of `frames`, padded with zeros.
-
-    Args:
-      samples: [n] float32 at 22,050 Hz, n > 0.
-
-    Returns:
-      [120, 20] float32 and the number of real frames, min(120, 1 + n // 512).
-
-    Raises:
-      InputError: not one dimension, or no samples.
-    """
-    first = frames(samples)[:MAX_FRAMES]
-    features = np.zeros((MAX_FRAMES, N_MFCC), np.float32)
-    features[: len(first)] = first
-    return features, len(first)
+def padded(frames: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the first 120 frames of [n, 20] float32, [120, 20], zero after the real ones, and how many are real."""
+    first = frames[:MAX_FRAMES]
+    found = np.zeros((MAX_FRAMES, N_MFCC), np.float32)
+    found[: len(first)] = first
+    return found, len(first)
 
 
 def resampled(samples: np.ndarray, rate: int) -> np.ndarray:

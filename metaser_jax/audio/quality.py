@@ -93,16 +93,16 @@ def why_unusable(one: Any, *, silence: float = SILENCE_DBFS) -> str | None:
 
     Args: silence: what is below is refused, in dBFS; -inf refuses digital silence and constants alone.
     """
-    quality, seconds, rate = measured = Measured.of(one)
-    if seconds < LEAST_SECONDS:
-        samples = round(seconds * rate)
+    quality = one.quality
+    if one.seconds < LEAST_SECONDS:
+        samples = round(one.seconds * one.sample_rate)
         count = "a single sample" if samples == 1 else f"{samples:,} samples"
-        return f"{count} ({seconds:.2g} s), expected speech (at least {LEAST_SECONDS:.2f} s)"
+        return f"{count} ({one.seconds:.2g} s), expected speech (at least {LEAST_SECONDS:.2f} s)"
     if quality.loudness_db > -np.inf and quality.loudness_db >= silence:
         return None
     if quality.peak == 0:
         return f"digital silence, {_SPEECH}; {_MICROPHONE}"
-    if _of_offset(measured):
+    if _of_offset(one):
         return f"a constant (DC) of {quality.offset:.2g} of full scale and no sound, {_SPEECH}; {_MICROPHONE}"
     silent = f"silence: its loudest part has {quality.loudness_db:.0f} dBFS, {_SPEECH}; "
     # No 16-bit file has so small numbers.
@@ -111,12 +111,12 @@ def why_unusable(one: Any, *, silence: float = SILENCE_DBFS) -> str | None:
     return silent + _MICROPHONE
 
 
-def _nearly_cancel(one: Measured) -> bool:
+def _nearly_cancel(one: Any) -> bool:
     quality = one.quality
     return not quality.one_channel and quality.mixed_db < -_CANCEL_DB - 20 * np.log10(quality.channels)
 
 
-def _of_offset(one: Measured) -> bool:
+def _of_offset(one: Any) -> bool:
     return abs(one.quality.offset) > 10 ** ((one.quality.loudness_db + _OFFSET_DB) / 20)
 
 
@@ -188,8 +188,7 @@ _KINDS = (
 
 def notes_of(one: Any) -> tuple[str, ...]:
     """Return what people should know of one recording, a sentence or two each."""
-    measured = Measured.of(one)
-    said = [(_which(text, [measured]), means) for holds, text, means in _KINDS if holds(measured)]
+    said = [(_which(text, [one]), means) for holds, text, means in _KINDS if holds(one)]
     return tuple(f"{which[:1].upper()}{which[1:]}. {means}" for which, means in said)
 
 
@@ -198,16 +197,16 @@ def notes_of_all(recordings: Sequence[Any], files: Sequence[str] | np.ndarray, w
 
     Args: files: [n], their names. what: what they are called, in the singular.
     """
-    measured, texts = [Measured.of(one) for one in recordings], []
+    texts = []
     for holds, text, means in _KINDS:
-        found = [i for i, one in enumerate(measured) if holds(one)]
+        found = [i for i, one in enumerate(recordings) if holds(one)]
         if found:
-            which = _which(text, [measured[i] for i in found])
+            which = _which(text, [recordings[i] for i in found])
             texts.append(f"{count(len(found), what)} {which}: {named([files[i] for i in found])}. {means}")
     return texts
 
 
-def _which(text: str, found: Sequence[Measured]) -> str:
+def _which(text: str, found: Sequence[Any]) -> str:
     return text.format(rates=", ".join(f"{rate:,} Hz" for rate in sorted({one.sample_rate for one in found})))
 
 

@@ -33,7 +33,6 @@ normalised autocorrelation, and a path through its candidates; constants are his
 import functools
 import math
 from collections.abc import Collection
-from typing import NamedTuple
 
 import numpy as np
 
@@ -89,16 +88,12 @@ def placed_tracks(samples: np.ndarray, rate: int = SAMPLE_RATE) -> tuple[np.ndar
       InputError: not one dimension, no samples, samples that are not finite, or another rate.
     """
     x, start = _normalised(samples, rate)
-    n_frames = 1 + len(x) // HOP
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(x, WINDOW // 2), WINDOW)[::HOP]
-    shapes, mels, levels, amplitudes, octaves, strengths = zip(
-        *(_of_block(frames[i : i + _BLOCK]) for i in range(0, n_frames, _BLOCK)), strict=True
-    )
-    mel, level = np.concatenate(mels), np.concatenate(levels)
-    found = Candidates(np.concatenate(octaves), np.concatenate(strengths))
-    octave, voiced = pitch_path(found, np.concatenate(amplitudes), STEP)
+    blocks = (_of_block(frames[i : i + _BLOCK]) for i in range(0, len(frames), _BLOCK))
+    shapes, mel, level, amplitude, octaves, strengths = map(np.concatenate, zip(*blocks, strict=True))
+    octave, voiced = _pitch_path(octaves, strengths, amplitude)
     octave = _bridged(octave, voiced)
-    columns = dict(zip(_SHAPES, np.concatenate(shapes).T, strict=True))
+    columns = dict(zip(_SHAPES, shapes.T, strict=True))
     columns |= {f"mfcc_{i}": column for i, column in enumerate(_sums(np.log(mel), _cosines()).T)}
     columns["f0"], columns["voicing"] = 12 * (octave - np.log2(F0_ZERO)), voiced
     columns["loudness"] = np.log((mel**0.3).sum(1))
@@ -157,50 +152,34 @@ def statistics(tracks: np.ndarray) -> np.ndarray:
     return np.concatenate([over_all, over_voiced, extremes, [share]]).astype(np.float32)
 
 
-class Candidates(NamedTuple):
-    """Periods that a frame may have, t frames.
-
-    Attributes:
-      octave: [t, 5] float32, log2 of the frequency in Hz.
-      strength: [t, 5] float32, autocorrelation there, 1 for a periodic frame, less what a long period costs; -1 where
-        there are fewer.
-    """
-
-    octave: np.ndarray
-    strength: np.ndarray
-
-
-def lag_weights(window: np.ndarray, rate: int) -> np.ndarray:
-    """Return what a windowed frame's autocorrelation is multiplied with, lag after lag.
+@functools.cache
+def _lag_weights() -> np.ndarray:
+    """Return what a windowed frame's autocorrelation is multiplied with, [2 + longest period] float32, lag after lag.
 
     The window's own falls with the lag, which would favour short periods; these are its reciprocals.
-
-    Args:
-      window: [w] float.
-      rate: in Hz.
-
-    Returns:
-      [2 + longest period] float32, of lags 0, 1 and so on.
     """
-    own = np.correlate(window.astype(np.float64), window, "full")[len(window) - 1 :][: int(rate / LOWEST) + 2]
+    own = np.correlate(_HANN.astype(np.float64), _HANN, "full")[WINDOW - 1 :][: int(SAMPLE_RATE / LOWEST) + 2]
     return (own[0] / own).astype(np.float32)
 
 
-def pitch_candidates(power: np.ndarray, weights: np.ndarray, rate: int) -> Candidates:
-    """Return the highest peaks of each frame's autocorrelation between 60 and 500 Hz.
+def _pitch_candidates(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the highest peaks of each frame's autocorrelation between 60 and 500 Hz: periods that it may have.
 
     Args:
-      power: [t, 1 + n // 2] float32, power spectra of windowed frames without their means, zero-padded to n, at least
-        as much longer than the window as the longest period.
-      weights: of lag_weights, for that window.
-      rate: in Hz.
+      power: [t, 1 + WINDOW] float32, power spectra of windowed frames without their means, zero-padded to twice the
+        window.
+
+    Returns:
+      octave, [t, 5] float32, log2 of the frequency in Hz; and strength, [t, 5] float32, the autocorrelation there, 1
+      for a periodic frame, less what a long period costs; -1 where there are fewer.
     """
-    shortest, longest = math.ceil(rate / HIGHEST), len(weights) - 2
+    weights = _lag_weights()
+    shortest, longest = math.ceil(SAMPLE_RATE / HIGHEST), len(weights) - 2
     r = np.fft.irfft(power, axis=1)[:, : longest + 2]
     r *= weights / (r[:, :1] + np.float32(1e-9))
     inner, before, after = r[:, shortest : longest + 1], r[:, shortest - 1 : longest], r[:, shortest + 1 :]
     lags = np.arange(shortest, longest + 1)
-    cost = (OCTAVE_COST * np.log2(LOWEST / rate * lags)).astype(np.float32)
+    cost = (OCTAVE_COST * np.log2(LOWEST / SAMPLE_RATE * lags)).astype(np.float32)
     strength = np.where((inner >= before) & (inner > after), inner - cost, np.float32(-1))
     best = np.argpartition(strength, -CANDIDATES, axis=1)[:, -CANDIDATES:]
     strength, a, b, c = (np.take_along_axis(of, best, 1) for of in (strength, before, inner, after))
@@ -208,26 +187,25 @@ def pitch_candidates(power: np.ndarray, weights: np.ndarray, rate: int) -> Candi
     bend = a - 2 * b + c
     shift = np.clip(0.5 * (a - c) / np.where(bend < -1e-9, bend, 1), -0.5, 0.5)
     strength = np.where(strength > -1, strength - 0.25 * (a - c) * shift, -1)
-    hz = np.clip(rate / (lags[best] + shift), LOWEST, HIGHEST)
-    return Candidates(np.log2(hz).astype(np.float32), strength.astype(np.float32))
+    hz = np.clip(SAMPLE_RATE / (lags[best] + shift), LOWEST, HIGHEST)
+    return np.log2(hz).astype(np.float32), strength.astype(np.float32)
 
 
-def pitch_path(found: Candidates, amplitude: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+def _pitch_path(octave: np.ndarray, strength: np.ndarray, amplitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Choose a candidate or none for each frame: the path of greatest strength less what its jumps cost (Viterbi).
 
     Args:
-      found: of t > 0 frames.
+      octave, strength: [t, 5], the candidates of t > 0 frames.
       amplitude: [t] float, root mean square of the frames; much below the loudest, a frame counts as unvoiced.
-      step: seconds from frame to frame.
 
     Returns:
       log2 of the frequency in Hz, [t] float32, that of some candidate in unvoiced frames; and [t] bool, voiced.
     """
-    octave, t = found.octave, len(amplitude)
+    t = len(amplitude)
     relative = amplitude / max(float(amplitude.max()), 1e-9)
     unvoiced = VOICING_THRESHOLD + np.maximum(0, 2 - relative * (1 + VOICING_THRESHOLD) / SILENCE_THRESHOLD)
-    strength = np.column_stack([found.strength, unvoiced])
-    scale = COST_STEP / step
+    strength = np.column_stack([strength, unvoiced])
+    scale = COST_STEP / STEP
     # [t - 1, from, to]; the last state is unvoiced.
     jump = np.full((t - 1, CANDIDATES + 1, CANDIDATES + 1), VOICING_COST * scale)
     jump[:, :-1, :-1] = JUMP_COST * scale * np.abs(octave[:-1, :, None] - octave[1:, None, :])
@@ -263,7 +241,7 @@ def _of_block(frames: np.ndarray) -> tuple[np.ndarray, ...]:
     frames = frames - frames.mean(1, keepdims=True)
     spectra = np.fft.rfft(frames * _HANN, _SIZE, axis=1)
     power = spectra.real**2 + spectra.imag**2
-    found = pitch_candidates(power, _lag_weights(), SAMPLE_RATE)
+    octave, strength = _pitch_candidates(power)
     power = power[:, ::2] + _NOISE
     level = 10 * np.log10(power)
     magnitude = np.sqrt(power)
@@ -284,7 +262,7 @@ def _of_block(frames: np.ndarray) -> tuple[np.ndarray, ...]:
     )
     mel = _sums(power, mel_filters(WINDOW, MELS, LOWEST_MEL, HIGHEST_MEL, None))
     amplitude = np.sqrt(np.square(frames).mean(1))
-    return np.stack(shapes, 1), mel, level[:, :_HARMONICS], amplitude, *found
+    return np.stack(shapes, 1), mel, level[:, :_HARMONICS], amplitude, octave, strength
 
 
 def _normalised(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
@@ -348,11 +326,6 @@ def _sums(of: np.ndarray, weights: np.ndarray) -> np.ndarray:
     Without BLAS, whose threads cost such small products twice their time, and whose bits depend on their number.
     """
     return np.einsum("tn,...n->t...", of, weights)
-
-
-@functools.cache
-def _lag_weights() -> np.ndarray:
-    return lag_weights(_HANN, SAMPLE_RATE)
 
 
 @functools.cache

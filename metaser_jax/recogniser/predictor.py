@@ -234,7 +234,7 @@ class Predictor:
     def _prediction(self, clip: Clip, part: Windows | VoiceWindows, probabilities: np.ndarray) -> Prediction:
         counts = ~part.silent if not part.silent.all() else np.ones_like(part.silent)
         mean = probabilities[counts].mean(axis=0)
-        spans = [recordings.span(part, k, clip.seconds) for k in range(len(part.start))]
+        spans = list(zip(part.start.tolist(), part.end.tolist(), strict=True))
         track = (
             Window(*span, p.astype(np.float32), bool(silent))
             for span, p, silent in zip(spans, probabilities, part.silent, strict=True)

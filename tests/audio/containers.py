@@ -2,9 +2,11 @@
 
 import io
 import struct
+from collections import namedtuple
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import av
 import numpy as np
 import soxr
 from sounds import encoded
@@ -13,7 +15,7 @@ RATE = 22050
 
 
 class Container(NamedTuple):
-    """A file. Attributes: name; data; lossless: whether its samples are those of `speech`; header: see Quality."""
+    """A file; lossless: whether its samples are those of `speech`; header: see Quality."""
 
     name: str
     data: bytes
@@ -64,14 +66,14 @@ def in_ogg(flac: bytes) -> bytes:
 
 def without_first_frame(mp3: bytes) -> bytes:
     """Return an mp3 without its first frame, which says how long it is."""
-    start = mp3.index(mp3[:2], 100)
-    return mp3[start:]
+    return mp3[mp3.index(mp3[:2], 100) :]
 
 
 def containers(seconds: float = 1.5) -> Iterator[Container]:
     """Yield them all."""
     samples = speech(seconds)
     sound, size = samples.tobytes(), samples.nbytes
+    rest = chunk(b"data", sound, 0xFFFFFFFF)
     for kind in ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "NIST", "IRCAM", "VOC"):
         yield Container(kind, encoded(samples, RATE, kind, "PCM_16"))
     for subtype in ("PCM_24", "PCM_32", "FLOAT", "DOUBLE"):
@@ -79,17 +81,16 @@ def containers(seconds: float = 1.5) -> Iterator[Container]:
 
     # From a pipe, or never finished: no length, or one that says so.
     unknown, of_float = b"\xff" * 4, encoded(samples / 2**15, RATE, "WAV", "FLOAT")
-    yield Container("WAV from a pipe", wav(fmt() + chunk(b"data", sound, 0xFFFFFFFF), 0xFFFFFFFF))
+    yield Container("WAV from a pipe", wav(fmt() + rest, 0xFFFFFFFF))
     yield Container("WAV by sox", wav(fmt() + chunk(b"data", sound, 0x7FFFF000), 0x7FFFF024))
     yield Container("WAV, all lengths 0", wav(fmt() + chunk(b"data", sound, 0), 0))
     yield Container("WAV, length of data 0", wav(fmt() + chunk(b"data", sound, 0)))
-    yield Container("WAV, length of data unknown", wav(fmt() + chunk(b"data", sound, 0xFFFFFFFF)))
+    yield Container("WAV, length of data unknown", wav(fmt() + rest))
     yield Container("WAV, floats from a pipe", patched(of_float, of_float.index(b"data") + 4, unknown))
-    rf64 = chunk(b"ds64", bytes(28)) + fmt() + chunk(b"data", sound, 0xFFFFFFFF)
+    rf64 = chunk(b"ds64", bytes(28)) + fmt() + rest
     yield Container("RF64 from a pipe", wav(rf64, 0xFFFFFFFF, b"RF64"))
     lengths = struct.pack("<QQQI", len(rf64) + 4, size, len(samples), 0)
-    bw64 = chunk(b"ds64", lengths) + fmt() + chunk(b"data", sound, 0xFFFFFFFF)
-    yield Container("BW64", wav(bw64, 0xFFFFFFFF, b"BW64"))
+    yield Container("BW64", wav(chunk(b"ds64", lengths) + fmt() + rest, 0xFFFFFFFF, b"BW64"))
     yield Container("BW64 from a pipe", wav(rf64, 0xFFFFFFFF, b"BW64"))
     w64 = encoded(samples, RATE, "W64")
     at = w64.index(b"data") + 16
@@ -97,8 +98,9 @@ def containers(seconds: float = 1.5) -> Iterator[Container]:
     caf = encoded(samples, RATE, "CAF")
     yield Container("CAF from a pipe", patched(caf, caf.index(b"data") + 4, b"\xff" * 8))
     aiff = encoded(samples, RATE, "AIFF")
-    of_all = patched(patched(aiff, 4, bytes(4)), aiff.index(b"SSND") + 4, bytes(4))
-    yield Container("AIFF from a pipe", patched(of_all, aiff.index(b"COMM") + 10, bytes(4)))
+    for at in (4, aiff.index(b"SSND") + 4, aiff.index(b"COMM") + 10):
+        aiff = patched(aiff, at, bytes(4))
+    yield Container("AIFF from a pipe", aiff)
     au = encoded(samples, RATE, "AU")
     yield Container("AU from a pipe", patched(au, 8, unknown))
     yield Container("AU, length 0", patched(au, 8, bytes(4)))
@@ -112,9 +114,8 @@ def containers(seconds: float = 1.5) -> Iterator[Container]:
 
     # Headers that are wrong, or have more than is usual.
     yield Container("WAV, two chunks fmt", wav(fmt() + fmt() + chunk(b"data", sound)))
-    yield Container(
-        "WAV, chunks around", wav(chunk(b"LIST", b"abc") + fmt() + chunk(b"data", sound) + chunk(b"id3 ", b"x"))
-    )
+    around = chunk(b"LIST", b"abc") + fmt() + chunk(b"data", sound) + chunk(b"id3 ", b"x")
+    yield Container("WAV, chunks around", wav(around))
     yield Container("WAV, a tag behind", wav(fmt() + chunk(b"data", sound)) + b"TAG" + b"x" * 125)
     yield Container("WAV, header says half", wav(fmt() + chunk(b"data", sound, size // 2)), header="more")
     half = struct.pack(">I", len(samples) // 2)
@@ -127,23 +128,14 @@ def containers(seconds: float = 1.5) -> Iterator[Container]:
     yield Container("MP3 without a length", without_first_frame(mp3), lossless=False)
     yield Container("MP3 in WAV", wav(fmt(0x55) + chunk(b"data", without_first_frame(mp3))), lossless=False)
     yield Container("Vorbis", encoded(samples, RATE, "OGG", "VORBIS"), lossless=False)
-    # Of the few rates that Opus has one.
-    resampled = soxr.resample(samples / 2**15, RATE, 24000)
-    yield Container("Opus", encoded(resampled, 24000, "OGG", "OPUS"), lossless=False)
+    opus = encoded(soxr.resample(samples / 2**15, RATE, 24000), 24000, "OGG", "OPUS")
+    yield Container("Opus", opus, lossless=False)
     yield Container("WAV, mu-law", encoded(samples, RATE, "WAV", "ULAW"), lossless=False)
     yield Container("WAV, MS ADPCM", encoded(samples, RATE, "WAV", "MS_ADPCM"), lossless=False)
 
 
-class Foreign(NamedTuple):
-    """A container for FFmpeg. Attributes: suffix; format, audio, video: as FFmpeg calls it and its codecs; rate."""
-
-    suffix: str
-    format: str
-    audio: str
-    video: str = ""
-    rate: int = RATE
-
-
+# A container for FFmpeg; format, audio, video: as FFmpeg calls it and its codecs.
+Foreign = namedtuple("Foreign", ("suffix", "format", "audio", "video", "rate"), defaults=("", RATE))
 FOREIGN = (
     Foreign("m4a", "ipod", "aac"),
     Foreign("mp4", "mp4", "aac", "mpeg4"),
@@ -165,24 +157,17 @@ FOREIGN = (
 
 def by_ffmpeg(kind: Foreign, tracks: int = 1, seconds: float = 1.5) -> bytes:
     """Return speech, and behind it other tracks of the same backwards, in a container."""
-    import av
-
     file = io.BytesIO()
     options = {"mpegts_m2ts_mode": "1"} if kind.suffix == "mts" else {}
     with av.open(file, "w", format=kind.format, options=options) as out:
-        picture = None
-        if kind.video:
-            picture = out.add_stream(kind.video, rate=25)
-            picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
-        sounds = [out.add_stream(kind.audio, rate=kind.rate, layout="mono") for _ in range(tracks)]
-        for stream in sounds:
-            if kind.audio == "wmav2":
-                stream.bit_rate = 48000
-        for i in range(round(25 * seconds) if picture else 0):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), i, np.uint8), format="rgb24")
-            frame.pts = i
-            out.mux(picture.encode(frame))
+        picture = out.add_stream(kind.video, rate=25, width=64, height=48, pix_fmt="yuv420p") if kind.video else None
+        more = {"bit_rate": 48000} if kind.audio == "wmav2" else {}
+        sounds = [out.add_stream(kind.audio, rate=kind.rate, layout="mono", **more) for _ in range(tracks)]
         if picture:
+            for i in range(round(25 * seconds)):
+                frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), i, np.uint8), format="rgb24")
+                frame.pts = i
+                out.mux(picture.encode(frame))
             out.mux(picture.encode(None))
         for i, stream in enumerate(sounds):
             samples = speech(seconds)[:, 0]
