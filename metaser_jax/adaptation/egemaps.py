@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from metaser_jax.adaptation.classifiers import EGEMAPS
-from metaser_jax.audio.decoding import UTTERANCE, decode, read_source
+from metaser_jax.audio.decoding import UTTERANCE, read_sound
 from metaser_jax.audio.extraction import read_each
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.inputs import Scale, rescale, scales
@@ -49,7 +49,7 @@ def functionals(source: Any) -> np.ndarray:
     Raises:
       RecordingError: the recording cannot be used.
     """
-    sound = decode(read_source(source), str(source), UTTERANCE)
+    sound, _ = read_sound(source, UTTERANCE)
     found = opensmile().process_signal(sound.mono, sound.sample_rate)
     return np.nan_to_num(found.to_numpy(np.float32)[0])
 
