@@ -42,8 +42,7 @@ class RecordingError(InputError):
         self.path = path
         self.reason = reason
         self.advice = advice or "Fetch this recording again, or leave it out."
-        for_many = advice_for_many or advice
-        self.listed = f"{reason}. {for_many}" if for_many else reason
+        self.listed = ". ".join(filter(None, (reason, advice_for_many or advice)))
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}. {self.advice}"

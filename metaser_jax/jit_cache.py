@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # What is there when a program starts; beyond that, those go that were used longest ago.
 MOST_BYTES = 2**30
-_OFF = "off"
 
 
 def keep_compiled(most_bytes: int = MOST_BYTES) -> Path | None:
@@ -81,7 +80,7 @@ def kept_table(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
 def _place() -> Path | None:
     """Return the folder that everything is in; None where nothing is to be kept."""
     if given := os.environ.get("METASER_CACHE"):
-        return None if given == _OFF else Path(given)
+        return None if given == "off" else Path(given)
     # As the XDG Base Directory Specification says: a path that is not absolute is ignored.
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:

@@ -40,8 +40,7 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> byte
         if status.st_size > max_bytes:
             raise too_large(status.st_size, max_bytes, os.fspath(path))
         # No more than that: of a larger number a buffer of that size would be made first.
-        data = file.read(status.st_size)
-    return data
+        return file.read(status.st_size)
 
 
 def too_large(size: int, max_bytes: int, path: str) -> OSError:

@@ -13,8 +13,7 @@ from html import escape
 
 from metaser_jax.report.content import RIGHT_ALIGNED, SCORE, Block, Bullets, Code, Content, Picture, Section, Table
 
-# Of the package: the page has it in itself.
-_STYLE = importlib.resources.files("metaser_jax.report").joinpath("page.css")
+_FILES = importlib.resources.files("metaser_jax.report")
 # A text that is longer may wrap; a shorter name does not.
 _LONG, _NAME = 40, 34
 
@@ -25,22 +24,13 @@ def html_page(content: Content) -> str:
     sections = list(zip(ids, content.sections, strict=True))
     items = "".join(f'<li><a href="#{id_}">{escape(section.heading)}</a></li>' for id_, section in sections)
     contents = f'<nav aria-labelledby="contents"><h2 id="contents">Contents</h2><ul>{items}</ul></nav>'
-    head = [
-        '<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<meta name="color-scheme" content="light dark">',
-        _element("title", content.title),
-        f"<style>\n{_STYLE.read_text(encoding='utf-8')}</style>",
-    ]
-    lines = [
-        *("<!DOCTYPE html>", '<html lang="en">', "<head>", *head, "</head>", "<body>"),
-        *("<header>", _element("h1", content.title), "</header>"),
+    main = [
         *([contents] if len(content.sections) > 1 else []),
         *("<main>", *(_element("p", paragraph) for paragraph in content.paragraphs)),
-        *(_section(id_, section) for id_, section in sections),
-        *("</main>", "</body>", "</html>"),
+        *(*(_section(id_, section) for id_, section in sections), "</main>"),
     ]
-    return "\n".join(lines) + "\n"
+    page, style = (_FILES.joinpath(name).read_text(encoding="utf-8") for name in ("page.html", "page.css"))
+    return page.format(title=escape(content.title), style=style, main="\n".join(main))
 
 
 def _ids(headings: Sequence[str]) -> list[str]:

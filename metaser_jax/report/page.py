@@ -1,6 +1,7 @@
 """The report of a run: report.html, which is one file that needs no other, report.md, pictures and tables.tex."""
 
 import importlib.resources
+import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,17 +24,8 @@ if TYPE_CHECKING:
 _PACKAGE = importlib.resources.files("metaser_jax")
 # Corpora of the user's own recordings, whose entry would be this software's; and synthetic voices, of this software.
 _OWN, _DEMO = "folder", "demo_"
-EXPLANATIONS = (
-    "Each score is the mean ± the sample standard deviation over draws: a draw is one seed, and where a split has "
-    "folds, each of which is the test part once, the draw's score is the mean over them. One draw has no spread: a "
-    "difference from it says little. The deviation says what other draws would give on the same speakers, and not what "
-    "other speakers would.",
-    "The speaker oracle guesses each speaker's most frequent training emotion and hears nothing. What it scores is "
-    "what the split gives away by its speakers: on a random split, a score that does not exceed it is no evidence that "
-    "emotion was recognised. On a speaker-disjoint split it can only guess the most frequent emotion.",
-    "Chance is the macro F1 of guessing each emotion equally often. Bold is the highest mean of one target, split and "
-    "amount of data, whether or not its difference from the others can be told from chance.",
-)
+_FILES = _PACKAGE / "report"
+EXPLANATIONS = tomllib.loads(_FILES.joinpath("texts.toml").read_text(encoding="utf-8"))["explanations"]
 
 
 def write_report(
@@ -118,7 +110,7 @@ def corpora_of(rows: Iterable[Row]) -> list[str]:
 def cite_section(corpora: Iterable[str]) -> Section:
     """Return what to cite, as BibTeX. corpora: names that were used, as flags take them."""
     # As CITATION.cff has them, which is no part of the package.
-    own = (_PACKAGE / "report" / "software.bib").read_text(encoding="utf-8").strip()
+    own = (_FILES / "software.bib").read_text(encoding="utf-8").strip()
     entries, without = [own.replace("VERSION", version("metaser_jax"))], []
     for name in dict.fromkeys(corpora):
         folder = name.partition("/")[0]

@@ -208,8 +208,7 @@ def _scale(axes: Axes, positions: list[float], kind: str) -> None:
 
 def _title(panels: dict[tuple, list[Summary]], band: Band) -> str:
     points = [point for panel in panels.values() for point in panel]
-    kinds = {point.amount[0] for point in points}
-    data = " and ".join(name for name in ("shots", "fraction") if name in kinds)
+    data = " and ".join(sorted({point.amount[0] for point in points}, reverse=True))
     splits = sorted({split or "unrecorded" for _, split, _ in panels})
     draws = style.draws_name(points)
     # A panel of a single amount has bars.
@@ -346,11 +345,8 @@ def _draw(axes: Axes, metrics: list[Row], step: str, name: str) -> Line2D:
 
 def _mark_stages(axes: Axes, metrics: list[Row], step: str) -> None:
     """Name the sources of each stage above its beginning, where there are several stages."""
-    firsts: dict[int, Row] = {}
-    for row in metrics:
-        if "stage" in row:
-            firsts.setdefault(row["stage"], row)
-    for row in firsts.values() if len(firsts) > 1 else ():
+    firsts = {row["stage"]: row for row in reversed(metrics) if "stage" in row}
+    for _, row in sorted(firsts.items()) if len(firsts) > 1 else ():
         start = row[step] - (row.get("epoch") or 0)
         axes.axvline(start, color=style.GREY, linewidth=0.8, linestyle=":")
         sources = style.plain(" + ".join(row.get("sources") or ()))

@@ -12,17 +12,7 @@ import yaml
 
 from metaser_jax.errors import InputError
 from metaser_jax.report import summarise, write_report
-from metaser_jax.report.content import (
-    Bullets,
-    Code,
-    Content,
-    Picture,
-    Section,
-    Table,
-    best_in_rows,
-    best_of,
-    narrowed,
-)
+from metaser_jax.report.content import Bullets, Code, Content, Picture, Section, Table, best_in_rows, best_of, narrowed
 from metaser_jax.report.latex_page import latex_page, latex_table
 from metaser_jax.report.page import cite_section, corpora_of
 from metaser_jax.report.tables import score_tables

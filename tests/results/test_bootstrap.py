@@ -5,14 +5,7 @@ import pytest
 from sklearn import metrics
 
 from metaser_jax import InputError
-from metaser_jax.results.bootstrap import (
-    SCORES,
-    bootstrap,
-    choose_units,
-    confusions,
-    intervals_of,
-    score_of,
-)
+from metaser_jax.results.bootstrap import SCORES, bootstrap, choose_units, confusions, intervals_of, score_of
 from metaser_jax.results.metrics import scores, speaker_oracle
 from metaser_jax.results.significance import SCORE, seed_interval
 
