@@ -243,14 +243,6 @@ def test_it_starts_from_the_parameters(train_config, pretrain_config, tmp_path, 
     assert not (tmp_path / "other").exists()
 
 
-def test_a_run_that_has_not_finished(train_config, pretrain_config):
-    config = pretrain_config()
-    with pytest.raises(Killed):
-        pretrain(config, on_interval=killed_at("total_epoch", 4))
-    with pytest.raises(InputError, match="has not finished: its last checkpoint is at epoch"):
-        meta_train(train_config(init=config.run_dir))
-
-
 def test_its_start_is_trained_first(train_config, tmp_path, capsys):
     config = train_config(init="multiser", episodes=4, seed=3)
     meta_train(config)

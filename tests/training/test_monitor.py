@@ -104,15 +104,6 @@ def test_when_events_are_on_the_disk(tmp_path, flush_seconds, later, monkeypatch
     assert [event.step for event in attempts(tmp_path)[0][2:]] == [10, 20]
 
 
-def test_of_epochs(tmp_path):
-    with Monitor(tmp_path, key="total_epoch", kept=[{"total_epoch": 3}]) as m:
-        m.write({"total_epoch": 4, "epoch": 1, "learning_rate": 0.5, "train_loss": 1.0, "epochs_per_second": 2.0})
-    ((_, start, event),) = attempts(tmp_path)
-    assert (start.step, event.step) == (4, 4)
-    found = scalars(event).keys() - {"memory/host_peak_bytes"}
-    assert found == {"run/epoch", "run/learning_rate", "loss/train_loss", "speed/epochs_per_second"}
-
-
 def test_other_processes_write_nothing(tmp_path):
     with monitor(tmp_path, profile=1, primary=False) as m:
         for _ in range(3):

@@ -93,10 +93,6 @@ def test_plans():
     assert plan(5) == plan(500) == Plan(2, 16, 1)
     assert plan(5, devices=1) == Plan(1, 16, 1)
     assert plan(5, at_once=5) == Plan(2, 20, 5)
+    assert (plan(5, backend="gpu"), plan(1000, backend="gpu")) == (Plan(2, 3, 3, 256), Plan(2, 64, 64, 256))
     with pytest.raises(InputError, match="devices: got 3, expected at most the 2 that there are"):
         plan(5, devices=3)
-
-
-def test_elsewhere_than_on_a_cpu():
-    assert plan(5, backend="gpu") == Plan(2, 3, 3, 256)
-    assert plan(1000, backend="gpu") == Plan(2, 64, 64, 256)

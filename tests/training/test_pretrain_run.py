@@ -136,23 +136,6 @@ def test_nothing_is_compiled_after_the_start_and_runs_share_a_program(pretrain_c
     assert (now.misses, now.hits) == (before.misses, before.hits + 1), "another method, seed and limits"
 
 
-def test_augmentation(pretrain_config, tmp_path):
-    def zero(key, x):
-        assert x.shape == (16, 10, 20)
-        return 0 * x
-
-    plain, blank = (pretrain_config(max_epochs=2, run_dir=str(tmp_path / name)) for name in ("plain", "blank"))
-    pretrain(plain)
-    pretrain(blank, augment=zero)
-    moved = [
-        last_state(config).params["params"]["lstm_1"]["kernel_input"]
-        - make_state(config, no_utterances(config)).params["params"]["lstm_1"]["kernel_input"]
-        for config in (plain, blank)
-    ]
-    assert np.any(moved[0] != 0)
-    assert np.all(moved[1] == 0), "all that it saw was zero"
-
-
 def test_dropout_and_smoothing_are_of_training_alone(pretrain_config, tmp_path):
     def run(name, augment=None, **flags):
         config = pretrain_config(lr=0.1, max_epochs=2, label_smoothing=0.9, run_dir=str(tmp_path / name), **flags)

@@ -37,12 +37,6 @@ def test_cyclical_steps():
     np.testing.assert_allclose(steps(sgd), [-2e-5, -6e-5, -1e-4, -6e-5, -2e-5], rtol=1e-6)
 
 
-def test_cosine_steps():
-    sgd = make("sgd", 0.4, schedule="cosine", half_cycle=4)
-    expected = [-0.2 * (1 + math.cos(math.pi * min(step, 4) / 4)) for step in range(6)]
-    np.testing.assert_allclose(steps(sgd, 6), expected, rtol=1e-6, atol=1e-9)
-
-
 def test_names():
     np.testing.assert_allclose(steps(make("adam", 0.1)), steps(optax.adam(0.1)))
     decayed = make("adamw", 0.1, weight_decay=0.3)
@@ -142,13 +136,6 @@ def pytorch_cyclic_lr(step, base_lr, max_lr, step_size_up):
     x = 1.0 + step / total_size - cycle
     scale_factor = x / step_ratio if x <= step_ratio else (x - 1) / (step_ratio - 1)
     return base_lr + (max_lr - base_lr) * scale_factor
-
-
-def test_by_hand():
-    rate = cyclical(1.0, 5.0, 4)
-    assert [float(rate(step)) for step in range(12)] == [1, 2, 3, 4, 5, 4, 3, 2, 1, 2, 3, 4]
-    assert [float(cyclical(1.0, 2.0, 1)(step)) for step in range(4)] == [1, 2, 1, 2]
-    assert float(cyclical(2.0, 2.0, 3)(1)) == 2
 
 
 @pytest.mark.parametrize("half_cycle", [1, 7, 2000])

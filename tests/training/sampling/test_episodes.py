@@ -8,7 +8,7 @@ from fakes import fake_corpus
 
 from metaser_jax import InputError
 from metaser_jax.training.sampling import bank
-from metaser_jax.training.sampling.episodes import assign_corpora, draw_without_replacement, sample
+from metaser_jax.training.sampling.episodes import draw_without_replacement, sample
 from metaser_jax.training.sampling.minibatches import epoch_steps, round_robin, sequential, whole
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
@@ -48,21 +48,6 @@ def test_episode_properties(corpora):
         np.testing.assert_array_equal(np.sort(np.bincount(corpus[support[:, 0]], minlength=3)), [2, 2, 3])
 
 
-def test_same_key_same_episode_other_key_another(corpora):
-    source = bank.build(corpora)
-    first, again, other = (
-        sample(jax.random.key(seed), source, tasks=4, shots=2, queries=2).support.x for seed in (0, 0, 1)
-    )
-    np.testing.assert_array_equal(first, again)
-    assert not jnp.array_equal(first, other)
-
-
-def test_a_task_depends_on_its_index_alone(corpora):
-    source = bank.build(corpora)
-    few, many = (sample(jax.random.key(3), source, tasks=t, shots=2, queries=2).query.x for t in (2, 6))
-    np.testing.assert_array_equal(few, many[:2])
-
-
 def test_all_utterances_are_drawn_equally_often():
     table, count = jnp.arange(100, dtype=jnp.int32).reshape(2, 50), jnp.array([50, 7], jnp.int32)
     keys = jax.random.split(jax.random.key(0), 4000)
@@ -73,14 +58,6 @@ def test_all_utterances_are_drawn_equally_often():
             assert (times[size:] == 0).all(), "padding is never drawn"
             expected = part.size / size
             assert np.abs(times[:size] - expected).max() < 5 * np.sqrt(expected)
-
-
-def test_corpora_take_turns():
-    corpora = jax.vmap(lambda key: assign_corpora(key, 3, jnp.arange(8)))(jax.random.split(jax.random.key(0), 300))
-    counts = np.stack([np.bincount(c, minlength=3) for c in np.asarray(corpora)])
-    assert counts.min() == 2
-    assert counts.max() == 3
-    assert np.abs(counts.mean(0) - 8 / 3).max() < 0.15
 
 
 def test_queries_may_come_from_another_part(corpora):
