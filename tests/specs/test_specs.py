@@ -21,6 +21,7 @@ from metaser_jax.specs.programs import (
     PretrainConfig,
     SweepConfig,
 )
+from metaser_jax.specs.studies import Figure2Config, UnseenConfig
 
 TRAIN = {"data_dir": "d", "sources": ("a",), "run_dir": "r"}
 PRE = TRAIN | {"method": "multiser"}
@@ -31,7 +32,8 @@ JOB = {"coordinator_address": "host:1234", "num_processes": 2, "process_id": 0}
 REQUIRED = {MetaTrainConfig: TRAIN, PretrainConfig: PRE, FinetuneConfig: TUNE, SweepConfig: SWEEP, ClusterSpec: {}}
 REQUIRED |= {PrepareConfig: {"data_dir": "d"}, DemoConfig: {}, AdaptConfig: {"support": "c", "out": "o"}}
 REQUIRED |= {EvaluateConfig: {"model": "m", "support": "c"}, ServeConfig: {"model": "m"}}
-REQUIRED |= {ExportConfig: {"to": "npz", "out": "o"}}
+REQUIRED |= {ExportConfig: {"to": "npz", "out": "o"}, Figure2Config: {"data_dir": "d", "out": "o"}}
+REQUIRED |= {UnseenConfig: {"data_dir": "d", "out": "o", "corpora": ("a", "b"), "manual_dir": ("m",)}}
 
 
 def but(good, **change):
@@ -58,6 +60,8 @@ BAD = {
         {"split_seed": -1, "folds": 3, "shots": None, "sources": ("a",), "seeds": 0},
         {"shots": -1},
     ],
+    Figure2Config: [{"fractions": (0.0,), "shots": (5, 5), "folds": 1}, {"fractions": (1.1,)}],
+    UnseenConfig: [{"candidates": ("paper",), "corpora": ("a",)}],
     PrepareConfig: [{"corpora": ()}],
     DemoConfig: [{"shots": (0,)}, {"shots": ()}],
     AdaptConfig: [{"folds": 1, "repeats": 0, "lr": 0.0, "workers": -1, "optimizer": "sgdd"}],
@@ -245,18 +249,15 @@ def test_every_algorithm_is_a_flag_away(command, place):
     typed = (command, "--data_dir=d", "--sources=a,b", f"--{place}=r")
     done = python("-c", _EACH_ALGORITHM, *typed)
     assert done.returncode == 0, done.stderr
-    said, found = "", 0
-    for line in done.stdout.splitlines():
-        if not line.startswith("["):
-            said += line
-            continue
-        algorithm, preset, got, scale = json.loads(line)
+    *found, _ = done.stdout.split("]\n")
+    assert len(found) == len(ALGORITHMS) * len(presets.META_TRAIN)
+    for said_and_config in found:
+        said, _, config = said_and_config.rpartition("[")
+        algorithm, preset, got, scale = json.loads(f"[{config}]")
         default = presets.META_TRAIN[preset].get("prototype_scale", 1.0)
         looks = ALGORITHMS[algorithm].has_steps and ALGORITHMS[algorithm].starts_last_layer
         assert (got, scale) == (algorithm, default if looks else 1.0)
         assert ("--prototype_scale=32.0" in said) == (scale != default)
-        said, found = "", found + 1
-    assert found == len(ALGORITHMS) * len(presets.META_TRAIN)
     if command == "meta-train":
         refused = python("-c", _EACH_ALGORITHM, *typed, "--prototype_scale=2")
         assert "--prototype_scale: got 2.0" in refused.stderr
@@ -277,7 +278,6 @@ def test_a_full_disk_is_an_error_of_one_line():
 
 
 def limited(gigabytes, what):
-    """Runs a main program in a process whose addresses are limited, as by `ulimit -v`."""
     limit = f"import resource, threading, time; resource.setrlimit(resource.RLIMIT_AS, ({gigabytes} * 10**9, -1))"
     return python("-c", f"{limit}; from metaser_jax.specs import flags; flags.run(lambda: {what})")
 
