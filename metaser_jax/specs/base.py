@@ -111,7 +111,8 @@ class Spec:
     @classmethod
     def of(cls, other: "Spec", **changes: Any) -> Self:
         """Return the part of another specification that is of this class, with changes."""
-        names = [field.name for field in dataclasses.fields(cls) if field.name not in changes]
+        fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+        names = [field.name for field in fields if field.name not in changes]
         return cls(**{name: getattr(other, name) for name in names} | changes)
 
     def require(self, condition: bool, flag: str, expected: str) -> None:
@@ -125,7 +126,7 @@ class Spec:
 
 
 def _items(rules: Mapping[str, Any]) -> Collection[str]:
-    return rules["items"]() if callable(rules["items"]) else rules["items"]
+    return rules["items"] if isinstance(rules["items"], Collection) else rules["items"]()
 
 
 def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
@@ -147,4 +148,4 @@ def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
         require(above < value < below, name, value, f"a number above {above}{end}")
     if name in _SEEDS:
         # More bits than a PRNG key takes would be dropped, and two seeds be the same.
-        require(0 <= value < 2**32, name, value, "a number from 0 to 2**32 - 1")
+        require(all(0 <= number < 2**32 for number in numbers), name, value, "a number from 0 to 2**32 - 1")
