@@ -50,7 +50,7 @@ class Batch(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """One meta-training step's data: `task` tasks, each with a support set to adapt on and a query set to score.
+    """A meta-training step's data: `task` tasks, each with a support set to adapt on and a query set to score.
 
     Attributes:
       support: x [task, n_support, time, coef], y [task, n_support].

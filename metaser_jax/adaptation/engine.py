@@ -33,7 +33,7 @@ _WATCHED_RUNS = 2
 
 
 class Case(NamedTuple):
-    """One adaptation.
+    """An adaptation.
 
     Attributes:
       fold: whose corpus, split and test part it has. amount: that was drawn; for messages. seed: of its training.

@@ -37,7 +37,7 @@ _MAX_CHANNELS = 64
 
 
 class Clip(NamedTuple):
-    """One recording.
+    """A recording.
 
     Attributes:
       frames: [time, 20] float32, time > 0: the MFCC of all of it, by librosa's defaults.

@@ -1,4 +1,4 @@
-"""One prepared corpus in host memory: what the datasets produce and what splits, bank and evaluation read."""
+"""A prepared corpus in host memory: what the datasets produce and what splits, bank and evaluation read."""
 
 import dataclasses
 import hashlib

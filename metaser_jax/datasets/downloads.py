@@ -20,7 +20,7 @@ _RETRIES = 1
 
 
 class Download(NamedTuple):
-    """One file to download.
+    """A file to download.
 
     Attributes:
       url: of the file.

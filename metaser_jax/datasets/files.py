@@ -22,7 +22,7 @@ from metaser_jax.untrusted import MAX_BYTES
 
 
 class CorpusFile(NamedTuple):
-    """One file.
+    """A file.
 
     Attributes:
       file: posix path below the corpus's folder, in the one form in which names are compared.

@@ -65,7 +65,7 @@ Pairs = Sequence[tuple[CorpusFile, Said]]
 
 
 class Recording(NamedTuple):
-    """One recording to read, and what is known of it.
+    """A recording to read, and what is known of it.
 
     Attributes:
       source: where it is.

@@ -41,7 +41,7 @@ class Published(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """One prepared corpus.
+    """A prepared corpus.
 
     Attributes:
       name: the corpus's name, e.g. "urdu".

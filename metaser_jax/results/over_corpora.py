@@ -39,7 +39,7 @@ class Measured(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """One point minus another on the same draws. Attributes: each, corpus -> difference; corpora, draws: paired."""
+    """A point minus another on the same draws. Attributes: each, corpus -> difference; corpora, draws: paired."""
 
     each: dict[str, float]
     corpora: Paired

@@ -57,7 +57,7 @@ class Seeds(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """One method's scores minus another's on the same draws.
+    """A method's scores minus another's on the same draws.
 
     Attributes:
       difference: mean, deviation, n and interval of the differences.

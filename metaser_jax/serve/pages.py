@@ -94,7 +94,7 @@ class Adaptation:
 
 
 class Page:
-    """One page in one browser.
+    """A page in one browser.
 
     Attributes: predictor, of the model as it is now; heard; adaptation; n_learned: clips of this page that the model
     was adapted with; unsaved: whether that model was not downloaded yet; uploads: places for what is being sent.

@@ -134,7 +134,7 @@ class MetaLearningSpec(SourcesSpec):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetaTrainSpec(MetaLearningSpec):
-    """One meta-training run."""
+    """A meta-training run."""
 
     TITLE = "Meta-learning"
 

@@ -157,7 +157,7 @@ class DemoConfig(Spec):
 
 
 class Member(NamedTuple):
-    """One run of a sweep.
+    """A run of a sweep.
 
     Attributes:
       name: of its folder: "meta_lr=0.002,seed=3".

@@ -47,7 +47,7 @@ class Run(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One part of a study.
+    """A part of a study.
 
     Attributes:
       key: its name and its folder's, unique in the study: letters, digits and "._+=-".

@@ -14,7 +14,7 @@ DIFFERS = "≠"
 
 
 class Row(NamedTuple):
-    """One corpus.
+    """A corpus.
 
     Attributes:
       statistics: of all that is prepared of it.

@@ -46,7 +46,7 @@ ADVICE = "Try a lower --meta_lr or --inner_lr in another --run_dir;"
 
 
 class Member(NamedTuple):
-    """One run of a grid.
+    """A run of a grid.
 
     Attributes:
       name: of its folder: "meta_lr=0.002,seed=3".

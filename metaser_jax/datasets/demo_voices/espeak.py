@@ -53,7 +53,7 @@ class Voice:
 
 
 class Engine:
-    """One private copy of eSpeak NG; see the module's docstring on its state.
+    """A private copy of eSpeak NG; see the module's docstring on its state.
 
     Attributes:
       sample_rate: Hz.

@@ -77,7 +77,7 @@ ROOM_SPREAD_UTTERANCE = np.array([1.5, 0.5, 0.6])
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-    """One recording to make.
+    """A recording to make.
 
     Attributes:
       file: its name, {speaker}_{emotion}_{number}.wav.
