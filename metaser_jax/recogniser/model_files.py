@@ -9,6 +9,7 @@ import dataclasses
 import io
 import math
 import os
+import tomllib
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -104,8 +105,7 @@ def open_model(folder: str | os.PathLike[str]) -> tuple[ModelFolder, dict[str, A
                 f"{folder} is a model of format version {number}; this metaser_jax, {version()}, reads version "
                 f"{FORMAT_VERSION}. Install {made_by} or newer."
             )
-        unknown = sorted(facts.keys() - _KEYS)
-        if unknown:
+        if unknown := sorted(facts.keys() - _KEYS):
             raise ValueError(f"{MODEL} has {', '.join(unknown)}, which format version {FORMAT_VERSION} has not")
         check_content(facts)
         for name in (ARRAYS, *([SUPPORT] if facts["support"] else [])):
@@ -172,15 +172,13 @@ def _what_is_there(folder: Path) -> str:
     """Return a message for the user, of a place that is no model."""
     said = "is not there"
     if folder.is_file():
-        said = "is a file"
-        if folder.suffix in (".pt", ".pth"):
-            said = "is a checkpoint of PyTorch, of which metaser import-torch makes a model"
+        is_pytorch = folder.suffix in (".pt", ".pth")
+        said = "is a checkpoint of PyTorch, of which metaser import-torch makes a model" if is_pytorch else "is a file"
     elif (folder / "config.json").is_file():
         said = f"is a training run, of which metaser adapt --init={folder} --support=CLIPS --out=MODEL makes a model"
     elif folder.is_dir():
-        inside = sorted(path.parent for path in folder.glob(f"*/{MODEL}"))
-        if inside:
-            return f"{folder} is no model folder; {', '.join(map(str, inside))} is. Give that."
+        if inside := sorted(str(path.parent) for path in folder.glob(f"*/{MODEL}")):
+            return f"{folder} is no model folder; {', '.join(inside)} is. Give that."
         here = sorted(path.name for path in folder.iterdir())
         said = f"is no model folder: {MODEL} is missing (there: {', '.join(here[:5]) or 'nothing'})"
     return f"{folder} {said}; expected a model folder, which metaser adapt writes."
@@ -212,15 +210,14 @@ def settings_of(facts: Mapping[str, Any]) -> ModelSpec:
     values = {}
     for name, kind in fields.items():
         value = said[name]
-        if kind is tuple and isinstance(value, list) and all(isinstance(item, str) and item for item in value):
-            values[name] = tuple(value)
-        elif kind is float and type(value) is int:
-            values[name] = float(value)
-        elif type(value) is kind and kind is not tuple:
-            values[name] = value
+        if kind is tuple:
+            expected = "a list of names"
+            is_right = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
         else:
-            expected = "a list of names" if kind is tuple else kind.__name__
+            expected, is_right = kind.__name__, type(value) is kind or (kind is float and type(value) is int)
+        if not is_right:
             raise ValueError(f"{name} is {value!r}, expected {expected}")
+        values[name] = kind(value)
     if values["normalise"] == "auto":
         raise ValueError("normalise is 'auto', expected what it was resolved to")
     try:
@@ -261,48 +258,13 @@ def check_names(got: Iterable[str], want: Iterable[str]) -> None:
             raise ValueError(f"it {what} {', '.join(sorted(names))}")
 
 
-# Of a mapping with any keys, the type of its values.
-_ANY = "*"
-
-ABOUT: dict[str, Any] = {
-    **dict.fromkeys(("name", "language", "created", "licence"), str),
-    "versions": {_ANY: str},
-    "init": {
-        **dict.fromkeys(("method", "algorithm", "order", "model", "normalise"), str),
-        **dict.fromkeys(("episodes", "inner_steps", "init_episode", "init_seed"), int),
-        "sources": [dict.fromkeys(("name", "language", "licence", "digest"), str)],
-    },
-    "support": {
-        **{"language": str, "licence": str, "speakers": int, "unlabelled": int, "seconds": float},
-        "n_per_emotion": {_ANY: int},
-    },
-    "adaptation": {
-        **dict.fromkeys(("optimizer", "adapt", "model_kind"), str),
-        **dict.fromkeys(("max_epochs", "batch_size", "seed", "folds", "repeats"), int),
-        "lr": float,
-    },
-    "cross_validation": {
-        **dict.fromkeys(("macro_f1", "confidence", "accuracy", "uar", "chance"), float),
-        **dict.fromkeys(("interval_by", "by", "verdict"), str),
-        **dict.fromkeys(("n", "speakers", "folds", "repeats"), int),
-        **{"interval": [float], "confusion": [[float]], "emotions": [str]},
-        "others": [{"kind": str, "macro_f1": float, "minus": float, "interval": [float]}],
-        "before": {"macro_f1": float, "difference": float, "interval": [float]},
-    },
-    "calibration": {
-        **dict.fromkeys(("temperature", "tried", "nll_before", "nll_after", "nll_tried"), float),
-        **dict.fromkeys(("ece_before", "ece_after", "ece_tried"), float),
-        **{"n": int, "verdict": str, "said": str},
-    },
-    "measured": {"said": str, "columns": [str], "rows": [[str]]},
-    "left_out": [{"file": str, "reason": str}],
-    **{key: [str] for key in ("attribution", "made_by", "warnings", "limits")},
-}
+ABOUT: dict[str, Any] = tomllib.loads(Path(__file__).with_name("about.toml").read_text(encoding="utf-8"))
 """Types of what a model's `about` may hold: its provenance, for people.
 
 Any key may be missing or null, and further keys are kept; what is here has the type that is said here, so that the card
 and the page can rely on it.
 """
+_TYPES = {"text": str, "integer": int, "number": int | float}
 
 
 def _check_about(about: Any) -> None:
@@ -316,19 +278,17 @@ def _check_about(about: Any) -> None:
 
 
 def _check(value: Any, expected: Any, where: str) -> None:
-    if isinstance(expected, dict):
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{where} is {value!r}, expected an object")
-        for key, item in value.items():
-            # null says no more than a key that is missing.
-            if item is not None and (key in expected or _ANY in expected):
-                _check(item, expected.get(key, expected.get(_ANY)), f"{where}.{key}")
-    elif isinstance(expected, list):
-        if not isinstance(value, list | tuple):
-            raise ValueError(f"{where} is {value!r}, expected a list")
+    """Raise ValueError unless the value is of the type that ABOUT says."""
+    kind = {dict: Mapping, list: list | tuple}.get(type(expected)) or _TYPES[expected]
+    if not isinstance(value, kind) or isinstance(value, bool) or (expected == "number" and not math.isfinite(value)):
+        said = {dict: "an object", list: "a list"}.get(type(expected), expected)
+        raise ValueError(f"{where} is {value!r}, expected {said}")
+    if isinstance(expected, list):
         for number, item in enumerate(value):
             _check(item, expected[0], f"{where}[{number}]")
-    elif isinstance(value, bool) or not isinstance(value, int | float if expected is float else expected):
-        raise ValueError(f"{where} is {value!r}, expected {'a number' if expected is float else expected.__name__}")
-    elif expected is float and not math.isfinite(value):
-        raise ValueError(f"{where} is {value!r}, expected a number")
+    elif isinstance(expected, dict):
+        for key, item in value.items():
+            of = expected.get(key, expected.get("*"))
+            # null says no more than a key that is missing.
+            if item is not None and of is not None:
+                _check(item, of, f"{where}.{key}")

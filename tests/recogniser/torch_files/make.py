@@ -1,13 +1,15 @@
-"""Makes the files beside it, with PyTorch: python tests/torch_files/make.py. They were made with PyTorch 2.13.0.
+"""Makes the files beside it, with PyTorch (they were made with 2.13.0).
 
-The authors' network with four hidden units, saved in every way, and its logits; what is in them is random.
+PYTHONPATH=tests/recogniser python tests/recogniser/torch_files/make.py
+
+The authors' network with four hidden units, saved in every way; its logits are printed. What is in it is random.
 """
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
+from torch_writer import mfcc
 
 HERE = Path(__file__).parent
 
@@ -27,15 +29,6 @@ class Network(nn.Module):
         return self.hidden2targ(self.hidden(states[:, -1]))
 
 
-def mfcc(seed: int, n: int) -> np.ndarray:
-    """x [n, 120, 20] of the size of MFCC, zero-padded after 115 frames; the first a hundredth of that, not padded."""
-    rng = np.random.default_rng(seed)
-    x = np.linspace(120, 5, 20) * rng.normal(size=(n, 120, 20)) - 300 * np.eye(20)[0]
-    x[1:, 115:] = 0
-    x[0] /= 100
-    return x.astype(np.float32)
-
-
 def main() -> None:
     torch.manual_seed(0)
     model = Network()
@@ -44,9 +37,9 @@ def main() -> None:
     torch.save(weights, HERE / "legacy.pt", _use_new_zipfile_serialization=False)
     torch.save(weights, HERE / "protocol_4.pt", pickle_protocol=4)
     torch.save(model, HERE / "module.pt")
-    x = mfcc(0, 2)
+    x = mfcc()
     with torch.no_grad():
-        np.savez_compressed(HERE / "logits.npz", x=x, logits=model(torch.tensor(x)).numpy())
+        print("LOGITS =", model(torch.tensor(x)).tolist())
     # What a training keeps, on several GPUs: DataParallel's names, parameters, and Adam's state; its rate is 0, so that
     # the weights are the same.
     parallel = nn.DataParallel(model)
