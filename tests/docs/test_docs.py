@@ -6,30 +6,26 @@ import json
 import operator
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from fakes import fake_model
 from program_flags import CALL, flags_of, wrong
+from subprograms import python
 
 import metaser_jax
-from metaser_jax import commands, parallel
-from metaser_jax.commands import GROUPS
+from metaser_jax import parallel
+from metaser_jax.commands import COMMANDS, GROUPS
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.specs.help_page import GENERAL
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-TORCH = ROOT / "tests" / "recogniser" / "torch_files" / "zip.pt"
 # What the pages say that their reader has: a model folder, a waveform, a checkpoint.
 GIVEN = "import numpy as np\nwaveform, sample_rate = np.sin(np.arange(30000) / 20).astype(np.float32), 16000\n"
-# docs/model_folder.md's program is run by tests/recogniser/test_exported.py.
-ELSEWHERE = {"model_folder.md": ROOT / "tests" / "recogniser" / "test_exported.py"}
-# Their arguments may stand between flags.
-MODELS = GROUPS["Use a model"]
+# But for docs/model_folder.md, whose program is run by tests/recogniser/test_exported.py.
+RUN = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8") and page.name != "model_folder.md"]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -44,15 +40,11 @@ def test_every_block_says_what_it_is(page):
     assert not re.search(r"^(    |\t)\S", re.sub(r"^( *[-*] .*\n)((?:  +.*\n)*)", "", outside, flags=re.M), re.M)
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_python_runs_as_it_is_printed(page, tmp_path):
-    if page.name in ELSEWHERE:
-        assert page.name in ELSEWHERE[page.name].read_text(encoding="utf-8")
-        return
     save_model(tmp_path / "saraiki", fake_model())
-    shutil.copy(TORCH, tmp_path / "weights.pt")
-    program = GIVEN + "\n".join(blocks(page, "python"))
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    shutil.copy(ROOT / "tests" / "recogniser" / "torch_files" / "zip.pt", tmp_path / "weights.pt")
+    done = python("-c", GIVEN + "\n".join(blocks(page, "python")), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     if page.name == "README.md":
         assert 0.5 < float(done.stdout.rpartition(" ")[2]) < 3, "four emotions and random clips: a loss of about log 4"
@@ -66,10 +58,11 @@ def test_commands_have_flags_that_their_programs_know(page):
         if first == "make":
             assert f"\n{name}:" in (ROOT / "Makefile").read_text(encoding="utf-8"), command
         elif first == "metaser":
-            assert name in commands.COMMANDS, command
+            assert name in COMMANDS, command
             known = set(flags_of(name)[0]) | {option.name for option in GENERAL}
             assert set(re.findall(r"--(\w+)", command)) <= known, command
-            assert name in MODELS or wrong(command) == [], command
+            # Arguments of commands that use a model may stand between flags.
+            assert name in GROUPS["Use a model"] or wrong(command) == [], command
         elif first in (".", "git"):
             assert command.endswith(".venv/bin/activate"), command
         else:
@@ -79,19 +72,19 @@ def test_commands_have_flags_that_their_programs_know(page):
 
 
 def test_every_path_and_link_is_there():
-    for page in (*PAGES, *(ROOT / name for name in ("WORKSPACE.md", "CONTRIBUTING.md", "CHANGELOG.md"))):
+    of_developers = ("WORKSPACE.md", "CONTRIBUTING.md", "CHANGELOG.md", "experiments/README.md")
+    for page in (*PAGES, *(ROOT / name for name in of_developers)):
         text = page.read_text(encoding="utf-8")
         for link in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
-        for path in re.findall(r"`(metaser_jax/[\w./]+?)`", text):
+        for path in re.findall(r"`((?:metaser_jax|tests|experiments)/[\w./]+?)`", text):
             assert (ROOT / path).exists(), f"{page.name}: {path}"
 
 
 def test_notebooks_are_committed_without_outputs():
     for path in (ROOT / "docs" / "gallery").glob("*.ipynb"):
-        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-            assert not cell.get("outputs"), path.name
-            assert not cell.get("execution_count"), path.name
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells), path.name
 
 
 API = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
@@ -119,8 +112,7 @@ def test_what_editors_see_is_what_is_there():
 
 @pytest.mark.parametrize("name", ["maml", "anil", "meta_sgd", "layer_rates"])
 def test_keywords_are_spelled_out(name):
-    learner = getattr(metaser_jax, name)
-    parameters = inspect.signature(learner).parameters
+    parameters = inspect.signature(getattr(metaser_jax, name)).parameters
     assert not any(str(parameter).startswith("*") for parameter in parameters.values())
     for keyword in ("inner_optimizer", "inner_batch_size", "anneal_episodes", "multi_step_episodes", "execution"):
         assert parameters[keyword].kind is inspect.Parameter.KEYWORD_ONLY

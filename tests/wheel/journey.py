@@ -160,9 +160,7 @@ def serves(command: Sequence[str | Path], here: Path, user: dict[str, str]) -> N
 def without_network() -> list[str]:
     """Return what runs a command in a network of its own, which reaches nothing; nothing where there is none."""
     command = ["unshare", "--map-root-user", "--net"]
-    if shutil.which(command[0]) and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
-        return command
-    return []
+    return command if runs([*command, "true"]) else []
 
 
 def call(name: str, command: Sequence[str | Path], status: int = 0, **keywords) -> str:
@@ -175,10 +173,10 @@ def call(name: str, command: Sequence[str | Path], status: int = 0, **keywords) 
     return done.stdout
 
 
-def is_there(python: str) -> bool:
-    # A name on the path may be a shim that runs nothing.
-    return bool(shutil.which(python)) and subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
+def runs(command: Sequence[str]) -> bool:
+    """Whether a command is there and ends well: a name on the path may be a shim that runs nothing."""
+    return bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True).returncode == 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(filter(is_there, PYTHONS)))
+    main(sys.argv[1:] or [python for python in PYTHONS if runs([python, "-c", ""])])
