@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from metaser_jax.adaptation.few_clips import adapt_again
+from metaser_jax.audio.clips import Clip
 from metaser_jax.audio.containers import SUFFIXES
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.errors import InputError, check_choice
@@ -106,12 +107,8 @@ class _Service:
         self._limits = limits
         self._readers = readers
         self._learn = learn
-        self._told = {
-            "bytes": limits.max_upload,
-            "seconds": limits.max_seconds,
-            "clips": limits.max_clips,
-            "suffixes": sorted(SUFFIXES),
-        }
+        self._told = {"bytes": limits.max_upload, "seconds": limits.max_seconds, "clips": limits.max_clips}
+        self._told["suffixes"] = sorted(SUFFIXES)
         self._pages = pages.Pages(lambda: Page(predictor, limits.max_clips))
         self._predicting = asyncio.Lock()
         self._adapting: asyncio.Task | None = None
@@ -150,8 +147,7 @@ class _Service:
         told["speaker"] = told["speaker"] or printable(speaker)
         name = base_name(path) or "recording"
         try:
-            async with asyncio.timeout(_UPLOAD_WAIT):
-                await page.uploads.acquire()
+            await asyncio.wait_for(page.uploads.acquire(), _UPLOAD_WAIT)
         except TimeoutError as error:
             raise Refused(503, "This page's other recordings are still being sent. Try again.") from error
         try:
@@ -175,9 +171,10 @@ class _Service:
             # Clips may come and change while others are predicted.
             while new := page.not_seen(predictor, seen):
                 of = [(predictor, page.beside(heard)) for heard in new]
-                looked = await _in_thread(_predict_both, predictor, page.loaded, new, [heard.speaker for heard in new])
-                for heard, depends, (prediction, loaded, learned) in zip(new, of, looked, strict=True):
-                    seen[heard.id] = Seen(depends, prediction, loaded, learned)
+                named = [heard.speaker or UNKNOWN_SPEAKER for heard in new]
+                clips = [heard.clip for heard in new]
+                looked = await _in_thread(_predict_both, predictor, page.loaded, clips, named)
+                seen |= {heard.id: Seen(*both) for heard, *both in zip(new, of, *looked, strict=True)}
             page.see(predictor, seen)
 
     async def correct(self, request: Request) -> Response:
@@ -185,10 +182,9 @@ class _Service:
         page = self._page(request)
         said = await read_json(request)
         clips = _named_clips(page, said)
-        emotion, emotions = said.get("emotion"), page.predictor.emotions
+        emotion, speaker, emotions = said.get("emotion"), said.get("speaker", ""), page.predictor.emotions
         if emotion is not None:
             check_choice("emotion", emotion if isinstance(emotion, str) else repr(emotion), emotions)
-        speaker = said.get("speaker", "")
         if not isinstance(speaker, str):
             raise Refused(400, "The speaker is not a text.")
         for heard in clips:
@@ -243,12 +239,11 @@ class _Service:
             adaptation.state, adaptation.said = "done", ""
         except _Stopped:
             adaptation.state, adaptation.said = "stopped", "Stopped. The model is as before."
-        except Exception as error:
+        except InputError as error:
+            adaptation.state, adaptation.said = "failed", str(error)
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
             said = "Adapting failed; the terminal that runs metaser serve says why. The model is as before."
-            if isinstance(error, InputError):
-                said = str(error)
-            else:
-                traceback.print_exc(file=sys.stderr)
             adaptation.state, adaptation.said = "failed", said
 
     async def stop(self, request: Request) -> Response:
@@ -290,14 +285,12 @@ def _zipped(model: Model) -> bytes:
 
 
 def _predict_both(
-    predictor: Predictor, loaded: Predictor, clips: list[Heard], speakers: list[str]
-) -> Iterator[tuple[Prediction, Prediction | None, bool]]:
+    predictor: Predictor, loaded: Predictor, clips: list[Clip], speakers: list[str]
+) -> tuple[Sequence[Prediction], Sequence[Prediction | None], Sequence[bool]]:
     """Return what a model and the one as loaded hear in clips, and which the model has learned from."""
-    recordings = [heard.clip for heard in clips]
-    named = [speaker or UNKNOWN_SPEAKER for speaker in speakers]
-    now = predictor.predict_clips(recordings, speakers=named)
-    before = [None] * len(now) if predictor is loaded else loaded.predict_clips(recordings, speakers=named)
-    return zip(now, before, learned_from(recordings, predictor.model.support).tolist(), strict=True)
+    now = predictor.predict_clips(clips, speakers=speakers)
+    before = [None] * len(now) if predictor is loaded else loaded.predict_clips(clips, speakers=speakers)
+    return now, before, learned_from(clips, predictor.model.support).tolist()
 
 
 def _running(said: str) -> Adaptation:

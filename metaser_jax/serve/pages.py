@@ -114,9 +114,8 @@ class Page:
     def check_room(self, seconds: float = 0.0) -> None:
         """Raise Refused, 409, unless one more clip of so many seconds can be remembered."""
         if len(self.heard) >= self._max_clips:
-            raise Refused(
-                409, f"This page holds {self._max_clips} clips already. Remove some (--max_clips allows more)."
-            )
+            said = f"This page holds {self._max_clips} clips already. Remove some (--max_clips allows more)."
+            raise Refused(409, said)
         if sum(heard.clip.seconds for heard in self.heard.values()) + seconds > MAX_HOURS * 3600:
             raise Refused(409, f"This page's clips would be more than {MAX_HOURS:g} hours together. Remove some.")
 
@@ -136,8 +135,7 @@ class Page:
 
     def labelled(self) -> list[Heard]:
         """Return the clips whose emotion was said; of the same recording, the last one's."""
-        said = {heard.clip.sha256: heard for heard in self.heard.values() if heard.emotion is not None}
-        return list(said.values())
+        return list({heard.clip.sha256: heard for heard in self.heard.values() if heard.emotion is not None}.values())
 
     def beside(self, heard: Heard) -> tuple[str, ...]:
         """Return the clips of a clip's voice, itself among them; none where it is not known or makes no difference."""
@@ -150,12 +148,12 @@ class Page:
 
         `seen`: what is known besides what the clips remember.
         """
-        known = {name: heard.seen for name, heard in self.heard.items() if heard.seen} | dict(seen)
-
-        def is_new(heard: Heard) -> bool:
-            return heard.id not in known or known[heard.id].of != (predictor, self.beside(heard))
-
-        return [heard for heard in self.heard.values() if is_new(heard)]
+        new = []
+        for heard in self.heard.values():
+            known = seen.get(heard.id, heard.seen)
+            if known is None or known.of != (predictor, self.beside(heard)):
+                new.append(heard)
+        return new
 
     def see(self, predictor: Predictor, seen: Mapping[str, Seen]) -> None:
         """Take a model, and what it hears."""

@@ -62,7 +62,7 @@ def refusal(error: Refused) -> JSONResponse:
 
 
 class Guard:
-    """ASGI middleware around the whole application: Host, Origin, headers, and an answer to every exception."""
+    """ASGI middleware around the whole application: Host, Origin, headers, and printed exceptions."""
 
     def __init__(self, app: ASGIApp, host: str):
         self._app = app
@@ -73,33 +73,27 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
 
         async def guarded(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
         try:
             self._check(Headers(scope=scope))
             await self._app(scope, receive, guarded)
+        except Refused as error:
+            await refusal(error)(scope, receive, guarded)
         except ClientDisconnect:
             return
-        except Exception as error:
-            if not isinstance(error, Refused):
-                traceback.print_exc(file=sys.stderr)
-                error = FAILED
-            if not started:
-                await refusal(error)(scope, receive, guarded)
+        except Exception:  # the application has answered, and raised it again
+            traceback.print_exc(file=sys.stderr)
 
     def _check(self, headers: Headers) -> None:
         host = headers.get("host", "").lower()
         if not self._is_ours(host):
-            raise Refused(
-                403, f"This address is not served here: {host[:100]!r}. Open the one that the terminal shows."
-            )
+            said = f"This address is not served here: {host[:100]!r}. Open the one that the terminal shows."
+            raise Refused(403, said)
         origin = headers.get("origin")
         # Behind a proxy that speaks TLS the scheme is another; the name and port are the same.
         elsewhere = origin is not None and origin.partition("://")[2].lower() != host
@@ -124,24 +118,20 @@ async def read_body(request: Request, limit: int) -> bytes:
       Refused: 413 longer than the limit; 408 no piece came for PAUSE seconds, or not all within IN_ALL; 400 the
         connection ended before the length that was promised.
     """
-    too_large = Refused(
-        413, f"Larger than {limit / 2**20:,.0f} MiB. Cut it into shorter recordings, or send mp3 or flac."
-    )
+    said = f"Larger than {limit / 2**20:,.0f} MiB. Cut it into shorter recordings, or send mp3 or flac."
+    too_large = Refused(413, said)
     promised = request.headers.get("content-length", "")
     if promised.isascii() and promised.isdigit() and int(promised) > limit:
         raise too_large
     body = bytearray()
-    pieces = aiter(request.stream())
     try:
-        async with asyncio.timeout(IN_ALL):
-            while True:
-                try:
-                    piece = await asyncio.wait_for(anext(pieces), PAUSE)
-                except StopAsyncIteration:
-                    return bytes(body)
+        async with asyncio.timeout(IN_ALL), asyncio.timeout(PAUSE) as pause:
+            async for piece in request.stream():
+                pause.reschedule(asyncio.get_running_loop().time() + PAUSE)
                 body += piece
                 if len(body) > limit:
                     raise too_large
+        return bytes(body)
     except TimeoutError as error:
         raise Refused(408, "The upload stopped or was too slow. Try again.") from error
     except ClientDisconnect as error:
@@ -150,11 +140,10 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 async def read_json(request: Request) -> dict[str, Any]:
     """Return a small JSON object. Raises Refused as read_body does, and 400 for anything else."""
-    try:
-        value = json.loads(await read_body(request, _JSON_BYTES))
+    value = None
     # Brackets in brackets without end are a RecursionError.
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, "The request is not JSON.") from error
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(await read_body(request, _JSON_BYTES))
     if not isinstance(value, dict):
         raise Refused(400, "The request is not a JSON object.")
     return value
@@ -227,22 +216,12 @@ class TimedProtocol(H11Protocol):
 
 def server_of(app: ASGIApp) -> uvicorn.Server:
     """Return a server of the application, that prints nothing."""
-    config = uvicorn.Config(
-        app,
-        # What is in Python alone is the same everywhere.
-        loop="asyncio",
-        http=TimedProtocol,
-        ws="none",
-        # Guard prints errors; requests are nobody's business.
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=1,
-    )
-    return uvicorn.Server(config)
+    # What is in Python alone is the same everywhere.
+    protocols: dict[str, Any] = {"loop": "asyncio", "http": TimedProtocol, "ws": "none"}
+    # Guard prints errors; requests are nobody's business.
+    silence: dict[str, Any] = {"log_config": None, "log_level": "critical", "access_log": False}
+    headers = dict.fromkeys(("server_header", "date_header", "proxy_headers"), False)
+    return uvicorn.Server(uvicorn.Config(app, **protocols, **silence, **headers, timeout_graceful_shutdown=1))
 
 
 def serve(app: ASGIApp, listening: socket.socket) -> None:
