@@ -14,6 +14,7 @@ seconds would not do: hours may lie between two runs, and whatever else ran then
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import statistics
@@ -35,7 +36,7 @@ from metaser_jax.report.page import picture
 from metaser_jax.results.rows import Series, method_name
 from metaser_jax.results.run_dir import write_text
 from metaser_jax.results.summary import Summary
-from metaser_jax.specs import INNER, MetaTrainSpec
+from metaser_jax.specs import INNER, MetaTrainSpec, presets
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.studies import OrderConfig, variants
 from metaser_jax.studies import TEXTS, tables
@@ -83,19 +84,12 @@ class Point(NamedTuple):
     took: Mapping[str, Any]
 
 
-def run_ablation_order(
-    config: OrderConfig,
-    command: str,
-    *,
-    corpora: Corpora = ON_DISK,
-    time_run: Callable[[MetaTrainSpec], float] | None = None,
-) -> Path:
+def run_ablation_order(config: OrderConfig, command: str, *, corpora: Corpora = ON_DISK) -> Path:
     """Compute what is missing and write ablation_order.{json,csv,png,svg,pdf}, json and the report.
 
     Args:
       command: what the user ran, for the report.
       corpora: where prepared corpora come from.
-      time_run: seconds per episode of a run; by default it is trained for that.
 
     Returns:
       Path of report.html.
@@ -126,7 +120,7 @@ def run_ablation_order(
         study.out,
         lambda variant, episodes: _run_of(study, variant, episodes, 0).spec,
         {variant: _cost_of(study, of).seconds for variant, of in runs["episodes"].items()},
-        time_run or timing(study),
+        functools.partial(time_run, study),
     )
     second, others = timed.seconds(SECOND), [variant for variant in spec.variants if variant != SECOND]
     runs["time"] = {SECOND: runs["episodes"][SECOND]}
@@ -242,17 +236,13 @@ def measure(
     return found
 
 
-def timing(study: Study) -> Callable[[MetaTrainSpec], float]:
-    """Return a function that trains a run in a temporary folder and returns the seconds of its episodes."""
-
-    def time_run(spec: MetaTrainSpec) -> float:
-        with tempfile.TemporaryDirectory(prefix="metaser_jax_timed_") as folder, logged_as(""):
-            run = Path(folder, "run")
-            # From random parameters: where it starts changes no time.
-            run_meta_training(spec, study.data_dir, str(run), load=study.corpora.load)
-            return _read_cost(run, spec).seconds
-
-    return time_run
+def time_run(study: Study, spec: MetaTrainSpec) -> float:
+    """Train a run in a temporary folder and return the seconds of its episodes."""
+    with tempfile.TemporaryDirectory(prefix="metaser_jax_timed_") as folder, logged_as(""):
+        run = Path(folder, "run")
+        # From random parameters: where it starts changes no time.
+        run_meta_training(spec, study.data_dir, str(run), load=study.corpora.load)
+        return _read_cost(run, spec).seconds
 
 
 def variant_of(one: Summary) -> str:
@@ -262,7 +252,7 @@ def variant_of(one: Summary) -> str:
 
 def _on_learned_rates(study: Study[OrderConfig]) -> str:
     """Return whether fine-tuning takes over what rates were learned."""
-    if study.settings.finetune["optimizer"] != INNER:
+    if presets.FINETUNE[study.preset]["optimizer"] != INNER:
         return _TEXTS["own_optimizer"]
     compared = [ALGORITHMS[variant] for variant in study.spec.variants if variant in ALGORITHMS]
     learned = " and ".join(one.label(SECOND) for one in compared if one.learned_rates == "parameter")

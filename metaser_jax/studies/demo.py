@@ -5,14 +5,12 @@ Every step is the one that real recordings go through; only the recordings are m
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from metaser_jax import datasets
 from metaser_jax.adaptation.finetune import run_finetune
 from metaser_jax.adaptation.starts import SCRATCH
 from metaser_jax.datasets import demo_voices
-from metaser_jax.datasets.statistics import Statistics
 from metaser_jax.messages import logged_as, progress_bar
 from metaser_jax.report import read_metrics, summarise, table, write_report
 from metaser_jax.results.rows import method_name
@@ -23,22 +21,12 @@ from metaser_jax.studies import TEXTS
 from metaser_jax.training.meta_train import meta_train
 
 
-def run_demo(
-    config: DemoConfig,
-    command: str,
-    *,
-    synthesise: Callable[[Path], list[str]] = demo_voices.synthesise,
-    languages: Sequence[str] = demo_voices.SOURCES,
-    prepare: Callable[..., Statistics] = datasets.prepare,
-) -> Path:
+def run_demo(config: DemoConfig, command: str) -> Path:
     """Run the demo and print its table.
 
     Args:
       config: where to, and how much.
       command: what the user ran, for the report.
-      synthesise: writes the recordings into a folder and returns the names of the corpora.
-      languages: to learn from.
-      prepare: as datasets.prepare.
 
     Returns:
       Path of the report.
@@ -53,14 +41,14 @@ def run_demo(
         return max(path.stat().st_mtime for path in folder.rglob("*"))
 
     print("1/5  Speaking small corpora in five languages (eSpeak NG)")
-    names = synthesise(recordings)
+    names = demo_voices.synthesise(recordings)
     print("2/5  Preparing them: MFCC and labels")
     for name in names:
         # Recordings that were made anew since are prepared anew.
         stale = datasets.is_prepared(name, data) and newest(recordings / name) > newest(data / name)
-        statistics = prepare(name, recordings, data, overwrite=stale)
+        statistics = datasets.prepare(name, recordings, data, overwrite=stale)
         print(f"     {name}: {statistics.utterances} utterances of {statistics.speakers} speakers")
-    sources = tuple(demo_voices.corpus_name(language) for language in languages)
+    sources = tuple(map(demo_voices.corpus_name, demo_voices.SOURCES))
     targets = [name for name in names if name not in sources]
 
     for folder in ("metaser", "metaser_multiser", "adapted"):  # a demo that is run again shows all of it again

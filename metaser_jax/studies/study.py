@@ -10,6 +10,7 @@ compute and write are in studies.driver. tests/studies/test_new_study.py is one.
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -67,39 +68,6 @@ class Left(NamedTuple):
     why: str
 
 
-class Settings(NamedTuple):
-    """Settings of the methods, before the study's own changes: values of the fields of their specifications.
-
-    Attributes:
-      meta_train: of MetaTrainSpec. pretrain: of PretrainSpec, for TransSER and MultiSER.
-      finetune: of FinetuneSpec, for MetaSER. baseline: the same for the other networks.
-      of_method: method -> what is changed for it alone, of "learn" (the first two) and of "adapt" (the others).
-      starts_from: the method whose run meta-training starts from; None: random parameters.
-    """
-
-    meta_train: Mapping[str, Any]
-    pretrain: Mapping[str, Any]
-    finetune: Mapping[str, Any]
-    baseline: Mapping[str, Any]
-    of_method: Mapping[str, Mapping[str, Mapping[str, Any]]] = {}
-    starts_from: str | None = None
-
-    def changes(self, method: str, what: str) -> Mapping[str, Any]:
-        """Return what is changed for a method, of "learn" or of "adapt"."""
-        return self.of_method.get(method, {}).get(what, {})
-
-
-def settings_of(preset: str) -> Settings:
-    """Return how a preset trains each method."""
-    finetune = presets.FINETUNE
-    # The paper adapts its baselines by another schedule than MetaSER.
-    baseline = finetune.get(f"{preset}_baseline", finetune[preset])
-    learn = dict(presets.META_TRAIN[preset])
-    start = learn.pop("init", None)
-    changes = presets.OF_METHOD.get(preset, {})
-    return Settings(learn, presets.PRETRAIN[preset], finetune[preset], baseline, changes, start)
-
-
 class Place(NamedTuple):
     """A place at which methods are compared: a target and a split of it.
 
@@ -121,7 +89,7 @@ class Study(Generic[SpecT]):
 
     Attributes:
       spec: what it compares, and how often.
-      settings: how methods are trained.
+      preset: how methods are trained.
       data_dir: folder of prepared corpora.
       out: the study's folder. runs: that of its pre-training runs.
       corpora: where prepared corpora come from.
@@ -130,7 +98,7 @@ class Study(Generic[SpecT]):
     """
 
     spec: SpecT
-    settings: Settings
+    preset: str
     data_dir: str
     out: Path
     runs: Path
@@ -138,10 +106,15 @@ class Study(Generic[SpecT]):
     command: str
     left: list[Left] = dataclasses.field(default_factory=list)
 
+    def changes(self, method: str, what: str) -> Mapping[str, Any]:
+        """Return what the preset changes for one method alone, of "learn" (the first two steps below) or of "adapt"."""
+        return presets.OF_METHOD.get(self.preset, {}).get(method, {}).get(what, {})
+
     def meta_spec(self, sources: tuple[str, ...], seed: int, **changes: Any) -> MetaTrainSpec:
-        """Return a meta-training run of the study: its settings, its own changes, then these."""
+        """Return a meta-training run of the study: its preset, its own changes, then these."""
+        preset = {name: value for name, value in presets.META_TRAIN[self.preset].items() if name != "init"}
         given = self._given(episodes=self.spec.episodes, shots=self.spec.meta_shots)
-        return MetaTrainSpec(**{**self.settings.meta_train, **given, **changes, "sources": sources, "seed": seed})
+        return MetaTrainSpec(**{**preset, **given, **changes, "sources": sources, "seed": seed})
 
     def method_spec(self, method: str, sources: tuple[str, ...], seed: int) -> MetaTrainSpec:
         """Return a meta-training run of the study by a method: METASER, FOMAML or one of ALGORITHMS."""
@@ -149,21 +122,22 @@ class Study(Generic[SpecT]):
         if method == METASER:
             return spec
         name, order = ("maml", "first") if method == FOMAML else (method, "second")
-        changes = algorithm_changes(spec, name, order) | dict(self.settings.changes(method, "learn"))
+        changes = algorithm_changes(spec, name, order) | dict(self.changes(method, "learn"))
         return self.meta_spec(sources, seed, **changes)
 
     def pretrain_spec(self, method: str, sources: tuple[str, ...], seed: int) -> PretrainSpec:
         """Return a run of TransSER or MultiSER."""
         given = self._given(max_epochs=self.spec.pretrain_epochs) | {"method": method, "sources": sources, "seed": seed}
-        return PretrainSpec(**{**self.settings.pretrain, **self.settings.changes(method, "learn"), **given})
+        return PretrainSpec(**{**presets.PRETRAIN[self.preset], **self.changes(method, "learn"), **given})
 
     def finetune_spec(self, method: str, adapt: str | None = None) -> FinetuneSpec:
         """Return how a method is adapted."""
-        preset = self.settings.baseline if method in (*BASELINES, SCRATCH) else self.settings.finetune
-        if adapt == "head" and preset["optimizer"] == LEARNER:  # which adapts all layers
-            preset = self.settings.baseline
+        preset = presets.FINETUNE[self.preset]
+        # A preset may have another schedule for the other networks; LEARNER adapts all layers.
+        if method in (*BASELINES, SCRATCH) or (adapt == "head" and preset["optimizer"] == LEARNER):
+            preset = presets.FINETUNE.get(f"{self.preset}_baseline", preset)
         given = self._given(max_epochs=self.spec.max_epochs, adapt=adapt)
-        return FinetuneSpec(**{**preset, **self.settings.changes(method, "adapt"), **given})
+        return FinetuneSpec(**{**preset, **self.changes(method, "adapt"), **given})
 
     def pretraining(self, method: str, sources: tuple[str, ...]) -> tuple[Run, ...]:
         """Return the runs that a network's draws start from, one per pre-training seed; () from scratch."""
@@ -185,7 +159,7 @@ class Study(Generic[SpecT]):
     def meta_run(self, spec: MetaTrainSpec, variant: str = METASER) -> Run:
         """Return a meta-training as a run that cells need; variant is the first part of its folder's name."""
         key = safe(f"{variant}_{'+'.join(spec.sources)}_{spec.episodes}_s{spec.seed}")
-        start = self.settings.starts_from
+        start = presets.META_TRAIN[self.preset].get("init")  # a method
         first = None if start is None else self._run_of(start, spec.sources, spec.seed)
 
         def train() -> None:
@@ -269,21 +243,18 @@ class Study(Generic[SpecT]):
     def _places_of(self, target: str, split: str, n_folds: int) -> list[Place]:
         """Return the place of a target and a split, or none."""
         own: Any = self.spec
-        spec = self.finetune_spec(SCRATCH)
+        emotions, validation = (getattr(self.finetune_spec(SCRATCH), name) for name in ("emotions", "validation"))
         of_split = {"split_kind": split, "split_seed": own.split_seed, "folds": n_folds}
-        name = f"{target}, {split} split"
+        name, amounts = f"{target}, {split} split", []
         try:
-            load = self.corpora.load
-            folds = load_targets(target, self.data_dir, emotions=spec.emotions, **of_split, load=load)
+            folds = load_targets(target, self.data_dir, emotions=emotions, **of_split, load=self.corpora.load)
         except InputError as error:
             self.left.append(Left(name, "no such split", str(error)))
             return []
-        amounts = []
         for amount in (*(Amount("shots", n) for n in own.shots), *(Amount("fraction", f) for f in own.fractions)):
             try:
-                for ready in folds:
-                    for seed in range(own.seeds):
-                        draw(ready, amount, spec.validation, seed)
+                for ready, seed in itertools.product(folds, range(own.seeds)):
+                    draw(ready, amount, validation, seed)
                 amounts.append(amount)
             except InputError as error:
                 self.left.append(Left(f"{name}, {amount.kind} {amount.value:g}", "no such draw", str(error)))
@@ -315,14 +286,11 @@ class Study(Generic[SpecT]):
         own: Any = self.spec
         spec = self.finetune_spec(method, adapted)
         fit = fit or _FITS.get(method)
-        n_splits = len(place.folds)
-        folds = n_splits if n_splits > 1 else 0
+        folds = len(place.folds) if len(place.folds) > 1 else 0
         # What metaser finetune's flags would say of the place; its amount is one of the study's, and is not looked at.
         at = {"target": place.target, "split": place.split, "split_seed": own.split_seed, "folds": folds}
-        at |= {
-            "shots": own.shots[0] if own.shots else None,
-            "fraction": None if own.shots else next(iter(own.fractions)),
-        }
+        shots, fraction = (own.shots[0], None) if own.shots else (None, own.fractions[0])
+        at |= {"shots": shots, "fraction": fraction}
         digests = [cast(Split, ready.split).digest for ready in place.folds]
         identity: dict[str, Any] = {
             "settings": settings(spec) | at | {"seeds": own.seeds, "sources": ()},
@@ -357,7 +325,7 @@ def open_study(config: StudyConfig, command: str, corpora: Corpora) -> Study:
     runs = Path(config.out, "runs") if config.runs is None else Path(config.runs)
     # Every run reads its sources; they are the same.
     corpora = corpora._replace(load=functools.cache(corpora.load))
-    return Study(config, settings_of(config.preset), config.data_dir, Path(config.out), runs, corpora, command)
+    return Study(config, config.preset, config.data_dir, Path(config.out), runs, corpora, command)
 
 
 def algorithm_changes(plain: MetaTrainSpec, name: str, order: str = "second") -> dict[str, Any]:

@@ -116,12 +116,11 @@ def run_sweep(config: SweepConfig, command: str, *, load: Load = load_corpus) ->
         write_text(out / RESULTS, to_lines(one.row for one in outcomes))
     chosen = choose(settings)
     lines = lines_of(settings, chosen)
-    runs = [
-        {"run": one.member.name, "setting": one.member.setting, "seed": one.member.spec.seed}
-        | {"episodes": one.episodes, "best_episode": one.best, "valid_query_loss": one.valid_query_loss}
-        | {"stopped": one.stopped}
-        for one in trained
-    ]
+    runs = []
+    for one in trained:
+        run = {"run": one.member.name, "setting": one.member.setting, "seed": one.member.spec.seed}
+        run |= {"episodes": one.episodes, "best_episode": one.best, "valid_query_loss": one.valid_query_loss}
+        runs.append(run | {"stopped": one.stopped})
     content = {"command": command, "config": dataclasses.asdict(config), "settings": lines, "runs": runs}
     write_json(out / f"{NAME}.json", content)
     # Each swept field is a column of its own.

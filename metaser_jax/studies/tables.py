@@ -29,7 +29,7 @@ from metaser_jax.results.bootstrap import Bootstrap
 from metaser_jax.results.rows import METHOD_NAMES, Series, series_label, series_names, series_order
 from metaser_jax.results.significance import Interval, Seeds
 from metaser_jax.results.summary import Comparison, Setting, Summary
-from metaser_jax.specs import MetaTrainSpec, NetworkSpec
+from metaser_jax.specs import MetaTrainSpec, NetworkSpec, presets
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.meta_training import NO_STEPS
 from metaser_jax.specs.studies import StudySpec
@@ -239,12 +239,9 @@ def _differences(comparisons: Sequence[Comparison], name: str) -> Table:
     return Table(["data", *others], body, name)
 
 
-def comparisons(of_place: Mapping[str, Sequence[Comparison]]) -> list[Table]:
-    """Return, for each place, MetaSER minus each other method, on the same draws, with all tests."""
-    return [_comparisons_at(name, group) for name, group in of_place.items()]
+def comparisons(name: str, group: Sequence[Comparison]) -> Table:
+    """Return MetaSER minus each other method at a place, on the same draws, with all tests."""
 
-
-def _comparisons_at(name: str, group: Sequence[Comparison]) -> Table:
     def difference(one: Comparison) -> str:
         over = one.draws.difference
         return f"{over.mean:+.3f} (one draw)" if over.deviation is None else f"{over.mean:+.3f} ± {over.deviation:.3f}"
@@ -311,7 +308,16 @@ def detail_sections(study: Study, methods: Sequence[str], budgets: Budgets) -> t
     explained = _TEXTS["scores"].format(draws=spec.seeds, folds=folds, confidence=spec.confidence)
     return (
         Section("All scores", (explained, *all_scores(summaries), _TEXTS["csv"])),
-        *([Section("Every comparison", (_TEXTS["every_comparison"], *comparisons(compared)))] if compared else []),
+        *(
+            [
+                Section(
+                    "Every comparison",
+                    (_TEXTS["every_comparison"], *(comparisons(name, of) for name, of in compared.items())),
+                )
+            ]
+            if compared
+            else []
+        ),
         *left_section(study),
         *split_sections(spec, first),
         Section("How the methods were trained", (_settings_table(study, methods, first.trained),)),
@@ -350,22 +356,19 @@ def _settings_table(study: Study, methods: Sequence[str], trained: Sequence[Sour
     adapted = study.finetune_spec(METASER)
     network = {**vars(NetworkSpec.of(adapted)), **vars(adapted.front_end)}
     rows = [["network, and input of every method", _listed(network)], *_of_runs(trained, network)]
-    names = _meta_names(trained)
-    for method in (*PRETRAINED, SCRATCH):
-        if method in methods:
-            name = METHOD_NAMES[method]
-            if method == METASER and names:
-                name = ALL if len(names) > 1 else names[0]
-            rows.append([f"{name}: adaptation", _listed(_own(settings(study.finetune_spec(method)), network))])
+    called, names = dict(METHOD_NAMES), _meta_names(trained)
+    if names:
+        called[METASER] = ALL if len(names) > 1 else names[0]
+    for method in (name for name in (*PRETRAINED, SCRATCH) if name in methods):
+        rows.append([f"{called[method]}: adaptation", _listed(_own(settings(study.finetune_spec(method)), network))])
     if SVM in methods:
         of_svm = {"kernel": classifiers.KERNEL, "C": classifiers.SVM_C, "gamma": f"{classifiers.GAMMA:g} / features"}
         weight = f"sources together weigh {classifiers.SOURCES_WEIGHT} of the drawn clips"
         rows.append(["SVM", f"{_listed(of_svm)}, {weight}"])
     if JOINT in methods or EGEMAPS in methods:
-        c, weight = classifiers.JOINT_C, classifiers.SHOTS_WEIGHT
-        regression = f"logistic regression, C {c:g}, the drawn clips weigh {weight:g} of everything"
-        rows.append([METHOD_NAMES[JOINT], regression])
-    for method, changes in study.settings.of_method.items():
+        of_joint = f"C {classifiers.JOINT_C:g}, the drawn clips weigh {classifiers.SHOTS_WEIGHT:g} of everything"
+        rows.append([METHOD_NAMES[JOINT], f"logistic regression, {of_joint}"])
+    for method, changes in presets.OF_METHOD.get(study.preset, {}).items():
         if method in methods and "adapt" in changes:
             rows.append([f"{method}: adaptation, besides", _listed(changes["adapt"])])
     return Table(["what", "settings"], rows)
@@ -389,12 +392,12 @@ def _of_runs(trained: Sequence[SourcesSpec], network: Mapping[str, Any]) -> list
     meta: dict[tuple[str, str], dict[str, Any]] = {}
     others: dict[tuple[str, str], dict[str, Any]] = {}
     for spec in trained:
-        values, found = _own(settings(spec), network), others
+        values, unused = _own(settings(spec), network), ()
         if isinstance(spec, MetaTrainSpec):
-            found = meta
             algorithm = ALGORITHMS[spec.algorithm]
             unused = (*(() if algorithm.has_order else _OF_ORDER), *(() if algorithm.has_steps else _OF_STEPS))
-            values = {name: value for name, value in values.items() if name not in unused}
+        values = {name: value for name, value in values.items() if name not in unused}
+        found = meta if isinstance(spec, MetaTrainSpec) else others
         found.setdefault((trained_name(spec), _listed(values)), values)
     first = next(iter(meta.values())) if len(meta) > 1 else {}
     shared = {name: value for name, value in first.items() if all(one.get(name) == value for one in meta.values())}

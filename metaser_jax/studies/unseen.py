@@ -32,7 +32,7 @@ from metaser_jax.results.summary import Summary, summarise
 from metaser_jax.specs.studies import UnseenConfig, UnseenSpec
 from metaser_jax.studies import TEXTS, driver, tables
 from metaser_jax.studies.cells import Cell, Finished, run_cells
-from metaser_jax.studies.study import BASELINES, CLASSIFIERS, METASER, Fit, Left, Place, Study, open_study, settings_of
+from metaser_jax.studies.study import BASELINES, CLASSIFIERS, METASER, Fit, Left, Place, Study, open_study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,21 +49,12 @@ OWN = "its own zero shots"
 _TEXTS = TEXTS[NAME]
 
 
-def run_unseen(
-    config: UnseenConfig,
-    command: str,
-    *,
-    corpora: Corpora = ON_DISK,
-    find: egemaps.Find | None = None,
-    extract: egemaps.Extract | None = None,
-) -> Path:
+def run_unseen(config: UnseenConfig, command: str, *, corpora: Corpora = ON_DISK) -> Path:
     """Compute what is missing and write unseen.{json,csv,png,svg,pdf}, results.jsonl and the report.
 
     Args:
       command: what the user ran, for the report.
       corpora: where prepared corpora come from.
-      find: of the method egemaps, the recordings of a corpus; by default those in config.manual_dir.
-      extract: of egemaps, what is heard of recordings; by default openSMILE's functionals.
 
     Returns:
       Path of report.html.
@@ -75,13 +66,13 @@ def run_unseen(
     study = open_study(config, command, corpora)
     spec = study.spec
     study.require_prepared(spec.corpora, "corpora")
-    if EGEMAPS in spec.methods and extract is None:
+    if EGEMAPS in spec.methods:
         egemaps.opensmile()  # before anything is computed
     at = _of_same_amounts(study, study.places(spec.corpora, study.even_folds))
     fits: dict[str, Fit] = {}
     if EGEMAPS in spec.methods:
         claim(study.out, dataclasses.asdict(config), free=FREE)  # before what is heard is kept there
-        known = find or egemaps.find_in(config.manual_dir, study.data_dir), extract or egemaps.extract_all
+        known = egemaps.find_in(config.manual_dir, study.data_dir), egemaps.extract_all
         folder, targets = study.out / FUNCTIONALS, [study.source(name) for name in spec.corpora]
         heard = {t.corpus.name: egemaps.read_functionals(t.corpus, t.digest, folder, *known) for t in targets}
         seen = {t.corpus.name: egemaps.by_speaker(heard[t.corpus.name], t.corpus.speaker) for t in targets}
@@ -165,7 +156,7 @@ def _candidate(study: Study[UnseenSpec], preset: str, name: str, at: Sequence[Pl
         method, variant = METASER, METASER
     else:
         method = variant = f"{METASER}-{name}"
-        study = dataclasses.replace(study, settings=settings_of(name))
+        study = dataclasses.replace(study, preset=name)
     found = []
     for place in at:
         others = _others(study, place)
@@ -355,10 +346,7 @@ def _scores(benchmark: Benchmark, shots: int) -> Table:
 
 
 def _difference_sections(benchmark: Benchmark) -> list[Section]:
-    groups: dict[str, list[tuple[Point, Difference]]] = defaultdict(list)
-    for point, minus, of in benchmark.pairs():
-        groups[minus].append((point, of))
-    below = benchmark.below()
+    below, pairs = benchmark.below(), benchmark.pairs()
     columns = {
         "method": lambda pair: benchmark.names[pair[0].method],
         "shots": lambda pair: str(pair[0].shots),
@@ -369,8 +357,12 @@ def _difference_sections(benchmark: Benchmark) -> list[Section]:
         "above on": lambda pair: f"{sum(n > 0 for n in pair[1].each.values())} of {len(pair[1].each)}",
     }
     own = columns | {"below": lambda pair: f"{below[pair[0]]:.0%}"}
-    shown = {name: (_TEXTS["minus_own"], own) if name == OWN else (_TEXTS["minus_other"], columns) for name in groups}
-    return [Section(f"Minus {name}", (text, table_of(of, groups[name]))) for name, (text, of) in shown.items()]
+    sections = []
+    for name in dict.fromkeys(minus for _, minus, _ in pairs):
+        text, shown = ("minus_own", own) if name == OWN else ("minus_other", columns)
+        group = [(point, of) for point, minus, of in pairs if minus == name]
+        sections.append(Section(f"Minus {name}", (_TEXTS[text], table_of(shown, group))))
+    return sections
 
 
 def _candidate_section(benchmark: Benchmark) -> list[Section]:

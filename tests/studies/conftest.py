@@ -31,20 +31,10 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tiny():
     """The recommended presets are for networks of four hidden units; gives ravdess, emodb and urdu as prepared."""
+    train = {"shots": 2, "shots_mix": (0, 2), "queries": 2, "tasks_per_episode": 2, "episodes": 4, "log_every": 2}
+    train |= {"checkpoint_every": 2, "algorithm": "maml", "order": "first", "inner_steps": 2, "prototype_scale": 1.0}
     changes = {
-        "META_TRAIN": {
-            "shots": 2,
-            "shots_mix": (0, 2),
-            "queries": 2,
-            "tasks_per_episode": 2,
-            "episodes": 4,
-            "log_every": 2,
-            "checkpoint_every": 2,
-            "algorithm": "maml",
-            "order": "first",
-            "inner_steps": 2,
-            "prototype_scale": 1.0,
-        },
+        "META_TRAIN": train,
         "PRETRAIN": {"max_epochs": 2, "log_every": 1, "checkpoint_every": 2, "batch_size": 8},
         "FINETUNE": {"max_epochs": 3, "patience": 2},
     }

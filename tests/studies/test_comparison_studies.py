@@ -21,25 +21,15 @@ COMMON = {"data_dir": "data", "seeds": 2, "resamples": 50, "pretrain_seeds": 1, 
 
 
 def table2_config(out, **changes):
-    values = {
-        "out": str(out),
-        "source_sets": ("ravdess+emodb", "tess+ravdess", "emodb+urdu"),
-        "targets": ("urdu", "emovo"),
-        "shots": (2,),
-        "fractions": (0.5,),
-    }
-    return Table2Config(**COMMON | values | changes)
+    values = {"source_sets": ("ravdess+emodb", "tess+ravdess", "emodb+urdu"), "targets": ("urdu", "emovo")}
+    return Table2Config(**COMMON | values | {"out": str(out), "shots": (2,), "fractions": (0.5,)} | changes)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("studies")
-
-
-@pytest.fixture(scope="module")
-def table2(folder, tiny, runs):
-    run_table2(table2_config(folder / "table2", runs=runs), "python experiments/table2.py --x='<1>'", corpora=tiny)
-    return folder / "table2"
+def table2(tmp_path_factory, tiny, runs):
+    out = tmp_path_factory.mktemp("table2")
+    run_table2(table2_config(out, runs=runs), "python experiments/table2.py --x='<1>'", corpora=tiny)
+    return out
 
 
 def content(path):
@@ -56,9 +46,8 @@ def numbers_in(lines, comparisons):
     for line in comparisons:
         yield f"{line['difference']:+.3f} ± {line['difference_deviation']:.3f}"
         yield from (interval(line["difference_draws"], "+"), interval(line["difference_test"], "+"))
-        yield from (
-            f"{p:.3f}" for p in (line["p_t"], line["p_holm"], line["p_wilcoxon"]) if p is not None and p > 0.001
-        )
+        tests = (line["p_t"], line["p_holm"], line["p_wilcoxon"])
+        yield from (f"{p:.3f}" for p in tests if p is not None and p > 0.001)
 
 
 def test_table2_is_complete(table2):
@@ -136,44 +125,32 @@ def test_what_the_input_knew_is_said(normalise, says):
 
 
 def test_nothing_possible_is_an_error(tmp_path, tiny):
-    with pytest.raises(InputError, match=r"No target can be adapted to(.|\n)*--corpora=emovo"):
-        run_table2(table2_config(tmp_path / "x", targets=("emovo",)), "c", corpora=tiny)
-    with pytest.raises(InputError, match=r"No source set can be used with any target(.|\n)*--corpora=tess"):
-        run_table2(table2_config(tmp_path / "x", source_sets=("tess", "urdu")), "c", corpora=tiny)
-    with pytest.raises(InputError, match="urdoo"):
-        run_table2(table2_config(tmp_path / "x", targets=("urdoo",)), "c", corpora=tiny)
+    for changes, message in (
+        ({"targets": ("emovo",)}, r"No target can be adapted to(.|\n)*--corpora=emovo"),
+        ({"source_sets": ("tess", "urdu")}, r"No source set can be used with any target(.|\n)*--corpora=tess"),
+        ({"targets": ("urdoo",)}, "urdoo"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run_table2(table2_config(tmp_path / "x", **changes), "c", corpora=tiny)
     assert not (tmp_path / "x").exists()
 
 
-def test_figure2(folder, table2, tiny, runs):
-    config = Figure2Config(
-        **COMMON,
-        out=str(folder / "figure2"),
-        runs=runs,
-        sources=("ravdess", "emodb"),
-        targets=("urdu",),
-        shots=(1, 2, 50),
-        fractions=(0.5, 1.0),
-    )
+def test_figure2(tmp_path, table2, tiny, runs):
+    values = {"sources": ("ravdess", "emodb"), "targets": ("urdu",), "shots": (1, 2, 50), "fractions": (0.5, 1.0)}
     times = {path: path.stat().st_mtime_ns for path in Path(runs).rglob("metrics.jsonl")}
-    assert run_figure2(config, "c", corpora=tiny) == folder / "figure2" / "report.html"
+    page = run_figure2(Figure2Config(**COMMON, **values, out=str(tmp_path), runs=runs), "c", corpora=tiny)
+    assert page == tmp_path / "report.html"
     assert {path: path.stat().st_mtime_ns for path in Path(runs).rglob("metrics.jsonl")} == times, "runs are shared"
     for kind in ("fractions", "shots"):
-        assert (folder / "figure2" / f"figure2_{kind}.png").read_bytes()[:4] == b"\x89PNG"
-        assert "<svg" in (folder / "figure2" / f"figure2_{kind}.svg").read_text()
-    found = content(folder / "figure2" / "figure2.json")
-    assert {(line["shots"], line["fraction"]) for line in found["lines"]} == {
-        (1, None),
-        (2, None),
-        (None, 0.5),
-        (None, 1),
-    }
+        assert (tmp_path / f"figure2_{kind}.png").read_bytes()[:4] == b"\x89PNG"
+        assert "<svg" in (tmp_path / f"figure2_{kind}.svg").read_text()
+    found, shown = content(tmp_path / "figure2.json"), page.read_text()
+    amounts = {(line["shots"], line["fraction"]) for line in found["lines"]}
+    assert amounts == {(1, None), (2, None), (None, 0.5), (None, 1)}
     assert [left["what"] for left in found["left_out"]] == ["urdu, random split, shots 50"]
     # MetaSER, adapted in two ways, along two kinds, against three networks adapted in two ways, and SVM in two.
     assert len(found["crossovers"]) == 2 * 2 * (3 * 2 + 2)
-    page = (folder / "figure2" / "report.html").read_text()
-    for number in numbers_in(found["lines"], found["comparisons"]):
-        assert number in page
+    assert all(number in shown for number in numbers_in(found["lines"], found["comparisons"]))
     with pytest.raises(InputError, match="--sources=tess: not prepared"):
         run_figure2(Figure2Config(**COMMON, out="x", sources=("tess",)), "c", corpora=tiny)
 
@@ -183,9 +160,8 @@ def test_crossings():
         of = Series(method, None, "all", (), None, "maml" if method == "metaser" else None)
         return Summary(of, "t", "random", None, None, fraction, (0,), seed_interval([score]), *[None] * 4)
 
-    points = [point("metaser", x, y) for x, y in ((0.2, 0.3), (0.4, 0.5), (1.0, 0.6))]
-    points += [point("multiser", x, y) for x, y in ((0.2, 0.4), (0.4, 0.4), (1.0, 0.4))]
-    points += [point("scratch", x, y) for x, y in ((0.2, 0.1), (0.4, 0.1), (1.0, 0.1))]
+    curves = {"metaser": (0.3, 0.5, 0.6), "multiser": (0.4, 0.4, 0.4), "scratch": (0.1, 0.1, 0.1)}
+    points = [point(name, *at) for name, curve in curves.items() for at in zip((0.2, 0.4, 1.0), curve, strict=True)]
     multiser, scratch = crossings_of(points)
     assert [one.line()["other_method"] for one in (multiser, scratch)] == ["multiser", "scratch"]
     (met,) = multiser.met

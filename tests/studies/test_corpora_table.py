@@ -27,16 +27,9 @@ PROGRAM = Path(__file__).resolve().parents[2] / "experiments" / "corpora.py"
 def data_dir(tmp_path_factory):
     """EMO-DB with six recordings of each of three speakers and four emotions, and a folder of two emotions."""
     folder = tmp_path_factory.mktemp("corpora")
-    for name in (
-        *(
-            f"emodb/wav/{speaker}a{text:02d}{code}a.wav"
-            for speaker in ("03", "08", "09")
-            for code in "WFNT"
-            for text in range(6)
-        ),
-        "emodb/wav/03a01La.wav",
-        *(f"mine/{emotion}/{i}.wav" for emotion in ("angry", "sad") for i in range(3)),
-    ):
+    names = [f"emodb/wav/{v}a{n:02d}{code}a.wav" for v in ("03", "08", "09") for code in "WFNT" for n in range(6)]
+    mine = [f"mine/{emotion}/{i}.wav" for emotion in ("angry", "sad") for i in range(3)]
+    for name in (*names, "emodb/wav/03a01La.wav", *mine):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         long = 200 if "03a" in name else 1  # so that there are hours to see
         # The recordings of emodb differ.
@@ -58,12 +51,8 @@ def test_markdown(data_dir):
     assert (emodb["corpus"], emodb["language"]) == ("emodb", "German")
     assert emodb["hours"] == f"{(25 * 200 * 1600 / 22050 + 48 * 1600 / 16000) / 3600:.2f}" == "0.10"
     assert (emodb["utterances"], emodb["speakers"]) == ("73 / 535 ≠", "3 / 10 ≠")
-    assert [emodb[emotion] for emotion in ("angry", "happy", "neutral", "sad")] == [
-        "18 / 127 ≠",
-        "18 / 71 ≠",
-        "18 / 79 ≠",
-        "18 / 62 ≠",
-    ]
+    of_four = [emodb[emotion] for emotion in ("angry", "happy", "neutral", "sad")]
+    assert of_four == ["18 / 127 ≠", "18 / 71 ≠", "18 / 79 ≠", "18 / 62 ≠"]
     assert emodb["other emotions"] == "boredom 1"
     mean = (25 * 200 * 1600 / 22050 + 48 * 1600 / 16000) / 73
     assert emodb["mean seconds"] == f"{mean:.2f} / 2.78 ≠" == "5.04 / 2.78 ≠"
@@ -97,11 +86,8 @@ def test_csv(data_dir):
 
 
 def test_the_seed_of_the_splits(data_dir):
-    digests = set()
-    for seed in (0, 1):
-        row = corpora.rows(data_dir, ("emodb",), seed)[0]
-        digests |= {row.random.digest, row.by_speaker.digest}
-    assert len(digests) == 4
+    rows = [corpora.rows(data_dir, ("emodb",), seed)[0] for seed in (0, 1)]
+    assert len({parts.digest for row in rows for parts in (row.random, row.by_speaker)}) == 4
 
 
 def test_a_bar_in_a_name(data_dir):
@@ -127,29 +113,24 @@ def test_as_typed(data_dir):
     assert run.stdout == corpora.comma_separated(corpora.rows(data_dir)) + "\n"
 
 
-TRAIN = {
-    "hidden_dim": 4,
-    "tasks_per_episode": 2,
-    "shots": 1,
-    "queries": 1,
-    "episodes": 2,
-    "order": "first",
-    "inner_steps": 1,
-}
+TRAIN = {"hidden_dim": 4, "tasks_per_episode": 2, "shots": 1, "queries": 1, "episodes": 2, "order": "first"}
+TRAIN |= {"inner_steps": 1}
 TUNE = {"max_epochs": 1}
 
 
 def test_demo(tmp_path, monkeypatch, capsys):
     pytest.importorskip("espeakng_loader", reason="the extra 'demo' is not installed")
     small = {"languages": ["english", "urdu"], "speakers": 4, "per_speaker": 4, "workers": 1, "progress": False}
-    options = {"synthesise": functools.partial(demo_voices.synthesise, **small), "languages": ("english",)}
-    options["prepare"] = functools.partial(datasets.prepare, workers=1)  # to start processes takes longer than the rest
+    monkeypatch.setattr(demo_voices, "synthesise", functools.partial(demo_voices.synthesise, **small))
+    monkeypatch.setattr(demo_voices, "SOURCES", ("english",))
+    # To start processes takes longer than the rest.
+    monkeypatch.setattr(datasets, "prepare", functools.partial(datasets.prepare, workers=1))
     for preset, changes in ((presets.DEMO_META_TRAIN, TRAIN), (presets.DEMO_FINETUNE, TUNE)):
         for name, value in changes.items():
             monkeypatch.setitem(preset, name, value)
     config = DemoConfig(out=str(tmp_path / "demo"), shots=(1,), seeds=2)
     for _ in range(2):
-        report = demo.run_demo(config, "python experiments/demo.py", **options)
+        report = demo.run_demo(config, "python experiments/demo.py")
         said = capsys.readouterr().out
         assert "no claim of accuracy" in said
         assert str(report) in said

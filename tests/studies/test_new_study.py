@@ -1,5 +1,6 @@
 """A study that the package does not have, from cells to a report; what its matrix of cells keeps and refuses."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -86,24 +87,15 @@ def test_a_study_keeps_its_name_on_disk_and_shows_what_ran():
     for line in lines:
         assert (line["method"], line["algorithm"], line["order"]) == ("metaser", "meta_sgd", "second")
     assert (lines[1]["other_method"], lines[1]["other_algorithm"]) == ("scratch", None)
-    for shown in (tables.all_scores({"": [one]}), tables.comparisons({"": [compared]}), tables.by_amount([one])):
+    for shown in (tables.all_scores({"": [one]}), tables.comparisons("", [compared]), tables.by_amount([one])):
         assert "MetaSER" not in str(shown)
         assert "Meta-SGD" in str(shown)
 
 
 def test_a_sweep_has_a_row_per_setting():
-    lines = [
-        {
-            "setting": {"meta_lr": rate},
-            "chosen": rate == 0.1,
-            "train_seeds": [0, 1],
-            "stopped_seeds": [],
-            "valid_query_loss": 0.5,
-            "valid_query_loss_deviation": 0.01,
-        }
-        for rate in (0.1, 0.2)
-    ]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text_of(lines).splitlines()]
+    same = {"train_seeds": [0, 1], "stopped_seeds": [], "valid_query_loss": 0.5, "valid_query_loss_deviation": 0.01}
+    text = text_of([{"setting": {"meta_lr": rate}, "chosen": rate == 0.1} | same for rate in (0.1, 0.2)])
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     assert cells[0] == ["meta_lr", "training seeds", "validation loss on the sources"]
     assert cells[2:] == [["0.1", "2", "0.500 ± 0.010 (chosen)"], ["0.2", "2", "0.500 ± 0.010"]]
 
@@ -119,40 +111,34 @@ def outcome_of(seed):
 
 
 class Study:
-    """Five cells, of which two share a run, and a log of what was computed."""
+    """Five cells, of which two share a run, and a log of what was computed; one of them may fail."""
 
     def __init__(self, fails=None, error=None, identity=1):
         self.done = []
 
-        def job(name, result):
-            def do():
-                if name == fails:
-                    raise error
-                self.done.append(name)
-                return result
+        def do(name, result=None):
+            if name == fails:
+                raise error
+            self.done.append(name)
+            return result
 
-            return do
-
-        self.runs = [Run(f"run{i}", job(f"run{i}", None), {}) for i in range(2)]
-        needs = [(self.runs[0],), tuple(self.runs), (), (), ()]
+        runs = [Run(name, functools.partial(do, name), {}) for name in ("run0", "run1")]
+        needs = {"cell0": (runs[0],), "cell1": tuple(runs), "cell2": (), "cell3": (), "cell4": ()}
         self.cells = [
-            Cell(f"cell{i}", "m", {"lr": {"is": identity}}, job(f"cell{i}", (SMALL, [outcome_of(i)])), needs[i])
-            for i in range(5)
+            Cell(name, "m", {"lr": {"is": identity}}, functools.partial(do, name, (SMALL, [outcome_of(i)])), of)
+            for i, (name, of) in enumerate(needs.items())
         ]
 
 
 def test_a_killed_study_runs_only_what_is_missing(tmp_path, capsys):
-    whole = Study()
+    whole, killed, again, third = Study(), Study("cell2", KeyboardInterrupt()), Study(), Study()
     expected = run_cells(tmp_path / "whole", whole.cells)
     assert whole.done == ["run0", "cell0", "run1", "cell1", "cell2", "cell3", "cell4"]
-
-    killed = Study("cell2", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         run_cells(tmp_path / "twice", killed.cells)
     assert "2 of 5 cells are finished and kept; the same command goes on with cell2." in capsys.readouterr().out
     # What a kill in the middle of writing leaves is not a finished cell.
     (tmp_path / "twice" / "cells" / ".cell2.tmp").mkdir()
-    again = Study()
     found = run_cells(tmp_path / "twice", again.cells)
     assert again.done == ["cell2", "cell3", "cell4"]
     assert capsys.readouterr().out.startswith("2 of 5 cells in ")
@@ -160,27 +146,17 @@ def test_a_killed_study_runs_only_what_is_missing(tmp_path, capsys):
         assert (one.key, [run.row for run in one.runs]) == (other.key, [run.row for run in other.runs])
         np.testing.assert_array_equal(one.runs[0].predicted, other.runs[0].predicted)
     assert sorted(path.name for path in (tmp_path / "twice" / "cells").iterdir()) == [f"cell{i}" for i in range(5)]
-
-    third = Study()
     run_cells(tmp_path / "twice", third.cells)
     assert third.done == []
 
 
-@pytest.fixture
-def no_cache():
-    """As where no cache of programs is configured, every program worth keeping."""
-    options = {"jax_compilation_cache_dir": None, "jax_persistent_cache_min_compile_time_secs": 0.0}
-    before = {name: getattr(jax.config, name) for name in options}
-    for values in (options, before):
-        for name, value in values.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
-        if values is options:
-            yield
-
-
-@pytest.mark.usefixtures("no_cache")
-def test_programs_are_shared_whatever_was_compiled_before(tmp_path):
+def test_programs_are_shared_whatever_was_compiled_before(tmp_path, request):
+    # As where no cache of programs is configured.
+    cache = jax.config.jax_compilation_cache_dir
+    request.addfinalizer(compilation_cache.reset_cache)
+    request.addfinalizer(lambda: jax.config.update("jax_compilation_cache_dir", cache))
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache.reset_cache()
     jax.jit(lambda x: x + 1)(1.0)
     kept = []
 

@@ -16,7 +16,8 @@ from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.specs.algorithms import ALGORITHMS, Algorithm
 from metaser_jax.specs.programs import SweepConfig
 from metaser_jax.specs.studies import OrderConfig
-from metaser_jax.studies.ablation_order import fitting, measure, run_ablation_order, timing
+from metaser_jax.studies import ablation_order
+from metaser_jax.studies.ablation_order import fitting, measure, run_ablation_order, time_run
 from metaser_jax.studies.study import open_study
 from metaser_jax.training.cost import Cost, read_cost
 from metaser_jax.training.trainer import LEARNERS
@@ -60,13 +61,10 @@ def test_train_and_adapt(registered, train_config, finetune_config, tmp_path):
     assert "Pooled" in page
 
 
-def test_grid(registered):
+def test_in_a_sweep_and_with_a_colour_of_its_own(registered, make_row):
     grid = {"grid": ("algorithm=maml,pooled",), "seeds": 1, "tasks_per_episode": 2}
     members = SweepConfig(data_dir="d", out="o", sources=("a",), **grid).grid_members
     assert [member.config.algorithm for member in members] == ["maml", "pooled"]
-
-
-def test_colour_is_its_own(registered, make_row):
     keys = [series(row) for row in completed(make_row(method=n, algorithm=n) for n in ALGORITHMS if n != "maml")]
     together = looks(keys)
     assert len({look.color for look in together.values()}) == len(keys)
@@ -79,18 +77,19 @@ def order_config(out, **changes):
     return OrderConfig(**values | {"variants": ("second", "first")} | changes)
 
 
-def test_ablation(tmp_path, tiny, registered, runs, capsys):
+def test_ablation(tmp_path, tiny, registered, runs, capsys, monkeypatch):
     # Second order's four episodes take 12 s, of the others seven and two fit.
     seconds, calls = {"second": 3.0, "first": 1.7, "pooled": 6.0}, iter(range(100))
 
-    def time_run(spec):
+    def timed(study, spec):
         # Whatever else runs makes every round slower than the one before.
         assert spec.checkpoint_every == spec.episodes
         name = "pooled" if spec.algorithm == "pooled" else spec.order
         return seconds[name] * (1 + next(calls) // 3)
 
+    monkeypatch.setattr(ablation_order, "time_run", timed)
     config = order_config(tmp_path / "o", runs=runs, variants=tuple(seconds))
-    page = run_ablation_order(config, "the command", corpora=tiny, time_run=time_run).read_text()
+    page = run_ablation_order(config, "the command", corpora=tiny).read_text()
     found = json.loads((tmp_path / "o" / "ablation_order.json").read_text())
     episodes = {"episodes": dict.fromkeys(seconds, 4), "time": {"second": 4, "first": 7, "pooled": 2}}
     assert len(found["lines"]) == 6
@@ -128,7 +127,7 @@ def test_ablation(tmp_path, tiny, registered, runs, capsys):
 
 def test_the_time_of_an_episode(tmp_path, tiny):
     study = open_study(order_config(tmp_path / "o"), "c", tiny)
-    assert timing(study)(study.meta_spec(("ravdess",), 0)) > 0
+    assert time_run(study, study.meta_spec(("ravdess",), 0)) > 0
     assert not (tmp_path / "o").exists()
 
 

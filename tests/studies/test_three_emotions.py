@@ -36,12 +36,8 @@ def without(name, emotion, seed=0):
     return corpus.take(corpus.label != EMOTIONS.index(emotion)) if emotion else corpus
 
 
-CORPORA = {
-    "ravdess": without("ravdess", None),
-    "emodb": without("emodb", None, seed=1),
-    "urdu": without("urdu", "neutral", seed=2),
-    "shemo": without("shemo", "neutral", seed=3),
-}
+LACKING = {"ravdess": None, "emodb": None, "urdu": "neutral", "shemo": "neutral"}
+CORPORA = {name: without(name, emotion, seed) for seed, (name, emotion) in enumerate(LACKING.items())}
 
 
 def load(name, data_dir):
@@ -85,22 +81,15 @@ def test_training_and_adapting_to_three(train_config, tmp_path):
         run_finetune(four, load=load)
 
 
-SMALL = {
-    "data_dir": "",
-    "shots": (2,),
-    "splits": ("speaker",),
-    "folds": 2,
-    "seeds": 1,
-    "pretrain_seeds": 1,
-    "resamples": 20,
-    "emotions": THREE,
-}
+SMALL = {"data_dir": "", "shots": (2,), "splits": ("speaker",), "folds": 2, "seeds": 1, "pretrain_seeds": 1}
+SMALL |= {"resamples": 20, "emotions": THREE}
+OF_TABLE2 = {"source_sets": ("ravdess+emodb",), "targets": ("urdu",), "fractions": ()}
 
 
 @pytest.mark.parametrize(
     ("run", "config", "own"),
     [
-        (run_table2, Table2Config, {"source_sets": ("ravdess+emodb",), "targets": ("urdu",), "fractions": ()}),
+        (run_table2, Table2Config, OF_TABLE2),
         (run_unseen, UnseenConfig, {"corpora": ("ravdess", "emodb", "urdu")}),
     ],
 )
@@ -115,10 +104,9 @@ def test_studies_of_three(corpora, tmp_path, run, config, own):
 
 
 def test_networks_of_a_study_have_its_emotions(corpora, tmp_path):
-    config = Table2Config(out=str(tmp_path), source_sets=("ravdess+emodb",), targets=("urdu",), **SMALL)
-    study = open_study(config, "c", corpora)
+    config = Table2Config(out=str(tmp_path), **SMALL | OF_TABLE2)
+    study, of_preset = (open_study(one, "c", corpora) for one in (config, dataclasses.replace(config, emotions=None)))
     specs = [study.meta_spec(("ravdess",), 0), study.pretrain_spec("transser", ("ravdess",), 0)]
     specs += [study.finetune_spec("metaser"), study.finetune_spec("multiser", "head")]
     assert {spec.emotions for spec in specs} == {THREE}
-    specs = open_study(dataclasses.replace(config, emotions=None), "c", corpora).meta_spec(("ravdess",), 0)
-    assert specs.emotions == FOUR_EMOTIONS
+    assert of_preset.meta_spec(("ravdess",), 0).emotions == FOUR_EMOTIONS
