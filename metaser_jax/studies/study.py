@@ -286,10 +286,11 @@ class Study(Generic[SpecT]):
         own: Any = self.spec
         spec = self.finetune_spec(method, adapted)
         fit = fit or _FITS.get(method)
-        folds = len(place.folds) if len(place.folds) > 1 else 0
+        n_splits = len(place.folds)
+        folds = n_splits if n_splits > 1 else 0
         # What metaser finetune's flags would say of the place; its amount is one of the study's, and is not looked at.
         at = {"target": place.target, "split": place.split, "split_seed": own.split_seed, "folds": folds}
-        shots, fraction = (own.shots[0], None) if own.shots else (None, own.fractions[0])
+        shots, fraction = (own.shots[0], None) if own.shots else (None, next(iter(own.fractions)))
         at |= {"shots": shots, "fraction": fraction}
         digests = [cast(Split, ready.split).digest for ready in place.folds]
         identity: dict[str, Any] = {
