@@ -129,18 +129,16 @@ def test_difference_is_paired():
 
 def test_units():
     label, _, speaker = made_up()
-    assert choose_units(label, speaker)[1:] == ("speakers", 6)
     assert choose_units(label, np.where(speaker == "s0", "unknown", speaker))[1:] == ("utterances", 120)
-    two = speaker < "s2"
-    assert choose_units(label[two], speaker[two])[1:] == ("utterances", 40)
-    three = speaker < "s3"
-    assert choose_units(label[three], speaker[three])[1:] == ("speakers", 3)
-    # Anger of one speaker in six: a third of the resamples would have none.
-    some = (label > 0) | (speaker == "s0")
-    assert choose_units(label[some], speaker[some]).by == "utterances"
-    # Of 5 in 6: (1 / 6)^6 of them, one in 47,000.
-    some = (label > 0) | (speaker != "s0")
-    assert choose_units(label[some], speaker[some]).by == "speakers"
+    for of, units in (
+        (speaker < "s9", ("speakers", 6)),
+        (speaker < "s2", ("utterances", 40)),
+        (speaker < "s3", ("speakers", 3)),
+        # Anger of one speaker in six: a third of the resamples would have none. Of 5 in 6: one in 47,000.
+        ((label > 0) | (speaker == "s0"), ("utterances", 95)),
+        ((label > 0) | (speaker != "s0"), ("speakers", 6)),
+    ):
+        assert choose_units(label[of], speaker[of])[1:] == units
 
 
 def test_degenerate_cases_say_something():

@@ -102,9 +102,7 @@ def test_one_process_at_a_time(tmp_path, make, capsys):
     assert "waiting for its end" in capsys.readouterr().out
     with hold(tmp_path, 0):
         pass
-
-
-def test_a_lock_that_cannot_be_opened(tmp_path):
+    (tmp_path / "lock").unlink()
     (tmp_path / "lock").symlink_to("nowhere/lock")
     with pytest.raises(InputError, match=r"lock cannot be opened"), hold(tmp_path, 0):
         pass
