@@ -59,12 +59,19 @@ def report(tmp_path_factory, many_rows, metrics):
     )
 
 
-def test_files(report):
+def test_files_and_strings(report):
     assert report.name == "report.html"
     assert sorted(p.name for p in report.parent.iterdir()) == [
         *("adaptation_curve.pdf", "adaptation_curve.png", "confusion_matrix.pdf", "confusion_matrix.png"),
         *("report.html", "report.md", "tables.tex", "training.pdf", "training.png"),
     ]
+    page = Page(report)
+    for text in ("Title <script>alert(1)</script> & more", "Note <i>one</i>", "3 x Imaginary <GPU>"):
+        assert text in page.text
+    assert not {"b", "i", "script", "link", "iframe"} & set(page.tags)
+    markdown = report.with_name("report.md").read_text()
+    assert r"\<script\>" in markdown
+    assert r"A\|B" in markdown
 
 
 def test_every_number_is_in_both(report, many_rows):
@@ -96,43 +103,24 @@ def test_refers_to_nothing_outside(report):
     for value, name in zip(references, names, strict=True):
         assert base64.b64decode(value.partition(",")[2]) == report.with_name(f"{name}.png").read_bytes()
     assert not re.search(r"https?:|url\(|@import", report.read_text())
-    assert not {"script", "link", "iframe"} & set(page.tags)
 
 
-def test_strings_are_escaped(report):
-    page = Page(report)
-    assert "Title <script>alert(1)</script> & more" in page.text
-    assert "Note <i>one</i>" in page.text
-    assert "3 x Imaginary <GPU>" in page.text
-    assert not {"b", "i"} & set(page.tags)
-    markdown = report.with_name("report.md").read_text()
-    assert r"\<script\>" in markdown
-    assert r"A\|B" in markdown
-
-
-def test_one_seed_without_training(tmp_path, make_row):
-    path = write_report(tmp_path, [make_row()], title="t", intro="i", command="c", device="cpu")
-    page = Page(path).text
+def test_single_draws_and_folds(tmp_path, make_row):
+    of = {"title": "t", "intro": "i", "command": "c", "device": "cpu"}
+    page = Page(write_report(tmp_path / "one", [make_row()], **of)).text
     assert "(one draw)" in page
     assert re.search(r"\d ± \d", page) is None
     assert "Notes" not in page
-    assert not (tmp_path / "training.png").exists()
-
-
-def test_folds_are_named_one_by_one(tmp_path, make_row):
+    assert not (tmp_path / "one" / "training.png").exists()
     rows = [make_row(0, split="speaker", folds=2, fold=f, split_digest=f"digest{f}") for f in range(2)]
-    page = Page(write_report(tmp_path, rows, title="t", intro="i", command="c", device="cpu")).text
-    for text in ("speaker, 2 folds: fold 0", "speaker, 2 folds: fold 1", "digest0", "digest1"):
+    page = Page(write_report(tmp_path / "folds", rows, **of)).text
+    for text in ("speaker, 2 folds: fold 0", "speaker, 2 folds: fold 1", "digest0", "digest1", "one draw of 2 folds"):
         assert text in page
     assert "the draw's score is the mean over them" in page
-    assert "one draw of 2 folds" in page
-
-
-def test_nothing_is_written_for_bad_rows(tmp_path, make_row):
     for rows in ([], [make_row(macro_f1=None)], [make_row(), make_row(macro_f1=0.1)]):
         with pytest.raises(InputError):
-            write_report(tmp_path / "new", rows, title="t", intro="i", command="c", device="cpu")
-    assert not (tmp_path / "new").exists()
+            write_report(tmp_path / "none", rows, **of)
+    assert not (tmp_path / "none").exists()
 
 
 BODY = [
@@ -183,15 +171,13 @@ def test_columns_that_say_nothing_are_in_the_name():
     assert narrowed(table._replace(body=[["1", "x", "2"]], best=frozenset())).header == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_every_number_of_a_report(many_rows, number):
-    main = score_tables(summarise(many_rows))[number]
-    page = latex_page(Content("T", "", (Section("S", (main,)),)))
-    for line in main.body:
-        for cell in line:
-            for score in re.findall(r"\d\.\d{3}", cell):
-                assert score in page
-    assert page.count(r"\mathbf") == len(main.best) >= 6
+def test_every_number_of_a_report(many_rows):
+    for main in score_tables(summarise(many_rows)):
+        page = latex_page(Content("T", "", (Section("S", (main,)),)))
+        scores = re.findall(r"\d\.\d{3}", str(main.body))
+        assert scores
+        assert all(score in page for score in scores)
+        assert page.count(r"\mathbf") == len(main.best) >= 6
 
 
 CONTENT = Content(
@@ -234,11 +220,9 @@ a thing  1
 """
 
 
-def test_every_block():
+def test_every_block_as_text():
+    """A wide table is wrapped."""
     assert text_page(CONTENT, width=15) == TEXT_PAGE
-
-
-def test_a_wide_table_is_wrapped():
     table = Table(["a", "what it is", "b"], [["1", "twenty letters and more than that", "2"], ["3", "", "4"]])
     lines = text_page(Content("", "", (Section("", (table,)),)), width=30).splitlines()
     assert lines[-5:] == [
@@ -250,11 +234,8 @@ def test_a_wide_table_is_wrapped():
     ]
 
 
-ROOT = Path(__file__).parents[2]
-
-
 def test_as_citation_cff_has_it():
-    of = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    of = yaml.safe_load((Path(__file__).parents[2] / "CITATION.cff").read_text())
     (code,) = [block for block in cite_section([]).blocks if isinstance(block, Code)]
     software, paper_entry = code.text.split("\n\n")
     (paper,) = of["references"]
