@@ -22,6 +22,9 @@ CORPORA = {
     "c": fake_corpus("c", per_emotion=30, seed=2, noise=1.0),
 }
 
+# Of the smallest network over these.
+SMALL = {"data_dir": "data", "hidden_dim": 4, "pooling": "mean", "normalise": "corpus"}
+
 
 def load(name, data_dir):
     """Return a fake corpus, as datasets.load reads a prepared one."""
@@ -80,12 +83,8 @@ def train_config(tmp_path):
 
     def make(**changes) -> MetaTrainConfig:
         values = {
-            "data_dir": "data",
             "sources": ("a", "b"),
             "run_dir": str(tmp_path / "run"),
-            "hidden_dim": 4,
-            "pooling": "mean",
-            "normalise": "corpus",
             "inner_lr": 0.1,
             "meta_lr": 1e-2,
             "tasks_per_episode": 2,
@@ -95,7 +94,7 @@ def train_config(tmp_path):
             "log_every": 4,
             "checkpoint_every": 4,
         }
-        return MetaTrainConfig(**values | changes)
+        return MetaTrainConfig(**SMALL | values | changes)
 
     return make
 
@@ -106,13 +105,9 @@ def pretrain_config(tmp_path):
 
     def make(**changes) -> PretrainConfig:
         values = {
-            "data_dir": "data",
             "sources": ("a", "b"),
             "run_dir": str(tmp_path / "pretrained"),
             "method": "multiser",
-            "hidden_dim": 4,
-            "pooling": "mean",
-            "normalise": "corpus",
             "lr": 1e-2,
             "batch_size": 16,
             "max_epochs": 6,
@@ -120,7 +115,7 @@ def pretrain_config(tmp_path):
             "log_every": 2,
             "checkpoint_every": 2,
         }
-        return PretrainConfig(**values | changes)
+        return PretrainConfig(**SMALL | values | changes)
 
     return make
 
@@ -129,20 +124,16 @@ def pretrain_config(tmp_path):
 def finetune_config(tmp_path):
     def make(**changes) -> FinetuneConfig:
         values = {
-            "data_dir": "data",
             "init": "scratch",
             "target": "c",
             "out": str(tmp_path / "out"),
             "shots": 4,
             "seeds": 2,
-            "hidden_dim": 4,
-            "pooling": "mean",
-            "normalise": "corpus",
             "lr": 0.05,
             "max_epochs": 15,
             "patience": 5,
         }
-        return FinetuneConfig(**values | changes)
+        return FinetuneConfig(**SMALL | values | changes)
 
     return make
 

@@ -41,12 +41,8 @@ def test_jax_is_told(tmp_path, code):
 def keep(monkeypatch):
     """keep(**environment) -> the folder, in a process without jax."""
     monkeypatch.delitem(sys.modules, "jax")
-    ours = (
-        "METASER_CACHE",
-        "XDG_CACHE_HOME",
-        "JAX_COMPILATION_CACHE_DIR",
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
-    )
+    of_jax = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
+    ours = ("METASER_CACHE", "XDG_CACHE_HOME", *of_jax)
 
     def keep(most_bytes=jit_cache.MOST_BYTES, **environment):
         with monkeypatch.context() as patch:
@@ -137,33 +133,23 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(
-    ("stream", "how", "drawn"),
-    [
-        (Terminal, {}, True),
-        (io.StringIO, {}, False),
-        (Terminal, {"quiet": True}, False),
-        (Terminal, {"log_format": "json"}, False),
-    ],
-)
+@pytest.mark.parametrize("how", [{}, {"quiet": True}, {"log_format": "json"}])
 @pytest.mark.usefixtures("as_before")
-def test_bars_are_for_terminals(monkeypatch, stream, how, drawn):
-    monkeypatch.setattr(sys, "stderr", stream())
+def test_bars_are_for_terminals(monkeypatch, how):
     messages.say_how(**how)
-    with messages.progress_bar(total=3, desc="work") as bar:
-        bar.update(3)
-        bar.set_postfix(loss="1")
-    assert ("work" in sys.stderr.getvalue()) == drawn
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with messages.progress_bar(total=3, desc="work") as bar:
+            bar.update(3)
+            bar.set_postfix(loss="1")
+        assert ("work" in stream.getvalue()) == (stream.isatty() and not how)
     assert list(messages.progress_bar("abc", shown=False)) == ["a", "b", "c"]
-
-
-def test_every_bar_is_one_of_these():
     package = Path(metaser_jax.__file__).parent
     assert [p.name for p in package.rglob("*.py") if "import tqdm" in p.read_text(encoding="utf-8")] == ["messages.py"]
 
 
 @pytest.mark.usefixtures("as_before")
-def test_quiet_keeps_warnings_and_errors(capsys):
+def test_quiet_keeps_warnings_and_errors_and_json_has_levels(capsys):
     for quiet in (False, True):
         messages.say_how(quiet=quiet)
         for text in ("note: n", "warning: w", "error: e", "plain"):
@@ -171,9 +157,6 @@ def test_quiet_keeps_warnings_and_errors(capsys):
         messages.log("logged")
     assert capsys.readouterr() == ("logged\n", "note: n\nwarning: w\nerror: e\nplain\nwarning: w\nerror: e\n")
 
-
-@pytest.mark.usefixtures("as_before")
-def test_json_has_a_level_and_no_prefix(capsys):
     messages.say_how(log_format="json")
     for text in ("note: n", "warning: w", "  indented"):
         messages.say(text)

@@ -15,8 +15,7 @@ from subprograms import python
 import metaser_jax
 
 ROOT = Path(metaser_jax.__file__).parent
-GROUND = {"types", "errors", "emotions", "cli", "messages", "extras", "specs"}
-GROUND |= {"processes", "jit_cache", "untrusted"}
+GROUND = {"types", "errors", "emotions", "cli", "messages", "extras", "specs", "processes", "jit_cache", "untrusted"}
 CORE = {"models", "meta", "training.sampling", "training.loops"}
 SOUND = {"audio", "data", "datasets", "datasets.demo_voices"}
 SUPPORT = {"training.parallel", "training.cluster", "results"}
@@ -53,6 +52,7 @@ NEVER_JAX = GROUND | SOUND
 CORE_PACKAGES = {"jax", "flax", "optax", "numpy"}
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     """Every module of the package by its name without "metaser_jax."."""
     found = {}
@@ -93,6 +93,12 @@ def own(name: str) -> str | None:
     return name.removeprefix("metaser_jax").lstrip(".") if name.partition(".")[0] == "metaser_jax" else None
 
 
+@functools.cache
+def targets_of(name: str, lazy: bool = True) -> frozenset[str]:
+    """The package's modules, but for itself, that one imports."""
+    return frozenset(filter(None, map(own, imports(modules()[name], lazy))))
+
+
 def room(name: str) -> str:
     """Its first folder, or the part of a room that has a line of its own in the table."""
     part = ".".join(name.split(".")[:2])
@@ -106,49 +112,29 @@ def test_every_room_is_in_the_table():
 @pytest.mark.parametrize("of", sorted(MAY))
 def test_a_room_imports_what_the_table_allows(of):
     may = MAY[of] | GROUND | PUBLIC | {of}
-    wrong = []
-    for name, path in modules().items():
-        if room(name) != of:
-            continue
-        for target in filter(None, map(own, imports(path))):
-            if room(target) not in may:
-                wrong.append(f"{name} imports {target}")
-    assert wrong == []
+    names = [name for name in modules() if room(name) == of]
+    assert [(name, target) for name in names for target in targets_of(name) if room(target) not in may] == []
 
 
-def test_no_flag_is_seen_below_the_commands():
-    for name, path in modules().items():
-        if room(name) != "commands" and name not in PARSING:
-            assert PARSING.isdisjoint(filter(None, map(own, imports(path)))), name
-
-
-def test_the_ground_stands_on_itself():
-    for name, path in modules().items():
+def test_the_ground_stands_on_itself_and_no_flag_is_seen_below_the_commands():
+    for name in modules():
         if room(name) in GROUND:
-            wrong = [t for t in filter(None, map(own, imports(path))) if room(t) not in GROUND]
-            assert wrong == [], name
+            assert set(map(room, targets_of(name))) <= GROUND, name
+        if room(name) != "commands" and name not in PARSING:
+            assert PARSING.isdisjoint(targets_of(name)), name
 
 
 def test_no_room_stands_on_what_stands_on_it():
     """The rooms have no circle; nor have the modules."""
-    for graph in (
-        {of: {room(t) for t in targets if room(t) != of} for of, targets in by_room().items()},
-        {name: set(filter(None, map(own, imports(path, lazy=False)))) for name, path in modules().items()},
-    ):
+    of_rooms: dict[str, set[str]] = {}
+    for name in modules().keys() - PUBLIC:
+        of_rooms.setdefault(room(name), set()).update(map(room, targets_of(name) - PUBLIC))
+    for graph in (of_rooms, {name: targets_of(name, lazy=False) for name in modules()}):
         left = {name: {t for t in targets if t in graph and t != name} for name, targets in graph.items()}
         while ready := [name for name, targets in left.items() if not targets & left.keys()]:
             for name in ready:
                 del left[name]
         assert left == {}
-
-
-def by_room() -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for name, path in modules().items():
-        if name not in PUBLIC:
-            targets = {t for t in filter(None, map(own, imports(path))) if t not in PUBLIC}
-            found.setdefault(room(name), set()).update(targets)
-    return found
 
 
 def reached(name: str) -> set[str]:
