@@ -42,7 +42,8 @@ class Spec(NamedTuple):
     shape: tuple[int, ...]
 
     def __str__(self) -> str:
-        return _described("text" if self.dtype is None else self.dtype.name, self.shape)
+        name = "text" if self.dtype is None else self.dtype.name if self.dtype.isnative else self.dtype.str
+        return f"{name}[{', '.join(map(str, self.shape))}]"
 
 
 def specs(settings: ModelSpec, start: Mapping[str, Any] | None) -> dict[str, Spec]:
@@ -62,13 +63,10 @@ def specs(settings: ModelSpec, start: Mapping[str, Any] | None) -> dict[str, Spe
 
 def support_specs(settings: ModelSpec, clips: int) -> dict[str, Spec]:
     """Return what support.npz holds."""
-    voice = {"voice": Spec(_FLOAT, (clips, len(STATISTICS)))} if settings.features == "voice" else {}
-    return (
-        voice
-        | {"mfcc": Spec(_FLOAT, (clips, MAX_FRAMES, N_MFCC)), "seconds": Spec(_FLOAT, (clips,))}
-        | dict.fromkeys(("n_frames", "label"), Spec(_INTEGER, (clips,)))
-        | dict.fromkeys(("speaker", "file", "sha256"), Spec(None, (clips,)))
-    )
+    found = {"mfcc": Spec(_FLOAT, (clips, MAX_FRAMES, N_MFCC)), "seconds": Spec(_FLOAT, (clips,))}
+    found |= dict.fromkeys(("n_frames", "label"), Spec(_INTEGER, (clips,)))
+    found |= dict.fromkeys(("speaker", "file", "sha256"), Spec(None, (clips,)))
+    return found | ({"voice": Spec(_FLOAT, (clips, len(STATISTICS)))} if settings.features == "voice" else {})
 
 
 def pack(model: Model) -> dict[str, np.ndarray]:
@@ -100,8 +98,7 @@ def check(arrays: Mapping[str, np.ndarray], want: Mapping[str, Spec]) -> None:
     for name, array in arrays.items():
         dtype, shape = want[name]
         if array.shape != shape or (array.dtype.kind != "U" if dtype is None else array.dtype != dtype):
-            got = _described(array.dtype.name if array.dtype.isnative else array.dtype.str, array.shape)
-            raise ValueError(f"{name} is {got}, expected {want[name]}")
+            raise ValueError(f"{name} is {Spec(array.dtype, array.shape)}, expected {want[name]}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{name} has numbers that are not finite")
         # What is divided by, in float32. A network's outputs are bounded, and may hide it.
@@ -158,7 +155,3 @@ def read_npz(data: bytes, want: Mapping[str, Spec]) -> dict[str, np.ndarray]:
         raise ValueError(f"it cannot be read ({type(error).__name__}: {error})") from error
     check(arrays, want)
     return arrays
-
-
-def _described(dtype: str, shape: tuple[int, ...]) -> str:
-    return f"{dtype}[{', '.join(map(str, shape))}]"

@@ -78,17 +78,15 @@ def export_stablehlo(model: Model, out: str | os.PathLike[str], platforms: Seque
         check_choice("--platforms", platform, PLATFORMS)
     (n,) = jax_export.symbolic_shape("n")
     given = GIVEN[model.settings.features]
-    made = jax_export.export(jax.jit(make_function(model)), platforms=list(dict.fromkeys(platforms)))(
-        *(jax.ShapeDtypeStruct((n, *shape), dtype) for dtype, shape in given.values())
-    )
+    shapes = [jax.ShapeDtypeStruct((n, *shape), dtype) for dtype, shape in given.values()]
+    made = jax_export.export(jax.jit(make_function(model)), platforms=list(dict.fromkeys(platforms)))(*shapes)
     content = bytes(made.serialize())
     classes = len(model.settings.emotions)
+    inputs = {name: {"dtype": np.dtype(dtype).name, "shape": ["n", *shape]} for name, (dtype, shape) in given.items()}
     facts = _facts(STABLEHLO, model) | {
         "temperature": float(model.temperature),
         "sha256": hashlib.sha256(content).hexdigest(),
-        "inputs": {
-            name: {"dtype": np.dtype(dtype).name, "shape": ["n", *shape]} for name, (dtype, shape) in given.items()
-        },
+        "inputs": inputs,
         "outputs": {name: {"dtype": "float32", "shape": ["n", classes]} for name in ("logits", "probabilities")},
         "platforms": list(made.platforms),
         "calling_convention_version": made.calling_convention_version,

@@ -154,9 +154,7 @@ def _read(folder: ModelFolder, facts: Mapping[str, Any]) -> Model:
         about=facts["about"],
     )
     if digest(model) != facts["digest"]:
-        raise ValueError(
-            f"{MODEL} has digest {facts['digest']!r}, but what the folder predicts with has {digest(model)}"
-        )
+        raise ValueError(f"{MODEL} has digest {facts['digest']!r}, but what it predicts with says {digest(model)}")
     return model
 
 

@@ -172,9 +172,8 @@ class Predictor:
             return []
         divided = recordings.voice_windows if self.voice else recordings.windows
         parts = [divided(clip, windows) for clip in clips]
-        given = [
-            np.concatenate([getattr(part, name) for part in parts]) for name in GIVEN[self.model.settings.features]
-        ]
+        inputs = GIVEN[self.model.settings.features]
+        given = [np.concatenate([getattr(part, name) for part in parts]) for name in inputs]
         scale = None
         if speakers is not None:
             names = np.repeat(np.asarray(speakers, str), [len(part.start) for part in parts])

@@ -159,12 +159,9 @@ def _shapes(hidden_dim: int, n_classes: int) -> dict[str, tuple[int, ...]]:
     for layer, inputs in (("lstm_1", N_MFCC), ("lstm_2", hidden_dim)):
         shapes |= {f"{layer}.weight_ih_l0": (gates, inputs), f"{layer}.weight_hh_l0": (gates, hidden_dim)}
         shapes |= {f"{layer}.bias_ih_l0": (gates,), f"{layer}.bias_hh_l0": (gates,)}
-    return shapes | {
-        "hidden.weight": (hidden_dim, hidden_dim),
-        "hidden.bias": (hidden_dim,),
-        "hidden2targ.weight": (n_classes, hidden_dim),
-        "hidden2targ.bias": (n_classes,),
-    }
+    for layer, outputs in (("hidden", hidden_dim), ("hidden2targ", n_classes)):
+        shapes |= {f"{layer}.weight": (outputs, hidden_dim), f"{layer}.bias": (outputs,)}
+    return shapes
 
 
 def _float32(file: TorchFile, name: str, array: np.ndarray) -> np.ndarray:

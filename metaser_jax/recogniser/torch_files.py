@@ -121,8 +121,7 @@ def read_torch_file(path: str | os.PathLike[str]) -> TorchFile:
         data = untrusted.read_bytes(path, MAX_BYTES)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    other = _other_format(data)
-    if other:
+    if other := _other_format(data):
         raise InputError(f"{path} is {other}, expected a file of torch.save. {ADVICE}")
     try:
         value, storages, order = (_read_zip if data.startswith(b"PK") else _read_legacy)(data)
@@ -199,9 +198,8 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
         "it is a zip archive with compressed members, which torch.save does not make": packed,
         f"its members have {total:,} bytes, and the file {size:,}": total > size,  # they overlap
     }
-    for what, is_it in wrong.items():
-        if is_it:
-            raise pickle.UnpicklingError(what)
+    if what := next((what for what, is_it in wrong.items() if is_it), None):
+        raise pickle.UnpicklingError(what)
     return infos
 
 
@@ -234,9 +232,8 @@ def _read_legacy(data: bytes) -> tuple[Any, dict[str, memoryview], str]:
 
 def _check_size(storage: Storage, n_bytes: int) -> None:
     if n_bytes != storage.size:
-        raise pickle.UnpicklingError(
-            f"its storage {quoted(storage.key)} has {n_bytes:,} bytes, expected {storage.numel} {storage.dtype}"
-        )
+        expected = f"{storage.numel} {storage.dtype}"
+        raise pickle.UnpicklingError(f"its storage {quoted(storage.key)} has {n_bytes:,} bytes, expected {expected}")
 
 
 def _unpickle(data: bytes, start: int = 0) -> tuple[Any, dict[str, Storage], int]:
