@@ -294,7 +294,7 @@ def _table(points: Sequence[Point]) -> Table:
         "budget": lambda row: _BUDGETS[row[0].budget],
         "episodes": lambda row: str(row[0].took["episodes"]),
         "s per episode": lambda row: f"{row[0].took['seconds_per_episode']:.3f}",
-        "of second order's": lambda row: _ratio(row[0].took),
+        "of second order's": lambda row: _ratio(row[0].took["of_second_order"], *row[0].took["of_second_order_range"]),
         "training": lambda row: f"{row[0].took['training_seconds']:.0f} s",
         "compilation": lambda row: f"{row[0].took['compile_seconds']:.1f} s",
         "memory": lambda row: _mebibytes(row[0].took["temp_bytes"]),
@@ -313,10 +313,9 @@ def _mebibytes(number: int | None) -> str:
     return "not known" if number is None else f"{number / 2**20:.1f} MiB"
 
 
-def _ratio(took: Mapping[str, Any]) -> str:
-    """Return a variant's time per episode as a share of second order's, with the lowest and highest of the rounds."""
-    low, high = took["of_second_order_range"]
-    return f"{took['of_second_order']:.2f} ({low:.2f} to {high:.2f})"
+def _ratio(middle: float, low: float, high: float) -> str:
+    """Return a variant's time per episode as a share of second order's: median, lowest and highest of the rounds."""
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 def time_figure(points: Sequence[Point], confidence: float) -> Figure:

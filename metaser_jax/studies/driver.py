@@ -16,7 +16,7 @@ from metaser_jax.specs.studies import StudySpec
 from metaser_jax.specs.training import SourcesSpec
 from metaser_jax.studies.cells import Cell, Finished, run_cells
 from metaser_jax.studies.study import METASER, Study
-from metaser_jax.studies.tables import Line, comparison_line, line_of
+from metaser_jax.studies.tables import Line, by_place, comparison_line, line_of
 
 # What a study that is there may be gone on with in another way.
 FREE = ("data_dir", "out", "runs", "resamples", "confidence")
@@ -87,12 +87,9 @@ def comparisons_of(
     Others are those from the same sources, and those that have learned from none. The p of Holm is corrected for all
     comparisons of one reference at one target and split.
     """
-    places: dict[tuple, list[Summary]] = defaultdict(list)
-    for one in summaries:
-        places[one.target, one.split].append(one)
     options = {"confidence": spec.confidence, "resamples": spec.resamples}
     found = []
-    for at_place in places.values():
+    for at_place in by_place(summaries).values():
         methods = list(dict.fromkeys(one.series for one in at_place))
         for reference in filter(is_reference, methods):
             others = [key for key in methods if not is_reference(key) and key.sources in ((), reference.sources)]

@@ -7,6 +7,7 @@ The target's scores are shown beside, and choose nothing.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,10 +93,8 @@ def run_sweep(config: SweepConfig, command: str, *, load: Load = load_corpus) ->
     folds: tuple[Target, ...] = ()
     if config.target is not None:
         folds = load_targets(config.target, config.data_dir, emotions=config.emotions, **of_split, load=load)
-    for target in folds:
-        for amount in amounts:
-            for seed in range(config.draws):
-                draw(target, amount, spec.validation, seed)
+    for target, amount, seed in itertools.product(folds, amounts, range(config.draws)):
+        draw(target, amount, spec.validation, seed)
     out = Path(config.out)
     digests = {n: ready.digest for group in groups for n, ready in zip(config.sources, group.ready, strict=True)}
     of_corpora = {"corpus_digests": digests, "target_digest": folds[0].digest if folds else None}

@@ -98,14 +98,12 @@ def test_ablation(tmp_path, tiny, registered, runs, capsys, monkeypatch):
         assert line["episodes"] == episodes[line["budget"]][line["variant"]]
         assert line["temp_bytes"] > 0
         assert line["of_second_order"] == pytest.approx(share)
-        assert line["training_seconds"] == pytest.approx(
-            line["episodes"] * 9.0 * share
-        )  # the median round is the third
+        took = line["episodes"] * 9.0 * share  # the median round is the third
+        assert line["training_seconds"] == pytest.approx(took)
         for number in (f"{line['macro_f1']:.3f} ± ", f"{line['seconds_per_episode']:.3f}", str(line["episodes"])):
             assert number in page
-    pairs = {
-        tuple(line[n] for n in ("order", "other_order", "other_method", "budget")) for line in found["comparisons"]
-    }
+    known = ("order", "other_order", "other_method", "budget")
+    pairs = {tuple(line[name] for name in known) for line in found["comparisons"]}
     others = (("first", "metaser"), (None, "pooled"))
     assert pairs == {("second", *other, budget) for other in others for budget in episodes}
     assert (tmp_path / "o" / "ablation_order.png").stat().st_size > 1000
