@@ -100,7 +100,7 @@ setup(
         "metaser_jax.flagfiles": ["*.flags"],
         "metaser_jax.datasets.demo_voices": ["*.tsv"],
         "metaser_jax.datasets": ["*.md", "*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv"],
-        "metaser_jax.report": ["*.bib", "*.css", "*.html", "*.toml"],
+        "metaser_jax.report": ["*.bib", "*.css", "*.html", "*.pyi", "*.toml"],
         "metaser_jax.serve": ["page/*"],
         "metaser_jax.specs": ["*.toml"],
         "metaser_jax.studies": ["*.toml"],

@@ -123,10 +123,10 @@ def paired_test(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Paired:
     # What is left of equal scores by rounding would be a rank like any other.
     differences = np.where(np.abs(a - b) <= _ROUNDING, 0, a - b)
     seeds = seed_interval(differences, confidence, DIFFERENCE)
-    if not differences.any():
-        return Paired(seeds, 1.0 if len(a) > 1 else None, 1.0 if len(a) > 1 else None)
     if len(a) == 1:
         return Paired(seeds, None, None)
+    if not differences.any():
+        return Paired(seeds, 1.0, 1.0)
     p_t = None if _same(differences) else float(scipy.stats.ttest_rel(a, b).pvalue)
     return Paired(seeds, p_t, _signed_rank_p(differences[differences != 0]))
 

@@ -1,0 +1,9 @@
+from metaser_jax.report.page import write_report as write_report
+from metaser_jax.report.plots import plot_adaptation as plot_adaptation
+from metaser_jax.report.plots import plot_confusion as plot_confusion
+from metaser_jax.report.plots import plot_training as plot_training
+from metaser_jax.report.tables import table as table
+from metaser_jax.results.rows import read_metrics as read_metrics
+from metaser_jax.results.rows import read_results as read_results
+from metaser_jax.results.summary import Summary as Summary
+from metaser_jax.results.summary import summarise as summarise
