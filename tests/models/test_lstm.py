@@ -13,13 +13,12 @@ pytestmark = pytest.mark.usefixtures("strict_promotion")
 TIME, N, F, H = 9, 3, 5, 7
 
 
-def random_params(seed=0):
-    keys = jax.random.split(jax.random.key(seed), 3)
-    return LSTMParams(
-        jax.random.normal(keys[0], (F, 4 * H)) / 3,
-        jax.random.normal(keys[1], (H, 4 * H)) / 3,
-        jax.random.normal(keys[2], (4 * H,)) / 3,
-    )
+def arguments(dtype="float32"):
+    """Parameters and frames."""
+    random = np.random.default_rng(0)
+    shapes = ((F, 4 * H), (H, 4 * H), (4 * H,), (TIME, N, F))
+    *params, x = (jnp.asarray(random.normal(size=shape) / 3, dtype) for shape in shapes)
+    return LSTMParams(*params), 3 * x
 
 
 def flax_lstm(params, x):
@@ -33,18 +32,12 @@ def flax_lstm(params, x):
     return rnn.apply({"params": {"cell": cell}}, x)
 
 
-def test_equals_flax():
-    params = random_params()
-    x = jax.random.normal(jax.random.key(1), (TIME, N, F))
-    np.testing.assert_allclose(lstm(params, x), flax_lstm(params, x), rtol=1e-5, atol=1e-6)
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_gradient_under_vmap_equals_a_loop(dtype):
     """As compiled: jax 0.10.2 got this wrong in float64 with jnp.split for the gates."""
     with jax.enable_x64(dtype == "float64"):
-        params = jax.tree.map(lambda p: p.astype(dtype), random_params())
-        x = jax.random.normal(jax.random.key(1), (2, TIME, N, F), dtype)
+        params, frames = arguments(dtype)
+        x = jnp.stack([frames, frames[::-1]])
 
         def value(params, x):
             return jnp.sum(jnp.sin(lstm(params, x)))
@@ -58,8 +51,7 @@ def test_gradient_under_vmap_equals_a_loop(dtype):
 def test_backward_pass_equals_automatic_differentiation_twice():
     """The hand-derived backward pass, and its own derivative, against flax's LSTM differentiated by jax."""
     with jax.enable_x64(True):
-        params = jax.tree.map(lambda p: p.astype("float64"), random_params())
-        x = jax.random.normal(jax.random.key(1), (TIME, N, F), "float64")
+        params, x = arguments("float64")
 
         def value(function, params, x):
             return jnp.sum(jnp.sin(function(params, x)))
@@ -74,8 +66,8 @@ def test_backward_pass_equals_automatic_differentiation_twice():
 
 
 def test_a_state_depends_on_its_own_utterances_past_alone():
-    params = random_params()
-    x = jax.random.normal(jax.random.key(1), (TIME, N, F))
+    params, x = arguments()
     states = lstm(params, x)
+    np.testing.assert_allclose(states, flax_lstm(params, x), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(states[:4], lstm(params, x.at[4:].set(9.0))[:4])
     np.testing.assert_allclose(states[:, 1:2], lstm(params, x[:, 1:2]), rtol=1e-5, atol=1e-6)
