@@ -1,4 +1,4 @@
-"""Any scalar loss of (params, batch) has its textbook value by default, whatever the sizes of the sets."""
+"""Any scalar loss of (params, batch), of any types, has its textbook value by default, whatever the sets' sizes."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import textbook
 from test_contract import COMMON, LEARNERS
 from textbook import close
 
-from metaser_jax import Execution, InputError, cross_entropy, maml, mean_loss, supervised
+from metaser_jax import Batch, Execution, InputError, cross_entropy, maml, mean_loss, supervised
 from metaser_jax.meta.execution import AUTO, CHUNK_ELSEWHERE, CPU_CHUNK
 
 N_ABOVE = CPU_CHUNK + 5
@@ -100,3 +100,63 @@ def test_defaults_are_of_the_platform_that_a_program_is_lowered_for():
     assert [loops("cuda"), loops("cpu")] == expected
     assert expected[0] != expected[1]
     assert np.isfinite(jax.jit(maml(cross_entropy(logits)).value_and_grad)(params, episode)[0])
+
+
+# Parameters, x, and the error that the smaller of the two types may leave.
+TYPES = {
+    "bfloat16 parameters": ("bfloat16", "float32", 0.05),
+    "bfloat16 data": ("float32", "bfloat16", 0.05),
+    "float16 data": ("float32", "float16", 0.01),
+    "float64 parameters": ("float64", "float32", 1e-6),
+    "float64 data": ("float32", "float64", 1e-5),
+}
+
+
+def assert_as_expected(loss_and_grads, expected, params, tolerance):
+    """Types are those of the parameters; the error is relative to the whole gradient."""
+    loss, grads = loss_and_grads[:2]
+    assert jax.tree.map(lambda g: g.dtype, grads) == jax.tree.map(lambda p: p.dtype, params)
+    got, want = (jax.flatten_util.ravel_pytree(cast(of, "float64"))[0] for of in (grads, expected[1]))
+    assert np.linalg.norm(got - want) < tolerance * np.linalg.norm(want)
+    np.testing.assert_allclose(np.float64(loss), np.float64(expected[0]), rtol=tolerance)
+
+
+def cast(tree, floats):
+    return jax.tree.map(lambda a: a.astype(floats) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
+
+
+@pytest.mark.parametrize(
+    "name", ["maml", "multi_step", "meta_sgd", "layer_rates", "reptile", "cautious_proto_maml", "r2d2", "supervised"]
+)
+def test_any_types(name):
+    """The result has the parameters' types, and the value of float64 up to rounding; second order that of jax.grad."""
+    with jax.enable_x64(True):
+        loss_fn, params, episode = textbook.dense_setting()
+        episode = jax.tree.map(lambda a: jnp.tile(a, (1, 3) + (1,) * (a.ndim - 2)), episode)  # more than a chunk
+        learner = LEARNERS[name](loss_fn)
+        of = jax.jit(lambda params, episode: learner.value_and_grad(learner.init(params), episode))
+        book = jax.jit(jax.value_and_grad(lambda params, episode: textbook.maml_loss(loss_fn, params, episode)))
+        names = tuple(TYPES) if name == "maml" else ("bfloat16 parameters", "float64 data")
+        for of_params, of_x, tolerance in map(TYPES.get, names):
+            given = cast(params, of_params), cast(episode, of_x)
+            exact = cast(given, "float64")
+            # Reptile's gradient is the difference of parameters, which differ in their last bits.
+            tolerance *= 4 if name == "reptile" else 1
+            assert_as_expected(of(*given), of(*exact), learner.init(given[0]), tolerance)
+            if name == "maml":
+                assert_as_expected(of(*given), book(*exact), given[0], tolerance)
+        adapted = jax.jit(lambda params, support: learner.adapt(learner.init(params), support))
+        task = jax.tree.map(lambda a: a[0], episode.support)
+        assert all(leaf.dtype == "bfloat16" for leaf in jax.tree.leaves(adapted(cast(params, "bfloat16"), task)))
+
+
+def test_labels():
+    """Whole numbers of any type, one-hot labels of any type, and probabilities."""
+    logits, y = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4)), "float32"), jnp.array([0, 3, 1])
+    loss_fn = cross_entropy(lambda params, x: x)
+    expected = loss_fn({}, Batch(logits, y))
+    for labels in (y.astype(jnp.uint8), *(jax.nn.one_hot(y, 4, dtype=of) for of in ("int32", "bfloat16", "float32"))):
+        np.testing.assert_allclose(loss_fn({}, Batch(logits, labels)), expected, rtol=1e-6)
+    for wrong in (y.astype("float32"), jax.nn.one_hot(y, 5)):
+        with pytest.raises(InputError, match=r"batch.y: got float32\[3"):
+            loss_fn({}, Batch(logits, wrong))

@@ -95,14 +95,6 @@ def test_every_execution_and_division_gives_the_same_gradient(make):
         close(reference, jax.jit(parallel.shard_over_devices(other).value_and_grad)(meta, episode), 1e-11)
 
 
-def test_the_options_with_the_recurrence():
-    with jax.enable_x64(True):
-        model, params, episode = textbook.setting("mean_std")
-        hows = Execution("vmap", 0, "reverse_over_reverse"), Execution("scan", 2, "forward_over_reverse", "keep")
-        plain, other = (maml(cross_entropy(model.apply), 0.3, 2, execution=how).value_and_grad for how in hows)
-        close(textbook.optimised(other)(params, episode), jax.jit(plain)(params, episode), 1e-11)
-
-
 def test_what_is_not_given_of_the_execution():
     for steps, utterances, chunk, expected in ((1, 6, 6, "keep"), (1, 999, 0, "keep"), (1, 7, 6, "recompute")):
         assert Execution(chunk=chunk).resolve(steps, utterances).residuals == expected
@@ -136,17 +128,6 @@ def test_what_weighs_nothing_is_not_there(name):
         close(*(value_and_grad(meta, episode._replace(support=support)) for support in (weighted, few)), 1e-11)
 
 
-def test_a_derivative_with_respect_to_the_utterances_is_refused(setting):
-    loss_fn, params, episode = setting
-    learner = maml(loss_fn)
-
-    def loss(x):
-        return learner.value_and_grad(params, episode._replace(query=episode.query._replace(x=x)))[0]
-
-    with pytest.raises(InputError, match="with respect to the utterances is not defined"):
-        jax.grad(loss)(episode.query.x)
-
-
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
@@ -169,6 +150,12 @@ def test_bad_arguments(make, options, message):
         make(textbook.dense_loss_fn, **options)
 
 
+def test_learned_rates_start_at_theirs_beside_an_optimizer(setting):
+    for make in (meta_sgd, layer_rates):
+        rates = make(setting[0], inner_lr=0.1, inner_optimizer=SGD).init(setting[1]).rates
+        assert all(np.all(leaf == np.float32(0.1)) for leaf in jax.tree.leaves(rates))
+
+
 def test_bad_episodes(setting):
     loss_fn, params, episode = setting
     support, query = episode
@@ -187,9 +174,8 @@ def test_bad_episodes(setting):
     with pytest.raises(InputError, match=r"inner_batch_size: got 3.* 8: 1, 2, 4"):
         maml(loss_fn, inner_batch_size=3).value_and_grad(params, episode)
 
+    def loss(x):
+        return learner.value_and_grad(params, episode._replace(query=query._replace(x=x)))[0]
 
-@pytest.mark.parametrize("make", [meta_sgd, layer_rates])
-def test_learned_rates_start_at_theirs_beside_an_optimizer(make, setting):
-    loss_fn, params, _ = setting
-    rates = make(loss_fn, inner_lr=0.1, inner_optimizer=optax.sgd(1.0, momentum=0.9)).init(params).rates
-    assert all(np.all(leaf == np.float32(0.1)) for leaf in jax.tree.leaves(rates))
+    with pytest.raises(InputError, match="with respect to the utterances is not defined"):
+        jax.grad(loss)(query.x)

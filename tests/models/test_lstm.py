@@ -69,5 +69,10 @@ def test_a_state_depends_on_its_own_utterances_past_alone():
     params, x = arguments()
     states = lstm(params, x)
     np.testing.assert_allclose(states, flax_lstm(params, x), rtol=1e-5, atol=1e-6)
+    small = jax.tree.map(lambda p: p.astype("bfloat16"), params)  # of other types than x
+    with jax.numpy_dtype_promotion("standard"):
+        value, grads = jax.value_and_grad(lambda params: jnp.sum(lstm(params, x) * states))(small)
+    assert (value.dtype, *(g.dtype for g in grads)) == ("float32", "bfloat16", "bfloat16", "bfloat16")
+    np.testing.assert_allclose(value, jnp.sum(states * states), rtol=0.05)
     np.testing.assert_array_equal(states[:4], lstm(params, x.at[4:].set(9.0))[:4])
     np.testing.assert_allclose(states[:, 1:2], lstm(params, x[:, 1:2]), rtol=1e-5, atol=1e-6)

@@ -74,7 +74,7 @@ def test_what_the_kernel_cannot_do():
         (grads, _), _ = gradient_and_states("kernel")(params, x)
         return sum(jnp.vdot(g, g) for g in grads)
 
-    with pytest.raises(InputError, match="hidden_dim: got 12 with recurrence 'kernel', expected one of: 16, 32"):
+    with pytest.raises(InputError, match=r"hidden_dim: got 12.* 16, 32"):
         jax.eval_shape(lambda: lstm(*arguments(3, hidden=12), "kernel"))
-    with pytest.raises(InputError, match="recurrence: got 'kernel' under reverse mode over reverse mode"):
+    with pytest.raises(InputError, match="recurrence: got 'kernel' under reverse mode"):
         jax.eval_shape(jax.grad(gradient_norm), *arguments(3))
