@@ -12,14 +12,8 @@ from metaser_jax.recogniser.model_files import ABOUT
 from metaser_jax.report.text_page import text_page
 
 HEADINGS = [
-    "How to use it",
-    "What it was made of",
-    "Licences of what is inside",
-    "What it scores",
-    "Its probabilities",
-    "What was noticed about the clips",
-    "What it cannot do",
-    "What identifies it",
+    *("How to use it", "What it was made of", "Licences of what is inside", "What it scores", "Its probabilities"),
+    *("What was noticed about the clips", "What it cannot do", "What identifies it"),
 ]
 
 

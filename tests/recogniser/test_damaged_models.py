@@ -117,11 +117,7 @@ def test_a_model_of_something_else_or_of_later(folder):
         *(("format_version", number, "format_version") for number in (0, "1", None, True, 1.5)),
         ("format_version", 1, "features, members, network, track_groups"),
         ("gain", 2, "gain"),
-        *(
-            ("temperature", GONE, "temperature"),
-            ("temperature", -1, "temperature is -1"),
-            ("temperature", 2.0, "digest"),
-        ),
+        *(("temperature", GONE, "temperature"), ("temperature", -1, "temperature is -1")),
         *(("settings", 3, ""), ("files", [], ""), ("settings.dropout", 0.5, "dropout")),
         *(("settings.pooling", GONE, "lacks pooling"), ("settings.pooling", "max", "pooling: got 'max'")),
         *(("settings.normalise", "auto", "normalise is 'auto'"), ("settings.normalise", ["corpus"], "normalise")),
@@ -129,7 +125,7 @@ def test_a_model_of_something_else_or_of_later(folder):
         ("settings.hidden_dim", 10**9, "arrays.npz"),
         *(
             ("settings.trim_db", value, said)
-            for value, said in ((float("inf"), "trim_db"), (10**400, "401"), (20.0, "digest"))
+            for value, said in ((1e999, "trim_db"), (10**400, "401"), (20.0, "digest"))
         ),
         *(("settings.emotions", value, "emotions") for value in (["angry", "angry"], "angry")),
         ("features.n_mfcc", 13, "features"),
@@ -159,13 +155,10 @@ def test_model_json_that_was_changed(folder, at, value, said):
     refused(folder, f"damaged: .*{said}")
 
 
-def test_unknown_facts_about_a_model_are_kept(folder):
-    change(folder, lambda facts: facts["about"].update(colour="green", init=None))
-    assert load_model(folder).about["colour"] == "green"
-
-
 @pytest.mark.parametrize("name", ["arrays.npz", "support.npz"])
 def test_a_flipped_bit(folder, name):
+    change(folder, lambda facts: facts["about"].update(colour="green", init=None))
+    assert load_model(folder).about["colour"] == "green", "what is not known is kept"
     content = bytearray((folder / name).read_bytes())
     content[100] ^= 1
     (folder / name).write_bytes(content)

@@ -215,20 +215,14 @@ def test_legacy_files_that_are_damaged(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["zip.pt", "legacy.pt"])
-def test_files_that_end_too_early(name, tmp_path):
-    data = (FILES / name).read_bytes()
-    for end in range(0, len(data), 97):
-        refused(tmp_path, data[:end])
-
-
-@pytest.mark.parametrize("name", ["zip.pt", "legacy.pt"])
 def test_damaged_files(name, tmp_path):
-    """Bytes changed at random: an InputError, or weights where no checksum knows better."""
+    """They end too early; or bytes are changed: an InputError, or weights where no checksum knows better."""
+    whole, path, errors = (FILES / name).read_bytes(), tmp_path / "file.pt", 0
+    for end in range(0, len(whole), 97):
+        refused(tmp_path, whole[:end])
     rng = np.random.default_rng(0)
-    original = np.frombuffer((FILES / name).read_bytes(), np.uint8)
-    path, errors = tmp_path / "file.pt", 0
     for _ in range(100):
-        data = original.copy()
+        data = np.frombuffer(whole, np.uint8).copy()
         at = rng.integers(len(data), size=rng.integers(1, 9))
         data[at] = rng.integers(256, size=len(at))
         path.write_bytes(data.tobytes())

@@ -58,11 +58,8 @@ def driver(folder):
     options.binary_location = CHROMIUM
     for flag in (
         *("headless=new", "disable-dev-shm-usage", "window-size=1280,900", "use-fake-device-for-media-stream"),
-        *(
-            "use-fake-ui-for-media-stream",
-            "autoplay-policy=no-user-gesture-required",
-            f"use-file-for-fake-audio-capture={folder}/microphone.wav",
-        ),
+        *("use-fake-ui-for-media-stream", f"use-file-for-fake-audio-capture={folder}/microphone.wav"),
+        "autoplay-policy=no-user-gesture-required",
         # Whatever is not this machine is not found.
         "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         *(("no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()),
@@ -186,14 +183,18 @@ def test_upload_look_correct_adapt_download(browser, folder, address, tmp_path):
         told = card.find_element("css selector", ".was:not(.learned)").text
         assert told == ("was " if label(card) == was[0] else f"was {was[0]} ") + f"{max(was[1])} %"
 
+    cards[5].find_element("css selector", ".who").send_keys("Ana\n")
+
     # Loaded again, it is as it was; only the sound is not kept.
     def seen(card):
-        return (card.find_element("css selector", ".clip-name").text, label(card), percents(card), said(card))
+        name = card.find_element("css selector", ".clip-name").text
+        return name, speaker(card), label(card), percents(card), said(card)
 
     kept = sorted(map(seen, cards))
     browser.driver.refresh()
     browser.until(lambda: browser.text("#state") == "adapted with 5 clips of this page")
     assert sorted(map(seen, browser.all(".clip"))) == kept
+    assert kept[5][:2] == ("clip 5.wav", "Ana")
     assert browser.text("#adapt") == "Adapt with 5 labelled clips"
     assert not browser.one(".play").is_enabled()
     by_name = {card.find_element("css selector", ".clip-name").text: card for card in browser.all(".clip")}
@@ -229,10 +230,8 @@ def test_a_folder_labels_its_clips(browser, folder, tmp_path):
     (tmp_path / "clips" / "readme.txt").write_text("Not a recording.")
     browser.drop(tmp_path / "clips", folder / "clip 1.wav")
     browser.until(lambda: len(browser.all(".heard-label")) == 5)
-    told = {
-        card.find_element("css selector", ".clip-name").text: (said(card), speaker(card))
-        for card in browser.all(".clip")
-    }
+    cards = browser.all(".clip")
+    told = {card.find_element("css selector", ".clip-name").text: (said(card), speaker(card)) for card in cards}
     expected = {"1.wav": ("angry", "clips/ana"), "2.wav": ("sad", "clips/ana"), "3.wav": ("sad", "clips/bo")}
     assert told == expected | {"4.wav": (None, "clips/bo"), "clip 1.wav": (None, "")}
     assert "Its folder says calm" in browser.text("#clips")

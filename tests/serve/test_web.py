@@ -17,12 +17,10 @@ from fakes import fake_model
 from served import LIMITS, Page, serving, wav
 
 import metaser_jax.serve
-from metaser_jax.commands.models import serve
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.serve import web
 from metaser_jax.serve.web import address_of, is_open_to_others, listen
-from metaser_jax.specs.commands import ServeConfig
 
 
 @pytest.mark.parametrize(
@@ -211,15 +209,3 @@ def test_as_typed(tmp_path):
     assert "Traceback" not in errors
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)), "it still listens"
-
-
-def test_no_model(tmp_path):
-    config = ServeConfig(model=f"{tmp_path}/none", port=0)
-    with pytest.raises(InputError, match="none"):
-        serve(config, [])
-
-
-@pytest.mark.parametrize("flag", ["max_upload_mb", "max_clips", "max_seconds", "time_limit"])
-def test_limits_that_are_none(flag):
-    with pytest.raises(InputError, match=f"--{flag}: got 0"):
-        ServeConfig(model="model", **{flag: 0})
