@@ -24,7 +24,6 @@ NOTE: the paper has MFCC and does none of these.
 """
 
 import dataclasses
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,12 +35,10 @@ from metaser_jax.specs.network import NORMALISATIONS
 from metaser_jax.specs.voice import STATISTICS, columns
 from metaser_jax.types import N_FRAMES, N_MFCC
 
-GIVEN = MappingProxyType(
-    {
-        "mfcc": {"mfcc": (np.float32, (N_FRAMES, N_MFCC)), "n_frames": (np.int32, ())},
-        "voice": {"voice": (np.float32, (len(STATISTICS),))},
-    }
-)
+GIVEN = {
+    "mfcc": {"mfcc": (np.float32, (N_FRAMES, N_MFCC)), "n_frames": (np.int32, ())},
+    "voice": {"voice": (np.float32, (len(STATISTICS),))},
+}
 """Arrays given of each recording, by FrontEnd.features: field of Corpus -> dtype, shape."""
 
 # librosa's MFCC 0 is the sum of the mel bands' levels in dB over the square root of their number.

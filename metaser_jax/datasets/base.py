@@ -8,6 +8,7 @@ import contextlib
 import functools
 import inspect
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
@@ -32,10 +33,12 @@ from metaser_jax.specs.voice import STATISTICS, TRACKS
 
 # (files, worker processes) -> the features of each, or why it has none.
 Extract = Callable[[Sequence[CorpusFile], int], Iterator[Extraction | RecordingError]]
+# Suffixes of the recordings that are read.
+_FORMATS = (".wav", ".flac")
 _OF_RECORDING = ("mfcc", "n_frames", "tracks", "voice", "seconds", "sample_rate")
 
 
-def own_names(**name_of_code: str) -> dict[str, tuple[str, str]]:
+def _own_names(name_of_code: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Return code -> (the corpus's own name of the emotion, ours), where a word of the name says ours."""
     words = {name: (name, *re.findall(r"\w+", name)) for name in name_of_code.values()}
     return {code: (name, next(filter(None, map(emotion_named, words[name])))) for code, name in name_of_code.items()}
@@ -50,17 +53,16 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     sample_rate, the file's in Hz. `info.metadata` has the lists `skipped`, `excluded`, `duplicates`, `dropped` and
     `notes` of Statistics, the language and the options.
 
-    A corpus defines the constants below. Where file names do not tell everything it overrides `speaker`, or `labels`
-    if the emotions are in other files.
+    A corpus says the constants below in corpus.toml beside its builder's module, in lower case, or in its class. Where
+    file names do not tell everything it overrides `speaker`, or `labels` if the emotions are in other files.
 
     Attributes:
       LANGUAGE: English name of the language.
       LAYOUT: where a recording is, below manual_dir/NAME.
       STEM: regular expression (ASCII) of a file's whole stem, with the groups `speaker` and `code`.
       STEM_MEANS: the same for people.
-      EMOTION_OF_CODE: code -> (the corpus's own name, one of emotions.EMOTIONS).
+      EMOTION_OF_CODE: code -> (the corpus's own name, one of emotions.EMOTIONS); corpus.toml has the first.
       NOT_OURS: regular expressions of stems that belong to another part of the corpus -> what they are.
-      FORMATS: suffixes of the recordings that are read.
       PUBLISHED: the counts that the corpus's documentation states, if it does.
       MORE_THAN_PUBLISHED: what it means to find more.
       DOWNLOADS: zip archives that hold the whole corpus; empty if its owners give it to people alone.
@@ -85,17 +87,32 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     STEM_MEANS: ClassVar[str]
     EMOTION_OF_CODE: ClassVar[dict[str, tuple[str, str]]]
     NOT_OURS: ClassVar[dict[str, str]] = {}
-    FORMATS: ClassVar[tuple[str, ...]] = (".wav", ".flac")
     PUBLISHED: ClassVar[Published | None] = None
     MORE_THAN_PUBLISHED: ClassVar[str] = "Remove what does not belong to the corpus."
     DOWNLOADS: ClassVar[tuple[Download, ...]] = ()
-    ARCHIVES: ClassVar[tuple[str, ...]] = ()
+    ARCHIVES: ClassVar[Sequence[str]] = ()
     LABELLED_BY_USER: ClassVar[bool] = False
     WITHOUT_ANY: ClassVar[str] = (
         "Are these the corpus's own names? If not, prepare the recordings as folder/NAME: --emotion_pattern and "
         "--speaker_pattern find emotion and speaker in other names."
     )
     found: Listing | None = None
+
+    def __init_subclass__(cls, **kwargs: Any):
+        """Take the constants of corpus.toml, where there is one beside the class's module."""
+        super().__init_subclass__(**kwargs)
+        path = Path(inspect.getfile(cls)).with_name("corpus.toml")
+        facts = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+        for name, value in facts.items():
+            if name == "published":
+                value = Published(**value)
+            elif name == "downloads":
+                value = tuple(Download(**one) for one in value)
+            elif name == "emotion_of_code":
+                value = _own_names(value)
+            elif name == "builder_configs":
+                value = [tfds.core.BuilderConfig(name=config, description=text) for config, text in value.items()]
+            setattr(cls, name.upper(), value)
 
     def __init__(
         self, *, options: Options | None = None, extract: Extract | None = None, file_format: Any = None, **kwargs: Any
@@ -127,11 +144,6 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Path at which a recording is expected, below manual_dir."""
         return f"{self.place}/{self.LAYOUT}"
 
-    @property
-    def instructions(self) -> str:
-        """Sentences on how to get the recordings by hand."""
-        return inspect.cleandoc(self.MANUAL_DOWNLOAD_INSTRUCTIONS)
-
     def parse(self, path: PurePath, code_of_stem: Mapping[str, str] | None = None) -> Said:
         """Return what is known of one audio file.
 
@@ -143,13 +155,12 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             if re.fullmatch(pattern, recordings.without_copy_marks(path.stem), re.ASCII):
                 return Excluded(what)
         match = recordings.documented(path.stem, self.STEM)
-        if match is None:
-            part = re.search(self.STEM, path.stem, re.ASCII | re.IGNORECASE)
+        speaker = self.speaker(match, path) if match else None
+        if match is None or speaker is None:
+            part = None if match else re.search(self.STEM, path.stem, re.ASCII | re.IGNORECASE)
             more = f"; it has {part[0]!r} in it, and more: rename it if that is what it is" if part else ""
             return Unknown(f"unknown name, expected {self.STEM_MEANS}{more}")
-        speaker, stem = self.speaker(match, path), match[0]
-        if speaker is None:
-            return Unknown(f"unknown name, expected {self.STEM_MEANS}")
+        stem = match[0]
         if code_of_stem is not None and stem not in code_of_stem:
             return Unknown(f"the corpus's label files have no label of it; they have {len(code_of_stem)} others")
         said = self.parsed(speaker, match["code"] if code_of_stem is None else code_of_stem[stem])
@@ -185,14 +196,14 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             folder, archives = recordings.corpus_place(manual_dir, self.place, self.layout, self.ARCHIVES)
         except InputError as error:
             otherwise = "Without --manual_dir it is downloaded; by hand" if self.downloads else "To get it"
-            raise InputError(f"{error}\n{otherwise}: {self.instructions}") from error
+            raise InputError(f"{error}\n{otherwise}: {self.MANUAL_DOWNLOAD_INSTRUCTIONS}") from error
         found = files.files_below(folder, archives) if folder else files.files_in(archives)
         return self.listing_of(found, str(folder or ", ".join(map(str, archives))))
 
     def unchecked(self, found: Sequence[CorpusFile], place: str) -> Listing:
         """Return what is known of all files of a place, which messages name."""
         code_of_stem = self.labels(found)
-        pairs = recordings.by_suffix(found, self.FORMATS, lambda path: self.parse(path, code_of_stem))
+        pairs = recordings.by_suffix(found, _FORMATS, lambda path: self.parse(path, code_of_stem))
         return recordings.listing(place, list(pairs), self.key)
 
     def listing_of(self, found: Sequence[CorpusFile], place: str) -> Listing:
@@ -211,9 +222,9 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def require_downloads(self) -> None:
         """Check that the corpus can be downloaded. Raises InputError: it cannot."""
         if not self.downloads:
-            name = self.corpus_name
+            how = self.MANUAL_DOWNLOAD_INSTRUCTIONS
             raise InputError(
-                f"{name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR.\n{self.instructions}"
+                f"{self.corpus_name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR.\n{how}"
             )
 
     def _downloaded(self, dl_manager: tfds.download.DownloadManager) -> Listing:
@@ -222,13 +233,13 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         Raises InputError: there are none, or not all are there.
         """
         self.require_downloads()
-        archives = fetch(self.corpus_name, dl_manager, self.downloads, self.instructions)
+        archives = fetch(self.corpus_name, dl_manager, self.downloads, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
         found = self.listing_of(files.files_in(archives), f"{self.corpus_name}: the download")
         if self.published and len(found.recordings) < self.published.utterances:
             raise InputError(
                 f"{self.corpus_name}: the download has {len(found.recordings)} recordings, the corpus has "
                 f"{self.published.utterances}. Remove {', '.join(map(str, archives))} and try again, or give "
-                f"--manual_dir=MANUAL_DIR.\n{self.instructions}"
+                f"--manual_dir=MANUAL_DIR.\n{self.MANUAL_DOWNLOAD_INSTRUCTIONS}"
             )
         return found
 

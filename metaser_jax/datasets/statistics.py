@@ -36,7 +36,7 @@ class Published(NamedTuple):
     speakers: int
     emotions: Mapping[str, int]
     mean_seconds: float | None = None
-    sample_rates: tuple[int, ...] = ()
+    sample_rates: Sequence[int] = ()
 
 
 @dataclasses.dataclass(frozen=True)

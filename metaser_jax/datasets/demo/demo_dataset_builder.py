@@ -1,19 +1,10 @@
-"""The demo's corpora of synthetic voices, one per language. See README.md beside this file."""
-
-from typing import ClassVar
+"""The demo's corpora of synthetic voices, one per language. See README.md and corpus.toml beside this file."""
 
 from metaser_jax.datasets.base import CorpusBuilder
-from metaser_jax.emotions import FOUR_EMOTIONS
 
 
 class _Demo(CorpusBuilder, skip_registration=True):
-    LICENSE = "Made by this project's own demo; nobody's recordings."
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "Run the demo: it makes the recordings in MANUAL_DIR/demo_LANGUAGE/."
-
-    LAYOUT = "f1_angry_03.wav"
-    STEM = r"(?P<speaker>[fm]\d+)_(?P<code>[a-z]+)_\d+"
-    STEM_MEANS = "speaker_emotion_number, e.g. f1_angry_03"
-    EMOTION_OF_CODE: ClassVar = {emotion: (emotion, emotion) for emotion in FOUR_EMOTIONS}
+    """A corpus of the demo; the language is its class's."""
 
 
 class DemoEnglish(_Demo):

@@ -1,4 +1,4 @@
-"""A corpus of one's own: a folder with a folder per emotion, or a CSV. See README.md beside this file."""
+"""A corpus of one's own: a folder with a folder per emotion, or a CSV. See README.md and corpus.toml."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
@@ -18,16 +18,6 @@ from metaser_jax.errors import InputError
 class Builder(CorpusBuilder):
     """folder/NAME: manual_dir/NAME/EMOTION/*.wav, manual_dir/NAME/labels.csv or manual_dir/NAME.csv."""
 
-    LICENSE = "That of the recordings."
-    MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    Put recordings into MANUAL_DIR/NAME/angry/, MANUAL_DIR/NAME/happy/ ..., or list them in MANUAL_DIR/NAME/labels.csv
-    or MANUAL_DIR/NAME.csv, with the columns path, emotion, and if known speaker and language.
-    """
-    WITHOUT_ANY = ""
-
-    LANGUAGE = "unknown language"
-    LAYOUT = "angry/clip1.wav"
-    STEM_MEANS = "a folder per emotion, e.g. angry/clip1"
     EMOTION_OF_CODE: ClassVar = {emotion: (emotion, emotion) for emotion in EMOTIONS}
     LABELLED_BY_USER = True
 

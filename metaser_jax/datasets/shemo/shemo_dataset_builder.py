@@ -1,17 +1,14 @@
-"""ShEMO (Mohamad Nezami, Jamshid Lou and Karami, 2019): Persian radio plays. See README.md beside this file."""
+"""ShEMO (Mohamad Nezami, Jamshid Lou and Karami, 2019): Persian radio plays. See README.md and corpus.toml."""
 
 import json
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-import tensorflow_datasets as tfds
-
-from metaser_jax.datasets.base import CorpusBuilder, CorpusFile, Download, Published, own_names
+from metaser_jax.datasets.base import CorpusBuilder, CorpusFile
 from metaser_jax.datasets.files import named
 from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError
 
-_RAW = "https://github.com/mansourehk/ShEMO/raw/master"
 # The names of the corrected label list in https://github.com/aliyzd95/modified_shemo: emotions after the transcripts,
 # where these and the file names disagree. shemo.json of ShEMO's own sites is not corrected.
 _LABEL_FILES = ("modified_shemo.json", "mShEMO.json")
@@ -20,27 +17,6 @@ _LABELS_ARE = 'expected JSON like {"F21N05.wav": {"speech_name": "F21N05", "emot
 
 class Builder(CorpusBuilder):
     """3000 utterances of 87 speakers, six emotions."""
-
-    BUILDER_CONFIGS: ClassVar = [
-        tfds.core.BuilderConfig(name="file_names", description="Emotions as the file names say."),
-        tfds.core.BuilderConfig(name="corrected", description="Emotions of mShEMO's label list."),
-    ]
-    HOMEPAGE = "https://github.com/mansourehk/ShEMO"
-    LICENSE = "Free for academic use; see the site of the corpus."
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
-    Get female.zip (374,368,830 bytes) and male.zip (496,606,401 bytes) from https://github.com/mansourehk/ShEMO (git
-    LFS), and put both, or their folders female and male, into MANUAL_DIR/shemo/. For shemo/corrected put
-    {_LABEL_FILES[0]} of https://github.com/aliyzd95/modified_shemo there, too.
-    """
-
-    LANGUAGE = "Persian"
-    LAYOUT = "**/female/F01A01.wav"
-    PUBLISHED = Published(3000, 87, {"angry": 1059, "happy": 201, "neutral": 1028, "sad": 449}, 4.10, (44_100, 22_050))
-    DOWNLOADS = (Download(f"{_RAW}/female.zip"), Download(f"{_RAW}/male.zip"))  # sha256 in checksums.tsv
-    ARCHIVES = ("female.zip", "male.zip")
-    STEM = r"(?P<speaker>[FM]\d\d)(?P<code>[A-Z])\d\d"
-    STEM_MEANS = "speaker (F or M, 2 digits), emotion (a letter), number (2 digits), e.g. F01A01"
-    EMOTION_OF_CODE: ClassVar = own_names(A="anger", H="happiness", N="neutral", S="sadness", W="surprise", F="fear")
 
     def __init__(self, **kwargs: Any):
         """Make the builder. Args: CorpusBuilder's."""
@@ -60,7 +36,7 @@ class Builder(CorpusBuilder):
         if len(lists) != 1:
             have = ", ".join(map(str, lists)) or "none"
             needs = f"shemo/corrected needs one of {', '.join(_LABEL_FILES)}, found {have}."
-            raise InputError(f"{needs}\n{self.instructions}")
+            raise InputError(f"{needs}\n{self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
         try:  # speech_name: the recording's name in the corpus as it was published
             entries = json.loads(lists[0].read_text()).values()
             said = [(entry["speech_name"], str(entry["emotion"])) for entry in entries]
