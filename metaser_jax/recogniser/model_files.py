@@ -204,7 +204,7 @@ def settings_of(facts: Mapping[str, Any]) -> ModelSpec:
       ValueError, KeyError, TypeError or AttributeError: keys, types or values that a model does not have.
     """
     said, old = facts["settings"], facts["format_version"] == 1
-    fields = {field.name: type(field.default) for field in dataclasses.fields(ModelSpec)}
+    fields: dict[str, Any] = {field.name: type(field.default) for field in dataclasses.fields(ModelSpec)}
     check_names(said, [name for name in fields if not (old and name in SINCE_2)])
     said = {**said, **SINCE_2} if old else said
     values = {}

@@ -199,9 +199,8 @@ class Pages:
     def find(self, token: str) -> Page:
         """Raise Refused, 410: it was dropped, or the server was started anew."""
         if token not in self._pages:
-            why = "metaser serve was started anew"
-            if token.startswith(self._start):
-                why = f"{MAX_PAGES} other pages were opened after this one"
+            dropped = token.startswith(self._start)
+            why = f"{MAX_PAGES} other pages were opened after this one" if dropped else "metaser serve was started anew"
             raise Refused(410, f"The server has forgotten this page's clips: {why}. Load the page again.")
         self._pages.move_to_end(token)
         return self._pages[token]
