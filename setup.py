@@ -100,6 +100,7 @@ setup(
         "metaser_jax.flagfiles": ["*.flags"],
         "metaser_jax.datasets.demo_voices": ["*.tsv"],
         "metaser_jax.datasets": ["*.md", "*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv", "*/*.toml"],
+        "metaser_jax.recogniser": ["*.toml"],
         "metaser_jax.report": ["*.bib", "*.css", "*.html", "*.pyi", "*.toml"],
         "metaser_jax.serve": ["page/*"],
         "metaser_jax.specs": ["*.toml"],
