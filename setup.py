@@ -98,7 +98,7 @@ setup(
         "metaser_jax": ["py.typed", "*.pyi", "starts/*/*"],
         "metaser_jax.commands": ["completion.*"],
         "metaser_jax.flagfiles": ["*.flags"],
-        "metaser_jax.datasets.demo_voices": ["*.tsv"],
+        "metaser_jax.datasets.demo_voices": ["*.toml", "*.tsv"],
         "metaser_jax.datasets": ["*.md", "*/*.md", "*/*.bib", "*/*.txt", "*/*.tsv", "*/*.toml"],
         "metaser_jax.recogniser": ["*.toml"],
         "metaser_jax.report": ["*.bib", "*.css", "*.html", "*.pyi", "*.toml"],

@@ -73,8 +73,7 @@ class Corpus:
 
     def arrays(self) -> dict[str, np.ndarray | None]:
         """Return all arrays by name; None where one is not known."""
-        names = [field.name for field in dataclasses.fields(self)]
-        return {name: getattr(self, name) for name in names if name not in ("name", "language", "emotions")}
+        return {name: value for name, value in vars(self).items() if name not in ("name", "language", "emotions")}
 
     def counts(self) -> dict[str, int]:
         """Return utterances of each emotion that occurs, in the order of `emotions`."""

@@ -121,8 +121,7 @@ def _split(corpus: Corpus, train: np.ndarray, valid: np.ndarray, test: np.ndarra
 
 
 def _check_speakers(corpus: Corpus) -> None:
-    unknown = int((corpus.speaker == UNKNOWN_SPEAKER).sum())
-    if unknown:
+    if unknown := int((corpus.speaker == UNKNOWN_SPEAKER).sum()):
         raise InputError(
             f"{corpus.name} cannot be split by speaker: of {unknown} of its {len(corpus)} utterances the speaker is "
             f"not known. Prepare it with speakers (folders, --speaker_pattern or a CSV), or use {_FLATTERED}."

@@ -9,7 +9,7 @@ import functools
 import inspect
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ from metaser_jax.datasets import files, recordings
 from metaser_jax.datasets.downloads import Download, fetch
 from metaser_jax.datasets.files import CorpusFile
 from metaser_jax.datasets.recordings import Excluded, Left, Listing, Parsed, Said, Unknown
-from metaser_jax.datasets.registry import OF_FOLDER, Options
+from metaser_jax.datasets.registry import OF_FOLDER, Options, config_of
 from metaser_jax.datasets.statistics import Published
 from metaser_jax.emotions import EMOTIONS, emotion_named
 from metaser_jax.errors import InputError, RecordingError
@@ -134,10 +134,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     @property
     def corpus_name(self) -> str:
         """The name in flags and messages: NAME, or NAME/CONFIG where the configuration is not the default."""
-        default = self.get_default_builder_config()
-        if self.builder_config is None or (default and default.name == self.builder_config.name):
-            return self.name
-        return f"{self.name}/{self.builder_config.name}"
+        config = self.builder_config and self.builder_config.name
+        return self.name if config == config_of(self.name) else f"{self.name}/{config}"
 
     @property
     def layout(self) -> str:
@@ -222,10 +220,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def require_downloads(self) -> None:
         """Check that the corpus can be downloaded. Raises InputError: it cannot."""
         if not self.downloads:
-            how = self.MANUAL_DOWNLOAD_INSTRUCTIONS
-            raise InputError(
-                f"{self.corpus_name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR.\n{how}"
-            )
+            refusal = f"{self.corpus_name} cannot be downloaded by a program; give --manual_dir=MANUAL_DIR."
+            raise InputError(f"{refusal}\n{self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
 
     def _downloaded(self, dl_manager: tfds.download.DownloadManager) -> Listing:
         """Return all recordings of the archives that the corpus is published in.
@@ -309,11 +305,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _generate_splits(self, dl_manager: Any, download_config: Any) -> list[tfds.core.SplitInfo]:
-        # TFDS's own keeps all examples in memory, to shuffle them.
-        return [self._write(name, examples) for name, examples in self._split_generators(dl_manager).items()]
-
-    def _write(self, split: str, examples: Iterable[tuple[str, dict[str, Any]]]) -> tfds.core.SplitInfo:
-        """Write examples as they come, in one shard. Raises OSError: they cannot be written."""
+        """Write examples as they come, in one shard; TFDS's own keeps all in memory. Raises OSError: it cannot."""
+        ((split, examples),) = self._split_generators(dl_manager).items()
         serializer = ExampleSerializer(self.info.features.get_serialized_info())
         template = self._get_filename_template(split)
         sizes: list[int] = []
@@ -337,9 +330,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             if writing:  # array_record has no other error for a full disk
                 raise OSError(str(error)) from error
             raise
-        return tfds.core.SplitInfo(
-            name=split, shard_lengths=[len(sizes)], num_bytes=sum(sizes), filename_template=template
-        )
+        number, size = [len(sizes)], sum(sizes)
+        return [tfds.core.SplitInfo(split, shard_lengths=number, num_bytes=size, filename_template=template)]
 
     # TFDS prints both to the standard output, where they would stand between the lines of a program's report.
     def _log_download_bytes(self) -> None:

@@ -86,12 +86,8 @@ def _read(
     folder = folder_of(name, data_dir)
     command = f"{cli.program('prepare')} --corpora={name} --manual_dir=RECORDINGS --data_dir={data_dir}"
     if not _is_complete(folder):
-        there = sorted(
-            " ".join(path.parent.relative_to(data_dir).parts)
-            for depth in ("*/*", "*/*/*")
-            for path in Path(data_dir).glob(f"{depth}/dataset_info.json")
-            if _is_complete(path.parent)
-        )
+        folders = [path for depth in ("*/*", "*/*/*") for path in Path(data_dir).glob(depth) if _is_complete(path)]
+        there = sorted(" ".join(path.relative_to(data_dir).parts) for path in folders)
         raise InputError(
             f"{name} {folder.name} is not prepared in --data_dir={data_dir}; prepared there: "
             f"{', '.join(there) or 'nothing'}. To prepare it: {command}"

@@ -12,6 +12,7 @@ a choice, not a measurement of people.
 """
 
 import dataclasses
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ VERSION = 1  # of everything that changes the sound; corpora of another version 
 _HEAD, *_ROWS = (line.split("\t") for line in Path(__file__).with_name("sentences.tsv").read_text("utf-8").splitlines())
 SENTENCES = dict(zip(_HEAD, zip(*_ROWS, strict=True), strict=True))
 
+_TABLES = tomllib.loads(Path(__file__).with_name("recipe.toml").read_text("utf-8"))
 LANGUAGES = {"english": "en", "german": "de", "italian": "it", "persian": "fa", "urdu": "ur"}
 SOURCES = ("english", "german")
 
@@ -35,42 +37,19 @@ PER_SPEAKER = {language: 11 if language in SOURCES else 8 for language in LANGUA
 VARIANTS = {"f": ("f1", "f2", "f3", "f4", "linda"), "m": ("m1", "m2", "m3", "m4", "m6", "m7")}
 MAX_SPEAKERS = 10
 
+# recipe.toml says how each emotion moves them, and what the languages have of their own.
 # rate: log2 of words per minute.  pitch: steps of eSpeak's 0 to 99.  pitch_range: likewise.  contour: percent, see
 # Voice.  level: dB.  tilt: dB of high frequencies over low ones (an angry voice is pressed and bright, a sad
 # one dull).  decay: dB from the start of the clip to its end.
 QUANTITIES = ("rate", "pitch", "pitch_range", "contour", "level", "tilt", "decay")
-EMOTION = {
-    "angry": np.array([0.18, 8.0, 22.0, 14.0, 6.0, 7.0, 3.0]),
-    "happy": np.array([0.10, 18.0, 28.0, -14.0, 2.5, 2.0, -4.0]),
-    "neutral": np.array([0.00, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
-    "sad": np.array([-0.20, -9.0, -24.0, 6.0, -4.5, -5.0, 5.0]),
-}
 LANGUAGE_STRENGTH = (0.6, 1.5)
 LANGUAGE_SPREAD = np.array([0.03, 3.0, 4.0, 4.0, 0.7, 0.8, 1.0])
-# What a classifier of the sources gets wrong in a target: displacements of (level, tilt), invented for that purpose, no
-# statement on the languages.
-HABITS = {
-    ("italian", "angry"): (1.5, 2.0),
-    ("italian", "happy"): (-1.5, -2.0),
-    ("italian", "neutral"): (4.5, 3.0),
-    ("persian", "angry"): (-4.0, -4.0),
-    ("persian", "happy"): (3.5, 4.0),
-    ("urdu", "neutral"): (-3.5, -3.0),
-    ("urdu", "sad"): (5.0, 5.0),
-}
 SPEAKER_SPREAD = np.array([0.03, 3.0, 5.0, 3.0, 0.5, 0.8, 1.0])
 JITTER = np.array([0.04, 3.5, 6.0, 5.0, 0.8, 1.2, 1.5])
 INTENSITY = (1.0, 0.25)  # mean and spread
+VOICE_NUMBERS = ("rate", "pitch", "pitch_range", "contour")
+VOICE_LIMITS = ((110, 0, 0, -45), (230, 99, 99, 45))
 
-# The room and the channel of each corpus: dB of a voice over the noise, dB of gain, dB of tilt. They differ, as those
-# of real corpora do: what was learned on the sources does not fit a target as it is.
-ROOM = {
-    "english": np.array([22.0, -2.0, -5.0]),
-    "german": np.array([23.0, 2.0, 2.0]),
-    "italian": np.array([20.0, -4.0, 3.0]),
-    "persian": np.array([19.0, 6.0, -9.0]),
-    "urdu": np.array([21.0, 5.0, 8.0]),
-}
 ROOM_SPREAD_SPEAKER = np.array([1.5, 0.6, 0.8])
 ROOM_SPREAD_UTTERANCE = np.array([1.5, 0.5, 0.6])
 
@@ -109,9 +88,9 @@ def draw_language(language: str) -> np.ndarray:
     rng = np.random.default_rng([VERSION, list(LANGUAGES).index(language)])
     strength = rng.uniform(*LANGUAGE_STRENGTH, size=len(QUANTITIES))
     offsets = LANGUAGE_SPREAD * rng.standard_normal((len(FOUR_EMOTIONS), len(QUANTITIES)))
-    means = strength * np.array([EMOTION[emotion] for emotion in FOUR_EMOTIONS]) + offsets
+    means = strength * np.array([_TABLES["emotion"][emotion] for emotion in FOUR_EMOTIONS]) + offsets
     for row, emotion in enumerate(FOUR_EMOTIONS):
-        means[row, 4:6] += HABITS.get((language, emotion), 0.0)
+        means[row, 4:6] += _TABLES["habits"].get(language, {}).get(emotion, 0.0)
     return means
 
 
@@ -134,7 +113,7 @@ def draw_speaker(language: str, speaker: int, per_emotion: int, rng: np.random.G
     base += np.array([0.10, 7.0, 6.0, 3.0, 0.9, 1.3, 1.0]) * rng.standard_normal(len(QUANTITIES))
     own = SPEAKER_SPREAD * rng.standard_normal((len(FOUR_EMOTIONS), len(QUANTITIES)))
     order = rng.permutation(len(SENTENCES[language]))
-    room = ROOM[language] + ROOM_SPREAD_SPEAKER * rng.standard_normal(3)
+    room = _TABLES["room"][language] + ROOM_SPREAD_SPEAKER * rng.standard_normal(3)
 
     utterances = []
     for emotion, mean in zip(FOUR_EMOTIONS, draw_language(language) + own, strict=True):
@@ -142,14 +121,8 @@ def draw_speaker(language: str, speaker: int, per_emotion: int, rng: np.random.G
             intensity = max(0.0, rng.normal(*INTENSITY))
             jitter = JITTER * rng.standard_normal(len(QUANTITIES))
             log_rate, pitch, pitch_range, contour, level, tilt, decay = base + intensity * mean + jitter
-            voice = Voice(
-                language=LANGUAGES[language],
-                variant=variant,
-                rate=round(float(np.clip(2**log_rate, 110, 230))),
-                pitch=round(float(np.clip(pitch, 0, 99))),
-                pitch_range=round(float(np.clip(pitch_range, 0, 99))),
-                contour=round(float(np.clip(contour, -45, 45))),
-            )
+            numbers = np.clip([2**log_rate, pitch, pitch_range, contour], *VOICE_LIMITS).round().astype(int).tolist()
+            voice = Voice(LANGUAGES[language], variant, **dict(zip(VOICE_NUMBERS, numbers, strict=True)))
             snr, gain, channel_tilt = room + ROOM_SPREAD_UTTERANCE * rng.standard_normal(3)
             utterances.append(
                 Utterance(

@@ -114,12 +114,10 @@ def corpus_name(language: str) -> str:
 def _is_complete(corpus: Path, manifest: dict) -> bool:
     if not corpus.exists():
         return False
-    try:
+    found = None
+    with contextlib.suppress(OSError, ValueError):
         found = json.loads((corpus / MANIFEST).read_text(encoding="utf-8"))
-        made_by = found["made_by"]
-    except (OSError, ValueError, TypeError, KeyError):
-        made_by = None
-    if made_by != MAKER:
+    if not isinstance(found, dict) or found.get("made_by") != MAKER:
         raise InputError(
             f"{corpus} exists and has no {MANIFEST} of {MAKER}: somebody else's, so it is left as it is. Move it away "
             "or choose another folder for the demo corpora."

@@ -11,7 +11,6 @@ from metaser_jax.errors import InputError
 _LABEL_FILE = re.compile(r"Ses\d\d[FM]_\w+\.txt", re.ASCII)
 # [6.2901 - 8.2357]	Ses01F_impro01_F000	neu	[2.5000, 2.5000, 2.5000]
 _TURN = re.compile(r"^\[[\d.]+ - [\d.]+\]\t(?P<turn>\w+)\t(?P<code>\w+)\t\[", re.MULTILINE | re.ASCII)
-_NO_AGREEMENT = "xxx"
 
 
 class Builder(CorpusBuilder):
@@ -54,6 +53,6 @@ class Builder(CorpusBuilder):
 
     def parsed(self, speaker: str, code: str) -> Said:
         """Return what is said of a turn; one without agreement is left out."""
-        if code == _NO_AGREEMENT:
+        if code == "xxx":
             return Excluded(f"the listeners did not agree ({code})")
         return super().parsed(speaker, code)

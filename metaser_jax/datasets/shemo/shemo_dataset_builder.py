@@ -47,9 +47,9 @@ class Builder(CorpusBuilder):
             if (other := emotion_of_stem.setdefault(stem, emotion)) != emotion:
                 raise InputError(f"{lists[0]}: {stem} is {other} and {emotion}. Keep one of them.")
         code_of_label = {label: code for code, (_, label) in self.EMOTION_OF_CODE.items()}
-        label_of_stem = {stem: emotion_named(said) or "" for stem, said in emotion_of_stem.items()}
-        unknown = sorted({emotion_of_stem[stem] for stem, label in label_of_stem.items() if label not in code_of_label})
+        code_of_stem = {stem: code_of_label.get(emotion_named(said) or "") for stem, said in emotion_of_stem.items()}
+        unknown = sorted({emotion_of_stem[stem] for stem, code in code_of_stem.items() if code is None})
         if unknown:
             known = ", ".join(code_of_label)
             raise InputError(f"{lists[0]} has unknown emotions {', '.join(map(repr, unknown))}, expected {known}.")
-        return {stem: code_of_label[label] for stem, label in label_of_stem.items()}
+        return code_of_stem
