@@ -204,20 +204,21 @@ def settings_of(facts: Mapping[str, Any]) -> ModelSpec:
       ValueError, KeyError, TypeError or AttributeError: keys, types or values that a model does not have.
     """
     said, old = facts["settings"], facts["format_version"] == 1
-    fields: dict[str, Any] = {field.name: type(field.default) for field in dataclasses.fields(ModelSpec)}
+    fields = {field.name: type(field.default) for field in dataclasses.fields(ModelSpec)}
     check_names(said, [name for name in fields if not (old and name in SINCE_2)])
     said = {**said, **SINCE_2} if old else said
     values = {}
     for name, kind in fields.items():
         value = said[name]
-        if kind is tuple:
-            expected = "a list of names"
-            is_right = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+        if kind is tuple and isinstance(value, list) and all(isinstance(item, str) and item for item in value):
+            values[name] = tuple(value)
+        elif kind is float and type(value) is int:
+            values[name] = float(value)
+        elif type(value) is kind and kind is not tuple:
+            values[name] = value
         else:
-            expected, is_right = kind.__name__, type(value) is kind or (kind is float and type(value) is int)
-        if not is_right:
+            expected = "a list of names" if kind is tuple else kind.__name__
             raise ValueError(f"{name} is {value!r}, expected {expected}")
-        values[name] = kind(value)
     if values["normalise"] == "auto":
         raise ValueError("normalise is 'auto', expected what it was resolved to")
     try:
