@@ -154,13 +154,28 @@ def test_another_file_than_the_published_one(served, offer, archive):
     assert Handler.requests == 2 * len(wrong)
 
 
-def test_sha256_of_shemo_is_read():
-    Builder = datasets.builder_class("shemo")
-    assert {url.rpartition("/")[2]: (int(info.size), info.checksum[:8]) for url, info in Builder.url_infos.items()} == {
-        "female.zip": (374_368_830, "663d8d7d"),
-        "male.zip": (496_606_401, "747670d0"),
-    }
-    assert {download.url for download in Builder.DOWNLOADS} == set(Builder.url_infos)
+def test_where_the_corpora_are_downloaded_from(tmp_path):
+    """With the sizes and digests that are published: md5, or sha256 of checksums.tsv."""
+    found = []
+    for name in (*datasets.PAPER, "shemo/corrected"):
+        builder = datasets.builder(name, tmp_path)
+        for url, size, md5 in builder.downloads:
+            info = builder.url_infos.get(url) if builder.url_infos else None
+            found.append((name, url, int(info.size) if info else size, info.checksum[:8] if info else md5))
+    drive = "https://drive.usercontent.google.com/download?id=1SUtaKeA-LYnKaD3qv87Y5wYgihJiNJAo&export=download"
+    zenodo = "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip"
+    shemo = "https://github.com/mansourehk/ShEMO/raw/master"
+    urdu = "https://github.com/siddiquelatif/URDU-Dataset/archive/4b546d4e0fa36d1c86c53a281631b2ab7ce2fdec.zip"
+    tess = "https://borealisdata.ca/api/access/dataset/:persistentId/?persistentId=doi:10.5683/SP2/E8H2MF"
+    assert found == [
+        ("tess", tess, None, None),
+        ("ravdess", zenodo, 208_468_073, "bc696df654c87fed845eb13823edef8a"),
+        ("emodb", "http://emodb.bilderbar.info/download/download.zip", None, None),
+        ("emovo", f"{drive}&confirm=t", None, None),
+        ("shemo", f"{shemo}/female.zip", 374_368_830, "663d8d7d"),
+        ("shemo", f"{shemo}/male.zip", 496_606_401, "747670d0"),
+        ("urdu", urdu, None, None),
+    ]
 
 
 def test_what_cannot_be_fetched(served, offer, monkeypatch):

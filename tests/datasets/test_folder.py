@@ -120,6 +120,18 @@ def labels_of(listed):
     return [one.file for one in listed.recordings]
 
 
+def test_formats_that_are_prepared(place, recordings_dir, tmp_path):
+    (place / "angry").mkdir()
+    for suffix in ("wav", "flac", "mp3", "ogg"):
+        (place / "angry" / f"1_{suffix}.{suffix}").write_bytes(encoded(sound(1.0), 22050, suffix.upper()))
+    datasets.prepare(NAME, recordings_dir, tmp_path)
+    corpus = datasets.load(NAME, tmp_path)
+    assert corpus.file.tolist() == [f"1_{suffix}.{suffix}" for suffix in ("flac", "mp3", "ogg", "wav")]
+    loudness = corpus.mfcc[:, 5:30, 0].mean(1)  # mp3 and ogg change the samples
+    np.testing.assert_allclose(loudness, loudness[-1], atol=30)
+    assert loudness[0] == pytest.approx(loudness[-1], abs=0.01)
+
+
 @pytest.mark.parametrize("wrapper", ["", "Mine"])
 def test_in_an_archive(wrapper, place, recordings_dir, zipped):
     """Made of the folder's content, or of the folder."""

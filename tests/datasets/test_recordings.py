@@ -141,6 +141,18 @@ def test_what_is_no_archive(tmp_path, damage):
     assert names(tmp_path, strict=False) == ["a.zip"]
 
 
+@pytest.mark.parametrize("size", [3, 100])
+def test_an_archive_that_lies_about_a_size(tmp_path, size):
+    archive = make_zip(tmp_path / "a.zip", {"1.wav": b"RIFF and more"})
+    data = bytearray(archive.read_bytes())
+    for header, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        at = data.index(header) + offset
+        data[at : at + 4] = size.to_bytes(4, "little")
+    archive.write_bytes(data)
+    with pytest.raises(RecordingError, match=r"a\.zip: 1\.wav: (cannot be read|the audio is truncated)"):
+        extract(files_below(tmp_path)[0])
+
+
 def test_an_encrypted_member(tmp_path):
     archive = make_zip(tmp_path / "a.zip", {"1.wav": b"RIFF"})
     data = bytearray(archive.read_bytes())
