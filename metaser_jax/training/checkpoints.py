@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +60,9 @@ class Checkpoints:
         self._begun: list[int] = []
         self._read_only = read_only
         if read_only and not self._folder.is_dir():
+            programs = f"{cli.program('meta-train')} or {cli.program('pretrain')}"
             raise InputError(
-                f"{run_dir} holds no checkpoint ({_FOLDER}/ is missing), expected the --run_dir of a "
-                f"finished run of {cli.program('meta-train')} or {cli.program('pretrain')}."
+                f"{run_dir} holds no checkpoint ({_FOLDER}/ is missing), expected a finished run of {programs}."
             )
         if not read_only:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ class Checkpoints:
         state = to_host(state)
         items = {
             _STATE: ocp.args.StandardSave(state),
-            _RUN: ocp.args.JsonSave({"checksum": _checksum(state), "run": self._run}),
+            _RUN: ocp.args.JsonSave({"checksum": checksum(state), "run": self._run}),
         }
         self.wait()  # so that an error is the other checkpoint's, and not this one's
         self._begun = [*self._begun[-1:], episode]
@@ -146,10 +146,12 @@ class Checkpoints:
         """
         step = self._manager.best_step()
         if step is None:
-            raise InputError(
-                f"{self._folder} holds no complete checkpoint: let the program that trains it finish first."
-            )
+            raise InputError(f"{self._folder} holds no complete checkpoint: let its program finish first.")
         return step
+
+    def loss(self, episode: int) -> float:
+        """Return the validation loss that a checkpoint was saved with."""
+        return self._manager.metrics(episode)[_METRIC]
 
     def restore(self, episode: int, like: Any) -> Any:
         """Return the state saved at an episode, on the host.
@@ -178,8 +180,7 @@ class Checkpoints:
             if got != want:
                 raise InputError(
                     f"{self._folder}: the checkpoint of episode {episode} is of another network than config.json "
-                    f"says: {name} is {got}, expected {want}. Give the run the config.json back that it wrote, or "
-                    "train again in another --run_dir."
+                    f"says: {name} is {got}, expected {want}. Give the run its own config.json back."
                 )
         import orbax.checkpoint as ocp
 
@@ -188,7 +189,7 @@ class Checkpoints:
         with self._reading(episode):
             restored = self._manager.restore(episode, args=ocp.args.Composite(**items))
             state = jax.tree.map(np.asarray, restored[_STATE])
-            if _checksum(state) != restored[_RUN]["checksum"]:
+            if checksum(state) != restored[_RUN]["checksum"]:
                 raise ValueError("its arrays are not those that were saved")
         return jax.tree.map(lambda leaf, a: jax.random.wrap_key_data(a) if is_key(leaf) else a, like, state)
 
@@ -253,14 +254,12 @@ class Checkpoints:
         try:
             yield
         except _FAILURES as error:
-            advice = (
-                " Start the program that trains it again, which takes the one before if it is the newest; or move "
-                f"{self._folder / str(episode)} away, and the next best counts."
-            )
-            raise DamagedError(
-                f"{self._folder}: the checkpoint of episode {episode} is damaged ({_reason(error)})."
-                f"{advice if self._read_only else ''}"
-            ) from error
+            text = f"{self._folder}: the checkpoint of episode {episode} is damaged ({_reason(error)})."
+            if self._read_only:
+                text += (
+                    f" Start its program again, or move {self._folder / str(episode)} away."
+                )
+            raise DamagedError(text) from error
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -272,9 +271,8 @@ class Checkpoints:
             failed = next((episode for episode in self._begun if episode not in whole), max(self._begun, default=None))
             intact = f"that of episode {max(whole)} is intact" if whole else "there is none before it"
             raise InputError(
-                f"{self._folder}: the checkpoint of episode {failed} cannot be written ({_reason(error)}); "
-                f"{intact}. Make room, or mend what keeps it from being written, and start the same command again; it "
-                "goes on from there."
+                f"{self._folder}: the checkpoint of episode {failed} cannot be written ({_reason(error)}); {intact}. "
+                "Make room, or let it be written, and start the same command again, which goes on from there."
             ) from error
 
 
@@ -307,17 +305,18 @@ def _plain(leaf: Any) -> Any:
     return jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
 
 
-def _checksum(state: Any) -> str:
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree.leaves_with_path(state):
-        digest.update(f"{jax.tree_util.keystr(path)} {_describe(leaf)}".encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
-
-
 def _describe(leaf: Any) -> str:
     """Return an array, or orbax's metadata of one, as dtype[shape]."""
     return f"{np.dtype(leaf.dtype).name}[{', '.join(map(str, leaf.shape))}]"
+
+
+def checksum(tree: Any, describe: Callable[[Any], str] = _describe) -> str:
+    """Return a digest of arrays on the host: of their names, what describes them, and their values."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        digest.update(f"{jax.tree_util.keystr(path)} {describe(leaf)}".encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 def _reason(error: Exception) -> str:

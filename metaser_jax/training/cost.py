@@ -14,6 +14,7 @@ from metaser_jax.results.rows import read_metrics
 from metaser_jax.results.run_dir import METRICS, environment
 
 MEASURED = "measured.json"
+_AGAIN = f"Expected what {cli.program('meta-train')} writes: remove the run to train it again."
 
 
 def measured_of(program: jax.stages.Compiled, compile_seconds: float, device: str) -> dict[str, Any]:
@@ -28,7 +29,8 @@ def measured_of(program: jax.stages.Compiled, compile_seconds: float, device: st
     # An argument that has no place of its own may be on one device alone.
     shardings = jax.tree.leaves(program.input_shardings)
     devices = max((sharding.device_set for sharding in shardings), key=len, default=set())
-    versions = {name: version for name, version in environment(device).items() if name != "device"}
+    versions = environment(device)
+    del versions["device"]
     return {
         "compile_seconds": compile_seconds,
         "temp_bytes": None if analysis is None else int(analysis.temp_size_in_bytes),
@@ -64,18 +66,11 @@ def read_cost(run_dir: str | Path, phases: Sequence[int] = ()) -> Cost:
         measured = json.loads((folder / MEASURED).read_text(encoding="utf-8"))
         known = [measured[name] for name in ("compile_seconds", "temp_bytes", "device")]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder / MEASURED}: cannot be read ({error!r}), expected what {cli.program('meta-train')} writes. "
-            "Remove the run to train it again."
-        ) from error
+        raise InputError(f"{folder / MEASURED}: cannot be read ({error!r}). {_AGAIN}") from error
     lines = read_metrics(folder / METRICS)
-    if not lines:
-        raise InputError(f"{folder / METRICS} has no line. Remove the run to train it again.")
-    if "episode" not in lines[-1]:
-        raise InputError(f"{folder / METRICS} has no episodes, expected a run of {cli.program('meta-train')}.")
-    timed = [line for line in lines if line["episodes_per_second"] is not None]
+    timed = [line for line in lines if line.get("episodes_per_second") is not None]
     if not timed:
-        raise InputError(f"{folder / METRICS} has no line that was timed. Remove the run to train it again.")
+        raise InputError(f"{folder / METRICS} has no episodes that were timed. {_AGAIN}")
     ends = [*phases, lines[-1]["episode"]]
     total, start = 0.0, 0
     for end in ends:

@@ -1,7 +1,6 @@
 """Runs that are there: what they are, and the parameters of a pre-training, from which meta-training may start."""
 
 import dataclasses
-import hashlib
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,7 +12,7 @@ from metaser_jax.errors import InputError
 from metaser_jax.results.run_dir import CONFIG, read_config
 from metaser_jax.specs import MetaTrainSpec, ModelSpec, PretrainSpec, how_fields
 from metaser_jax.specs.training import SourcesSpec
-from metaser_jax.training.checkpoints import Checkpoints
+from metaser_jax.training.checkpoints import Checkpoints, checksum
 from metaser_jax.training.pretrain import make_state, progress
 from metaser_jax.training.trainer import no_utterances
 from metaser_jax.types import Params
@@ -54,14 +53,10 @@ def spec_of(kind: type[SpecT], run_dir: str, saved: Mapping[str, Any], program: 
     """
     fields = {field.name: field.default for field in dataclasses.fields(kind)}
     names = fields.keys() - {*how_fields(kind)}
-    known: dict[str, Any] = {name: fields[name] for name in names & ADDED}
-    known |= saved
+    known: dict[str, Any] = {name: fields[name] for name in names & ADDED} | dict(saved)
     require_fields(run_dir, known, names, program)
-    values: dict[str, Any] = {
-        name: tuple(known[name]) if isinstance(known[name], list) else known[name] for name in names
-    }
     try:
-        return kind(**values)
+        return kind(**{n: tuple(known[n]) if isinstance(known[n], list) else known[n] for n in names})
     except TypeError as error:
         raise InputError(f"{run_dir}: {CONFIG} has a value of a wrong type: {error}.") from error
 
@@ -73,20 +68,17 @@ def best_params(spec: PretrainSpec, run_dir: str, checkpoints: Checkpoints) -> t
       InputError: it has not finished.
     """
     # The latest: every checkpoint has the best parameters of its stage, and the last stage's are those that count.
-    latest = checkpoints.latest()
-    state = (
-        None
-        if latest is None
-        else checkpoints.restore(latest, jax.eval_shape(lambda: make_state(spec, no_utterances(spec))))
+    latest, where = checkpoints.latest(), "its start"
+    if latest is not None:
+        state = checkpoints.restore(latest, jax.eval_shape(lambda: make_state(spec, no_utterances(spec))))
+        at = progress(spec, state)
+        if at.finished:
+            return state.best_params, at.total_best_epoch
+        where = f"epoch {at.epoch} of {' and '.join(at.sources)}"
+    raise InputError(
+        f"{run_dir} has not finished: its last checkpoint is at {where}. Run {cli.program('pretrain')} again with the "
+        "same flags; it goes on from there."
     )
-    at = state and progress(spec, state)
-    if not (state and at and at.finished):
-        where = f"epoch {at.epoch} of {' and '.join(at.sources)}" if at else "its start"
-        raise InputError(
-            f"{run_dir} has not finished: its last checkpoint is at {where}. Run {cli.program('pretrain')} "
-            "again with the same flags; it goes on from there."
-        )
-    return state.best_params, at.total_best_epoch
 
 
 def pretrained(run_dir: str, spec: MetaTrainSpec) -> Pretrained | None:
@@ -115,7 +107,7 @@ def pretrained(run_dir: str, spec: MetaTrainSpec) -> Pretrained | None:
     if others:
         raise InputError(
             f"--init={run_dir} has learned from {', '.join(others)}, which is not among --sources="
-            f"{','.join(spec.sources)}: a run says what it has learned from. Add it, or pre-train another run."
+            f"{','.join(spec.sources)}. Add it, or pre-train another run."
         )
     with Checkpoints(run_dir, read_only=True) as checkpoints:
         params = jax.tree.map(np.asarray, best_params(trained, run_dir, checkpoints)[0])
@@ -124,8 +116,4 @@ def pretrained(run_dir: str, spec: MetaTrainSpec) -> Pretrained | None:
 
 def digest(params: Params) -> str:
     """Return a digest of parameters' names, types and values."""
-    found = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        found.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
-        found.update(np.ascontiguousarray(leaf).tobytes())
-    return found.hexdigest()
+    return checksum(params, lambda leaf: f"{leaf.dtype} {leaf.shape}")

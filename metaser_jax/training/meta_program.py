@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,13 +29,8 @@ from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.training import parallel
 from metaser_jax.training.checkpoints import to_host
 from metaser_jax.training.cost import measured_of
-from metaser_jax.training.loops.meta_training import (
-    MOST_SKIPPED,
-    IntervalInfo,
-    TrainState,
-    run_interval,
-    validation_loss,
-)
+from metaser_jax.training.loops import meta_training
+from metaser_jax.training.loops.meta_training import MOST_SKIPPED, IntervalInfo, TrainState
 from metaser_jax.training.run import Program
 from metaser_jax.training.sampling import bank, episodes
 from metaser_jax.training.sampling.bank import Bank
@@ -106,24 +101,10 @@ def validation_shape(spec: MetaTrainSpec, held_out: Bank) -> dict[str, Any]:
     return {"shots": spec.shots, "queries": min(spec.queries, int(most)), "rule": rule}
 
 
-class Numbers(NamedTuple):
-    """Arguments of a run's program besides its state.
-
-    Attributes:
-      meta_lr, inner_lr, weight_decay: scalars.
-      key_valid: data of the key of its validation episode.
-    """
-
-    meta_lr: jax.Array
-    inner_lr: jax.Array
-    weight_decay: jax.Array
-    key_valid: jax.Array
-
-
-def numbers_of(spec: MetaTrainSpec) -> Numbers:
-    """Return a run's numbers, on the host."""
-    rates = (np.asarray(rate, spec.dtype) for rate in (spec.meta_lr, spec.inner_lr, spec.weight_decay))
-    return Numbers(*rates, key_valid=np.asarray(jax.random.key_data(run_keys(spec)[2])))
+def numbers_of(spec: MetaTrainSpec) -> dict[str, np.ndarray]:
+    """Return the arguments of a run's program besides its state, on the host; of its validation key the data."""
+    rates = {name: np.asarray(getattr(spec, name), spec.dtype) for name in ("meta_lr", "inner_lr", "weight_decay")}
+    return rates | {"key_valid": np.asarray(jax.random.key_data(run_keys(spec)[2]))}
 
 
 def stack(of_runs: Sequence[Any], mesh: Mesh) -> Any:
@@ -163,16 +144,18 @@ def make_functions(
     def query_loss(params: Params, episode: Any) -> jax.Array:
         return jax.lax.pmean(jnp.mean(jax.vmap(loss_fn, (None, 0))(params, episode.query)), parallel.TASKS)
 
-    def interval(run: tuple[TrainState, jax.Array, Numbers], sources: Bank) -> tuple[TrainState, IntervalInfo]:
+    def interval(
+        run: tuple[TrainState, jax.Array, dict[str, jax.Array]], sources: Bank
+    ) -> tuple[TrainState, IntervalInfo]:
         state, steps, numbers = run
-        rate = optax.constant_schedule(numbers.meta_lr)
+        rate = optax.constant_schedule(numbers["meta_lr"])
         if spec.meta_schedule == "cosine":
-            rate = lambda step: numbers.meta_lr * optax.cosine_decay_schedule(1.0, spec.episodes)(step)  # noqa: E731
-        learner = parallel.over_tasks(make_learner(spec, loss_fn, numbers.inner_lr))
-        state, info = run_interval(
+            rate = lambda step: numbers["meta_lr"] * optax.cosine_decay_schedule(1.0, spec.episodes)(step)  # noqa: E731
+        learner = parallel.over_tasks(make_learner(spec, loss_fn, numbers["inner_lr"]))
+        state, info = meta_training.run_interval(
             learner,
             query_loss,
-            build_optimizer(spec.meta_optimizer, rate, numbers.weight_decay, learner.params),
+            build_optimizer(spec.meta_optimizer, rate, numbers["weight_decay"], learner.params),
             lambda key: sample(key, sources, **shape),
             state._replace(key=jax.random.wrap_key_data(state.key)),
             steps,
@@ -180,12 +163,12 @@ def make_functions(
         )
         return state._replace(key=jax.random.key_data(state.key)), info
 
-    def validate(run: tuple[MetaParams, Numbers], sources: Bank, held_out: Bank) -> jax.Array:
+    def validate(run: tuple[MetaParams, dict[str, jax.Array]], sources: Bank, held_out: Bank) -> jax.Array:
         meta_params, numbers = run
-        key = jax.random.wrap_key_data(numbers.key_valid)
+        key = jax.random.wrap_key_data(numbers["key_valid"])
         episode = sample(key, sources, **valid_shape, query_bank=held_out)
-        learner = make_learner(spec, loss_fn, numbers.inner_lr)
-        losses = validation_loss(learner, loss_fn, meta_params, episode, tasks_at_once)
+        learner = make_learner(spec, loss_fn, numbers["inner_lr"])
+        losses = meta_training.validation_loss(learner, loss_fn, meta_params, episode, tasks_at_once)
         return jnp.mean(jax.lax.all_gather(losses, parallel.TASKS, tiled=True)[:VALIDATION_TASKS])
 
     options = {"compiler_options": parallel.compiler_options(), "out_shardings": parallel.everywhere(mesh)}
@@ -249,13 +232,10 @@ def compile_program(
         check_finite(specs[run], local_banks[0], state, info, loss)
         return line_of(specs[run], state, info, loss), int(state.episode) % specs[run].checkpoint_every == 0
 
-    program = Program(
-        advance,
-        lambda states, _: validate((states.meta_params, numbers), sources, held_out),
-        plan,
-        report,
-        begin,
-    )
+    def losses(states: TrainState, _: IntervalInfo) -> jax.Array:
+        return validate((states.meta_params, numbers), sources, held_out)
+
+    program = Program(advance, losses, plan, report, begin)
     return program, measured_of(interval, seconds, device) | {"runs": len(specs)}
 
 
@@ -265,11 +245,11 @@ def check_memory(program: jax.stages.Compiled, runs: int, mesh: Mesh) -> None:
     if analysis is None:
         return
     need = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
-    have = (device.memory_stats() or {}).get("bytes_limit")
+    where, have = "a device", (device.memory_stats() or {}).get("bytes_limit")
     if device.platform == "cpu":
-        need, have = need * mesh.size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        where, need = "the host", need * mesh.size
+        have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if have is not None and need > have:
-        where = "the host" if device.platform == "cpu" else "a device"
         raise InputError(
             f"--grid, --seeds: {runs} runs in one program need {need:,} bytes, and {where} has {have:,}. Sweep over "
             "fewer at a time, with the same --runs and another --out for the others."
@@ -281,8 +261,7 @@ def line_of(spec: MetaTrainSpec, state: TrainState, info: IntervalInfo, loss: fl
     # JSON has no NaN; with --skip_nonfinite the last episode may be one that was left out.
     values = {name: float(value) for name, value in info._asdict().items() if name != "finite"}
     line = {"episode": int(state.episode)} | {n: v if math.isfinite(v) else None for n, v in values.items()}
-    line |= {"valid_query_loss": loss}
-    return line | ({"skipped": int(state.skipped)} if spec.skip_nonfinite else {})
+    return line | {"valid_query_loss": loss} | ({"skipped": int(state.skipped)} if spec.skip_nonfinite else {})
 
 
 def check_finite(spec: MetaTrainSpec, sources: Bank, state: TrainState, info: IntervalInfo, loss: float) -> None:
@@ -297,15 +276,12 @@ def check_finite(spec: MetaTrainSpec, sources: Bank, state: TrainState, info: In
     """
     after = int(state.episode)
     if not info.finite and not spec.skip_nonfinite:
-        raise InputError(
-            f"The update of episode {after + 1} is not finite: {_not_finite(spec, sources, state)}. --skip_nonfinite "
-            "leaves such updates out, and counts them."
-        )
+        why = _not_finite(spec, sources, state)
+        advice = "--skip_nonfinite leaves such updates out, and counts them."
+        raise InputError(f"The update of episode {after + 1} is not finite: {why}. {advice}")
     if int(state.skipped_in_a_row) >= MOST_SKIPPED:
-        raise InputError(
-            f"No update of the last {MOST_SKIPPED} episodes up to {after} is finite, and that of the next is not: "
-            f"{_not_finite(spec, sources, state)}."
-        )
+        why = _not_finite(spec, sources, state)
+        raise InputError(f"No update of the last {MOST_SKIPPED} episodes up to {after} is finite. The next: {why}.")
     if not math.isfinite(loss):
         raise InputError(f"The validation loss is not finite after episode {after}: {loss}.")
 

@@ -19,26 +19,16 @@ from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
 from metaser_jax.errors import InputError
 from metaser_jax.messages import log
-from metaser_jax.results.run_dir import METRICS, read_lines
 from metaser_jax.specs import JobSpec, MetaTrainSpec
 from metaser_jax.specs.algorithms import method_of
 from metaser_jax.specs.programs import MetaTrainConfig
 from metaser_jax.training import cluster
+from metaser_jax.training import run as training_run
 from metaser_jax.training.cost import MEASURED
 from metaser_jax.training.finished import pretrained
 from metaser_jax.training.meta_program import compile_program, program_of, speakers_of
 from metaser_jax.training.pretrain import MULTISER, trained_first
-from metaser_jax.training.run import (
-    ALONE,
-    OnInterval,
-    Run,
-    in_job,
-    load_sources,
-    open_run,
-    precision,
-    train,
-    training_utterances,
-)
+from metaser_jax.training.run import ALONE, OnInterval
 from metaser_jax.training.sampling import bank
 from metaser_jax.training.trainer import make_trainer
 
@@ -128,9 +118,9 @@ def run_meta_training(
       cluster.Preempted: the scheduler wants the machine back; the checkpoint is written.
     """
     members = [Member("", {}, spec, run_dir)]
-    with in_job(job) as preemption:
+    with training_run.in_job(job) as preemption:
         (group,) = cluster.attempt(lambda: load_groups(members, data_dir, load))
-        with precision(spec):
+        with training_run.precision(spec):
             (trained,) = _train(group, job, data_dir, init, preemption, on_interval)
         if trained.stopped:
             raise InputError(f"{trained.stopped} {ADVICE} {run_dir} keeps the checkpoints so far.")
@@ -151,7 +141,7 @@ def load_groups(members: Sequence[Member], data_dir: str, load: Load = load_corp
     for common, alike in by_program.items():
         of_sources = (common.split_seed, common.front_end)
         if of_sources not in loaded:
-            loaded[of_sources] = load_sources(common, data_dir, load)
+            loaded[of_sources] = training_run.load_sources(common, data_dir, load)
         check_sources(common, loaded[of_sources])
         groups.append(Group(tuple(alike), loaded[of_sources]))
     return groups
@@ -168,16 +158,13 @@ def check_sources(spec: MetaTrainSpec, ready: Sequence[Target]) -> None:
         bank.check_speakers(names, [int(np.sum(a & b)) for a, b in both], 1, who)
     if spec.query_speakers == "others":
         speakers = [int(np.sum(of)) for of in bank.heard(train, voices)]
-        pooled = (["all sources pooled"], [sum(speakers)])
-        bank.check_speakers(*(pooled if spec.pool_sources else (names, speakers)), 2, "for --query_speakers=others")
+        if spec.pool_sources:
+            names, speakers = ["all sources pooled"], [sum(speakers)]
+        bank.check_speakers(names, speakers, 2, "for --query_speakers=others")
 
 
 def train_groups(
-    groups: Sequence[Group],
-    job: JobSpec,
-    data_dir: str,
-    on_interval: OnInterval | None = None,
-    init: str = "",
+    groups: Sequence[Group], job: JobSpec, data_dir: str, on_interval: OnInterval | None = None, init: str = ""
 ) -> dict[str, Trained]:
     """Run, or go on with, every meta-training of a grid.
 
@@ -196,32 +183,15 @@ def train_groups(
       cluster.Preempted: the scheduler wants the machine back; the checkpoints are written.
     """
     found: dict[str, Trained] = {}
-    with in_job(job) as preemption:
+    with training_run.in_job(job) as preemption:
         for number, group in enumerate(groups, 1):
             if len(groups) > 1:
                 log(f"Program {number} of {len(groups)}: {len(group.members)} runs, from {group.members[0].name} on.")
-            with precision(group.members[0].spec):
-                for one in _train(group, job, data_dir, init, preemption, on_interval):
-                    found[one.member.name] = one._replace(valid_query_loss=_loss_of(one))
+            with training_run.precision(group.members[0].spec):
+                found |= {run.member.name: run for run in _train(group, job, data_dir, init, preemption, on_interval)}
             if preemption.reached():
-                place = Path(group.members[0].run_dir).parent
-                raise cluster.Preempted(
-                    f"Stopped by SIGTERM; the checkpoints are in {place}. The same command goes on."
-                )
+                raise cluster.Preempted("Stopped by SIGTERM; the checkpoints are written. The same command goes on.")
     return found
-
-
-def _loss_of(one: Trained) -> float | None:
-    """Return the validation loss of a run's best checkpoint."""
-    if one.best is None:
-        return None
-    path = Path(one.member.run_dir) / METRICS
-    losses = [line["valid_query_loss"] for line in read_lines(path) if line["episode"] == one.best]
-    if len(losses) != 1:
-        raise InputError(
-            f"{path}: got {len(losses)} lines of episode {one.best}, expected one. Remove the run's folder."
-        )
-    return losses[0]
 
 
 def _train(
@@ -237,22 +207,19 @@ def _train(
     start = cluster.attempt(lambda: pretrained(init, specs[0]))
     more = {"init": init, "init_digest": start.digest} if start else {}
     with contextlib.ExitStack() as opened:
-        runs: list[Run] = []
+        runs: list[training_run.Run] = []
         for member in members:
             # A process has one profiler.
             own = dataclasses.replace(job, profile=0) if runs else job
             method = method_of(member.spec.algorithm)
             about = (member.spec, own, data_dir, member.run_dir, method, group.ready)
-            runs.append(opened.enter_context(open_run(*about, key="episode", more=more)))
-        x = training_utterances(group.ready)
+            runs.append(opened.enter_context(training_run.open_run(*about, key="episode", more=more)))
+        x = training_run.training_utterances(group.ready)
         begin = [make_trainer(spec, x, start and start.params).state for spec in specs]
         states = [run.restore(state) for run, state in zip(runs, begin, strict=True)]
         stopped: dict[int, str] = {}
         whole = all(run.saved == spec.episodes for run, spec in zip(runs, specs, strict=True))
-        if whole:
-            for member, run in zip(members, runs, strict=True):
-                log(f"{_prefix(member)}{run.folder} has all its {run.saved} episodes already.")
-        else:
+        if not whole:
             if saved := sorted({run.saved for run in runs} - {0}):
                 at = ", ".join(map(str, saved))
                 log(f"Going on from the checkpoint at episode {at} of {specs[0].episodes}.")
@@ -261,18 +228,17 @@ def _train(
             for run in runs:
                 run.write(MEASURED, json.dumps(measured, indent=2) + "\n")
             title = "meta-train" if len(runs) == 1 else "sweep"
-            stopped = train(runs, program, preemption, title=title, unit="episode", on_interval=on_interval)
+            stopped = training_run.train(runs, program, preemption, title=title, on_interval=on_interval)
         trained = []
         for i, (member, run) in enumerate(zip(members, runs, strict=True)):
-            best = run.best() if run.saved else None
-            trained.append(Trained(member, run.saved, best, None, stopped.get(i)))
-            if i in stopped and len(runs) > 1:
-                log(f"{_prefix(member)}stops: {stopped[i]}")
-            elif i not in stopped and not whole:
+            best, loss = run.best() if run.saved else (None, None)
+            trained.append(Trained(member, run.saved, best, loss, stopped.get(i)))
+            prefix = f"{member.name}: " if member.name else ""
+            if whole:
+                log(f"{prefix}{run.folder} has all its {run.saved} episodes already.")
+            elif i not in stopped:
                 finished = f"{run.saved} episodes, best validation at episode {best}"
-                log(f"{_prefix(member)}Finished: {finished}. Run: {run.folder}")
+                log(f"{prefix}Finished: {finished}. Run: {run.folder}")
+            elif len(runs) > 1:
+                log(f"{prefix}stops: {stopped[i]}")
     return trained
-
-
-def _prefix(member: Member) -> str:
-    return f"{member.name}: " if member.name else ""

@@ -22,6 +22,8 @@ TENSORBOARD = "tensorboard"
 PROFILE = "profile"
 # An event file is flushed to the disk this often, and in `sync`: on some file systems that takes long.
 FLUSH_SECONDS = 30
+# TensorBoard groups scalars by what is before the slash of their names; by a part of ours.
+_GROUPS = {"loss": "loss", "_per_second": "speed", "_bytes": "memory"}
 
 
 class Monitor:
@@ -207,16 +209,10 @@ def _event(line: Mapping[str, Any], key: str) -> bytes:
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.proto.summary_pb2 import Summary
 
-    scalars = {
-        _tag(name): value
-        for name, value in line.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and name != key
-    }
-    summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()])
-    return Event(wall_time=time.time(), step=line[key], summary=summary).SerializeToString()
-
-
-def _tag(name: str) -> str:
-    """Return the name of a scalar in TensorBoard, which groups by what is before the slash."""
-    groups = {"loss": "loss" in name, "speed": name.endswith("_per_second"), "memory": name.endswith("_bytes")}
-    return f"{next((group for group, fits in groups.items() if fits), 'run')}/{name}"
+    numbers = {n: v for n, v in line.items() if isinstance(v, int | float) and not isinstance(v, bool) and n != key}
+    scalars = []
+    for name, value in numbers.items():
+        group = next((group for part, group in _GROUPS.items() if part in name), "run")
+        scalars.append(Summary.Value(tag=f"{group}/{name}", simple_value=value))
+    event = Event(wall_time=time.time(), step=line[key], summary=Summary(value=scalars))
+    return event.SerializeToString()

@@ -143,10 +143,10 @@ def over_devices(
     Returns:
       The same function; each device computes its part of it.
     """
+    over, same = PartitionSpec(axes), PartitionSpec()
 
     def divided(some: Any, *others: Any) -> Any:
-        over, everywhere = PartitionSpec(axes), PartitionSpec()
-        specs = {"in_specs": (over, *(everywhere for _ in others)), "out_specs": over if out is None else everywhere}
+        specs = {"in_specs": (over, *[same] * len(others)), "out_specs": over if out is None else same}
         return jax.shard_map(function, mesh=mesh, **specs, check_vma=False)(some, *others)
 
     return divided
@@ -154,11 +154,7 @@ def over_devices(
 
 def some_at_once(function: Callable[..., Any], at_once: int) -> Callable[..., Any]:
     """Return a function of one run, (run, *shared), as one of a device's, [run, ...], of which some are at once."""
-
-    def of_device(runs: Any, *shared: Any) -> Any:
-        return map_some(lambda run: function(run, *shared), runs, at_once)
-
-    return of_device
+    return lambda runs, *shared: map_some(lambda run: function(run, *shared), runs, at_once)
 
 
 def everywhere(mesh: Mesh) -> NamedSharding:
@@ -188,13 +184,10 @@ def task_mesh(tasks: int, devices: int = 0) -> Mesh:
     if tasks % len(chosen):
         below = tasks // len(chosen) * len(chosen)
         nearest = " or ".join(str(n) for n in (below, below + len(chosen)) if n)
-        text = (
+        raise InputError(
             f"{tasks} tasks do not divide among {len(chosen)} devices: expected --tasks_per_episode (of pre-training, "
-            f"half of --batch_size) {nearest}"
+            f"half of --batch_size) {nearest}, or other --devices."
         )
-        if devices and len(processes) == 1:
-            text += f", or --devices one of {[d for d in range(1, min(have) + 1) if tasks % d == 0]}"
-        raise InputError(f"{text}.")
     return _mesh(1, chosen)
 
 
@@ -213,8 +206,9 @@ def run_mesh(runs: int, tasks: int, devices: int = 0) -> Mesh:
         return task_mesh(tasks, devices)
     local = jax.local_devices()
     check_devices(devices, len(local))
-    share = min(devices or len(local), runs)
-    of_run = max(d for d in range(1, (devices or len(local)) // share + 1) if tasks % d == 0)
+    devices = devices or len(local)
+    share = min(devices, runs)
+    of_run = max(d for d in range(1, devices // share + 1) if tasks % d == 0)
     return _mesh(share, local[: share * of_run])
 
 
@@ -241,12 +235,11 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
         return jax.device_put(tree, sharding)
 
     def globally(leaf: Any) -> jax.Array:
-        if isinstance(leaf, jax.Array):
-            if not leaf.is_fully_addressable:
-                return jax.device_put(leaf, sharding)
-            if is_key(leaf):
-                data = globally(jax.random.key_data(leaf))
-                return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return jax.device_put(leaf, sharding)
+        if is_key(leaf):
+            data = globally(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
         # Not device_put, which compares the processes' values by a collective.
         host = np.asarray(jnp.asarray(leaf))
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,29 +24,13 @@ from metaser_jax.models.losses import cross_entropy
 from metaser_jax.specs import JobSpec, MetaTrainSpec, ModelSpec, PretrainSpec, presets
 from metaser_jax.specs.programs import PretrainConfig
 from metaser_jax.training import cluster, parallel
+from metaser_jax.training import run as training_run
 from metaser_jax.training.checkpoints import to_host
+from metaser_jax.training.loops import pretraining
 from metaser_jax.training.loops.finetuning import stopped
-from metaser_jax.training.loops.pretraining import (
-    EpochInfo,
-    PretrainState,
-    init_state,
-    next_stage,
-    run_epochs,
-    validation_loss,
-)
-from metaser_jax.training.run import (
-    ALONE,
-    OnInterval,
-    Program,
-    in_job,
-    load_sources,
-    open_run,
-    part_of,
-    train,
-    training_utterances,
-)
-from metaser_jax.training.sampling import bank
-from metaser_jax.training.sampling import minibatches as batches
+from metaser_jax.training.loops.pretraining import EpochInfo, PretrainState
+from metaser_jax.training.run import ALONE, OnInterval
+from metaser_jax.training.sampling import bank, minibatches
 from metaser_jax.training.sampling.bank import Bank
 from metaser_jax.training.sampling.episodes import dropped
 from metaser_jax.training.sampling.minibatches import Whole
@@ -85,8 +68,7 @@ def trained_first(
         return init
     if job.cluster != "none" or job.coordinator_address:
         raise InputError(
-            f"--init={MULTISER}: got a job of several processes, expected the folder of a run. Run "
-            f"{cli.program('pretrain')} --method=multiser first, and give its --run_dir."
+            f"--init={MULTISER}: got a job of several processes, expected the --run_dir of {cli.program('pretrain')}."
         )
     values = presets.PRETRAIN["recommended"] | dataclasses.asdict(ModelSpec.of(spec))
     own = {name: getattr(spec, name) for name in ("sources", "seed", "split_seed", "learn_from")}
@@ -120,10 +102,10 @@ def run_pretraining(
     Raises:
       InputError: sources that do not allow it, a run_dir of another configuration, a loss that is not finite.
     """
-    with in_job(job) as preemption:
-        ready = cluster.attempt(lambda: load_sources(spec, data_dir, load))
-        with open_run(spec, job, data_dir, run_dir, spec.method, ready, key="total_epoch") as run:
-            state = run.restore(make_state(spec, training_utterances(ready)))
+    with training_run.in_job(job) as preemption:
+        ready = cluster.attempt(lambda: training_run.load_sources(spec, data_dir, load))
+        with training_run.open_run(spec, job, data_dir, run_dir, spec.method, ready, key="total_epoch") as run:
+            state = run.restore(make_state(spec, training_run.training_utterances(ready)))
             at = progress(spec, state)
             if at.finished:
                 log(f"{run.folder} has finished already: {_described(spec, state)}.")
@@ -133,11 +115,10 @@ def run_pretraining(
             parts = ([r.corpus.take(getattr(r.split, part)) for r in ready] for part in ("train", "valid"))
             train_bank, valid_bank = map(bank.build, parts)
             program = cluster.attempt(lambda: compile_program(spec, state, train_bank, valid_bank, augment))
-            failed = train([run], program, preemption, title=spec.method, unit="epoch", on_interval=on_interval)
+            failed = training_run.train([run], program, preemption, title=spec.method, on_interval=on_interval)
             if failed:
-                raise InputError(
-                    f"{failed[0]} Try a lower --lr in another --run_dir; {run.folder} keeps the checkpoints so far."
-                )
+                advice = f"Try a lower --lr in another --run_dir; {run.folder} keeps the checkpoints so far."
+                raise InputError(f"{failed[0]} {advice}")
             log(f"Finished: {_described(spec, run.state)}. Run: {run.folder}")
     return run.folder
 
@@ -167,8 +148,7 @@ class Progress(NamedTuple):
 
 def progress(spec: PretrainSpec, state: PretrainState) -> Progress:
     """Return the progress of a run's state."""
-    fields = ("stage", "epoch", "best_epoch", "total_epoch")
-    at = {name: int(getattr(state, name)) for name in fields}
+    at = {name: int(getattr(state, name)) for name in ("stage", "epoch", "best_epoch", "total_epoch")}
     of_stage = stages(spec)
     over = bool(stopped(at["epoch"], at["best_epoch"], spec.max_epochs, spec.patience))
     names = tuple(spec.sources[source] for source in of_stage[at["stage"]])
@@ -189,7 +169,7 @@ def make_state(spec: PretrainSpec, x: jax.Array) -> PretrainState:
     """
 
     def begin(params: Params, _: jax.Array) -> PretrainState:
-        return init_state(supervised(lambda params, batch: jnp.float32(0)), params, make_optimizer(spec))
+        return pretraining.init_state(supervised(lambda params, batch: jnp.float32(0)), params, make_optimizer(spec))
 
     model = make_network(spec, spec.recurrence)
     return initial_state(begin, model, _keys(spec), x)
@@ -197,7 +177,7 @@ def make_state(spec: PretrainSpec, x: jax.Array) -> PretrainState:
 
 def compile_program(
     spec: PretrainSpec, state: PretrainState, train: Bank, valid: Bank, augment: Augment | None = None
-) -> Program:
+) -> training_run.Program:
     """Compile once for all stages, and for all runs with the same settings and sizes; put the data on the devices.
 
     Args:
@@ -207,7 +187,7 @@ def compile_program(
       augment: see run_epochs.
     """
     mesh = parallel.task_mesh(spec.batch_size // 2, spec.devices)
-    data = parallel.replicate((train, *batches.whole(valid, parts=mesh.size)), mesh)
+    data = parallel.replicate((train, *minibatches.whole(valid, parts=mesh.size)), mesh)
     device = parallel.describe(mesh)
     log(parallel.waiting(device, f"at most {len(stages(spec)) * spec.max_epochs} epochs of training"))
     start = time.perf_counter()
@@ -218,13 +198,13 @@ def compile_program(
     arguments = []
     for sources in stages(spec):
         padded = np.resize(np.asarray(sources, np.int32), len(spec.sources))
-        steps = batches.epoch_steps(train, sources, spec.batch_size)
+        steps = minibatches.epoch_steps(train, sources, spec.batch_size)
         limits = {"steps": steps, "max_epochs": spec.max_epochs, "patience": spec.patience}
         stage = (padded, np.int32(len(sources)), {name: np.int32(value) for name, value in limits.items()})
         arguments.append(parallel.replicate(stage, mesh))
 
     def interval(states: PretrainState, steps: Sequence[int]):
-        at = progress(spec, part_of(to_host(states), 0))
+        at = progress(spec, training_run.part_of(to_host(states), 0))
         if at.stage_over:
             states, at = following(states), at._replace(stage=at.stage + 1)
         n = parallel.replicate(np.asarray(steps, np.int32), mesh)
@@ -240,15 +220,15 @@ def compile_program(
 
     def report(_: int, state: PretrainState, info: tuple[EpochInfo, Any], loss: float) -> tuple[dict[str, Any], bool]:
         at, losses = progress(spec, state), {name: float(value) for name, value in info[0]._asdict().items()}
-        if not all(math.isfinite(value) for value in losses.values()):
+        if not np.isfinite(list(losses.values())).all():
             names = " and ".join(at.sources)
             raise InputError(f"The loss is no longer finite in epoch {at.epoch} of {names}: {losses}.")
-        known = {"stage": at.stage, "sources": at.sources, "epoch": at.epoch, "total_epoch": at.total_epoch}
-        line = known | losses | {"best_epoch": at.best_epoch, "learning_rate": float(info[1])}
+        line = {name: getattr(at, name) for name in ("stage", "sources", "epoch", "total_epoch")}
+        line |= losses | {"best_epoch": at.best_epoch, "learning_rate": float(info[1])}
         return line, at.stage_over or at.epoch % spec.checkpoint_every == 0
 
     begin = parallel.replicate(jax.tree.map(lambda leaf: np.asarray(leaf)[None], state), mesh)
-    return Program(interval, lambda _, info: info[0].valid_loss, plan, report, begin)
+    return training_run.Program(interval, lambda _, info: info[0].valid_loss, plan, report, begin)
 
 
 @functools.cache
@@ -276,23 +256,24 @@ def compiled_epochs(
 
         def minibatch(key, step):
             shape = {"batch_size": spec.batch_size, "tasks": mesh.size}
-            return batches.round_robin(key, train, sources, number, step, **shape)
+            return minibatches.round_robin(key, train, sources, number, step, **shape)
 
         def validate(params):
             def of_part(part, params, valid, sources, number):
                 part = jax.tree.map(lambda a: a[0], part)
-                loss = validation_loss(loss_fn, params, valid, part, sources, number, chunk)
+                loss = pretraining.validation_loss(loss_fn, params, valid, part, sources, number, chunk)
                 return jax.lax.psum(loss, parallel.TASKS)
 
             return parallel.over_devices(of_part, mesh, parallel.TASKS, out=())(parts, params, valid, sources, number)
 
         state, n = jax.tree.map(lambda leaf: leaf[0], (states, n))
-        state, info = run_epochs(learner, optimizer, minibatch, validate, key, state, n, **limits, augment=augment)
+        about = (learner, optimizer, minibatch, validate, key)
+        state, info = pretraining.run_epochs(*about, state, n, **limits, augment=augment)
         rate = jnp.float32(learning_rate(spec)(state.epoch * limits["steps"] - 1))
         return of_grid(state), of_grid((info, rate))
 
     def following(states):
-        return of_grid(next_stage(jax.tree.map(lambda leaf: leaf[0], states), optimizer))
+        return of_grid(pretraining.next_stage(jax.tree.map(lambda leaf: leaf[0], states), optimizer))
 
     state, key = jax.eval_shape(lambda: (of_grid(make_state(spec, no_utterances(spec))), _keys(spec)[1]))
     scalar, n = jax.ShapeDtypeStruct((), jnp.int32), jax.ShapeDtypeStruct((1,), jnp.int32)
@@ -300,12 +281,8 @@ def compiled_epochs(
     limits = dict.fromkeys(("steps", "max_epochs", "patience"), scalar)
     arguments = abstract((key, state, n, sources, scalar, limits))
     options = {"compiler_options": parallel.compiler_options(), "out_shardings": everywhere}
-    following, epochs = parallel.compile_all(
-        [
-            (jax.jit(following, **options), (arguments[1],)),
-            (jax.jit(epochs, **options), (*arguments, data)),
-        ]
-    )
+    programs = [(jax.jit(following, **options), (arguments[1],)), (jax.jit(epochs, **options), (*arguments, data))]
+    following, epochs = parallel.compile_all(programs)
     return epochs, following
 
 
@@ -315,8 +292,7 @@ def _with_dropout(spec: PretrainSpec, augment: Augment | None) -> Augment | None
         return augment
 
     def drop(key: jax.Array, x: jax.Array) -> jax.Array:
-        if augment is not None:
-            x = augment(jax.random.fold_in(key, 1), x)
+        x = x if augment is None else augment(jax.random.fold_in(key, 1), x)
         return dropped(key, x, spec.feature_dropout)
 
     return drop

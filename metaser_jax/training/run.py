@@ -46,10 +46,9 @@ def load_sources(spec: SourcesSpec, data_dir: str, load: Load = load_corpus) -> 
       InputError: a corpus that is not prepared, lacks an emotion, or is too small for a split.
     """
     load = load_together(spec.sources, data_dir, spec.emotions, load)
-    of_each = {"emotions": spec.emotions, "split_seed": spec.split_seed, "load": load}
     sources = []
     for name in spec.sources:
-        (target,) = load_targets(name, data_dir, **of_each)
+        (target,) = load_targets(name, data_dir, emotions=spec.emotions, split_seed=spec.split_seed, load=load)
         if spec.learn_from == "all":
             split = target.split
             train = np.sort(np.concatenate([split.train, split.test]))
@@ -67,11 +66,9 @@ def identity(
     settings: Mapping[str, Any], method: str, names: Sequence[str], sources: Sequence[Target]
 ) -> dict[str, Any]:
     """Return the content of config.json: the settings, the method, and digests of what the run learns from."""
-    return dict(settings) | {
-        "method": method,
-        "corpus_digests": {name: source.digest for name, source in zip(names, sources, strict=True)},
-        "split_digests": {name: source.split.digest for name, source in zip(names, sources, strict=True)},
-    }
+    corpora = {name: source.digest for name, source in zip(names, sources, strict=True)}
+    splits = {name: source.split.digest for name, source in zip(names, sources, strict=True)}
+    return dict(settings) | {"method": method, "corpus_digests": corpora, "split_digests": splits}
 
 
 @contextlib.contextmanager
@@ -116,9 +113,15 @@ class Run:
         self.state = cluster.broadcast(initial if found is None else found[1])
         return self.state
 
-    def best(self) -> int:
-        """Return step of the checkpoint with the lowest validation loss; raises InputError if there is none."""
-        return int(cluster.broadcast(self._in_primary(Checkpoints.best) or 0))
+    def best(self) -> tuple[int, float]:
+        """Return step and loss of the checkpoint with the lowest validation loss; raises InputError without any."""
+
+        def found(checkpoints: Checkpoints) -> tuple[int, float]:
+            step = checkpoints.best()
+            return step, checkpoints.loss(step)
+
+        step, loss = cluster.broadcast(self._in_primary(found) or (0, 0.0))
+        return int(step), float(loss)
 
     @contextlib.contextmanager
     def monitored(self) -> Iterator[Monitor]:
@@ -132,8 +135,8 @@ class Run:
             def open_monitor() -> Monitor:
                 lines = read_lines(self.folder / METRICS, self.key) if primary else []
                 kept = [line for line in lines if line[self.key] <= self.saved]
-                options = {"kept": kept, "profile": self._profile, "primary": primary}
-                return stack.enter_context(Monitor(self.folder, key=self.key, **options))
+                monitor = Monitor(self.folder, key=self.key, kept=kept, profile=self._profile, primary=primary)
+                return stack.enter_context(monitor)
 
             self._monitor = cluster.attempt(open_monitor)
             yield self._monitor
@@ -249,7 +252,6 @@ def train(
     preemption: cluster.Preemption,
     *,
     title: str,
-    unit: str,
     on_interval: OnInterval | None = None,
 ) -> dict[int, str]:
     """Train runs side by side, each until it is done or cannot go on, and write what there is to know of them.
@@ -259,7 +261,6 @@ def train(
       program: of these runs.
       preemption: of in_job.
       title: of the progress bar.
-      unit: what a step is: "episode" or "epoch".
       on_interval: is told each line of metrics.jsonl; what it raises ends the runs, which the same call resumes.
 
     Returns:
@@ -271,6 +272,7 @@ def train(
     """
     stopped: dict[int, str] = {}
     key, states = runs[0].key, program.states
+    unit = key.removeprefix("total_")
 
     def plans() -> list[tuple[int, int]]:
         return [(0, 0) if i in stopped else program.plan(i, run.state) for i, run in enumerate(runs)]

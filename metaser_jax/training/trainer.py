@@ -101,12 +101,8 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
 
 def _execution(spec: MetaTrainSpec) -> Execution:
     """Return a specification's execution of the meta-gradient, on the devices of the machine that runs it."""
-
-    def named(option: str) -> str | None:
-        return None if option == "auto" else option
-
-    chunk = None if spec.chunk < 0 else spec.chunk
-    options = Execution(named(spec.over_tasks), chunk, named(spec.hvp), named(spec.residuals))
+    over_tasks, hvp, residuals = (None if o == "auto" else o for o in (spec.over_tasks, spec.hvp, spec.residuals))
+    options = Execution(over_tasks, None if spec.chunk < 0 else spec.chunk, hvp, residuals)
     return options.on(jax.default_backend())  # else both kinds of program would be traced
 
 
@@ -121,15 +117,9 @@ def make_trainer(spec: MetaTrainSpec, x: jax.Array | np.ndarray, params: Params 
     model = make_network(spec, spec.recurrence)
     loss_fn = cross_entropy(trained_logits(model))
     learner = parallel.shard_over_devices(make_learner(spec, loss_fn), spec.devices)
-    half_cycle = spec.episodes if spec.meta_schedule == "cosine" else 0
-    outer = OptimizerSpec(
-        optimizer=spec.meta_optimizer,
-        lr=spec.meta_lr,
-        weight_decay=spec.weight_decay,
-        schedule=spec.meta_schedule,
-        half_cycle=half_cycle,
-    )
-    optimizer = make_optimizer(outer, learner.params)
+    schedule = {"schedule": spec.meta_schedule, "half_cycle": spec.episodes if spec.meta_schedule == "cosine" else 0}
+    outer = {"optimizer": spec.meta_optimizer, "lr": spec.meta_lr, "weight_decay": spec.weight_decay}
+    optimizer = make_optimizer(OptimizerSpec(**outer, **schedule), learner.params)
 
     def begin(params: Params, key: jax.Array) -> TrainState:
         return init_state(learner, jax.tree.map(lambda p: p.astype(spec.dtype), params), optimizer, key)
@@ -198,7 +188,7 @@ def _make(spec: OptimizerSpec, network: Callable[[Any], Params]) -> optax.Gradie
 
 
 def build_optimizer(
-    name: str, rate: optax.Schedule, weight_decay: float | jax.Array, network: Callable[[Any], Params] = _all
+    name: str, rate: optax.Schedule, weight_decay: float | jax.Array, network: Callable[[Any], Params]
 ) -> optax.GradientTransformation:
     """Return the optimizer of `make_optimizer` anew; its numbers may be traced. weight_decay is of adamw alone."""
     if name == "adamw":

@@ -153,14 +153,13 @@ def agree(what: str, value: Mapping[str, Any]) -> None:
       InputError: in all processes; names the keys that differ, with every process's value.
     """
     values = [json.loads(text) for text in gather(json.dumps(dict(value), sort_keys=True))]
-    differ = [key for key in sorted(set().union(*values)) if len({_shown(v, key) for v in values}) > 1]
-    if differ:
-        rows = [f"{key}: " + ", ".join(f"process {p} {_shown(v, key)}" for p, v in enumerate(values)) for key in differ]
+    rows = []
+    for key in sorted(set().union(*values)):
+        shown = [json.dumps(one[key], sort_keys=True) if key in one else "has none" for one in values]
+        if len(set(shown)) > 1:
+            rows.append(f"{key}: " + ", ".join(f"process {p} {text}" for p, text in enumerate(shown)))
+    if rows:
         raise InputError(f"{what}: not the same in all processes of this job; make it so. {'; '.join(rows)}.")
-
-
-def _shown(value: Mapping[str, Any], key: str) -> str:
-    return json.dumps(value[key], sort_keys=True) if key in value else "has none"
 
 
 def broadcast(tree: Any) -> Any:
@@ -175,20 +174,15 @@ def broadcast(tree: Any) -> Any:
     """
     leaves, structure = jax.tree.flatten(tree)
     data = [np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for leaf in leaves]
-    if num_processes() > 1:
-        data = _of_primary(data)
-    return jax.tree.unflatten(structure, [_like(leaf, a) for leaf, a in zip(leaves, data, strict=True)])
-
-
-def _of_primary(arrays: list[np.ndarray]) -> list[np.ndarray]:
-    gather("")  # gloo's first collective does not wait long for others
-    # As bytes: jax adds the processes' arrays, others' zeros to process 0's, which would lose the sign of -0.0; and
-    # without jax_enable_x64 it would halve 64-bit numbers.
-    joined = np.frombuffer(b"".join(a.tobytes() for a in arrays), np.uint8)
-    joined = np.asarray(multihost_utils.broadcast_one_to_all(joined), np.uint8)
-    parts = np.split(joined, np.cumsum([a.nbytes for a in arrays])[:-1]) if arrays else []
-    return [np.frombuffer(p.tobytes(), a.dtype).reshape(a.shape) for p, a in zip(parts, arrays, strict=True)]
-
-
-def _like(leaf: Any, data: np.ndarray) -> Any:
-    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf)) if is_key(leaf) else data
+    if num_processes() > 1 and data:
+        gather("")  # gloo's first collective does not wait long for others
+        # As bytes: jax adds the processes' arrays, others' zeros to process 0's, which would lose the sign of -0.0; and
+        # without jax_enable_x64 it would halve 64-bit numbers.
+        joined = np.frombuffer(b"".join(a.tobytes() for a in data), np.uint8)
+        joined = np.asarray(multihost_utils.broadcast_one_to_all(joined), np.uint8)
+        parts = np.split(joined, np.cumsum([a.nbytes for a in data])[:-1])
+        data = [np.frombuffer(p.tobytes(), a.dtype).reshape(a.shape) for p, a in zip(parts, data, strict=True)]
+    for i, leaf in enumerate(leaves):
+        if is_key(leaf):
+            data[i] = jax.random.wrap_key_data(data[i], impl=jax.random.key_impl(leaf))
+    return jax.tree.unflatten(structure, data)

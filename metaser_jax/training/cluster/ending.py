@@ -200,8 +200,5 @@ def _say_late() -> None:
 
 
 def _end(message: str) -> NoReturn:
-    _exit(
-        f"error: {message}. Process {agreement.process_id()} ends; the same command goes on from the last checkpoint "
-        f"(exit code {LOST_PEER}).",
-        LOST_PEER,
-    )
+    advice = f"the same command goes on from the last checkpoint (exit code {LOST_PEER})"
+    _exit(f"error: {message}. Process {agreement.process_id()} ends; {advice}.", LOST_PEER)

@@ -68,9 +68,8 @@ def _why(job: ClusterSpec, error: Exception) -> str:
         return "cluster: jax has been used in this process already; join the job before its first use."
     if job.cluster == "none":
         return (
-            f"--coordinator_address={job.coordinator_address}: process {job.process_id} of "
-            f"{job.num_processes} could not join within --start_timeout={job.start_timeout} s. Are all of them "
-            f"started, and is process 0 reached at that address? jax says: {text}"
+            f"--coordinator_address={job.coordinator_address}: process {job.process_id} of {job.num_processes} could "
+            f"not join within --start_timeout={job.start_timeout} s ({text}). Start all; process 0 is at that address."
         )
     return f"--cluster={job.cluster}: could not join the job ({text}). {_ADVICE}"
 

@@ -55,7 +55,7 @@ def mean_over_rows(
       at_most: what stop - start never exceeds.
       chunk: utterances computed at once; 0: all.
     """
-    size = _size(at_most, chunk)
+    size = min(chunk or at_most, at_most)
 
     def of_chunk(number: jax.Array | int):
         position = start + number * size + jnp.arange(size, dtype=jnp.int32)
@@ -92,7 +92,7 @@ def apply_to_rows(
       [n_max, out]; that of the padding is zero or of any row.
     """
     (n_max,) = rows.index.shape
-    size = _size(n_max, chunk)
+    size = min(chunk or n_max, n_max)
     index = jnp.pad(rows.index, (0, -n_max % size))
     like = jax.eval_shape(apply, params, x[:1])
 
@@ -103,10 +103,6 @@ def apply_to_rows(
 
     zeros = jnp.zeros((len(index), *like.shape[1:]), like.dtype)
     return jax.lax.fori_loop(0, (rows.n + size - 1) // size, of_chunk, zeros)[:n_max]
-
-
-def _size(at_most: int, chunk: int) -> int:
-    return min(chunk or at_most, at_most)
 
 
 def stopped(
@@ -195,10 +191,8 @@ def finetune(
     def valid_loss(params: Params) -> jax.Array:
         if valid is None:
             return jnp.zeros((), data.x.dtype)
-        (at_most,) = valid.index.shape
-        return mean_over_rows(
-            lambda batch, _: loss_fn(params, batch), data, valid.index, 0, valid.n, at_most=at_most, chunk=chunk
-        )
+        sizes = {"at_most": valid.index.shape[0], "chunk": chunk}
+        return mean_over_rows(lambda batch, _: loss_fn(params, batch), data, valid.index, 0, valid.n, **sizes)
 
     def run_epoch(state: _State) -> _State:
         rows = _shuffled(jax.random.fold_in(key_shuffle, state.epoch), train)

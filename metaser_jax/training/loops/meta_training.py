@@ -115,13 +115,8 @@ def run_interval(
         left_out = done * ~finite
         in_a_row = (state.skipped_in_a_row + left_out) * left_out
         state = TrainState(*kept, state.key, state.episode + done, state.skipped + left_out, in_a_row)  # pyright: ignore[reportCallIssue]
-        return (
-            i + 1,
-            state,
-            total + jnp.where(finite, loss, 0),
-            ok & finite,
-            (jnp.mean(info.support_loss), before, loss),
-        )
+        last = (jnp.mean(info.support_loss), before, loss)
+        return i + 1, state, total + jnp.where(finite, loss, 0), ok & finite, last
 
     zero = jnp.zeros((), jax.tree.leaves(state.meta_params)[0].dtype)
     start = (jnp.int32(0), state, zero, jnp.bool_(True), (zero, zero, zero))
@@ -139,8 +134,4 @@ def validation_loss(
       learner, loss_fn, meta_params, episode: of the training.
       at_once: tasks computed at once. A CPU keeps one task's intermediates in its cache; an accelerator would be idle.
     """
-
-    def task(support, query):
-        return loss_fn(learner.adapt(meta_params, support), query)
-
-    return map_some(lambda t: task(*t), tuple(episode), at_once)
+    return map_some(lambda task: loss_fn(learner.adapt(meta_params, task.support), task.query), episode, at_once)

@@ -158,10 +158,8 @@ def validation_loss(
     sizes = {"at_most": max(chunk, part.index.shape[1]), "chunk": chunk}
 
     def of_source(i, total):
-        source = sources[i]
-        index, rows = part.index[source], part.number[source]
-        mean = mean_over_rows(lambda batch, _: loss_fn(params, batch), data, index, 0, rows, **sizes)
-        return total + part.share[source] * mean
+        index, rows, share = (a[sources[i]] for a in part)
+        return total + share * mean_over_rows(lambda batch, _: loss_fn(params, batch), data, index, 0, rows, **sizes)
 
     return jax.lax.fori_loop(0, number, of_source, jnp.float32(0)) / number
 

@@ -70,10 +70,8 @@ def with_speakers(built: Bank, corpora: Sequence[Corpus], voices: Sequence[np.nd
     """
     sizes = [len(names) for names in voices]
     first = np.cumsum([0, *sizes])
-    speaker = [
-        start + np.searchsorted(names, corpus.speaker)
-        for start, names, corpus in zip(first, voices, corpora, strict=False)
-    ]
+    parts = zip(first, voices, corpora, strict=False)
+    speaker = [start + np.searchsorted(names, corpus.speaker) for start, names, corpus in parts]
     number = built.count.shape[0]
     corpus = np.repeat(np.arange(len(voices)) % number, sizes)  # of pooled ones all are the first
     speakers = np.concatenate(heard(corpora, voices, least)) & (corpus == np.arange(number)[:, None])
@@ -88,12 +86,13 @@ def heard(corpora: Sequence[Corpus], voices: Sequence[np.ndarray], least: int = 
       voices: of each, speakers' names, sorted.
       least: 0 or more.
     """
-    found = []
-    for corpus, names in zip(corpora, voices, strict=True):
+
+    def of(corpus: Corpus, names: np.ndarray) -> np.ndarray:
         said = np.zeros((len(names), len(corpus.emotions)), int)
         np.add.at(said, (np.searchsorted(names, corpus.speaker), corpus.label), 1)
-        found.append((said.min(axis=1) >= least) & (said.sum(axis=1) > 0))
-    return found
+        return (said.min(axis=1) >= least) & (said.sum(axis=1) > 0)
+
+    return list(map(of, corpora, voices))
 
 
 def directions(corpora: Sequence[Corpus]) -> np.ndarray:
@@ -155,17 +154,15 @@ def check_enough(corpora: Sequence[Corpus], shots: int, queries: int, *, pool: b
     Args:
       part: what the corpora given are a part of, for the message, e.g. "training part".
     """
-    groups = {"all sources pooled": corpora} if pool else {corpus.name: [corpus] for corpus in corpora}
-    short = []
-    for name, members in groups.items():
-        for label, emotion in enumerate(members[0].emotions):
-            have = sum(int(np.sum(corpus.label == label)) for corpus in members)
-            if have < shots + queries:
-                short.append(f"{name} has {have} {emotion}")
-    if short:
+    names, emotions = [corpus.name for corpus in corpora], corpora[0].emotions
+    counts = np.stack([np.bincount(corpus.label, minlength=len(emotions)) for corpus in corpora])
+    if pool:
+        names, counts = ["all sources pooled"], counts.sum(axis=0, keepdims=True)
+    few = np.argwhere(counts < shots + queries)
+    if len(few):
+        short = ", ".join(f"{names[i]} has {counts[i, label]} {emotions[label]}" for i, label in few)
         raise InputError(
-            f"Too few utterances for episodes: {', '.join(short)} in the {part}, expected at least "
-            f"{shots + queries} of each emotion ({shots} shots + {queries} queries). "
-            "Lower --shots or --queries, leave the corpus out of --sources, or draw from all sources together "
-            "with --pool_sources."
+            f"Too few utterances for episodes: {short} in the {part}, expected at least {shots + queries} of each "
+            f"emotion ({shots} shots + {queries} queries). Lower --shots or --queries, leave the corpus out of "
+            "--sources, or draw from all sources together with --pool_sources."
         )

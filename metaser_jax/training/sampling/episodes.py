@@ -43,10 +43,8 @@ class TaskRule(NamedTuple):
 
 def sides(
     key: jax.Array, rule: TaskRule, bank: Bank, query_bank: Bank, corpus: jax.Array
-) -> tuple[jax.Array, jax.Array] | None:
-    """Return the speakers of a task's support and of its query set, [speaker] bool each; None: all."""
-    if not (rule.one_speaker or rule.other_speakers):
-        return None
+) -> tuple[jax.Array, jax.Array]:
+    """Return the speakers of a task's support and of its query set, [speaker] bool each."""
     assert bank.speakers is not None
     assert query_bank.speakers is not None
     own, others = bank.speakers[corpus], query_bank.speakers[corpus]
@@ -185,6 +183,7 @@ def sample(
     queries: int,
     query_bank: Bank | None = None,
     first: int | jax.Array = 0,
+    choose: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
     rule: TaskRule = PLAIN,
 ) -> Episode:
     """Return one episode: each task from one corpus, support and query disjoint, balanced over the classes.
@@ -197,6 +196,7 @@ def sample(
       queries: query utterances per class.
       query_bank: where query sets are drawn from instead, e.g. the same corpora's validation part.
       first: number of the first of these tasks in their episode, scalar int: a device draws its own tasks alone.
+      choose: (key, count [class]) -> a task's classes, in its own order, [n] int32; None takes all in the bank's.
       rule: what else makes a task; banks must know what it asks for.
 
     Returns:
@@ -204,31 +204,8 @@ def sample(
       class; weights where a rule may leave fewer than shots or queries, 0 for what is missing.
     """
     numbers = first + jnp.arange(tasks)
-    return sample_numbered(key, bank, numbers, shots=shots, queries=queries, query_bank=query_bank, rule=rule)
-
-
-def sample_numbered(
-    key: jax.Array,
-    bank: Bank,
-    numbers: jax.Array,
-    *,
-    shots: int,
-    queries: int,
-    query_bank: Bank | None = None,
-    choose: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
-    rule: TaskRule = PLAIN,
-) -> Episode:
-    """Return some tasks of an episode, as `sample` does.
-
-    Args:
-      numbers: [task] int32, the tasks' numbers in their episode.
-      choose: (key, count [class]) -> a task's classes, in its own order, [n] int32; None takes all in the bank's.
-      The others, Returns: as sample.
-    """
-    tasks = len(numbers)
     key_corpus, key_tasks = jax.random.split(key)
     of_queries = bank if query_bank is None else query_bank
-    by_speaker = rule.one_speaker or rule.other_speakers
 
     def indices(task, corpus):
         """Return rows and weights of the support set, [class, shots], and of the query set."""
@@ -238,7 +215,7 @@ def sample_numbered(
             key_classes, key_task = jax.random.split(key_task)
             chosen = choose(key_classes, bank.count[corpus])
         between = None
-        if by_speaker:
+        if rule.one_speaker or rule.other_speakers:
             key_sides, key_task = jax.random.split(key_task)
             between = sides(key_sides, rule, bank, of_queries, corpus)
 

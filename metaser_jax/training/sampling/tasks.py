@@ -8,7 +8,7 @@ import numpy as np
 
 from metaser_jax.errors import InputError
 from metaser_jax.training.sampling.bank import Bank, of_arrays
-from metaser_jax.training.sampling.episodes import draw_without_replacement, sample_numbered
+from metaser_jax.training.sampling.episodes import draw_without_replacement, sample
 from metaser_jax.types import Episode
 
 
@@ -69,7 +69,7 @@ def task_sampler(
     if short:
         raise InputError(
             f"Too few examples for tasks: {', '.join(short)}; expected at least {shots + queries} of each class "
-            f"({shots} shots + {queries} queries). Lower shots or queries, or leave the class out."
+            f"({shots} shots + {queries} queries)."
         )
     for name, have in zip(of_group, (count > 0).sum(axis=1), strict=True):
         if have < n_way:
@@ -81,8 +81,7 @@ def task_sampler(
         return chosen if permute else jnp.sort(chosen)
 
     def draw(bank: Bank, key: jax.Array, first: int | jax.Array = 0, tasks: int = tasks) -> Episode:
-        numbers = first + jnp.arange(tasks)
-        return sample_numbered(key, bank, numbers, shots=shots, queries=queries, choose=choose)
+        return sample(key, bank, tasks=tasks, shots=shots, queries=queries, first=first, choose=choose)
 
     return jax.tree_util.Partial(draw, bank)
 
