@@ -31,8 +31,8 @@ def load(name, data_dir):
     return CORPORA[name]
 
 
-class Killed(Exception):
-    """Ends a run as if it had been killed."""
+class Killed(KeyboardInterrupt):
+    """Ends a run as if it had been interrupted, which is no Exception."""
 
 
 def killed_at(step: str, number: int):

@@ -7,7 +7,6 @@ nobody has killed: the same parameters, optimizer and metrics, to the bit. Runs 
 enough kills.
 """
 
-import argparse
 import collections
 import dataclasses
 import math
@@ -21,6 +20,7 @@ from pathlib import Path
 from absl import logging
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import tiny_job
 from tiny_job import Job
 
 PREEMPTED = 75
@@ -38,12 +38,7 @@ class Failed(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Kill:
-    """When and how a life is ended.
-
-    Attributes:
-      aim: life, so many seconds after its start; write, so many seconds after a checkpoint's writing began.
-      passed: with the aim write, writes of that life that are left alone before.
-    """
+    """Signal, so long after a life's start (aim life), or after a write began (aim write; `passed` are left alone)."""
 
     aim: str
     signal: signal.Signals
@@ -53,14 +48,7 @@ class Kill:
 
 @dataclasses.dataclass(frozen=True)
 class Life:
-    """How a life ended.
-
-    Attributes:
-      kill: None if it ended by itself.
-      episode: the last of metrics.jsonl then.
-      checkpoint: the newest one that is complete, 0 for none.
-      writing: whether a checkpoint was half written.
-    """
+    """How a life ended."""
 
     kill: Kill | None
     code: int
@@ -71,13 +59,7 @@ class Life:
 
 
 def random_kills(seed: int, life: float, write: float) -> Iterator[Kill]:
-    """Kills of both kinds and signals, without end.
-
-    Args:
-      seed: another one makes others.
-      life: seconds that an undisturbed run takes.
-      write: seconds that the writing of a checkpoint takes at most.
-    """
+    """Kills of both kinds and signals, without end."""
     rng = random.Random(seed)
     while True:
         how = rng.choice((signal.SIGKILL, signal.SIGTERM))
@@ -95,29 +77,20 @@ class Watch:
         self._now = set(job.unfinished(name))
         self.begun: list[float] = []  # when each write was first seen
         self.seconds: list[float] = []  # of each write that is over
-        self._since: dict[Path, float] = {}
+        self.writing: dict[Path, float] = {}
 
     def look(self) -> None:
         """To be called often."""
         now, at = set(self._job.unfinished(self._name)), time.monotonic()
         for path in now - self._now:
             self.begun.append(at)
-            self._since[path] = at
-        self.seconds += [at - self._since.pop(path) for path in self._now - now if path in self._since]
+            self.writing[path] = at
+        self.seconds += [at - self.writing.pop(path) for path in self._now - now if path in self.writing]
         self._now = now
-
-    @property
-    def writing(self) -> bool:
-        """Whether a checkpoint is being written."""
-        return bool(self._since)
 
 
 def live(job: Job, name: str, kill: Kill | None, longest: float = _LIFE) -> tuple[Life, Watch]:
-    """One life of a run.
-
-    Raises:
-      Failed: an exit code that is not its end's, checkpoints that have vanished, or no end at all.
-    """
+    """One life of a run."""
     newest, start = _newest(job, name), time.monotonic()
     watch = Watch(job, name)
     process = job.start(name)
@@ -129,7 +102,7 @@ def live(job: Job, name: str, kill: Kill | None, longest: float = _LIFE) -> tupl
             if at > start + longest:
                 raise _failed(job, name, f"still runs after {longest:.0f} s, with {kill}")
             if kill and not sent and at >= _moment(kill, start, watch):
-                trained, writing, sent = bool(watch.begun), watch.writing, True
+                trained, writing, sent = bool(watch.begun), bool(watch.writing), True
                 process.send_signal(kill.signal)
             time.sleep(_POLL)
     finally:
@@ -137,7 +110,7 @@ def live(job: Job, name: str, kill: Kill | None, longest: float = _LIFE) -> tupl
         code = process.wait()
     if sent and code == -signal.SIGKILL:
         watch.look()
-        writing = watch.writing
+        writing = bool(watch.writing)
     lines = job.lines(name)
     episode = lines[-1]["episode"] if lines else 0
     life = Life(kill if sent else None, code, time.monotonic() - start, episode, _newest(job, name), writing)
@@ -171,14 +144,7 @@ def _failed(job: Job, name: str, what: str) -> Failed:
 
 
 def undisturbed(job: Job) -> tuple[float, float]:
-    """Runs what all are compared with, and once more, from programs that are compiled.
-
-    Returns:
-      Seconds of a run, and of its slowest checkpoint write.
-
-    Raises:
-      Failed: the two differ.
-    """
+    """Runs what all are compared with, and once more, from programs that are compiled."""
     live(job, REFERENCE, None)
     life, watch = live(job, "again", None)
     _same(job, "again")
@@ -191,19 +157,7 @@ def disturbed(
     report: Callable[[str], None] = print,
     longest: float = _LIFE,
 ) -> list[Life]:
-    """Runs with kills, one run after the other, until there are no more; the last run then goes on to its end.
-
-    Args:
-      next_kill: how the next life ends, given those that were killed before; a run may end before its moment comes.
-      report: prints a line.
-      longest: seconds after which a life that nothing has ended is an error.
-
-    Returns:
-      Every life that was killed.
-
-    Raises:
-      Failed: as live; a run that comes no further; a run that ends otherwise than the undisturbed one.
-    """
+    """Runs with kills, one run after the other, until there are no more; the last run then goes on to its end."""
     lives: list[Life] = []
     runs, newest, stalled = 0, 0, 0
     while True:
@@ -242,15 +196,9 @@ def summary(lives: list[Life]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=50, help="how many")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments and signals")
-    parser.add_argument("--episodes", type=int, default=60, help="of a run")
-    parser.add_argument("--out", type=Path, required=True, help="a folder that is not there yet")
-    options = parser.parse_args()
+    options = tiny_job.options(__doc__, kills=50, episodes=60)
     logging.set_verbosity(logging.ERROR)  # orbax logs every checkpoint that is compared
-    options.out.mkdir(parents=True)
-    job = Job(options.out.resolve(), options.episodes)
+    job = Job(options.out, options.episodes)
     job.prepare()
     life, write = undisturbed(job)
     kills = random_kills(options.seed, life, write)

@@ -6,7 +6,6 @@ A program must end with one line that says what could not be written, and no tra
 end well.
 """
 
-import argparse
 import contextlib
 import os
 import random
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import tiny_job
 from programs import ROOT, STUDY
 from tiny_job import NAME, Job
 
@@ -51,14 +51,8 @@ def commands(folder: Path, disk: Path) -> dict[str, list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tries", type=int, default=6, help="sizes of the disk, for each program")
-    parser.add_argument("--seed", type=int, default=0, help="of the sizes")
-    parser.add_argument("--programs", nargs="*", help="some of them; all by default")
-    parser.add_argument("--out", type=Path, required=True, help="a folder that is not there yet")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True)
-    folder = options.out.resolve()
+    options = tiny_job.options(__doc__, tries=6, programs="")
+    folder = options.out
     Job(folder).prepare()
     disk, rng = folder / "disk", random.Random(options.seed)
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
@@ -70,7 +64,7 @@ def main() -> None:
 
     refused = wrong = 0
     for name, command in commands(folder, disk).items():
-        if options.programs and name not in options.programs:
+        if options.programs and name not in options.programs.split(","):
             continue
         with _disk(disk, _ENOUGH):
             code, said = run(command)

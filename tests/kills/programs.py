@@ -7,7 +7,6 @@ be what nobody has killed: prepared corpora to the byte, a study's numbers but f
 --overwrite every other life: what was there must still be there, or be whole.
 """
 
-import argparse
 import contextlib
 import hashlib
 import json
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import tiny_job
 from driver import Failed
 from tiny_job import NAME, Job
 
@@ -114,9 +114,8 @@ class Study:
         program = STUDY.format(studies=str(ROOT / "tests" / "studies"))
         return [sys.executable, "-c", program, str(self.folder / name)]
 
-    def command(self, life: int) -> list[str]:
+    def command(self, _: int) -> list[str]:
         """The program and its flags."""
-        del life
         return self._command(f"killed_{self.runs}")
 
     def last_step(self) -> bool:
@@ -135,11 +134,8 @@ class Study:
         place = self.folder / name
         rows = [json.loads(line) for line in (place / "results.jsonl").read_text().splitlines()]
         found = json.loads((place / "unseen.json").read_text())
-        files = sorted(
-            str(path.relative_to(place))
-            for path in place.rglob("*")
-            if path.is_file() and not {"tensorboard", "checkpoints"} & set(path.parts)
-        )
+        there = (path for path in place.rglob("*") if path.is_file())
+        files = sorted(str(f.relative_to(place)) for f in there if not {"tensorboard", "checkpoints"} & {*f.parts})
         return {"rows": _timeless(rows), "lines": _timeless(found["lines"]), "files": files}
 
 
@@ -156,17 +152,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def disturbed(program: Prepare | Study, kills: int, moments: Iterator[float | None]) -> dict[str, int]:
-    """Kill so often, and then let the program end.
-
-    Args:
-      moments: seconds after the start of each life; None: when the last step begins.
-
-    Returns:
-      How many kills of each kind, and how many lives ended by themselves before.
-
-    Raises:
-      Failed: a life that ends otherwise than by itself, or a result that differs.
-    """
+    """Kill so often, and then let the program end."""
     counts = {"at a random moment": 0, "in the last step": 0, "ended before": 0}
     life = 0
     while True:
@@ -209,15 +195,8 @@ def _moments(seed: int, longest: float) -> Iterator[float | None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--what", choices=("prepare", "study"), required=True)
-    parser.add_argument("--kills", type=int, required=True, help="how many")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--longest", type=float, default=10, help="seconds after the start, of a random moment")
-    parser.add_argument("--out", type=Path, required=True, help="a folder that is not there yet")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True)
-    program = {"prepare": Prepare, "study": Study}[options.what](options.out.resolve())
+    options = tiny_job.options(__doc__, what="prepare", kills=20, longest=10.0)
+    program = {"prepare": Prepare, "study": Study}[options.what](options.out)
     print("undisturbed is there", flush=True)
     moments = _moments(options.seed, options.longest)
     counts = disturbed(program, options.kills, moments)

@@ -6,7 +6,6 @@ Values of model.json become others that JSON, Python or NumPy may choke on; byte
 numbers, are changed, cut and repeated, with sizes and checksums that fit, as somebody would who knows the format.
 """
 
-import argparse
 import collections
 import copy
 import hashlib
@@ -20,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import tiny_job
 from fakes import fake_model
 
 from metaser_jax import InputError
@@ -86,17 +87,12 @@ def _change_numbers(path: Path, rng: random.Random) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tries", type=int, default=5000, help="how many")
-    parser.add_argument("--seed", type=int, default=0, help="of the changes")
-    parser.add_argument("--out", type=Path, required=True, help="a folder that is not there yet")
-    options = parser.parse_args()
+    options = tiny_job.options(__doc__, tries=5000)
     warnings.simplefilter("ignore")
     rng, counts = random.Random(options.seed), collections.Counter()
     models = []
     for features in ("mfcc", "voice"):
         folder = options.out / features
-        folder.parent.mkdir(parents=True, exist_ok=True)
         save_model(folder, fake_model(features=features))
         models.append((folder, {path.name: path.read_bytes() for path in folder.iterdir()}))
     for number in range(options.tries):

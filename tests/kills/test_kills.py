@@ -135,11 +135,11 @@ def start(job: Job, name: str, number: int, port: int) -> subprocess.Popen:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def start_two(job: Job, name: str) -> list[subprocess.Popen]:
+def start_two(job: Job, name: str, other: Job | None = None) -> list[subprocess.Popen]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    return [start(job, name, number, port) for number in range(2)]
+    return [start(one, name, number, port) for number, one in enumerate((job, other or job))]
 
 
 def finish(processes: list[subprocess.Popen]) -> tuple[list[int], list[str]]:
@@ -179,16 +179,8 @@ def test_a_lost_process_ends_the_job_and_the_same_command_goes_on(long_job):
 
 
 def test_processes_with_other_flags_are_told_so(long_job):
-    job = long_job
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    first = start(job, "torn", 0, port)
-    other = Job(job.folder, episodes=job.episodes + 1)
-    codes, said = finish([first, start(other, "torn", 1, port)])
+    job, other = long_job, Job(long_job.folder, episodes=41)
+    codes, said = finish(start_two(job, "torn", other))
     assert codes == [2, 2], said
-    for text in said:
-        assert "episodes" in text
-        assert "40" in text
-        assert "41" in text
+    assert all("episodes: process 0 40, process 1 41" in text for text in said)
     assert not job.run_dir("torn").exists()

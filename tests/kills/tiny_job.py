@@ -1,5 +1,6 @@
 """A tiny meta-training run as a user starts it: its corpus, its command, and what it must end with."""
 
+import argparse
 import dataclasses
 import functools
 import json
@@ -32,12 +33,7 @@ _OF_THE_MACHINE = ("_per_second", "_seconds", "_bytes")
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A folder with a prepared corpus, compiled programs and runs of one configuration.
-
-    Attributes:
-      episodes: of a run.
-      hidden_dim: size of the network, and so of a checkpoint.
-    """
+    """A folder with a prepared corpus, compiled programs and runs of one configuration."""
 
     folder: Path
     episodes: int = 16
@@ -61,24 +57,17 @@ class Job:
 
     def flags(self, name: str) -> dict[str, Any]:
         """The run's flags."""
-        return {
-            "data_dir": str(self.folder / "data"),
-            "sources": (NAME,),
-            "run_dir": str(self.run_dir(name)),
-            "hidden_dim": self.hidden_dim,
-            "pooling": "mean",
-            "normalise": "corpus",
+        place = {"data_dir": str(self.folder / "data"), "sources": (NAME,), "run_dir": str(self.run_dir(name))}
+        network = {"hidden_dim": self.hidden_dim, "pooling": "mean", "normalise": "corpus", "devices": 1}
+        learning = {
             "order": "first",
             "inner_lr": 0.1,
             "meta_lr": 1e-2,
             "tasks_per_episode": 2,
             "shots": 1,
             "queries": 1,
-            "episodes": self.episodes,
-            "log_every": EVERY,
-            "checkpoint_every": EVERY,
-            "devices": 1,
         }
+        return place | network | learning | {"episodes": self.episodes, "log_every": EVERY, "checkpoint_every": EVERY}
 
     def command(self, name: str) -> tuple[list[str], dict[str, str]]:
         """The run's command, and its environment."""
@@ -127,10 +116,7 @@ class Job:
         """metrics.jsonl, without what it says of the machine."""
         path = self.run_dir(name) / "metrics.jsonl"
         whole = path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []
-        return [
-            {key: value for key, value in json.loads(line).items() if not key.endswith(_OF_THE_MACHINE)}
-            for line in whole
-        ]
+        return [{k: v for k, v in json.loads(line).items() if not k.endswith(_OF_THE_MACHINE)} for line in whole]
 
     def state(self, name: str, episode: int) -> dict[str, np.ndarray]:
         """A checkpoint: every array of the parameters, of the optimizer and of what else is kept."""
@@ -139,11 +125,7 @@ class Job:
         return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
 
     def differences(self, name: str, other: str) -> list[str]:
-        """How two finished runs differ, for people; empty for the same run.
-
-        Raises:
-          InputError: a checkpoint that cannot be read.
-        """
+        """How two finished runs differ, for people; empty for the same run."""
         expected = list(range(EVERY, self.episodes + 1, EVERY))
         found = []
         for run in (name, other):
@@ -158,6 +140,18 @@ class Job:
             one, two = ({k: a.tobytes() for k, a in self.state(run, episode).items()} for run in (name, other))
             found += [f"episode {episode}: {k} differs" for k in one.keys() | two.keys() if one.get(k) != two.get(k)]
         return found
+
+
+def options(doc: str | None, **flags: Any) -> argparse.Namespace:
+    """Return a program's flags, by their defaults; and --seed, and --out, a folder that it makes."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="a folder that is not there yet")
+    for name, default in ({"seed": 0} | flags).items():
+        parser.add_argument(f"--{name}", type=type(default), default=default)
+    found = parser.parse_args()
+    found.out = found.out.resolve()
+    found.out.mkdir(parents=True)
+    return found
 
 
 @functools.cache

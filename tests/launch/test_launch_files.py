@@ -25,24 +25,16 @@ JOBSETS = ("gke_jobset_gpu.yaml", "gke_jobset_tpu.yaml")
 VERSIONS = ("1.31", kubernetes_validate.latest_version())
 # JobSet's own fields, from the types of jobset.x-k8s.io/v1alpha2 (github.com/kubernetes-sigs/jobset, 0.10.1 and
 # newer); its schema is in no package. A value is what a field may be: a type, a set of words, or the fields below it.
+LISTS = ("onJobFailureReasons", "onJobFailureMessagePatterns", "targetReplicatedJobs")
+ACTIONS = {"FailJobSet", "RestartJobSet", "RestartJobSetAndIgnoreMaxRestarts"}
+RULE = {"name": str, "action": ACTIONS} | dict.fromkeys(LISTS, list)
 JOBSET = {
     "apiVersion": {"jobset.x-k8s.io/v1alpha2"},
     "kind": {"JobSet"},
     "metadata": dict,
     "spec": {
         "network": {"enableDNSHostnames": bool, "subdomain": str, "publishNotReadyAddresses": bool},
-        "failurePolicy": {
-            "maxRestarts": int,
-            "rules": [
-                {
-                    "name": str,
-                    "action": {"FailJobSet", "RestartJobSet", "RestartJobSetAndIgnoreMaxRestarts"},
-                    "onJobFailureReasons": list,
-                    "onJobFailureMessagePatterns": list,
-                    "targetReplicatedJobs": list,
-                }
-            ],
-        },
+        "failurePolicy": {"maxRestarts": int, "rules": [RULE]},
         "replicatedJobs": [{"name": str, "replicas": int, "template": dict}],
     },
 }
@@ -68,12 +60,8 @@ def documents(path) -> list[dict]:
 
 def job_of(jobset: dict) -> dict:
     (replicated,) = jobset["spec"]["replicatedJobs"]
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": "job"},
-        "spec": replicated["template"]["spec"],
-    }
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"}}
+    return job | {"spec": replicated["template"]["spec"]}
 
 
 def codes_of(path) -> set:
@@ -84,30 +72,14 @@ def codes_of(path) -> set:
     return {finding["code"] for finding in json.loads(done.stdout)}
 
 
-def test_every_script_is_checked():
-    assert {path.name for path in LAUNCH.iterdir() if path.suffix in (".sh", ".sbatch")} == set(SCRIPTS)
-    assert {path.name for path in LAUNCH.glob("*.y*ml")} == set(JOBSETS)
-
-
 @pytest.mark.parametrize("name", [*SCRIPTS, "Dockerfile"])
 def test_linters_find_nothing(name):
     assert codes_of(LAUNCH / name) == set()
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new", "codes"),
-    [
-        ("slurm.sbatch", 'exit "$code"', "exit $cod", {2154, 2086}),
-        ("Dockerfile", "python:3.11-slim", "python", {"DL3006"}),
-    ],
-)
-def test_linters_can_fail(name, old, new, codes, tmp_path):
-    broken = tmp_path / name
-    broken.write_text((LAUNCH / name).read_text().replace(old, new))
-    assert codes <= codes_of(broken)
-
-
-def test_image_has_no_data_and_no_root():
+def test_every_script_is_checked_and_the_image_has_no_data_and_no_root():
+    assert {path.name for path in LAUNCH.iterdir() if path.suffix in (".sh", ".sbatch")} == set(SCRIPTS)
+    assert {path.name for path in LAUNCH.glob("*.y*ml")} == set(JOBSETS)
     text = (LAUNCH / "Dockerfile").read_text()
     assert "USER 1000:1000" in text
     sent = (LAUNCH / "Dockerfile.dockerignore").read_text().splitlines()
@@ -128,21 +100,6 @@ def test_kubernetes_schemas(name, version):
             document = job_of(document)
         kubernetes_validate.validate(document, version, strict=True)
     assert kinds.count("JobSet") == 1
-
-
-@pytest.mark.parametrize(
-    "breaking",
-    [
-        lambda job: job["spec"].update(paralelism=2),
-        lambda job: job["spec"]["template"]["spec"]["containers"][0].update(image=3),
-        lambda job: job["spec"]["podFailurePolicy"]["rules"][0].pop("action"),
-    ],
-)
-def test_kubernetes_schemas_can_fail(breaking):
-    job = job_of(documents(LAUNCH / JOBSETS[1])[-1])
-    breaking(job)
-    with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate(job, VERSIONS[0], strict=True)
 
 
 def test_jobset_fields_can_fail():
@@ -232,18 +189,12 @@ def test_names_with_an_underscore_are_flags_of_ours():
 
 
 @pytest.mark.parametrize(
-    ("command", "problem"),
+    ("flag", "problem"),
     [
-        ("--data_dir=d --sources=a --run_dir=r --task_per_episode=8", "no --task_per_episode"),
-        ("--data_dir=d --sources=a --tasks_per_episode=8", "needs --run_dir"),
-        ("--data_dir=d --sources=a --run_dir=r --cluster=Slurm", "--cluster=Slurm is none of"),
-        ("--data_dir=d --sources=a --run_dir=r --preset=best", "--preset=best is none of"),
+        ("--run_dir=r --task_per_episode=8", "no --task_per_episode"),
+        ("--tasks_per_episode=8", "needs --run_dir"),
+        ("--run_dir=r --cluster=Slurm", "--cluster=Slurm is none of"),
     ],
 )
-def test_the_check_can_fail(command, problem):
-    assert problem in " ".join(wrong(f"python experiments/meta_train.py {command}"))
-
-
-def test_continued_lines_are_seen():
-    text = '"$VENV/bin/python" experiments/meta_train.py \\\n  --data_dir="$D" \\\n  --no_such=1\n'
-    assert "meta-train has no --no_such" in wrong(joined(text)[0])
+def test_the_check_can_fail(flag, problem):
+    assert problem in " ".join(wrong(f"python experiments/meta_train.py --data_dir=d --sources=a {flag}"))

@@ -33,14 +33,9 @@ def start(bench, script, codes, **environment):
     (bench / "codes.txt").write_text("".join(f"{code}\n" for code in codes))
     (bench / "calls").write_text("")
     path = f"{bench}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", script],
-        env={**os.environ, "PATH": path, "NOTES": str(bench), **environment},
-        cwd=bench,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    environment = {**os.environ, "PATH": path, "NOTES": str(bench), **environment}
+    options = {"env": environment, "cwd": bench, "capture_output": True, "text": True, "timeout": 60}
+    done = subprocess.run(["bash", script], **options)
     return done, (bench / "calls").read_text().splitlines()
 
 
@@ -57,17 +52,10 @@ def test_slurm_done_and_bad_input_are_not_requeued(code, bench):
     assert "--tasks_per_episode=8" in call
 
 
-def test_slurm_preemption_is_requeued_always(bench):
-    for _ in range(5):
-        _, calls = sbatch(bench, 75)
-        assert calls[1:] == ["scontrol requeue 7"]
-
-
-def test_slurm_failures_are_requeued_three_times(bench):
-    for code in (76, 1, 137):
+def test_slurm_failures_are_requeued_three_times_and_preemption_always(bench):
+    for code in (76, 75, 1, 75, 75, 137, 75):
         _, calls = sbatch(bench, code)
         assert calls[1:] == ["scontrol requeue 7"]
-        sbatch(bench, 75)  # is not counted
     done, calls = sbatch(bench, 76)
     assert len(calls) == 1
     assert done.returncode == 76
@@ -75,24 +63,10 @@ def test_slurm_failures_are_requeued_three_times(bench):
     assert len((bench / "slurm-7.failures").read_text().splitlines()) == 4
 
 
-def tpu_vm(bench, codes):
-    return start(bench, LAUNCH / "tpu_vm.sh", codes, TPU="tpu", ZONE="zone", PAUSE="0")
-
-
-@pytest.mark.parametrize(
-    ("codes", "last"),
-    [
-        ([0], 0),
-        ([2], 2),
-        ([75] * 6 + [0], 0),
-        ([76, 75, 1, 255, 0], 0),
-        ([76, 75, 1, 255, 76], 76),
-        ([75, 2], 2),
-    ],
-)
-def test_tpu_vm_starts_again_by_exit_code(codes, last, bench):
-    done, calls = tpu_vm(bench, codes)
-    assert done.returncode == last
+@pytest.mark.parametrize("codes", [[2], [75] * 6 + [0], [76, 75, 1, 255, 0], [76, 75, 1, 255, 76], [75, 2]])
+def test_tpu_vm_starts_again_by_exit_code(codes, bench):
+    done, calls = start(bench, LAUNCH / "tpu_vm.sh", codes, TPU="tpu", ZONE="zone", PAUSE="0")
+    assert done.returncode == codes[-1]
     assert len(calls) == len(codes)
     assert all("--worker=all" in call and "--cluster=tpu" in call for call in calls)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from fakes import fake_corpus
+from small_runs import load
 
 from metaser_jax import InputError
 from metaser_jax.adaptation.finetune import run_finetune
@@ -25,33 +25,13 @@ from metaser_jax.training.meta_train import Member, load_groups, meta_train, tra
 from metaser_jax.training.run import load_sources, part_of, training_utterances
 from metaser_jax.training.trainer import make_trainer, no_utterances
 
-CORPORA = {name: fake_corpus(name, per_emotion=20 + 4 * seed, seed=seed, noise=1.0) for seed, name in enumerate("abc")}
 COSTS = {"episodes_per_second", "host_peak_bytes", "device_peak_bytes"}
 
 
-def load(name, data_dir):
-    return CORPORA[name]
-
-
 # Two settings, two seeds: four runs of 12 episodes in intervals of 4, on one device; all tests share its program.
-SWEEP = {
-    "data_dir": "data",
-    "sources": ("a", "b"),
-    "hidden_dim": 4,
-    "pooling": "mean",
-    "normalise": "corpus",
-    "order": "first",
-    "inner_lr": 0.1,
-    "tasks_per_episode": 2,
-    "shots": 2,
-    "queries": 3,
-    "episodes": 12,
-    "log_every": 4,
-    "checkpoint_every": 4,
-    "devices": 1,
-    "seeds": 2,
-    "grid": ("meta_lr=0.01,0.003",),
-}
+SWEEP = {"data_dir": "data", "sources": ("a", "b"), "hidden_dim": 4, "pooling": "mean", "normalise": "corpus"}
+SWEEP |= {"order": "first", "inner_lr": 0.1, "tasks_per_episode": 2, "shots": 2, "queries": 3, "devices": 1}
+SWEEP |= {"episodes": 12, "log_every": 4, "checkpoint_every": 4, "seeds": 2, "grid": ("meta_lr=0.01,0.003",)}
 # Two folds, two amounts and three draws for each setting.
 ADAPTED = {"target": "c", "split": "speaker", "folds": 2, "adapt_shots": (2, 4), "draws": 3}
 

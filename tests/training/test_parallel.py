@@ -52,7 +52,7 @@ def test_as_many_devices_as_divide_the_tasks():
     ("devices", "message"),
     [
         (3, "devices: got 3, expected at most the 2 that there are"),
-        (2, r"3 tasks do not divide among 2 devices.*_episode .* 2 or 4, or --devices one of"),
+        (2, r"3 tasks do not divide among 2 devices.*_episode .* 2 or 4, or other --devices"),
     ],
 )
 def test_bad_numbers(devices, message):

@@ -120,6 +120,8 @@ def scene(config: JobConfig) -> int:
                     raise InputError("only here")
                 if config.scene == "bug":
                     raise TypeError("a bug")
+                if config.scene == "interrupted":
+                    raise KeyboardInterrupt
             if number == 5 and me == 0 and config.scene == "coordinator_killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             if number == 5 and config.scene == "ends":

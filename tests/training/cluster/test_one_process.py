@@ -6,19 +6,12 @@ import os
 import signal
 
 import jax
-import numpy as np
 import pytest
 from jax._src import clusters
 
 from metaser_jax import InputError
 from metaser_jax.specs import ClusterSpec
 from metaser_jax.training import cluster
-
-
-def test_start_without_a_cluster_does_nothing():
-    cluster.start(ClusterSpec())
-    assert not jax.distributed.is_initialized()
-    assert cluster.is_primary()
 
 
 def test_start_after_jax_was_used():
@@ -83,16 +76,6 @@ def test_attempt_is_the_action_itself():
     cluster.agree("It", {"a": float("nan")})
 
 
-def test_broadcast_is_the_tree_on_the_host():
-    key = jax.random.key(3)
-    tree = cluster.broadcast({"a": jax.numpy.arange(3), "b": np.float32(-0.0), "key": key, "none": None})
-    assert isinstance(tree["a"], np.ndarray)
-    assert tree["a"].tolist() == [0, 1, 2]
-    assert np.signbit(tree["b"])
-    assert jax.random.key_impl(tree["key"]) == jax.random.key_impl(key)
-    assert (jax.random.key_data(tree["key"]) == jax.random.key_data(key)).all()
-
-
 def test_sigterm_is_a_flag_until_the_exit():
     before = signal.getsignal(signal.SIGTERM)
     with contextlib.suppress(KeyError), cluster.Preemption() as preemption:
@@ -102,20 +85,3 @@ def test_sigterm_is_a_flag_until_the_exit():
         assert preemption.reached()
         raise KeyError
     assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_sigterm_while_compiling_is_not_lost():
-    def slow(x):
-        os.kill(os.getpid(), signal.SIGTERM)  # while jax traces, in the midst of a compilation
-        return x + 1
-
-    with cluster.Preemption() as preemption:
-        jax.jit(slow)(1)
-        assert preemption.reached()
-
-
-def test_guard_of_one_process_lets_errors_through():
-    with cluster.guard():
-        pass
-    with pytest.raises(TypeError), cluster.guard():
-        raise TypeError

@@ -8,7 +8,7 @@ from fakes import fake_corpus
 
 from metaser_jax import InputError
 from metaser_jax.training.sampling import bank
-from metaser_jax.training.sampling.episodes import draw_without_replacement, sample
+from metaser_jax.training.sampling.episodes import assign_corpora, sample
 from metaser_jax.training.sampling.minibatches import epoch_steps, round_robin, sequential, whole
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
@@ -48,27 +48,12 @@ def test_episode_properties(corpora):
         np.testing.assert_array_equal(np.sort(np.bincount(corpus[support[:, 0]], minlength=3)), [2, 2, 3])
 
 
-def test_all_utterances_are_drawn_equally_often():
-    table, count = jnp.arange(100, dtype=jnp.int32).reshape(2, 50), jnp.array([50, 7], jnp.int32)
-    keys = jax.random.split(jax.random.key(0), 4000)
-    drawn = jax.vmap(lambda key: draw_without_replacement(key, table, count, 5))(keys)
-    for row, size in ((0, 50), (1, 7)):
-        for part in (drawn[:, row, :2], drawn[:, row, 2:]):  # support and query alike
-            times = np.bincount(np.asarray(part).ravel() - 50 * row, minlength=50)
-            assert (times[size:] == 0).all(), "padding is never drawn"
-            expected = part.size / size
-            assert np.abs(times[:size] - expected).max() < 5 * np.sqrt(expected)
-
-
-def test_queries_may_come_from_another_part(corpora):
-    parts = [
-        [c.take(np.arange(len(c)) % 3 != 0) for c in corpora],
-        [c.take(np.arange(len(c)) % 3 == 0) for c in corpora],
-    ]
-    train, valid = map(bank.build, parts)
-    episode = sample(jax.random.key(0), train, tasks=4, shots=2, queries=3, query_bank=valid)
-    assert (rows_of(train, episode.support.x) >= 0).all()
-    assert (rows_of(valid, episode.query.x) >= 0).all()
+def test_corpora_take_turns():
+    corpora = jax.vmap(lambda key: assign_corpora(key, 3, jnp.arange(8)))(jax.random.split(jax.random.key(0), 300))
+    counts = np.stack([np.bincount(c, minlength=3) for c in np.asarray(corpora)])
+    assert counts.min() == 2
+    assert counts.max() == 3
+    assert np.abs(counts.mean(0) - 8 / 3).max() < 0.15
 
 
 def test_pooled_sources_are_one_distribution(corpora):
