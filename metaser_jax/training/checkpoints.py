@@ -256,9 +256,7 @@ class Checkpoints:
         except _FAILURES as error:
             text = f"{self._folder}: the checkpoint of episode {episode} is damaged ({_reason(error)})."
             if self._read_only:
-                text += (
-                    f" Start its program again, or move {self._folder / str(episode)} away."
-                )
+                text += f" Start its program again, or move {self._folder / str(episode)} away."
             raise DamagedError(text) from error
 
     @contextlib.contextmanager

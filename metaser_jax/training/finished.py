@@ -55,8 +55,9 @@ def spec_of(kind: type[SpecT], run_dir: str, saved: Mapping[str, Any], program: 
     names = fields.keys() - {*how_fields(kind)}
     known: dict[str, Any] = {name: fields[name] for name in names & ADDED} | dict(saved)
     require_fields(run_dir, known, names, program)
+    values: dict[str, Any] = {n: tuple(known[n]) if isinstance(known[n], list) else known[n] for n in names}
     try:
-        return kind(**{n: tuple(known[n]) if isinstance(known[n], list) else known[n] for n in names})
+        return kind(**values)
     except TypeError as error:
         raise InputError(f"{run_dir}: {CONFIG} has a value of a wrong type: {error}.") from error
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import jax
 
@@ -41,7 +41,7 @@ class Monitor:
         self,
         run_dir: str | Path,
         *,
-        key: Literal["episode", "total_epoch"],
+        key: str,
         kept: Sequence[Mapping[str, Any]],
         profile: int = 0,
         primary: bool = True,

@@ -161,7 +161,7 @@ def _described(spec: PretrainSpec, state: PretrainState) -> str:
     return f"{at.total_epoch} epochs, {lowest} at epoch {at.total_best_epoch}"
 
 
-def make_state(spec: PretrainSpec, x: jax.Array) -> PretrainState:
+def make_state(spec: PretrainSpec, x: jax.Array | np.ndarray) -> PretrainState:
     """Return the initial state, with the parameters of a meta-training run with the same seed, network and sources.
 
     Args:

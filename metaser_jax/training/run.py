@@ -66,9 +66,11 @@ def identity(
     settings: Mapping[str, Any], method: str, names: Sequence[str], sources: Sequence[Target]
 ) -> dict[str, Any]:
     """Return the content of config.json: the settings, the method, and digests of what the run learns from."""
-    corpora = {name: source.digest for name, source in zip(names, sources, strict=True)}
-    splits = {name: source.split.digest for name, source in zip(names, sources, strict=True)}
-    return dict(settings) | {"method": method, "corpus_digests": corpora, "split_digests": splits}
+    return dict(settings) | {
+        "method": method,
+        "corpus_digests": {name: source.digest for name, source in zip(names, sources, strict=True)},
+        "split_digests": {name: source.split.digest for name, source in zip(names, sources, strict=True)},
+    }
 
 
 @contextlib.contextmanager

@@ -101,8 +101,12 @@ def make_learner(spec: MetaTrainSpec, loss_fn: LossFn, inner_lr: float | jax.Arr
 
 def _execution(spec: MetaTrainSpec) -> Execution:
     """Return a specification's execution of the meta-gradient, on the devices of the machine that runs it."""
-    over_tasks, hvp, residuals = (None if o == "auto" else o for o in (spec.over_tasks, spec.hvp, spec.residuals))
-    options = Execution(over_tasks, None if spec.chunk < 0 else spec.chunk, hvp, residuals)
+
+    def named(option: str) -> str | None:
+        return None if option == "auto" else option
+
+    chunk = None if spec.chunk < 0 else spec.chunk
+    options = Execution(named(spec.over_tasks), chunk, named(spec.hvp), named(spec.residuals))
     return options.on(jax.default_backend())  # else both kinds of program would be traced
 
 
