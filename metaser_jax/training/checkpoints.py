@@ -151,7 +151,8 @@ class Checkpoints:
 
     def loss(self, episode: int) -> float:
         """Return the validation loss that a checkpoint was saved with."""
-        return self._manager.metrics(episode)[_METRIC]
+        metrics: Any = self._manager.metrics(episode)
+        return metrics[_METRIC]
 
     def restore(self, episode: int, like: Any) -> Any:
         """Return the state saved at an episode, on the host.

@@ -173,7 +173,7 @@ def broadcast(tree: Any) -> Any:
       The tree as numpy arrays; typed PRNG keys as typed keys.
     """
     leaves, structure = jax.tree.flatten(tree)
-    data = [np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for leaf in leaves]
+    data: list[Any] = [np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for leaf in leaves]
     if num_processes() > 1 and data:
         gather("")  # gloo's first collective does not wait long for others
         # As bytes: jax adds the processes' arrays, others' zeros to process 0's, which would lose the sign of -0.0; and
