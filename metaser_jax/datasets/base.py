@@ -82,6 +82,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     LANGUAGE: ClassVar[str]
     HOMEPAGE: ClassVar[str | None] = None
     LICENSE: ClassVar[str]
+    MANUAL_DOWNLOAD_INSTRUCTIONS: ClassVar[str]
     LAYOUT: ClassVar[str]
     STEM: ClassVar[str]
     STEM_MEANS: ClassVar[str]

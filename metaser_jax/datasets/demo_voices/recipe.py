@@ -47,7 +47,7 @@ LANGUAGE_SPREAD = np.array([0.03, 3.0, 4.0, 4.0, 0.7, 0.8, 1.0])
 SPEAKER_SPREAD = np.array([0.03, 3.0, 5.0, 3.0, 0.5, 0.8, 1.0])
 JITTER = np.array([0.04, 3.5, 6.0, 5.0, 0.8, 1.2, 1.5])
 INTENSITY = (1.0, 0.25)  # mean and spread
-VOICE_NUMBERS = ("rate", "pitch", "pitch_range", "contour")
+# Of rate to contour, of eSpeak's.
 VOICE_LIMITS = ((110, 0, 0, -45), (230, 99, 99, 45))
 
 ROOM_SPREAD_SPEAKER = np.array([1.5, 0.6, 0.8])
@@ -122,7 +122,7 @@ def draw_speaker(language: str, speaker: int, per_emotion: int, rng: np.random.G
             jitter = JITTER * rng.standard_normal(len(QUANTITIES))
             log_rate, pitch, pitch_range, contour, level, tilt, decay = base + intensity * mean + jitter
             numbers = np.clip([2**log_rate, pitch, pitch_range, contour], *VOICE_LIMITS).round().astype(int).tolist()
-            voice = Voice(LANGUAGES[language], variant, **dict(zip(VOICE_NUMBERS, numbers, strict=True)))
+            voice = Voice(LANGUAGES[language], variant, **dict(zip(QUANTITIES[:4], numbers, strict=True)))
             snr, gain, channel_tilt = room + ROOM_SPREAD_UTTERANCE * rng.standard_normal(3)
             utterances.append(
                 Utterance(

@@ -52,4 +52,4 @@ class Builder(CorpusBuilder):
         if unknown:
             known = ", ".join(code_of_label)
             raise InputError(f"{lists[0]} has unknown emotions {', '.join(map(repr, unknown))}, expected {known}.")
-        return code_of_stem
+        return {stem: code for stem, code in code_of_stem.items() if code}
