@@ -28,10 +28,10 @@ import scipy
 from numpy.typing import ArrayLike
 
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.errors import InputError, check_choice
+from metaser_jax.errors import InputError
+from metaser_jax.results.metrics import SCORES, score_of
 from metaser_jax.results.significance import DIFFERENCE, SCORE, Interval, between, check_confidence
 
-SCORES = ("macro_f1", "uar", "accuracy", "weighted_f1")
 MIN_SPEAKERS = 3
 MAX_LACKING = 0.01
 RESAMPLES = 2000
@@ -67,28 +67,6 @@ class Units(NamedTuple):
     number: int
 
 
-def score_of(confusion: np.ndarray, score: str) -> np.ndarray:
-    """Return a score of confusion matrices, as scikit-learn's with labels=all classes and zero_division=0.
-
-    Args:
-      confusion: [..., class, class] counts or sums of them, rows true, columns predicted.
-      score: one of SCORES.
-
-    Returns:
-      [...] float.
-    """
-    check_choice("score", score, SCORES)
-    confusion = np.asarray(confusion, float)
-    hit = np.diagonal(confusion, axis1=-2, axis2=-1)
-    true, predicted = confusion.sum(-1), confusion.sum(-2)
-    if score == "accuracy":
-        return _ratio(hit.sum(-1), true.sum(-1))
-    if score == "uar":
-        return _ratio(hit, true).mean(-1)
-    f1 = _ratio(2 * hit, true + predicted)
-    return f1.mean(-1) if score == "macro_f1" else _ratio((f1 * true).sum(-1), true.sum(-1))
-
-
 def choose_units(label: ArrayLike, speaker: ArrayLike) -> Units:
     """Return speakers where they allow it, utterances otherwise: see the module's docstring.
 
@@ -119,8 +97,8 @@ def bootstrap(
     predicted: ArrayLike,
     speaker: ArrayLike,
     *,
+    classes: int,
     score: str = "macro_f1",
-    classes: int | None = None,
     resamples: int = RESAMPLES,
     confidence: float = 0.95,
     seed: int = 0,
@@ -129,26 +107,15 @@ def bootstrap(
 
     Args:
       label: [n_test] int. predicted: [run, n_test] int, or [n_test] of one run. speaker: [n_test] str.
-      classes: number of classes; by default the highest label or prediction, plus 1.
+      classes: number of classes.
 
     Raises:
-      InputError: arrays that do not fit each other, an unknown score, resamples or confidence out of range.
+      InputError: an unknown score, resamples or confidence out of range.
     """
-    label, predicted, speaker = np.asarray(label), np.atleast_2d(predicted), np.asarray(speaker)
-    n = label.size
-    if label.shape != (n,) or not predicted.size or predicted.shape[1:] != (n,) or speaker.shape != (n,):
-        raise InputError(
-            f"bootstrap: got label {label.shape}, predicted {predicted.shape} and speaker {speaker.shape}, expected "
-            "[n], [run, n] and [n] with at least one run and one utterance."
-        )
-    low, high = min(label.min(), predicted.min()), max(label.max(), predicted.max())
-    classes = int(high) + 1 if classes is None else classes
-    if low < 0 or high >= classes:
-        raise InputError(f"bootstrap: got classes from {low} to {high}, expected 0 to {classes - 1}.")
     units = choose_units(label, speaker)
-    tensor = np.stack([confusions(label, run, units.of, classes, units.number) for run in predicted])
-    found = intervals_of((tensor,), units, (score,), resamples=resamples, confidence=confidence, seed=seed)
-    return found[score]
+    runs = np.atleast_2d(predicted)
+    tensor = np.stack([confusions(label, run, units.of, classes, units.number) for run in runs])
+    return intervals_of((tensor,), units, (score,), resamples=resamples, confidence=confidence, seed=seed)[score]
 
 
 def intervals_of(
@@ -207,8 +174,3 @@ def _mean_scores(times: np.ndarray, tensor: np.ndarray, scores: Sequence[str]) -
     flat = np.moveaxis(tensor, 1, 0).reshape(units, -1)
     confusion = (times @ flat).reshape(*times.shape[:-1], runs, classes, classes)
     return np.stack([score_of(confusion, score).mean(-1) for score in scores])
-
-
-def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return a / b, and 0 where b is 0."""
-    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)

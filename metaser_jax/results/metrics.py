@@ -1,4 +1,4 @@
-"""Scores of predictions by scikit-learn, and temperature scaling, which makes probabilities mean what they say.
+"""Scores of predictions, as scikit-learn has them, and temperature scaling: probabilities that mean what they say.
 
   p = softmax(logits / T),    T minimises the negative log-likelihood of clips that the model has not learned from
 
@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
-from sklearn import metrics
+from sklearn.metrics import confusion_matrix
 
-from metaser_jax.errors import InputError
+from metaser_jax.errors import InputError, check_choice
+
+SCORES = ("macro_f1", "uar", "accuracy", "weighted_f1")
 
 
 def scores(label: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float | list[list[int]]]:
@@ -30,14 +32,35 @@ def scores(label: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, 
     Returns:
       macro_f1, uar, accuracy, weighted_f1 in [0, 1]; confusion [classes][classes] counts, rows true, columns predicted.
     """
-    options: dict[str, Any] = {"labels": np.arange(classes), "zero_division": 0}
-    return {
-        "macro_f1": float(metrics.f1_score(label, predicted, average="macro", **options)),
-        "uar": float(metrics.recall_score(label, predicted, average="macro", **options)),
-        "accuracy": float(metrics.accuracy_score(label, predicted)),
-        "weighted_f1": float(metrics.f1_score(label, predicted, average="weighted", **options)),
-        "confusion": metrics.confusion_matrix(label, predicted, labels=np.arange(classes)).tolist(),
-    }
+    confusion = confusion_matrix(label, predicted, labels=np.arange(classes))
+    return {score: float(score_of(confusion, score)) for score in SCORES} | {"confusion": confusion.tolist()}
+
+
+def score_of(confusion: np.ndarray, score: str) -> np.ndarray:
+    """Return a score of confusion matrices, as scikit-learn's with labels=all classes and zero_division=0.
+
+    Args:
+      confusion: [..., class, class] counts or sums of them, rows true, columns predicted.
+      score: one of SCORES.
+
+    Returns:
+      [...] float.
+    """
+    check_choice("score", score, SCORES)
+    confusion = np.asarray(confusion, float)
+    hit = np.diagonal(confusion, axis1=-2, axis2=-1)
+    true, predicted = confusion.sum(-1), confusion.sum(-2)
+    if score == "accuracy":
+        return _ratio(hit.sum(-1), true.sum(-1))
+    if score == "uar":
+        return _ratio(hit, true).mean(-1)
+    f1 = _ratio(2 * hit, true + predicted)
+    return f1.mean(-1) if score == "macro_f1" else _ratio((f1 * true).sum(-1), true.sum(-1))
+
+
+def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return a / b, and 0 where b is 0."""
+    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
 
 def speaker_oracle(
@@ -145,15 +168,13 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
     """Return the temperature that fits held-out clips, the maximum a posteriori under the prior.
 
     Args:
-      logits: [run, n, class], of models that had not learned from the clip; or [n, class] of one.
+      logits: [run, n, class], of models that had not learned from the clip.
       label: [n] int.
 
     Raises:
       InputError: no clips, shapes that do not fit, or logits that are not finite.
     """
     logits, label = np.asarray(logits, np.float64), np.asarray(label)
-    if logits.ndim == 2:
-        logits = logits[None]
     n = label.size
     if logits.ndim != 3 or not logits.size or logits.shape[1:2] != label.shape or not np.isfinite(logits).all():
         raise InputError(

@@ -3,7 +3,6 @@
 A method that was meta-trained is called by the algorithm that ran (ALGORITHMS), which its rows say.
 """
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import InputError
+from metaser_jax.results.run_dir import counted, json_lines
 from metaser_jax.specs.algorithms import ALGORITHMS, ORDERS, method_of, methods
 
 Row = dict[str, Any]
@@ -32,7 +32,7 @@ def read_results(path: str | Path) -> list[Row]:
     Raises:
       InputError: no such file; no rows; a line that is not a JSON object or lacks a field. Names the file and the line.
     """
-    rows = [complete(row, where) for where, row in _json_lines(path)]
+    rows = [complete(row, where) for where, row in json_lines(path)]
     if not rows:
         raise InputError(f"{path}: got no rows, expected one result on each line. Run the evaluation first.")
     return rows
@@ -42,18 +42,10 @@ def read_metrics(path: str | Path) -> list[Row]:
     """Read the lines of metrics.jsonl; a value that is null was not recorded.
 
     Raises:
-      InputError: no such file; a line that has neither episode nor total_epoch; lines of which some have the other.
-        Names the file and the line.
+      InputError: no such file; a line without episode, or total_epoch if the first has it. Names the file and the line.
     """
-    rows: list[Row] = []
-    for where, row in _json_lines(path):
-        step = step_of(row)
-        if not isinstance(row.get(step), int):
-            raise InputError(f"{where}: {step}: got {row.get(step)!r}, expected a whole number.")
-        if rows and step_of(rows[0]) != step:
-            raise InputError(f"{where}: got {step}, expected {step_of(rows[0])}, as the first line has.")
-        rows.append(row)
-    return rows
+    lines = list(json_lines(path))
+    return counted(lines, step_of(lines[0][1])) if lines else []
 
 
 def step_of(row: Row) -> str:
@@ -97,27 +89,6 @@ def complete(row: Row, where: str) -> Row:
 def completed(rows: Iterable[Row]) -> list[Row]:
     """Return `complete` for rows that did not come from a file."""
     return [complete(row, f"row {number}") for number, row in enumerate(rows, 1)]
-
-
-def _json_lines(path: str | Path) -> Iterable[tuple[str, Row]]:
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}), expected a file of JSON lines.") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            row = None
-        if not isinstance(row, dict):
-            raise InputError(
-                f"{where}: got {line[:60]!r}, expected a JSON object. A run that was killed leaves half a line; delete "
-                "it."
-            )
-        yield where, row
 
 
 def _is_number(value: Any, most: float = math.inf) -> bool:

@@ -90,25 +90,54 @@ def read_config(run_dir: str | Path) -> dict[str, Any]:
     return config
 
 
-def read_lines(path: Path, step: str | None = None) -> list[dict[str, Any]]:
-    """Return rows of a file of `to_lines`; what follows the last whole line, which a killed run may leave, is dropped.
+def json_lines(path: str | Path, *, whole: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each object of a file of JSON lines after where it is: "FILE, line 3".
 
     Args:
-      path: may be missing: no rows.
+      whole: whether what follows the last whole line is dropped, which a killed run may leave.
+
+    Raises:
+      InputError: the file cannot be read; a line is not a JSON object.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error}), expected a file of JSON lines.") from error
+    for number, line in enumerate((data.rpartition(b"\n")[0] if whole else data).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        where = f"{path}, line {number}"
+        if not isinstance(row, dict):
+            got = line[:60].decode(errors="replace")
+            raise InputError(
+                f"{where}: got {got!r}, expected a JSON object. A run that was killed leaves half a line; delete it."
+            )
+        yield where, row
+
+
+def read_lines(path: Path, step: str | None = None) -> list[dict[str, Any]]:
+    """Return the whole lines of a file of `to_lines`, none of one that is not there.
+
+    Args:
       step: a field that every row must have, a whole number.
 
     Raises:
-      InputError: another line is not a JSON object with it.
+      InputError: as json_lines; a row without `step`.
     """
-    whole, _, _ = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
-    try:
-        rows = [json.loads(line) for line in whole.decode().splitlines()]
-        if step is not None and any(type(row[step]) is not int for row in rows):
-            raise TypeError(f"{step} is no whole number")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"{path}: a line is not what the program wrote ({error!r}). Remove the file to go on without it."
-        ) from error
+    return counted(json_lines(path, whole=True), step) if path.exists() else []
+
+
+def counted(lines: Iterable[tuple[str, dict[str, Any]]], step: str | None) -> list[dict[str, Any]]:
+    """Return the rows of json_lines; raise an InputError unless `step` is a whole number in each, if there is one."""
+    rows = []
+    for where, row in lines:
+        if step is not None and type(row.get(step)) is not int:
+            raise InputError(f"{where}: {step}: got {row.get(step)!r}, expected a whole number.")
+        rows.append(row)
     return rows
 
 

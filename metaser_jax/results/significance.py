@@ -15,6 +15,7 @@ scipy does the arithmetic. Where it would give nan (one draw, no deviation), Non
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -169,23 +170,18 @@ def crossovers(x: ArrayLike, a: ArrayLike, b: ArrayLike) -> list[Crossover]:
     """
     x, a, b = _scores("x", x), _scores("a", a), _scores("b", b)
     difference = np.where(np.abs(a - b) <= _ROUNDING, 0, a - b)
-    sign = np.sign(difference)
-    found, i = [], 0
-    while i < len(x):
-        if sign[i] == 0:
-            last = i
-            while last + 1 < len(x) and sign[last + 1] == 0:
-                last += 1
-            inside = i > 0 and last + 1 < len(x)
-            crosses = inside and sign[i - 1] != sign[last + 1]
-            ahead = _ahead(sign[last + 1]) if crosses else None
-            found.append(Crossover(float(x[i]), float(x[last]), float(a[i]), ahead))
-            i = last
-        elif i + 1 < len(x) and sign[i] * sign[i + 1] < 0:
-            share = difference[i] / (difference[i] - difference[i + 1])
-            at = float(x[i] + share * (x[i + 1] - x[i]))
-            found.append(Crossover(at, at, float(a[i] + share * (a[i + 1] - a[i])), _ahead(sign[i + 1])))
-        i += 1
+    parts = [(sign, list(part)) for sign, part in groupby(range(len(x)), lambda i: np.sign(difference[i]))]
+    signs = [0, *(sign for sign, _ in parts), 0]
+    found = []
+    for (sign, at), before, after in zip(parts, signs, signs[2:], strict=False):
+        first, last, ahead = at[0], at[-1], "a" if after > 0 else "b"
+        if sign == 0:
+            crosses = before * after < 0
+            found.append(Crossover(float(x[first]), float(x[last]), float(a[first]), ahead if crosses else None))
+        elif sign * after < 0:
+            share = difference[last] / (difference[last] - difference[last + 1])
+            meet = float(x[last] + share * (x[last + 1] - x[last]))
+            found.append(Crossover(meet, meet, float(a[last] + share * (a[last + 1] - a[last])), ahead))
     return found
 
 
@@ -201,10 +197,6 @@ def _signed_rank_p(differences: np.ndarray) -> float:
         share = (np.pad(share, (0, rank)) + np.pad(share, (rank, 0))) / 2
     observed = ranks[differences > 0].sum()
     return float(min(1.0, 2 * min(share[: observed + 1].sum(), share[observed:].sum())))
-
-
-def _ahead(sign: float) -> str:
-    return "a" if sign > 0 else "b"
 
 
 def check_confidence(confidence: float) -> None:

@@ -75,7 +75,7 @@ def test_results_of_folds():
     predicted = np.zeros((3, 60), int)
     for o in outcomes:
         predicted[o.row["seed"], o.test] = o.predicted
-    expected = bootstrap(CORPUS.label, predicted, CORPUS.speaker)
+    expected = bootstrap(CORPUS.label, predicted, CORPUS.speaker, classes=4)
     assert speakers.value == pytest.approx(expected.value)
     assert speakers.value == pytest.approx(np.mean([scores(CORPUS.label, p, 4)["macro_f1"] for p in predicted]))
     assert speakers.interval == pytest.approx(expected.interval, abs=0.01)

@@ -5,7 +5,13 @@ import pytest
 from scipy.special import softmax
 
 from metaser_jax import InputError
-from metaser_jax.results.metrics import calibrate, calibration_error, fit_temperature, log_loss
+from metaser_jax.results import metrics
+from metaser_jax.results.metrics import calibrate, calibration_error, log_loss
+
+
+def fit_temperature(logits, label):
+    """Of one model."""
+    return metrics.fit_temperature(np.asarray(logits)[None], label)
 
 
 def drawn(n, temperature, seed=0):
