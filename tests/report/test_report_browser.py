@@ -16,6 +16,8 @@ AXE = importlib.util.find_spec("axe_core_python")
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="chromium is not installed: apt-get install chromium-driver"
 )
+OPEN = "document.querySelectorAll('details').forEach(d => d.open = true)"
+BACKGROUND, WHITE = "return getComputedStyle(document.body).backgroundColor", "rgb(255, 255, 255)"
 WIDE = [f"a column that is called {i}" for i in range(20)]
 
 
@@ -60,46 +62,32 @@ def show(driver, page: Path, width: int, scheme: str, media: str = "") -> None:
 
 @pytest.mark.skipif(AXE is None, reason="axe is not installed: pip install axe-core-python")
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])
-def test_no_finding_of_axe(driver, pages, width, scheme):
-    axe = Path(AXE.origin).with_name("axe.min.js").read_text(encoding="utf-8")
-    for page in pages:
-        show(driver, page, width, scheme)
-        driver.execute_script(axe)
-        driver.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
-        found = driver.execute_async_script("axe.run({resultTypes: ['violations']}).then(arguments[0])")
-        assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found["violations"]] == []
-        assert len(found["passes"]) > 15
-
-
-@pytest.mark.parametrize("width", [400, 1280])
-def test_nothing_is_cut_off(driver, pages, width):
-    """The page is as wide as the screen; what is wider scrolls, and the keyboard scrolls it."""
-    for page in pages:
-        show(driver, page, width, "light")
-        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
-    first = driver.find_element("css selector", ".wide")
-    first.send_keys("")
+def test_on_a_screen(driver, pages, width, scheme):
+    """Axe finds nothing; the page is as wide as the screen; what is wider scrolls, and the keyboard scrolls it."""
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import WebDriverWait
 
+    axe = Path(AXE.origin).with_name("axe.min.js").read_text(encoding="utf-8")
+    for page in pages:
+        show(driver, page, width, scheme)
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        assert driver.execute_script(BACKGROUND) == {"dark": "rgb(22, 24, 27)", "light": WHITE}[scheme]
+        driver.execute_script(axe)
+        driver.execute_script(OPEN)
+        found = driver.execute_async_script("axe.run({resultTypes: ['violations']}).then(arguments[0])")
+        assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found["violations"]] == []
+        assert len(found["passes"]) > 15
+    driver.find_element("css selector", ".wide").send_keys("")
     driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
     moved = "return document.activeElement.scrollLeft"
     WebDriverWait(driver, 60).until(lambda driver: driver.execute_script(moved) > 0)
 
 
-def test_dark_is_dark(driver, pages):
-    colours = []
-    for scheme in ("light", "dark"):
-        show(driver, pages[0], 1280, scheme)
-        colours.append(driver.execute_script("return getComputedStyle(document.body).backgroundColor"))
-    assert colours == ["rgb(255, 255, 255)", "rgb(22, 24, 27)"]
-
-
 def test_on_paper(driver, pages):
     """A4 without its margins: nothing of a report is wider, opened or not, and dark is no waste of ink."""
     show(driver, pages[0], 700, "dark", "print")
-    driver.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+    driver.execute_script(OPEN)
     assert driver.execute_script("return document.documentElement.scrollWidth") <= 700
-    assert driver.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert driver.execute_script(BACKGROUND) == WHITE
     pdf = base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"])
     assert pdf.startswith(b"%PDF")

@@ -59,49 +59,34 @@ def report(tmp_path_factory, many_rows, metrics):
     )
 
 
-def test_files_and_strings(report):
-    assert report.name == "report.html"
-    assert sorted(p.name for p in report.parent.iterdir()) == [
-        *("adaptation_curve.pdf", "adaptation_curve.png", "confusion_matrix.pdf", "confusion_matrix.png"),
-        *("report.html", "report.md", "tables.tex", "training.pdf", "training.png"),
-    ]
-    page = Page(report)
+def test_a_report_of_many_rows(report, many_rows):
+    """Its files; strings as they are; every number, as text and as Markdown; nothing that is outside."""
+    names = ("adaptation_curve", "confusion_matrix", "training")
+    files = {f"{name}.{suffix}" for name in names for suffix in ("pdf", "png")}
+    assert {path.name for path in report.parent.iterdir()} == files | {"report.html", "report.md", "tables.tex"}
+    page, markdown = Page(report), report.with_name("report.md").read_text()
     for text in ("Title <script>alert(1)</script> & more", "Note <i>one</i>", "3 x Imaginary <GPU>"):
         assert text in page.text
     assert not {"b", "i", "script", "link", "iframe"} & set(page.tags)
-    markdown = report.with_name("report.md").read_text()
     assert r"\<script\>" in markdown
     assert r"A\|B" in markdown
-
-
-def test_every_number_is_in_both(report, many_rows):
-    page, markdown = Page(report).text, report.with_name("report.md").read_text()
+    shown = ["0123456789abcdef", 'run --x="<1>"', jax.__version__, "librosa", "UTC", "Second"]
     for summary in summarise(many_rows):
         of = (summary.target, summary.series.method, summary.shots)
         rows = [row for row in many_rows if (row["target"], row["method"], row["shots"]) == of]
         for score in ("macro_f1", "uar", "accuracy", "weighted_f1", "speaker_oracle_macro_f1"):
             values = [row[score] for row in rows]
-            shown = f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
-            assert str(getattr(summary, score)) == shown
-            assert shown in page
-            assert shown in markdown
-    for text in ("0123456789abcdef", 'run --x="<1>"', jax.__version__, "librosa", "UTC", "Second"):
-        assert text in page
-        assert text in markdown
+            shown.append(f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}")
+            assert str(getattr(summary, score)) == shown[-1]
+    assert [text for text in shown if text not in page.text or text not in markdown] == []
     assert environment()["device"].startswith(f"{jax.device_count()} x {jax.devices()[0].device_kind}")
 
-
-def test_refers_to_nothing_outside(report):
-    page = Page(report)
     references = [value for name, value in page.attributes if name in ("src", "href", "srcset", "action", "data")]
     inside = {f"#{value}" for name, value in page.attributes if name == "id"}
     assert {value for value in references if value.startswith("#")} == inside - {"#contents"}, "the table of contents"
     references = [value for value in references if not value.startswith("#")]
-    assert len(references) == 3
-    assert all(value.startswith("data:image/png;base64,") for value in references)
-    names = ("adaptation_curve", "confusion_matrix", "training")
-    for value, name in zip(references, names, strict=True):
-        assert base64.b64decode(value.partition(",")[2]) == report.with_name(f"{name}.png").read_bytes()
+    pictures = [report.with_name(f"{name}.png").read_bytes() for name in names]
+    assert references == [f"data:image/png;base64,{base64.b64encode(data).decode()}" for data in pictures]
     assert not re.search(r"https?:|url\(|@import", report.read_text())
 
 
@@ -174,9 +159,7 @@ def test_columns_that_say_nothing_are_in_the_name():
 def test_every_number_of_a_report(many_rows):
     for main in score_tables(summarise(many_rows)):
         page = latex_page(Content("T", "", (Section("S", (main,)),)))
-        scores = re.findall(r"\d\.\d{3}", str(main.body))
-        assert scores
-        assert all(score in page for score in scores)
+        assert all(score in page for score in re.findall(r"\d\.\d{3}", str(main.body)))
         assert page.count(r"\mathbf") == len(main.best) >= 6
 
 
@@ -188,41 +171,16 @@ CONTENT = Content(
         Section("Second", (Table(["what", "n"], [["a thing", "1"]]), Picture("p.png", b"", 1, "A picture."))),
     ),
 )
-TEXT_PAGE = """\
-Title
-
-One two three
-four five.
-
-Six.
-
-First
------
-
-a paragraph
-
-- one two three
-  four five six
-- seven
-
-    x = 1
-
-    y
-
-Second
-------
-
-what     n
--------  ---
-a thing  1
-
-[p.png: A picture.]
-"""
+TEXT_PAGE = [
+    *("Title", "One two three\nfour five.", "Six.", "First\n-----", "a paragraph"),
+    *("- one two three\n  four five six\n- seven", "    x = 1\n\n    y", "Second\n------"),
+    *("what     n\n-------  ---\na thing  1", "[p.png: A picture.]\n"),
+]
 
 
 def test_every_block_as_text():
     """A wide table is wrapped."""
-    assert text_page(CONTENT, width=15) == TEXT_PAGE
+    assert text_page(CONTENT, width=15) == "\n\n".join(TEXT_PAGE)
     table = Table(["a", "what it is", "b"], [["1", "twenty letters and more than that", "2"], ["3", "", "4"]])
     lines = text_page(Content("", "", (Section("", (table,)),)), width=30).splitlines()
     assert lines[-5:] == [

@@ -19,11 +19,8 @@ def test_what_differs_is_not_averaged(make_row):
 @pytest.fixture
 def of_folds(make_row):
     """3 folds with 2 seeds."""
-    return [
-        make_row(seed, split="speaker", folds=3, fold=fold, split_digest=f"digest{fold}")
-        for fold in range(3)
-        for seed in range(2)
-    ]
+    of = {"split": "speaker", "folds": 3}
+    return [make_row(seed, **of, fold=f, split_digest=f"digest{f}") for f in range(3) for seed in range(2)]
 
 
 def test_folds_are_averaged_and_said(make_row, of_folds):
@@ -65,12 +62,8 @@ def test_text_is_aligned_and_does_not_depend_on_the_order_of_rows(many_rows):
     shuffled = random.Random(0).sample(many_rows, len(many_rows))
     expected = summarise(many_rows)
     found = summarise(shuffled)
-    assert [(s.target, s.shots, s.series.method) for s in found] == [
-        (target, shots, method)
-        for target in ("emodb", "urdu")
-        for shots in (1, 5, 20)
-        for method in ("metaser", "scratch")
-    ]
+    keys = [(s.target, s.shots, s.series.method) for s in found]
+    assert keys == sorted(keys)
     assert table(found) == table(expected)
     lines = table(found).splitlines()
     assert len(lines) == 2 + 12

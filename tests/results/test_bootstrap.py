@@ -37,7 +37,7 @@ def test_scores_by_hand():
 
 
 def test_scores_equal_scikit_learns():
-    """Also of an emotion that nobody says or predicts, one that is never predicted, one that is predicted and not said."""
+    """Also of an emotion that nobody says or predicts, one never predicted, one predicted and not said."""
     for label, runs in (made_up()[:2], (np.array([0, 0, 2, 2, 2]), np.array([[0, 1, 0, 0, 1]]))):
         for predicted in runs:
             of, found = {"labels": range(4), "zero_division": 0}, scores(label, predicted, 4)

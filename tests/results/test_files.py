@@ -129,7 +129,7 @@ def test_a_config_that_is_none(tmp_path, content, said):
 @pytest.mark.parametrize("line", [b'{"episode": "4"}', b'{"episode": true}', b"[" * 100_000, b"4"])
 def test_metrics_of_another_type(tmp_path, line):
     (tmp_path / "metrics.jsonl").write_bytes(b'{"episode": 2}\n' + line + b"\n")
-    with pytest.raises(InputError, match="line 2: .*expected a"):
+    with pytest.raises(InputError, match=r"line 2: .*expected a"):
         read_lines(tmp_path / "metrics.jsonl", "episode")
 
 

@@ -10,8 +10,6 @@ from small_runs import meta_train, run_finetune
 from metaser_jax import InputError
 from metaser_jax.meta.learner import Info, Learner
 from metaser_jax.report import summarise, table, write_report
-from metaser_jax.report.style import looks
-from metaser_jax.results.rows import completed, series
 from metaser_jax.specs import MetaTrainSpec
 from metaser_jax.specs.algorithms import ALGORITHMS, Algorithm
 from metaser_jax.specs.programs import SweepConfig
@@ -51,6 +49,9 @@ def test_not_registered_is_no_choice(train_config):
 
 
 def test_train_and_adapt(registered, train_config, finetune_config, tmp_path):
+    grid = {"grid": ("algorithm=maml,pooled",), "seeds": 1, "tasks_per_episode": 2}
+    members = SweepConfig(data_dir="d", out="o", sources=("a",), **grid).grid_members
+    assert [member.config.algorithm for member in members] == ["maml", "pooled"]
     run = meta_train(train_config(algorithm="pooled"))
     assert json.loads((run / "config.json").read_text())["method"] == "pooled"
     rows = run_finetune(finetune_config(init=str(run), max_epochs=2))
@@ -59,16 +60,6 @@ def test_train_and_adapt(registered, train_config, finetune_config, tmp_path):
     assert table(summarise(rows)).splitlines()[2].startswith("Pooled  c ")
     page = write_report(tmp_path / "report", rows, title="t", intro="i", command="c", device="cpu").read_text()
     assert "Pooled" in page
-
-
-def test_in_a_sweep_and_with_a_colour_of_its_own(registered, make_row):
-    grid = {"grid": ("algorithm=maml,pooled",), "seeds": 1, "tasks_per_episode": 2}
-    members = SweepConfig(data_dir="d", out="o", sources=("a",), **grid).grid_members
-    assert [member.config.algorithm for member in members] == ["maml", "pooled"]
-    keys = [series(row) for row in completed(make_row(method=n, algorithm=n) for n in ALGORITHMS if n != "maml")]
-    together = looks(keys)
-    assert len({look.color for look in together.values()}) == len(keys)
-    assert looks(keys[-1:])[keys[-1]] == together[keys[-1]]
 
 
 def order_config(out, **changes):
@@ -140,6 +131,7 @@ def test_times_are_kept(tmp_path):
     assert found.ratios("first") == [0.5, 0.6, 0.5, 4.5, 0.5]
     assert found.seconds("first") == 1.0
     assert measure(tmp_path, spec_of, known, pytest.fail) == found
+    assert [fitting(200, 0.5, seconds) for seconds in (0.25, 0.3, 0.5, 400.0)] == [400, 333, 200, 1]
 
 
 def test_refuses(tmp_path, tiny):
@@ -149,10 +141,6 @@ def test_refuses(tmp_path, tiny):
         run_ablation_order(order_config(tmp_path / "o", targets=("ravdess",)), "c", corpora=tiny)
     with pytest.raises(InputError, match=r"--variants.*second among them"):
         order_config(tmp_path, variants=("first",))
-
-
-def test_equal_time():
-    assert [fitting(200, 0.5, seconds) for seconds in (0.25, 0.3, 0.5, 400.0)] == [400, 333, 200, 1]
 
 
 def test_cost_of_a_run(tmp_path):
