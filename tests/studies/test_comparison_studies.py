@@ -114,17 +114,10 @@ def test_nothing_is_computed_again(table2, tiny, runs):
         run_table2(table2_config(table2, runs=runs), "c", corpora=anew)
 
 
-@pytest.mark.parametrize(
-    ("normalise", "says"),
-    [
-        ("auto", "half of the emotions or more"),
-        ("speaker", "per speaker, by their own"),
-        ("none", "paper's own numbers"),
-    ],
-)
-def test_what_the_input_knew_is_said(normalise, says):
-    points = unknown(table2_config("out"), [{"validation": "none", "normalise": normalise}])
-    assert says in points[-1]
+def test_what_the_input_knew_is_said():
+    of = {"auto": "half of the emotions or more", "speaker": "per speaker, by their own", "none": "paper's own numbers"}
+    for normalise, says in of.items():
+        assert says in unknown(table2_config("out"), [{"validation": "none", "normalise": normalise}])[-1]
 
 
 def test_nothing_possible_is_an_error(tmp_path, tiny):

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-import small_runs
 from fakes import fake_corpus
 
 from metaser_jax import InputError
@@ -25,8 +24,6 @@ from metaser_jax.training.pretrain import pretrain
 THREE = ("angry", "happy", "sad")
 LACKS = r"--emotions=angry,happy,neutral,sad: urdu has no neutral \(its utterances: 20 angry, 20 happy, 20 sad\)"
 PROPOSED = r"\. Give --emotions=angry,happy,sad to all programs alike, or use other corpora\.$"
-
-train_config, pretrain_config = small_runs.train_config, small_runs.pretrain_config
 
 
 def without(name, emotion, seed=0):

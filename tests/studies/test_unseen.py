@@ -11,6 +11,7 @@ from fakes import fake_corpus
 from metaser_jax import InputError
 from metaser_jax.adaptation import egemaps
 from metaser_jax.datasets.targets import Corpora
+from metaser_jax.results.significance import SCORE, seed_interval
 from metaser_jax.specs import presets
 from metaser_jax.specs.studies import UnseenConfig
 from metaser_jax.studies.study import open_study
@@ -72,10 +73,7 @@ def test_benchmark(tmp_path, corpora, runs, monkeypatch):
 
     means = np.mean([[np.mean(scores(corpus, seed)) for seed in (0, 1)] for corpus in CORPORA], axis=1)
     assert of["joint training", 2]["macro_f1"] == pytest.approx(means.mean())
-    half = 12.706205 * means.std(ddof=1) / np.sqrt(2)  # Student's t of one degree of freedom
-    odds, wide = means.mean() / (1 - means.mean()), half / (means.mean() * (1 - means.mean()))
-    ends = [odds * np.exp(side * wide) / (1 + odds * np.exp(side * wide)) for side in (-1, 1)]  # on the logit scale
-    assert of["joint training", 2]["over_corpora"] == pytest.approx(ends)
+    assert of["joint training", 2]["over_corpora"] == pytest.approx(seed_interval(means, ends=SCORE).interval[:2])
     own = {one["name"]: one for one in found["differences"] if one["minus"] == "its own zero shots"}
     zero = of["joint training", 0]["macro_f1"]
     assert own["joint training"]["difference"] == pytest.approx(means.mean() - zero)
