@@ -6,17 +6,15 @@ site cannot set it. Uploads are raw bytes. Every error is {"error": message for 
 
 import asyncio
 import contextlib
-import dataclasses
 import shutil
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -38,7 +36,7 @@ from metaser_jax.recogniser.predictor import Prediction, Predictor
 from metaser_jax.serve import answers, pages
 from metaser_jax.serve.pages import Adaptation, Heard, Page, Seen, base_name, printable
 from metaser_jax.serve.reading import Readers
-from metaser_jax.serve.web import FAILED, Guard, Refused, read_body, read_json, refusal
+from metaser_jax.serve.web import Guard, Refused, read_body, read_json, refusal
 
 _UPLOAD_WAIT = 120.0
 _FOLDER = Path(__file__).with_name("page")
@@ -50,8 +48,7 @@ class _Stopped(Exception):
     """The person at the page ended the adaptation."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """Limits of what a page may send.
 
     Attributes:
@@ -95,7 +92,7 @@ def make_app(
         Route("/api/clips", service.remove, methods=["DELETE"]),
         Mount("/", StaticFiles(directory=_FOLDER, html=True)),
     ]
-    handlers = dict.fromkeys((Refused, InputError, HTTPException, Exception), _error)
+    handlers = dict.fromkeys((InputError, HTTPException, Exception), _error)
     return Guard(Starlette(routes=routes, exception_handlers=handlers, lifespan=service.lifespan), host)
 
 
@@ -217,7 +214,7 @@ class _Service:
         if not labelled:
             raise Refused(409, "No clip has been corrected or confirmed yet: choose the emotion of some first.")
         support = pages.support_with(page.loaded.model.support, labelled, page.loaded.emotions)
-        page.adaptation = _running("Learning, and cross-validating")
+        page.adaptation = Adaptation("running", "Learning, and cross-validating")
         self._adapting = asyncio.create_task(self._adapt(page, support, len(labelled)))
         return JSONResponse({"state": "running"}, 202)
 
@@ -259,7 +256,7 @@ class _Service:
             raise Refused(409, "This page is being adapted just now. Try again when that is done.")
         before = page.adaptation
         # Until it is done nothing else may begin.
-        page.adaptation = _running("Predicting all clips anew")
+        page.adaptation = Adaptation("running", "Predicting all clips anew")
         try:
             await self._look(page, page.loaded)
         except BaseException:
@@ -293,10 +290,6 @@ def _predict_both(
     return now, before, learned_from(clips, predictor.model.support).tolist()
 
 
-def _running(said: str) -> Adaptation:
-    return Adaptation("running", said, time.monotonic())
-
-
 def _named_clips(page: Page, said: Mapping[str, Any]) -> list[Heard]:
     numbers = said.get("clips")
     if not isinstance(numbers, list):
@@ -307,9 +300,11 @@ def _named_clips(page: Page, said: Mapping[str, Any]) -> list[Heard]:
 async def _error(request: Request, error: Exception) -> Response:
     if isinstance(error, InputError):
         error = Refused(422, str(error))
-    elif isinstance(error, HTTPException):
+    elif not isinstance(error, HTTPException):  # Guard prints what it is
+        error = Refused(500, "Something went wrong here; the terminal that runs metaser serve says what.")
+    elif not isinstance(error, Refused):
         error = Refused(error.status_code, f"{request.method} {request.url.path[:100]}: {error.detail}.")
-    return refusal(error if isinstance(error, Refused) else FAILED)  # of others Guard prints what they are
+    return refusal(error)
 
 
 async def _in_thread(function: Callable[..., Any], *args: Any) -> Any:

@@ -8,8 +8,8 @@ import asyncio
 import dataclasses
 import itertools
 import secrets
+import time
 import unicodedata
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -87,7 +87,7 @@ class Adaptation:
 
     state: str = "none"
     said: str = ""
-    started: float = 0.0
+    started: float = dataclasses.field(default_factory=time.monotonic)
     done: int = 0
     of: int = 0
     stop: bool = False
@@ -109,7 +109,7 @@ class Page:
         self.unsaved = False
         self.uploads = asyncio.Semaphore(UPLOADS)
         self._max_clips = max_clips
-        self._count = 0
+        self._numbers = itertools.count(1)
 
     def check_room(self, seconds: float = 0.0) -> None:
         """Raise Refused, 409, unless one more clip of so many seconds can be remembered."""
@@ -122,8 +122,7 @@ class Page:
     def add(self, name: str, told: Mapping[str, Any], reading: Reading) -> Heard:
         """Raise Refused, see check_room."""
         self.check_room(reading.clip.seconds)
-        self._count += 1
-        heard = Heard(id=str(self._count), name=name, **told, **reading._asdict())
+        heard = Heard(id=str(next(self._numbers)), name=name, **told, **reading._asdict())
         self.heard[heard.id] = heard
         return heard
 
@@ -148,12 +147,12 @@ class Page:
 
         `seen`: what is known besides what the clips remember.
         """
-        new = []
-        for heard in self.heard.values():
+
+        def is_known(heard: Heard) -> bool:
             known = seen.get(heard.id, heard.seen)
-            if known is None or known.of != (predictor, self.beside(heard)):
-                new.append(heard)
-        return new
+            return known is not None and known.of == (predictor, self.beside(heard))
+
+        return [heard for heard in self.heard.values() if not is_known(heard)]
 
     def see(self, predictor: Predictor, seen: Mapping[str, Seen]) -> None:
         """Take a model, and what it hears."""
@@ -176,7 +175,7 @@ class Pages:
 
     def __init__(self, new: Callable[[], Page]):
         self._new = new
-        self._pages: OrderedDict[str, Page] = OrderedDict()
+        self._pages: dict[str, Page] = {}
         # Begins the tokens of this start.
         self._start = secrets.token_urlsafe(6)
 
@@ -185,12 +184,10 @@ class Pages:
         token = self._start + secrets.token_urlsafe(24)
         self._pages[token] = self._new()
         # Anybody may open pages, without a token: those drop each other.
-        others = sorted(list(self._pages.items())[:-1], key=lambda item: bool(item[1].heard or item[1].unsaved))
-        for other, page in others:
-            if len(self._pages) <= MAX_PAGES:
-                break
-            if page.adaptation.state != "running":
-                del self._pages[other]
+        others = [item for item in list(self._pages.items())[:-1] if item[1].adaptation.state != "running"]
+        others.sort(key=lambda item: bool(item[1].heard or item[1].unsaved))
+        for other, _ in others[: max(len(self._pages) - MAX_PAGES, 0)]:
+            del self._pages[other]
         return token
 
     def __contains__(self, token: str) -> bool:
@@ -202,7 +199,8 @@ class Pages:
             dropped = token.startswith(self._start)
             why = f"{MAX_PAGES} other pages were opened after this one" if dropped else "metaser serve was started anew"
             raise Refused(410, f"The server has forgotten this page's clips: {why}. Load the page again.")
-        self._pages.move_to_end(token)
+        # The last one used is the last.
+        self._pages[token] = self._pages.pop(token)
         return self._pages[token]
 
 
@@ -221,9 +219,8 @@ def support_with(support: Corpus | None, labelled: list[Heard], emotions: tuple[
     new = corpus_of([heard.clip for heard in labelled], labels, speakers, taken[before:], emotions)
     if support is None:
         return new
-    assert support.sha256 is not None
-    assert new.sha256 is not None
-    return join([support.take(~np.isin(support.sha256, new.sha256)), new])
+    said_anew = np.isin(np.asarray(support.sha256), [heard.clip.sha256 for heard in labelled])
+    return join([support.take(~said_anew), new])
 
 
 def parse_folders(path: str, place: str, emotions: Sequence[str]) -> dict[str, Any]:
@@ -242,12 +239,9 @@ def parse_folders(path: str, place: str, emotions: Sequence[str]) -> dict[str, A
     said = Rules(place, how).parse(PurePosixPath(*folders))
     if not isinstance(said, Parsed):
         return {"speaker": "", "emotion": None, "unknown": ""}
-    known = said.label in emotions
-    return {
-        "speaker": "" if said.speaker == UNKNOWN_SPEAKER else said.speaker,
-        "emotion": emotions.index(said.label) if known else None,
-        "unknown": "" if known else said.label,
-    }
+    speaker = "" if said.speaker == UNKNOWN_SPEAKER else said.speaker
+    emotion, unknown = (emotions.index(said.label), "") if said.label in emotions else (None, said.label)
+    return {"speaker": speaker, "emotion": emotion, "unknown": unknown}
 
 
 def printable(text: str) -> str:

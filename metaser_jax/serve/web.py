@@ -18,6 +18,7 @@ from typing import Any
 import h11
 import uvicorn
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -44,21 +45,13 @@ _HEADERS = {
 }
 
 
-class Refused(Exception):
-    """An error of a request. Attributes: status, of HTTP; message, for the person at the page: what to do."""
-
-    def __init__(self, status: int, message: str):
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
-FAILED = Refused(500, "Something went wrong here; the terminal that runs metaser serve says what.")
+class Refused(HTTPException):
+    """An error of a request. Attributes: status_code; detail, for the person at the page: what to do."""
 
 
 def refusal(error: Refused) -> JSONResponse:
     """Return {"error": message}."""
-    return JSONResponse({"error": error.message}, error.status)
+    return JSONResponse({"error": error.detail}, error.status_code)
 
 
 class Guard:
@@ -101,8 +94,7 @@ class Guard:
             raise Refused(403, "A page of another site asked; only the page of this server may.")
 
     def _is_ours(self, name: str) -> bool:
-        if ":" in name.rpartition("]")[2]:
-            name = name.rpartition(":")[0]
+        name = name.rpartition(":")[0] if ":" in name.rpartition("]")[2] else name
         # A name can be made to point here, a number cannot.
         try:
             ipaddress.ip_address(name.strip("[]"))
@@ -120,8 +112,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     """
     said = f"Larger than {limit / 2**20:,.0f} MiB. Cut it into shorter recordings, or send mp3 or flac."
     too_large = Refused(413, said)
-    promised = request.headers.get("content-length", "")
-    if promised.isascii() and promised.isdigit() and int(promised) > limit:
+    if int(request.headers.get("content-length", 0)) > limit:  # h11 has seen that it is a number
         raise too_large
     body = bytearray()
     try:
@@ -164,10 +155,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server(address, family=family)
     except OSError as error:
-        raise InputError(
-            f"Cannot listen at {host}, port {port} ({os.strerror(error.errno or 0)}). Another program may have it: "
-            "take another --port, or --port=0 for a free one."
-        ) from error
+        said = f"Cannot listen at {host}, port {port} ({os.strerror(error.errno or 0)})"
+        raise InputError(f"{said}: take another --port, or --port=0 for a free one.") from error
 
 
 def address_of(listening: socket.socket) -> str:
@@ -197,31 +186,32 @@ class TimedProtocol(H11Protocol):
         super().data_received(data)
         self._wait()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        super().connection_lost(exc)
-        self._stop()
-
     def _wait(self) -> None:
-        if self.conn.their_state is not h11.IDLE:
-            self._stop()
-        elif self._late is None:  # further pieces give no further time
+        idle = self.conn.their_state is h11.IDLE
+        if idle and self._late is None:  # further pieces give no further time
             self._late = self.loop.call_later(self.headers_seconds, self.transport.close)
-
-    def _stop(self) -> None:
-        if self._late is not None:
+        elif not idle and self._late is not None:
             self._late.cancel()
             self._late = None
 
 
 def server_of(app: ASGIApp) -> uvicorn.Server:
     """Return a server of the application, that prints nothing."""
-    # What is in Python alone is the same everywhere.
-    protocols: dict[str, Any] = {"loop": "asyncio", "http": TimedProtocol, "ws": "none"}
-    # Guard prints errors; requests are nobody's business.
-    silence: dict[str, Any] = {"log_config": None, "log_level": "critical", "access_log": False}
-    headers = dict.fromkeys(("server_header", "date_header", "proxy_headers"), False)
-    return uvicorn.Server(uvicorn.Config(app, **protocols, **silence, **headers, timeout_graceful_shutdown=1))
+    config = uvicorn.Config(
+        app,
+        # What is in Python alone is the same everywhere.
+        loop="asyncio",
+        http=TimedProtocol,
+        ws="none",
+        # Guard prints errors; requests are nobody's business.
+        log_config=None,
+        log_level="critical",
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
+    )
+    return uvicorn.Server(config)
 
 
 def serve(app: ASGIApp, listening: socket.socket) -> None:
@@ -233,5 +223,4 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
         server_of(app).run(sockets=[listening])
     print("Ended.", file=sys.stderr)
     sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(0)

@@ -23,8 +23,8 @@ from metaser_jax.serve.web import Refused
 async def refused(reading) -> str:
     with pytest.raises(Refused) as error:
         await reading
-    assert error.value.status == 422
-    return error.value.message
+    assert error.value.status_code == 422
+    return error.value.detail
 
 
 def run_with(run, max_seconds=20.0, **options) -> None:
