@@ -1,6 +1,7 @@
 """Tables of summaries. No number is shown without its spread and what that is over."""
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import groupby
 from typing import Literal
 
 from metaser_jax.errors import check_choice
@@ -107,10 +108,7 @@ def split_table(rows: Sequence[Row]) -> Table:
 
 def _ranges(numbers: Collection[int]) -> str:
     """Return whole numbers with those that follow each other together: "0 to 9, 12"."""
-    found: list[list[int]] = []
-    for number in sorted(numbers):
-        if found and number == found[-1][-1] + 1:
-            found[-1].append(number)
-        else:
-            found.append([number])
+    # Numbers that follow each other are as far ahead of their places.
+    parts = groupby(enumerate(sorted(numbers)), lambda at: at[1] - at[0])
+    found = [[number for _, number in part] for _, part in parts]
     return ", ".join(f"{r[0]} to {r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in found)

@@ -21,18 +21,15 @@ def text_page(content: Content, width: int = 100) -> str:
 
 def _text(block: Block, width: int) -> str:
     match block:
-        case Table():
-            name = f"{textwrap.fill(block.name, width)}\n\n" if block.name else ""
-            return name + _table(block, width)
+        case Table(name=name):
+            return (f"{textwrap.fill(name, width)}\n\n" if name else "") + _table(block, width)
         case Picture():
             return f"[{block.name}: {block.caption}]"
         case Bullets():
-            return "\n".join(
-                textwrap.fill(item, width, initial_indent="- ", subsequent_indent="  ") for item in block.items
-            )
-        case Code():
-            name = f"{block.name}\n\n" if block.name else ""
-            return name + textwrap.indent(block.text, "    ")
+            indent = {"initial_indent": "- ", "subsequent_indent": "  "}
+            return "\n".join(textwrap.fill(item, width, **indent) for item in block.items)
+        case Code(name=name):
+            return (f"{name}\n\n" if name else "") + textwrap.indent(block.text, "    ")
         case str():
             return textwrap.fill(block, width)
 
@@ -59,20 +56,18 @@ def markdown_page(content: Content) -> str:
 
 def _markdown(block: Block) -> str:
     match block:
-        case Table():
-            body = [
-                [f"**{cell}**" if (i, j) in block.best else cell for j, cell in enumerate(line)]
-                for i, line in enumerate(block.body)
-            ]
-            name = f"{_plain(block.name)}:\n\n" if block.name else ""
-            return name + markdown_table(block.header, body)
+        case Table(name=name):
+            body = [list(line) for line in block.body]
+            for i, j in block.best:
+                body[i][j] = f"**{body[i][j]}**"
+            return (f"{_plain(name)}:\n\n" if name else "") + markdown_table(block.header, body)
         case Picture():
             return f"![{_plain(block.caption)}]({block.name})"
         case Bullets():
             return "\n".join(f"- {_plain(item)}" for item in block.items)
-        case Code():
-            name = f"{_plain(block.name)}:\n\n" if block.name else ""
-            return name + "\n".join(f"    {line}" for line in block.text.splitlines())
+        case Code(name=name):
+            code = "\n".join(f"    {line}" for line in block.text.splitlines())
+            return (f"{_plain(name)}:\n\n" if name else "") + code
         case str():
             return _plain(block)
 

@@ -73,8 +73,8 @@ def choose_units(label: ArrayLike, speaker: ArrayLike) -> Units:
     Args:
       label: [n] int, of the test part. speaker: [n] str.
     """
-    label, names = np.asarray(label), np.asarray(speaker)
-    speakers, of = np.unique(names, return_inverse=True)
+    label = np.asarray(label)
+    speakers, of = np.unique(np.asarray(speaker), return_inverse=True)
     number = len(speakers)
     if number >= MIN_SPEAKERS and UNKNOWN_SPEAKER not in speakers:
         who_say = np.array([len(np.unique(of[label == k])) for k in np.unique(label)])
@@ -148,9 +148,9 @@ def intervals_of(
     value = statistic(every)
     if n == 1:
         return {score: Bootstrap(float(v), None, units.by, 1) for score, v in zip(scores, value, strict=True)}
-    rng = np.random.default_rng(seed)
+    options = {"n_resamples": resamples, "vectorized": True, "method": "percentile"}
     error = scipy.stats.bootstrap(
-        (every,), statistic, n_resamples=resamples, vectorized=True, method="percentile", random_state=rng
+        (every,), statistic, **options, random_state=np.random.default_rng(seed)
     ).standard_error
     margin = scipy.stats.t.ppf((1 + confidence) / 2, n - 1) * error * np.sqrt(n / (n - 1))
     ends = SCORE if len(tensors) == 1 else DIFFERENCE

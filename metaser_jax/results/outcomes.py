@@ -65,9 +65,8 @@ def outcome(
       predicted: [n_test] int, classes, in the order of target.split.test.
       more: further fields of the row: best_epoch, epochs, seconds ...; device, where it is not jax's.
     """
-    corpus, split = target.corpus, cast(Split, target.split)
+    corpus, split, classes = target.corpus, cast(Split, target.split), len(spec.emotions)
     test, train = split.test, split.train
-    classes = len(spec.emotions)
     oracle = speaker_oracle(corpus.label[train], corpus.speaker[train], corpus.speaker[test], classes)
     fold = dict(zip(("fold", "folds"), split.fold, strict=True)) | {"valid_by": split.valid_by} if split.fold else {}
     row = source | {

@@ -4,7 +4,7 @@ A method that was meta-trained is called by the algorithm that ran (ALGORITHMS),
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,15 +129,11 @@ class Series(NamedTuple):
 def series(row: Row) -> Series:
     """Return what a completed row is of."""
     normalise = None if row["normalise"] is None else str(row["normalise"])
-    algorithm = algorithm_of(row)
-    method = method_of(algorithm) if algorithm in ALGORITHMS else row["method"]
-    return Series(method, row["order"], row["adapt"], tuple(row["sources"] or ()), normalise, algorithm)
-
-
-def algorithm_of(row: Mapping[str, Any]) -> str | None:
-    """Return the algorithm of a row; of one from before it was recorded by its method, unless that is metaser."""
     method = row["method"]
-    return row.get("algorithm") or (methods().get(method) if method != "metaser" else None)
+    # A row from before the algorithm was recorded says it by its method, unless that is metaser.
+    algorithm = row.get("algorithm") or (methods().get(method) if method != "metaser" else None)
+    method = method_of(algorithm) if algorithm in ALGORITHMS else method
+    return Series(method, row["order"], row["adapt"], tuple(row["sources"] or ()), normalise, algorithm)
 
 
 def series_order(key: Series) -> tuple:
@@ -194,10 +190,3 @@ def varying(keys: Iterable[Series]) -> tuple[bool, bool, bool]:
 def split_name(split: str | None, folds: int | None) -> str | None:
     """Return "random", "speaker", "speaker, 3 folds"; None was not recorded."""
     return f"{split}, {folds} folds" if split and folds else split
-
-
-def amount_name(kind: str, value: float) -> str:
-    """Return the amount in words: "5 shots", "fraction 0.5 of the training part"."""
-    if kind == "fraction":
-        return "the whole training part" if value == 1 else f"fraction {value:g} of the training part"
-    return f"{value:g} shot" if value == 1 else f"{value:g} shots"

@@ -21,16 +21,7 @@ import numpy as np
 from metaser_jax.errors import InputError
 from metaser_jax.results.bootstrap import RESAMPLES, Bootstrap, Units, choose_units, confusions, intervals_of
 from metaser_jax.results.outcomes import Scored
-from metaser_jax.results.rows import (
-    SCORES,
-    Series,
-    amount_name,
-    complete,
-    method_name,
-    series,
-    series_order,
-    split_name,
-)
+from metaser_jax.results.rows import SCORES, Series, complete, method_name, series, series_order, split_name
 from metaser_jax.results.significance import SCORE, Paired, Seeds, holm, paired_test, seed_interval
 
 Draws = dict[tuple[int, int], list[Scored]]
@@ -121,8 +112,8 @@ class Summary(Setting):
     @property
     def over(self) -> str:
         """The draws in words: "5 draws", "5 draws of 3 folds"."""
-        draws = "one draw" if self.macro_f1.n == 1 else f"{self.macro_f1.n} draws"
-        return f"{draws} of {self.folds} folds" if self.folds else draws
+        of = f" of {self.folds} folds" if self.folds else ""
+        return f"one draw{of}" if self.macro_f1.n == 1 else f"{self.macro_f1.n} draws{of}"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -158,6 +149,13 @@ class Comparison(NamedTuple):
     draws: Paired
     speakers: Bootstrap
     p_holm: float | None
+
+
+def amount_name(kind: str, value: float) -> str:
+    """Return the amount in words: "5 shots", "fraction 0.5 of the training part"."""
+    if kind == "fraction":
+        return "the whole training part" if value == 1 else f"fraction {value:g} of the training part"
+    return f"{value:g} shot" if value == 1 else f"{value:g} shots"
 
 
 def summarise(

@@ -26,9 +26,9 @@ from metaser_jax.report.page import picture
 from metaser_jax.report.plots import counts_figure
 from metaser_jax.results import over_corpora
 from metaser_jax.results.over_corpora import Cells, Difference, Measured, Point, by_point
-from metaser_jax.results.rows import Series, amount_name, method_name, series, series_names, series_order
+from metaser_jax.results.rows import Series, method_name, series, series_names, series_order
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
-from metaser_jax.results.summary import Summary, summarise
+from metaser_jax.results.summary import Summary, amount_name, summarise
 from metaser_jax.specs.studies import UnseenConfig, UnseenSpec
 from metaser_jax.studies import TEXTS, driver, tables
 from metaser_jax.studies.cells import Cell, Finished, run_cells
