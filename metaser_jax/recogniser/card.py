@@ -130,21 +130,16 @@ def _inside(about: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _network(settings: ModelSpec) -> str:
-    if settings.network == "perceptron":
-        several = f"the mean of {settings.members}, each " if settings.members > 1 else ""
-        return f"{several}one hidden layer of {settings.hidden_dim} rectified units"
-    return (
-        f"two LSTM layers of {settings.hidden_dim} units, pooling {settings.pooling}, activation "
-        f"{settings.activation}, statistics of the input {'seen' if settings.input_statistics else 'not seen'}"
-    )
+    several = f"the mean of {settings.members}, each " if settings.members > 1 else ""
+    seen = "seen" if settings.input_statistics else "not seen"
+    return TEXTS["network"][settings.network].format(settings=settings, several=several, seen=seen)
 
 
 def _input(settings: ModelSpec) -> str:
-    if settings.features == "voice":
-        return f"{settings.coefs} statistics of the voice ({', '.join(settings.track_groups)}), of the whole recording"
-    return (
-        f"20 MFCC of 120 frames{' and their changes' if settings.deltas else ''}, silence "
-        f"{f'below {settings.trim_db:g} dB cut off' if settings.trim_db else 'kept'}"
+    groups, changes = ", ".join(settings.track_groups), " and their changes" if settings.deltas else ""
+    silence = f"below {settings.trim_db:g} dB cut off" if settings.trim_db else "kept"
+    return TEXTS["input"][settings.features].format(
+        coefs=settings.coefs, groups=groups, changes=changes, silence=silence
     )
 
 

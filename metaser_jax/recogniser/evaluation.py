@@ -86,6 +86,8 @@ def evaluate(predicted: Predicted, kinds: np.ndarray, emotions: Sequence[str], s
     of_all = scores(predicted.label, highest, classes)
     confusion = np.array(of_all["confusion"])
     true, said, hit = confusion.sum(1), confusion.sum(0), np.diagonal(confusion)
+    nll, ece = (of(predicted.probabilities, predicted.label) for of in (log_loss, calibration_error))
+    present = [kind for kind in (HEARD, NEW, UNKNOWN) if kind in kinds]
     return {
         "n": len(predicted.label),
         **of_all,
@@ -99,16 +101,8 @@ def evaluate(predicted: Predicted, kinds: np.ndarray, emotions: Sequence[str], s
             emotion: {"n": int(true[k]), "recall": _share(hit[k], true[k]), "precision": _share(hit[k], said[k])}
             for k, emotion in enumerate(emotions)
         },
-        "calibration": {
-            "nll": log_loss(predicted.probabilities, predicted.label),
-            "ece": calibration_error(predicted.probabilities, predicted.label),
-            "bins": BINS,
-        },
-        "by_speakers": {
-            kind: _of_kind(predicted.take(kinds == kind), classes)
-            for kind in (HEARD, NEW, UNKNOWN)
-            if (kinds == kind).any()
-        },
+        "calibration": {"nll": nll, "ece": ece, "bins": BINS},
+        "by_speakers": {kind: _of_kind(predicted.take(kinds == kind), classes) for kind in present},
     }
 
 

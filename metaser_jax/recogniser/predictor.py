@@ -114,18 +114,15 @@ class Predictor:
             not finite.
         """
         model = load_model(path)
-        given = GIVEN[model.settings.features].values()
         rng = np.random.default_rng(0)
         fixed = [
             np.full((1, *shape), N_FRAMES) if dtype == np.int32 else 30 * rng.standard_normal((1, *shape))
-            for dtype, shape in given
+            for dtype, shape in GIVEN[model.settings.features].values()
         ]
         predictor = cls(model)
-        tried = {"model": predictor}
-        if model.start is not None:
-            tried["start"] = cls(dataclasses.replace(model, params=model.start.params))
-        for what, one in tried.items():
-            if not np.isfinite(one.logits(*fixed)).all():
+        start = model.start and cls(dataclasses.replace(model, params=model.start.params))
+        for what, one in (("model", predictor), ("start", start)):
+            if one is not None and not np.isfinite(one.logits(*fixed)).all():
                 raise InputError(f"{path} is no model to use: the {what}'s answer is not finite. {AGAIN}")
         return predictor
 
@@ -181,8 +178,7 @@ class Predictor:
             scale = self.scale_of_speakers(given, np.concatenate([part.silent for part in parts]), names, own)
         # In float64, so that what is printed adds up to 1.
         probabilities = _softmax(self.logits(*given, scale=scale).astype(np.float64) / self.model.temperature)
-        ends = np.cumsum([len(part.start) for part in parts])[:-1]
-        each = np.split(probabilities, ends)
+        each = np.split(probabilities, np.cumsum([len(part.start) for part in parts])[:-1])
         return [self._prediction(*of) for of in zip(clips, parts, each, strict=True)]
 
     def logits(self, *given: np.ndarray, scale: Scale | None = None) -> np.ndarray:
@@ -198,8 +194,8 @@ class Predictor:
         """
         n = len(given[0])
         scale = _of_each(self._scale, n) if scale is None else scale
-        dtypes = [dtype for dtype, _ in GIVEN[self.model.settings.features].values()]
-        arrays = (scale, *(np.asarray(array, dtype) for array, dtype in zip(given, dtypes, strict=True)))
+        wanted = GIVEN[self.model.settings.features].values()
+        arrays = (scale, *(np.asarray(array, dtype) for array, (dtype, _) in zip(given, wanted, strict=True)))
         chunks = []
         for first in range(0, n, BATCH):
             chunk = jax.tree.map(lambda a, first=first: _padded(a[first : first + BATCH]), arrays)
@@ -233,13 +229,10 @@ class Predictor:
     def _prediction(self, clip: Clip, part: Windows | VoiceWindows, probabilities: np.ndarray) -> Prediction:
         counts = ~part.silent if not part.silent.all() else np.ones_like(part.silent)
         mean = probabilities[counts].mean(axis=0)
-        spans = list(zip(part.start.tolist(), part.end.tolist(), strict=True))
-        track = (
-            Window(*span, p.astype(np.float32), bool(silent))
-            for span, p, silent in zip(spans, probabilities, part.silent, strict=True)
-        )
+        each = (part.start.tolist(), part.end.tolist(), probabilities.astype(np.float32), part.silent.tolist())
+        track = tuple(map(Window, *each))
         label = self.emotions[int(mean.argmax())]
-        return Prediction(label, mean.astype(np.float32), spans[0][0], spans[-1][1], tuple(track), notes_of(clip))
+        return Prediction(label, mean.astype(np.float32), track[0].start, track[-1].end, track, notes_of(clip))
 
 
 def make_forward(settings: ModelSpec) -> Forward:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS, emotion_named
 from metaser_jax.errors import InputError, check_choice
@@ -85,20 +86,14 @@ def read_checkpoint(path: str | os.PathLike[str], classes: Sequence[str]) -> Imp
         except ValueError as error:
             raise InputError(f"{file.path}: {name} {error}. {ADVICE}") from error
     rows = [classes.index(emotion) for emotion in order]
-    layers = {
-        layer: {
-            "kernel_input": arrays[f"{layer}.weight_ih_l0"].T,
-            "kernel_recurrent": arrays[f"{layer}.weight_hh_l0"].T,
-            "bias": arrays[f"{layer}.bias_ih_l0"].astype(np.float64) + arrays[f"{layer}.bias_hh_l0"],
-        }
-        for layer in ("lstm_1", "lstm_2")
-    }
-    layers["hidden"] = {"kernel": arrays["hidden.weight"].T, "bias": arrays["hidden.bias"]}
-    layers["output"] = {"kernel": arrays["hidden2targ.weight"][rows].T, "bias": arrays["hidden2targ.bias"][rows]}
-    params = {
-        layer: {name: _float32(file, f"{layer}/{name}", array) for name, array in parts.items()}
-        for layer, parts in layers.items()
-    }
+    ours = {}
+    for layer in ("lstm_1", "lstm_2"):
+        ours[f"{layer}/kernel_input"] = arrays[f"{layer}.weight_ih_l0"].T
+        ours[f"{layer}/kernel_recurrent"] = arrays[f"{layer}.weight_hh_l0"].T
+        ours[f"{layer}/bias"] = arrays[f"{layer}.bias_ih_l0"].astype(np.float64) + arrays[f"{layer}.bias_hh_l0"]
+    ours |= {"hidden/kernel": arrays["hidden.weight"].T, "hidden/bias": arrays["hidden.bias"]}
+    ours |= {"output/kernel": arrays["hidden2targ.weight"][rows].T, "output/bias": arrays["hidden2targ.bias"][rows]}
+    params = unflatten_dict({name: _float32(file, name, array) for name, array in ours.items()}, sep="/")
     return Imported({"params": params}, order, classes, hidden_dim, file.sha256, left)
 
 

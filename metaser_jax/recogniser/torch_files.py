@@ -16,7 +16,7 @@ import math
 import os
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -246,7 +246,7 @@ def _unpickle(data: bytes, start: int = 0) -> tuple[Any, dict[str, Storage], int
       pickle.UnpicklingError: it is damaged, too large, or has more than tensors, containers, text and numbers.
     """
     file = io.BytesIO(data[start : start + MAX_PICKLE_BYTES])
-    unpickler = _Unpickler(file, encoding="latin-1")
+    unpickler = _Unpickler(file)
     try:
         value = unpickler.load()
     except pickle.UnpicklingError:
@@ -300,11 +300,8 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
     Attributes: storages, those that were named, by key.
     """
 
-    stack: list[Any]
-    pop_mark: Callable[[], list[Any]]
-
-    def __init__(self, file: io.BytesIO, encoding: str):
-        super().__init__(file, encoding=encoding)
+    def __init__(self, file: io.BytesIO):
+        super().__init__(file, encoding="latin-1")
         self.storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -329,9 +326,7 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
 
     def load_setitem(self) -> None:
         """Set one item of a dictionary."""
-        items = self.stack[-2:]
-        del self.stack[-2:]
-        self._set_items(items)
+        self._set_items([self.stack.pop(-2), self.stack.pop()])
 
     def load_setitems(self) -> None:
         """Set the items of a dictionary since the mark."""

@@ -27,6 +27,8 @@ def about(**changes):
 
 
 def test_everything_that_is_known_is_said():
+    left = [{"file": f"{i}.wav", "reason": "empty"} for i in range(8)]
+    assert "4.wav (empty); and 3 more." in card_of(about(left_out=left))
     model = fake_model()
     card = card_of(model)
     assert [line[3:] for line in card.splitlines() if line.startswith("## ")] == HEADINGS
@@ -102,12 +104,9 @@ def test_any_key_may_be_missing():
 def test_what_is_not_known_is_said_to_be_so():
     old = {key: value for key, value in fake_model().about["calibration"].items() if key != "verdict"}
     assert "temperature of 1.5, found on 8 clips when" in card_of(about(calibration=old))
-    model = dataclasses.replace(fake_model(clips=0, temperature=1.0), about={})
-    card = card_of(model)
-    assert "Not known: it was not tested" in card
-    assert "Not calibrated" in card
-    assert "is not known here: ask those whose they are" in card
-    assert "The clips that it was adapted with are not inside." in card
+    card = card_of(dataclasses.replace(fake_model(clips=0, temperature=1.0), about={}))
+    for said in ("Not known: it was not tested", "Not calibrated", "is not known here: ask", "are not inside."):
+        assert said in card
 
 
 @pytest.mark.parametrize(
@@ -133,15 +132,7 @@ def test_a_strangers_text_does_not_reach_the_terminal_or_the_page_as_it_is(tmp_p
     escape = "\x1b]0;owned\x07<script>alert(1)</script> | `a` *b*"
     model = about(name=escape, warnings=[escape], versions={"x": escape}, language=escape)
     save_model(tmp_path / "model", model)
-    loaded = load_model(tmp_path / "model")
-    text = text_page(content(describe(loaded)))
-    assert "\x1b" not in text
-    assert "\x07" not in text
     card = (tmp_path / "model" / "README.md").read_text()
-    assert "\x1b" not in card
+    text = text_page(content(describe(load_model(tmp_path / "model"))))
+    assert not {"\x1b", "\x07"} & {*text, *card}
     assert "<script>" not in card.split("---\n", 2)[2].replace(r"\<script\>", "")
-
-
-def test_long_lists_of_files_are_counted():
-    left = [{"file": f"{i}.wav", "reason": "empty"} for i in range(8)]
-    assert "4.wav (empty); and 3 more." in card_of(about(left_out=left))
