@@ -18,7 +18,7 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
 )
 jax.config.update("jax_num_cpu_devices", 2)
-# Most of the suite's time is compilation, and many tests compile the same programs.
+# Many tests compile the same programs.
 _cache = tempfile.TemporaryDirectory(prefix="metaser_jax_tests_")
 # A folder that stays, for who runs them often.
 _kept = os.environ.get("METASER_TESTS_CACHE", _cache.name)

@@ -12,30 +12,11 @@ def make_row():
         draw = np.random.default_rng([seed, *"".join(map(str, fields.values())).encode()])
         label = np.repeat(np.arange(4), (8, 5, 6, 4))
         predicted = np.where(draw.random(len(label)) < 0.6, label, draw.integers(0, 4, len(label)))
-        return {
-            "method": "metaser",
-            "order": None,
-            "sources": ["tess", "emodb"],
-            "target": "urdu",
-            "language": "Urdu",
-            "split": "random",
-            "split_digest": "0123456789abcdef",
-            "fold": None,
-            "folds": None,
-            "shots": 5,
-            "fraction": None,
-            "adapt": "all",
-            "normalise": "speaker",
-            "seed": seed,
-            "emotions": ["angry", "happy", "neutral", "sad"],
-            "n_train": 20,
-            "n_valid": 20,
-            "n_test": len(label),
-            "speaker_oracle_macro_f1": 0.94,
-            "seconds": 1.5,
-            **scores(label, predicted, 4),
-            **fields,
-        }
+        row = {"method": "metaser", "order": None, "sources": ["tess", "emodb"], "target": "urdu", "language": "Urdu"}
+        row |= {"split": "random", "split_digest": "0123456789abcdef", "fold": None, "folds": None}
+        row |= {"shots": 5, "fraction": None, "adapt": "all", "normalise": "speaker", "seed": seed}
+        row |= {"emotions": ["angry", "happy", "neutral", "sad"], "n_train": 20, "n_valid": 20, "n_test": len(label)}
+        return row | {"speaker_oracle_macro_f1": 0.94, "seconds": 1.5} | scores(label, predicted, 4) | fields
 
     return make
 

@@ -17,16 +17,8 @@ from sounds import noise
 RATE = 16000
 # (suffix, libsndfile's format, subtype)
 _KINDS = (
-    ("wav", "WAV", "PCM_16"),
-    ("flac", "FLAC", "PCM_16"),
-    ("ogg", "OGG", "VORBIS"),
-    ("opus", "OGG", "OPUS"),
-    ("mp3", "MP3", "MPEG_LAYER_III"),
-    ("aiff", "AIFF", "PCM_16"),
-    ("w64", "W64", "PCM_16"),
-    ("caf", "CAF", "PCM_16"),
-    ("au", "AU", "PCM_16"),
-    ("rf64", "RF64", "PCM_16"),
+    *((suffix, suffix.upper(), "PCM_16") for suffix in ("wav", "flac", "aiff", "w64", "caf", "au", "rf64")),
+    *(("ogg", "OGG", "VORBIS"), ("opus", "OGG", "OPUS"), ("mp3", "MP3", "MPEG_LAYER_III")),
 )
 _BOMB = 2**28 + 1
 
@@ -77,16 +69,14 @@ def _whole():
 
 
 def _no_sound():
-    png = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(2000)
-    mp4 = b"\x00\x00\x00\x20ftypM4A \x00\x00\x02\x00" + bytes(2000)
     contents = {
         "empty.wav": b"",
         "one_byte.wav": b"R",
         "text.wav": b"These are my notes.\n" * 50,
         "pickle.ogg": pickle.dumps({"a": list(range(1000))}),
-        "picture.wav": png,
+        "picture.wav": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(2000),
         "nothing_but_ff.mp3": b"\xff" * 5000,
-        "phone.m4a": mp4,
+        "phone.m4a": b"\x00\x00\x00\x20ftypM4A \x00\x00\x02\x00" + bytes(2000),
         "browser.webm": b"\x1aE\xdf\xa3\x9fB\x86\x81\x01" + bytes(2000),
         "phone.amr": b"#!AMR\n" + bytes(2000),
         "stream.aac": b"\xff\xf1\x50\x80\x2e\x7f\xfc" * 300,

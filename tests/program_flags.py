@@ -23,12 +23,6 @@ def flags_of(program: str) -> tuple[dict[str, tuple[str, ...]], set[str]]:
     return flags, {field.name for field in fields if field.default is dataclasses.MISSING}
 
 
-def flagfile(name: str) -> Path:
-    """Return where a flagfile is: by its path below the repository, or by its name."""
-    path = EXPERIMENTS.parent / name
-    return path if path.is_file() else EXPERIMENTS / "flagfiles" / f"{name}.flags"
-
-
 def wrong(command: str) -> list[str]:
     """What is wrong with the flags of the programs that a command calls."""
     found = []
@@ -37,7 +31,10 @@ def wrong(command: str) -> list[str]:
         flags, required = flags_of(program)
         values = dict(FLAG.findall(given))
         if "flagfile" in values:
-            lines = flagfile(values.pop("flagfile")).read_text(encoding="utf-8").splitlines()
+            name = values.pop("flagfile")
+            path = EXPERIMENTS.parent / name  # its path below the repository, or its name
+            path = path if path.is_file() else EXPERIMENTS / "flagfiles" / f"{name}.flags"
+            lines = path.read_text(encoding="utf-8").splitlines()
             values = dict(FLAG.findall(" ".join(line for line in lines if line.startswith("--")))) | values
         if set(values) == {"help"} or not values:  # a name in a sentence
             continue

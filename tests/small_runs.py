@@ -82,18 +82,9 @@ def train_config(tmp_path):
     """A run of 12 episodes in intervals of 4."""
 
     def make(**changes) -> MetaTrainConfig:
-        values = {
-            "sources": ("a", "b"),
-            "run_dir": str(tmp_path / "run"),
-            "inner_lr": 0.1,
-            "meta_lr": 1e-2,
-            "tasks_per_episode": 2,
-            "shots": 2,
-            "queries": 3,
-            "episodes": 12,
-            "log_every": 4,
-            "checkpoint_every": 4,
-        }
+        values = {"sources": ("a", "b"), "run_dir": str(tmp_path / "run"), "inner_lr": 0.1, "meta_lr": 1e-2}
+        values |= {"tasks_per_episode": 2, "shots": 2, "queries": 3}
+        values |= {"episodes": 12, "log_every": 4, "checkpoint_every": 4}
         return MetaTrainConfig(**SMALL | values | changes)
 
     return make
@@ -104,17 +95,8 @@ def pretrain_config(tmp_path):
     """A run of at most 6 epochs a stage, in intervals of 2."""
 
     def make(**changes) -> PretrainConfig:
-        values = {
-            "sources": ("a", "b"),
-            "run_dir": str(tmp_path / "pretrained"),
-            "method": "multiser",
-            "lr": 1e-2,
-            "batch_size": 16,
-            "max_epochs": 6,
-            "patience": 6,
-            "log_every": 2,
-            "checkpoint_every": 2,
-        }
+        values = {"sources": ("a", "b"), "run_dir": str(tmp_path / "pretrained"), "method": "multiser", "lr": 1e-2}
+        values |= {"batch_size": 16, "max_epochs": 6, "patience": 6, "log_every": 2, "checkpoint_every": 2}
         return PretrainConfig(**SMALL | values | changes)
 
     return make
@@ -123,16 +105,8 @@ def pretrain_config(tmp_path):
 @pytest.fixture
 def finetune_config(tmp_path):
     def make(**changes) -> FinetuneConfig:
-        values = {
-            "init": "scratch",
-            "target": "c",
-            "out": str(tmp_path / "out"),
-            "shots": 4,
-            "seeds": 2,
-            "lr": 0.05,
-            "max_epochs": 15,
-            "patience": 5,
-        }
+        values = {"init": "scratch", "target": "c", "out": str(tmp_path / "out"), "shots": 4, "seeds": 2}
+        values |= {"lr": 0.05, "max_epochs": 15, "patience": 5}
         return FinetuneConfig(**SMALL | values | changes)
 
     return make

@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,7 @@ class PicklingPool:
 
     def submit(self, function, *args):
         function, args = pickle.loads(pickle.dumps((function, args)))
-
-        class Future:
-            def result(self):
-                return pickle.loads(pickle.dumps(function(*args)))
-
-        return Future()
+        return types.SimpleNamespace(result=lambda: pickle.loads(pickle.dumps(function(*args))))
 
     def shutdown(self, cancel_futures: bool) -> None:
         pass

@@ -16,22 +16,16 @@ from metaser_jax import jit_cache, messages
 from metaser_jax.commands import COMMANDS
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
-KEEP = "from metaser_jax.jit_cache import keep_compiled; "
 
 
-def settings(code: str, **environment: str) -> list[str]:
-    """What jax is told after `code`: the folder, and from how many seconds on it keeps a program."""
+@pytest.mark.parametrize("before", ["", "import jax; "])
+def test_jax_is_told(tmp_path, before):
+    """The folder, and from how many seconds on it keeps a program."""
     print_them = "import jax; print(jax.config.jax_compilation_cache_dir)"
     print_them += "; print(jax.config.jax_persistent_cache_min_compile_time_secs)"
-    known = {k: v for k, v in os.environ.items() if k not in ("METASER_CACHE", "XDG_CACHE_HOME")}
-    done = python("-c", f"{code}; {print_them}", env=known | environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
-@pytest.mark.parametrize("code", [f"{KEEP}keep_compiled()", f"import jax; {KEEP}keep_compiled()"])
-def test_jax_is_told(tmp_path, code):
-    folder, seconds = settings(code, XDG_CACHE_HOME=str(tmp_path))
+    environment = os.environ | {"METASER_CACHE": "", "XDG_CACHE_HOME": str(tmp_path)}
+    keep = "from metaser_jax.jit_cache import keep_compiled; keep_compiled()"
+    folder, seconds = python("-c", f"{before}{keep}; {print_them}", env=environment).stdout.split()
     assert Path(folder).parent == tmp_path / "metaser_jax" / "jax"
     assert Path(folder).is_dir()
     assert float(seconds) == 0
@@ -67,8 +61,7 @@ def test_every_kind_of_processor_has_its_folder(tmp_path):
         said = f"processor\t: 0\nflags\t\t: {flags}\ncpu MHz\t\t: {len(names)}\n\nflags\t: x\n"
         (tmp_path / "cpuinfo").write_text(said)
         names.append(jit_cache._processor(tmp_path / "cpuinfo"))
-    assert names[0] != names[1]
-    assert names[0] == names[2]
+    assert names[1] != names[0] == names[2]
 
 
 def test_what_was_used_longest_ago_goes(tmp_path, keep):
@@ -79,8 +72,7 @@ def test_what_was_used_longest_ago_goes(tmp_path, keep):
         os.utime(path, (time.time() - age, time.time() - age))
     (tmp_path / "mine").write_bytes(bytes(1000))
     assert keep(most_bytes=250, METASER_CACHE=str(tmp_path)) is not None
-    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {"new-cache", "another/middle-cache", "mine"}
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"new-cache", "middle-cache", "mine"}
 
 
 START = """
