@@ -19,7 +19,6 @@ TEXTS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_t
 LIMITS: tuple[str, ...] = tuple(TEXTS["limits"])
 _NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
 _RESEARCH = re.compile(r"\b(research|academic|scientific)\b", re.IGNORECASE)
-_TAGS = ("speech-emotion-recognition", "low-resource", "meta-learning", "jax", "metaser_jax")
 _UNKNOWN = "not known"
 # Files of a list that are named; the others are counted.
 _NAMED = 5
@@ -75,15 +74,11 @@ def _front_matter(language: str | None) -> str:
     language = _line(language or "")
     is_code = re.fullmatch("[a-z]{2,3}", language)
     code = language if is_code else TEXTS["codes"].get(language)
-    tags = [*_TAGS, *([language.lower()] if language and not code else [])]
+    tags = [*TEXTS["tags"], *([language.lower()] if language and not code else [])]
     # A JSON string is a YAML string.
-    lines = [
-        *(["language:", f"- {json.dumps(code)}"] if code else []),
-        *("license: other", "license_name: those-of-the-recordings", "library_name: metaser_jax"),
-        *("pipeline_tag: audio-classification", "tags:"),
-        *(f"- {json.dumps(tag, ensure_ascii=False)}" for tag in tags),
-    ]
-    return "\n".join(lines) + "\n"
+    said = f"language:\n- {json.dumps(code)}\n" if code else ""
+    listed = "\n".join(f"- {json.dumps(tag, ensure_ascii=False)}" for tag in tags)
+    return TEXTS["front_matter"].format(language=said, tags=listed)
 
 
 def _intro(about: Mapping[str, Any], settings: ModelSpec) -> str:
@@ -145,10 +140,9 @@ def _input(settings: ModelSpec) -> str:
 
 def _clips(support: Mapping[str, Any]) -> str:
     counts = {emotion: n for emotion, n in (support.get("n_per_emotion") or {}).items() if n is not None}
-    parts = [f"{sum(counts.values())} clips"] if counts else []
-    parts += [f"{n} {emotion}" for emotion, n in counts.items()]
+    parts = [f"{sum(counts.values())} clips", *(f"{n} {emotion}" for emotion, n in counts.items())] if counts else []
     rest = _listed({**support, "unlabelled": support.get("unlabelled") or None}, "clips")
-    return ", ".join([*parts, *([rest] if rest else [])])
+    return ", ".join(filter(None, [*parts, rest]))
 
 
 def _licences(facts: Mapping[str, Any]) -> Section:

@@ -43,12 +43,8 @@ def learned_from(clips: Sequence[Clip], support: Corpus | None) -> np.ndarray:
         return np.zeros(len(clips), bool)
     files = set() if support.sha256 is None else set(support.sha256)
     features = {(mfcc.tobytes(), int(n)) for mfcc, n in zip(support.mfcc, support.n_frames, strict=True)}
-
-    def is_known(clip: Clip) -> bool:
-        mfcc, n = first_window(clip)
-        return clip.sha256 in files or (mfcc.tobytes(), n) in features
-
-    return np.array([is_known(clip) for clip in clips], bool)
+    firsts = zip(clips, map(first_window, clips), strict=True)
+    return np.array([clip.sha256 in files or (mfcc.tobytes(), n) in features for clip, (mfcc, n) in firsts], bool)
 
 
 def kinds_of(speaker: np.ndarray, support: Corpus | None) -> np.ndarray:

@@ -48,9 +48,7 @@ def save_model(folder: str | os.PathLike[str], model: Model) -> None:
             (temporary / name).write_bytes(content)
         temporary.rename(place)  # replaces an empty folder, and no other
     except OSError as error:
-        raise InputError(
-            f"{folder} cannot be written: {error.strerror}; nothing is left of it. Make room, or give another folder."
-        ) from error
+        raise InputError(f"{folder} cannot be written: {error.strerror}. Make room, or give another folder.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -101,10 +101,8 @@ def _checked(classes: Sequence[str]) -> tuple[str, ...]:
     classes = (classes,) if isinstance(classes, str) else classes
     named = tuple(emotion_named(name) or check_choice("classes", name, EMOTIONS) for name in classes)
     if len(named) < 2 or len(set(named)) != len(named):
-        raise InputError(
-            f"classes: got {', '.join(map(repr, classes)) or 'none'}, expected two or more different emotions, in the "
-            "order of the checkpoint's outputs."
-        )
+        got = ", ".join(map(repr, classes)) or "none"
+        raise InputError(f"classes: got {got}, expected two or more different emotions, in the order of the outputs.")
     return named
 
 
@@ -165,10 +163,8 @@ def _float32(file: TorchFile, name: str, array: np.ndarray) -> np.ndarray:
         array = np.ascontiguousarray(array, np.float32)
     bad = int(np.count_nonzero(~np.isfinite(array)))
     if bad:
-        raise InputError(
-            f"{file.path}: {bad} of the {array.size} numbers of {name} are not finite in float32. The training has "
-            "diverged; give a checkpoint from before."
-        )
+        said = f"{file.path}: {bad} of the {array.size} numbers of {name} are not finite in float32"
+        raise InputError(f"{said}: the training has diverged. Give a checkpoint from before.")
     return array
 
 

@@ -63,12 +63,7 @@ class Limits(NamedTuple):
 
 
 def make_app(
-    predictor: Predictor,
-    name: str,
-    limits: Limits,
-    readers: Readers,
-    host: str = "127.0.0.1",
-    learn: Learn = adapt_again,
+    predictor: Predictor, name: str, limits: Limits, readers: Readers, host: str, learn: Learn = adapt_again
 ) -> Guard:
     """Return the ASGI application.
 

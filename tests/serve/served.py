@@ -123,7 +123,7 @@ def wav(*args, **keywords) -> bytes:
 def serving(model: Model | Predictor, readers: Any = None, limits: Limits = LIMITS, **keywords: Any) -> Iterator[int]:
     """A server of the model; yields its port."""
     predictor = model if isinstance(model, Predictor) else Predictor(model)
-    app = make_app(predictor, "a model", limits, readers or ReadersHere(), **keywords)
+    app = make_app(predictor, "a model", limits, readers or ReadersHere(), "127.0.0.1", **keywords)
     listening = listen("127.0.0.1", 0)
     server = server_of(app)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
