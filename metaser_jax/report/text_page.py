@@ -26,8 +26,8 @@ def _text(block: Block, width: int) -> str:
         case Picture():
             return f"[{block.name}: {block.caption}]"
         case Bullets():
-            indent = {"initial_indent": "- ", "subsequent_indent": "  "}
-            return "\n".join(textwrap.fill(item, width, **indent) for item in block.items)
+            items = (textwrap.fill(i, width, initial_indent="- ", subsequent_indent="  ") for i in block.items)
+            return "\n".join(items)
         case Code(name=name):
             return (f"{name}\n\n" if name else "") + textwrap.indent(block.text, "    ")
         case str():
