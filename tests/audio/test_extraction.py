@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 from sounds import noise
-from subprograms import python
 
 from metaser_jax.audio import extraction
 from metaser_jax.audio import mfcc as features
@@ -95,13 +94,3 @@ def _die(source) -> None:
 def test_dead_worker():
     with pytest.raises(InputError, match="--workers=1"):
         list(extraction.read_each(_die, range(20), workers=2, min_files=1))
-
-
-def test_what_takes_seconds_to_import_is_not():
-    program = (
-        "import sys, numpy, metaser_jax.audio.clips, metaser_jax.datasets.labelled_files\n"
-        "from metaser_jax.audio.tracks import statistics, tracks\n"
-        "statistics(tracks(numpy.ones(3000, 'f')))\n"
-        "print({'jax', 'tensorflow_datasets', 'librosa', 'numba', 'scipy', 'sklearn', 'av'} & set(sys.modules))"
-    )
-    assert python("-c", program).stdout == "set()\n"

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
-import malformed
 import numpy as np
 import pytest
 import soundfile
@@ -232,52 +231,12 @@ def test_a_name_with_control_characters_stays_in_its_row(run, place, tmp_path):
 
 
 def test_worker_processes_start_before_jax_is_imported():
-    # Half a second in which nobody would decode.
-    said = "import sys, metaser_jax.specs.flags, metaser_jax.commands.predict; print(*sys.modules)"
-    loaded = set(python("-c", said).stdout.split())
+    """And read recordings without it, and without anything else that takes seconds to import."""
+    program = "import sys, numpy, metaser_jax.specs.flags, metaser_jax.commands.predict; "
+    program += "from metaser_jax.audio.tracks import statistics, tracks; statistics(tracks(numpy.ones(3000, 'f'))); "
+    loaded = set(python("-c", f"{program}print(*sys.modules)").stdout.split())
     assert "metaser_jax.audio.clips" in loaded
-    assert loaded.isdisjoint({"jax", "flax", "librosa", "scipy", "sklearn", "tqdm", "tensorflow_datasets"})
-
-
-# Of ../shared/cases, by the beginning of their names: what stands on stderr, and whether there is a row.
-CASES = {
-    "antiphase_stereo": ("whose channels are opposite and cancel", True),
-    "caf_from_pipe": (None, True),
-    "dc_only": ("a constant (DC) of 0.02 of full scale and no sound", False),
-    "flac_from_pipe": (None, True),
-    "float_int16_scale": ("of which the samples reach far beyond 1 (full scale)", True),
-    "more_than_promised": ("truncated", False),
-    "mp3_cbr_no_xing": (None, True),
-    "ogg_speex": ("this is Speex (.ogg), which is not read", False),
-    "speech_11025": ("of a low sample rate (11,025 Hz)", True),
-    "two_samples": ("2 samples (9.1e-05 s), expected speech", False),
-    "wav_data0_riff_ok": (None, True),
-    "wav_data_says_half": ("with more sound than the header says", True),
-}
-# The same speech as in flac_from_pipe.
-SAME = ("caf_from_pipe", "antiphase_stereo", "wav_data0_riff_ok", "wav_data_says_half")
-
-
-def test_all_cases_and_ten_good_files(run, tmp_path, real_corpora, without_formats):
-    cases = real_corpora.parent / "cases"
-    if not cases.is_dir():
-        pytest.skip(f"the cases are not at {cases}")
-    for path in cases.iterdir():
-        (tmp_path / path.name).symlink_to(path)
-    for i in range(10):
-        (tmp_path / f"good_{i}.wav").write_bytes(encoded(noise(1.2, rate=16000, seed=i), 16000))
-    status, out, err = run(str(tmp_path), format="csv")
-    rows = {Path(row["file"]).stem: row for row in csv.DictReader(io.StringIO(out))}
-    assert (status, set(rows)) == (1, set(CASES) | {f"good_{i}" for i in range(10)})
-    for name, row in rows.items():
-        said, reads = CASES.get(name, (None, True))
-        assert (bool(row["label"]), bool(row["error"])) == (reads, not reads), row
-        about = [line for line in err.splitlines() if f"{name}." in line]
-        assert len(about) == (said is not None), about
-        assert said is None or said in about[0]
-    for name in SAME:
-        printed = [[float(rows[of][emotion]) for emotion in HEADER[2:6]] for of in (name, "flac_from_pipe")]
-        np.testing.assert_allclose(*printed, atol=1e-6)
+    assert loaded.isdisjoint({"jax", "flax", "librosa", "scipy", "sklearn", "tqdm", "tensorflow_datasets", "av"})
 
 
 def test_notes_are_grouped_and_in_json(run, tmp_path):
@@ -292,17 +251,3 @@ def test_notes_are_grouped_and_in_json(run, tmp_path):
     rows = {Path(row["file"]).stem: row for row in map(json.loads, run(str(tmp_path), format="json")[1].splitlines())}
     assert rows["good"]["notes"] == []
     assert rows["low_3"]["notes"][0].startswith("Of a low sample rate (8,000 Hz). ")
-
-
-def test_malformed_files_in_one_call(run, tmp_path):
-    cases = malformed.cases(tmp_path)
-    status, out, err = run(*(str(case.path) for case in cases), format="csv", workers=2)
-    rows = list(csv.DictReader(io.StringIO(out)))
-    for case in cases:
-        # A member of an archive is "ARCHIVE: MEMBER".
-        failed = {bool(row["error"]) for row in rows if f"{row['file']}: ".startswith(f"{case.path}: ")}
-        assert len(failed) == 1, case
-        assert case.expected == "either" or failed == {case.expected in ("error", "silent")}, case
-    assert all(bool(row["label"]) != bool(row["error"]) for row in rows)
-    errors = [row for row in rows if row["error"]]
-    assert (status, len([line for line in err.splitlines() if line.startswith("error: ")])) == (1, len(errors))

@@ -106,7 +106,6 @@ def test_defaults_are_of_the_platform_that_a_program_is_lowered_for():
 TYPES = {
     "bfloat16 parameters": ("bfloat16", "float32", 0.05),
     "bfloat16 data": ("float32", "bfloat16", 0.05),
-    "float16 data": ("float32", "float16", 0.01),
     "float64 parameters": ("float64", "float32", 1e-6),
     "float64 data": ("float32", "float64", 1e-5),
 }

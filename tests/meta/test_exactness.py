@@ -1,7 +1,4 @@
-"""Every algorithm's meta-gradient against jax.grad of the textbook formula, in float64, and against finite differences.
-
-The textbook's side (tests/textbook.py) shares no derivative with the engine's, and is compiled without optimisation.
-"""
+"""Every meta-gradient against jax.grad of the textbook formula, in float64, and against finite differences."""
 
 import functools
 

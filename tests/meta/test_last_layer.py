@@ -30,20 +30,6 @@ def support_of(n, d, classes=3, weight=False):
     return Batch(x, y, jnp.asarray(RNG.uniform(0.5, 2, n), "float32") if weight else None)
 
 
-@pytest.mark.parametrize("weight", [False, True])
-def test_prototypes_prefer_the_nearest(weight):
-    """Softmax over classes is that of the negative squared distances, divided by the embedding's size."""
-    support = support_of(9, 5, weight=weight)
-    found = prototypes(*seen(support))
-    by = np.ones(9) if support.weight is None else np.asarray(support.weight)
-    centres = np.stack([np.average(support.x[support.y == k], axis=0, weights=by[support.y == k]) for k in range(3)])
-    new = RNG.normal(size=(4, 5))
-    distance = np.square(new[:, None] - centres).sum(-1) / 5
-    close(jax.nn.log_softmax(new @ found.kernel + found.bias), jax.nn.log_softmax(-distance))
-    one_hot = support._replace(y=jax.nn.one_hot(support.y, 3, dtype=jnp.int32))
-    close(found, prototypes(*seen(one_hot)))
-
-
 def test_a_class_without_utterances_keeps_its_own_part_of_the_last_layer():
     own = Linear(jnp.asarray(RNG.normal(size=(5, 4)), "float32"), jnp.asarray(RNG.normal(size=4), "float32"))
     how = PrototypeStart(jnp.float32(0.3), jnp.float32(0.2))
@@ -65,6 +51,8 @@ def test_ridge_is_scikit_learns(n, d, weight):
     with_ones = np.concatenate([support.x, np.ones((n, 1))], axis=1)
     of = Ridge(alpha=0.7, fit_intercept=False).fit(with_ones, np.eye(3)[np.asarray(support.y)], support.weight)
     close(np.concatenate([found.kernel.T, found.bias[:, None]], axis=1), of.coef_, 1e-4)
+    one_hot = support._replace(y=jax.nn.one_hot(support.y, 3, dtype=jnp.int32))
+    close(found, ridge(*seen(one_hot), jnp.float32(0.7)))
     with pytest.raises(InputError, match=rf"support.y: got float32\[{n}\], expected whole numbers \[n\], or one-hot"):
         seen(support._replace(y=support.y.astype(jnp.float32)))
 

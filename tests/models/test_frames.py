@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metaser_jax import InputError, frame_mask
-from metaser_jax.models.frames import POOLINGS, SLOPE, THRESHOLDS, Standardise, input_statistics
+from metaser_jax.models.frames import SLOPE, THRESHOLDS, Standardise, input_statistics
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 REAL = (12, 7, 1)
@@ -57,12 +57,3 @@ def test_frame_mask_takes_sequences_of_any_features(dtype):
     np.testing.assert_array_equal(frame_mask(jnp.asarray(x[1, 2])), mask[1, 2])
     with pytest.raises(InputError, match=r"frame_mask: got shape \(5,\)"):
         frame_mask(x[0, 0, :, 0])
-
-
-def test_mean_and_deviation_by_numpy(x):
-    states = jax.random.normal(jax.random.key(0), (12, 3, 5))
-    pooled = POOLINGS["mean_std"](states, frame_mask(x))
-    for n, real in enumerate(REAL):
-        of_real = np.asarray(states[:real, n], np.float64)
-        expected = np.concatenate([of_real.mean(0), np.sqrt(of_real.var(0) + 1e-5)])
-        np.testing.assert_allclose(pooled[n], expected, rtol=1e-4, atol=1e-5)

@@ -4,20 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_lstm import arguments
 
 from metaser_jax import Batch, EmotionLSTM, Episode, Execution, InputError, cross_entropy, maml
-from metaser_jax.models.lstm import LSTMParams, lstm
+from metaser_jax.models.lstm import lstm
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
-TIME, F, H = 5, 5, 16
-
-
-def arguments(n, dtype="float32", hidden=H, tasks=()):
-    """Parameters and frames; with tasks, each has its own."""
-    shapes = ((F, 4 * hidden), (hidden, 4 * hidden), (4 * hidden,), (TIME, n, F))
-    random = np.random.default_rng(0)
-    *params, x = (jnp.asarray(random.normal(size=(*tasks, *shape)) / 3, dtype) for shape in shapes)
-    return LSTMParams(*params), x
+TIME, F, H = 9, 5, 16
 
 
 def gradient_and_states(recurrence):
@@ -45,7 +38,7 @@ def keeping(function, at, direction):
 def test_equals_the_scan(recurrence, n, dtype, with_tangent):
     """States, gradient, and the tangents of both (Hessian-vector products), of two tasks with weights of their own."""
     with jax.enable_x64(dtype == "float64"):
-        at = arguments(n, dtype, tasks=(2,))
+        at = arguments(dtype, n, H, tasks=(2,))
 
         def result(recurrence):
             of_task = jax.vmap(lambda *at: with_tangent(gradient_and_states(recurrence), at, at))
@@ -75,6 +68,6 @@ def test_what_the_kernel_cannot_do():
         return sum(jnp.vdot(g, g) for g in grads)
 
     with pytest.raises(InputError, match=r"hidden_dim: got 12.* 16, 32"):
-        jax.eval_shape(lambda: lstm(*arguments(3, hidden=12), "kernel"))
+        jax.eval_shape(lambda: lstm(*arguments(n=3, hidden=12), "kernel"))
     with pytest.raises(InputError, match="recurrence: got 'kernel' under reverse mode"):
-        jax.eval_shape(jax.grad(gradient_norm), *arguments(3))
+        jax.eval_shape(jax.grad(gradient_norm), *arguments(n=3, hidden=H))
