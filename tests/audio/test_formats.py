@@ -21,7 +21,6 @@ from metaser_jax.errors import RecordingError
 from metaser_jax.serve.reading import Readers
 from metaser_jax.serve.web import Refused
 
-KINDS = [pytest.param(kind, id=kind.suffix) for kind in FOREIGN]
 # They have no end that could be missing.
 ENDLESS = ("mpg", "ts", "mts")
 
@@ -32,34 +31,27 @@ def alike(clip, expected):
     return max(np.corrcoef(a[i : i + 50], b)[0, 1] for i in range(9))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_same_sound(kind):
-    clip, expected = read_clip(Upload(f"a.{kind.suffix}", by_ffmpeg(kind))), clip_of(speech(), RATE)
+@pytest.mark.parametrize("kind", FOREIGN, ids=lambda kind: kind.suffix)
+def test_the_same_sound_whole_cut_short_and_without_the_extra(kind, request):
+    data, expected = by_ffmpeg(kind), clip_of(speech(), RATE)
+    clip = read_clip(Upload(f"a.{kind.suffix}", data))
     assert f".{kind.suffix}" in CONVERTED
     assert clip.seconds == pytest.approx(1.5, abs=0.1)
     assert clip.sample_rate == kind.rate
     assert alike(clip, expected) > 0.9
     assert clip.quality.loudness_db == pytest.approx(expected.quality.loudness_db, abs=2)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("share", [0.3, 0.95])
-def test_cut_short(kind, share):
-    data = by_ffmpeg(kind)
-    (found,) = read_all([Upload("a", data[: int(share * len(data))])], workers=1)
-    if isinstance(found, RecordingError):
-        assert "truncated" in found.reason
-    else:
-        assert kind.suffix in ENDLESS
-        assert found.seconds < 1.6
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_without_the_extra(kind, without_formats):
+    for found in read_all([Upload("a", data[: int(share * len(data))]) for share in (0.3, 0.95)], workers=1):
+        if isinstance(found, RecordingError):
+            assert "truncated" in found.reason
+        else:
+            assert (kind.suffix in ENDLESS, found.seconds < 1.6) == (True, True)
+    request.getfixturevalue("without_formats")
     with pytest.raises(RecordingError) as caught:
-        read_clip(Upload(f"a.{kind.suffix}", by_ffmpeg(kind)))
+        read_clip(Upload(f"a.{kind.suffix}", data))
     assert caught.value.advice == f"Convert it, e.g. with ffmpeg -i a.{kind.suffix} a.wav"
-    # Of names that a shell would obey.
+
+
+def test_names_that_a_shell_would_obey_are_quoted():
     assert conversion("a/it's mine.webm").endswith("""'it'"'"'s mine.webm' 'it'"'"'s mine.wav'""")
     assert conversion("a/-x.3gp").endswith("./-x.3gp ./-x.wav")
 

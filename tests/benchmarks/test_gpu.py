@@ -18,12 +18,8 @@ sys.exit(6 if len(cells) > 1 else 0)
 """
 
 
-@pytest.fixture
-def gpu(module):
-    return module("gpu")
-
-
-def test_most_telling_cells_first(gpu):
+def test_most_telling_cells_first(module):
+    gpu = module("gpu")
     cells = gpu.cells(gpu.FULL, None, torch=True)
     assert len(cells) == len(set(cells)) == 4 + 12 * 2 * 5 + 6
     assert [cell[0] for cell in cells[:21]] == ["correctness"] * 4 + ["steps"] * 10 + ["loop"] * 6 + ["steps"]
@@ -33,15 +29,15 @@ def test_most_telling_cells_first(gpu):
     assert not any("torch" in cell for cell in gpu.cells(gpu.FULL, None, torch=False))
 
 
-def test_goes_on_after_a_cell_that_ends_the_process(gpu, module, tmp_path):
+def test_goes_on_after_a_cell_that_ends_the_process(module, tmp_path):
     path = tmp_path / "cells.jsonl"
     cells = [("steps", name) for name in "abcd"]
     worker = [sys.executable, "-c", WORKER.format(path=path)]
-    of = gpu.supervise(cells, tmp_path, 60, worker).of
+    of = module("gpu").supervise(cells, tmp_path, 60, worker).of
     assert list(of) == cells
     failed = {"failed": "the process ended with 6: CUDA_ERROR_ILLEGAL_ADDRESS"}
     assert [of[cell] for cell in cells] == [{"seconds": [1.0]}, failed, {"seconds": [1.0]}, failed]
-    assert gpu.supervise(cells, tmp_path, 0, ["false"]).of == of, "what was measured, or failed, is kept"
+    assert module("gpu").supervise(cells, tmp_path, 0, ["false"]).of == of, "what was measured, or failed, is kept"
     with path.open("a") as file:
         file.write('{"cell": ["steps", "e"], "fou')
     module("cells").Results(path).add(("loop", "f"), {})
@@ -53,7 +49,7 @@ def measured(milliseconds, **more):
 
 
 @pytest.mark.parametrize("error", [1e-3, 0.5])
-def test_tables(error, gpu):
+def test_tables(error, module):
     setting = ("second", 8, 5, 1)
     of = {
         ("correctness", "kernel", "default", 128): {"states": 1e-4, "gradient": error, "hessian_product": 1e-3},
@@ -63,7 +59,7 @@ def test_tables(error, gpu):
         ("steps", "limit", *setting): measured(1.0),
         ("loop", "scan", "second"): {"episodes_per_second": [100.0, 110.0, 120.0]},
     }
-    text = gpu.markdown(of)
+    text = module("gpu").markdown(of)
     assert ("**DISAGREES**" in text) == ("GRADIENT DISAGREES" in text) == (error > 0.1)
     assert "| 8 (8-8), 10 MiB | not measured | 2 (2-2), 10 MiB" in text
     assert "| out of memory | 1 (1-1), 10 MiB |  | 2.00 |" in text
