@@ -133,12 +133,8 @@ def test_every_recording_of_the_real_corpora_is_legal(real_corpora):
     [
         ("demo_urdu", "f12_sad_03", ("f12", "sad", "sad")),
         ("emodb", "10b02Aa", ("10", "anxiety/fear", "fear")),
-        ("emovo", "gio-m3-n5", ("m3", "gioia (joy)", "happy")),
-        ("ravdess", "03-01-02-01-02-01-12", ("12", "calm", "calm")),
         ("savee", "KL/DC/h02", ("DC", "happiness", "happy")),  # in somebody's copy
-        ("shemo", "M02W09", ("M02", "surprise", "surprise")),
         ("tess", "OA_bite_ps", ("OAF", "pleasant surprise", "surprise")),  # lacks the F
-        ("urdu", "SF10_F1_H01", ("SF10", "Happy", "happy")),
     ],
 )
 def test_speaker_and_the_corpus_own_name_of_the_emotion(name, stem, expected):
@@ -149,11 +145,7 @@ def test_speaker_and_the_corpus_own_name_of_the_emotion(name, stem, expected):
     ("name", "stem", "documented"),
     [
         ("tess", "OAF_Back_PS", "OAF_back_ps"),
-        ("savee", "dc_A01", "DC_a01"),
         ("savee", "DC/SA12", "DC/sa12"),
-        ("emodb", "03A01fA", "03a01Fa"),
-        ("emovo", "RAB-F1-B1", "rab-f1-b1"),
-        ("urdu", "sm1_f10_a010", "SM1_F10_A010"),
         ("urdu", "Copy of SM1_F10_A010", "SM1_F10_A010"),
         ("urdu", "SM1_F10_A010 (1)", "SM1_F10_A010"),
         ("urdu", "SM1_F10_A010 - Copy (2)", "SM1_F10_A010"),
@@ -174,7 +166,6 @@ def test_names_of_a_copy_or_in_another_case(name, stem, documented):
         ("demo_urdu", "f1_bored_01", "'bored'"),
         ("emodb", "03a01Xa", "W anger"),
         ("savee", "DC/JE_a01", "DC, JE, JK or KL"),
-        ("savee", "XX/a01", "DC, JE, JK or KL"),
         ("ravdess", "03-01-05-01-02-01-25", "actor (01 to 24)"),
         ("ravdess", "03-01-05-01-02-01-12x", "'03-01-05-01-02-01-12' in it"),
         ("tess", "289testOAF_such_fear7", "'OAF_such_fear' in it"),
@@ -253,13 +244,3 @@ def test_contract_of_a_builder(name, tmp_path):
         assert builder.published.sample_rates
     else:
         assert builder.published is None
-
-
-def test_names_of_another_corpus_are_not_to_be_removed(tmp_path):
-    (tmp_path / "tess" / "somewhere").mkdir(parents=True)
-    (tmp_path / "tess" / "somewhere" / "recording 1.wav").touch()
-    with pytest.raises(InputError) as caught:
-        datasets.check("tess", tmp_path)
-    assert f"somewhere/recording 1.wav: unknown name, expected {BUILDERS['tess'].STEM_MEANS}" in str(caught.value)
-    assert "Replace or remove" not in str(caught.value)
-    assert "folder/NAME: --emotion_pattern" in str(caught.value)

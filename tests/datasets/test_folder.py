@@ -465,15 +465,6 @@ def test_a_corpus_that_is_there_twice(tmp_path, in_archive, zipped):
     assert all("TESS/A" in left.file and "byte-identical copy" in left.reason for left in found.copies)
 
 
-def test_two_that_differ_are_an_error_that_names_their_folders(tmp_path):
-    put(tmp_path / "urdu", *(f"{folder}/SM1_F1_A{i}.wav" for folder in ("a", "b") for i in range(30)))
-    with pytest.raises(InputError) as caught:
-        datasets.check("urdu", tmp_path)
-    said = str(caught.value)
-    assert "in a/ and in b/, 30 times, e.g. a/SM1_F1_A0.wav and b/SM1_F1_A0.wav" in said
-    assert len(said.splitlines()) == 3
-
-
 def test_copies_in_a_folder_of_ones_own(place):
     put(place, "anna/angry/1.wav", "bilal/sad/1.wav")
     for copy in ("mine/anna/angry/1.wav", "backup/anna/angry/1.wav", "anna/angry/Copy of 1.wav"):

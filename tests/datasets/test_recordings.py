@@ -17,7 +17,7 @@ from metaser_jax import datasets
 from metaser_jax.audio.extraction import extract, extract_all
 from metaser_jax.datasets import files, recordings
 from metaser_jax.datasets.files import CorpusFile, files_below
-from metaser_jax.datasets.recordings import Excluded, Left, Parsed, Unknown
+from metaser_jax.datasets.recordings import Parsed
 from metaser_jax.errors import InputError, RecordingError
 
 LAYOUT = "urdu/**/Angry/SM1_F1_A01.wav"
@@ -249,16 +249,6 @@ def on_disk(file):
 
 def listing(pairs):
     return recordings.listing("corpus", pairs, lambda path, parsed: f"{parsed.speaker}/{path.stem}")
-
-
-def test_listing_sorts_and_leaves_nothing_out():
-    files = {"b/2.wav": SAM, "song.wav": Excluded("a song"), "a/1.wav": SAM, "x.wav": Unknown("no idea")}
-    files["c/1.wav"] = SAM._replace(speaker="kl")
-    found = listing([(on_disk(file), said) for file, said in files.items()])
-    keys = [(recording.file, recording.key) for recording in found.recordings]
-    assert keys == [("a/1.wav", "sam/1"), ("b/2.wav", "sam/2"), ("c/1.wav", "kl/1")]
-    assert found.excluded == (Left("song.wav", "a song"),)
-    assert found.unknown == (Left("x.wav", "no idea"),)
 
 
 @pytest.mark.parametrize(

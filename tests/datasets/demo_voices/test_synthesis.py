@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -159,14 +160,8 @@ def engine() -> Engine:
 
 
 def _fundamental(samples: np.ndarray, rate: int) -> float:
-    """Median over windows of the autocorrelation's peak between 60 and 400 Hz, in Hz."""
-    window = rate // 20
-    n = len(samples) // window
-    frames = samples[: n * window].reshape(n, window).astype(np.float64)
-    frames = frames[np.mean(frames**2, axis=1) > 0.3 * np.mean(frames**2)]
-    lags = np.arange(rate // 400, rate // 60)
-    correlation = [[np.dot(f[:-lag], f[lag:]) / (window - lag) for lag in lags] for f in frames]
-    return float(np.median(rate / lags[np.argmax(correlation, axis=1)]))
+    """Median of the pitch, in Hz."""
+    return float(np.median(librosa.yin(samples.astype(np.float64), fmin=60, fmax=400, sr=rate)))
 
 
 def _voice(**change) -> Voice:
