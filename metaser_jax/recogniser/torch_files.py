@@ -16,7 +16,7 @@ import math
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -299,6 +299,9 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
     That written in C makes room for a memo of any number, and cannot be kept from calling what is on its stack.
     Attributes: storages, those that were named, by key.
     """
+
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
 
     def __init__(self, file: io.BytesIO):
         super().__init__(file, encoding="latin-1")
