@@ -83,15 +83,12 @@ def containers(seconds: float = 1.5) -> Iterator[Container]:
     unknown, of_float = b"\xff" * 4, encoded(samples / 2**15, RATE, "WAV", "FLOAT")
     yield Container("WAV from a pipe", wav(fmt() + rest, 0xFFFFFFFF))
     yield Container("WAV by sox", wav(fmt() + chunk(b"data", sound, 0x7FFFF000), 0x7FFFF024))
-    yield Container("WAV, all lengths 0", wav(fmt() + chunk(b"data", sound, 0), 0))
     yield Container("WAV, length of data 0", wav(fmt() + chunk(b"data", sound, 0)))
-    yield Container("WAV, length of data unknown", wav(fmt() + rest))
     yield Container("WAV, floats from a pipe", patched(of_float, of_float.index(b"data") + 4, unknown))
     rf64 = chunk(b"ds64", bytes(28)) + fmt() + rest
     yield Container("RF64 from a pipe", wav(rf64, 0xFFFFFFFF, b"RF64"))
     lengths = struct.pack("<QQQI", len(rf64) + 4, size, len(samples), 0)
     yield Container("BW64", wav(chunk(b"ds64", lengths) + fmt() + rest, 0xFFFFFFFF, b"BW64"))
-    yield Container("BW64 from a pipe", wav(rf64, 0xFFFFFFFF, b"BW64"))
     w64 = encoded(samples, RATE, "W64")
     at = w64.index(b"data") + 16
     yield Container("W64 from a pipe", patched(patched(w64, 16, b"\xff" * 8), at, b"\xff" * 7 + b"\x7f"))
@@ -112,11 +109,7 @@ def containers(seconds: float = 1.5) -> Iterator[Container]:
     yield Container("FLAC in Ogg from a pipe", in_ogg(streamed))
     yield Container("FLAC behind ID3", b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10) + flac)
 
-    # Headers that are wrong, or have more than is usual.
-    yield Container("WAV, two chunks fmt", wav(fmt() + fmt() + chunk(b"data", sound)))
-    around = chunk(b"LIST", b"abc") + fmt() + chunk(b"data", sound) + chunk(b"id3 ", b"x")
-    yield Container("WAV, chunks around", wav(around))
-    yield Container("WAV, a tag behind", wav(fmt() + chunk(b"data", sound)) + b"TAG" + b"x" * 125)
+    # Headers that are wrong; test_any_layout_of_chunks makes others.
     yield Container("WAV, header says half", wav(fmt() + chunk(b"data", sound, size // 2)), header="more")
     half = struct.pack(">I", len(samples) // 2)
     yield Container("FLAC, header says half", patched(flac, 22, half), header="more")
