@@ -6,8 +6,8 @@ data_dir/NAME/VERSION/, or data_dir/NAME/CONFIG/VERSION/, in array_record files,
 
 import contextlib
 import functools
-import inspect
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -102,8 +102,9 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def __init_subclass__(cls, **kwargs: Any):
         """Take the constants of corpus.toml, where there is one beside the class's module."""
         super().__init_subclass__(**kwargs)
-        path = Path(inspect.getfile(cls)).with_name("corpus.toml")
-        facts = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+        module = getattr(sys.modules.get(cls.__module__), "__file__", None)  # an interactive session has none
+        path = Path(module).with_name("corpus.toml") if module else None
+        facts = tomllib.loads(path.read_text("utf-8")) if path and path.exists() else {}
         for name, value in facts.items():
             if name == "published":
                 value = Published(**value)
