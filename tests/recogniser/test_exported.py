@@ -97,13 +97,6 @@ def test_what_lies_beside_it(kind, tmp_path):
     assert {name: tuple(of["shape"][1:]) for name, of in facts["inputs"].items()} == shapes
 
 
-def test_probabilities_are_calibrated(tmp_path):
-    model = model_of("recommended", clips=4)
-    got = outputs(dataclasses.replace(model, temperature=2.0))
-    np.testing.assert_allclose(got["probabilities"], jax.nn.softmax(got["logits"] / 2), rtol=1e-6)
-    np.testing.assert_array_equal(got["logits"], outputs(model)["logits"])
-
-
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_numpy_alone_does_the_same_with_the_arrays(kind, tmp_path):
     """By the program in the documentation."""
