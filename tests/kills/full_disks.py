@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import tiny_job
-from programs import ROOT, STUDY
+from programs import ROOT, STUDY, environment_of
 from tiny_job import NAME, Job
 
 _ENOUGH = 2**26
@@ -55,8 +55,7 @@ def main() -> None:
     folder = options.out
     Job(folder).prepare()
     disk, rng = folder / "disk", random.Random(options.seed)
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = os.environ | {"PYTHONPATH": paths, "METASER_CACHE": str(folder / "compiled")}
+    environment = environment_of(folder)
 
     def run(command: list[str]) -> tuple[int, str]:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
@@ -80,11 +79,10 @@ def main() -> None:
                 good = code == 0 or (code == 2 and last.startswith("error: ") and "Traceback" not in said)
                 subprocess.run(["mount", "-o", f"remount,size={_ENOUGH}", disk], check=True)
                 again, later = run(command)
-            if not good or again:
-                wrong += 1
-                print(f"{name}, {size:,} bytes: exit {code}, then {again}\n{said[-3000:]}\n{later[-3000:]}", flush=True)
-            else:
-                print(f"{name}, {size:,} of {used:,} bytes: exit {code}, then 0: {last[:160]}", flush=True)
+            bad = not good or bool(again)
+            wrong += bad
+            more = f"\n{said[-3000:]}\n{later[-3000:]}" if bad else last[:160]
+            print(f"{name}, {size:,} of {used:,} bytes: exit {code}, then {again}: {more}", flush=True)
     print(f"seed {options.seed}: {refused} refused, {wrong} wrong.")
     sys.exit(bool(wrong))
 

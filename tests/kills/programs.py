@@ -101,11 +101,7 @@ class Study:
         self.folder = folder
         self.runs = 0
         for name in ("undisturbed", "again"):
-            log = folder / f"{name}.log"
-            with log.open("wb") as file:
-                done = subprocess.run(self._command(name), stdout=file, stderr=file, env=_environment(folder))
-            if done.returncode:
-                raise Failed(log.read_text())
+            subprocess.run(self._command(name), env=environment_of(folder), check=True)
         self.expected = self._content("undisturbed")
         if self._content("again") != self.expected:
             raise Failed("two undisturbed runs differ")
@@ -146,7 +142,8 @@ def _timeless(value: Any) -> Any:
     return [_timeless(item) for item in value] if isinstance(value, list) else value
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment_of(folder: Path) -> dict[str, str]:
+    """Return the environment of the programs, which compile nothing twice."""
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     return os.environ | {"PYTHONPATH": paths, "METASER_CACHE": str(folder / "compiled")}
 
@@ -160,7 +157,7 @@ def disturbed(program: Prepare | Study, kills: int, moments: Iterator[float | No
         at = None if last else next(moments)
         start = time.monotonic()
         with (program.folder / "killed.log").open("ab") as log:
-            environment = _environment(program.folder)
+            environment = environment_of(program.folder)
             process = subprocess.Popen(program.command(life), stdout=log, stderr=log, env=environment)
         hit = False
         while process.poll() is None and not hit:

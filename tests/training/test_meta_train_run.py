@@ -129,11 +129,6 @@ def test_one_source_has_no_directions(flags, train_config):
     assert task_rule(train_config(corpus_shift=1.0)).corpus_shift == 1
 
 
-def test_a_corpus_whose_speakers_say_too_little(train_config):
-    with pytest.raises(InputError, match="a has 0, b has 0, expected at least 1 with 9 training clips of each emotion"):
-        meta_train(train_config(tasks_by="speaker", shots=8))
-
-
 def test_nothing_is_compiled_after_the_start(train_config):
     compiled, after = [], []
     jax.monitoring.register_event_duration_secs_listener(
@@ -159,9 +154,16 @@ def test_a_run_may_go_on_with_another_execution(train_config, capsys):
     assert [line["episode"] for line in metrics(config)] == [4, 8]
 
 
-def test_too_few_utterances_are_an_error_before_anything_is_compiled(train_config, tmp_path, capsys):
-    with pytest.raises(InputError, match=r"a has 11 angry.*b has 13 angry.*14 of each emotion"):
-        meta_train(train_config(shots=9, queries=5))
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"shots": 9, "queries": 5}, r"a has 11 angry.*b has 13 angry.*14 of each emotion"),
+        ({"shots": 8, "tasks_by": "speaker"}, "a has 0, b has 0, expected at least 1 with 9 training clips"),
+    ],
+)
+def test_too_few_utterances_are_an_error_before_anything_is_compiled(flags, message, train_config, tmp_path, capsys):
+    with pytest.raises(InputError, match=message):
+        meta_train(train_config(**flags))
     assert capsys.readouterr().out == ""
     assert not (tmp_path / "run").exists()
 

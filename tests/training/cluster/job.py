@@ -26,6 +26,10 @@ BITS = {
     "count": np.int64(2**40 + 1),
     "empty": np.zeros((0, 3), np.float32),
 }
+# What a process sends itself in a scene (in "ends" too late for a checkpoint), and what process 1 raises.
+TERM, KILL = signal.SIGTERM, signal.SIGKILL
+SIGNALS = {(1, "agreements"): TERM, (1, "ends"): TERM, (1, "killed"): KILL, (0, "coordinator_killed"): KILL}
+ERRORS = {"alone": InputError("only here"), "bug": TypeError("a bug"), "interrupted": KeyboardInterrupt()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,22 +115,11 @@ def scene(config: JobConfig) -> int:
         for number in range(10_000):
             assert float(step(x)) == 12
             time.sleep(0.01)
-            if number == 5 and me == 1:
-                if config.scene == "agreements":
-                    os.kill(os.getpid(), signal.SIGTERM)
-                if config.scene == "killed":
-                    os.kill(os.getpid(), signal.SIGKILL)
-                if config.scene == "alone":
-                    raise InputError("only here")
-                if config.scene == "bug":
-                    raise TypeError("a bug")
-                if config.scene == "interrupted":
-                    raise KeyboardInterrupt
-            if number == 5 and me == 0 and config.scene == "coordinator_killed":
-                os.kill(os.getpid(), signal.SIGKILL)
+            if number == 5 and (me, config.scene) in SIGNALS:
+                os.kill(os.getpid(), SIGNALS[me, config.scene])
+            if number == 5 and me == 1 and config.scene in ERRORS:
+                raise ERRORS[config.scene]
             if number == 5 and config.scene == "ends":
-                if me == 1:  # too late for a checkpoint
-                    os.kill(os.getpid(), signal.SIGTERM)
                 return 0
             if preemption.reached():
                 (Path(config.out) / f"{me}.stopped").write_text(str(number))
