@@ -221,9 +221,8 @@ def test_what_its_owners_give_to_people_alone(name, tmp_path):
 
 
 def test_a_folder_that_lacks_the_corpus_says_how_to_get_it(recordings_dir):
-    with pytest.raises(
-        InputError, match=r"no folder 'urdu'.*\nWithout --manual_dir it is downloaded; by hand: Get https"
-    ):
+    how = "Without --manual_dir it is downloaded; by hand: Get https"
+    with pytest.raises(InputError, match=rf"no folder 'urdu'.*\n{how}"):
         datasets.check("urdu", recordings_dir)
     with pytest.raises(InputError, match=r"no folder 'savee'.*\nTo get it: Register at .*\n.*MANUAL_DIR/savee/"):
         datasets.check("savee", recordings_dir)

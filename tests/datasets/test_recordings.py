@@ -70,15 +70,13 @@ def test_what_is_no_file_is_named_when_it_is_read(tmp_path):
         files_below(tmp_path)
 
 
-def test_names_that_are_not_utf8(tmp_path):
+def test_names_that_are_not_utf8_and_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
     (tmp_path / "fine").mkdir()
     open(os.fsencode(tmp_path / "fine") + b"/caf\xe9.wav", "w").close()
     with pytest.raises(InputError, match=r"fine/caf\\xe9\.wav"):
         files_below(tmp_path)
     assert len(files_below(tmp_path, strict=False)) == 1
 
-
-def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
     def walk(folder, followlinks, onerror):
         onerror(PermissionError(13, "Permission denied", str(folder)))
         return iter(())
@@ -141,25 +139,21 @@ def test_what_is_no_archive(tmp_path, damage):
     assert names(tmp_path, strict=False) == ["a.zip"]
 
 
-@pytest.mark.parametrize("size", [3, 100])
-def test_an_archive_that_lies_about_a_size(tmp_path, size):
+@pytest.mark.parametrize(
+    ("at", "value", "reason"),
+    [
+        *[((22, 24), bytes([size, 0, 0, 0]), "(cannot be read|the audio is truncated)") for size in (3, 100)],
+        ((6, 8), b"\1", ".*encrypted"),  # the flag of encryption
+    ],
+)
+def test_an_archive_that_lies_about_a_size_and_an_encrypted_one(tmp_path, at, value, reason):
     archive = make_zip(tmp_path / "a.zip", {"1.wav": b"RIFF and more"})
     data = bytearray(archive.read_bytes())
-    for header, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
-        at = data.index(header) + offset
-        data[at : at + 4] = size.to_bytes(4, "little")
+    for header, offset in zip((b"PK\x03\x04", b"PK\x01\x02"), at, strict=True):
+        start = data.index(header) + offset
+        data[start : start + len(value)] = value
     archive.write_bytes(data)
-    with pytest.raises(RecordingError, match=r"a\.zip: 1\.wav: (cannot be read|the audio is truncated)"):
-        extract(files_below(tmp_path)[0])
-
-
-def test_an_encrypted_member(tmp_path):
-    archive = make_zip(tmp_path / "a.zip", {"1.wav": b"RIFF"})
-    data = bytearray(archive.read_bytes())
-    for header, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag of encryption
-        data[data.index(header) + offset] |= 1
-    archive.write_bytes(data)
-    with pytest.raises(RecordingError, match=r"a\.zip: 1\.wav: .*encrypted"):
+    with pytest.raises(RecordingError, match=rf"a\.zip: 1\.wav: {reason}"):
         extract(files_below(tmp_path)[0])
 
 
