@@ -186,11 +186,19 @@ class TimedProtocol(H11Protocol):
         super().data_received(data)
         self._wait()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting, so that nothing keeps what is closed."""
+        super().connection_lost(exc)
+        self._stop()
+
     def _wait(self) -> None:
-        idle = self.conn.their_state is h11.IDLE
-        if idle and self._late is None:  # further pieces give no further time
+        if self.conn.their_state is not h11.IDLE:
+            self._stop()
+        elif self._late is None:  # further pieces give no further time
             self._late = self.loop.call_later(self.headers_seconds, self.transport.close)
-        elif not idle and self._late is not None:
+
+    def _stop(self) -> None:
+        if self._late is not None:
             self._late.cancel()
             self._late = None
 
