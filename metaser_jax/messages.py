@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 TEXT, JSON = "text", "json"
+# Fewer recordings are read before a bar of them is seen.
+MIN_FILES_FOR_BAR = 64
 
 _LEVEL = re.compile(r"(error|warning|note): ")
 _how = {"quiet": False, "format": TEXT, "log": "{}"}

@@ -20,10 +20,8 @@ from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
 from metaser_jax.datasets.labelled_files import labelled_files
 from metaser_jax.datasets.recordings import Left, Listing, bad_recordings, by_reason
 from metaser_jax.errors import RecordingError
-from metaser_jax.messages import progress_bar, say
+from metaser_jax.messages import MIN_FILES_FOR_BAR, progress_bar, say
 from metaser_jax.specs.commands import AdaptConfig, EvaluateConfig
-
-MIN_FILES_FOR_BAR = 64
 
 # Of what learning does not hear, so much is as loud as speech: within 20 dB of the loudest, in the mean level.
 _CUT_SECONDS, _CUT_DB = 0.3, 20 * 128**0.5

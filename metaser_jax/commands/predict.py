@@ -21,7 +21,7 @@ from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.datasets.files import MAX_BYTES, audio_files, one_form
 from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError, RecordingError
-from metaser_jax.messages import progress_bar, say
+from metaser_jax.messages import MIN_FILES_FOR_BAR, progress_bar, say
 from metaser_jax.recogniser.card import note_of_start
 from metaser_jax.recogniser.model_files import hears_voice
 from metaser_jax.specs.commands import PredictConfig
@@ -37,7 +37,6 @@ SpeakerOf = Callable[[Source], str]
 """A recording's speaker."""
 
 STDIN = "-"
-_MIN_FILES_FOR_BAR = 64
 
 # What was read waits for so much more, but no longer than this, to be predicted and printed.
 _FRAMES = 32 * WINDOW
@@ -77,7 +76,7 @@ def print_rows(
         sys.stdout.write(rows.header)
         failed, heard = 0, {}
         shown = recordings
-        if len(sources) >= _MIN_FILES_FOR_BAR and not sys.stdout.isatty():
+        if len(sources) >= MIN_FILES_FOR_BAR and not sys.stdout.isatty():
             shown = progress_bar(recordings, total=len(sources), unit="recording")
         # A voice's statistics are those of all its recordings.
         for group in _groups(shown, frames) if speaker_of is None else [list(shown)]:

@@ -107,7 +107,7 @@ class Study(Generic[SpecT]):
     left: list[Left] = dataclasses.field(default_factory=list)
 
     def changes(self, method: str, what: str) -> Mapping[str, Any]:
-        """Return what the preset changes for one method alone, of "learn" (the first two steps below) or of "adapt"."""
+        """Return what the preset changes for one method alone, of "learn" (a run) or of "adapt"."""
         return presets.OF_METHOD.get(self.preset, {}).get(method, {}).get(what, {})
 
     def meta_spec(self, sources: tuple[str, ...], seed: int, **changes: Any) -> MetaTrainSpec:

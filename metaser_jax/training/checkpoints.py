@@ -271,7 +271,7 @@ class Checkpoints:
             intact = f"that of episode {max(whole)} is intact" if whole else "there is none before it"
             raise InputError(
                 f"{self._folder}: the checkpoint of episode {failed} cannot be written ({_reason(error)}); {intact}. "
-                "Make room, or let it be written, and start the same command again, which goes on from there."
+                "Make room, or allow writing there, and start the same command again, which goes on from there."
             ) from error
 
 
