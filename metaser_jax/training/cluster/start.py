@@ -69,7 +69,7 @@ def _why(job: ClusterSpec, error: Exception) -> str:
     if job.cluster == "none":
         return (
             f"--coordinator_address={job.coordinator_address}: process {job.process_id} of {job.num_processes} could "
-            f"not join within --start_timeout={job.start_timeout} s ({text}). Start all of them, and process 0 at that address."
+            f"not join within --start_timeout={job.start_timeout} s ({text}). Start all, process 0 at that address."
         )
     return f"--cluster={job.cluster}: could not join the job ({text}). {_ADVICE}"
 
