@@ -46,6 +46,13 @@ def fake_voice(label, seed=0, noise=0.5) -> np.ndarray:
     return statistics.astype(np.float32)
 
 
+def fake_vectors(label, k=3, d=256, seed=0, noise=0.05) -> np.ndarray:
+    """What an encoder hears [n, k, d] of utterances with these labels [n]."""
+    rng = np.random.default_rng(seed)
+    of_label = rng.normal(size=(4, k, d), scale=noise)[label]
+    return (of_label + rng.normal(size=of_label.shape, scale=noise)).astype(np.float32)
+
+
 def fake_model(
     hidden_dim=4, clips=8, seed=0, temperature=1.5, start=True, rates=True, emotions=FOUR_EMOTIONS, **settings
 ) -> Model:
@@ -54,10 +61,10 @@ def fake_model(
     Args:
       clips: of the support set; 0 leaves it out. start, rates: whether the model has them.
       **settings: other fields of Settings than these; the recommended ones by default, of a model over MFCC, or, with
-        features="voice", of one over the voice.
+        other features, of one over the voice.
     """
     default = {"pooling": "mean_std", "activation": "relu", "input_statistics": True, "trim_db": 26.5, "deltas": True}
-    if settings.get("features") == "voice":
+    if settings.get("features", "mfcc") != "mfcc":
         default = {"network": "perceptron", "members": 2}
     how = ModelSpec(emotions=emotions, hidden_dim=hidden_dim, **{"normalise": "corpus", **default, **settings})
     rng = np.random.default_rng(seed)
@@ -82,7 +89,8 @@ def fake_model(
         emotions=emotions,
         sha256=np.array([hashlib.sha256(file.encode()).hexdigest() for file in corpus.file]),
         seconds=(corpus.n_frames * 512 / 22050).astype(np.float32),
-        voice=fake_voice(corpus.label, seed) if how.features == "voice" else None,
+        voice=fake_voice(corpus.label, seed) if how.of_voice else None,
+        vectors=fake_vectors(corpus.label, *how.vectors, seed) if how.vectors[0] else None,
     )
     return Model(
         settings=how,

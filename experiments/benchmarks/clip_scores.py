@@ -16,7 +16,7 @@ from metaser_jax import datasets
 from metaser_jax.adaptation.few_clips import adapt_model
 from metaser_jax.adaptation.starts import read_start
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.data.inputs import GIVEN
+from metaser_jax.data.inputs import given_of
 from metaser_jax.data.splits import draw_shots, split
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.results.metrics import calibration_error, log_loss, scores
@@ -47,7 +47,7 @@ def line(corpus, start, kind: str, known: bool, shots: int) -> str:
         settings = dataclasses.replace(start.settings, normalise="corpus")
         model = adapt_model(start.start, settings, AdaptConfig(support="", out="", seed=seed), support)
         test = corpus.take(parts.test)
-        logits = Predictor(model).logits(*(getattr(test, name) for name in GIVEN[settings.features])).astype(np.float64)
+        logits = Predictor(model).logits(*given_of(test, settings)).astype(np.float64)
         true = scores(test.label, logits.argmax(-1), len(corpus.emotions))["macro_f1"]
         said = model.about["cross_validation"]
         low, high = said["interval"]

@@ -153,7 +153,7 @@ def _together(clips: Labelled, sources: Sequence[Labelled]) -> Labelled:
 def features_of(target: Target, front_end: FrontEnd, fit: np.ndarray | None = None) -> np.ndarray:
     """Return the statistics that are heard of a voice, else utterance_statistics of the frames, [n, feature]."""
     corpus = target.as_input(front_end, fit).corpus
-    return corpus.mfcc[:, 0] if front_end.features == "voice" else utterance_statistics(corpus.mfcc, corpus.n_frames)
+    return corpus.mfcc[:, 0] if front_end.of_voice else utterance_statistics(corpus.mfcc, corpus.n_frames)
 
 
 def adapt_classifier(

@@ -78,7 +78,7 @@ def run_adapt(config: AdaptConfig) -> Model:
       InputError: clips that cannot be used, unless config.skip_bad; from reading the start, or from the training.
     """
     start = read_start(config.init, config.normalise, config.optimizer)
-    settings, emotions, voice = start.settings, start.settings.emotions, start.settings.features == "voice"
+    settings, emotions, voice = start.settings, start.settings.emotions, start.settings.of_voice
     if bound := non_commercial(start.about):
         say(f"note: {config.init} is {bound}")
     elif config.init == AdaptConfig.init:
@@ -159,7 +159,7 @@ def adapt_model(
       InputError: fewer than two emotions have clips; a speaker is not known, where voices are normalised apart; the
         training diverged; a support vector machine of MFCC.
     """
-    emotions, n, voice = settings.emotions, len(support), settings.features == "voice"
+    emotions, n, voice = settings.emotions, len(support), settings.of_voice
     if config.model_kind == VOTES and not voice:
         raise InputError("--model_kind=svm: got a start that hears MFCC, expected one of the voice, such as open.")
     present = [emotions[e] for e in np.unique(support.label)]
@@ -272,7 +272,7 @@ def adapt_again(model: Model, support: Corpus, progress: Callable[[int, int], No
     settings = model.settings if keep else trained_settings(model)
     settings = dataclasses.replace(settings, normalise=resolve(support, settings.normalise, np.arange(len(support))))
     # Of MFCC each voice has its own statistics alone.
-    same = keep and (model.settings.normalise == "corpus" or model.settings.features == "voice")
+    same = keep and (model.settings.normalise == "corpus" or model.settings.of_voice)
     start = None if config.model_kind == VOTES else model.start or Start(model.params, None)
     about = {name: value for name, value in model.about.items() if name not in of_clips}
     known = {"scale": model.scale if same else None, "about": about, "earlier": earlier, "progress": progress}

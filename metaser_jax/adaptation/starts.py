@@ -320,7 +320,7 @@ def _calibrate(run_dir: str, data_dir: str, corpora: Mapping[str, Corpus], load:
         known = [_take_others(corpora[name], speakers) for name in sources]
         unknown = first.take(np.isin(first.speaker, speakers)) if one_source else corpora[part]
         predictor = Predictor(_make_model(read_start(folder, "auto", "learner"), known))
-        given = [getattr(unknown, name) for name in inputs.GIVEN[predictor.model.settings.features]]
+        given = inputs.given_of(unknown, predictor.model.settings)
         silent = np.zeros(len(unknown), bool)
         by_voice = predictor.scale_of_speakers(given, silent, unknown.speaker, np.unique(unknown.speaker))
         # Of each clip alone, and of each with all clips of its voice.

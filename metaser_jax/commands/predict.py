@@ -23,7 +23,7 @@ from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import MIN_FILES_FOR_BAR, progress_bar, say
 from metaser_jax.recogniser.card import note_of_start
-from metaser_jax.recogniser.model_files import hears_voice
+from metaser_jax.recogniser.model_files import features_of
 from metaser_jax.specs.commands import PredictConfig
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def print_rows(
     config: PredictConfig, sources: Sequence[Source], frames: int = _FRAMES, folders: Sequence[str] = ()
 ) -> int:
     """Return how many failed; folders: that were given, whose own folders may say who speaks."""
-    with read(sources, config.workers, hears_voice(config.model)) as recordings:
+    with read(sources, config.workers, features_of(config.model) != "mfcc") as recordings:
         # It imports jax: after the worker processes have started.
         from metaser_jax.recogniser.predictor import Predictor
 

@@ -32,6 +32,9 @@ class Corpus:
       voice: [n, 171] float32, statistics of the whole clip's frame tracks, specs.voice.STATISTICS; None: not known.
       tracks: [n, 120, 19] float32, means of every four frames of the first 5.6 s, zero after the real ones, which only
         the digest looks at; None: not known.
+      vectors: [n, k, d] float32, what an encoder hears: of ours its vector and the means of its layers 2 and 3
+        (audio/encoder.py), k = 3, d = 256; of another's k = 1. They identify people. None: not known.
+      vectors_of: digest of that encoder, or the name of another's vectors; "" where there are none.
       same: [n] int32, byte-identical recordings have one number; None: there are none.
       sha256: [n] str, hexadecimal, of the files' bytes; None: not known.
     """
@@ -47,6 +50,8 @@ class Corpus:
     emotions: tuple[str, ...] = EMOTIONS
     voice: np.ndarray | None = None
     tracks: np.ndarray | None = None
+    vectors: np.ndarray | None = None
+    vectors_of: str = ""
     same: np.ndarray | None = None
     sha256: np.ndarray | None = None
 
@@ -73,7 +78,8 @@ class Corpus:
 
     def arrays(self) -> dict[str, np.ndarray | None]:
         """Return all arrays by name; None where one is not known."""
-        return {name: value for name, value in vars(self).items() if name not in ("name", "language", "emotions")}
+        texts = ("name", "language", "emotions", "vectors_of")
+        return {name: value for name, value in vars(self).items() if name not in texts}
 
     def counts(self) -> dict[str, int]:
         """Return utterances of each emotion that occurs, in the order of `emotions`."""
@@ -81,7 +87,7 @@ class Corpus:
         return {emotion: int(n) for emotion, n in zip(self.emotions, number, strict=True) if n}
 
     def digest(self) -> str:
-        """Return 16 hexadecimal digits that depend on files, labels, speakers and features."""
+        """Return 16 hexadecimal digits that depend on files, labels, speakers and features, but for the vectors."""
         sha = hashlib.sha256(self.name.encode())
         for text in (self.file, self.speaker):
             sha.update("\0".join(text.tolist()).encode())
@@ -93,6 +99,8 @@ class Corpus:
 
 def join(corpora: Sequence[Corpus]) -> Corpus:
     """Return the utterances of several corpora as those of the first; what one of them lacks is not known of any."""
+    if len({one.vectors_of for one in corpora}) > 1:
+        corpora = [dataclasses.replace(one, vectors=None, vectors_of="") for one in corpora]
     arrays = {
         name: None if name == "same" or any(array is None for array in parts) else np.concatenate(parts)
         for name, *parts in zip(corpora[0].arrays(), *(one.arrays().values() for one in corpora), strict=True)

@@ -66,7 +66,9 @@ def support_specs(settings: ModelSpec, clips: int) -> dict[str, Spec]:
     found = {"mfcc": Spec(_FLOAT, (clips, MAX_FRAMES, N_MFCC)), "seconds": Spec(_FLOAT, (clips,))}
     found |= dict.fromkeys(("n_frames", "label"), Spec(_INTEGER, (clips,)))
     found |= dict.fromkeys(("speaker", "file", "sha256"), Spec(None, (clips,)))
-    return found | ({"voice": Spec(_FLOAT, (clips, len(STATISTICS)))} if settings.features == "voice" else {})
+    if settings.of_voice:
+        found["voice"] = Spec(_FLOAT, (clips, len(STATISTICS)))
+    return found | ({"vectors": Spec(_FLOAT, (clips, *settings.vectors))} if settings.vectors[0] else {})
 
 
 def pack(model: Model) -> dict[str, np.ndarray]:

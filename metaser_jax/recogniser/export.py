@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
-from metaser_jax.data.inputs import GIVEN
+from metaser_jax.data.inputs import given
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.extras import version
 from metaser_jax.recogniser import arrays as npz
@@ -43,11 +43,11 @@ _READABLE = (
 
 Function = Callable[..., dict[str, jax.Array]]
 """(mfcc [n, 120, 20] float32, n_frames [n] int32) -> {"logits": [n, class], "probabilities": [n, class]}; of a model
-over the voice of (voice [n, 171] float32). FILE.json says which."""
+over the voice of (voice [n, 171] float32), of one that hears vectors of (voice, vectors [n, k, d] float32). FILE.json says which."""
 
 
 def make_function(model: Model) -> Function:
-    """Return (what inputs.GIVEN says, each [n, ...]) -> {"logits", "probabilities"}, to jit; parameters inside.
+    """Return (what inputs.given says, each [n, ...]) -> {"logits", "probabilities"}, to jit; parameters inside.
 
     Probabilities are calibrated: softmax(logits / temperature).
     """
@@ -55,8 +55,8 @@ def make_function(model: Model) -> Function:
     scale = scale_of_one_clip(model.settings, model.scale)
     params, scale = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), (model.params, scale))
 
-    def function(*given: jax.Array) -> dict[str, jax.Array]:
-        logits = forward(params, scale, *given)
+    def function(*arrays: jax.Array) -> dict[str, jax.Array]:
+        logits = forward(params, scale, *arrays)
         return {"logits": logits, "probabilities": jax.nn.softmax(logits / np.float32(model.temperature))}
 
     return function
@@ -77,12 +77,12 @@ def export_stablehlo(model: Model, out: str | os.PathLike[str], platforms: Seque
     for platform in platforms or ("none",):
         check_choice("--platforms", platform, PLATFORMS)
     (n,) = jax_export.symbolic_shape("n")
-    given = GIVEN[model.settings.features]
-    shapes = [jax.ShapeDtypeStruct((n, *shape), dtype) for dtype, shape in given.values()]
+    wanted = given(model.settings)
+    shapes = [jax.ShapeDtypeStruct((n, *shape), dtype) for dtype, shape in wanted.values()]
     made = jax_export.export(jax.jit(make_function(model)), platforms=list(dict.fromkeys(platforms)))(*shapes)
     content = bytes(made.serialize())
     classes = len(model.settings.emotions)
-    inputs = {name: {"dtype": np.dtype(dtype).name, "shape": ["n", *shape]} for name, (dtype, shape) in given.items()}
+    inputs = {name: {"dtype": np.dtype(dtype).name, "shape": ["n", *shape]} for name, (dtype, shape) in wanted.items()}
     facts = _facts(STABLEHLO, model) | {
         "temperature": float(model.temperature),
         "sha256": hashlib.sha256(content).hexdigest(),

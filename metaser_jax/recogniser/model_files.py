@@ -29,7 +29,7 @@ MODEL = "model.json"
 
 ARRAYS, SUPPORT, CARD = "arrays.npz", "support.npz", "README.md"
 FORMAT = "metaser_model"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 STARTS = Path(__file__).parents[1] / "starts"
 AGAIN = "Copy or download it again from where it came, or adapt again (metaser adapt)."
 _KEYS = {
@@ -43,15 +43,20 @@ _MAX_JSON = 2**24
 ModelFolder = Path | zipfile.Path
 # Settings that version 1 had not: what it always was.
 SINCE_2 = MappingProxyType({"features": "mfcc", "track_groups": list(GROUPS), "network": "lstm", "members": 1})
+# Settings that version 2 had not.
+SINCE_3 = MappingProxyType({"embedding_dim": 0, "embeddings_name": ""})
 # What a model was trained on, for readers that make their own features: librosa's defaults, or statistics of tracks.
 _SOUND = {"sample_rate": mfcc.SAMPLE_RATE}
 FEATURES: dict[str, dict[str, Any]] = {
     "mfcc": _SOUND
     | {"hop_length": mfcc.HOP_LENGTH, "n_mfcc": mfcc.N_MFCC, "max_frames": mfcc.MAX_FRAMES}
     | {"n_fft": 2048, "n_mels": 128},
-    "voice": _SOUND
-    | {"hop_length": tracks.HOP, "window_length": tracks.WINDOW}
-    | {"tracks": list(TRACKS), "statistics": list(STATISTICS)},
+    **dict.fromkeys(
+        ("voice", "encoder", "embeddings"),
+        _SOUND
+        | {"hop_length": tracks.HOP, "window_length": tracks.WINDOW}
+        | {"tracks": list(TRACKS), "statistics": list(STATISTICS)},
+    ),
 }
 
 
@@ -146,12 +151,9 @@ def read_file(folder: ModelFolder, name: str, max_bytes: int) -> bytes:
     return data
 
 
-def hears_voice(folder: str | os.PathLike[str]) -> bool:
-    """Return whether a model is given what is heard of the voice, by model.json alone, before the rest is read.
-
-    Raises InputError as open_model.
-    """
-    return open_model(folder)[1]["settings"].get("features") == "voice"
+def features_of(folder: str | os.PathLike[str]) -> str:
+    """Return FrontEnd.features of a model, by model.json alone, before the rest is read; InputError as open_model."""
+    return settings_of(open_model(folder)[1]).features
 
 
 def _open_archive(path: Path) -> zipfile.Path:
@@ -192,21 +194,23 @@ def settings_json(settings: ModelSpec) -> dict[str, Any]:
 
 
 def digested(settings: ModelSpec) -> dict[str, Any]:
-    """Return what of settings_json a digest is of: of a model over MFCC as in version 1, whose digests stay."""
+    """Return what of settings_json a digest is of: of a model as versions 1 and 2 had it, whose digests stay."""
     values = settings_json(settings)
-    return {name: value for name, value in values.items() if settings.features != "mfcc" or name not in SINCE_2}
+    added = {"mfcc": {**SINCE_2, **SINCE_3}, "voice": SINCE_3}.get(settings.features, {})
+    return {name: value for name, value in values.items() if name not in added}
 
 
 def settings_of(facts: Mapping[str, Any]) -> ModelSpec:
-    """Return the settings in the content of model.json, of format version 1 or 2.
+    """Return the settings in the content of model.json, of any format version.
 
     Raises:
       ValueError, KeyError, TypeError or AttributeError: keys, types or values that a model does not have.
     """
-    said, old = facts["settings"], facts["format_version"] == 1
+    said, version = facts["settings"], facts["format_version"]
+    added = {1: {**SINCE_2, **SINCE_3}, 2: SINCE_3}.get(version, {})
     fields = {field.name: type(field.default) for field in dataclasses.fields(ModelSpec)}
-    check_names(said, [name for name in fields if not (old and name in SINCE_2)])
-    said = {**said, **SINCE_2} if old else said
+    check_names(said, fields.keys() - added.keys())
+    said = {**said, **added}
     values = {}
     for name, kind in fields.items():
         value = said[name]

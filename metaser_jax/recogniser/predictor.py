@@ -26,7 +26,7 @@ from metaser_jax.audio import clips as recordings
 from metaser_jax.audio.clips import Clip, VoiceWindows, Windows
 from metaser_jax.audio.quality import notes_of
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.data.inputs import CLIP, GIVEN, SHRINK, Scale, make_x, own_scale, rescale, scales, shrunk_to
+from metaser_jax.data.inputs import SHRINK, Scale, bounded, given, make_x, own_scale, rescale, scales, shrunk_to
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.folder import load_model
@@ -46,7 +46,8 @@ MIN_SPEAKER_SECONDS = 10.0
 Forward = Callable[..., jax.Array]
 """(params, scale, *given, each [n, ...]) -> logits [n, class].
 
-Given what inputs.GIVEN says: mfcc [n, 120, 20] and n_frames [n] int32, or voice [n, 171], not normalised yet.
+Given what inputs.given says: mfcc [n, 120, 20] and n_frames [n] int32, or voice [n, 171] and where there are some
+vectors [n, k, d], not normalised yet.
 scale: mean and std, [coef] or [n, 1, coef]; None where normalise is "none" or "utterance".
 """
 
@@ -100,7 +101,7 @@ class Predictor:
     def __init__(self, model: Model):
         self.model = model
         self.emotions = model.settings.emotions
-        self.voice = model.settings.features == "voice"
+        self.voice = model.settings.of_voice
         self._params = jax.device_put(model.params)
         self._scale = scale_of_one_clip(model.settings, model.scale)
         self._forward = _compiled(model.settings)
@@ -117,7 +118,7 @@ class Predictor:
         rng = np.random.default_rng(0)
         fixed = [
             np.full((1, *shape), N_FRAMES) if dtype == np.int32 else 30 * rng.standard_normal((1, *shape))
-            for dtype, shape in GIVEN[model.settings.features].values()
+            for dtype, shape in given(model.settings).values()
         ]
         predictor = cls(model)
         start = model.start and cls(dataclasses.replace(model, params=model.start.params))
@@ -169,45 +170,45 @@ class Predictor:
             return []
         divided = recordings.voice_windows if self.voice else recordings.windows
         parts = [divided(clip, windows) for clip in clips]
-        inputs = GIVEN[self.model.settings.features]
-        given = [np.concatenate([getattr(part, name) for part in parts]) for name in inputs]
+        inputs = given(self.model.settings)
+        arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in inputs]
         scale = None
         if speakers is not None:
             names = np.repeat(np.asarray(speakers, str), [len(part.start) for part in parts])
             own = set(speakers) - {UNKNOWN_SPEAKER} if self.voice else own_voices(seconds_of(clips, speakers, windows))
-            scale = self.scale_of_speakers(given, np.concatenate([part.silent for part in parts]), names, own)
+            scale = self.scale_of_speakers(arrays, np.concatenate([part.silent for part in parts]), names, own)
         # In float64, so that what is printed adds up to 1.
-        probabilities = _softmax(self.logits(*given, scale=scale).astype(np.float64) / self.model.temperature)
+        probabilities = _softmax(self.logits(*arrays, scale=scale).astype(np.float64) / self.model.temperature)
         each = np.split(probabilities, np.cumsum([len(part.start) for part in parts])[:-1])
         return [self._prediction(*of) for of in zip(clips, parts, each, strict=True)]
 
-    def logits(self, *given: np.ndarray, scale: Scale | None = None) -> np.ndarray:
+    def logits(self, *arrays: np.ndarray, scale: Scale | None = None) -> np.ndarray:
         """Return what the network says, before calibration, in calls of one compiled program.
 
         Args:
-          given: mfcc [n, 120, 20] float32, zero after the real frames, and n_frames [n] int, 1 to 120; or, to a model
-            over the voice, voice [n, 171] float32.
+          arrays: mfcc [n, 120, 20] float32, zero after the real frames, and n_frames [n] int, 1 to 120; or, to a
+            model over the voice, voice [n, 171] float32 and, where it hears some, vectors [n, k, d] float32.
           scale: mean and std [n, 1, coef] that features are normalised by, instead of the model's.
 
         Returns:
           [n, class] float32. Those of an utterance are the same to the bit, whatever it is together with.
         """
-        n = len(given[0])
+        n = len(arrays[0])
         scale = _of_each(self._scale, n) if scale is None else scale
-        wanted = GIVEN[self.model.settings.features].values()
-        arrays = (scale, *(np.asarray(array, dtype) for array, (dtype, _) in zip(given, wanted, strict=True)))
+        wanted = given(self.model.settings).values()
+        all_given = (scale, *(np.asarray(array, dtype) for array, (dtype, _) in zip(arrays, wanted, strict=True)))
         chunks = []
         for first in range(0, n, BATCH):
-            chunk = jax.tree.map(lambda a, first=first: _padded(a[first : first + BATCH]), arrays)
+            chunk = jax.tree.map(lambda a, first=first: _padded(a[first : first + BATCH]), all_given)
             chunks.append(self._forward(self._params, *chunk))
         return np.concatenate([np.zeros((0, len(self.emotions)), np.float32), *chunks])[:n]
 
     def scale_of_speakers(
-        self, given: Sequence[np.ndarray], silent: np.ndarray, names: np.ndarray, own: Collection[str]
+        self, arrays: Sequence[np.ndarray], silent: np.ndarray, names: np.ndarray, own: Collection[str]
     ) -> Scale | None:
         """Return of each window what it is normalised by: its speaker's windows, or what the model has.
 
-        Args: given: of n windows. silent: [n] bool. names: [n] str, who speaks. own: who has statistics of his own.
+        Args: arrays: of n windows, as `logits` takes them. silent: [n] bool. names: [n] str, who speaks. own: who has statistics of his own.
 
         Returns: mean and std [n, 1, coef]; None of a model that does not normalise by speaker.
         """
@@ -219,7 +220,7 @@ class Predictor:
             of = np.flatnonzero((names == name) & ~silent)
             if not len(of):
                 continue
-            x, n = make_x(self.model.settings, *(array[of] for array in given))
+            x, n = make_x(self.model.settings, *(array[of] for array in arrays))
             of_one = (x, n, np.zeros(len(of), int), np.ones(len(of), bool))
             found = shrunk_to(everybody, *of_one) if self.voice else scales(*of_one)
             for target, value in zip(scale, found, strict=True):
@@ -239,14 +240,14 @@ def make_forward(settings: ModelSpec) -> Forward:
     """Return all that a model does after feature extraction; as inputs.make_input and the network, up to rounding."""
     network = make_network(settings)
 
-    def forward(params: Params, scale: Scale | None, *given: jax.Array) -> jax.Array:
-        x, n = make_x(settings, *given)
+    def forward(params: Params, scale: Scale | None, *arrays: jax.Array) -> jax.Array:
+        x, n = make_x(settings, *arrays)
         if settings.normalise == "utterance":
             scale = own_scale(x, n)
         if scale is not None:
             x = rescale(x, n, scale)
-        if settings.features == "voice":
-            x = x.clip(-CLIP, CLIP)
+        if settings.of_voice:
+            x = bounded(settings, x)
         return network.apply(params, x)  # pyright: ignore[reportReturnType]
 
     return forward
@@ -259,7 +260,7 @@ def scale_of_one_clip(settings: ModelSpec, everybody: Scale | None) -> Scale | N
     (inputs.shrunk_scales): so (x - mean) SHRINK / (1 + SHRINK) is left of it, and it is half as sure of what it
     hears as of a voice that it knows. Of every other model, what the model has.
     """
-    if everybody is None or settings.features != "voice" or settings.normalise != "speaker":
+    if everybody is None or not settings.of_voice or settings.normalise != "speaker":
         return everybody
     return Scale(everybody.mean, everybody.std * ((1 + SHRINK) / SHRINK))
 

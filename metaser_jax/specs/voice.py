@@ -30,6 +30,9 @@ STATISTICS: tuple[str, ...] = (
     "voicing mean",
 )
 
+# Of a speech encoder, beside the statistics: its vector and the means of its layers 2 and 3 (audio/encoder.py).
+VECTORS = (3, 256)
+
 # A corpus's digest reads the mean of every four frames, 46 ms, of the first 5.6 s.
 POOLED, POOLED_FRAMES = 4, 120
 

@@ -22,7 +22,7 @@ SpecT = TypeVar("SpecT", bound=SourcesSpec)
 # What runs of earlier versions do not say; the defaults are what they did.
 ADDED = {"network", "members", "features", "track_groups", "tasks_by", "query_speakers", "shots_mix", "class_shift"}
 ADDED |= {"corpus_shift", "feature_dropout", "feature_noise", "prototype_scale", "meta_schedule", "label_smoothing"}
-ADDED |= {"learn_from"}
+ADDED |= {"learn_from", "embedding_dim", "embeddings_name"}
 
 
 class Pretrained(NamedTuple):

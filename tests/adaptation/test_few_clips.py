@@ -13,7 +13,7 @@ from metaser_jax.adaptation.engine import Case, train_and_predict
 from metaser_jax.adaptation.few_clips import adapt_again, adapt_model
 from metaser_jax.adaptation.starts import Init
 from metaser_jax.data.corpus import CLIPS, UNKNOWN_SPEAKER
-from metaser_jax.data.inputs import GIVEN, Scale, make_x, shrunk_to
+from metaser_jax.data.inputs import Scale, given_of, make_x, shrunk_to
 from metaser_jax.data.splits import split
 from metaser_jax.data.target import Target
 from metaser_jax.recogniser.card import model_card
@@ -60,7 +60,7 @@ def others(index, louder=0.0, **changes):
 
 
 def predict(model, index=slice(None), scale=None):
-    given = (getattr(CORPUS, name)[index] for name in GIVEN[model.settings.features])
+    given = (array[index] for array in given_of(CORPUS, model.settings))
     return np.asarray(jax.jit(make_forward(model.settings))(model.params, scale or model.scale, *given))
 
 
@@ -208,7 +208,7 @@ def test_clips_that_do_not_fit():
         ((start, apart, HOW, nobodys), "of 1 clips, angry/"),
         ((plain, settings, dataclasses.replace(HOW, lr=1e20), two), r"--lr=1e\+20: .* the clips"),
         ((start, settings, dataclasses.replace(HOW, model_kind="svm"), two), "--model_kind=svm"),
-        ((*small(**STARTS["voice"]), HOW, dataclasses.replace(two, voice=None)), "the clips: got MFCC"),
+        ((*small(**STARTS["voice"]), HOW, dataclasses.replace(two, voice=None)), "the clips: got no voice"),
     ):
         with pytest.raises(InputError, match=said):
             adapt_model(*arguments)

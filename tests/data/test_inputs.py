@@ -87,7 +87,7 @@ def test_trimmed_then_changes_added_then_normalised(mode):
 @pytest.mark.parametrize("settings", [{"trim_db": 0.05, "deltas": True}, {"features": "voice"}])
 def test_the_same_of_numpy_and_jax(settings):
     how, corpus = FrontEnd(**settings), fake_corpus()
-    given = [getattr(corpus, name) for name in inputs.GIVEN[how.features]]
+    given = inputs.given_of(corpus, how)
     for ours, jaxs in zip(inputs.make_x(how, *given), inputs.make_x(how, *map(jnp.asarray, given)), strict=True):
         assert ours.dtype == jaxs.dtype
         np.testing.assert_array_equal(ours, jaxs)

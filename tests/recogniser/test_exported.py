@@ -15,7 +15,7 @@ from fakes import fake_model
 from subprograms import python
 
 from metaser_jax import InputError
-from metaser_jax.data.inputs import GIVEN
+from metaser_jax.data import inputs
 from metaser_jax.recogniser import export as exporting
 from metaser_jax.recogniser.export import export_npz, export_stablehlo, make_function
 from metaser_jax.recogniser.folder import digest
@@ -44,7 +44,7 @@ def model_of(kind, clips=20):
 
 def given(model, n=20):
     """What it is given of its clips, in order."""
-    return [getattr(model.support, name)[:n] for name in GIVEN[model.settings.features]]
+    return [array[:n] for array in inputs.given_of(model.support, model.settings)]
 
 
 def outputs(model, n=20):
@@ -58,7 +58,7 @@ def test_stablehlo_runs_without_the_project(tmp_path):
     models, sizes = {kind: model_of(kind) for kind in ("recommended", "utterance", "voice")}, (1, 20)
     for kind, model in models.items():
         export_stablehlo(model, tmp_path / f"{kind}.hlo")
-    inputs = {kind: list(GIVEN[model.settings.features]) for kind, model in models.items()}
+    names = {kind: list(inputs.given(model.settings)) for kind, model in models.items()}
     x = models["voice"].support
     np.savez(tmp_path / "x.npz", mfcc=x.mfcc, n_frames=x.n_frames, voice=x.voice)
     program = f"""
@@ -67,7 +67,7 @@ sys.modules["metaser_jax"] = sys.modules["flax"] = None
 import numpy as np
 from jax import export
 x = np.load("x.npz")
-for kind, inputs in {inputs}.items():
+for kind, inputs in {names}.items():
     function = export.deserialize(bytearray(open(kind + ".hlo", "rb").read()))
     for n in {sizes}:
         np.savez(f"{{kind}}{{n}}.npz", **function.call(*(x[name][:n] for name in inputs)))
@@ -93,7 +93,7 @@ def test_what_lies_beside_it(kind, tmp_path):
     assert (facts["digest"], facts["emotions"]) == (digest(model), list(model.settings.emotions))
     assert (facts["platforms"], facts["versions"]["jax"]) == (["tpu", "cpu"], jax.__version__)
     assert all(f"`{key}`" in DOCUMENT.read_text() for key in facts.keys() - {"format", "format_version", "readable_by"})
-    shapes = {name: array.shape[1:] for name, array in zip(GIVEN[model.settings.features], given(model), strict=True)}
+    shapes = {name: array.shape[1:] for name, array in zip(inputs.given(model.settings), given(model), strict=True)}
     assert {name: tuple(of["shape"][1:]) for name, of in facts["inputs"].items()} == shapes
 
 

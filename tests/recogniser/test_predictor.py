@@ -12,7 +12,7 @@ from metaser_jax import InputError
 from metaser_jax.audio import clips
 from metaser_jax.audio.clips import HOP_SECONDS, Clip, Quality
 from metaser_jax.audio.tracks import STEP
-from metaser_jax.data.inputs import CLIP, GIVEN, MIN_VOICE_STD, Scale, make_input, make_x, scales, shrunk_to
+from metaser_jax.data.inputs import CLIP, MIN_VOICE_STD, Scale, given, make_input, make_x, scales, shrunk_to
 from metaser_jax.errors import RecordingError
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.folder import save_model
@@ -40,8 +40,8 @@ def predictor() -> Predictor:
 def test_a_short_clip_is_the_calibrated_softmax_of_the_network(features):
     model = fake_model(features=features, normalise="corpus", temperature=SOFT)
     part = clips.windows(fake_clip()) if features == "mfcc" else clips.voice_windows(fake_clip())
-    given = [getattr(part, name) for name in GIVEN[features]]
-    logits = np.asarray(make_forward(model.settings)(model.params, model.scale, *given)[0])
+    arrays = [getattr(part, name) for name in given(model.settings)]
+    logits = np.asarray(make_forward(model.settings)(model.params, model.scale, *arrays)[0])
     (got,) = Predictor(model).predict_clips([fake_clip()])
     np.testing.assert_allclose(got.probabilities, np.exp(logits / SOFT) / np.exp(logits / SOFT).sum(), atol=1e-5)
     assert got.label == model.settings.emotions[got.probabilities.argmax()]
