@@ -123,16 +123,18 @@ def make_input(corpus: Corpus, how: FrontEnd, train: np.ndarray) -> Corpus:
 
 
 def bounded(how: FrontEnd, x: Array) -> Array:
-    """Return what is heard of a voice, normalised, without outliers and with vectors weighed: [n, 1, coef] float32.
+    """Return what is heard of a voice, normalised, [..., coef], without outliers and with vectors weighed."""
+    return x.clip(-CLIP, CLIP) * weights(how)
+
+
+def weights(how: FrontEnd) -> np.ndarray:
+    """Return the weight of each number that is heard of a voice, [coef] float32.
 
     All vectors together weigh VECTOR_WEIGHT times as much as an encoder's, however many numbers they have.
     """
-    x = x.clip(-CLIP, CLIP)
     numbers = math.prod(how.vectors)
-    if not numbers:
-        return x
-    weight = VECTOR_WEIGHT * math.sqrt(math.prod(VECTORS) / numbers)
-    return x * np.repeat(np.float32([1, weight]), [how.coefs - numbers, numbers])
+    of_vectors = VECTOR_WEIGHT * math.sqrt(math.prod(VECTORS) / max(numbers, 1))
+    return np.repeat(np.float32([1, of_vectors]), [how.coefs - numbers, numbers])
 
 
 def make_x(how: FrontEnd, *arrays: Array) -> tuple[Array, Array]:

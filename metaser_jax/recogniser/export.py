@@ -43,7 +43,7 @@ _READABLE = (
 
 Function = Callable[..., dict[str, jax.Array]]
 """(mfcc [n, 120, 20] float32, n_frames [n] int32) -> {"logits": [n, class], "probabilities": [n, class]}; of a model
-over the voice of (voice [n, 171] float32), of one that hears vectors of (voice, vectors [n, k, d] float32). FILE.json says which."""
+over the voice of (voice [n, 171] float32), or of these and (vectors [n, k, d] float32). FILE.json says which."""
 
 
 def make_function(model: Model) -> Function:

@@ -208,7 +208,8 @@ class Predictor:
     ) -> Scale | None:
         """Return of each window what it is normalised by: its speaker's windows, or what the model has.
 
-        Args: arrays: of n windows, as `logits` takes them. silent: [n] bool. names: [n] str, who speaks. own: who has statistics of his own.
+        Args: arrays: of n windows, as `logits` takes them. silent: [n] bool. names: [n] str, who speaks. own: who has
+          statistics of his own.
 
         Returns: mean and std [n, 1, coef]; None of a model that does not normalise by speaker.
         """

@@ -28,7 +28,8 @@ class NetworkSpec(Spec):
     emotions: tuple[str, ...] = option(FOUR_EMOTIONS, distinct=True)
     """Emotions to tell apart, separated by commas."""
     network: str = option("lstm", choices=FEATURES_OF)
-    """Kind of network: lstm (the paper's, over MFCC) or perceptron (one hidden layer, over what is heard of a voice)."""
+    """Kind of network: lstm (the paper's, over MFCC) or perceptron (one hidden layer, over what is heard of
+    a voice)."""
     hidden_dim: int = option(128, least=1)
     """Hidden units of each LSTM layer, and of the first dense layer."""
     members: int = option(1, least=1)

@@ -105,8 +105,8 @@ def test_model_json_that_is_none(folder, content):
 
 
 def test_a_model_of_something_else_or_of_later(folder):
-    change(folder, lambda facts: facts.update(format_version=3, metaser_jax="7.8.9", new="?"))
-    refused(folder, r"version 3; .*, reads version 2. Install 7.8.9")
+    change(folder, lambda facts: facts.update(format_version=4, metaser_jax="7.8.9", new="?"))
+    refused(folder, r"version 4; .*, reads version 3. Install 7.8.9")
     change(folder, lambda facts: facts.update(format="keras"))
     refused(folder, "'keras', expected 'metaser_model'")
 

@@ -1,0 +1,184 @@
+"""Clips labelled together: those of one voice help each other, without a label of them.
+
+What a network says of each clip by itself is where it starts. Then, of arrays of NumPy:
+
+space   The input is whitened by what varies within one voice and one emotion in the sources (Shape). There clips of
+        one emotion and voice form a ball, also along what means something else in another language.
+EM      Means of each emotion, of all clips at hand weighted by posteriors and of labelled ones by labels; each
+        voice's means are those, as if KAPPA of its clips had said them, moved by its own clips:
+
+          m_ve = (sum q_ie x_i + kappa m_e) / (sum q_ie + kappa),
+          log q_ie = LOGITS log p_ie - GEOMETRY / 2 |x_i - m_ve|^2 / (total variance) + constant
+
+        No term says how often an emotion occurs: neither evenness nor an estimate of it does well where voices are
+        uneven.
+voice   A voice's mean and deviation depend on which emotions it was heard in. By the mix that the posteriors say, and
+        by what the sources say of each emotion's mean and variance, they are moved to those of an even set, ROUNDS
+        times.
+
+NOTE: ours, after transductive few-shot learning, such as Boudiaf et al., "Information maximization for few-shot
+learning", NeurIPS 2020; experiments/README.md has what each part is worth.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from metaser_jax.data.inputs import CLIP
+
+# Added to the variances within voice and emotion before they are inverted.
+RIDGE = 0.3
+# Clips that say what all voices say.
+KAPPA = 6.0
+# Weights of the network's log-probabilities and of squared distances.
+LOGITS, GEOMETRY = 0.9, 15.4
+ITERATIONS, ROUNDS = 5, 2
+# Clips of each emotion that a voice's mix is smoothed with.
+SMOOTHING = 8.0
+# Added to both variances whose ratio corrects a deviation: units of an encoder may be dead.
+DEAD = 1e-3
+
+Answer = Callable[[np.ndarray], np.ndarray]
+"""What is heard [n, feature], as a network is given it -> log-probabilities [n, class], calibrated."""
+
+
+class Shape(NamedTuple):
+    """What sources say of a network's input, each source weighing the same.
+
+    Attributes:
+      mean: [class, feature] float32, of each emotion, less the mean over emotions.
+      variance: [class, feature] float32.
+      whitener: [feature, feature] float32, symmetric: (covariance within voice and emotion + RIDGE) ** -1/2.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    whitener: np.ndarray
+
+
+class Labelled(NamedTuple):
+    """Labelled clips, as far as they count for the means. Attributes: count [class]; total [class, feature], sums."""
+
+    count: np.ndarray
+    total: np.ndarray
+
+
+class Together(NamedTuple):
+    """What was found of n clips of several voices.
+
+    Attributes:
+      posteriors: [n, class] float64.
+      voices: [v] names, sorted.
+      mix: [v, class], the share of each emotion in a voice's clips, as it came out.
+      clips: [v] int.
+    """
+
+    posteriors: np.ndarray
+    voices: np.ndarray
+    mix: np.ndarray
+    clips: np.ndarray
+
+
+def shape_of(sources: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], classes: int) -> Shape:
+    """Return the Shape of sources, each (x [n, feature] as a network is given it, label [n] int, voice [n])."""
+    means, variances, within = [], [], 0.0
+    for x, label, voice in sources:
+        x = np.asarray(x, np.float64)
+        means.append(np.stack([x[label == e].mean(0) for e in range(classes)]))
+        variances.append(np.stack([x[label == e].var(0) for e in range(classes)]))
+        cell = np.unique(np.unique(voice, return_inverse=True)[1] * classes + label, return_inverse=True)[1]
+        n = np.bincount(cell)
+        total = np.zeros((len(n), x.shape[1]))
+        np.add.at(total, cell, x)
+        # A single clip of a voice and emotion says nothing of what varies within them.
+        rest = (x - (total / n[:, None])[cell]) * np.sqrt(n / np.maximum(n - 1, 1))[cell, None]
+        within = within + rest.T @ rest / (len(x) * len(sources))
+    mean = np.mean(means, 0)
+    values, vectors = np.linalg.eigh(within)
+    whitener = (vectors / np.sqrt(np.maximum(values, 0) + RIDGE)) @ vectors.T
+    found = Shape(mean - mean.mean(0), np.mean(variances, 0), whitener)
+    return unpack(pack(found))  # as it is read again
+
+
+def pack(shape: Shape) -> dict[str, np.ndarray]:
+    """Return arrays to store: mean and variance float32 [class, feature]; the whitener's upper triangle float16."""
+    upper = shape.whitener[np.triu_indices(len(shape.whitener))]
+    return {
+        "mean": shape.mean.astype(np.float32),
+        "variance": shape.variance.astype(np.float32),
+        "whitener": upper.astype(np.float16),
+    }
+
+
+def unpack(arrays: dict[str, np.ndarray]) -> Shape:
+    """Return `pack` undone."""
+    features = arrays["mean"].shape[1]
+    upper = np.zeros((features, features), np.float32)
+    upper[np.triu_indices(features)] = arrays["whitener"]
+    return Shape(arrays["mean"], arrays["variance"], upper + np.triu(upper, 1).T)
+
+
+def count_labelled(x: np.ndarray, label: np.ndarray, classes: int) -> Labelled:
+    """Return what labelled clips count for. Args: x: [n, feature] as a network is given it; label: [n] int."""
+    hot = np.eye(classes)[label]
+    return Labelled(hot.sum(0), hot.T @ x)
+
+
+def label_together(
+    x: np.ndarray,
+    voice: np.ndarray,
+    answer: Answer,
+    shape: Shape,
+    labelled: Labelled | None = None,
+    *,
+    rounds: int = ROUNDS,
+    weight: np.ndarray | float = 1.0,
+) -> Together:
+    """Label all clips at hand.
+
+    Args:
+      x: [n, feature], as a network is given it, each voice normalised by its own clips.
+      voice: [n], whose they are.
+      answer: of the (adapted) network.
+      shape: of the sources.
+      labelled: clips that the network was adapted to, of these or other voices.
+      rounds: times that the voices' normalisation is corrected.
+      weight: of each feature, by which x is bounded: inputs.weights.
+    """
+    voices, group, clips = np.unique(voice, return_inverse=True, return_counts=True)
+    groups = [np.flatnonzero(group == v) for v in range(len(voices))]
+    known = None if labelled is None else Labelled(labelled.count, labelled.total @ shape.whitener)
+    second = shape.variance + shape.mean**2
+    heard, mix, limit = x, np.zeros(0), CLIP * np.asarray(weight)
+    for number in range(rounds + 1):
+        if number:
+            smooth = (clips[:, None] * mix + SMOOTHING) / (clips[:, None] + SMOOTHING * len(shape.mean))
+            moved = smooth @ shape.mean
+            ratio = np.sqrt((smooth @ second - moved**2 + DEAD) / (second.mean(0) + DEAD))
+            heard = np.clip(ratio[group] * x + moved[group], -limit, limit)
+        posterior = _em(heard @ shape.whitener, groups, answer(heard), known)
+        mix = np.stack([posterior[of].mean(0) for of in groups])
+    return Together(posterior, voices, mix, clips)
+
+
+def _em(space: np.ndarray, groups: list[np.ndarray], logits: np.ndarray, labelled: Labelled | None) -> np.ndarray:
+    """Return posteriors [n, class] of whitened clips [n, feature]; groups: of each voice its clips."""
+    total, square = space.var(0).sum() + 1e-9, (space**2).sum(1, keepdims=True)
+    posterior = _softmax(logits)
+    for _ in range(ITERATIONS):
+        count, summed = posterior.sum(0), posterior.T @ space
+        if labelled is not None:
+            count, summed = count + labelled.count, summed + labelled.total
+        common, distances = summed / (count[:, None] + 1e-6), np.empty_like(posterior)
+        for of in groups:
+            q = posterior[of]
+            means = (q.T @ space[of] + KAPPA * common) / (q.sum(0)[:, None] + KAPPA)
+            distances[of] = square[of] - 2 * space[of] @ means.T + (means**2).sum(1)
+        posterior = _softmax(LOGITS * logits - GEOMETRY / 2 * distances / total)
+    return posterior
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
