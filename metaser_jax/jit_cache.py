@@ -79,12 +79,22 @@ def kept_table(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
 
 def _place() -> Path | None:
     """Return the folder that everything is in; None where nothing is to be kept."""
-    if given := os.environ.get("METASER_CACHE"):
+    given = os.environ.get("METASER_CACHE")
+    if given:
         return None if given == "off" else Path(given)
+    folder = cache_folder()
+    return folder and folder / "jax"
+
+
+def cache_folder() -> Path | None:
+    """Return the folder of all that is kept, and of what was downloaded even where METASER_CACHE=off; None: unknown."""
+    given = os.environ.get("METASER_CACHE")
+    if given and given != "off":
+        return Path(given)
     # As the XDG Base Directory Specification says: a path that is not absolute is ignored.
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        return (base if base.is_absolute() else Path.home() / ".cache") / "metaser_jax" / "jax"
+        return (base if base.is_absolute() else Path.home() / ".cache") / "metaser_jax"
     except RuntimeError:  # it is not known whose home
         return None
 

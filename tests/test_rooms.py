@@ -15,7 +15,19 @@ from subprograms import python
 import metaser_jax
 
 ROOT = Path(metaser_jax.__file__).parent
-GROUND = {"types", "errors", "emotions", "cli", "messages", "extras", "specs", "processes", "jit_cache", "untrusted"}
+GROUND = {
+    "types",
+    "errors",
+    "emotions",
+    "cli",
+    "messages",
+    "extras",
+    "specs",
+    "processes",
+    "jit_cache",
+    "untrusted",
+    "npz",
+}
 CORE = {"models", "meta", "training.sampling", "training.loops"}
 SOUND = {"audio", "data", "datasets", "datasets.demo_voices"}
 SUPPORT = {"training.parallel", "training.cluster", "results"}

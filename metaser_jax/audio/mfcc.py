@@ -41,7 +41,7 @@ def frames(samples: np.ndarray) -> np.ndarray:
     """
     import scipy.fft
 
-    with _blas().limit(limits=1):
+    with blas().limit(limits=1):
         filters = mel_filters(N_FFT, N_MELS, 0.0, SAMPLE_RATE / 2, "slaney")
         mel = np.einsum("ft,mf->mt", np.abs(_spectrum(samples)) ** 2.0, filters, optimize=True)
         level = 10.0 * np.log10(np.maximum(1e-10, mel))
@@ -67,14 +67,14 @@ def padded(frames: np.ndarray) -> tuple[np.ndarray, int]:
     return found, len(first)
 
 
-def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Return samples, [n] float32 at a rate in Hz, at 22,050 Hz; those of librosa.resample."""
-    if rate == SAMPLE_RATE:
+def resampled(samples: np.ndarray, rate: int, to: int = SAMPLE_RATE) -> np.ndarray:
+    """Return samples, [n] float32 at a rate in Hz, at 22,050 Hz or another; those of librosa.resample."""
+    if rate == to:
         return samples
     import soxr
 
-    found = soxr.resample(samples, rate, SAMPLE_RATE, quality="soxr_hq")
-    n = math.ceil(len(samples) * (SAMPLE_RATE / rate))
+    found = soxr.resample(samples, rate, to, quality="soxr_hq")
+    n = math.ceil(len(samples) * (to / rate))
     return np.pad(found[:n], (0, n - min(n, len(found))))
 
 
@@ -94,6 +94,6 @@ def mel_filters(n_fft: int, n_mels: int, fmin: float, fmax: float, norm: Literal
 
 
 @functools.cache
-def _blas() -> ThreadpoolController:
+def blas() -> ThreadpoolController:
     """Return the controller of the BLAS threads of all that is loaded."""
     return ThreadpoolController()

@@ -59,7 +59,7 @@ _SERVES = ("starlette", "uvicorn")
 
 # Title in `metaser --help` -> the module that has, for each of its commands, a function (config, arguments) -> exit
 # status of the same name, with _ for -.
-MODULES = {"Use a model": "models", "Train": "training", "Study": "training", "Set up": "completion"}
+MODULES = {"Use a model": "models", "Train": "training", "Study": "training", "Set up": "set_up"}
 GROUPS = {
     "Use a model": {
         "adapt": Command("learn a language from a few labelled clips of each emotion", "commands.Adapt"),
@@ -88,6 +88,7 @@ GROUPS = {
         "ablation-order": Command("second order against other meta-gradients", "studies.Order", _STUDY),
     },
     "Set up": {
+        "fetch-encoder": Command("the pretrained speech encoder, fetched once and kept", "commands.FetchEncoder"),
         "completion": Command("what makes a shell complete all of this", "commands.Completion", takes=_SHELL),
     },
 }

@@ -134,7 +134,7 @@ def weights(how: FrontEnd) -> np.ndarray:
     """
     numbers = math.prod(how.vectors)
     of_vectors = VECTOR_WEIGHT * math.sqrt(math.prod(VECTORS) / max(numbers, 1))
-    return np.repeat(np.float32([1, of_vectors]), [how.coefs - numbers, numbers])
+    return np.repeat(np.array([1, of_vectors], np.float32), [how.coefs - numbers, numbers])
 
 
 def make_x(how: FrontEnd, *arrays: Array) -> tuple[Array, Array]:

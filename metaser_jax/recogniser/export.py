@@ -21,10 +21,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
+from metaser_jax import npz
 from metaser_jax.data.inputs import given
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.extras import version
-from metaser_jax.recogniser import arrays as npz
+from metaser_jax.recogniser.arrays import pack
 from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.model_files import FEATURES, settings_json
@@ -106,7 +107,7 @@ def export_npz(model: Model, out: str | os.PathLike[str]) -> None:
       InputError: a file that is there or cannot be written.
     """
     facts = json.dumps(_facts(NPZ, model), ensure_ascii=False)
-    arrays = npz.pack(dataclasses.replace(model, start=None))
+    arrays = pack(dataclasses.replace(model, start=None))
     arrays = {name.removeprefix("params/"): array for name, array in arrays.items()}
     others = {"temperature": np.float64(model.temperature), "settings": np.array(facts)}
     _write({Path(out): npz.npz_bytes(arrays | others)})

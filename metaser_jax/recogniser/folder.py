@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from metaser_jax import npz
 from metaser_jax.audio.mfcc import MAX_FRAMES
 from metaser_jax.data.corpus import CLIPS, Corpus
 from metaser_jax.errors import InputError
 from metaser_jax.extras import version
-from metaser_jax.recogniser import arrays as npz
+from metaser_jax.recogniser import arrays as packed
 from metaser_jax.recogniser import model_files
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.model_files import ARRAYS, CARD, FEATURES, MODEL, SUPPORT, ModelFolder
@@ -77,7 +78,7 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
         return digest(load_model(model))
     settings = json.dumps([model_files.digested(model.settings), float(model.temperature)], sort_keys=True)
     sha = hashlib.sha256(settings.encode())
-    for name, array in sorted(npz.pack(dataclasses.replace(model, start=None)).items()):
+    for name, array in sorted(packed.pack(dataclasses.replace(model, start=None)).items()):
         sha.update(f"\0{name}\0".encode())
         sha.update(np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()[:16]
@@ -104,15 +105,15 @@ def describe(model: Model) -> dict[str, Any]:
 def _contents(model: Model) -> dict[str, bytes]:
     """Return file -> content."""
     facts, support = describe(model), model.support
-    files = {ARRAYS: (npz.pack(model), npz.specs(model.settings, facts["start"]))}
+    files = {ARRAYS: (packed.pack(model), packed.specs(model.settings, facts["start"]))}
     if support is not None:
-        wanted = npz.support_specs(model.settings, len(support))
+        wanted = packed.support_specs(model.settings, len(support))
         files[SUPPORT] = ({name: np.asarray(getattr(support, name)) for name in wanted}, wanted)
     contents = {}
     try:
         model_files.check_content(facts)
         for name, (arrays, wanted) in files.items():
-            npz.check(arrays, wanted)
+            npz.check(arrays, wanted, packed.POSITIVE)
             contents[name] = npz.npz_bytes(arrays)
             facts["files"][name] = _identity(contents[name])
         if support is not None:
@@ -135,11 +136,11 @@ def _identity(content: bytes) -> dict[str, Any]:
 def _read(folder: ModelFolder, facts: Mapping[str, Any]) -> Model:
     """Raise OSError, ValueError, KeyError, TypeError, AttributeError or OverflowError where it is not as written."""
     settings, start, clips = model_files.settings_of(facts), facts["start"], facts["support"]
-    arrays = _read_arrays(folder, ARRAYS, facts["files"], npz.specs(settings, start))
-    params, scale, begun = npz.unpack(arrays, (start or {}).get("learner"))
+    arrays = _read_arrays(folder, ARRAYS, facts["files"], packed.specs(settings, start))
+    params, scale, begun = packed.unpack(arrays, (start or {}).get("learner"))
     support = None
     if clips is not None:
-        arrays = _read_arrays(folder, SUPPORT, facts["files"], npz.support_specs(settings, clips["clips"]))
+        arrays = _read_arrays(folder, SUPPORT, facts["files"], packed.support_specs(settings, clips["clips"]))
         support = Corpus(CLIPS, "", emotions=settings.emotions, **arrays)
         _check_support(support)
     model = Model(
@@ -164,7 +165,7 @@ def _read_arrays(
         if files[name][what] != value:
             raise ValueError(f"{name} is not as it was written ({what}: {value}, and was {files[name][what]})")
     try:
-        return npz.read_npz(data, wanted)
+        return npz.read_npz(data, wanted, packed.POSITIVE)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 

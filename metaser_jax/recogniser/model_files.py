@@ -11,7 +11,7 @@ import math
 import os
 import tomllib
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +20,7 @@ from metaser_jax import untrusted
 from metaser_jax.audio import mfcc, tracks
 from metaser_jax.errors import InputError
 from metaser_jax.extras import version
+from metaser_jax.npz import check_names
 from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.algorithms import ALGORITHMS
 from metaser_jax.specs.voice import GROUPS, STATISTICS, TRACKS
@@ -253,14 +254,6 @@ def _check_learner(said: Any) -> None:
     algorithm = said["settings"].get("algorithm")
     if algorithm not in list(ALGORITHMS):
         raise ValueError(f"start.learner has algorithm {algorithm!r}, expected one of {', '.join(ALGORITHMS)}")
-
-
-def check_names(got: Iterable[str], want: Iterable[str]) -> None:
-    """Raise ValueError that names what lacks, or is too much."""
-    got, want = set(got), set(want)
-    for names, what in ((want - got, "lacks"), (got - want, "has, and should not have,")):
-        if names:
-            raise ValueError(f"it {what} {', '.join(sorted(names))}")
 
 
 ABOUT: dict[str, Any] = tomllib.loads(Path(__file__).with_name("about.toml").read_text(encoding="utf-8"))

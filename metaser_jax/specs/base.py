@@ -88,6 +88,11 @@ def _own_texts(spec: type) -> dict[str, str]:
     }
 
 
+def flag_of(field: dataclasses.Field[Any]) -> str:
+    """Return the name of a field's flag: its own, without the _ of one that is a word of Python's."""
+    return field.name.removesuffix("_")
+
+
 def how_fields(spec: type) -> tuple[str, ...]:
     """Return the names of a specification's fields that say how it is computed and not what it is."""
     return tuple(field.name for field in dataclasses.fields(spec) if field.metadata["how"])
@@ -106,7 +111,7 @@ class Spec:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.metadata and value is not None:
-                _check(field.name, value, field.metadata)
+                _check(flag_of(field), value, field.metadata)
 
     @classmethod
     def of(cls, other: "Spec", **changes: Any) -> Self:

@@ -162,6 +162,14 @@ class CompletionConfig(Spec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class FetchEncoderConfig(Spec):
+    """metaser fetch-encoder."""
+
+    from_: str = option("", common=True, there="the wheel of resemblyzer 0.1.4, or pretrained.pt inside of it")
+    """A file instead of a download: the wheel resemblyzer-0.1.4-py3-none-any.whl, or pretrained.pt inside of it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ServeConfig(Spec):
     """metaser serve."""
 

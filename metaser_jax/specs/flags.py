@@ -21,6 +21,7 @@ import metaser_jax
 from metaser_jax.errors import LOST_PEER, PREEMPTED, InputError, NotAllCameError, Preempted, out_of_memory
 from metaser_jax.jit_cache import keep_compiled
 from metaser_jax.messages import JSON, TEXT, log, say, say_how
+from metaser_jax.specs.base import flag_of
 from metaser_jax.specs.help_page import GENERAL, PLAIN, PRESET, Option, is_required, options_of, page, without_none
 from metaser_jax.specs.meta_training import unused_fields
 
@@ -61,7 +62,7 @@ def define(config_class: type, presets: Presets | None = None) -> None:
             define_one = _DEFINE[hint]
         elif field.metadata["repeated"]:
             define_one = flags.DEFINE_multi_string
-        define_one(field.name, None, help="See --help.", short_name=field.metadata["short"])
+        define_one(flag_of(field), None, help="See --help.", short_name=field.metadata["short"])
     _defined.append((config_class, presets))
 
 
@@ -77,7 +78,7 @@ def config(config_class: type[ConfigT], presets: Presets | None = None) -> Confi
     values = dict(presets[FLAGS.preset]) if presets else {}
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
-        flag = FLAGS[field.name]
+        flag = FLAGS[flag_of(field)]
         if flag.present:
             values[field.name] = _items(flag, hints[field.name]) if isinstance(flag.value, list) else flag.value
     if "algorithm" in values:
@@ -103,7 +104,7 @@ def missing_flags(config_class: type) -> list[str]:
 
 def given(config_class: type) -> set[str]:
     """Return names of the configuration's flags that were given, rather than left to a preset or a default."""
-    return {field.name for field in dataclasses.fields(config_class) if FLAGS[field.name].present}
+    return {field.name for field in dataclasses.fields(config_class) if FLAGS[flag_of(field)].present}
 
 
 def _items(flag: flags.Flag, hint: Any) -> tuple:
@@ -122,7 +123,7 @@ def check_places(config: Any) -> None:
         value = getattr(config, field.name)
         for one in value if isinstance(value, tuple) else [value]:
             if one and one not in field.metadata["named"] and not (Path(one).exists() or _of_package(one)):
-                raise InputError(f"--{field.name}: {one} does not exist, expected {field.metadata['there']}.")
+                raise InputError(f"--{flag_of(field)}: {one} does not exist, expected {field.metadata['there']}.")
 
 
 def is_model(place: str) -> bool:

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from metaser_jax.specs.base import help_texts, how_fields
+from metaser_jax.specs.base import flag_of, help_texts, how_fields
 
 PRESET = "preset"
 REQUIRED, PLAIN, MORE, HOW = "Required", "Options", "More options", "How it is computed"
@@ -84,7 +84,7 @@ def options_of(config_class: type, presets: Mapping[str, Mapping[str, Any]] | No
         text = texts[field.name] + _defaults(field, presets or {})
         rules, choices = field.metadata, tuple(field.metadata["choices"])
         value, group = "|".join(choices) or _value(hints[field.name]), _group(config_class, field)
-        found.append(Option(field.name, rules["short"] or "", value, choices, text, group, rules["common"]))
+        found.append(Option(flag_of(field), rules["short"] or "", value, choices, text, group, rules["common"]))
     if presets:
         names, text = tuple(sorted(presets)), "Defaults of the other flags. (default: recommended)"
         found.append(Option(PRESET, "", "|".join(names), names, text, PLAIN, True))

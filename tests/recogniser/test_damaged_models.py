@@ -16,7 +16,7 @@ import pytest
 from fakes import fake_model
 
 from metaser_jax import InputError
-from metaser_jax.recogniser.arrays import npz_bytes
+from metaser_jax.npz import npz_bytes
 from metaser_jax.recogniser.folder import digest, load_model, save_model
 from metaser_jax.recogniser.predictor import Predictor
 

@@ -1,4 +1,4 @@
-"""Completion of the commands, flags and choices of metaser by bash, zsh and fish."""
+"""What sets metaser up: the speech encoder, and completion of commands, flags and choices by bash, zsh and fish."""
 
 import re
 import shlex
@@ -7,8 +7,27 @@ from pathlib import Path
 
 from metaser_jax.commands import COMMANDS, configured
 from metaser_jax.errors import check_choice
-from metaser_jax.specs.commands import CompletionConfig
+from metaser_jax.specs.commands import CompletionConfig, FetchEncoderConfig
 from metaser_jax.specs.help_page import GENERAL, Option, options_of
+
+
+def fetch_encoder(config: FetchEncoderConfig, arguments: list[str]) -> None:
+    """Fetch the pretrained speech encoder that --features=encoder hears with, once, and keep it.
+
+    metaser fetch-encoder
+
+    It is GE2E's voice encoder of Resemblyzer 0.1.4 (Apache License 2.0), 15.7 MB from the package index by pip; nothing
+    is installed and no code of it is run. What is kept are its weights, packed to 1.8 MB, and the licence.
+    """
+    from metaser_jax.recogniser.encoder_files import REQUIREMENT, fetch
+
+    encoder, path, was_there = fetch(config.from_)
+    size, said = path.stat().st_size, "There already" if was_there else "Fetched"
+    print(
+        f"{said}: {path}, {size:,} bytes, digest {encoder.digest}.\n"
+        f"It is the voice encoder of {REQUIREMENT}, Apache License 2.0, packed. Vectors by it identify people.\n"
+        "Next: metaser prepare ... keeps what it hears of corpora; --init=open-encoder starts from it."
+    )
 
 
 def completion(config: CompletionConfig, arguments: list[str]) -> None:
@@ -55,7 +74,7 @@ def _zsh() -> str:
 
 def _filled(shell: str, **lines: str) -> str:
     """Return the script for a shell, completion.SHELL beside this file, with what stands there as @NAME@."""
-    script = Path(__file__).with_suffix(f".{shell}").read_text(encoding="utf-8")
+    script = Path(__file__).with_name(f"completion.{shell}").read_text(encoding="utf-8")
     for name, text in lines.items():
         script = script.replace(f"@{name}@", text)
     return script
