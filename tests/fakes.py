@@ -68,14 +68,14 @@ def fake_model(
         default = {"network": "perceptron", "members": 2}
     how = ModelSpec(emotions=emotions, hidden_dim=hidden_dim, **{"normalise": "corpus", **default, **settings})
     rng = np.random.default_rng(seed)
-    want = specs(how, None)
+    want = specs(how, {})
     in_order = sorted((name for name in want if name.startswith("params/")), key=_drawn)
 
     def params(low, high):
         flat = {name: rng.uniform(low, high, want[name].shape) for name in in_order}
         # As a deviation, which is not negative.
         flat = {name: np.abs(a) + 0.5 if name == "params/standardise/scale" else a for name, a in flat.items()}
-        return unpack({name: a.astype(np.float32) for name, a in flat.items()})[0]
+        return unpack({name: a.astype(np.float32) for name, a in flat.items()})["params"]
 
     coefs = how.coefs
     scale = Scale(rng.normal(size=coefs), rng.uniform(1, 2, coefs)) if "scale/mean" in want else None

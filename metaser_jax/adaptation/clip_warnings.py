@@ -69,11 +69,11 @@ _TEXTS = {
 
 
 def read_labelled(
-    config: AdaptConfig | EvaluateConfig, emotions: tuple[str, ...], voice: bool
+    config: AdaptConfig | EvaluateConfig, emotions: tuple[str, ...], features: str
 ) -> tuple[Listing, list[Clip], list[Left]]:
     """Read the labelled clips of config.support, and say what is left out.
 
-    Args: emotions: that clips may be of. voice: whether their tracks are read.
+    Args: emotions: that clips may be of. features: of who hears them, see clips.read_clip.
 
     Returns:
       The listing with the recordings that could be read, these, and all files that were left out.
@@ -86,20 +86,20 @@ def read_labelled(
         say(f"note: {note}")
     for line in by_reason(listed.left):
         say(f"left out: {line}")
-    clips, bad = read_clips("--support", [(one.source, one.file) for one in listed.recordings], config, voice)
+    clips, bad = read_clips("--support", [(one.source, one.file) for one in listed.recordings], config, features)
     read = listed._replace(recordings=tuple(listed.recordings[i] for i in clips))
     return read, list(clips.values()), [*listed.left, *bad]
 
 
 def read_clips(
-    flag: str, files: Sequence[tuple[Any, str]], config: AdaptConfig | EvaluateConfig, voice: bool
+    flag: str, files: Sequence[tuple[Any, str]], config: AdaptConfig | EvaluateConfig, features: str
 ) -> tuple[dict[int, Clip], list[Left]]:
     """Return the clips that can be used, by number, and the others, which are told; files: each, and its name.
 
     Raises an InputError for those unless config.skip_bad.
     """
     clips, bad = {}, []
-    results = read_all([source for source, _ in files], config.workers, voice=voice)
+    results = read_all([source for source, _ in files], config.workers, features=features)
     shown = len(files) >= MIN_FILES_FOR_BAR
     for i, one in enumerate(progress_bar(results, shown=shown, total=len(files), unit="recording")):
         if isinstance(one, RecordingError):

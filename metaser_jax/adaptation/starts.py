@@ -30,7 +30,7 @@ from metaser_jax.models.classifier import make_network, trained_logits
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.recogniser.folder import digest
 from metaser_jax.recogniser.model import Model, Start, trained_settings
-from metaser_jax.recogniser.model_files import MODEL, locate, start_names
+from metaser_jax.recogniser.model_files import LEARNER_SETTINGS, MODEL, locate, start_names
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.results.metrics import calibrate, calibration_error, scores
 from metaser_jax.results.run_dir import CONFIG, read_config, versions
@@ -45,8 +45,6 @@ from metaser_jax.types import Params
 
 SCRATCH = "scratch"
 _PRETRAINED = ("transser", "multiser")
-# The settings of a meta-training that say how its learner adapts.
-_ADAPTS = ("algorithm", "order", "inner_steps", "inner_lr", "inner_optimizer", "prototype_scale")
 FOLDS = 5  # of a single source: parts of its speakers, at most
 # A start of one source is too sure of other corpora, which voices of its own do not tell: one of EMO-DB alone would be
 # calibrated on RAVDESS, TESS, nEMO and ASED with temperatures 2.3, 1.7, 1.8 and 3.3, and with 1 on its own voices.
@@ -163,7 +161,7 @@ def init_of(start: Start, settings: ModelSpec, source: dict[str, Any]) -> Init:
 
 def learner_facts(meta: Meta) -> dict[str, Any]:
     """Return how a meta-trained start adapts, JSON-able, but for its parameters and their rates: Start.learner."""
-    settings = {name: getattr(meta.spec, name) for name in _ADAPTS}
+    settings = {name: getattr(meta.spec, name) for name in LEARNER_SETTINGS}
     settings["order"] = "second" if settings["order"] == "annealed" else settings["order"]
     # Where the parameters are all that is learned, no name stands before their path.
     apart = ("[", "params", *(["rates"] if ALGORITHMS[meta.spec.algorithm].learned_rates == "parameter" else []))

@@ -8,12 +8,14 @@ Nothing here needs jax or TFDS.
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaser_jax.audio import mfcc as features
+from metaser_jax.audio import encoder
+from metaser_jax.audio import mfcc as cepstra
 from metaser_jax.audio.decoding import MAX_SAMPLES, Limits, Readable, Sound, errors_of, read_sound, sound_of
 from metaser_jax.audio.extraction import read_each
 from metaser_jax.audio.mfcc import HOP_LENGTH, MAX_FRAMES, MAX_RATE, MIN_RATE, SAMPLE_RATE
@@ -48,6 +50,7 @@ class Clip(NamedTuple):
       tracks: [t, 19] float32, t > 0: the voice's frame tracks, without the silence at its ends (tracks.placed_tracks);
         None where they were not asked for.
       tracks_start: where in the recording they begin, in s.
+      mel: bands that an encoder hears; None where they were not asked for.
     """
 
     frames: np.ndarray
@@ -57,6 +60,7 @@ class Clip(NamedTuple):
     quality: Quality
     tracks: np.ndarray | None = None
     tracks_start: float = 0.0
+    mel: encoder.Mel | None = None
 
 
 class Upload(NamedTuple):
@@ -99,48 +103,55 @@ class VoiceWindows(NamedTuple):
       start, end: [w] float64, in s.
       voice: [w, 171] float32, tracks.statistics of the window's frames.
       silent: [w] bool, as of Windows.
+      mels: of each window the bands [t, 40] that an encoder hears, without silence; empty where not asked for.
     """
 
     start: np.ndarray
     end: np.ndarray
     voice: np.ndarray
     silent: np.ndarray
+    mels: tuple[np.ndarray, ...] = ()
 
 
-def read_clip(source: Readable, max_seconds: float = MAX_SECONDS, *, voice: bool = True) -> Clip:
+def read_clip(source: Readable, max_seconds: float = MAX_SECONDS, *, features: str = "voice") -> Clip:
     """Read one recording of any format of libsndfile; channels are mixed to mono.
 
-    Args: voice: whether its tracks are computed, too, which takes longer than all else together.
+    Args: features: FrontEnd.features of who is to hear it: with "mfcc" no tracks are computed, which take longer than
+      all else together, and with "encoder" mel bands as well.
 
     Raises:
       RecordingError: it is missing, empty, not audio, truncated or damaged, without samples, too long, or has samples
         that are not finite.
     """
-    return read_with_sound(source, max_seconds, voice=voice)[0]
+    return read_with_sound(source, max_seconds, features=features)[0]
 
 
-def read_with_sound(source: Readable, max_seconds: float = MAX_SECONDS, *, voice: bool = True) -> tuple[Clip, Sound]:
+def read_with_sound(
+    source: Readable, max_seconds: float = MAX_SECONDS, *, features: str = "voice"
+) -> tuple[Clip, Sound]:
     """Read as read_clip, and return the samples that it was made of, mono, at the file's rate."""
     with errors_of(str(source)):
         sound, sha256 = read_sound(source, Limits(MAX_SAMPLES, max_seconds))
-        return _clip(sound, sha256, voice), sound
+        return _clip(sound, sha256, features), sound
 
 
-def read_audible(source: Readable, max_seconds: float = MAX_SECONDS, *, voice: bool = True) -> Clip:
+def read_audible(source: Readable, max_seconds: float = MAX_SECONDS, *, features: str = "voice") -> Clip:
     """Read as read_clip; a recording in which nothing can be heard is a RecordingError, too (check_audible)."""
-    clip = read_clip(source, max_seconds, voice=voice)
+    clip = read_clip(source, max_seconds, features=features)
     check_audible(clip, str(source))
     return clip
 
 
-def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SECONDS, *, voice: bool = True) -> Clip:
+def clip_of(
+    samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SECONDS, *, features: str = "voice"
+) -> Clip:
     """Return the same of samples in memory.
 
     Args:
       samples: [n] or [n, channels], n > 0: floating-point numbers in [-1, 1], or 16- or 32-bit integers of their range.
       sample_rate: in Hz, 1,000 to 1,000,000.
       max_seconds: at most.
-      voice: see read_clip.
+      features: see read_clip.
 
     Raises:
       InputError: another shape or type, NaN, an impossible rate, or longer than max_seconds.
@@ -172,7 +183,7 @@ def clip_of(samples: np.ndarray, sample_rate: float, max_seconds: float = MAX_SE
     sha = hashlib.sha256()
     for block in blocks():
         sha.update(block.tobytes())
-    return _clip(sound, sha.hexdigest(), voice)
+    return _clip(sound, sha.hexdigest(), features)
 
 
 def read_all(
@@ -181,16 +192,17 @@ def read_all(
     max_seconds: float = MAX_SECONDS,
     pool: Callable[[int], Any] = spawn_pool,
     *,
-    voice: bool = True,
+    features: str = "voice",
 ) -> Iterator[Clip | RecordingError]:
     """Return read_audible of each, in their order, by several processes where there are many and in bounded memory.
 
-    Args: workers: processes; 0 takes one per core, 1 works in this process. pool: see read_each. voice: see read_clip.
+    Args: workers: processes; 0 takes one per core, 1 works in this process. pool: see read_each.
+      features: see read_clip.
 
     Raises:
       InputError: a worker process died.
     """
-    read = functools.partial(read_audible, max_seconds=max_seconds, voice=voice)
+    read = functools.partial(read_audible, max_seconds=max_seconds, features=features)
     return read_each(read, sources, workers, pool=pool)
 
 
@@ -203,9 +215,9 @@ def check_audible(clip: Clip, path: str) -> None:
 def first_window(clip: Clip) -> tuple[np.ndarray, int]:
     """Return what training sees of a recording.
 
-    Mfcc [120, 20] float32, as features.mfcc, and its number of real frames.
+    Mfcc [120, 20] float32, as training sees it, and its number of real frames.
     """
-    return features.padded(clip.frames)
+    return cepstra.padded(clip.frames)
 
 
 def windows(clip: Clip, which: str = "all") -> Windows:
@@ -216,7 +228,7 @@ def windows(clip: Clip, which: str = "all") -> Windows:
     Args: which: "all", or "first" for the first alone.
     """
     start, n_frames = _divided(len(clip.frames), WINDOW, WINDOW, which)
-    mfcc = np.stack([features.padded(clip.frames[first:])[0] for first in start])
+    mfcc = np.stack([cepstra.padded(clip.frames[first:])[0] for first in start])
     end = start + n_frames
     ends = np.minimum(end * HOP_SECONDS, clip.seconds)
     return Windows(start * HOP_SECONDS, ends, mfcc, n_frames, _silent(clip, start, end))
@@ -246,7 +258,25 @@ def voice_windows(clip: Clip, which: str = "all") -> VoiceWindows:
     end = start + n * STEP
     from_frame, to_frame = np.round(start / HOP_SECONDS, 3), np.round(end / HOP_SECONDS, 3)
     silent = _silent(clip, np.floor(from_frame).astype(int), np.ceil(to_frame).astype(int))
-    return VoiceWindows(start, np.minimum(end, clip.seconds), voice, silent)
+    spans = zip(start, end, strict=True) if len(tracks) > WHOLE_SECONDS / STEP else [(0.0, clip.seconds)]
+    mels = [_speech(clip, *span) for span in spans] if clip.mel else []
+    return VoiceWindows(start, np.minimum(end, clip.seconds), voice, silent, tuple(mels))
+
+
+def speech_of(clip: Clip) -> np.ndarray:
+    """Return the mel bands of a whole recording, without silence, [t, 40] float32: what an encoder hears of it.
+
+    Raises InputError: it was read without them.
+    """
+    return _speech(clip, 0.0, clip.seconds)
+
+
+def _speech(clip: Clip, start: float, end: float) -> np.ndarray:
+    """Return the mel bands from start to end, in s, without silence; all where nothing else is there."""
+    if clip.mel is None:
+        raise InputError("The clip was read without mel bands. Read it with features=encoder.")
+    frames, kept = (part[int(start * 100) : max(int(start * 100) + 1, math.ceil(end * 100) + 1)] for part in clip.mel)
+    return frames[kept] if kept.any() else frames
 
 
 def _divided(time: int, window: int, whole: int, which: str) -> tuple[np.ndarray, np.ndarray]:
@@ -268,12 +298,13 @@ def _silent(clip: Clip, start: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 def _tracks(clip: Clip) -> np.ndarray:
     if clip.tracks is None:
-        raise InputError("The clip was read without its voice's tracks. Read it with voice=True.")
+        raise InputError("The clip was read without its voice's tracks. Read it with features=voice.")
     return clip.tracks
 
 
-def _clip(sound: Sound, sha256: str, voice: bool) -> Clip:
-    samples = features.resampled(sound.mono, sound.sample_rate)
-    frames = np.ascontiguousarray(features.frames(samples))
-    tracks, start = placed_tracks(samples) if voice else (None, 0.0)
-    return Clip(frames, sound.seconds, sound.sample_rate, sha256, sound.quality, tracks, start)
+def _clip(sound: Sound, sha256: str, features: str) -> Clip:
+    samples = cepstra.resampled(sound.mono, sound.sample_rate)
+    frames = np.ascontiguousarray(cepstra.frames(samples))
+    tracks, start = (None, 0.0) if features == "mfcc" else placed_tracks(samples)
+    mel = encoder.mel_of(sound.mono, sound.sample_rate) if features == "encoder" else None
+    return Clip(frames, sound.seconds, sound.sample_rate, sha256, sound.quality, tracks, start, mel)

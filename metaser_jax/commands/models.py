@@ -210,7 +210,7 @@ def serve(config: configs.ServeConfig, arguments: list[str]) -> None:
         parallel.one_device_per_core()
         most = config.max_upload_mb * 2**20
         limits = Limits(max_upload=most, max_seconds=config.max_seconds, max_clips=config.max_clips)
-        readers = Readers(_READERS, config.time_limit, config.max_seconds, voice=predictor.voice)
+        readers = Readers(_READERS, config.time_limit, config.max_seconds, features=predictor.features)
         app = make_app(predictor, Path(config.model).resolve().name, limits, readers, config.host)
         if is_open_to_others(listening):
             print(

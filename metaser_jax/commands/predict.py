@@ -64,7 +64,7 @@ def print_rows(
     config: PredictConfig, sources: Sequence[Source], frames: int = _FRAMES, folders: Sequence[str] = ()
 ) -> int:
     """Return how many failed; folders: that were given, whose own folders may say who speaks."""
-    with read(sources, config.workers, features_of(config.model) != "mfcc") as recordings:
+    with read(sources, config.workers, features_of(config.model)) as recordings:
         # It imports jax: after the worker processes have started.
         from metaser_jax.recogniser.predictor import Predictor
 
@@ -222,14 +222,14 @@ def sources_of(arguments: Sequence[str], stdin: TextIO | None = None, max_bytes:
 
 
 @contextmanager
-def read(sources: Sequence[Source], workers: int, voice: bool) -> Iterator[Iterator[Read]]:
+def read(sources: Sequence[Source], workers: int, features: str) -> Iterator[Iterator[Read]]:
     """Yield each source with what was read of it, in order; for one that cannot be used, or is silent, the error.
 
-    `voice`: whether tracks are read, too, see clips.read_clip.
+    `features`: of who hears them, see clips.read_clip.
     Worker processes, where there are some, start at once and not at the first item: they import what reads while
     this process imports jax and loads a model.
     """
-    results = read_all(sources, workers, voice=voice)
+    results = read_all(sources, workers, features=features)
     with closing(results), ThreadPoolExecutor(1) as thread:
         # In this process, a second thread would import the same modules at the same time as the first.
         early = thread.submit(next, results) if processes_for(len(sources), workers) > 1 else None

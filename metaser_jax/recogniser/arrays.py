@@ -8,13 +8,15 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from metaser_jax.audio.mfcc import MAX_FRAMES
+from metaser_jax.data import together
 from metaser_jax.data.inputs import Scale
+from metaser_jax.data.together import Labelled
 from metaser_jax.models.classifier import make_network
 from metaser_jax.npz import Spec
 from metaser_jax.recogniser.model import Model, Start
 from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.voice import STATISTICS
-from metaser_jax.types import N_MFCC, Params
+from metaser_jax.types import N_MFCC
 
 POSITIVE = ("scale/std",)
 """Arrays that are divided by."""
@@ -22,18 +24,29 @@ POSITIVE = ("scale/std",)
 _FLOAT, _DOUBLE, _INTEGER = np.dtype("<f4"), np.dtype("<f8"), np.dtype("<i4")
 
 
-def specs(settings: ModelSpec, start: Mapping[str, Any] | None) -> dict[str, Spec]:
-    """Return what arrays.npz holds: params/*, scale/*, and where there are some start/* and rates/*.
+def specs(settings: ModelSpec, facts: Mapping[str, Any]) -> dict[str, Spec]:
+    """Return what arrays.npz holds: params/*, scale/*, and where there are some start/*, rates/*, shape/*, labelled/*.
 
-    Args: start: as in model.json, {"rates": bool}; None where it is not known.
+    Args: facts: as in model.json; of `start`, which is that or None, rates and same; together, labelled.
     """
+    start = facts.get("start")
     x = jax.ShapeDtypeStruct((1, settings.rows, settings.coefs), np.float32)
     params: Any = jax.eval_shape(lambda x: make_network(settings).init(jax.random.key(0), x), x)
-    prefixes = ["params"] + ([] if start is None else ["start", "rates"] if start["rates"] is True else ["start"])
+    has = {
+        "start": start is not None and start.get("same") is not True,
+        "rates": bool(start and start["rates"] is True),
+    }
+    prefixes = ["params", *(name for name, there in has.items() if there)]
     leaves: dict[str, Any] = flatten_dict(dict.fromkeys(prefixes, params["params"]), sep="/")
     found = {name: Spec(_FLOAT, leaf.shape) for name, leaf in leaves.items()}
     if settings.normalise in ("corpus", "speaker"):
         found |= {f"scale/{name}": Spec(_DOUBLE, (settings.coefs,)) for name in Scale._fields}
+    each = len(settings.emotions), settings.coefs
+    if facts.get("together") is True:
+        found |= {f"shape/{name}": Spec(_FLOAT, each) for name in ("mean", "variance")}
+        found["shape/whitener"] = Spec(np.dtype("<f2"), (each[1] * (each[1] + 1) // 2,))
+    if facts.get("labelled") is True:
+        found |= {"labelled/count": Spec(_DOUBLE, each[:1]), "labelled/total": Spec(_DOUBLE, each)}
     return found
 
 
@@ -52,19 +65,37 @@ def pack(model: Model) -> dict[str, np.ndarray]:
     trees: dict[str, Any] = {"params": model.params["params"]}
     if model.scale is not None:
         trees["scale"] = model.scale._asdict()
+    if model.shape is not None:
+        trees["shape"] = together.pack(model.shape)
+    if model.labelled is not None:
+        trees["labelled"] = model.labelled._asdict()
     if model.start is not None:
-        trees["start"] = model.start.params["params"]
+        if not starts_as_it_is(model):
+            trees["start"] = model.start.params["params"]
         if model.start.rates is not None:
             trees["rates"] = model.start.rates["params"]
     return {name: np.asarray(array) for name, array in flatten_dict(trees, sep="/").items()}
 
 
-def unpack(
-    arrays: Mapping[str, np.ndarray], learner: Mapping[str, Any] | None = None
-) -> tuple[Params, Scale | None, Start | None]:
-    """Return `pack` undone: parameters, scale, start, which has this learner."""
+def starts_as_it_is(model: Model) -> bool:
+    """Return whether a model's parameters are those of its start, which then are stored once."""
+    if model.start is None:
+        return False
+    own, start = (flatten_dict(params["params"]) for params in (model.params, model.start.params))
+    return own.keys() == start.keys() and all(np.array_equal(own[name], start[name]) for name in own)
+
+
+def unpack(arrays: Mapping[str, np.ndarray], start: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return `pack` undone: params, scale, start, shape and labelled of a Model.
+
+    Args: start: as in model.json.
+    """
     trees = unflatten_dict(dict(arrays), sep="/")
-    scale = Scale(**trees["scale"]) if "scale" in trees else None
-    rates = {"params": trees["rates"]} if "rates" in trees else None
-    start = Start({"params": trees["start"]}, rates, learner) if "start" in trees else None
-    return {"params": trees["params"]}, scale, start
+    found: dict[str, Any] = {"params": {"params": trees["params"]}, "start": None}
+    if start is not None:
+        rates = {"params": trees["rates"]} if "rates" in trees else None
+        own = trees["params"] if start.get("same") is True else trees["start"]
+        found["start"] = Start({"params": own}, rates, start.get("learner"))
+    for name, make in (("scale", Scale), ("labelled", Labelled)):
+        found[name] = make(**trees[name]) if name in trees else None
+    return found | {"shape": together.unpack(trees["shape"]) if "shape" in trees else None}

@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 
 from metaser_jax import npz
+from metaser_jax.audio import encoder
+from metaser_jax.audio.encoder import Encoder
 from metaser_jax.audio.mfcc import MAX_FRAMES
 from metaser_jax.data.corpus import CLIPS, Corpus
 from metaser_jax.errors import InputError
 from metaser_jax.extras import version
 from metaser_jax.recogniser import arrays as packed
 from metaser_jax.recogniser import model_files
-from metaser_jax.recogniser.model import Model
+from metaser_jax.recogniser.model import Model, Start
 from metaser_jax.recogniser.model_files import ARRAYS, CARD, FEATURES, MODEL, SUPPORT, ModelFolder
 
 
@@ -68,6 +70,9 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
 def digest(model: Model | str | os.PathLike[str]) -> str:
     """Return 16 hexadecimal digits of what a model predicts with: settings, parameters, scale and temperature.
 
+    Of a model that labels clips together also of its shape, labelled clips, encoder, learner and support: versions 1
+    and 2 had none of the first, and their digests stay.
+
     Args:
       model: or its folder.
 
@@ -76,9 +81,13 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
     """
     if not isinstance(model, Model):
         return digest(load_model(model))
-    settings = json.dumps([model_files.digested(model.settings), float(model.temperature)], sort_keys=True)
-    sha = hashlib.sha256(settings.encode())
-    for name, array in sorted(packed.pack(dataclasses.replace(model, start=None)).items()):
+    said: list[Any] = [model_files.digested(model.settings), float(model.temperature)]
+    arrays = packed.pack(dataclasses.replace(model, start=None))
+    if model.shape is not None:
+        said += [model.encoder and model.encoder.digest, model.start and model.start.learner]
+        arrays |= {f"support/{name}": array for name, array in _support_of(model).items()}
+    sha = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
         sha.update(f"\0{name}\0".encode())
         sha.update(np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()[:16]
@@ -95,20 +104,35 @@ def describe(model: Model) -> dict[str, Any]:
         "settings": model_files.settings_json(model.settings),
         "features": FEATURES[model.settings.features],
         "temperature": float(model.temperature),
-        "start": None if start is None else {"rates": start.rates is not None, "learner": start.learner},
+        "start": None if start is None else _start_of(model, start),
+        "together": model.shape is not None,
+        "labelled": model.labelled is not None,
+        "encoder": model.encoder and model.encoder.digest,
         "support": None if support is None else {"clips": len(support)},
         "files": {},
         "about": model.about,
     }
 
 
+def _start_of(model: Model, start: Start) -> dict[str, Any]:
+    same = packed.starts_as_it_is(model)
+    return {"rates": start.rates is not None, "learner": start.learner, "same": same}
+
+
+def _support_of(model: Model) -> dict[str, np.ndarray]:
+    """Return the arrays of SUPPORT."""
+    if model.support is None:
+        return {}
+    wanted = packed.support_specs(model.settings, len(model.support))
+    return {name: np.asarray(getattr(model.support, name)) for name in wanted}
+
+
 def _contents(model: Model) -> dict[str, bytes]:
     """Return file -> content."""
     facts, support = describe(model), model.support
-    files = {ARRAYS: (packed.pack(model), packed.specs(model.settings, facts["start"]))}
+    files = {ARRAYS: (packed.pack(model), packed.specs(model.settings, facts))}
     if support is not None:
-        wanted = packed.support_specs(model.settings, len(support))
-        files[SUPPORT] = ({name: np.asarray(getattr(support, name)) for name in wanted}, wanted)
+        files[SUPPORT] = (_support_of(model), packed.support_specs(model.settings, len(support)))
     contents = {}
     try:
         model_files.check_content(facts)
@@ -120,6 +144,10 @@ def _contents(model: Model) -> dict[str, bytes]:
             _check_support(support)
     except ValueError as error:
         raise InputError(f"The model cannot be saved: {error}.") from error
+    if model.encoder is not None:
+        from metaser_jax.recogniser.encoder_files import files_of
+
+        contents |= files_of(model.encoder)
     # Here: a model that is only read must be there quickly.
     from metaser_jax.recogniser.card import model_card
 
@@ -136,25 +164,38 @@ def _identity(content: bytes) -> dict[str, Any]:
 def _read(folder: ModelFolder, facts: Mapping[str, Any]) -> Model:
     """Raise OSError, ValueError, KeyError, TypeError, AttributeError or OverflowError where it is not as written."""
     settings, start, clips = model_files.settings_of(facts), facts["start"], facts["support"]
-    arrays = _read_arrays(folder, ARRAYS, facts["files"], packed.specs(settings, start))
-    params, scale, begun = packed.unpack(arrays, (start or {}).get("learner"))
+    arrays = _read_arrays(folder, ARRAYS, facts["files"], packed.specs(settings, facts))
     support = None
     if clips is not None:
-        arrays = _read_arrays(folder, SUPPORT, facts["files"], packed.support_specs(settings, clips["clips"]))
-        support = Corpus(CLIPS, "", emotions=settings.emotions, **arrays)
+        wanted = packed.support_specs(settings, clips["clips"])
+        support_arrays = _read_arrays(folder, SUPPORT, facts["files"], wanted)
+        support = Corpus(CLIPS, "", emotions=settings.emotions, **support_arrays)
         _check_support(support)
     model = Model(
         settings=settings,
-        params=params,
-        scale=scale,
         temperature=float(facts["temperature"]),
-        start=begun,
         support=support,
         about=facts["about"],
+        encoder=_read_encoder(folder, facts["encoder"]) if settings.features == "encoder" else None,
+        **packed.unpack(arrays, start),
     )
     if digest(model) != facts["digest"]:
         raise ValueError(f"{MODEL} has digest {facts['digest']!r}, but what it predicts with says {digest(model)}")
     return model
+
+
+def _read_encoder(folder: ModelFolder, wanted: str) -> Encoder:
+    """Return the encoder beside a model, or where there is none, as in the starts of the package, the one fetched."""
+    if not (folder / encoder.FILE).is_file():
+        return encoder.require_encoder(str(folder), wanted)
+    data = model_files.read_file(folder, encoder.FILE, npz.most_bytes(encoder.SPECS))
+    try:
+        found = encoder.read_encoder(data)
+    except ValueError as error:
+        raise ValueError(f"{encoder.FILE}: {error}") from error
+    if found.digest != wanted:
+        raise ValueError(f"{encoder.FILE} has digest {found.digest}, and the model hears with {wanted}")
+    return found
 
 
 def _read_arrays(

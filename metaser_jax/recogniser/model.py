@@ -4,8 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from metaser_jax.audio.encoder import Encoder
 from metaser_jax.data.corpus import Corpus
 from metaser_jax.data.inputs import Scale
+from metaser_jax.data.together import Labelled, Shape
 from metaser_jax.specs import ModelSpec
 from metaser_jax.types import Params
 
@@ -39,6 +41,9 @@ class Model:
       start: None where it is not known; then it can only be adapted further, from params.
       support: the clips that it was adapted with, with their sha256; features, no sound. None where they were left out.
       about: provenance, JSON-able; docs/model_folder.md says what it holds.
+      shape: what the sources say of the input, for clips that are labelled together; None: not known.
+      labelled: what the clips that it was adapted to count for there, in the input's space; None: there are none.
+      encoder: the speech encoder that it hears with; None unless features is "encoder".
     """
 
     settings: ModelSpec
@@ -48,6 +53,9 @@ class Model:
     start: Start | None
     support: Corpus | None
     about: dict[str, Any]
+    shape: Shape | None = None
+    labelled: Labelled | None = None
+    encoder: Encoder | None = None
 
 
 def trained_settings(model: Model) -> ModelSpec:

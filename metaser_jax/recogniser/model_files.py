@@ -9,9 +9,10 @@ import dataclasses
 import io
 import math
 import os
+import re
 import tomllib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
@@ -35,8 +36,9 @@ STARTS = Path(__file__).parents[1] / "starts"
 AGAIN = "Copy or download it again from where it came, or adapt again (metaser adapt)."
 _KEYS = {
     *("format", "format_version", "metaser_jax", "settings", "features", "temperature", "start", "support"),
-    *("files", "digest", "about"),
+    *("files", "digest", "about", "together", "labelled", "encoder"),
 }
+_SINCE_3 = MappingProxyType({"together": False, "labelled": False, "encoder": None})
 # What makes a folder of the user's one that a start could be taken for: a model, or a run of training.
 _OWN = (MODEL, "config.json")
 _MAX_JSON = 2**24
@@ -111,6 +113,10 @@ def open_model(folder: str | os.PathLike[str]) -> tuple[ModelFolder, dict[str, A
                 f"{folder} is a model of format version {number}; this metaser_jax, {version()}, reads version "
                 f"{FORMAT_VERSION}. Install {made_by} or newer."
             )
+        if number < 3:
+            if new := sorted(facts.keys() & _SINCE_3.keys()):
+                raise ValueError(f"{MODEL} has {', '.join(new)}, which format version {number} has not")
+            facts = facts | _SINCE_3
         if unknown := sorted(facts.keys() - _KEYS):
             raise ValueError(f"{MODEL} has {', '.join(unknown)}, which format version {FORMAT_VERSION} has not")
         check_content(facts)
@@ -239,6 +245,12 @@ def check_content(facts: Mapping[str, Any]) -> None:
         raise ValueError(f"{MODEL} has features {facts['features']}, expected {features}")
     if isinstance(temperature, bool) or not 0 < float(temperature) < math.inf:
         raise ValueError(f"temperature is {temperature!r}, expected a positive number")
+    for name in ("together", "labelled"):
+        if type(facts[name]) is not bool:
+            raise ValueError(f"{name} is {facts[name]!r}, expected true or false")
+    heard, encoder = settings_of(facts).features == "encoder", facts["encoder"]
+    if (type(encoder) is str) != heard or (heard and not re.fullmatch("[0-9a-f]{16}", encoder)):
+        raise ValueError(f"encoder is {encoder!r}, expected 16 hexadecimal digits with features encoder, else null")
     _check_learner((facts["start"] or {}).get("learner"))
     _check_about(facts["about"])
 
@@ -251,9 +263,35 @@ def _check_learner(said: Any) -> None:
         numbers = number if isinstance(number, list) else [number]
         if not numbers or any(type(one) not in (int, float) or not math.isfinite(one) for one in numbers):
             raise ValueError(f"start.learner has {name} = {number!r}, expected finite numbers")
-    algorithm = said["settings"].get("algorithm")
-    if algorithm not in list(ALGORITHMS):
-        raise ValueError(f"start.learner has algorithm {algorithm!r}, expected one of {', '.join(ALGORITHMS)}")
+    check_names(said["settings"], LEARNER_SETTINGS)
+    for name, value in said["settings"].items():
+        expected, fits = LEARNER_SETTINGS[name]
+        if not fits(value):
+            raise ValueError(f"start.learner has {name} = {value!r}, expected {expected}")
+
+
+def _number(low: float, high: float, kind: type = float) -> tuple[str, Callable[[Any], bool]]:
+    kinds = (int,) if kind is int else (int, float)
+    said = f"{'a whole number' if kind is int else 'a number'}, {low:,} to {high:,}"
+    return said, lambda value: type(value) in kinds and low <= value <= high
+
+
+def _one_of(choices: Iterable[str]) -> tuple[str, Callable[[Any], bool]]:
+    names = list(choices)
+    return f"one of {', '.join(names)}", lambda value: value in names
+
+
+LEARNER_SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = MappingProxyType(
+    {
+        "algorithm": _one_of(ALGORITHMS),
+        "order": _one_of(("first", "second")),
+        "inner_steps": _number(1, 1000, int),
+        "inner_lr": _number(0, 1000),
+        "inner_optimizer": _one_of(("sgd", "momentum", "adam")),
+        "prototype_scale": _number(0, 1e6),
+    }
+)
+"""The settings of a meta-training that say how a start adapts: what is expected of each, and a test of it."""
 
 
 ABOUT: dict[str, Any] = tomllib.loads(Path(__file__).with_name("about.toml").read_text(encoding="utf-8"))

@@ -30,6 +30,7 @@ from metaser_jax.data.inputs import SHRINK, Scale, bounded, given, make_x, own_s
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.folder import load_model
+from metaser_jax.recogniser.hearing import hear
 from metaser_jax.recogniser.model import Model
 from metaser_jax.recogniser.model_files import AGAIN
 from metaser_jax.specs import ModelSpec
@@ -95,13 +96,14 @@ class Predictor:
     Attributes:
       model: the model.
       emotions: the classes, in the order of all probabilities.
-      voice: whether it is given statistics of the voice, and its clips must have tracks (clips.read_clip).
+      features: what is heard, FrontEnd.features, for which clips must be read (clips.read_clip).
+      voice: whether that is what is heard of a voice.
     """
 
     def __init__(self, model: Model):
         self.model = model
         self.emotions = model.settings.emotions
-        self.voice = model.settings.of_voice
+        self.features, self.voice = model.settings.features, model.settings.of_voice
         self._params = jax.device_put(model.params)
         self._scale = scale_of_one_clip(model.settings, model.scale)
         self._forward = _compiled(model.settings)
@@ -139,13 +141,14 @@ class Predictor:
         Raises:
           InputError: samples that cannot be used (clips.clip_of), nobody who can be heard, an unknown `windows`.
         """
-        clip = recordings.clip_of(waveform, sample_rate, voice=self.voice)
+        clip = recordings.clip_of(waveform, sample_rate, features=self.features)
         recordings.check_audible(clip, "waveform")
         return self.predict_clips([clip], windows=windows)[0]
 
     def predict_file(self, path: str | os.PathLike[str], *, windows: str = "all") -> Prediction:
         """Predict a file. Raises RecordingError: it cannot be used; InputError: an unknown `windows`."""
-        return self.predict_clips([recordings.read_audible(path, voice=self.voice)], windows=windows)[0]
+        clip = recordings.read_audible(path, features=self.features)
+        return self.predict_clips([clip], windows=windows)[0]
 
     def predict_clips(
         self, clips: Sequence[Clip], *, windows: str = "all", speakers: Sequence[str] | None = None
@@ -171,7 +174,7 @@ class Predictor:
         divided = recordings.voice_windows if self.voice else recordings.windows
         parts = [divided(clip, windows) for clip in clips]
         inputs = given(self.model.settings)
-        arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in inputs]
+        arrays = [self._vectors(parts) if name == "vectors" else _join(parts, name) for name in inputs]
         scale = None
         if speakers is not None:
             names = np.repeat(np.asarray(speakers, str), [len(part.start) for part in parts])
@@ -181,6 +184,11 @@ class Predictor:
         probabilities = _softmax(self.logits(*arrays, scale=scale).astype(np.float64) / self.model.temperature)
         each = np.split(probabilities, np.cumsum([len(part.start) for part in parts])[:-1])
         return [self._prediction(*of) for of in zip(clips, parts, each, strict=True)]
+
+    def _vectors(self, parts: Sequence[VoiceWindows]) -> np.ndarray:
+        """Return what the model's encoder hears of each window, [w, 3, 256]."""
+        assert self.model.encoder is not None  # a model that hears it has one
+        return hear(self.model.encoder, [mel for part in parts for mel in part.mels])
 
     def logits(self, *arrays: np.ndarray, scale: Scale | None = None) -> np.ndarray:
         """Return what the network says, before calibration, in calls of one compiled program.
@@ -264,6 +272,10 @@ def scale_of_one_clip(settings: ModelSpec, everybody: Scale | None) -> Scale | N
     if everybody is None or not settings.of_voice or settings.normalise != "speaker":
         return everybody
     return Scale(everybody.mean, everybody.std * ((1 + SHRINK) / SHRINK))
+
+
+def _join(parts: Sequence[Windows | VoiceWindows], name: str) -> np.ndarray:
+    return np.concatenate([getattr(part, name) for part in parts])
 
 
 def seconds_of(clips: Sequence[Clip], speakers: Sequence[str], windows: str = "all") -> dict[str, float]:

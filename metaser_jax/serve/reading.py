@@ -42,14 +42,16 @@ class Readers:
     One that dies, or takes longer than the time limit, is replaced, and its upload alone is refused.
     """
 
-    def __init__(self, count: int, time_limit: float, max_seconds: float, memory: int = MEMORY, *, voice: bool = True):
+    def __init__(
+        self, count: int, time_limit: float, max_seconds: float, memory: int = MEMORY, *, features: str = "voice"
+    ):
         """Set it up.
 
-        Args: memory: bytes, of each process, beyond what it has when it is ready. voice: see clips.read_clip.
+        Args: memory: bytes, of each process, beyond what it has when it is ready. features: see clips.read_clip.
         """
         self.time_limit = time_limit
         self._max_seconds = max_seconds
-        self._voice = voice
+        self._features = features
         self._memory = memory
         self._readers = [_Reader(memory) for _ in range(count)]
         self._free: asyncio.Queue[int] = asyncio.Queue()
@@ -64,7 +66,7 @@ class Readers:
         """
         index = await self._free.get()
         try:
-            reading = await self._submit(index, (name, data, self._max_seconds, self._voice))
+            reading = await self._submit(index, (name, data, self._max_seconds, self._features))
             return await asyncio.wait_for(asyncio.wrap_future(reading), self.time_limit)
         except RecordingError as error:
             raise unreadable(error) from None
@@ -125,8 +127,8 @@ class _Reader:
         self.ready: Future[None] = self._pool.submit(_warm, memory)
         self.children = set(multiprocessing.active_children()) - before
 
-    def submit(self, name: str, data: bytes, max_seconds: float, voice: bool) -> Future[Reading]:
-        return self._pool.submit(read_upload, name, data, max_seconds, voice)
+    def submit(self, name: str, data: bytes, max_seconds: float, features: str) -> Future[Reading]:
+        return self._pool.submit(read_upload, name, data, max_seconds, features)
 
     def kill(self) -> None:
         for child in self.children:
@@ -153,9 +155,9 @@ def _warm(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def read_upload(name: str, data: bytes, max_seconds: float, voice: bool = True) -> Reading:
+def read_upload(name: str, data: bytes, max_seconds: float, features: str = "encoder") -> Reading:
     """Decode an upload. Raises RecordingError: it cannot be used, or is silent."""
-    clip, sound = read_with_sound(Upload(name, data), max_seconds, voice=voice)
+    clip, sound = read_with_sound(Upload(name, data), max_seconds, features=features)
     check_audible(clip, name)
     return Reading(clip, peaks_of(sound.mono))
 

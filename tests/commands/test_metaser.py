@@ -53,7 +53,7 @@ def test_each_explains_its_flags(helps, command):
     assert f"metaser {command} " in few, "an example that can be copied"
     fields = dataclasses.fields(configured(COMMANDS[command])[0])
     for field in fields:
-        flag = rf"^  (-\w, )?--(\[no\])?{field.name.removesuffix("_")}\b"
+        flag = rf"^  (-\w, )?--(\[no\])?{field.name.removesuffix('_')}\b"
         assert re.search(flag, all_of_them, re.M), field.name
         shown = is_required(field) or field.metadata["common"]
         assert bool(re.search(flag, few, re.M)) == shown, field.name

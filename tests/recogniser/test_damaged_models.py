@@ -20,6 +20,9 @@ from metaser_jax.npz import npz_bytes
 from metaser_jax.recogniser.folder import digest, load_model, save_model
 from metaser_jax.recogniser.predictor import Predictor
 
+LEARNER = {"algorithm": "maml", "order": "second", "inner_steps": 1, "inner_lr": 0.1}
+LEARNER |= {"inner_optimizer": "sgd", "prototype_scale": 1.0}
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
@@ -115,7 +118,7 @@ def test_a_model_of_something_else_or_of_later(folder):
     ("at", "value", "said"),
     [
         *(("format_version", number, "format_version") for number in (0, "1", None, True, 1.5)),
-        ("format_version", 1, "features, members, network, track_groups"),
+        ("format_version", 1, "encoder, labelled, together, which format version 1 has not"),
         ("gain", 2, "gain"),
         *(("temperature", GONE, "temperature"), ("temperature", -1, "temperature is -1")),
         *(("settings", 3, ""), ("files", [], ""), ("settings.dropout", 0.5, "dropout")),
@@ -139,8 +142,13 @@ def test_a_model_of_something_else_or_of_later(folder):
         ("support.clips", 7, "support.npz: .*8.*, expected .*7"),
         *(("support.clips", 10**18, "support.npz: "), ("support.clips", 10**30, "31 digits")),
         ("start", None, "rates/hidden/bias"),
-        ("start.learner", {"settings": {"algorithm": "magic"}, "numbers": {}}, "'magic'"),
-        ("start.learner", {"settings": {"algorithm": "maml"}, "numbers": {"lr": [float("nan")]}}, "lr"),
+        ("start.learner", {"settings": LEARNER | {"algorithm": "magic"}, "numbers": {}}, "'magic'"),
+        ("start.learner", {"settings": LEARNER | {"inner_steps": 1001}, "numbers": {}}, "inner_steps = 1001, .* 1,000"),
+        ("start.learner", {"settings": {"algorithm": "maml"}, "numbers": {}}, "lacks inner_lr"),
+        ("start.learner", {"settings": LEARNER, "numbers": {"lr": [float("nan")]}}, "lr"),
+        *((name, 1, f"{name} is 1, expected true") for name in ("together", "labelled")),
+        ("together", True, "shape/mean"),
+        ("encoder", "0" * 16, "encoder is '0000.*, expected"),
         ("files.arrays.bytes", 3, "arrays.npz .*bytes"),
     ],
 )
