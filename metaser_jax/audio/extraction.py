@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from metaser_jax.audio.decoding import UTTERANCE, Limits, Readable, errors_of, read_sound
+from metaser_jax.audio.encoder import layers, mel_of, require_encoder
 from metaser_jax.audio.mfcc import frames, padded, resampled
 from metaser_jax.audio.quality import Quality, why_unusable
 from metaser_jax.audio.tracks import statistics, tracks
@@ -16,8 +17,8 @@ from metaser_jax.processes import cores, spawn_pool
 
 # Starting processes takes half a second, which a small corpus does not pay back.
 MIN_FILES_FOR_PROCESSES = 64
-# Files that a process is given at once.
-CHUNK = 8
+# Files that a process is given at once, and that an encoder hears at once.
+CHUNK, TOGETHER = 8, 16
 
 Result = TypeVar("Result")
 
@@ -34,6 +35,7 @@ class Extraction(NamedTuple):
       sample_rate: of the file, in Hz.
       sha256: of the file's bytes, hexadecimal.
       quality: of its sound; None where it was not looked at.
+      vectors: [3, 256] float32, what a speech encoder hears; None where it was not asked.
     """
 
     mfcc: np.ndarray
@@ -44,14 +46,20 @@ class Extraction(NamedTuple):
     sample_rate: int
     sha256: str
     quality: Quality | None = None
+    vectors: np.ndarray | None = None
 
 
 def extract(path: Readable, limits: Limits = UTTERANCE) -> Extraction:
-    """Read one recording and compute all that is kept of it.
+    """Read one recording and compute all that is kept of it, but for what an encoder hears.
 
     Raises:
       RecordingError: as decoding.decode, or it has no sound (digital silence, a constant), or less than a window.
     """
+    return _extract(path, limits, mel=False)[0]
+
+
+def _extract(path: Readable, limits: Limits = UTTERANCE, *, mel: bool = True) -> tuple[Extraction, np.ndarray | None]:
+    """Return it with the mel bands without silence."""
     with errors_of(str(path)):
         sound, sha256 = read_sound(path, limits)
         if why := why_unusable(sound, silence=-np.inf):
@@ -59,12 +67,34 @@ def extract(path: Readable, limits: Limits = UTTERANCE) -> Extraction:
         samples = resampled(sound.mono, sound.sample_rate)
         of_voice = tracks(samples)
         about = sound.seconds, sound.sample_rate, sha256, sound.quality
-        return Extraction(*padded(frames(samples)), of_voice, statistics(of_voice), *about)
+        bands = mel_of(sound.mono, sound.sample_rate) if mel else None
+        found = Extraction(*padded(frames(samples)), of_voice, statistics(of_voice), *about)
+        return found, bands and bands.frames[bands.kept]
 
 
-def extract_all(sources: Sequence[Any], workers: int = 0, **options: Any) -> Iterator[Extraction | RecordingError]:
-    """Extract each file. Args and Raises: as read_each."""
-    return read_each(extract, sources, workers, **options)
+def _extract_together(sources: Sequence[Any]) -> list[Extraction | RecordingError]:
+    """Extract some files, and what the encoder hears of all at once, which takes half as long."""
+    found = _read_chunk(_extract, sources)
+    read = [one for one in found if not isinstance(one, RecordingError)]
+    heard = iter(layers(require_encoder("The corpus"), [bands for _, bands in read if bands is not None]))
+    return [one if isinstance(one, RecordingError) else one[0]._replace(vectors=next(heard)) for one in found]
+
+
+def extract_all(
+    sources: Sequence[Any], workers: int = 0, *, encoder: bool = False, **options: Any
+) -> Iterator[Extraction | RecordingError]:
+    """Extract each file.
+
+    Args: encoder: whether what the speech encoder hears is kept, too; others, and Raises: as read_each.
+    """
+    if not encoder:
+        yield from read_each(extract, sources, workers, **options)
+        return
+    groups = [sources[i : i + TOGETHER] for i in range(0, len(sources), TOGETHER)]
+    few = {"min_files": MIN_FILES_FOR_PROCESSES // TOGETHER, "chunk": 1}
+    for group in read_each(_extract_together, groups, workers, **few | options):
+        assert isinstance(group, list)  # errors are inside
+        yield from group
 
 
 def read_each(

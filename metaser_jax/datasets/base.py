@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
+from metaser_jax.audio.encoder import find_encoder, require_encoder
 from metaser_jax.audio.extraction import Extraction, extract_all
 from metaser_jax.audio.mfcc import MAX_FRAMES, N_MFCC
 from metaser_jax.audio.quality import Measured, notes_of_all
@@ -29,7 +30,7 @@ from metaser_jax.datasets.statistics import Published
 from metaser_jax.emotions import EMOTIONS, emotion_named
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import progress_bar
-from metaser_jax.specs.voice import STATISTICS, TRACKS
+from metaser_jax.specs.voice import STATISTICS, TRACKS, VECTORS
 
 # (files, worker processes) -> the features of each, or why it has none.
 Extract = Callable[[Sequence[CorpusFile], int], Iterator[Extraction | RecordingError]]
@@ -49,7 +50,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     Features, all in the split "train": mfcc [120, 20] float32; n_frames; tracks [frames, 19] and voice [171]
     float32, see audio/tracks.py; label, an index into emotions.EMOTIONS;
-    emotion, the corpus's own name of it; speaker; file, the path below the folder that all recordings share; seconds;
+    emotion, the corpus's own name of it; vectors [3, 256] float32, what the speech encoder hears, or of no encoder
+    [0, 256]; speaker; file, the path below the folder that all recordings share; seconds;
     sample_rate, the file's in Hz. `info.metadata` has the lists `skipped`, `excluded`, `duplicates`, `dropped` and
     `notes` of Statistics, the language and the options.
 
@@ -73,8 +75,10 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       found: the recordings to prepare; None: those that `listing` finds in manual_dir, or the downloaded ones.
     """
 
-    VERSION: ClassVar = tfds.core.Version("2.0.0")
+    VERSION: ClassVar = tfds.core.Version("2.1.0")
+    SUPPORTED_VERSIONS: ClassVar = [tfds.core.Version("2.0.0")]
     RELEASE_NOTES: ClassVar = {
+        "2.1.0": "Beside the voice what a speech encoder hears [3, 256], where one was fetched.",
         "2.0.0": "Beside the MFCC the voice: frame tracks [frames, 19] of the whole clip, and their statistics [171].",
         "1.1.0": "The same, stored as bytes, with language and options.",
         "1.0.0": "MFCC [120, 20].",
@@ -128,7 +132,10 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         # TFDS makes a pickled builder anew from these arguments.
         self._original_state |= {"options": options, "extract": extract}
         self.options = options
-        self._extract = extract or extract_all
+        self.encoder = None
+        if options.encoder != "off":
+            self.encoder = require_encoder("--encoder=on") if options.encoder == "on" else find_encoder()
+        self._extract = extract or functools.partial(extract_all, encoder=self.encoder is not None)
         self.place = self.name
         # A configuration may have others.
         self.published, self.downloads, self.emotion_of_code = self.PUBLISHED, self.DOWNLOADS, self.EMOTION_OF_CODE
@@ -248,6 +255,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "n_frames": tfds.features.Scalar(dtype=np.int32),
             "tracks": tensor(shape=(None, len(TRACKS))),
             "voice": tensor(shape=(len(STATISTICS),)),
+            **({"vectors": tensor(shape=(None, VECTORS[1]))} if self.version >= "2.1.0" else {}),
             "label": tfds.features.ClassLabel(names=EMOTIONS),
             **{name: tfds.features.Text() for name in ("emotion", "speaker", "file")},
             "seconds": tfds.features.Scalar(dtype=np.float32),
@@ -293,12 +301,15 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     measured[recording.file] = Measured.of(result)
                 said = recording.parsed
                 labels = {"label": said.label, "emotion": said.emotion, "speaker": said.speaker, "file": recording.file}
+                vectors = np.zeros((0, VECTORS[1]), np.float32) if result.vectors is None else result.vectors
+                labels["vectors"] = vectors
                 yield recording.key, labels | {name: getattr(result, name) for name in _OF_RECORDING}
         if bad and (not self.options.skip_bad or not files_of_hash):
             raise recordings.bad_recordings(self.corpus_name, bad, len(sources) + len(listing.unknown))
         self.info.metadata.update(
             language=listing.language or self.options.language or self.LANGUAGE,
             options=self.options.of_content(),
+            encoder=self.encoder and self.encoder.digest,
             skipped=sorted(bad),
             excluded=listing.excluded,
             duplicates=sorted(alike for alike in files_of_hash.values() if len(alike) > 1),

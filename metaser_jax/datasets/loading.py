@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Make = Callable[..., "CorpusBuilder"]
 """(name, data_dir, **options) -> the builder of a corpus, as registry.builder."""
 
-_METADATA = ("language", "options", "skipped", "excluded", "duplicates", "dropped", "notes")
+_METADATA = ("language", "options", "encoder", "skipped", "excluded", "duplicates", "dropped", "notes")
 # Examples in memory beside what is wanted of them: a corpus's MFCC take much more than the rest.
 _BATCH = 1000
 
@@ -33,8 +33,14 @@ _BATCH = 1000
 def folder_of(name: str, data_dir: str | os.PathLike[str]) -> Path:
     """Return data_dir/NAME/VERSION or data_dir/NAME/CONFIG/VERSION, where TFDS puts a corpus.
 
-    Raises InputError: unknown name.
+    An earlier version that can be read is as good, where there is no newer one. Raises InputError: unknown name.
     """
+    newest = _newest(name, data_dir)
+    folders = [newest, *(newest.with_name(str(version)) for version in builder_class(name).SUPPORTED_VERSIONS)]
+    return next(filter(_is_complete, folders), newest)
+
+
+def _newest(name: str, data_dir: str | os.PathLike[str]) -> Path:
     return Path(data_dir, name.partition("/")[0], config_of(name) or "", str(builder_class(name).VERSION))
 
 
@@ -63,13 +69,15 @@ def load(name: str, data_dir: str | os.PathLike[str]) -> Corpus:
     Raises:
       InputError: unknown name; not prepared in data_dir, or damaged.
     """
-    fields = ("mfcc", "n_frames", "voice", "tracks", "label", "speaker", "file", "seconds")
+    fields = ("mfcc", "n_frames", "voice", "tracks", "vectors", "label", "speaker", "file", "seconds")
     _, columns, metadata = _read(name, data_dir, fields)
+    if not metadata["encoder"]:
+        columns["vectors"] = None
     if metadata["duplicates"]:
         first = {file: group[0] for group in metadata["duplicates"] for file in group}
         names = np.array([first.get(file, file) for file in columns["file"].tolist()], str)
         columns["same"] = np.unique(names, return_inverse=True)[1].astype(np.int32)
-    return Corpus(name=name, language=metadata["language"], **columns)
+    return Corpus(name=name, language=metadata["language"], vectors_of=metadata["encoder"] or "", **columns)
 
 
 def load_statistics(name: str, data_dir: str | os.PathLike[str]) -> Statistics:
@@ -94,10 +102,10 @@ def _read(
         )
     try:
         with quiet():
-            prepared = builder(name, data_dir)
-            columns = _columns(prepared, fields)
-            # Corpora that were prepared before there were notes have none.
-            found = {"notes": [], **(prepared.info.metadata or {})}
+            prepared = builder(name, data_dir, version=folder.name, encoder="off")
+            columns = _columns(prepared, [name for name in fields if name in prepared.info.features])
+            # Corpora that were prepared before there were notes, or an encoder, have none.
+            found = {"notes": [], "encoder": None, **(prepared.info.metadata or {})}
             metadata = {key: found[key] for key in _METADATA}
     except Exception as error:  # whatever TFDS, protobuf, JSON and array_record raise
         if out_of_memory(error):
@@ -183,14 +191,14 @@ def prepare(
     """
     wanted = Options(**options).of_content()
     put_back(name, data_dir)
-    folder = folder_of(name, data_dir)
-    if overwrite or not _is_complete(folder):
+    folder = _newest(name, data_dir)
+    if overwrite or not is_prepared(name, data_dir):
         found = found or check(name, manual_dir, make=make, **options)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with _alone(folder), quiet():
                 # Another process may have prepared it meanwhile.
-                if overwrite or not _is_complete(folder):
+                if overwrite or not is_prepared(name, data_dir):
                     if folder.exists():  # TFDS would delete it before the new one is there
                         folder.rename(_aside(folder))
                     corpus = make(name, data_dir, **options)
@@ -206,12 +214,15 @@ def prepare(
                 f"{name} is prepared in --data_dir={data_dir} with {option}={before[option]!r}, and now --{option}="
                 f"{value!r} is asked for. Give --overwrite, or another --data_dir."
             )
+    if options.get("encoder") == "on" and statistics.encoder is None:
+        got = f"{name} is prepared in --data_dir={data_dir} without the speech encoder, and now --encoder=on"
+        raise InputError(f"{got} is asked for. Give --overwrite, or another --data_dir.")
     return statistics
 
 
 def put_back(name: str, data_dir: str | os.PathLike[str]) -> None:
     """Undo what a run did that was killed, once no other is running; `prepare` does that first."""
-    folder = folder_of(name, data_dir)
+    folder = _newest(name, data_dir)
     if _left(folder):
         with _alone(folder):
             pass

@@ -49,18 +49,20 @@ class Options(Labelling):
       skip_bad: leave out recordings that cannot be used (they are counted and listed), instead of raising an error.
       drop_duplicates: keep the first of several byte-identical recordings; the others are counted and listed.
       language: English name of the language; for folder/NAME alone.
+      encoder: whether what the speech encoder hears is kept: "auto" where it was fetched, "on" or "off".
       workers: processes that extract features; 0 takes one per core. The result does not depend on it.
     """
 
     skip_bad: bool = False
     drop_duplicates: bool = False
     language: str | None = None
+    encoder: str = "auto"
     workers: int = 0
 
     def of_content(self) -> dict[str, Any]:
         """Return the options that what is prepared depends on, as they are read again from JSON."""
         values = dataclasses.asdict(self)
-        del values["workers"]
+        del values["workers"], values["encoder"]
         return json.loads(json.dumps(values))
 
 
@@ -111,13 +113,19 @@ def config_of(name: str) -> str | None:
 
 
 def builder(
-    name: str, data_dir: str | os.PathLike[str], *, extract: "Extract | None" = None, **options: Any
+    name: str,
+    data_dir: str | os.PathLike[str],
+    *,
+    extract: "Extract | None" = None,
+    version: str | None = None,
+    **options: Any,
 ) -> "CorpusBuilder":
     """Return the TFDS builder of one corpus.
 
     Args:
       name: one of NAMES, or folder/ANYTHING.
       data_dir: folder of all prepared corpora.
+      version: of what is prepared there; None: the newest.
       extract: how features are extracted; by extraction.extract_all, unless it is given.
       **options: those of Options.
 
@@ -126,7 +134,8 @@ def builder(
     """
     made = builder_class(name)
     with quiet():
-        return made(data_dir=os.fspath(data_dir), config=config_of(name), options=Options(**options), extract=extract)
+        of = {"config": config_of(name), "version": version, "options": Options(**options), "extract": extract}
+        return made(data_dir=os.fspath(data_dir), **of)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from metaser_jax.emotions import EMOTIONS
 _TOLERANCE = 0.1
 # So many recordings do not take the same time to the sample by chance.
 _MANY = 10
+PEOPLE = "vectors of {n} people's voices are inside (encoder {encoder}): they identify people; share them as such."
 # Named in a report.
 _SPEAKERS = 10
 
@@ -58,6 +59,7 @@ class Statistics:
       duplicates: groups of files with identical bytes; all that are not `dropped` are among the utterances.
       dropped: recordings left out because another is byte-identical (drop_duplicates).
       options: what was chosen when it was prepared (Options.of_content).
+      encoder: digest of the speech encoder whose vectors of each recording are inside; None: none are.
       notes: what is wrong with some of the recordings, see audio/quality.py; none of a corpus that was prepared before
         there were any.
     """
@@ -78,6 +80,7 @@ class Statistics:
     dropped: tuple[Left, ...]
     options: dict[str, Any]
     notes: tuple[str, ...] = ()
+    encoder: str | None = None
 
     @classmethod
     def of(
@@ -105,6 +108,7 @@ class Statistics:
             duplicates=tuple(tuple(files) for files in metadata["duplicates"]),
             options=dict(metadata["options"]),
             notes=tuple(metadata.get("notes", ())),
+            encoder=metadata.get("encoder"),
             **left,
         )
 
@@ -176,6 +180,7 @@ class Statistics:
             f"  byte-identical recordings, {first} kept: {len(self.duplicates) or 'none'}",
             *(f"    {' = '.join(files)}" for files in self.duplicates),
             *(f"  note: {note}" for note in self.notes),
+            *([f"  {PEOPLE.format(n=self.speakers, encoder=self.encoder)}"] if self.encoder else []),
         ]
         return "\n".join(lines)
 

@@ -115,6 +115,9 @@ class PrepareConfig(Labelling):
     """Keep the first of several byte-identical recordings; the others are counted and listed."""
     language: str | None = option(None, common=True)
     """For folder/NAME: English name of the language, for tables."""
+    encoder: str = option("auto", choices=("auto", "on", "off"))
+    """Whether what the speech encoder hears is kept, too, for --features=encoder: auto: where it was fetched (metaser
+    fetch-encoder). It identifies people."""
     workers: int = option(0, least=0)
     """Processes that extract features; 0 takes one per core."""
     overwrite: bool = option(False, common=True)
