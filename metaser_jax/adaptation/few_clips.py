@@ -17,16 +17,19 @@ from metaser_jax.adaptation.clip_warnings import read_clips, read_labelled, warn
 from metaser_jax.adaptation.cross_validation import NETWORK, VOTES, ZERO_SHOTS, divide, validate, without
 from metaser_jax.adaptation.engine import Case, train_and_predict
 from metaser_jax.adaptation.starts import init_of, read_start
-from metaser_jax.audio.clips import Clip, first_window, voice_of
+from metaser_jax.audio.clips import Clip, first_window, speech_of, voice_of
+from metaser_jax.audio.encoder import Encoder
 from metaser_jax.data.corpus import CLIPS, UNKNOWN_SPEAKER, Corpus, join
 from metaser_jax.data.inputs import Scale, apply_scale, find_scale, resolve
 from metaser_jax.data.splits import Parts
 from metaser_jax.data.target import Target
-from metaser_jax.datasets.files import audio_files
+from metaser_jax.data.together import Shape, count_labelled
+from metaser_jax.datasets.files import audio_files, folders_between
 from metaser_jax.errors import InputError
 from metaser_jax.messages import logged_as, say
 from metaser_jax.models.classifier import with_head
 from metaser_jax.recogniser.card import non_commercial
+from metaser_jax.recogniser.hearing import hear
 from metaser_jax.recogniser.model import Model, Start, trained_settings
 from metaser_jax.results.metrics import calibrate
 from metaser_jax.results.outcomes import Amount
@@ -51,9 +54,18 @@ def check_out(out: str) -> None:
 
 
 def corpus_of(
-    clips: Sequence[Clip], label: Sequence[int], speaker: Sequence[str], file: Sequence[str], emotions: Sequence[str]
+    clips: Sequence[Clip],
+    label: Sequence[int],
+    speaker: Sequence[str],
+    file: Sequence[str],
+    emotions: Sequence[str],
+    encoder: Encoder | None = None,
 ) -> Corpus:
-    """Return the corpus that recordings make: the first 2.79 s of each, and where it was read all of its voice."""
+    """Return the corpus that recordings make.
+
+    It has the first 2.79 s of each, where it was read all of its voice, and what an encoder, if there is one, hears.
+    """
+    heard = hear(encoder, [speech_of(clip) for clip in clips]) if encoder else None
     mfcc, n_frames = zip(*map(first_window, clips), strict=True)
     known = all(clip.tracks is not None for clip in clips)
     return Corpus(
@@ -67,6 +79,8 @@ def corpus_of(
         np.array([clip.seconds for clip in clips], np.float32),
         tuple(emotions),
         voice=np.stack([voice_of(clip) for clip in clips]) if known else None,
+        vectors=heard,
+        vectors_of=encoder.digest if encoder else "",
         sha256=np.array([clip.sha256 for clip in clips], str),
     )
 
@@ -89,10 +103,11 @@ def run_adapt(config: AdaptConfig) -> Model:
             f"note: {config.init} was adapted to {learned} clips. This adaptation starts where that one did, and "
             "learns from --support alone: put those clips there as well, if they are to count."
         )
-    listed, clips, left = read_labelled(config, emotions, voice)
+    listed, clips, left = read_labelled(config, emotions, settings.features)
     files = listed.recordings
     label = [emotions.index(one.parsed.label) for one in files]
-    support = corpus_of(clips, label, [one.parsed.speaker for one in files], [one.file for one in files], emotions)
+    names = [one.file for one in files]
+    support = corpus_of(clips, label, [one.parsed.speaker for one in files], names, emotions, start.encoder)
     warnings = warnings_of(clips, support, whole=voice)
     for warning in warnings:
         say(f"warning: {warning}")
@@ -103,12 +118,14 @@ def run_adapt(config: AdaptConfig) -> Model:
             got = f"--unlabelled={config.unlabelled}: {config.init} normalises by {settings.normalise}"
             raise InputError(f"{got}, expected corpus or speaker. Leave the flag out.")
         more = [(one, str(one)) for one in audio_files([config.unlabelled])]
-        read, _ = read_clips("--unlabelled", more, config, voice)
-        # What is in both would count twice. Whose voices they are is not asked: others than the clips'.
+        read, _ = read_clips("--unlabelled", more, config, settings.features)
+        # What is in both would count twice. Folders say whose voices they are, as those of --support do.
         known = {clip.sha256 for clip in clips}
-        if others := [clip for clip in read.values() if clip.sha256 not in known]:
-            nobody, names = [UNKNOWN_SPEAKER] * len(others), [clip.sha256 for clip in others]
-            unlabelled = corpus_of(others, [0] * len(others), nobody, names, emotions)
+        if others := [i for i, clip in read.items() if clip.sha256 not in known]:
+            voices = [folders_between(str(more[i][0]), [config.unlabelled]) or UNKNOWN_SPEAKER for i in others]
+            clips_of = [read[i] for i in others]
+            names = [clip.sha256 for clip in clips_of]
+            unlabelled = corpus_of(clips_of, [0] * len(others), voices, names, emotions, start.encoder)
     about: dict[str, Any] = {
         "name": Path(config.out).resolve().name,
         "language": config.language or listed.language,
@@ -118,7 +135,8 @@ def run_adapt(config: AdaptConfig) -> Model:
         "left_out": [one._asdict() for one in left],
     }
     say(f"Learning from {len(support)} clips, and from parts of them to see how well that works.")
-    model = adapt_model(start.start, settings, config, support, unlabelled=unlabelled, about=about)
+    known = {"unlabelled": unlabelled, "about": about, "shape": start.shape, "encoder": start.encoder}
+    model = adapt_model(start.start, settings, config, support, **known)
     model.about["support"] |= {"language": about["language"], "licence": config.licence}
     return model if config.keep_clips else dataclasses.replace(model, support=None)
 
@@ -133,6 +151,8 @@ def adapt_model(
     scale: Scale | None = None,
     about: Mapping[str, Any] | None = None,
     earlier: np.ndarray | None = None,
+    shape: Shape | None = None,
+    encoder: Encoder | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Model:
     """Adapt a network to labelled clips, or make the simpler model of them that `config` says.
@@ -149,6 +169,7 @@ def adapt_model(
         added.
       earlier: [n] bool, clips that a model was adapted to before; what learning from these alone scores on the same
         parts of all clips is added to cross_validation as `before`.
+      shape, encoder: of the start, for the model.
       progress: see engine.train_and_predict.
 
     Returns:
@@ -241,7 +262,10 @@ def adapt_model(
         calibration = calibrate(own, support.label, parts.tests)
         temperature = calibration.temperature
         known["calibration"] = calibration._asdict() | {"verdict": calibration.verdict()}
-    made = {"params": params[config.model_kind], "scale": scale or find_scale(corpus, settings)}
+    made = {"params": params[config.model_kind], "scale": scale or find_scale(corpus, settings), "encoder": encoder}
+    if shape is not None:
+        heard = folds[len(tests)].as_input(spec.front_end).corpus.mfcc[:n, 0]
+        made |= {"shape": shape, "labelled": count_labelled(heard, support.label, len(emotions))}
     return Model(settings=settings, temperature=temperature, start=start, support=support, about=known, **made)
 
 
@@ -276,6 +300,7 @@ def adapt_again(model: Model, support: Corpus, progress: Callable[[int, int], No
     start = None if config.model_kind == VOTES else model.start or Start(model.params, None)
     about = {name: value for name, value in model.about.items() if name not in of_clips}
     known = {"scale": model.scale if same else None, "about": about, "earlier": earlier, "progress": progress}
+    known |= {"shape": model.shape, "encoder": model.encoder}
     again = adapt_model(start, settings, config, support, **known)
     if licence and files - files_before:
         licence += "; that of clips added later is not known"

@@ -17,9 +17,11 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.model_selection import KFold
 
-from metaser_jax import cli
-from metaser_jax.data import inputs
+from metaser_jax import cli, npz, untrusted
+from metaser_jax.audio.encoder import require_encoder
+from metaser_jax.data import inputs, together
 from metaser_jax.data.corpus import Corpus, join
+from metaser_jax.data.together import Shape
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.registry import terms
 from metaser_jax.datasets.targets import Load, load_targets
@@ -33,7 +35,7 @@ from metaser_jax.recogniser.model import Model, Start, trained_settings
 from metaser_jax.recogniser.model_files import LEARNER_SETTINGS, MODEL, locate, start_names
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.results.metrics import calibrate, calibration_error, scores
-from metaser_jax.results.run_dir import CONFIG, read_config, versions
+from metaser_jax.results.run_dir import CONFIG, SHAPE, read_config, versions
 from metaser_jax.specs import INNER, FinetuneSpec, MetaTrainSpec, ModelSpec, PretrainSpec
 from metaser_jax.specs.algorithms import ALGORITHMS, methods
 from metaser_jax.training.checkpoints import Checkpoints
@@ -65,12 +67,14 @@ class Init(NamedTuple):
       params: None is random ones per seed. source: provenance: method, order, sources, inner_steps ...
       rates: the inner rate of each parameter, where they were learned with them; else None.
       meta: how the run itself adapts, where it was meta-trained; else None.
+      shape: what its sources say of the input, for clips that are labelled together; None: not known.
     """
 
     params: Params | None
     source: dict[str, Any]
     rates: Params | None = None
     meta: Meta | None = None
+    shape: Shape | None = None
 
 
 def resolve(
@@ -110,7 +114,8 @@ def _read_folder(folder: Path) -> tuple[ModelSpec, Init]:
     source["method"] = source["method"] or "model"  # of a folder that does not say how it was trained
     source["sources"] = [one.get("name") for one in about.get("sources") or []]
     settings = trained_settings(model)
-    return settings, init_of(model.start or Start(model.params, None), settings, source)
+    init = init_of(model.start or Start(model.params, None), settings, source)
+    return settings, init._replace(shape=model.shape)
 
 
 def _read_run(run_dir: str, optimizer: str) -> tuple[ModelSpec, Init]:
@@ -131,7 +136,18 @@ def _read_run(run_dir: str, optimizer: str) -> tuple[ModelSpec, Init]:
             got = f"--optimizer={INNER}: {run_dir} has learned rates with --inner_optimizer={trained.inner_optimizer}"
             raise InputError(f"{got}, expected sgd. Give another --optimizer.")
     source = {"method": method, "sources": list(trained.sources)} | init.source | {"init_seed": trained.seed}
-    return ModelSpec.of(trained), init._replace(source=source)
+    return ModelSpec.of(trained), init._replace(source=source, shape=_read_shape(Path(run_dir), trained))
+
+
+def _read_shape(run_dir: Path, spec: ModelSpec) -> Shape | None:
+    """Return the shape in a run's folder; None of a run that has none."""
+    path, want = run_dir / SHAPE, together.specs(len(spec.emotions), spec.coefs)
+    if not path.exists():
+        return None
+    try:
+        return together.unpack(npz.read_npz(untrusted.read_bytes(path, npz.most_bytes(want)), want))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {error}. Remove it, and go on with the run to have it again.") from error
 
 
 def _restore_meta_trained(spec: MetaTrainSpec, run_dir: str) -> Init:
@@ -206,15 +222,19 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
         was not trained with.
     """
     init = os.fspath(init)
-    place, of_clips = locate(init), None
+    place, of_clips, encoder = locate(init), None, None
     if (place / MODEL).exists():
         model = Predictor.load(place).model
         known = dict(model.about.get("init") or {}) | {"model": digest(model)}
         of_clips = model.start and model.about.get("support")
         start, settings = model.start or Start(model.params, None), trained_settings(model)
+        shape, encoder = model.shape, model.encoder
     elif (place / CONFIG).exists():
         (settings, found), saved = _read_run(init, optimizer), read_config(init)
         start = Start(found.params, found.rates, found.meta and learner_facts(found.meta))
+        shape = found.shape
+        if settings.features == "encoder":
+            encoder = require_encoder(f"--init={init}", saved["encoder"])
         digests = saved.get("corpus_digests", {})
         sources = [{"name": name, **terms(name), "digest": digests.get(name)} for name in saved["sources"]]
         known = found.source | {"algorithm": saved.get("algorithm"), "sources": sources}
@@ -227,6 +247,7 @@ def read_start(init: str | os.PathLike[str], normalise: str, optimizer: str) -> 
             raise InputError(f"--normalise={normalise}: {init} was trained with {settings.normalise}. Leave it out.")
         settings = dataclasses.replace(settings, normalise=normalise)
     known = {"about": {"init": known | {"normalise": settings.normalise}, "support": of_clips}, "start": start}
+    known |= {"shape": shape, "encoder": encoder}
     return Model(settings=settings, params=start.params, scale=None, temperature=1.0, support=None, **known)
 
 

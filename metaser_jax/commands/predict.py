@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from metaser_jax.audio.clips import WINDOW, Clip, Upload, read_all
@@ -18,8 +17,7 @@ from metaser_jax.audio.extraction import processes_for
 from metaser_jax.audio.quality import Measured, named, notes_of_all
 from metaser_jax.commands.rows import make_rows
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
-from metaser_jax.datasets.files import MAX_BYTES, audio_files, one_form
-from metaser_jax.emotions import emotion_named
+from metaser_jax.datasets.files import MAX_BYTES, audio_files, folders_between, one_form
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import MIN_FILES_FOR_BAR, progress_bar, say
 from metaser_jax.recogniser.card import note_of_start
@@ -122,17 +120,8 @@ def _speaker_of(
         return lambda source: os.path.normpath(os.path.dirname(str(source)))
     if config.speakers == "none" or not predictor.voice or normalise != "speaker":
         return None
-    known = {str(source): _folders_of(str(source), folders) for source in sources}
+    known = {str(source): folders_between(str(source), folders) for source in sources}
     return (lambda source: known[str(source)] or UNKNOWN_SPEAKER) if any(known.values()) else None
-
-
-def _folders_of(name: str, folders: Sequence[str]) -> str:
-    """Return the folders between a folder that was given and a recording, those of emotions left out."""
-    for folder in folders:
-        if name.startswith(os.path.join(folder, "")):
-            between = PurePath(os.path.relpath(name, folder)).parts[:-1]
-            return "/".join(part for part in between if emotion_named(part) is None)
-    return ""
 
 
 def _predicted(

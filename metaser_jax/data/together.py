@@ -25,15 +25,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metaser_jax import npz
 from metaser_jax.data.inputs import CLIP
 
 # Added to the variances within voice and emotion before they are inverted.
 RIDGE = 0.3
 # Clips that say what all voices say.
-KAPPA = 6.0
+KAPPA = 8.0
 # Weights of the network's log-probabilities and of squared distances.
-LOGITS, GEOMETRY = 0.9, 15.4
-ITERATIONS, ROUNDS = 5, 2
+LOGITS, GEOMETRY = 0.7, 16.0
+ITERATIONS, ROUNDS = 10, 2
 # Clips of each emotion that a voice's mix is smoothed with.
 SMOOTHING = 8.0
 # Added to both variances whose ratio corrects a deviation: units of an encoder may be dead.
@@ -117,6 +118,13 @@ def unpack(arrays: dict[str, np.ndarray]) -> Shape:
     upper = np.zeros((features, features), np.float32)
     upper[np.triu_indices(features)] = arrays["whitener"]
     return Shape(arrays["mean"], arrays["variance"], upper + np.triu(upper, 1).T)
+
+
+def specs(classes: int, features: int) -> dict[str, npz.Spec]:
+    """Return names, types and shapes of `pack`."""
+    each, upper = (classes, features), (features * (features + 1) // 2,)
+    of_classes = dict.fromkeys(("mean", "variance"), npz.Spec(np.dtype("<f4"), each))
+    return of_classes | {"whitener": npz.Spec(np.dtype("<f2"), upper)}
 
 
 def count_labelled(x: np.ndarray, label: np.ndarray, classes: int) -> Labelled:

@@ -12,11 +12,12 @@ import stat
 import unicodedata
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 from metaser_jax import untrusted
 from metaser_jax.audio.containers import RECORDINGS, SUFFIXES
+from metaser_jax.emotions import emotion_named
 from metaser_jax.errors import InputError
 from metaser_jax.untrusted import MAX_BYTES
 
@@ -242,3 +243,12 @@ def _walk(folder: Path, strict: bool) -> Iterator[Path]:
             if strict and shown != path:
                 raise InputError(f"{shown}: the name is not UTF-8. Rename it.")
             yield Path(path)
+
+
+def folders_between(name: str, folders: Sequence[str]) -> str:
+    """Return the folders between a folder that was given and a recording, those of emotions left out: whose voice."""
+    for folder in folders:
+        if name.startswith(os.path.join(folder, "")):
+            between = PurePath(os.path.relpath(name, folder)).parts[:-1]
+            return "/".join(part for part in between if emotion_named(part) is None)
+    return ""

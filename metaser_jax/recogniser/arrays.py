@@ -43,8 +43,7 @@ def specs(settings: ModelSpec, facts: Mapping[str, Any]) -> dict[str, Spec]:
         found |= {f"scale/{name}": Spec(_DOUBLE, (settings.coefs,)) for name in Scale._fields}
     each = len(settings.emotions), settings.coefs
     if facts.get("together") is True:
-        found |= {f"shape/{name}": Spec(_FLOAT, each) for name in ("mean", "variance")}
-        found["shape/whitener"] = Spec(np.dtype("<f2"), (each[1] * (each[1] + 1) // 2,))
+        found |= {f"shape/{name}": spec for name, spec in together.specs(*each).items()}
     if facts.get("labelled") is True:
         found |= {"labelled/count": Spec(_DOUBLE, each[:1]), "labelled/total": Spec(_DOUBLE, each)}
     return found

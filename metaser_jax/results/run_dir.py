@@ -20,6 +20,7 @@ from metaser_jax.messages import log
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 RESULTS = "results.jsonl"
+SHAPE = "shape.npz"
 LOCK = "lock"
 # Of a file that `replacing` has not put in its place yet.
 _UNFINISHED = ".tmp"

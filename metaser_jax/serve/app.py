@@ -208,7 +208,8 @@ class _Service:
         labelled = page.labelled()
         if not labelled:
             raise Refused(409, "No clip has been corrected or confirmed yet: choose the emotion of some first.")
-        support = pages.support_with(page.loaded.model.support, labelled, page.loaded.emotions)
+        loaded = page.loaded
+        support = pages.support_with(loaded.model.support, labelled, loaded.emotions, loaded.model.encoder)
         page.adaptation = Adaptation("running", "Learning, and cross-validating")
         self._adapting = asyncio.create_task(self._adapt(page, support, len(labelled)))
         return JSONResponse({"state": "running"}, 202)

@@ -18,6 +18,7 @@ import numpy as np
 
 from metaser_jax.adaptation.few_clips import corpus_of
 from metaser_jax.audio.clips import Clip
+from metaser_jax.audio.encoder import Encoder
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus, join
 from metaser_jax.datasets.labelled_files import Rules
 from metaser_jax.datasets.recordings import Parsed
@@ -204,7 +205,9 @@ class Pages:
         return self._pages[token]
 
 
-def support_with(support: Corpus | None, labelled: list[Heard], emotions: tuple[str, ...]) -> Corpus:
+def support_with(
+    support: Corpus | None, labelled: list[Heard], emotions: tuple[str, ...], encoder: Encoder | None = None
+) -> Corpus:
     """Return the clips that a model has learned from, and the page's labelled ones.
 
     The person at the page has the last word on a recording that is in both.
@@ -216,7 +219,7 @@ def support_with(support: Corpus | None, labelled: list[Heard], emotions: tuple[
         taken.append(next(name for name in names if name not in taken))
     speakers = [heard.speaker or UNKNOWN_SPEAKER for heard in labelled]
     labels = [heard.emotion for heard in labelled if heard.emotion is not None]
-    new = corpus_of([heard.clip for heard in labelled], labels, speakers, taken[before:], emotions)
+    new = corpus_of([heard.clip for heard in labelled], labels, speakers, taken[before:], emotions, encoder)
     if support is None:
         return new
     said_anew = np.isin(np.asarray(support.sha256), [heard.clip.sha256 for heard in labelled])

@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from metaser_jax import npz
+from metaser_jax.data import together
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets, load_together
 from metaser_jax.errors import InputError
 from metaser_jax.messages import logged_as, progress_bar
-from metaser_jax.results.run_dir import METRICS, claim, hold, read_lines, versions, write_text
+from metaser_jax.results.run_dir import METRICS, SHAPE, claim, hold, read_lines, replacing, versions, write_text
 from metaser_jax.specs import JobSpec, MetaTrainSpec, PretrainSpec, how_fields
 from metaser_jax.specs.training import SourcesSpec
 from metaser_jax.training import cluster, parallel
@@ -62,12 +64,22 @@ def training_utterances(sources: Sequence[Target]) -> np.ndarray:
     return np.concatenate([source.corpus.mfcc[source.split.train] for source in sources])
 
 
+def shape_of(sources: Sequence[Target], classes: int) -> together.Shape:
+    """Return what the training parts of sources say of a network's input, for clips that are labelled together."""
+    parts = [source.corpus.take(source.split.train) for source in sources]
+    return together.shape_of([(part.mfcc[:, 0], part.label, part.speaker) for part in parts], classes)
+
+
 def identity(
     settings: Mapping[str, Any], method: str, names: Sequence[str], sources: Sequence[Target]
 ) -> dict[str, Any]:
     """Return the content of config.json: the settings, the method, and digests of what the run learns from."""
+    heard = {source.corpus.vectors_of for source in sources} if settings["features"] == "encoder" else set()
+    if len(heard) > 1:
+        raise InputError(f"--sources have the vectors of different encoders: {', '.join(sorted(heard))}. Prepare anew.")
     return dict(settings) | {
         "method": method,
+        **({"encoder": heard.pop()} if heard else {}),
         "corpus_digests": {name: source.digest for name, source in zip(names, sources, strict=True)},
         "split_digests": {name: source.split.digest for name, source in zip(names, sources, strict=True)},
     }
@@ -217,6 +229,9 @@ def open_run(
             if not primary:
                 return None
             claim(folder, run, free=FREE)
+            if spec.of_voice and not (folder / SHAPE).exists():
+                with replacing(folder / SHAPE) as file:
+                    file.write_bytes(npz.npz_bytes(together.pack(shape_of(sources, len(spec.emotions)))))
             stack.enter_context(hold(folder, job.start_timeout))
             return stack.enter_context(Checkpoints(folder, keep=job.keep_checkpoints, run=run))
 
