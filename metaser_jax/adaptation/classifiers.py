@@ -20,8 +20,9 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from metaser_jax.adaptation.engine import draw_cases
-from metaser_jax.data.inputs import utterance_statistics
+from metaser_jax.data.inputs import utterance_statistics, weights
 from metaser_jax.data.target import Target
+from metaser_jax.data.together import count_labelled, label_together, shape_of
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
 from metaser_jax.errors import InputError
@@ -165,6 +166,7 @@ def adapt_classifier(
     sources: Sequence[Target] = (),
     *,
     features: Features = features_of,
+    together: bool = False,
 ) -> list[Outcome]:
     """Fit a classifier for every fold, amount and seed (0 .. seeds - 1), and predict the fold's test part.
 
@@ -176,6 +178,8 @@ def adapt_classifier(
       seeds: how many draws of each.
       sources: corpora whose training parts join the draw, not normalised yet.
       features: what is heard.
+      together: whether after each outcome there is one of the test part's clips labelled together, by voices; of what
+        has learned from sources and gives probabilities.
 
     Returns:
       Outcomes in the order fold, amount, seed.
@@ -189,10 +193,13 @@ def adapt_classifier(
     # Only the statistics of a training part, or of a draw, depend on the fold.
     by_draw = spec.of_split and spec.normalise_by == "drawn"
     seen = [features(target, spec.front_end, None) for target in (folds if spec.of_split else folds[:1])]
-    joined = [
-        Labelled(features(one, spec.front_end, None)[one.split.train], one.corpus.label[one.split.train])
-        for one in sources
-    ]
+    joined, parts = [], []
+    for one in sources:
+        x, train = features(one, spec.front_end, None), one.split.train
+        joined.append(Labelled(x[train], one.corpus.label[train]))
+        parts.append((*joined[-1], one.corpus.speaker[train]))
+    shape = shape_of(parts, len(spec.emotions)) if together and parts and method != SVM and spec.of_voice else None
+    weight = weights(spec.front_end) if features is features_of else 1.0
     about = {"method": method, "order": None, "sources": [s.corpus.name for s in sources], "inner_steps": None}
     # The numbers that somebody needs who has the clips alone.
     about["start_size"] = sum(source.x.size for source in joined)
@@ -205,10 +212,17 @@ def adapt_classifier(
             start, target = time.perf_counter(), folds[index]
             x = features(target, spec.front_end, drawn) if by_draw else seen[min(index, len(seen) - 1)]
             clips = Labelled(x[drawn], target.corpus.label[drawn])
-            predicted = (FITS[method](clips, joined) if len(drawn) else unadapted()).predict(x[target.split.test])
+            machine, test = FITS[method](clips, joined) if len(drawn) else unadapted(), target.split.test
+            found = [(machine.predict(x[test]), {})]
+            if shape is not None:
+                voice, labelled = target.corpus.speaker[test], count_labelled(*clips, len(spec.emotions))
+                answer = machine.predict_log_proba
+                every = label_together(x[test], voice, answer, shape, labelled, weight=weight)
+                found.append((every.posteriors.argmax(-1), {"together": True}))
             more = dict.fromkeys(("adapt", "validation", "best_epoch", "epochs"))
             more |= {"seconds": time.perf_counter() - start, "device": f"1 x cpu ({processor()})"}
-            outcomes.append(outcome(spec, target, about, amount, seed, (drawn, nothing), predicted, **more))
+            for predicted, kind in found:
+                outcomes.append(outcome(spec, target, about, amount, seed, (drawn, nothing), predicted, **more, **kind))
     return outcomes
 
 

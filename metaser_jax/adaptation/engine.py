@@ -13,10 +13,13 @@ from jax.sharding import Mesh
 
 from metaser_jax.adaptation.starts import Init
 from metaser_jax.data import splits
+from metaser_jax.data.corpus import Corpus
+from metaser_jax.data.inputs import weights
 from metaser_jax.data.target import Target
+from metaser_jax.data.together import Shape, Together, count_labelled, label_together
 from metaser_jax.errors import InputError
 from metaser_jax.messages import log
-from metaser_jax.models.classifier import Network, make_network, take_head, trained_logits
+from metaser_jax.models.classifier import Network, make_network, take_head, trained_logits, with_head
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount, Outcome, outcome
 from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, MetaTrainSpec, OptimizerSpec
@@ -122,7 +125,13 @@ def draw_cases(folds: Sequence[Target], amounts: Sequence[Amount], seeds: int, v
 
 
 def adapt(
-    spec: FinetuneSpec, inits: Sequence[Init], folds: Sequence[Target], amounts: Sequence[Amount], seeds: int
+    spec: FinetuneSpec,
+    inits: Sequence[Init],
+    folds: Sequence[Target],
+    amounts: Sequence[Amount],
+    seeds: int,
+    *,
+    together: bool = False,
 ) -> list[Outcome]:
     """Fine-tune for every fold, amount and seed (0 .. seeds - 1), and predict the fold's test part.
 
@@ -133,6 +142,8 @@ def adapt(
       inits: where to start; seed s starts from inits[s % len(inits)]. All of the network that spec names.
       folds: the target, not normalised yet, with each of its splits.
       amounts: of training utterances to draw. seeds: how many draws of each.
+      together: whether after each outcome there is one of the test part's clips labelled together, by voices, where
+        every start has a shape.
 
     Returns:
       Outcomes in the order fold, amount, seed. Their `seconds` are the whole's, divided by the number of runs.
@@ -148,14 +159,60 @@ def adapt(
             raise InputError(f"--normalise_by=drawn: got --shots=0 with --normalise={spec.normalise}, expected train.")
     cases = draw_cases(folds, amounts, seeds, spec.validation)
     start = time.perf_counter()
-    results = train_and_predict(spec, inits, folds, cases)
+    together = together and spec.of_voice and all(init.shape is not None for init in inits)
+    results = train_and_predict(spec, inits, folds, cases, keep_params=together)
     seconds = (time.perf_counter() - start) / len(cases)
     outcomes = []
-    for case, (logits, info, _) in zip(cases, results, strict=True):
-        target, source = folds[case.fold], inits[case.seed % len(inits)].source
+
+    @functools.cache
+    def heard(fold: int, number: int) -> Corpus:
+        """Return a fold as a network is given it; of what its draws are normalised by, of each."""
+        fit = cases[number].drawn[0] if number >= 0 else None
+        return folds[fold].as_input(spec.front_end, fit).corpus
+
+    for number, (case, (logits, info, params)) in enumerate(zip(cases, results, strict=True)):
+        target, init = folds[case.fold], inits[case.seed % len(inits)]
+        about = spec, target, init.source, *case[1:]
         more = {"best_epoch": int(info.best_epoch), "epochs": int(info.epochs), "seconds": seconds}
-        outcomes.append(outcome(spec, target, source, *case[1:], logits.argmax(-1), **more))
+        outcomes.append(outcome(*about, logits.argmax(-1), **more))
+        if together:
+            begun = time.perf_counter()
+            params = with_head(init.params, params) if spec.adapt == "head" and init.params is not None else params
+            seen = heard(case.fold, number if spec.normalise_by == "drawn" else -1)
+            found = label_part(spec, params, seen, target.split.test, case.drawn[0], init.shape)
+            more["seconds"] = seconds + time.perf_counter() - begun
+            outcomes.append(outcome(*about, found.posteriors.argmax(-1), **more, together=True))
     return outcomes
+
+
+def label_part(
+    spec: FinetuneSpec, params: Params, corpus: Corpus, test: np.ndarray, drawn: np.ndarray, shape: Shape | None
+) -> Together:
+    """Return what a network says of some clips of a corpus together, by their speakers.
+
+    Args:
+      spec: of the adaptation. params: of the adapted network.
+      corpus: as the network is given it.
+      test: [n] int, the clips.
+      drawn: [m] int, those that it was adapted to.
+      shape: of its sources.
+    """
+    assert shape is not None
+    labelled = count_labelled(corpus.mfcc[drawn, 0], corpus.label[drawn], len(spec.emotions))
+    answer = functools.partial(answer_of, make_network(spec), params)
+    weight = weights(spec.front_end)
+    return label_together(corpus.mfcc[test, 0], corpus.speaker[test], answer, shape, labelled, weight=weight)
+
+
+def answer_of(network: Network, params: Params, x: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Return a network's log-probabilities [n, class] of x [n, feature], by programs for multiples of PAD clips."""
+    padded = np.pad(x, ((0, -len(x) % PAD), (0, 0)))[:, None].astype(np.float32)
+    return np.asarray(_log_probabilities(network, params, padded, np.float32(temperature)))[: len(x)]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _log_probabilities(network: Network, params: Params, x: jax.Array, temperature: jax.Array) -> jax.Array:
+    return jax.nn.log_softmax(network.apply(params, x) / temperature)  # pyright: ignore[reportOperatorIssue]
 
 
 def train_and_predict(

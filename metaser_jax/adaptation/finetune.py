@@ -23,7 +23,7 @@ from metaser_jax.training import parallel
 # The fields of FinetuneConfig that apply to an --init that is no network; the others are about networks.
 _APPLY = {
     *("data_dir", "init", "target", "out", "split", "split_seed", "folds", "shots", "fraction", "seeds", "sources"),
-    *("emotions", "normalise", "normalise_by", "trim_db", "deltas", "features", "track_groups"),
+    *("emotions", "together", "normalise", "normalise_by", "trim_db", "deltas", "features", "track_groups"),
 }
 
 
@@ -59,14 +59,18 @@ def run_finetune(
     amount = Amount("fraction", config.fraction) if config.shots is None else Amount("shots", config.shots)
     # Drawn before anything is written: what a later fold does not allow is an error at once.
     draw_cases(folds, [amount], config.seeds, spec.validation)
+    together, known = config.together != "off", init.shape is not None if init else config.init == JOINT
+    if config.together == "on" and not (spec.of_voice and known):
+        got = f"--together=on: what the sources of {config.init} say of the input is not known"
+        raise InputError(f"{got}, expected a run of this version over the voice. Give auto.")
     out = Path(config.out)
     settings = dataclasses.asdict(config) | dataclasses.asdict(spec)
     settings |= {"corpus_digest": folds[0].digest, "source_digests": [source.digest for source in sources]}
     claim(out, settings, free=("data_dir", "out", *how_fields(FinetuneConfig)))
     if init is None:
-        outcomes = adapt_classifier(config.init, spec, folds, [amount], config.seeds, sources)
+        outcomes = adapt_classifier(config.init, spec, folds, [amount], config.seeds, sources, together=together)
     else:
-        outcomes = adapt(spec, [init], folds, [amount], config.seeds)
+        outcomes = adapt(spec, [init], folds, [amount], config.seeds, together=together)
     rows = [outcome.row for outcome in outcomes]
     write_predictions(out / PREDICTIONS, folds[0].corpus, outcomes)
     write_text(out / RESULTS, to_lines(rows))

@@ -127,6 +127,12 @@ def specs(classes: int, features: int) -> dict[str, npz.Spec]:
     return of_classes | {"whitener": npz.Spec(np.dtype("<f2"), upper)}
 
 
+def rules() -> dict[str, float]:
+    """Return the constants by which clips are labelled together: what a result that was kept depends on."""
+    of = {"ridge": RIDGE, "kappa": KAPPA, "logits": LOGITS, "geometry": GEOMETRY, "iterations": ITERATIONS}
+    return of | {"rounds": ROUNDS, "smoothing": SMOOTHING, "dead": DEAD}
+
+
 def count_labelled(x: np.ndarray, label: np.ndarray, classes: int) -> Labelled:
     """Return what labelled clips count for. Args: x: [n, feature] as a network is given it; label: [n] int."""
     hot = np.eye(classes)[label]

@@ -169,7 +169,7 @@ def _read(folder: ModelFolder, facts: Mapping[str, Any]) -> Model:
     if clips is not None:
         wanted = packed.support_specs(settings, clips["clips"])
         support_arrays = _read_arrays(folder, SUPPORT, facts["files"], wanted)
-        support = Corpus(CLIPS, "", emotions=settings.emotions, **support_arrays)
+        support = Corpus(CLIPS, "", emotions=settings.emotions, vectors_of=facts["encoder"] or "", **support_arrays)
         _check_support(support)
     model = Model(
         settings=settings,

@@ -174,7 +174,8 @@ class Predictor:
         divided = recordings.voice_windows if self.voice else recordings.windows
         parts = [divided(clip, windows) for clip in clips]
         inputs = given(self.model.settings)
-        arrays = [self._vectors(parts) if name == "vectors" else _join(parts, name) for name in inputs]
+        mels = [mel for part in parts if isinstance(part, VoiceWindows) for mel in part.mels]
+        arrays = [self._vectors(mels) if name == "vectors" else _join(parts, name) for name in inputs]
         scale = None
         if speakers is not None:
             names = np.repeat(np.asarray(speakers, str), [len(part.start) for part in parts])
@@ -185,10 +186,10 @@ class Predictor:
         each = np.split(probabilities, np.cumsum([len(part.start) for part in parts])[:-1])
         return [self._prediction(*of) for of in zip(clips, parts, each, strict=True)]
 
-    def _vectors(self, parts: Sequence[VoiceWindows]) -> np.ndarray:
-        """Return what the model's encoder hears of each window, [w, 3, 256]."""
+    def _vectors(self, mels: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what the model's encoder hears of the mel bands of windows, [w, 3, 256]."""
         assert self.model.encoder is not None  # a model that hears it has one
-        return hear(self.model.encoder, [mel for part in parts for mel in part.mels])
+        return hear(self.model.encoder, mels)
 
     def logits(self, *arrays: np.ndarray, scale: Scale | None = None) -> np.ndarray:
         """Return what the network says, before calibration, in calls of one compiled program.

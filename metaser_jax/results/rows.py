@@ -116,6 +116,7 @@ class Series(NamedTuple):
     Attributes:
       method: of a meta-learner what its own runs have, whatever a study calls it: the same algorithm is one series.
       algorithm: of ALGORITHMS, of a method that was meta-trained; None of the others.
+      together: whether clips of a voice were labelled together (data/together.py).
     """
 
     method: str
@@ -124,6 +125,7 @@ class Series(NamedTuple):
     sources: tuple[str, ...]
     normalise: str | None
     algorithm: str | None = None
+    together: bool = False
 
 
 def series(row: Row) -> Series:
@@ -133,7 +135,8 @@ def series(row: Row) -> Series:
     # A row from before the algorithm was recorded says it by its method, unless that is metaser.
     algorithm = row.get("algorithm") or (methods().get(method) if method != "metaser" else None)
     method = method_of(algorithm) if algorithm in ALGORITHMS else method
-    return Series(method, row["order"], row["adapt"], tuple(row["sources"] or ()), normalise, algorithm)
+    together = bool(row.get("together"))
+    return Series(method, row["order"], row["adapt"], tuple(row["sources"] or ()), normalise, algorithm, together)
 
 
 def series_order(key: Series) -> tuple:
@@ -144,15 +147,18 @@ def series_order(key: Series) -> tuple:
     else:
         rank = (1, names.index(key.method) if key.method in names else len(names))
     order = (ORDERS.index(key.order) if key.order in ORDERS else len(ORDERS), key.order or "")
-    return *rank, key.method, *order, key.adapt != "all", key.adapt or "", key.sources, key.normalise or ""
+    layers = key.adapt != "all", key.adapt or ""
+    return *rank, key.method, *order, *layers, key.sources, key.normalise or "", key.together
 
 
 def method_name(key: Series) -> str:
     """Return what people call a method: of a meta-learner "MAML, second order", "FOMAML", "Meta-SGD"."""
     if key.algorithm in ALGORITHMS:
-        return ALGORITHMS[key.algorithm].label(key.order)
-    name = METHOD_NAMES.get(key.method, key.method)
-    return f"{name} ({key.order} order)" if key.order else name
+        name = ALGORITHMS[key.algorithm].label(key.order)
+    else:
+        name = METHOD_NAMES.get(key.method, key.method)
+        name = f"{name} ({key.order} order)" if key.order else name
+    return f"{name}, clips together" if key.together else name
 
 
 def series_label(key: Series) -> str:

@@ -82,6 +82,9 @@ class FinetuneConfig(FinetuneSpec):
     """Fraction of the training part, above 0 and at most 1; or give --shots."""
     seeds: int = option(5, common=True, least=1)
     """Number of draws (seeds 0, 1, ...), each of its own utterances."""
+    together: str = option("auto", choices=("auto", "on", "off"), common=True)
+    """Whether each result is followed by that of the test part's clips labelled together, by voices: auto: where what
+    the sources say of the input is known (runs of this version over the voice, and joint)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -196,6 +196,8 @@ class UnseenSpec(StudySpec):
     """Always speaker: who speaks an unseen language is unseen, too."""
     folds: int = option(5, common=True, least=2)
     """Folds over a corpus's speakers, at most: as many as give each about as many speakers."""
+    together: bool = option(True, common=True)
+    """Give each method that hears the voice rows of its own for clips that are labelled together, by voices."""
     start: str | None = option(None)
     """A run, a model folder or the name of a start, from which the method metaser adapts to every corpus, none of which
     it may have learned from; --methods are then some of metaser, scratch and svm."""

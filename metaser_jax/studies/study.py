@@ -25,6 +25,7 @@ from metaser_jax.adaptation.engine import adapt, draw
 from metaser_jax.adaptation.starts import SCRATCH, Init, resolve
 from metaser_jax.data.splits import Split, speaker_folds
 from metaser_jax.data.target import Target
+from metaser_jax.data.together import rules as together_rules
 from metaser_jax.datasets.registry import check_name
 from metaser_jax.datasets.targets import Corpora, Load, load_targets, load_together
 from metaser_jax.errors import InputError
@@ -49,8 +50,8 @@ NOT_PREPARED = "not prepared"
 # Of a benchmark's folds the one with most speakers has at most so many times those of the one with fewest.
 EVEN = 1.25
 SpecT = TypeVar("SpecT", bound=StudySpec)
-Fit = Callable[[FinetuneSpec, Sequence[Target], Sequence[Amount], int, Sequence[Target]], list[Outcome]]
-"""(spec, folds, amounts, seeds, sources) -> outcomes, as adapt_classifier's."""
+Fit = Callable[..., list[Outcome]]
+"""(spec, folds, amounts, seeds, sources, together=...) -> outcomes, as adapt_classifier's."""
 _FITS: dict[str, Fit] = {name: functools.partial(adapt_classifier, name) for name in (SVM, JOINT)}
 
 
@@ -300,6 +301,8 @@ class Study(Generic[SpecT]):
             "digests": [place.folds[0].digest, *digests],
             "runs": {run.key: run.identity for run in runs},
         }
+        together = {"together": True} if getattr(own, "together", False) else {}
+        identity |= together and {"together": together_rules()}
         if start is not None:
             init = resolve(start, spec, place.target)[1]
             identity["start"] = digest(init.params if init.meta is None else init.meta.params)
@@ -307,13 +310,13 @@ class Study(Generic[SpecT]):
         def compute() -> tuple:
             if fit is not None:
                 joined = [self.source(name) for name in sources]
-                outcomes = fit(spec, place.folds, place.amounts, own.seeds, joined)
+                outcomes = fit(spec, place.folds, place.amounts, own.seeds, joined, **together)
             else:
                 inits = [start] if start is not None else [str(self.runs / run.key) for run in runs] or [SCRATCH]
                 resolved = [resolve(init, spec, place.target) for init in inits]
                 starts = [_described(init, method) for _, init in resolved]
                 with logged_as(""):
-                    outcomes = adapt(resolved[0][0], starts, place.folds, place.amounts, own.seeds)
+                    outcomes = adapt(resolved[0][0], starts, place.folds, place.amounts, own.seeds, **together)
             return place.folds[0].corpus, outcomes
 
         split = f"{folds}-fold{place.split}" if folds else place.split
