@@ -39,6 +39,9 @@ ITERATIONS, ROUNDS = 10, 2
 SMOOTHING = 8.0
 # Added to both variances whose ratio corrects a deviation: units of an encoder may be dead.
 DEAD = 1e-3
+# Of the average voice: with fewer clips `auto` labels them one by one. Of a voice: what people are warned of.
+FEWEST_CLIPS = 4
+FEW_CLIPS, MOST_SHARE = 8, 0.6
 
 Answer = Callable[[np.ndarray], np.ndarray]
 """What is heard [n, feature], as a network is given it -> log-probabilities [n, class], calibrated."""
@@ -133,6 +136,21 @@ def rules() -> dict[str, float]:
     return of | {"rounds": ROUNDS, "smoothing": SMOOTHING, "dead": DEAD}
 
 
+def check(shape: Shape | None, labelled: Labelled | None) -> None:
+    """Raise ValueError for numbers that no input has, which is bounded (inputs.bounded): they may be a stranger's."""
+    ranges = {}
+    if shape is not None:
+        most = 1.01 * RIDGE**-0.5
+        ranges |= {"shape/mean": (shape.mean, -2 * CLIP, 2 * CLIP), "shape/variance": (shape.variance, 0, CLIP**2)}
+        ranges["shape/whitener"] = (shape.whitener, -most, most)
+    if labelled is not None:
+        count = labelled.count[:, None]
+        ranges |= {"labelled/count": (count, 0, 1e9), "labelled/total": (labelled.total / (count + 1e-6), -CLIP, CLIP)}
+    for name, (numbers, low, high) in ranges.items():
+        if not (low <= numbers.min() and numbers.max() <= high):
+            raise ValueError(f"{name} has numbers outside {low:.3g} to {high:.3g}, which no input has")
+
+
 def count_labelled(x: np.ndarray, label: np.ndarray, classes: int) -> Labelled:
     """Return what labelled clips count for. Args: x: [n, feature] as a network is given it; label: [n] int."""
     hot = np.eye(classes)[label]
@@ -174,6 +192,26 @@ def label_together(
         posterior = _em(heard @ shape.whitener, groups, answer(heard), known)
         mix = np.stack([posterior[of].mean(0) for of in groups])
     return Together(posterior, voices, mix, clips)
+
+
+def reason_off(found: Together) -> str | None:
+    """Return why clips are rather labelled one by one, for people; None: together. By what a program can see."""
+    if found.clips.mean() < FEWEST_CLIPS:
+        each = f"{found.clips.mean():.1f} recordings of each voice"
+        return f"{each} are too few to label them together (at least {FEWEST_CLIPS})"
+    return None
+
+
+def notes_of(found: Together, emotions: Sequence[str]) -> list[str]:
+    """Return lines for people: how uneven each voice's mix came out, and which voices it is to be doubted of."""
+    lines = []
+    for voice, mix, clips in zip(found.voices, found.mix, found.clips, strict=True):
+        shares = ", ".join(f"{emotions[e]} {mix[e]:.0%}" for e in np.argsort(-mix))
+        doubts = [f"few, under {FEW_CLIPS}"] if clips < FEW_CLIPS else []
+        doubts += [f"one emotion has over {MOST_SHARE:.0%}"] if mix.max() > MOST_SHARE else []
+        warning = f" (warning: {'; '.join(doubts)})" if doubts else ""
+        lines.append(f"voice {voice}, {clips} recordings: {shares}{warning}")
+    return lines
 
 
 def _em(space: np.ndarray, groups: list[np.ndarray], logits: np.ndarray, labelled: Labelled | None) -> np.ndarray:

@@ -80,7 +80,7 @@ def starts_as_it_is(model: Model) -> bool:
     """Return whether a model's parameters are those of its start, which then are stored once."""
     if model.start is None:
         return False
-    own, start = (flatten_dict(params["params"]) for params in (model.params, model.start.params))
+    own, start = (dict[Any, Any](flatten_dict(params["params"])) for params in (model.params, model.start.params))
     return own.keys() == start.keys() and all(np.array_equal(own[name], start[name]) for name in own)
 
 

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from metaser_jax.audio.encoder import PUBLISHED
 from metaser_jax.recogniser.model_files import settings_of
 from metaser_jax.report.content import Block, Bullets, Code, Content, Section, Table, bullets_section
 from metaser_jax.report.text_page import markdown_page
 from metaser_jax.specs import ModelSpec
+from metaser_jax.specs.voice import columns
 
 TEXTS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 LIMITS: tuple[str, ...] = tuple(TEXTS["limits"])
@@ -110,8 +112,26 @@ def _made_of(facts: Mapping[str, Any], settings: ModelSpec) -> Section:
         "network": _network(settings),
         "input": f"{_input(settings)}, normalised by: {settings.normalise}",
     }
+    texts, encoder = TEXTS["encoder"], facts.get("encoder")
+    if encoder:
+        said["encoder"] = texts["known" if encoder == PUBLISHED else "unknown"].format(digest=encoder)
     table = _table(["part", "what it is"], said.items())
-    return Section("What it was made of", (*([_table(list(header), body)] if body else []), table))
+    trained = [texts["trained"]] if encoder else []
+    return Section("What it was made of", (*([_table(list(header), body)] if body else []), table, *trained))
+
+
+def people_inside(facts: Mapping[str, Any]) -> str | None:
+    """Return how many people's vectors are inside, which identify them; None of a model that hears none."""
+    settings, about, texts = settings_of(facts), facts["about"], TEXTS["encoder"]
+    if not settings.vectors[0]:
+        return None
+    of = "a speech encoder" if settings.features == "encoder" else _line(settings.embeddings_name or "an encoder")
+    if is_start(about):
+        return texts["start"].format(of=of)
+    speakers = (about.get("support") or {}).get("speakers")
+    people = "a number of people that is not known" if speakers is None else f"{speakers} people"
+    kept = texts["inside"].format(n=facts["support"]["clips"], people=people) if facts["support"] else texts["none"]
+    return texts["vectors"].format(of=of, kept=kept)
 
 
 def _inside(about: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -133,8 +153,10 @@ def _network(settings: ModelSpec) -> str:
 def _input(settings: ModelSpec) -> str:
     groups, changes = ", ".join(settings.track_groups), " and their changes" if settings.deltas else ""
     silence = f"below {settings.trim_db:g} dB cut off" if settings.trim_db else "kept"
+    named = f" ({_line(settings.embeddings_name)})" if settings.embeddings_name else ""
+    numbers = {"statistics": len(columns(settings.track_groups)), "dim": settings.embedding_dim}
     return TEXTS["input"][settings.features].format(
-        coefs=settings.coefs, groups=groups, changes=changes, silence=silence
+        coefs=settings.coefs, groups=groups, changes=changes, silence=silence, named=named, **numbers
     )
 
 
@@ -162,6 +184,8 @@ def _licences(facts: Mapping[str, Any]) -> Section:
         said.append(texts["unknown"].format(whose=whose))
     kept = "no_clips" if facts["support"] is None else "clips"
     said.append(texts["start" if is_start(about) else kept].format(n=(facts["support"] or {}).get("clips")))
+    if people := people_inside(facts):
+        said.append(people)
     return Section("Licences of what is inside", tuple(said))
 
 

@@ -20,6 +20,7 @@ from metaser_jax import npz
 from metaser_jax.audio import encoder
 from metaser_jax.audio.encoder import Encoder
 from metaser_jax.audio.mfcc import MAX_FRAMES
+from metaser_jax.data import together
 from metaser_jax.data.corpus import CLIPS, Corpus
 from metaser_jax.errors import InputError
 from metaser_jax.extras import version
@@ -70,8 +71,8 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
 def digest(model: Model | str | os.PathLike[str]) -> str:
     """Return 16 hexadecimal digits of what a model predicts with: settings, parameters, scale and temperature.
 
-    Of a model that labels clips together also of its shape, labelled clips, encoder, learner and support: versions 1
-    and 2 had none of the first, and their digests stay.
+    Of a model with a shape or an encoder also of these, labelled clips, learner and support: versions 1 and 2 had none
+    of the first, and their digests stay.
 
     Args:
       model: or its folder.
@@ -83,7 +84,7 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
         return digest(load_model(model))
     said: list[Any] = [model_files.digested(model.settings), float(model.temperature)]
     arrays = packed.pack(dataclasses.replace(model, start=None))
-    if model.shape is not None:
+    if model.shape is not None or model.encoder is not None:
         said += [model.encoder and model.encoder.digest, model.start and model.start.learner]
         arrays |= {f"support/{name}": array for name, array in _support_of(model).items()}
     sha = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
@@ -140,6 +141,7 @@ def _contents(model: Model) -> dict[str, bytes]:
             npz.check(arrays, wanted, packed.POSITIVE)
             contents[name] = npz.npz_bytes(arrays)
             facts["files"][name] = _identity(contents[name])
+        together.check(model.shape, model.labelled)
         if support is not None:
             _check_support(support)
     except ValueError as error:
@@ -168,8 +170,9 @@ def _read(folder: ModelFolder, facts: Mapping[str, Any]) -> Model:
     support = None
     if clips is not None:
         wanted = packed.support_specs(settings, clips["clips"])
-        support_arrays = _read_arrays(folder, SUPPORT, facts["files"], wanted)
-        support = Corpus(CLIPS, "", emotions=settings.emotions, vectors_of=facts["encoder"] or "", **support_arrays)
+        columns: dict[str, Any] = _read_arrays(folder, SUPPORT, facts["files"], wanted)
+        columns["vectors_of"] = facts["encoder"] or settings.embeddings_name
+        support = Corpus(CLIPS, "", emotions=settings.emotions, **columns)
         _check_support(support)
     model = Model(
         settings=settings,
@@ -179,6 +182,7 @@ def _read(folder: ModelFolder, facts: Mapping[str, Any]) -> Model:
         encoder=_read_encoder(folder, facts["encoder"]) if settings.features == "encoder" else None,
         **packed.unpack(arrays, start),
     )
+    together.check(model.shape, model.labelled)
     if digest(model) != facts["digest"]:
         raise ValueError(f"{MODEL} has digest {facts['digest']!r}, but what it predicts with says {digest(model)}")
     return model

@@ -248,6 +248,8 @@ def check_content(facts: Mapping[str, Any]) -> None:
     for name in ("together", "labelled"):
         if type(facts[name]) is not bool:
             raise ValueError(f"{name} is {facts[name]!r}, expected true or false")
+    if settings_of(facts).features == "mfcc" and (facts["together"] or facts["labelled"]):
+        raise ValueError("together and labelled are true, expected false with features mfcc")
     heard, encoder = settings_of(facts).features == "encoder", facts["encoder"]
     if (type(encoder) is str) != heard or (heard and not re.fullmatch("[0-9a-f]{16}", encoder)):
         raise ValueError(f"encoder is {encoder!r}, expected 16 hexadecimal digits with features encoder, else null")

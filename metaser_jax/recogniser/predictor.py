@@ -11,6 +11,9 @@ Features of a model that normalises by speaker are normalised by the model's own
 learned from, or by those of the voice at hand where the speakers are given: of MFCC where there is enough of it; of the
 voice from one window on, its mean over all of the windows shrunk to the model's (inputs.shrunk_to). Where speakers
 are not given, a window of a model over the voice is one clip of a voice of its own.
+
+Clips of voices that are told apart can be labelled together (`predict_together`, data/together.py): p_w is then what
+the EM says, and depends on the clips beside it.
 """
 
 import dataclasses
@@ -27,6 +30,8 @@ from metaser_jax.audio.clips import Clip, VoiceWindows, Windows
 from metaser_jax.audio.quality import notes_of
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
 from metaser_jax.data.inputs import SHRINK, Scale, bounded, given, make_x, own_scale, rescale, scales, shrunk_to
+from metaser_jax.data.inputs import weights as weights_of
+from metaser_jax.data.together import Together, label_together, reason_off
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.folder import load_model
@@ -88,10 +93,28 @@ class Prediction(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class PredictedTogether(NamedTuple):
+    """The answers of a model to recordings that were labelled together.
+
+    Attributes:
+      predictions: of each, together; of a voice that was not told, and where `found` is None, by itself.
+      alone: of each by itself.
+      found: what was found of each voice that was told, by its clips; posteriors are of all clips [n, class]. None
+        where clips cannot be labelled together.
+      why_off: why `alone` is to be taken, for people; None where nothing speaks against `predictions`.
+    """
+
+    predictions: list[Prediction]
+    alone: list[Prediction]
+    found: Together | None
+    why_off: str | None
+
+
 class Predictor:
     """Predicts with one model.
 
-    What it says of a recording does not depend on what else it is given, other recordings of a named speaker excepted.
+    What `predict` says of a recording does not depend on what else it is given, other recordings of a named speaker
+    excepted.
 
     Attributes:
       model: the model.
@@ -166,23 +189,88 @@ class Predictor:
           InputError: an unknown `windows`; as many speakers as clips are expected; clips without tracks, for a model
             over the voice.
         """
+        if not clips:
+            check_choice("windows", windows, WINDOWS)
+            return []
+        parts, arrays, scale = self._hear(clips, windows, speakers)
+        return self._predictions(clips, parts, self._probabilities(arrays, scale))
+
+    def predict_together(
+        self, clips: Sequence[Clip], speakers: Sequence[str], *, windows: str = "all"
+    ) -> PredictedTogether:
+        """Predict clips that help each other: those of a voice are labelled together, without a label of them.
+
+        Args: as predict_clips; a clip of UNKNOWN_SPEAKER is predicted by itself.
+
+        Raises:
+          InputError: as predict_clips.
+        """
+        told = np.asarray(speakers, str) != UNKNOWN_SPEAKER
+        why, shape = self._no_voices(told), self.model.shape
+        if why is not None or shape is None:
+            alone = self.predict_clips(clips, windows=windows, speakers=speakers)
+            return PredictedTogether(alone, alone, None, why)
+        parts, arrays, scale = self._hear(clips, windows, speakers)
+        each, settings = self._probabilities(arrays, scale), self.model.settings
+        alone = self._predictions(clips, parts, each)
+        voice = np.repeat(np.asarray(speakers, str), [len(part.start) for part in parts])
+        counts = np.concatenate([_counts(part) for part in parts]) & (voice != UNKNOWN_SPEAKER)
+        assert scale is not None  # of a model that normalises by speaker
+        x, n = make_x(settings, *(array[counts] for array in arrays))
+        x = bounded(settings, rescale(x, n, Scale(scale.mean[counts], scale.std[counts])))[:, 0]
+        labelled, weight = self.model.labelled, weights_of(settings)
+        each[counts] = label_together(x, voice[counts], self._answer, shape, labelled, weight=weight).posteriors
+        predictions = self._predictions(clips, parts, each)
+        posteriors = np.array([prediction.probabilities for prediction in predictions])
+        voices, group, number = np.unique(np.asarray(speakers, str)[told], return_inverse=True, return_counts=True)
+        mix = np.stack([posteriors[told][group == v].mean(0) for v in range(len(voices))])
+        found = Together(posteriors, voices, mix, number)
+        return PredictedTogether(predictions, alone, found, reason_off(found))
+
+    def _no_voices(self, told: np.ndarray) -> str | None:
+        """Return why clips, of which it was told [n] bool whose voice each is, cannot be labelled together."""
+        if self.model.settings.normalise != "speaker":
+            return f"the model does not normalise by speaker (but {self.model.settings.normalise!r})"
+        if self.model.shape is None:
+            return (
+                "the model does not say how emotions sound in what it was trained on (shape, in docs/model_folder.md)"
+            )
+        return None if told.any() else "it was not said whose voices the recordings are"
+
+    def _answer(self, x: np.ndarray) -> np.ndarray:
+        """Return calibrated log-probabilities [n, class] of what the network is given, [n, coef]."""
+        network, chunks = _compiled_network(self.model.settings), []
+        for first in range(0, len(x), BATCH):
+            chunk = x[first : first + BATCH, None].astype(np.float32)
+            chunks.append(np.asarray(network(self._params, _padded(chunk)))[: len(chunk)])
+        return np.log(np.maximum(_softmax(np.concatenate(chunks).astype(np.float64) / self.model.temperature), 1e-30))
+
+    def _hear(
+        self, clips: Sequence[Clip], windows: str, speakers: Sequence[str] | None
+    ) -> tuple[list[Windows | VoiceWindows], list[np.ndarray], Scale | None]:
+        """Return the windows of clips, what the network is given of them, and what that is normalised by."""
         check_choice("windows", windows, WINDOWS)
         if speakers is not None and len(speakers) != len(clips):
             raise InputError(f"speakers: got {len(speakers)} for {len(clips)} clips, expected one of each clip.")
-        if not clips:
-            return []
         divided = recordings.voice_windows if self.voice else recordings.windows
         parts = [divided(clip, windows) for clip in clips]
         inputs = given(self.model.settings)
         mels = [mel for part in parts if isinstance(part, VoiceWindows) for mel in part.mels]
         arrays = [self._vectors(mels) if name == "vectors" else _join(parts, name) for name in inputs]
-        scale = None
-        if speakers is not None:
-            names = np.repeat(np.asarray(speakers, str), [len(part.start) for part in parts])
-            own = set(speakers) - {UNKNOWN_SPEAKER} if self.voice else own_voices(seconds_of(clips, speakers, windows))
-            scale = self.scale_of_speakers(arrays, np.concatenate([part.silent for part in parts]), names, own)
-        # In float64, so that what is printed adds up to 1.
-        probabilities = _softmax(self.logits(*arrays, scale=scale).astype(np.float64) / self.model.temperature)
+        if speakers is None:
+            return parts, arrays, None
+        names = np.repeat(np.asarray(speakers, str), [len(part.start) for part in parts])
+        own = set(speakers) - {UNKNOWN_SPEAKER} if self.voice else own_voices(seconds_of(clips, speakers, windows))
+        silent = np.concatenate([part.silent for part in parts])
+        return parts, arrays, self.scale_of_speakers(arrays, silent, names, own)
+
+    def _probabilities(self, arrays: Sequence[np.ndarray], scale: Scale | None) -> np.ndarray:
+        """Return calibrated probabilities, [n, class] float64, so that what is printed adds up to 1."""
+        return _softmax(self.logits(*arrays, scale=scale).astype(np.float64) / self.model.temperature)
+
+    def _predictions(
+        self, clips: Sequence[Clip], parts: Sequence[Windows | VoiceWindows], probabilities: np.ndarray
+    ) -> list[Prediction]:
         each = np.split(probabilities, np.cumsum([len(part.start) for part in parts])[:-1])
         return [self._prediction(*of) for of in zip(clips, parts, each, strict=True)]
 
@@ -238,8 +326,7 @@ class Predictor:
         return scale
 
     def _prediction(self, clip: Clip, part: Windows | VoiceWindows, probabilities: np.ndarray) -> Prediction:
-        counts = ~part.silent if not part.silent.all() else np.ones_like(part.silent)
-        mean = probabilities[counts].mean(axis=0)
+        mean = probabilities[_counts(part)].mean(axis=0)
         each = (part.start.tolist(), part.end.tolist(), probabilities.astype(np.float32), part.silent.tolist())
         track = tuple(map(Window, *each))
         label = self.emotions[int(mean.argmax())]
@@ -275,6 +362,11 @@ def scale_of_one_clip(settings: ModelSpec, everybody: Scale | None) -> Scale | N
     return Scale(everybody.mean, everybody.std * ((1 + SHRINK) / SHRINK))
 
 
+def _counts(part: Windows | VoiceWindows) -> np.ndarray:
+    """Return which windows count, [w] bool: those that are not silent, or all where every one is."""
+    return np.ones_like(part.silent) if part.silent.all() else ~part.silent
+
+
 def _join(parts: Sequence[Windows | VoiceWindows], name: str) -> np.ndarray:
     return np.concatenate([getattr(part, name) for part in parts])
 
@@ -297,6 +389,12 @@ def own_voices(seconds: dict[str, float]) -> list[str]:
 def _compiled(settings: ModelSpec) -> Forward:
     """Return one program for all models of the same settings: adapting again compiles nothing."""
     return jax.jit(make_forward(settings))
+
+
+@functools.cache
+def _compiled_network(settings: ModelSpec) -> Callable[[Params, np.ndarray], jax.Array]:
+    """Return the network alone, of what it is given, [BATCH, rows, coef]."""
+    return jax.jit(make_network(settings).apply)  # pyright: ignore[reportReturnType]
 
 
 def _of_each(scale: Scale | None, n: int) -> Scale | None:

@@ -147,7 +147,7 @@ def test_a_model_of_something_else_or_of_later(folder):
         ("start.learner", {"settings": {"algorithm": "maml"}, "numbers": {}}, "lacks inner_lr"),
         ("start.learner", {"settings": LEARNER, "numbers": {"lr": [float("nan")]}}, "lr"),
         *((name, 1, f"{name} is 1, expected true") for name in ("together", "labelled")),
-        ("together", True, "shape/mean"),
+        ("together", True, "features mfcc"),
         ("encoder", "0" * 16, "encoder is '0000.*, expected"),
         ("files.arrays.bytes", 3, "arrays.npz .*bytes"),
     ],
