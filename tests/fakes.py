@@ -1,16 +1,20 @@
 """Small made-up corpora: one direction in feature space per emotion, so that something can be learned; and models."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
+from encoder_reference import made_state
 
+from metaser_jax.audio.encoder import Encoder, make_encoder, pack
 from metaser_jax.data.corpus import CLIPS, Corpus
 from metaser_jax.data.inputs import Scale
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.arrays import specs, unpack
+from metaser_jax.recogniser.encoder_files import from_torch
 from metaser_jax.recogniser.model import Model, Start
 from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.voice import STATISTICS
@@ -44,6 +48,12 @@ def fake_voice(label, seed=0, noise=0.5) -> np.ndarray:
     rng = np.random.default_rng(seed)
     statistics = 3 * np.eye(len(STATISTICS))[label] + rng.normal(size=(len(label), len(STATISTICS)), scale=noise)
     return statistics.astype(np.float32)
+
+
+@functools.cache
+def made_encoder(seed=0) -> Encoder:
+    """A speech encoder of made weights, those of encoder_reference.npz."""
+    return make_encoder(pack(from_torch(made_state(seed))))
 
 
 def fake_vectors(label, k=3, d=256, seed=0, noise=0.05) -> np.ndarray:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,11 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         arrays[name] = file.array(tensor).astype(np.float32)
         if not np.isfinite(arrays[name]).all():
             raise ValueError(f"{name} has numbers that are not finite")
+    return from_torch(arrays)
+
+
+def from_torch(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return PyTorch's weights as Encoder has them: transposed, the two biases of a layer summed."""
     found = {"linear/kernel": arrays["linear.weight"].T, "linear/bias": arrays["linear.bias"]}
     for layer in range(LAYERS):
         of = f"lstm_{layer + 1}"

@@ -6,8 +6,18 @@ from typing import Any
 
 Fields = dict[str, Any]
 
+
+def _read() -> dict[str, dict[str, Fields]]:
+    """Return the presets of presets.toml, each with what it does not say itself of the one that it is `like`."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, own in tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")).items():
+        like = found.get(own.pop("like", ""), {})
+        found[name] = like | {of: like.get(of, {}) | fields for of, fields in own.items()}
+    return found
+
+
 # Preset -> specification -> its fields.
-PRESETS: dict[str, dict[str, Fields]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+PRESETS = _read()
 
 
 def _of(specification: str, suffix: str = "") -> dict[str, Fields]:
