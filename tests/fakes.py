@@ -12,6 +12,8 @@ from encoder_reference import made_state
 from metaser_jax.audio.encoder import Encoder, make_encoder, pack
 from metaser_jax.data.corpus import CLIPS, Corpus
 from metaser_jax.data.inputs import Scale
+from metaser_jax.data.together import Labelled, Shape, count_labelled, pack
+from metaser_jax.data.together import unpack as unpack_shape
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.arrays import specs, unpack
 from metaser_jax.recogniser.encoder_files import from_torch
@@ -110,7 +112,25 @@ def fake_model(
         start=Start(params(-1, 1), params(0, 0.1) if rates else None) if start else None,
         support=support if clips else None,
         about=fake_about(emotions, clips),
+        shape=fake_shape(how, seed) if how.of_voice else None,
+        labelled=fake_labelled(how, support.label, seed) if how.of_voice and clips else None,
+        encoder=made_encoder() if how.features == "encoder" else None,
     )
+
+
+def fake_shape(settings, seed=0) -> Shape:
+    """What sources say of a network's input: each emotion has a direction of its own, as in fake_voice."""
+    classes, coefs = len(settings.emotions), settings.coefs
+    mean = 2.0 * np.eye(classes, coefs)
+    half = np.random.default_rng(seed).normal(size=(coefs, coefs), scale=0.01)
+    shape = Shape(mean - mean.mean(0), np.full((classes, coefs), 0.8), np.eye(coefs) + half + half.T)
+    return unpack_shape(pack(shape))
+
+
+def fake_labelled(settings, label, seed=0) -> Labelled:
+    """What clips with these labels [n] count for."""
+    heard = 2.0 * np.eye(len(settings.emotions), settings.coefs)[label]
+    return count_labelled(heard, label, len(settings.emotions))
 
 
 def _drawn(name: str) -> list[int]:

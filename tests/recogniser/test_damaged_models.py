@@ -190,6 +190,16 @@ BIAS = "params/output/bias"
         ("mfcc", "support.npz", lambda a: a["mfcc"].put(0, np.nan), "mfcc .*not finite"),
         ("mfcc", "support.npz", lambda a: a.update(file=a["label"]), "file is int32"),
         ("voice", "arrays.npz", lambda a: a.update({"scale/std": np.ones(20)}), r"scale/std is float64\[20\]"),
+        ("voice", "arrays.npz", lambda a: a.pop("shape/mean"), "lacks shape/mean"),
+        ("voice", "arrays.npz", lambda a: a["shape/whitener"].put(0, np.nan), "shape/whitener .*not finite"),
+        ("voice", "arrays.npz", lambda a: a["shape/whitener"].put(0, 3), "shape/whitener .*outside -1.84 to 1.84"),
+        ("voice", "arrays.npz", lambda a: a["shape/variance"].put(0, -1), "shape/variance .*outside 0 to 25"),
+        ("voice", "arrays.npz", lambda a: a["shape/mean"].put(0, 11), "shape/mean .*outside -10 to 10"),
+        ("voice", "arrays.npz", lambda a: a["shape/mean"].put(0, 1), "digest"),
+        ("voice", "arrays.npz", lambda a: a["labelled/count"].put(0, -1), "labelled/count .*outside 0"),
+        ("voice", "arrays.npz", lambda a: a["labelled/total"].put(0, 99), "labelled/total .*outside -5 to 5"),
+        ("voice", "support.npz", lambda a: a["voice"].put(0, 9), "digest"),
+        ("encoder", "support.npz", lambda a: a.pop("vectors"), "lacks vectors"),
         ("voice", "support.npz", lambda a: a.pop("voice"), "lacks voice"),
         ("voice", "support.npz", lambda a: a.update(voice=a["voice"][:, :9]), r"voice is float32\[8, 9\]"),
     ],
@@ -200,6 +210,22 @@ def test_other_arrays_than_there_can_be(tmp_path, features, name, edit, said):
     edit(arrays)
     put(tmp_path / "model", name, npz_bytes(arrays))
     refused(tmp_path / "model", said)
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "said"),
+    [
+        ("lstm_1/bias", lambda a: a[:-1], r"lstm_1/bias is float16\[1023\]"),
+        ("lstm_1/bias", lambda a: np.full_like(a, np.inf), "lstm_1/bias .*not finite"),
+        ("lstm_2/input/scale", lambda a: 0 * a, "lstm_2/input/scale"),
+        ("linear/bias", lambda a: a + 1, "encoder.npz has digest [0-9a-f]{16}, and the model hears with"),
+    ],
+)
+def test_an_encoder_that_is_another(tmp_path, name, edit, said):
+    save_model(tmp_path / "model", fake_model(features="encoder"))
+    arrays = arrays_of(tmp_path / "model", "encoder.npz")
+    (tmp_path / "model" / "encoder.npz").write_bytes(npz_bytes(arrays | {name: edit(arrays[name])}))
+    refused(tmp_path / "model", f"encoder.npz.*{said}" if "encoder.npz" not in said else said)
 
 
 class Evil:

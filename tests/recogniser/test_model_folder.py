@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from fakes import fake_model
+from fakes import fake_model, made_encoder
 from subprograms import python
 
 from metaser_jax import InputError
@@ -34,22 +34,27 @@ VOICE = {"features": "voice", "track_groups": ("pitch", "tilt"), "members": 3}
 VERSION_1 = {"emotions": ("angry", "sad"), "normalise": "speaker"}
 EACH = [{"normalise": normalise} for normalise in sorted({*NORMALISATIONS} - {"auto"})]
 EACH += [{"normalise": normalise, **VOICE} for normalise in ("none", "corpus", "speaker")]
+EACH += [{"features": "encoder"}, {"features": "embeddings", "embedding_dim": 5, "embeddings_name": "mine"}]
+OF_ENCODER = ["LICENSE.Resemblyzer", "NOTICE", "encoder.npz"]
 
 
 @pytest.mark.parametrize("settings", EACH, ids=str)
 def test_what_is_saved_is_loaded(settings, tmp_path):
     model = fake_model(**settings)
     save_model(tmp_path / "new" / "model", model)
-    assert (names(tmp_path / "new" / "model"), names(tmp_path / "new")) == (FILES, ["model"])
+    files = sorted(FILES + (OF_ENCODER if model.encoder else []))
+    assert (names(tmp_path / "new" / "model"), names(tmp_path / "new")) == (files, ["model"])
     loaded = load_model(tmp_path / "new" / "model")
     assert (loaded.settings, loaded.temperature, loaded.about) == (model.settings, model.temperature, model.about)
     assert_same(
-        (loaded.params, loaded.scale, loaded.start, loaded.support.arrays()),
-        (model.params, model.scale, model.start, model.support.arrays()),
+        (loaded.params, loaded.scale, loaded.start, loaded.support.arrays(), loaded.shape, loaded.labelled),
+        (model.params, model.scale, model.start, model.support.arrays(), model.shape, model.labelled),
     )
+    assert (loaded.encoder and loaded.encoder.digest) == (model.encoder and model.encoder.digest)
+    assert loaded.support.vectors_of == (model.encoder.digest if model.encoder else model.settings.embeddings_name)
     assert digest(loaded) == digest(model) == digest(tmp_path / "new" / "model")
     save_model(tmp_path / "again", fake_model(**settings))
-    for file in FILES:
+    for file in files:
         assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "new" / "model" / file).read_bytes()
 
 
@@ -62,6 +67,19 @@ def test_a_folder_of_version_1_is_still_read(tmp_path):
     assert digest(model) == "44ea764e9119496d"
     logits = Predictor(model).logits(model.support.mfcc, model.support.n_frames)
     np.testing.assert_allclose(logits, [[-4.734813, -3.786509], [-7.308128, -2.128791]], atol=1e-4)
+
+
+def test_a_folder_of_version_2_is_still_read(tmp_path):
+    """Its model.json was written before clips were labelled together; its arrays are today's to the byte."""
+    heard = {"features": "voice", "track_groups": ("tilt",), "members": 1}
+    made = fake_model(hidden_dim=2, clips=2, rates=False, **VERSION_1, **heard)
+    save_model(tmp_path / "model", dataclasses.replace(made, shape=None, labelled=None))
+    shutil.copy(Path(__file__).parent / "version_2" / "model.json", tmp_path / "model")
+    model = load_model(tmp_path / "model")
+    assert (model.shape, model.labelled, model.encoder, model.settings.embedding_dim) == (None, None, None, 0)
+    assert digest(model) == "cacea45c23e35449"
+    logits = Predictor(model).logits(model.support.voice)
+    np.testing.assert_allclose(logits, [[-0.375776, 1.118352], [-0.875614, 1.839564]], atol=1e-4)
 
 
 @pytest.mark.parametrize("change", [{"start": False}, {"rates": False}, {"clips": 0}])
@@ -90,6 +108,20 @@ def test_the_digest_is_of_what_it_predicts_with():
     voice = fake_model(**VOICE)
     other = dataclasses.replace(voice.settings, track_groups=("pitch", "loudness"))
     assert digest(voice) != digest(dataclasses.replace(voice, settings=other))
+    learner = {"settings": {"inner_steps": 2}, "numbers": {}}
+    changed = dataclasses.replace(voice.support, voice=voice.support.voice + 1)
+    total = voice.labelled._replace(total=voice.labelled.total + 1e-6)
+    others = [
+        {"shape": voice.shape._replace(variance=voice.shape.variance + 1)},
+        {"labelled": None},
+        {"labelled": total},
+        {"support": changed},
+        {"support": None},
+        {"start": voice.start._replace(learner=learner)},
+    ]
+    assert len({digest(voice), *(digest(dataclasses.replace(voice, **one)) for one in others)}) == 7
+    heard = dataclasses.replace(fake_model(features="encoder", hidden_dim=1, clips=0), shape=None)
+    assert digest(heard) != digest(dataclasses.replace(heard, encoder=made_encoder(1)))
 
 
 def test_an_empty_folder_is_taken_and_no_other(tmp_path):

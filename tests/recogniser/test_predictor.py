@@ -7,12 +7,28 @@ import numpy as np
 import pytest
 import soundfile
 from fakes import fake_corpus, fake_model
+from scipy.special import log_softmax
 
 from metaser_jax import InputError
 from metaser_jax.audio import clips
 from metaser_jax.audio.clips import HOP_SECONDS, Clip, Quality
 from metaser_jax.audio.tracks import STEP
-from metaser_jax.data.inputs import CLIP, MIN_VOICE_STD, Scale, given, make_input, make_x, scales, shrunk_to
+from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.data.inputs import (
+    CLIP,
+    MIN_VOICE_STD,
+    Scale,
+    bounded,
+    given,
+    make_input,
+    make_x,
+    rescale,
+    scales,
+    shrunk_to,
+    weights,
+)
+from metaser_jax.data.together import Together, label_together, notes_of
+from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import RecordingError
 from metaser_jax.models.classifier import make_network
 from metaser_jax.recogniser.folder import save_model
@@ -135,6 +151,88 @@ def test_a_voice_is_normalised_by_its_own_mean_from_one_clip_on():
     alone, of_two = (np.abs(got[i].probabilities - predictor.predict_clips([some[i]])[0].probabilities) for i in (0, 1))
     assert alone.max() < 1e-6
     assert of_two.max() > 1e-4
+
+
+def of_voices(count=12, seed=0, frames=100):
+    """Clips of voices a and b, one window each, and whose each is."""
+    return [fake_clip(frames, seed=100 * seed + i) for i in range(count)], ["a", "b"] * (count // 2)
+
+
+@pytest.fixture(scope="module")
+def together():
+    return Predictor(fake_model(features="voice", normalise="speaker", temperature=SOFT))
+
+
+def test_clips_together_are_the_em_of_what_the_network_is_given(together):
+    model, (some, speakers) = together.model, of_voices()
+    group = np.array([name == "b" for name in speakers], int)
+    voice, n = np.stack([clips.voice_of(clip) for clip in some])[:, None].astype(float), np.ones(len(some), int)
+    own = shrunk_to(model.scale, voice, n, group, np.ones(len(some), bool))
+    x = bounded(model.settings, rescale(voice, n, Scale(own.mean[group][:, None], own.std[group][:, None])))[:, 0]
+
+    def answer(x):
+        logits = np.asarray(make_network(model.settings).apply(model.params, x[:, None].astype(np.float32)), float)
+        return log_softmax(logits / SOFT, axis=1)
+
+    weight = weights(model.settings)
+    expected = label_together(x, np.array(speakers), answer, model.shape, model.labelled, weight=weight)
+    got = together.predict_together(some, speakers)
+    found = np.array([prediction.probabilities for prediction in got.predictions])
+    np.testing.assert_allclose(found, expected.posteriors, atol=1e-4)
+    np.testing.assert_allclose(got.found.mix, expected.mix, atol=1e-4)
+    assert (got.found.voices.tolist(), got.found.clips.tolist(), got.why_off) == (["a", "b"], [6, 6], None)
+    for one, same in zip(got.alone, together.predict_clips(some, speakers=speakers), strict=True):
+        np.testing.assert_array_equal(one.probabilities, same.probabilities)
+    without = Predictor(dataclasses.replace(model, labelled=None)).predict_together(some, speakers)
+    assert np.abs(without.found.posteriors - found).max() > 1e-3, "labelled clips count for nothing"
+
+
+def test_silent_windows_and_unknown_voices_count_for_nothing_together(together):
+    some, speakers = of_voices()
+    # The last two of three windows are silent.
+    long = fake_clip(430, seed=50, quiet=slice(105, 430))
+    got = together.predict_together([*some, long, fake_clip(100, seed=51)], [*speakers, "a", UNKNOWN_SPEAKER])
+    whole, unknown = got.predictions[-2:]
+    assert [window.silent for window in whole.track] == [False, True, True]
+    np.testing.assert_array_equal(whole.probabilities, whole.track[0].probabilities)
+    for window, alone in zip(whole.track[1:], got.alone[-2].track[1:], strict=True):
+        np.testing.assert_array_equal(window.probabilities, alone.probabilities)
+    np.testing.assert_array_equal(unknown.probabilities, got.alone[-1].probabilities)
+    assert (got.found.clips.tolist(), len(got.found.posteriors)) == ([7, 6], 14)
+    changed = [fake_clip(100, seed=52)._replace(tracks=fake_clip(100, seed=52).tracks + 1)]
+    other = together.predict_together([*some, long, *changed], [*speakers, "a", UNKNOWN_SPEAKER])
+    np.testing.assert_array_equal(other.predictions[0].probabilities, got.predictions[0].probabilities)
+
+
+@pytest.mark.parametrize(
+    ("change", "speakers", "said"),
+    [
+        ({"normalise": "corpus"}, None, "'corpus'"),
+        ({"shape": None}, None, "shape"),
+        ({}, [UNKNOWN_SPEAKER] * 12, "whose voices"),
+        ({}, [f"s{i}" for i in range(12)], "1.0 recordings of each voice are too few"),
+    ],
+    ids=str,
+)
+def test_where_clips_are_labelled_one_by_one(together, change, speakers, said):
+    model = together.model
+    if "normalise" in change:
+        model = fake_model(features="voice", temperature=SOFT, **change)
+    else:
+        model = dataclasses.replace(model, **change)
+    some, names = of_voices()
+    got = Predictor(model).predict_together(some, speakers or names)
+    assert said in got.why_off
+    assert (got.found is None) == ("too few" not in said)
+    if got.found is None:
+        assert got.predictions == got.alone
+
+
+def test_how_uneven_voices_came_out_is_said():
+    mix = np.array([[0.45, 0.2, 0.2, 0.15], [0.1, 0.1, 0.1, 0.7]])
+    even, uneven = notes_of(Together(np.zeros((15, 4)), np.array(["a", "b"]), mix, np.array([8, 7])), FOUR_EMOTIONS)
+    assert even == "voice a, 8 recordings: angry 45%, happy 20%, neutral 20%, sad 15%"
+    assert uneven.endswith("(warning: few, under 8; one emotion has over 60%)")
 
 
 def test_a_speaker_with_enough_is_normalised_by_his_own_statistics():
