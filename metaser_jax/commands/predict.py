@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TextIO
@@ -17,6 +17,7 @@ from metaser_jax.audio.extraction import processes_for
 from metaser_jax.audio.quality import Measured, named, notes_of_all
 from metaser_jax.commands.rows import make_rows
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.data.together import Voice, voices_of
 from metaser_jax.datasets.files import MAX_BYTES, audio_files, folders_between, one_form
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import MIN_FILES_FOR_BAR, progress_bar, say
@@ -39,6 +40,9 @@ STDIN = "-"
 # What was read waits for so much more, but no longer than this, to be predicted and printed.
 _FRAMES = 32 * WINDOW
 _SECONDS = 0.5
+# Voices of which it is said how they came out.
+_MOST_VOICES = 20
+_TOGETHER = "Leave it out, or give a start or model that can, and whose the recordings are (--speakers)."
 # By what a model hears: notes where it normalises by speaker, and the speakers are not known.
 _UNKNOWN = {
     "mfcc": "this model normalises by speaker, and whose these recordings are was not said; they are normalised by the "
@@ -68,24 +72,32 @@ def print_rows(
 
         predictor = Predictor.load(config.model)
         speaker_of = _speaker_of(config, predictor, sources, folders)
+        if config.together == "on":
+            why = predictor.why_alone(() if speaker_of is None else {speaker_of(source) for source in sources})
+            if why is not None:
+                raise InputError(f"--together=on: {why}. {_TOGETHER}")
         for note in _notes(config, predictor.model, speaker_of):
             say(f"note: {note}")
-        rows = make_rows(config.format, predictor.emotions, list(map(str, sources)), track=config.track)
-        sys.stdout.write(rows.header)
-        failed, heard = 0, {}
+        failed, heard, rows = 0, {}, None
         shown = recordings
         if len(sources) >= MIN_FILES_FOR_BAR and not sys.stdout.isatty():
             shown = progress_bar(recordings, total=len(sources), unit="recording")
         # A voice's statistics are those of all its recordings.
         for group in _groups(shown, frames) if speaker_of is None else [list(shown)]:
             heard |= {str(source): Measured.of(clip) for source, clip in group if isinstance(clip, Clip)}
-            for source, result in _predicted(config, predictor, group, speaker_of):
+            results, voices = _predicted(config, predictor, group, speaker_of)
+            if rows is None:
+                names = list(map(str, sources))
+                rows = make_rows(config.format, predictor.emotions, names, track=config.track, together=bool(voices))
+                sys.stdout.write(rows.header)
+            for source, result in results:
                 if isinstance(result, RecordingError):
                     failed += 1
                     say(f"error: {result}")
                     sys.stdout.write(rows.failed(str(source), result.reason))
                 else:
-                    sys.stdout.write(rows.of(str(source), result))
+                    voice = voices.get(one_form(speaker_of(source))) if speaker_of and voices else None
+                    sys.stdout.write(rows.of(str(source), result, voice))
             sys.stdout.flush()
     for note in notes_of_all(list(heard.values()), list(heard), "recording"):
         say(f"note: {note}")
@@ -126,16 +138,39 @@ def _speaker_of(
 
 def _predicted(
     config: PredictConfig, predictor: Predictor, group: Sequence[Read], speaker_of: SpeakerOf | None
-) -> Iterator[tuple[Source, Prediction | RecordingError]]:
+) -> tuple[Iterator[tuple[Source, Prediction | RecordingError]], dict[str, Voice]]:
+    """Return what is heard in recordings, and the voices of those that were labelled together."""
     read = [(source, result) for source, result in group if isinstance(result, Clip)]
-    clips, speakers = [clip for _, clip in read], None
+    clips, speakers, voices = [clip for _, clip in read], None, {}
     if speaker_of is not None:
         speakers = [one_form(speaker_of(source)) for source, _ in read]
         if not predictor.voice:
             _say_too_short(clips, speakers, config.windows)
-    predictions = iter(predictor.predict_clips(clips, windows=config.windows, speakers=speakers))
-    for source, result in group:
-        yield source, next(predictions) if isinstance(result, Clip) else result
+    if speakers and config.together != "off":
+        beside = predictor.predict_together(clips, speakers, windows=config.windows)
+        predictions, found = (beside.predictions if config.together == "on" else beside.chosen), beside.found
+        if found is not None and predictions is beside.predictions:
+            voices = voices_of(found, predictor.emotions)
+            _say_voices(voices.values(), config.format)
+        elif found is not None:
+            say(f"note: each recording is heard by itself: {beside.why_off}. --together=on does it all the same.")
+    else:
+        predictions = predictor.predict_clips(clips, windows=config.windows, speakers=speakers)
+    each = iter(predictions)
+    return ((source, next(each) if isinstance(result, Clip) else result) for source, result in group), voices
+
+
+def _say_voices(voices: Collection[Voice], format: str) -> None:
+    """Say how uneven each voice came out; of JSON, which has it in its rows, only where that is to be doubted."""
+    say(
+        "note: the recordings of each voice were labelled together: a label depends on those beside it. "
+        "--together=off labels each by itself."
+    )
+    said = [voice for voice in voices if voice.doubts or format != "json"]
+    for voice in said[:_MOST_VOICES]:
+        say(f"{'warning' if voice.doubts else 'note'}: {voice}")
+    if len(said) > _MOST_VOICES:
+        say(f"note: and {len(said) - _MOST_VOICES} more voices; --format=json has how each came out.")
 
 
 def _notes(config: PredictConfig, model: Model, speaker_of: SpeakerOf | None) -> Iterator[str]:

@@ -84,6 +84,23 @@ class Together(NamedTuple):
     clips: np.ndarray
 
 
+class Voice(NamedTuple):
+    """How a voice came out. Attributes: name; clips; mix: emotion -> share; doubts: why it is to be doubted."""
+
+    name: str
+    clips: int
+    mix: dict[str, float]
+    doubts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        shares = ", ".join(f"{emotion} {100 * self.mix[emotion]:.0f} %" for emotion in self._in_order())
+        doubts = f" (to be doubted: {'; '.join(self.doubts)})" if self.doubts else ""
+        return f"voice {self.name}, {self.clips} recordings: {shares}{doubts}"
+
+    def _in_order(self) -> list[str]:
+        return sorted(self.mix, key=self.mix.__getitem__, reverse=True)
+
+
 def shape_of(sources: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], classes: int) -> Shape:
     """Return the Shape of sources, each (x [n, feature] as a network is given it, label [n] int, voice [n])."""
     means, variances, within = [], [], 0.0
@@ -202,16 +219,14 @@ def reason_off(found: Together) -> str | None:
     return None
 
 
-def notes_of(found: Together, emotions: Sequence[str]) -> list[str]:
-    """Return lines for people: how uneven each voice's mix came out, and which voices it is to be doubted of."""
-    lines = []
-    for voice, mix, clips in zip(found.voices, found.mix, found.clips, strict=True):
-        shares = ", ".join(f"{emotions[e]} {mix[e]:.0%}" for e in np.argsort(-mix))
+def voices_of(found: Together, emotions: Sequence[str]) -> dict[str, Voice]:
+    """Return each voice by its name."""
+    voices = {}
+    for name, mix, clips in zip(found.voices.tolist(), found.mix.tolist(), found.clips.tolist(), strict=True):
         doubts = [f"few, under {FEW_CLIPS}"] if clips < FEW_CLIPS else []
-        doubts += [f"one emotion has over {MOST_SHARE:.0%}"] if mix.max() > MOST_SHARE else []
-        warning = f" (warning: {'; '.join(doubts)})" if doubts else ""
-        lines.append(f"voice {voice}, {clips} recordings: {shares}{warning}")
-    return lines
+        doubts += [f"one emotion has over {MOST_SHARE:.0%}"] if max(mix) > MOST_SHARE else []
+        voices[name] = Voice(name, clips, dict(zip(emotions, mix, strict=True)), tuple(doubts))
+    return voices
 
 
 def _em(space: np.ndarray, groups: list[np.ndarray], logits: np.ndarray, labelled: Labelled | None) -> np.ndarray:

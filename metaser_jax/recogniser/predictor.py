@@ -109,6 +109,11 @@ class PredictedTogether(NamedTuple):
     found: Together | None
     why_off: str | None
 
+    @property
+    def chosen(self) -> list[Prediction]:
+        """What `auto` takes."""
+        return self.alone if self.why_off else self.predictions
+
 
 class Predictor:
     """Predicts with one model.
@@ -206,7 +211,7 @@ class Predictor:
           InputError: as predict_clips.
         """
         told = np.asarray(speakers, str) != UNKNOWN_SPEAKER
-        why, shape = self._no_voices(told), self.model.shape
+        why, shape = self.why_alone(speakers), self.model.shape
         if why is not None or shape is None:
             alone = self.predict_clips(clips, windows=windows, speakers=speakers)
             return PredictedTogether(alone, alone, None, why)
@@ -227,15 +232,15 @@ class Predictor:
         found = Together(posteriors, voices, mix, number)
         return PredictedTogether(predictions, alone, found, reason_off(found))
 
-    def _no_voices(self, told: np.ndarray) -> str | None:
-        """Return why clips, of which it was told [n] bool whose voice each is, cannot be labelled together."""
+    def why_alone(self, speakers: Collection[str]) -> str | None:
+        """Return why recordings of these speakers cannot be labelled together, for people; None: they can."""
         if self.model.settings.normalise != "speaker":
             return f"the model does not normalise by speaker (but {self.model.settings.normalise!r})"
         if self.model.shape is None:
             return (
                 "the model does not say how emotions sound in what it was trained on (shape, in docs/model_folder.md)"
             )
-        return None if told.any() else "it was not said whose voices the recordings are"
+        return None if set(speakers) - {UNKNOWN_SPEAKER} else "it was not said whose voices the recordings are"
 
     def _answer(self, x: np.ndarray) -> np.ndarray:
         """Return calibrated log-probabilities [n, class] of what the network is given, [n, coef]."""

@@ -74,6 +74,9 @@ class _OfRecordings(Spec):
     windows: str = option("all", choices=("all", "first"))
     """What of a recording longer than 2.79 s (8 s, for a model over the voice) counts: all, in windows, or the first
     window."""
+    together: str = option("auto", choices=("auto", "on", "off"), common=True)
+    """Let the recordings of a voice help each other, so that a label depends on those beside it: on; off: each by
+    itself; auto: where the voices are told apart and have recordings enough, if the model can."""
     workers: int = option(0, least=0)
     """Processes that read recordings; 0 takes one per core."""
 

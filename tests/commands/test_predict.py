@@ -16,10 +16,11 @@ from sounds import encoded, noise
 from subprograms import python
 
 from metaser_jax import InputError
-from metaser_jax.audio.clips import Upload
+from metaser_jax.audio.clips import Upload, read_clip
 from metaser_jax.audio.extraction import MIN_FILES_FOR_PROCESSES
 from metaser_jax.commands import predict
 from metaser_jax.commands.predict import sources_of
+from metaser_jax.recogniser import predictor as predictors
 from metaser_jax.recogniser.folder import save_model
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.specs.commands import PredictConfig
@@ -221,6 +222,58 @@ def test_folders_inside_a_folder_are_voices(run, place):
     said, alone = shares(out), shares(run(*names, **both)[1])
     assert [said[name] == alone[name] for name in names] == [False, False, True]
     assert shares(run("new", **both, speakers="none")[1]) == alone
+
+
+@pytest.fixture(scope="module")
+def two_voices(place):
+    """A folder for each of two voices, of four and nine recordings, and a recording of nobody's."""
+    names = [f"two/{voice}/{i}.wav" for voice, n in (("anna", 4), ("bo", 9)) for i in range(n)]
+    for i, name in enumerate([*names, "two/nobody.wav"]):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(encoded(noise(1.0, rate=16_000, seed=i), 16_000))
+    return "two"
+
+
+def test_recordings_of_voices_are_labelled_together(run, place, two_voices):
+    status, out, err = run(two_voices, model="voice", format="csv")
+    header, *rows = table(out)
+    assert (status, header) == (0, [*HEADER[:-1], "together", "error"])
+    assert {row[0]: row[8] for row in rows if row[8] == "false"} == {"two/nobody.wav": "false"}
+    predictor = Predictor.load(place / "voice")
+    some = [read_clip(place / row[0]) for row in rows]
+    expected = predictor.predict_together(some, [Path(row[0]).parent.name.replace("two", "unknown") for row in rows])
+    for row, prediction in zip(rows, expected.predictions, strict=True):
+        np.testing.assert_allclose(np.array(row[2:6], float), prediction.probabilities, atol=1e-6)
+    assert "note: the recordings of each voice were labelled together: a label depends on those beside it" in err
+    (anna,) = (line for line in err.splitlines() if "voice anna, 4 recordings: " in line)
+    assert anna.startswith("warning: ")
+    assert "few, under 8" in anna
+    alone = shares(run(two_voices, model="voice", format="csv", together="off")[1])
+    assert {name: alone[name] for name in alone if name not in shares(out)} == {}
+    assert sum(alone[name] != of for name, of in shares(out).items()) == 13, "nobody's is the same"
+    found = [json.loads(line) for line in run(two_voices, model="voice", format="json")[1].splitlines()]
+    assert [one["together"] for one in found] == [True] * 13 + [False]
+    voice = found[0]["voice"]
+    assert (voice["name"], voice["clips"], "few, under 8" in voice["doubts"]) == ("anna", 4, True)
+    np.testing.assert_allclose(list(voice["mix"].values()), expected.found.mix[0], atol=1e-6)
+
+
+def test_where_recordings_are_not_labelled_together(run, two_voices, monkeypatch):
+    def heard(found):
+        return "by what a program sees"
+
+    monkeypatch.setattr(predictors, "reason_off", heard)
+    _, out, err = run(two_voices, model="voice", format="csv")
+    assert table(out)[0] == HEADER
+    assert "note: each recording is heard by itself: by what a program sees" in err
+    assert "labelled together" in run(two_voices, model="voice", format="csv", together="on")[2]
+    for model, flags, said in (
+        ("voice", {"speakers": "none"}, "it was not said whose voices"),
+        ("model", {}, "does not normalise by speaker"),
+        ("by_speaker", {"speakers": "one"}, "the model does not say how emotions sound"),
+    ):
+        with pytest.raises(InputError, match=f"--together=on: .*{said}"):
+            run(two_voices, model=model, together="on", **flags)
 
 
 def test_a_name_with_control_characters_stays_in_its_row(run, place, tmp_path):

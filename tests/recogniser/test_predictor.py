@@ -27,7 +27,7 @@ from metaser_jax.data.inputs import (
     shrunk_to,
     weights,
 )
-from metaser_jax.data.together import Together, label_together, notes_of
+from metaser_jax.data.together import Together, label_together, voices_of
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import RecordingError
 from metaser_jax.models.classifier import make_network
@@ -230,9 +230,10 @@ def test_where_clips_are_labelled_one_by_one(together, change, speakers, said):
 
 def test_how_uneven_voices_came_out_is_said():
     mix = np.array([[0.45, 0.2, 0.2, 0.15], [0.1, 0.1, 0.1, 0.7]])
-    even, uneven = notes_of(Together(np.zeros((15, 4)), np.array(["a", "b"]), mix, np.array([8, 7])), FOUR_EMOTIONS)
-    assert even == "voice a, 8 recordings: angry 45%, happy 20%, neutral 20%, sad 15%"
-    assert uneven.endswith("(warning: few, under 8; one emotion has over 60%)")
+    found = Together(np.zeros((15, 4)), np.array(["a", "b"]), mix, np.array([8, 7]))
+    even, uneven = map(str, voices_of(found, FOUR_EMOTIONS).values())
+    assert even == "voice a, 8 recordings: angry 45 %, happy 20 %, neutral 20 %, sad 15 %"
+    assert uneven.endswith("(to be doubted: few, under 8; one emotion has over 60%)")
 
 
 def test_a_speaker_with_enough_is_normalised_by_his_own_statistics():
