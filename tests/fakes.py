@@ -10,10 +10,10 @@ import numpy as np
 from encoder_reference import made_state
 
 from metaser_jax.audio.encoder import Encoder, make_encoder, pack
+from metaser_jax.data import together
 from metaser_jax.data.corpus import CLIPS, Corpus
 from metaser_jax.data.inputs import Scale
-from metaser_jax.data.together import Labelled, Shape, count_labelled, pack
-from metaser_jax.data.together import unpack as unpack_shape
+from metaser_jax.data.together import Labelled, Shape, count_labelled
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.arrays import specs, unpack
 from metaser_jax.recogniser.encoder_files import from_torch
@@ -124,7 +124,7 @@ def fake_shape(settings, seed=0) -> Shape:
     mean = 2.0 * np.eye(classes, coefs)
     half = np.random.default_rng(seed).normal(size=(coefs, coefs), scale=0.01)
     shape = Shape(mean - mean.mean(0), np.full((classes, coefs), 0.8), np.eye(coefs) + half + half.T)
-    return unpack_shape(pack(shape))
+    return together.unpack(together.pack(shape))
 
 
 def fake_labelled(settings, label, seed=0) -> Labelled:

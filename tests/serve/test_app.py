@@ -256,7 +256,7 @@ def test_folders_say_emotion_and_speaker(page, name, place, emotion, speaker, un
 def test_a_voices_other_clips_count_as_in_evaluate():
     model = fake_model(features="voice", normalise="speaker", temperature=1000.0)
     recordings = [wav(hertz, seconds=1.0, seed=hertz) for hertz in (200, 300, 500)]
-    clips = [clips_.read_clip(clips_.Upload("a.wav", data), voice=True) for data in recordings]
+    clips = [clips_.read_clip(clips_.Upload("a.wav", data), features="voice") for data in recordings]
 
     def heard(*speakers):
         predictions = Predictor(model).predict_clips(clips, speakers=[speaker or "unknown" for speaker in speakers])
