@@ -11,6 +11,7 @@ from typing import Any
 from metaser_jax.adaptation.classifiers import JOINT, SVM, adapt_classifier, load_sources
 from metaser_jax.adaptation.engine import adapt, draw_cases
 from metaser_jax.adaptation.starts import resolve
+from metaser_jax.data.embeddings import with_embeddings
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets, load_together
 from metaser_jax.errors import InputError
@@ -23,7 +24,19 @@ from metaser_jax.training import parallel
 # The fields of FinetuneConfig that apply to an --init that is no network; the others are about networks.
 _APPLY = {
     *("data_dir", "init", "target", "out", "split", "split_seed", "folds", "shots", "fraction", "seeds", "sources"),
-    *("emotions", "together", "normalise", "normalise_by", "trim_db", "deltas", "features", "track_groups"),
+    *(
+        "emotions",
+        "together",
+        "embeddings",
+        "embedding_dim",
+        "embeddings_name",
+        "normalise",
+        "normalise_by",
+        "trim_db",
+        "deltas",
+        "features",
+        "track_groups",
+    ),
 }
 
 
@@ -52,6 +65,7 @@ def run_finetune(
         spec = dataclasses.replace(spec, validation="none")  # it needs none
     else:
         spec, init = resolve(config.init, spec, config.target, given)
+    load = with_embeddings(load, config.embeddings, spec)
     of_split = {"split_kind": config.split, "split_seed": config.split_seed, "folds": config.folds}
     load = load_together([config.target, *config.sources], config.data_dir, spec.emotions, load)
     folds = load_targets(config.target, config.data_dir, emotions=spec.emotions, **of_split, load=load)

@@ -118,6 +118,15 @@ class FrontEnd(Spec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class EmbeddingsFile(Spec):
+    """Where vectors of one's own are."""
+
+    embeddings: str | None = option(None, how=True, there="FILE.npz or FILE.parquet")
+    """With --features=embeddings: file with a vector of each recording, FILE.npz or FILE.parquet, of the columns file
+    and vector."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelSpec(FrontEnd, NetworkSpec):
     """A network and its input: the settings of a model folder."""
 

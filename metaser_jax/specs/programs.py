@@ -11,6 +11,8 @@ from metaser_jax.specs import FinetuneSpec, JobSpec, MetaTrainSpec, PretrainSpec
 from metaser_jax.specs.base import Spec, how_fields, option, require
 from metaser_jax.specs.labelling import Labelling
 from metaser_jax.specs.meta_training import MetaLearningSpec
+from metaser_jax.specs.network import EmbeddingsFile
+from metaser_jax.specs.presets import META_TRAIN
 
 _TRUTH = {"true": True, "false": False}
 
@@ -24,7 +26,7 @@ class JobConfig(JobSpec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingConfig(JobConfig):
+class TrainingConfig(JobConfig, EmbeddingsFile):
     """A run in a directory of its own."""
 
     run_dir: str = option()
@@ -49,7 +51,7 @@ class PretrainConfig(PretrainSpec, TrainingConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FinetuneConfig(FinetuneSpec):
+class FinetuneConfig(FinetuneSpec, EmbeddingsFile):
     """metaser finetune. The network and its input are those of --init, unless that is scratch."""
 
     TITLE = "The target"
@@ -206,7 +208,7 @@ class SweepConfig(MetaLearningSpec, JobConfig):
     draws: int = option(10, common=True, least=1)
     """Draws of the target's clips, seeds 0, 1, ...: draw i starts from the run of the i-th seed, and from the first
     again after the last."""
-    adapt_preset: str = option("recommended", choices=("paper", "lstm", "recommended"))
+    adapt_preset: str = option("recommended", choices=META_TRAIN)
     """Settings of the adaptation: a preset of metaser finetune."""
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 
 from metaser_jax.specs.algorithms import ALGORITHMS, ORDERS
 from metaser_jax.specs.base import Spec, option, require
+from metaser_jax.specs.network import EmbeddingsFile
 from metaser_jax.specs.presets import META_TRAIN
 
 SPLITS = ("random", "speaker")
@@ -216,8 +217,11 @@ class UnseenSpec(StudySpec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class UnseenConfig(UnseenSpec, StudyConfig):
+class UnseenConfig(UnseenSpec, StudyConfig, EmbeddingsFile):
     """metaser unseen."""
+
+    embeddings_name: str = option("")
+    """With --embeddings: name of what made the vectors, which every network then hears."""
 
     manual_dir: tuple[str, ...] = option((), common=True, there="a folder of recordings")
     """For the method egemaps: folders, separated by commas, with the recordings that the corpora were prepared from

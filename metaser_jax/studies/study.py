@@ -96,6 +96,7 @@ class Study(Generic[SpecT]):
       corpora: where prepared corpora come from.
       command: what the user ran.
       left: what is left out, of which `places` finds the most.
+      heard: what every network hears, in the place of what its preset says.
     """
 
     spec: SpecT
@@ -106,6 +107,7 @@ class Study(Generic[SpecT]):
     corpora: Corpora
     command: str
     left: list[Left] = dataclasses.field(default_factory=list)
+    heard: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def changes(self, method: str, what: str) -> Mapping[str, Any]:
         """Return what the preset changes for one method alone, of "learn" (a run) or of "adapt"."""
@@ -175,7 +177,7 @@ class Study(Generic[SpecT]):
 
     def _given(self, **fields: Any) -> dict[str, Any]:
         """Return what the study itself says of a specification, of these fields and of its network."""
-        fields |= {"hidden_dim": self.spec.hidden_dim, "emotions": self.spec.emotions}
+        fields |= {"hidden_dim": self.spec.hidden_dim, "emotions": self.spec.emotions} | self.heard
         return {name: value for name, value in fields.items() if value is not None}
 
     def source(self, name: str) -> Target:

@@ -18,6 +18,7 @@ import numpy as np
 from metaser_jax.adaptation import egemaps
 from metaser_jax.adaptation.classifiers import EGEMAPS, SVM, adapt_classifier
 from metaser_jax.adaptation.starts import SCRATCH
+from metaser_jax.data.embeddings import read_embeddings, with_embeddings
 from metaser_jax.datasets.targets import ON_DISK, Corpora
 from metaser_jax.errors import InputError
 from metaser_jax.report import style
@@ -29,6 +30,7 @@ from metaser_jax.results.over_corpora import Cells, Difference, Measured, Point,
 from metaser_jax.results.rows import Series, method_name, series, series_names, series_order
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.results.summary import Summary, amount_name, summarise
+from metaser_jax.specs import FrontEnd
 from metaser_jax.specs.studies import UnseenConfig, UnseenSpec
 from metaser_jax.studies import TEXTS, driver, tables
 from metaser_jax.studies.cells import Cell, Finished, run_cells
@@ -42,7 +44,7 @@ SVM_SOURCES = "svm_sources"
 # Folder of what openSMILE hears.
 FUNCTIONALS = "functionals"
 # A study that is there may get other methods: each cell says what it is of.
-FREE = (*driver.FREE, "methods", "adapt", "manual_dir", "candidates")
+FREE = (*driver.FREE, "embeddings", "methods", "adapt", "manual_dir", "candidates")
 TITLE = "Unseen languages: each corpus in turn, from all others"
 TITLE_OF_START = "Unseen languages: each corpus, from one start"
 OWN = "its own zero shots"
@@ -63,7 +65,12 @@ def run_unseen(config: UnseenConfig, command: str, *, corpora: Corpora = ON_DISK
       InputError: a corpus is not prepared, or none can be divided by its speakers; openSMILE is wanted and not there;
         config.out holds another study; what the runs raise.
     """
-    study = open_study(config, command, corpora)
+    heard = {}
+    if config.embeddings is not None:
+        d = read_embeddings(config.embeddings).vector.shape[1]
+        heard = {"features": "embeddings", "embedding_dim": d, "embeddings_name": config.embeddings_name}
+        corpora = corpora._replace(load=with_embeddings(corpora.load, config.embeddings, FrontEnd(**heard)))
+    study = dataclasses.replace(open_study(config, command, corpora), heard=heard)
     spec = study.spec
     study.require_prepared(spec.corpora, "corpora")
     if EGEMAPS in spec.methods:

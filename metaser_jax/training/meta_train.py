@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from metaser_jax.data.embeddings import with_embeddings
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
@@ -79,6 +80,7 @@ class Group(NamedTuple):
 def meta_train(config: MetaTrainConfig, *, load: Load = load_corpus, on_interval: OnInterval | None = None) -> Path:
     """Meta-train as a program's configuration says; arguments and errors as `run_meta_training`'s."""
     spec, job = MetaTrainSpec.of(config), JobSpec.of(config)
+    load = with_embeddings(load, config.embeddings, spec)
     # As a sibling: a run's own folder holds one run.
     start = f"{config.run_dir.rstrip('/')}_{MULTISER}"
     init = trained_first(config.init, spec, config.data_dir, start, job, load)

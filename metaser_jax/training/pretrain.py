@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from metaser_jax import cli
+from metaser_jax.data.embeddings import with_embeddings
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load
 from metaser_jax.errors import InputError
@@ -52,6 +53,7 @@ def pretrain(
 ) -> Path:
     """Pre-train as a program's configuration says; arguments and errors as `run_pretraining`'s."""
     spec, job = PretrainSpec.of(config), JobSpec.of(config)
+    load = with_embeddings(load, config.embeddings, spec)
     options = {"job": job, "augment": augment, "load": load, "on_interval": on_interval}
     return run_pretraining(spec, config.data_dir, config.run_dir, **options)
 
