@@ -91,7 +91,7 @@ def extract_all(
         yield from read_each(extract, sources, workers, **options)
         return
     groups = [sources[i : i + TOGETHER] for i in range(0, len(sources), TOGETHER)]
-    few = {"min_files": MIN_FILES_FOR_PROCESSES // TOGETHER, "chunk": 1}
+    few: dict[str, Any] = {"min_files": MIN_FILES_FOR_PROCESSES // TOGETHER, "chunk": 1}
     for group in read_each(_extract_together, groups, workers, **few | options):
         assert isinstance(group, list)  # errors are inside
         yield from group

@@ -52,7 +52,7 @@ def read_embeddings(path: str | os.PathLike[str]) -> Embeddings:
     if vector.ndim != 2 or len(vector) != len(file) or not 1 <= vector.shape[1] <= MOST_NUMBERS:
         got, most = f"vector of shape {list(vector.shape)} for {len(file)} files", f"[n, d], d at most {MOST_NUMBERS:,}"
         raise InputError(f"--embeddings={path}: got {got}, expected {most}.")
-    if bad := [one for one, fine in zip(file, np.isfinite(vector).all(1), strict=True) if not fine]:
+    if bad := [one for one, numbers in zip(file, vector, strict=True) if not np.isfinite(numbers).all()]:
         raise InputError(f"--embeddings={path}: {_named(bad)} has numbers that are not finite, expected none.")
     rows = {one: row for row, one in enumerate(file)}
     if len(rows) < len(file):
@@ -134,8 +134,8 @@ def embeddings_for(path: str | None, how: FrontEnd, name: str | None = None) -> 
     Args: name: of what made them, if it was said: --embeddings_name.
 
     Raises:
-      InputError: the front end hears no such vectors, or there is no file; of read_embeddings; vectors of another length
-        or name.
+      InputError: the front end hears no such vectors, or there is no file; vectors of another length or name; of
+        read_embeddings.
     """
     if how.features != "embeddings":
         if path is not None:

@@ -301,9 +301,9 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     measured[recording.file] = Measured.of(result)
                 said = recording.parsed
                 labels = {"label": said.label, "emotion": said.emotion, "speaker": said.speaker, "file": recording.file}
-                vectors = np.zeros((0, VECTORS[1]), np.float32) if result.vectors is None else result.vectors
-                labels["vectors"] = vectors
-                yield recording.key, labels | {name: getattr(result, name) for name in _OF_RECORDING}
+                arrays = {name: getattr(result, name) for name in _OF_RECORDING}
+                arrays["vectors"] = np.zeros((0, VECTORS[1]), np.float32) if result.vectors is None else result.vectors
+                yield recording.key, labels | arrays
         if bad and (not self.options.skip_bad or not files_of_hash):
             raise recordings.bad_recordings(self.corpus_name, bad, len(sources) + len(listing.unknown))
         self.info.metadata.update(

@@ -72,12 +72,13 @@ def load(name: str, data_dir: str | os.PathLike[str]) -> Corpus:
     fields = ("mfcc", "n_frames", "voice", "tracks", "vectors", "label", "speaker", "file", "seconds")
     _, columns, metadata = _read(name, data_dir, fields)
     if not metadata["encoder"]:
-        columns["vectors"] = None
+        columns.pop("vectors", None)
     if metadata["duplicates"]:
         first = {file: group[0] for group in metadata["duplicates"] for file in group}
         names = np.array([first.get(file, file) for file in columns["file"].tolist()], str)
         columns["same"] = np.unique(names, return_inverse=True)[1].astype(np.int32)
-    return Corpus(name=name, language=metadata["language"], vectors_of=metadata["encoder"] or "", **columns)
+    known: dict[str, Any] = {"language": metadata["language"], "vectors_of": metadata["encoder"] or "", **columns}
+    return Corpus(name=name, **known)
 
 
 def load_statistics(name: str, data_dir: str | os.PathLike[str]) -> Statistics:
@@ -103,7 +104,8 @@ def _read(
     try:
         with quiet():
             prepared = builder(name, data_dir, version=folder.name, encoder="off")
-            columns = _columns(prepared, [name for name in fields if name in prepared.info.features])
+            new = () if prepared.version >= "2.1.0" else ("vectors",)
+            columns = _columns(prepared, [name for name in fields if name not in new])
             # Corpora that were prepared before there were notes, or an encoder, have none.
             found = {"notes": [], "encoder": None, **(prepared.info.metadata or {})}
             metadata = {key: found[key] for key in _METADATA}

@@ -89,7 +89,7 @@ class Statistics:
         language: str,
         published: Published | None,
         columns: Mapping[str, np.ndarray],
-        metadata: Mapping[str, Sequence[Any]],
+        metadata: Mapping[str, Any],
     ) -> "Statistics":
         """Compute them from what is on disk: the columns of the examples and the dataset's metadata."""
         counts = Counter(zip(columns["label"].tolist(), columns["emotion"].tolist(), strict=True))

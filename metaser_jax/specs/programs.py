@@ -18,7 +18,7 @@ _TRUTH = {"true": True, "false": False}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class JobConfig(JobSpec):
+class JobConfig(JobSpec, EmbeddingsFile):
     """Trains on prepared corpora, in one process or several."""
 
     data_dir: str = option(there="prepared corpora (metaser prepare)")
@@ -26,7 +26,7 @@ class JobConfig(JobSpec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingConfig(JobConfig, EmbeddingsFile):
+class TrainingConfig(JobConfig):
     """A run in a directory of its own."""
 
     run_dir: str = option()

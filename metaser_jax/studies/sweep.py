@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from metaser_jax.adaptation.engine import adapt, draw
 from metaser_jax.adaptation.starts import resolve
+from metaser_jax.data.embeddings import with_embeddings
 from metaser_jax.data.target import Target
 from metaser_jax.datasets.loading import load as load_corpus
 from metaser_jax.datasets.targets import Load, load_targets
@@ -85,6 +86,7 @@ def run_sweep(config: SweepConfig, command: str, *, load: Load = load_corpus) ->
       cluster.Preempted: as train_groups.
     """
     members = [Member(*one[:2], MetaTrainSpec.of(one.config), one.config.run_dir) for one in config.grid_members]
+    load = with_embeddings(load, config.embeddings, members[0].spec)
     groups = load_groups(members, config.data_dir, load)
     preset = presets.FINETUNE[config.adapt_preset]
     spec = FinetuneSpec(**preset | {"emotions": config.emotions, "devices": config.devices})

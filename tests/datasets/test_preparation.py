@@ -193,7 +193,7 @@ def test_any_number_of_processes_in_any_locale_writes_the_same_bytes(recordings_
     (tmp_path / "program.py").write_text(OTHER_PROCESS)
     run = python(tmp_path / "program.py", recordings_dir, there, here, env=turkish)
     assert run.returncode == 0, run.stderr
-    written = [content(data / "demo_urdu" / "2.0.0") for data in (here, there)]
+    written = [content(data / "demo_urdu" / "2.1.0") for data in (here, there)]
     assert "demo_urdu-train.array_record-00000-of-00001" in written[0]
     assert written[0] == written[1]
     assert len(datasets.load("demo_urdu", there)) == number - 1
@@ -201,7 +201,7 @@ def test_any_number_of_processes_in_any_locale_writes_the_same_bytes(recordings_
 
 def test_metadata_on_disk_is_plain_json(demo, prepare, data_dir):
     statistics = prepare()
-    path = data_dir / "demo_urdu/2.0.0/metadata.json"
+    path = data_dir / "demo_urdu/2.1.0/metadata.json"
     options = {"skip_bad": False, "drop_duplicates": False, "language": None, "speaker_pattern": None}
     options |= {"speakers": "auto", "emotion_pattern": None, "map": [], "columns": []}
     left_out = {"skipped": [], "excluded": [], "duplicates": [], "dropped": []}
@@ -222,18 +222,18 @@ def test_metadata_on_disk_is_plain_json(demo, prepare, data_dir):
 def test_prepared_again_only_to_overwrite(demo, prepare, data_dir):
     first = prepare()
     write_sound(demo / "f1_sad_00.wav")
-    for left in ("incomplete.X1_2.0.0", "replaced.2.0.0"):
+    for left in ("incomplete.X1_2.1.0", "replaced.2.1.0"):
         (data_dir / "demo_urdu" / left).mkdir()
     assert prepare() == first
-    assert os.listdir(data_dir / "demo_urdu") == ["2.0.0"]
+    assert os.listdir(data_dir / "demo_urdu") == ["2.1.0"]
     (demo / "f1_happy_01.wav").write_bytes(b"")
     with pytest.raises(InputError, match="the file is empty"):
         prepare(overwrite=True)
     assert datasets.load_statistics("demo_urdu", data_dir) == first
     (demo / "f1_happy_01.wav").unlink()
-    (data_dir / "demo_urdu/2.0.0/dataset_info.json").write_text("{")
+    (data_dir / "demo_urdu/2.1.0/dataset_info.json").write_text("{")
     assert prepare(overwrite=True).utterances == first.utterances + 1
-    assert os.listdir(data_dir / "demo_urdu") == ["2.0.0"]
+    assert os.listdir(data_dir / "demo_urdu") == ["2.1.0"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
@@ -248,7 +248,7 @@ def test_an_interrupted_run_leaves_what_was_there(demo, prepare, data_dir, error
     first = prepare()
     with pytest.raises(error):
         prepare(make=extracting(interrupted), overwrite=True)
-    assert os.listdir(data_dir / "demo_urdu") == ["2.0.0"]
+    assert os.listdir(data_dir / "demo_urdu") == ["2.1.0"]
     assert datasets.load_statistics("demo_urdu", data_dir) == first
 
 
@@ -288,12 +288,12 @@ def test_a_killed_run_does_not_count_and_loses_nothing(demo, prepare, recordings
     with pytest.raises(InputError, match="prepared there: nothing"):
         datasets.load("demo_urdu", data_dir)
     first = prepare()
-    assert os.listdir(data_dir / "demo_urdu") == ["2.0.0"]
+    assert os.listdir(data_dir / "demo_urdu") == ["2.1.0"]
     run = python("-c", KILLED, recordings_dir, data_dir, "overwrite")
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert not datasets.is_prepared("demo_urdu", data_dir)
     assert datasets.prepare("demo_urdu", "/nowhere", data_dir) == first
-    assert os.listdir(data_dir / "demo_urdu") == ["2.0.0"]
+    assert os.listdir(data_dir / "demo_urdu") == ["2.1.0"]
 
 
 def test_two_at_once(demo, prepare, data_dir, capfd):
@@ -316,7 +316,7 @@ def test_two_at_once(demo, prepare, data_dir, capfd):
     first = prepare(make=extracting(slowly))
     thread.join()
     assert others == [first]
-    assert os.listdir(data_dir / "demo_urdu") == ["2.0.0"]
+    assert os.listdir(data_dir / "demo_urdu") == ["2.1.0"]
 
 
 # Into memory
@@ -326,7 +326,7 @@ def test_two_at_once(demo, prepare, data_dir, capfd):
 def emodb(make_corpus, prepare, data_dir):
     make_corpus("emodb")
     prepare("emodb")
-    return data_dir / "emodb" / "2.0.0"
+    return data_dir / "emodb" / "2.1.0"
 
 
 @pytest.mark.parametrize("file", ["metadata.json", "dataset_info.json", "emodb-train.array_record-00000-of-00001"])
