@@ -10,6 +10,7 @@ from metaser_jax.adaptation.clip_warnings import one_emotion_speakers, read_labe
 from metaser_jax.audio.quality import notes_of_all
 from metaser_jax.commands.score_page import score_page
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.data.together import voices_of
 from metaser_jax.datasets.recordings import Recording
 from metaser_jax.errors import InputError
 from metaser_jax.messages import say
@@ -34,11 +35,14 @@ def evaluate_clips(config: EvaluateConfig) -> None:
         say(f"note: {note}")
     # Those that it learned from, too: they tell how their speaker sounds.
     speakers = [file.parsed.speaker for file in files]
-    predictions = predictor.predict_clips(clips, windows=config.windows, speakers=speakers)
+    beside = predictor.predict_together(clips, speakers, windows=config.windows)
+    predictions = beside.alone
+    if config.together == "on" and beside.found is None:
+        raise InputError(f"--together=on: {beside.why_off}. Leave it out, or say whose the clips are (--speakers).")
     label = np.array([predictor.emotions.index(file.parsed.label) for file in files])
     if predictor.voice and model.settings.normalise == "speaker":
         _say_one_emotion(label, np.array(speakers), len(predictor.emotions))
-    predicted = Predicted(label, np.array([p.probabilities for p in predictions]), np.array(speakers))
+    predicted = Predicted(label, _probabilities(predictions), np.array(speakers))
     learned = learned_from(clips, model.support)
     if learned.all():
         got = f"{config.support}: the model has learned from all of its {len(learned)} clips"
@@ -54,13 +58,27 @@ def evaluate_clips(config: EvaluateConfig) -> None:
         "left": [left._asdict() for left in left_out],
         "notes": notes,
         **evaluate(scored, kinds_of(scored.speaker, model.support), predictor.emotions),
+        "together": None,
     }
+    if config.together != "off" and beside.found is not None:
+        of = predicted._replace(probabilities=_probabilities(beside.predictions)).take(~learned)
+        voices = voices_of(beside.found, predictor.emotions)
+        facts["together"] = {
+            "why_off": beside.why_off,
+            "voices": [{**voice._asdict(), "doubts": list(voice.doubts)} for voice in voices.values()],
+            **evaluate(of, kinds_of(of.speaker, model.support), predictor.emotions),
+        }
     if config.format == "json":
         print(json.dumps(facts, ensure_ascii=False))
     else:
         print(text_page(score_page(facts)), end="")
     if config.out is not None:
-        _write_csv(config.out, predictor.emotions, files, predictions, learned)
+        together = beside.predictions if facts["together"] else None
+        _write_csv(config.out, predictor.emotions, files, predictions, together, learned)
+
+
+def _probabilities(predictions: Sequence[Prediction]) -> np.ndarray:
+    return np.array([prediction.probabilities for prediction in predictions])
 
 
 def _say_one_emotion(label: np.ndarray, speaker: np.ndarray, emotions: int) -> None:
@@ -74,16 +92,23 @@ def _say_one_emotion(label: np.ndarray, speaker: np.ndarray, emotions: int) -> N
 
 
 def _write_csv(
-    out: str, emotions: Sequence[str], files: Sequence[Recording], predictions: list[Prediction], learned: np.ndarray
+    out: str,
+    emotions: Sequence[str],
+    files: Sequence[Recording],
+    predictions: Sequence[Prediction],
+    together: Sequence[Prediction] | None,
+    learned: np.ndarray,
 ) -> None:
+    columns = ["file", "speaker", "emotion", "predicted", *emotions, "start", "end", "learned_from"]
     try:
         with open(out, "w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["file", "speaker", "emotion", "predicted", *emotions, "start", "end", "learned_from"])
-            for one, said, known in zip(files, predictions, learned, strict=True):
+            rows.writerow([*columns, *["predicted_together"] * (together is not None)])
+            for i, (one, said, known) in enumerate(zip(files, predictions, learned, strict=True)):
                 shares = [f"{p:.6f}" for p in said.probabilities]
                 span = [f"{said.start:.3f}", f"{said.end:.3f}"]
-                rows.writerow([one.file, one.parsed.speaker, one.parsed.label, said.label, *shares, *span, int(known)])
+                row = [one.file, one.parsed.speaker, one.parsed.label, said.label, *shares, *span, int(known)]
+                rows.writerow([*row, *([together[i].label] if together else [])])
     except OSError as error:
         raise InputError(f"--out: {out} cannot be written ({error.strerror}). Give another file.") from error
     say(f"Predictions of {len(files)} clips: {out}")

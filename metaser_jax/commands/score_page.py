@@ -7,6 +7,8 @@ from metaser_jax.recogniser.evaluation import HEARD, MIN_SPEAKERS, NEW, UNKNOWN
 from metaser_jax.report.content import Block, Bullets, Content, Section, Table
 from metaser_jax.report.tables import SCORE_NAMES
 
+# Voices that are named.
+_MOST = 5
 # Per bin; with fewer, chance alone makes the calibration error large.
 _FEW = 10
 _SCORES = ("macro_f1", "weighted_f1", "uar", "accuracy")
@@ -20,6 +22,7 @@ _CAUTIONS = {
     "over clips": "The interval is over clips: it says what other clips of the same speakers would give. What other "
     "speakers would give it does not say: {}.",
     "no clips": "The model was saved without its clips: if it has learned from some of these, they are scored too.",
+    "together": "Together, a label depends on the clips of its voice beside it: with others the score is another.",
     HEARD: "All scored clips are of speakers that the model learned from: others may score lower.",
     NEW: "All scored clips are of speakers that the model did not learn from.",
     UNKNOWN: "Whether the model learned from these speakers is not known: new speakers may score lower.",
@@ -63,6 +66,7 @@ def score_page(facts: Mapping[str, Any]) -> Content:
         intro,
         (
             Section("Scores", (Table(["score", "value", ""], scores), *_cautions(facts))),
+            *_together(facts),
             *([Section("Speakers", (by_kind,))] if len(kinds) > 1 else []),
             Section("Emotions", (Table(["emotion", "clips", "recall", "precision"], emotions),)),
             Section("Confusion: a row for each true emotion", (Table(["true", *facts["emotions"]], confusion),)),
@@ -70,6 +74,23 @@ def score_page(facts: Mapping[str, Any]) -> Content:
             *_paper(facts),
         ),
     )
+
+
+def _together(facts: Mapping[str, Any]) -> tuple[Section, ...]:
+    """Return the scores of clips that were labelled together, beside those of each by itself."""
+    found = facts.get("together")
+    if found is None:
+        return ()
+    interval = {} if found["interval"] is None else {"macro_f1": f"95 %: {_interval(found['interval'])}"}
+    scores = [
+        [SCORE_NAMES[name], *map(_number, (facts[name], found[name])), interval.get(name, "")] for name in _SCORES
+    ]
+    off = found["why_off"] and f"metaser predict labels them one by one: {found['why_off']}."
+    doubted = [f"{voice['name']} ({'; '.join(voice['doubts'])})" for voice in found["voices"] if voice["doubts"]]
+    less = doubted and f"To be doubted of voices {', '.join(doubted[:_MOST])}{' ...' * (len(doubted) > _MOST)}."
+    table = Table(["score", "one by one", "together", "of together"], scores)
+    said = filter(None, (off, _CAUTIONS["together"], less))
+    return (Section("One by one, and labelled together", (table, Bullets(tuple(said)))),)
 
 
 def _cautions(facts: Mapping[str, Any]) -> tuple[Block, ...]:

@@ -153,3 +153,27 @@ def test_voices_of_one_emotion_are_told(run, tmp_path):
     assert "note: 4 of the 4 speakers with several clips say one emotion only" in told.err
     assert "say one emotion only" not in alone.err
     assert json.loads(told.out)["calibration"] != json.loads(alone.out)["calibration"]
+
+
+def test_both_scores_are_said_one_by_one_first(run, place, tmp_path):
+    """Each voice has four clips, of each emotion one."""
+    save_model(tmp_path / "voice", fake_model(features="voice", normalise="speaker", temperature=60.0))
+    of = {"model": str(tmp_path / "voice"), "out": str(tmp_path / "p.csv")}
+    alone, found = (json.loads(run(**of, format="json", together=how).out) for how in ("off", "auto"))
+    together = found.pop("together")
+    assert (alone.pop("together"), found) == (None, alone)
+    assert [(voice["name"], voice["clips"], voice["doubts"][0]) for voice in together["voices"]] == [
+        (name, 4, "few, under 8") for name in "abc"
+    ]
+    rows = list(csv.DictReader((tmp_path / "p.csv").read_text().splitlines()))
+    for name, scored in (("predicted", found), ("predicted_together", together)):
+        assert np.mean([row[name] == row["emotion"] for row in rows]) == pytest.approx(scored["accuracy"])
+    assert together["calibration"] != found["calibration"]
+    out = run(**of).out
+    first, second = out.index("Scores\n"), out.index("One by one, and labelled together")
+    assert first < second
+    assert f"{found['macro_f1']:.2f}" in out[first:second]
+    assert f"{together['macro_f1']:.2f}" in out[second:]
+    assert "To be doubted of voices a (few, under 8" in flat(out)
+    with pytest.raises(InputError, match="--together=on: the model does not normalise by speaker"):
+        run(together="on")
