@@ -65,7 +65,7 @@ def evaluate_clips(config: EvaluateConfig) -> None:
         voices = voices_of(beside.found, predictor.emotions)
         facts["together"] = {
             "why_off": beside.why_off,
-            "voices": [{**voice._asdict(), "doubts": list(voice.doubts)} for voice in voices.values()],
+            "voices": [voice._asdict() for voice in voices.values()],
             **evaluate(of, kinds_of(of.speaker, model.support), predictor.emotions),
         }
     if config.format == "json":

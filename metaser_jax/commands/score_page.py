@@ -87,7 +87,8 @@ def _together(facts: Mapping[str, Any]) -> tuple[Section, ...]:
     ]
     off = found["why_off"] and f"metaser predict labels them one by one: {found['why_off']}."
     doubted = [f"{voice['name']} ({'; '.join(voice['doubts'])})" for voice in found["voices"] if voice["doubts"]]
-    less = doubted and f"To be doubted of voices {', '.join(doubted[:_MOST])}{' ...' * (len(doubted) > _MOST)}."
+    named = f"{', '.join(doubted[:_MOST])}{' ...' * (len(doubted) > _MOST)}"
+    less = f"To be doubted of voices {named}." if doubted else None
     table = Table(["score", "one by one", "together", "of together"], scores)
     said = filter(None, (off, _CAUTIONS["together"], less))
     return (Section("One by one, and labelled together", (table, Bullets(tuple(said)))),)

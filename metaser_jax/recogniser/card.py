@@ -36,7 +36,7 @@ def content(facts: Mapping[str, Any]) -> Content:
     about, settings = facts["about"], settings_of(facts)
     noticed = [*(about.get("warnings") or []), *_left_out(about)]
     sections = (
-        _use(settings),
+        _use(facts, settings),
         _made_of(facts, settings),
         _licences(facts),
         _score(about),
@@ -91,10 +91,12 @@ def _intro(about: Mapping[str, Any], settings: ModelSpec) -> str:
     return f"{said}\n\n{TEXTS['intro']['advice']}"
 
 
-def _use(settings: ModelSpec) -> Section:
+def _use(facts: Mapping[str, Any], settings: ModelSpec) -> Section:
     texts = TEXTS["use"]
     command = texts["command"] + (texts["one_speaker"] if settings.normalise == "speaker" else "")
     heard = texts["heard"].format(windows=texts[settings.features])
+    if facts.get("together") and settings.normalise == "speaker":
+        heard = f"{heard} {texts['together']}"
     return Section("How to use it", (heard, Code(command), "Or in a program:", Code(texts["program"])))
 
 

@@ -18,6 +18,7 @@ the EM says, and depends on the clips beside it.
 
 import dataclasses
 import functools
+import hashlib
 import os
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
@@ -44,6 +45,9 @@ from metaser_jax.types import N_FRAMES, Params
 WINDOWS = ("all", "first")
 BATCH = 32
 """Windows per call of the compiled program; fewer are padded."""
+
+# Windows of which it is remembered what an encoder hears: some 3 KB each.
+_REMEMBERED = 2**12
 
 MIN_SPEAKER_SECONDS = 10.0
 """Seconds of a voice: of less, mean and deviation of its MFCC are of what was said, and not yet of the voice."""
@@ -135,6 +139,7 @@ class Predictor:
         self._params = jax.device_put(model.params)
         self._scale = scale_of_one_clip(model.settings, model.scale)
         self._forward = _compiled(model.settings)
+        self._heard: dict[bytes, np.ndarray] = {}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Predictor":
@@ -280,9 +285,14 @@ class Predictor:
         return [self._prediction(*of) for of in zip(clips, parts, each, strict=True)]
 
     def _vectors(self, mels: Sequence[np.ndarray]) -> np.ndarray:
-        """Return what the model's encoder hears of the mel bands of windows, [w, 3, 256]."""
+        """Return what the model's encoder hears of the mel bands of windows, [w, 3, 256]; the same is heard once."""
         assert self.model.encoder is not None  # a model that hears it has one
-        return hear(self.model.encoder, mels)
+        names = [hashlib.sha256(mel.tobytes()).digest() for mel in mels]
+        if len(self._heard) > _REMEMBERED:
+            self._heard.clear()
+        new = {name: mel for name, mel in zip(names, mels, strict=True) if name not in self._heard}
+        self._heard |= zip(new, hear(self.model.encoder, list(new.values())), strict=True)
+        return np.array([self._heard[name] for name in names]).reshape(-1, *self.model.settings.vectors)
 
     def logits(self, *arrays: np.ndarray, scale: Scale | None = None) -> np.ndarray:
         """Return what the network says, before calibration, in calls of one compiled program.

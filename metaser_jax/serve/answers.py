@@ -22,6 +22,7 @@ def of_model(model: Model, name: str) -> dict[str, Any]:
         "calibration": (about.get("calibration") or {}).get("verdict"),
         "limits": list(about.get("limits") or ()),
         "by_speaker": tells_voices_apart(model),
+        "together": tells_voices_apart(model) and model.shape is not None,
         "speakers": [] if model.support is None else sorted({*model.support.speaker.tolist()} - {UNKNOWN_SPEAKER}),
     }
 
@@ -53,6 +54,8 @@ def of_page(page: Page, name: str, limits: dict[str, Any], *, peaks: bool = Fals
         "adaptation": of_adaptation(page.adaptation),
         "n_learned": page.n_learned,
         "unsaved": page.unsaved,
+        "together": page.together,
+        "voices": page.voices if any(heard.speaker for heard in page.heard.values()) else [],
         "clips": [of_clip(heard, page.predictor.emotions, peaks=peaks) for heard in page.heard.values() if heard.seen],
     }
 

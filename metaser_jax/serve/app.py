@@ -28,6 +28,7 @@ from metaser_jax.adaptation.few_clips import adapt_again
 from metaser_jax.audio.clips import Clip
 from metaser_jax.audio.containers import SUFFIXES
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
+from metaser_jax.data.together import voices_of
 from metaser_jax.errors import InputError, check_choice
 from metaser_jax.recogniser.evaluation import learned_from
 from metaser_jax.recogniser.folder import save_model
@@ -77,6 +78,7 @@ def make_app(
     routes = [
         Route("/api/pages", service.open, methods=["POST"]),
         Route("/api/page", service.see, methods=["GET"]),
+        Route("/api/page", service.choose, methods=["PUT"]),
         Route("/api/adaptation", service.adaptation, methods=["GET"]),
         Route("/api/adaptation", service.adapt, methods=["POST"]),
         Route("/api/adaptation", service.go_back, methods=["DELETE"]),
@@ -126,6 +128,15 @@ class _Service:
     async def see(self, request: Request) -> Response:
         return JSONResponse(answers.of_page(self._page(request), self._name, self._told))
 
+    async def choose(self, request: Request) -> Response:
+        """Let the clips of a voice help each other, or not: {"together": true or false}."""
+        page, said = self._page(request), await read_json(request)
+        if not isinstance(said.get("together"), bool):
+            raise Refused(400, "The request does not say whether clips are labelled together.")
+        page.together = said["together"]
+        await self._look(page)
+        return JSONResponse(answers.of_page(page, self._name, self._told))
+
     async def add(self, request: Request) -> Response:
         """Take a recording.
 
@@ -165,8 +176,11 @@ class _Service:
                 of = [(predictor, page.beside(heard)) for heard in new]
                 named = [heard.speaker or UNKNOWN_SPEAKER for heard in new]
                 clips = [heard.clip for heard in new]
-                looked = await _in_thread(_predict_both, predictor, page.loaded, clips, named)
+                both = (predictor, page.loaded)
+                *looked, voices = await _in_thread(_predict_both, *both, clips, named, page.together)
                 seen |= {heard.id: Seen(*both) for heard, *both in zip(new, of, *looked, strict=True)}
+                if any(heard.speaker for heard in new):
+                    page.voices = voices
             page.see(predictor, seen)
 
     async def correct(self, request: Request) -> Response:
@@ -278,12 +292,24 @@ def _zipped(model: Model) -> bytes:
 
 
 def _predict_both(
-    predictor: Predictor, loaded: Predictor, clips: list[Clip], speakers: list[str]
-) -> tuple[Sequence[Prediction], Sequence[Prediction | None], Sequence[bool]]:
-    """Return what a model and the one as loaded hear in clips, and which the model has learned from."""
-    now = predictor.predict_clips(clips, speakers=speakers)
-    before = [None] * len(now) if predictor is loaded else loaded.predict_clips(clips, speakers=speakers)
-    return now, before, learned_from(clips, predictor.model.support).tolist()
+    predictor: Predictor, loaded: Predictor, clips: list[Clip], speakers: list[str], together: bool
+) -> tuple[Sequence[Prediction], Sequence[Prediction | None], Sequence[bool], list[str]]:
+    """Return what a model and the one as loaded hear in clips, which it has learned from, and how voices came out."""
+    now, voices = _predict(predictor, clips, speakers, together)
+    before = [None] * len(now) if predictor is loaded else _predict(loaded, clips, speakers, together)[0]
+    return now, before, learned_from(clips, predictor.model.support).tolist(), voices
+
+
+def _predict(
+    predictor: Predictor, clips: list[Clip], speakers: list[str], together: bool
+) -> tuple[Sequence[Prediction], list[str]]:
+    """As metaser predict --together=auto or off."""
+    if not together or predictor.why_alone(speakers):
+        return predictor.predict_clips(clips, speakers=speakers), []
+    beside = predictor.predict_together(clips, speakers)
+    if beside.found is None or beside.why_off:
+        return beside.alone, [f"Each clip is heard by itself: {beside.why_off}."]
+    return beside.predictions, list(map(str, voices_of(beside.found, predictor.emotions).values()))
 
 
 def _named_clips(page: Page, said: Mapping[str, Any]) -> list[Heard]:

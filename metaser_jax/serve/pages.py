@@ -37,6 +37,10 @@ MAX_HOURS = 2.0
 _LONGEST = 120
 
 
+Beside = tuple[tuple[str, str], ...]
+"""Clips on which a prediction depends, number and speaker."""
+
+
 class Seen(NamedTuple):
     """Predictions of a clip.
 
@@ -47,7 +51,7 @@ class Seen(NamedTuple):
       learned: whether the model as it is now has learned from this recording.
     """
 
-    of: tuple[Predictor, tuple[str, ...]]
+    of: tuple[Predictor, Beside]
     prediction: Prediction
     loaded: Prediction | None
     learned: bool
@@ -98,7 +102,8 @@ class Page:
     """A page in one browser.
 
     Attributes: predictor, of the model as it is now; heard; adaptation; n_learned: clips of this page that the model
-    was adapted with; unsaved: whether that model was not downloaded yet; uploads: places for what is being sent.
+    was adapted with; unsaved: whether that model was not downloaded yet; uploads: places for what is being sent;
+    together: whether the clips of a voice may help each other; voices: how each came out, for people.
     """
 
     def __init__(self, predictor: Predictor, max_clips: int):
@@ -108,6 +113,8 @@ class Page:
         self.adaptation = Adaptation()
         self.n_learned = 0
         self.unsaved = False
+        self.together = True
+        self.voices: list[str] = []
         self.uploads = asyncio.Semaphore(UPLOADS)
         self._max_clips = max_clips
         self._numbers = itertools.count(1)
@@ -137,11 +144,18 @@ class Page:
         """Return the clips whose emotion was said; of the same recording, the last one's."""
         return list({heard.clip.sha256: heard for heard in self.heard.values() if heard.emotion is not None}.values())
 
-    def beside(self, heard: Heard) -> tuple[str, ...]:
-        """Return the clips of a clip's voice, itself among them; none where it is not known or makes no difference."""
+    def beside(self, heard: Heard) -> Beside:
+        """Return the clips on which it depends what is heard in a clip, itself among them.
+
+        Those of its voice, or, where they are labelled together, of all voices that are known; none where its own is
+        not known or makes no difference.
+        """
         if not (heard.speaker and tells_voices_apart(self.loaded.model)):
             return ()
-        return tuple(other.id for other in self.heard.values() if other.speaker == heard.speaker)
+        together = self.together and self.loaded.model.shape is not None
+        told = ((other.id, other.speaker) for other in self.heard.values() if other.speaker)
+        of = tuple(one for one in told if together or one[1] == heard.speaker)
+        return (("", "together"), *of) if together else of
 
     def not_seen(self, predictor: Predictor, seen: Mapping[str, Seen]) -> list[Heard]:
         """Return the clips of which it is not known, or not any more, what a model hears; of voices all clips.

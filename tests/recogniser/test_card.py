@@ -51,12 +51,28 @@ def test_everything_that_is_known_is_said():
         assert said in card
 
 
+def test_whose_vectors_are_inside_is_said():
+    model = fake_model(features="encoder")
+    card = " ".join(card_of(model).split())
+    assert f"{model.encoder.digest}, which is not that of metaser fetch-encoder" in card
+    assert "What recordings it was trained on is not stated where it is published" in card
+    assert "Inside are those of 8 clips of 2 people." in card
+    card = " ".join(card_of(dataclasses.replace(model, support=None)).split())
+    assert "Inside are those of no clip and of 0 people." in card
+    start = dataclasses.replace(model, support=None, labelled=None, about={"init": {"method": "maml"}})
+    assert "only means over all voices of its sources" in " ".join(card_of(start).split())
+    mine = card_of(fake_model(features="embeddings", embedding_dim=5, embeddings_name="mine"))
+    assert "Vectors of mine identify people" in mine
+    assert "speech encoder" not in card_of(fake_model(features="voice"))
+
+
 def test_a_voice_model_says_what_it_hears():
     card = card_of(fake_model(features="voice", members=5, track_groups=("pitch", "tilt"), normalise="speaker"))
     for said in (
         "A recording is heard whole, or in windows of 5 s if over 8 s.",
         "the mean of 5, each one hidden layer of 4 rectified units",
         "45 statistics of the voice (pitch, tilt), of the whole recording, normalised by: speaker",
+        "the recordings of each help each other (--together)",
     ):
         assert said in card
     assert "one hidden layer" in card_of(fake_model(features="voice", members=1))

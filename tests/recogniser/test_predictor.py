@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from fakes import fake_corpus, fake_model
 from scipy.special import log_softmax
+from sounds import noise
 
 from metaser_jax import InputError
 from metaser_jax.audio import clips
@@ -31,7 +32,9 @@ from metaser_jax.data.together import Together, label_together, voices_of
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.errors import RecordingError
 from metaser_jax.models.classifier import make_network
+from metaser_jax.recogniser import predictor as predictors
 from metaser_jax.recogniser.folder import save_model
+from metaser_jax.recogniser.hearing import hear
 from metaser_jax.recogniser.predictor import BATCH, MIN_SPEAKER_SECONDS, Predictor, make_forward
 
 # The fake network is very sure of itself.
@@ -226,6 +229,18 @@ def test_where_clips_are_labelled_one_by_one(together, change, speakers, said):
     assert (got.found is None) == ("too few" not in said)
     if got.found is None:
         assert got.predictions == got.alone
+
+
+def test_an_encoder_hears_a_window_once(monkeypatch):
+    predictor = Predictor(fake_model(features="encoder", normalise="speaker", temperature=SOFT))
+    some = [clips.clip_of(noise(1.0, seed=i).mean(1), 22050, features="encoder") for i in range(9)]
+    heard = []
+    monkeypatch.setattr(predictors, "hear", lambda encoder, mels: heard.append(len(mels)) or hear(encoder, mels))
+    predictor.predict_together(some[:8], ["a"] * 8)
+    again = predictor.predict_together(some, ["a"] * 9)
+    assert heard == [8, 1]
+    new = Predictor(predictor.model).predict_together(some, ["a"] * 9)
+    np.testing.assert_allclose(new.found.posteriors, again.found.posteriors, atol=1e-4)
 
 
 def test_how_uneven_voices_came_out_is_said():

@@ -16,7 +16,7 @@ from metaser_jax.audio import clips as clips_
 from metaser_jax.errors import InputError
 from metaser_jax.recogniser.folder import digest, load_model
 from metaser_jax.recogniser.predictor import Predictor
-from metaser_jax.serve import pages
+from metaser_jax.serve import answers, pages
 from metaser_jax.serve.pages import MAX_PAGES, Heard, support_with
 
 EMOTIONS = ["angry", "happy", "neutral", "sad"]
@@ -280,6 +280,40 @@ def test_a_voices_other_clips_count_as_in_evaluate():
         assert probabilities() == heard("bo", "ana", "ana2")[:2]
         page.tell(told[0], speaker="")
         assert probabilities() == heard("", "ana", "ana2")[:2]
+
+
+def test_clips_of_voices_help_each_other_as_in_predict():
+    model = fake_model(features="voice", normalise="speaker", temperature=60.0)
+    recordings = [wav(200 + 50 * i, seconds=1.0, seed=i) for i in range(9)]
+    clips = [clips_.read_clip(clips_.Upload("a.wav", data), features="voice") for data in recordings]
+    names = ["ana", "bo"] * 4 + [""]
+
+    def heard(predictions):
+        return [pytest.approx([float(p) for p in one.probabilities], abs=1e-4) for one in predictions]
+
+    expected = Predictor(model).predict_together(clips, [name or "unknown" for name in names])
+    assert heard(expected.predictions) != heard(expected.alone)
+    with serving(model, limits=LIMITS._replace(max_clips=9)) as port:
+        page = Page(port)
+        assert (page.opened["model"]["together"], page.opened["together"], page.opened["voices"]) == (True, True, [])
+        told = [page.add(data, speaker=name).json for data, name in zip(recordings, names, strict=True)]
+
+        def probabilities():
+            return [clip["probabilities"] for clip in page.clips()]
+
+        assert probabilities() == heard(expected.predictions)
+        (ana, bo) = page.ask("GET", "/api/page").json["voices"]
+        assert ana.startswith("voice ana, 4 recordings: ")
+        assert "few, under 8" in bo
+        alone = page.ask("PUT", "/api/page", {"together": False}).json
+        assert [clip["probabilities"] for clip in alone["clips"]] == heard(expected.alone)
+        assert (alone["together"], alone["voices"]) == (False, [])
+        page.ask("PUT", "/api/page", {"together": True})
+        assert probabilities() == heard(expected.predictions)
+        page.tell(*told, speaker="")
+        assert page.ask("GET", "/api/page").json["voices"] == []
+        assert page.ask("PUT", "/api/page", {"together": "yes"}).status == 400
+    assert not answers.of_model(fake_model(), "a")["together"]
 
 
 def test_a_page_is_there_again_after_a_reload(page, port):

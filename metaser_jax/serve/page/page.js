@@ -69,6 +69,23 @@ function showScore(score) {
     `cross-validated${by === "speaker" ? " by voice" : ""}${n ? ` on ${count(n, "clip")}` : ""}`].filter(Boolean).join("; ");
 }
 
+/** Whether clips help each other, and how each voice came out. */
+function showVoices() {
+  $("together").hidden = !page.model.together;
+  $("together-on").checked = page.together;
+  $("voices").replaceChildren(...page.voices.map((said) => element("li", {}, said)));
+}
+
+async function chooseTogether() {
+  try {
+    page = await (await ask("PUT", "/api/page", {json: {together: $("together-on").checked}})).json();
+    showTold(page.clips);
+  } catch (error) {
+    trouble(error);
+  }
+  showVoices();
+}
+
 const ready = () => [...cards].filter((card) => card.clip !== null);
 const selected = () => ready().filter((card) => card.selected);
 /** Clips of which the speaker would be of use: to a model that tells voices apart of all, else of those that are learned from. */
@@ -251,6 +268,7 @@ function showTold(clips) {
 async function refresh() {
   page = await (await ask("GET", "/api/page")).json();
   showTold(page.clips);
+  showVoices();
 }
 
 // The microphone
@@ -395,6 +413,7 @@ async function goBack() {
     page = await (await ask("DELETE", "/api/adaptation")).json();
     $("result").hidden = true;
     showTold(page.clips);
+    showVoices();
   } catch (error) {
     complain("adapt-trouble", error);
   }
@@ -420,6 +439,7 @@ async function download() {
 
 function listen() {
   $("record").addEventListener("click", record);
+  $("together-on").addEventListener("change", chooseTogether);
   $("adapt").addEventListener("click", adapt);
   $("back").addEventListener("click", goBack);
   $("download").addEventListener("click", download);
@@ -496,6 +516,7 @@ async function start() {
   showAgain();
   listen();
   showModel();
+  showVoices();
   showClips();
   if (page.adaptation.state === "running") await watch();
   else showResult();
