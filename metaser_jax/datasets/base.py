@@ -36,6 +36,7 @@ from metaser_jax.specs.voice import STATISTICS, TRACKS, VECTORS
 Extract = Callable[[Sequence[CorpusFile], int], Iterator[Extraction | RecordingError]]
 # Suffixes of the recordings that are read.
 _FORMATS = (".wav", ".flac")
+_WITH_VECTORS = "2.1.0"
 _OF_RECORDING = ("mfcc", "n_frames", "tracks", "voice", "seconds", "sample_rate")
 
 
@@ -255,7 +256,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "n_frames": tfds.features.Scalar(dtype=np.int32),
             "tracks": tensor(shape=(None, len(TRACKS))),
             "voice": tensor(shape=(len(STATISTICS),)),
-            **({"vectors": tensor(shape=(None, VECTORS[1]))} if self.version >= "2.1.0" else {}),
+            **({"vectors": tensor(shape=(None, VECTORS[1]))} if self.version >= _WITH_VECTORS else {}),
             "label": tfds.features.ClassLabel(names=EMOTIONS),
             **{name: tfds.features.Text() for name in ("emotion", "speaker", "file")},
             "seconds": tfds.features.Scalar(dtype=np.float32),
@@ -302,7 +303,9 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 said = recording.parsed
                 labels = {"label": said.label, "emotion": said.emotion, "speaker": said.speaker, "file": recording.file}
                 arrays = {name: getattr(result, name) for name in _OF_RECORDING}
-                arrays["vectors"] = np.zeros((0, VECTORS[1]), np.float32) if result.vectors is None else result.vectors
+                if self.version >= _WITH_VECTORS:
+                    none = np.zeros((0, VECTORS[1]), np.float32)
+                    arrays["vectors"] = none if result.vectors is None else result.vectors
                 yield recording.key, labels | arrays
         if bad and (not self.options.skip_bad or not files_of_hash):
             raise recordings.bad_recordings(self.corpus_name, bad, len(sources) + len(listing.unknown))

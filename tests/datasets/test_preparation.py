@@ -14,14 +14,17 @@ import time
 
 import numpy as np
 import pytest
+import soundfile
 import tensorflow_datasets as tfds
+from fakes import made_encoder
 from sounds import write_sound
 from subprograms import PicklingPool, python
 from tensorflow_datasets.core import file_adapters
 
 from metaser_jax import datasets
 from metaser_jax.audio import extraction
-from metaser_jax.audio.extraction import extract
+from metaser_jax.audio.encoder import encoder_bytes, layers, mel_of
+from metaser_jax.audio.extraction import extract, extract_all
 from metaser_jax.datasets.recordings import Left
 from metaser_jax.emotions import EMOTIONS, FOUR_EMOTIONS
 from metaser_jax.errors import InputError
@@ -208,7 +211,7 @@ def test_metadata_on_disk_is_plain_json(demo, prepare, data_dir):
     metadata = json.loads(path.read_text())
     (note,) = metadata.pop("notes")
     assert note.startswith("4 recordings shorter than a second: f1_angry_03.wav, f1_happy_00.wav, ")
-    assert metadata == {"language": "Urdu", "options": options, **left_out}
+    assert metadata == {"language": "Urdu", "options": options, "encoder": None, **left_out}
     assert statistics.notes == (note,)
     assert f"  note: {note}" in statistics.report()
     # One that was prepared before there were notes is read.
@@ -319,6 +322,72 @@ def test_two_at_once(demo, prepare, data_dir, capfd):
     assert os.listdir(data_dir / "demo_urdu") == ["2.1.0"]
 
 
+# What the speech encoder hears
+
+
+@pytest.fixture
+def encoder(tmp_path, monkeypatch):
+    """One of made weights, as if it had been fetched; what it is."""
+    path = tmp_path / "encoder.npz"
+    path.write_bytes(encoder_bytes(made_encoder()))
+    monkeypatch.setenv("METASER_ENCODER", str(path))
+    return made_encoder()
+
+
+def test_what_the_encoder_hears_is_kept_and_whose_it_is_said(encoder, make_corpus, prepare, data_dir):
+    folder = make_corpus("emodb")
+    statistics = prepare("emodb")
+    corpus = datasets.load("emodb", data_dir)
+    assert (corpus.vectors.shape, corpus.vectors_of, statistics.encoder) == ((8, 3, 256), *[encoder.digest] * 2)
+    sources = [next(folder.rglob(str(file))) for file in corpus.file]
+    bands = mel_of(*soundfile.read(sources[3], dtype="float32"))
+    np.testing.assert_allclose(corpus.vectors[3], layers(encoder, [bands.frames[bands.kept]])[0], atol=1e-5)
+    # In batches of any size, by any number of processes.
+    for workers, options in ((1, {}), (2, {"min_files": 1})):
+        found = [one.vectors for one in extract_all(sources, workers, encoder=True, **options)]
+        np.testing.assert_allclose(found, corpus.vectors, atol=1e-6)
+    assert (
+        f"vectors of {statistics.speakers} people's voices are inside (encoder {encoder.digest})" in statistics.report()
+    )
+    # Its numbers are in nothing that people read.
+    texts = [statistics.report(), *(path.read_text() for path in data_dir.rglob("*.json"))]
+    assert not any(f"{number:.3f}"[1:] in text for text in texts for number in corpus.vectors[0, 1, :5])
+
+
+def test_the_encoder_only_where_it_is_wanted_and_there(make_corpus, prepare, data_dir, monkeypatch, tmp_path):
+    make_corpus("emodb")
+    monkeypatch.delenv("METASER_ENCODER", raising=False)
+    monkeypatch.setenv("METASER_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match=r"^--encoder=on needs .*metaser fetch-encoder"):
+        prepare("emodb", encoder="on")
+    assert prepare("emodb").encoder is None
+    assert datasets.load("emodb", data_dir).vectors is None
+    path = tmp_path / "encoder.npz"
+    path.write_bytes(encoder_bytes(made_encoder()))
+    monkeypatch.setenv("METASER_ENCODER", str(path))
+    with pytest.raises(InputError, match=r"without the speech encoder.*--overwrite"):
+        prepare("emodb", encoder="on")
+    assert prepare("emodb", overwrite=True, encoder="off").encoder is None
+    assert prepare("emodb", overwrite=True).encoder == made_encoder().digest
+
+
+def test_a_corpus_of_version_2_0_is_read_for_what_it_has(encoder, make_corpus, prepare, data_dir, monkeypatch):
+    make_corpus("emodb")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(datasets.builder_class("emodb"), "VERSION", tfds.core.Version("2.0.0"))
+        prepare("emodb", encoder="off")
+    assert os.listdir(data_dir / "emodb") == ["2.0.0"]
+    assert datasets.is_prepared("emodb", data_dir)
+    assert datasets.prepared_names(data_dir) == ["emodb"]
+    old = datasets.load("emodb", data_dir)
+    assert (old.vectors, old.vectors_of) == (None, "")
+    assert prepare("emodb").encoder is None  # it is good enough
+    prepare("emodb", overwrite=True)
+    new = datasets.load("emodb", data_dir)
+    assert (new.vectors_of, new.digest()) == (encoder.digest, old.digest())
+    np.testing.assert_array_equal(new.voice, old.voice)
+
+
 # Into memory
 
 
@@ -332,7 +401,7 @@ def emodb(make_corpus, prepare, data_dir):
 @pytest.mark.parametrize("file", ["metadata.json", "dataset_info.json", "emodb-train.array_record-00000-of-00001"])
 def test_damaged(emodb, data_dir, file):
     (emodb / file).write_bytes((emodb / file).read_bytes()[:10])
-    with pytest.raises(InputError, match=r"2\.0\.0 is damaged .*--overwrite"):
+    with pytest.raises(InputError, match=r"2\.1\.0 is damaged .*--overwrite"):
         datasets.load("emodb", data_dir)
 
 
@@ -352,7 +421,7 @@ def test_through_tfds_alone_and_pickled(emodb, data_dir, tmp_path):
 
 def test_prepared_names(emodb, make_corpus, prepare, data_dir, tmp_path):
     for read in (datasets.load, datasets.load_statistics):
-        with pytest.raises(InputError, match=rf"urdu 2\.0\.0 .*{data_dir}; .*: emodb 2\.0\.0\. .* --corpora=urdu"):
+        with pytest.raises(InputError, match=rf"urdu 2\.1\.0 .*{data_dir}; .*: emodb 2\.1\.0\. .* --corpora=urdu"):
             read("urdu", data_dir)
     with pytest.raises(InputError, match="nothing"):
         datasets.load("urdu", tmp_path / "none")
