@@ -17,10 +17,12 @@ import numpy as np
 from metaser_jax.audio.clips import HOP_SECONDS, MAX_FRAMES, Clip, read_all
 from metaser_jax.audio.quality import SILENCE_DBFS, count, named, notes_of_all
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER, Corpus
+from metaser_jax.data.embeddings import embeddings_for, name_below, rows_of
 from metaser_jax.datasets.labelled_files import labelled_files
 from metaser_jax.datasets.recordings import Left, Listing, bad_recordings, by_reason
 from metaser_jax.errors import RecordingError
 from metaser_jax.messages import MIN_FILES_FOR_BAR, progress_bar, say
+from metaser_jax.specs import ModelSpec
 from metaser_jax.specs.commands import AdaptConfig, EvaluateConfig
 
 # Of what learning does not hear, so much is as loud as speech: within 20 dB of the loudest, in the mean level.
@@ -68,12 +70,10 @@ _TEXTS = {
 }
 
 
-def read_labelled(
-    config: AdaptConfig | EvaluateConfig, emotions: tuple[str, ...], features: str
-) -> tuple[Listing, list[Clip], list[Left]]:
+def read_labelled(config: AdaptConfig | EvaluateConfig, settings: ModelSpec) -> tuple[Listing, list[Clip], list[Left]]:
     """Read the labelled clips of config.support, and say what is left out.
 
-    Args: emotions: that clips may be of. features: of who hears them, see clips.read_clip.
+    Args: settings: of the network that is to hear them; the emotions that clips may be of are its.
 
     Returns:
       The listing with the recordings that could be read, these, and all files that were left out.
@@ -81,31 +81,35 @@ def read_labelled(
     Raises:
       InputError: there are none, or some that cannot be used, unless config.skip_bad.
     """
-    listed = labelled_files(config.support, emotions, config, config.skip_bad)
+    listed = labelled_files(config.support, settings.emotions, config, config.skip_bad)
     for note in listed.notes:
         say(f"note: {note}")
     for line in by_reason(listed.left):
         say(f"left out: {line}")
-    clips, bad = read_clips("--support", [(one.source, one.file) for one in listed.recordings], config, features)
+    clips, bad = read_clips("--support", [(one.source, one.file) for one in listed.recordings], config, settings)
     read = listed._replace(recordings=tuple(listed.recordings[i] for i in clips))
     return read, list(clips.values()), [*listed.left, *bad]
 
 
 def read_clips(
-    flag: str, files: Sequence[tuple[Any, str]], config: AdaptConfig | EvaluateConfig, features: str
+    flag: str, files: Sequence[tuple[Any, str]], config: AdaptConfig | EvaluateConfig, settings: ModelSpec
 ) -> tuple[dict[int, Clip], list[Left]]:
     """Return the clips that can be used, by number, and the others, which are told; files: each, and its name.
 
     Raises an InputError for those unless config.skip_bad.
     """
     clips, bad = {}, []
-    results = read_all([source for source, _ in files], config.workers, features=features)
+    vectors = embeddings_for(config.embeddings, settings, config.embeddings_name)
+    if vectors is not None:
+        place = getattr(config, flag.removeprefix("--"))
+        rows = rows_of(vectors, [name_below(str(source), [place], vectors) for source, _ in files])
+    results = read_all([source for source, _ in files], config.workers, features=settings.features)
     shown = len(files) >= MIN_FILES_FOR_BAR
     for i, one in enumerate(progress_bar(results, shown=shown, total=len(files), unit="recording")):
         if isinstance(one, RecordingError):
             bad.append(Left(files[i][1], one.listed))
         else:
-            clips[i] = one
+            clips[i] = one if vectors is None else one._replace(vectors=rows[i])
     if (bad and not config.skip_bad) or not clips:
         raise bad_recordings(flag, bad, len(files))
     for line in by_reason(bad):

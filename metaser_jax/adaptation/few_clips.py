@@ -66,6 +66,8 @@ def corpus_of(
     It has the first 2.79 s of each, where it was read all of its voice, and what an encoder, if there is one, hears.
     """
     heard = hear(encoder, [speech_of(clip) for clip in clips]) if encoder else None
+    given = [clip.vectors for clip in clips if clip.vectors is not None]
+    heard = np.stack(given) if heard is None and len(given) == len(clips) else heard
     mfcc, n_frames = zip(*map(first_window, clips), strict=True)
     known = all(clip.tracks is not None for clip in clips)
     return Corpus(
@@ -103,7 +105,7 @@ def run_adapt(config: AdaptConfig) -> Model:
             f"note: {config.init} was adapted to {learned} clips. This adaptation starts where that one did, and "
             "learns from --support alone: put those clips there as well, if they are to count."
         )
-    listed, clips, left = read_labelled(config, emotions, settings.features)
+    listed, clips, left = read_labelled(config, settings)
     files = listed.recordings
     label = [emotions.index(one.parsed.label) for one in files]
     names = [one.file for one in files]
@@ -118,7 +120,7 @@ def run_adapt(config: AdaptConfig) -> Model:
             got = f"--unlabelled={config.unlabelled}: {config.init} normalises by {settings.normalise}"
             raise InputError(f"{got}, expected corpus or speaker. Leave the flag out.")
         more = [(one, str(one)) for one in audio_files([config.unlabelled])]
-        read, _ = read_clips("--unlabelled", more, config, settings.features)
+        read, _ = read_clips("--unlabelled", more, config, settings)
         # What is in both would count twice. Folders say whose voices they are, as those of --support do.
         known = {clip.sha256 for clip in clips}
         if others := [i for i, clip in read.items() if clip.sha256 not in known]:

@@ -51,6 +51,7 @@ class Clip(NamedTuple):
         None where they were not asked for.
       tracks_start: where in the recording they begin, in s.
       mel: bands that an encoder hears; None where they were not asked for.
+      vectors: [k, d] float32, of another encoder; None where none were given.
     """
 
     frames: np.ndarray
@@ -61,6 +62,7 @@ class Clip(NamedTuple):
     tracks: np.ndarray | None = None
     tracks_start: float = 0.0
     mel: encoder.Mel | None = None
+    vectors: np.ndarray | None = None
 
 
 class Upload(NamedTuple):

@@ -28,7 +28,7 @@ def evaluate_clips(config: EvaluateConfig) -> None:
     model = predictor.model
     if bound := note_of_start(model.about):
         say(f"note: {config.model} is {bound}")
-    listed, clips, left_out = read_labelled(config, predictor.emotions, predictor.features)
+    listed, clips, left_out = read_labelled(config, model.settings)
     files = listed.recordings
     notes = notes_of_all(clips, [file.file for file in files])
     for note in notes:

@@ -11,18 +11,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+import numpy as np
+
 from metaser_jax.audio.clips import WINDOW, Clip, Upload, read_all
 from metaser_jax.audio.decoding import Source
 from metaser_jax.audio.extraction import processes_for
 from metaser_jax.audio.quality import Measured, named, notes_of_all
 from metaser_jax.commands.rows import make_rows
 from metaser_jax.data.corpus import UNKNOWN_SPEAKER
+from metaser_jax.data.embeddings import embeddings_for, name_below, rows_of
 from metaser_jax.data.together import Voice, voices_of
 from metaser_jax.datasets.files import MAX_BYTES, audio_files, folders_between, one_form
 from metaser_jax.errors import InputError, RecordingError
 from metaser_jax.messages import MIN_FILES_FOR_BAR, progress_bar, say
 from metaser_jax.recogniser.card import note_of_start
-from metaser_jax.recogniser.model_files import features_of
+from metaser_jax.recogniser.model_files import settings_of_model
 from metaser_jax.specs.commands import PredictConfig
 
 if TYPE_CHECKING:
@@ -66,7 +69,12 @@ def print_rows(
     config: PredictConfig, sources: Sequence[Source], frames: int = _FRAMES, folders: Sequence[str] = ()
 ) -> int:
     """Return how many failed; folders: that were given, whose own folders may say who speaks."""
-    with read(sources, config.workers, features_of(config.model)) as recordings:
+    settings = settings_of_model(config.model)
+    vectors = embeddings_for(config.embeddings, settings, config.embeddings_name)
+    if vectors is not None:
+        names = [name_below(str(source), folders, vectors) for source in sources]
+        vectors = dict(zip(map(str, sources), rows_of(vectors, names), strict=True))
+    with read(sources, config.workers, settings.features) as recordings:
         # It imports jax: after the worker processes have started.
         from metaser_jax.recogniser.predictor import Predictor
 
@@ -80,8 +88,10 @@ def print_rows(
             say(f"note: {note}")
         failed, heard, rows = 0, {}, None
         shown = recordings
+        if vectors is not None:
+            shown = ((source, with_vector(clip, vectors[str(source)])) for source, clip in recordings)
         if len(sources) >= MIN_FILES_FOR_BAR and not sys.stdout.isatty():
-            shown = progress_bar(recordings, total=len(sources), unit="recording")
+            shown = progress_bar(shown, total=len(sources), unit="recording")
         # A voice's statistics are those of all its recordings.
         for group in _groups(shown, frames) if speaker_of is None else [list(shown)]:
             heard |= {str(source): Measured.of(clip) for source, clip in group if isinstance(clip, Clip)}
@@ -102,6 +112,11 @@ def print_rows(
     for note in notes_of_all(list(heard.values()), list(heard), "recording"):
         say(f"note: {note}")
     return failed
+
+
+def with_vector(clip: Clip | RecordingError, vector: np.ndarray) -> Clip | RecordingError:
+    """Return a clip, if it is one, with its vector [1, d]."""
+    return clip._replace(vectors=vector) if isinstance(clip, Clip) else clip
 
 
 def _groups(recordings: Iterable[Read], most: int) -> Iterator[list[Read]]:
@@ -175,7 +190,7 @@ def _say_voices(voices: Collection[Voice], format: str) -> None:
 
 def _notes(config: PredictConfig, model: Model, speaker_of: SpeakerOf | None) -> Iterator[str]:
     if model.settings.normalise == "speaker" and speaker_of is None:
-        yield _UNKNOWN[model.settings.features]
+        yield _UNKNOWN["voice" if model.settings.of_voice else "mfcc"]
     if speaker_of is not None and config.speakers == "auto":
         yield "the folders here are taken for voices, each heard beside its other recordings; not so: --speakers=none."
     if bound := note_of_start(model.about):

@@ -104,6 +104,14 @@ def rows_of(embeddings: Embeddings, files: Sequence[str], corpus: str = "") -> n
     return embeddings.vector[[embeddings.rows[one] for one in named]][:, None]
 
 
+def name_below(name: str, folders: Sequence[str], embeddings: Embeddings) -> str:
+    """Return what a recording is called in a file of vectors: its path below one of the folders, or as it was typed."""
+    below = [
+        os.path.relpath(name, one).replace(os.sep, "/") for one in folders if name.startswith(os.path.join(one, ""))
+    ]
+    return next((one for one in below if one in embeddings.rows), name)
+
+
 def _named(files: Sequence[str]) -> str:
     return ", ".join(map(repr, files[:_FEW])) + (f" and {len(files) - _FEW} more" if len(files) > _FEW else "")
 

@@ -158,9 +158,9 @@ def read_file(folder: ModelFolder, name: str, max_bytes: int) -> bytes:
     return data
 
 
-def features_of(folder: str | os.PathLike[str]) -> str:
-    """Return FrontEnd.features of a model, by model.json alone, before the rest is read; InputError as open_model."""
-    return settings_of(open_model(folder)[1]).features
+def settings_of_model(folder: str | os.PathLike[str]) -> ModelSpec:
+    """Return the settings of a model, by model.json alone, before the rest is read; InputError as open_model."""
+    return settings_of(open_model(folder)[1])
 
 
 def _open_archive(path: Path) -> zipfile.Path:

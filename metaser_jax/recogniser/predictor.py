@@ -265,8 +265,7 @@ class Predictor:
         divided = recordings.voice_windows if self.voice else recordings.windows
         parts = [divided(clip, windows) for clip in clips]
         inputs = given(self.model.settings)
-        mels = [mel for part in parts if isinstance(part, VoiceWindows) for mel in part.mels]
-        arrays = [self._vectors(mels) if name == "vectors" else _join(parts, name) for name in inputs]
+        arrays = [self._vectors(clips, parts) if name == "vectors" else _join(parts, name) for name in inputs]
         if speakers is None:
             return parts, arrays, None
         names = np.repeat(np.asarray(speakers, str), [len(part.start) for part in parts])
@@ -284,9 +283,17 @@ class Predictor:
         each = np.split(probabilities, np.cumsum([len(part.start) for part in parts])[:-1])
         return [self._prediction(*of) for of in zip(clips, parts, each, strict=True)]
 
-    def _vectors(self, mels: Sequence[np.ndarray]) -> np.ndarray:
-        """Return what the model's encoder hears of the mel bands of windows, [w, 3, 256]; the same is heard once."""
-        assert self.model.encoder is not None  # a model that hears it has one
+    def _vectors(self, clips: Sequence[Clip], parts: Sequence[Windows | VoiceWindows]) -> np.ndarray:
+        """Return what an encoder hears of windows, [w, k, d]: the model's, the same once; of another each clip's."""
+        if self.model.encoder is None:
+            if any(clip.vectors is None for clip in clips):
+                raise InputError(
+                    f"The model hears vectors of {self.model.settings.embeddings_name!r}. Give --embeddings."
+                )
+            return np.concatenate(
+                [np.repeat(c.vectors[None], len(p.start), 0) for c, p in zip(clips, parts, strict=True)]
+            )
+        mels = [mel for part in parts if isinstance(part, VoiceWindows) for mel in part.mels]
         names = [hashlib.sha256(mel.tobytes()).digest() for mel in mels]
         if len(self._heard) > _REMEMBERED:
             self._heard.clear()

@@ -4,6 +4,7 @@ import dataclasses
 
 from metaser_jax.specs.base import Spec, option
 from metaser_jax.specs.labelling import Labelling
+from metaser_jax.specs.network import EmbeddingsFile
 
 _MODEL = "a model folder (metaser adapt), or its zip archive"
 _START = "open, research, a run (metaser meta-train or pretrain) or a model folder"
@@ -14,7 +15,15 @@ _CLIPS = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AdaptConfig(Labelling):
+class _Vectors(EmbeddingsFile):
+    """Vectors of an encoder of one's own, for a model that hears them."""
+
+    embeddings_name: str | None = option(None)
+    """With --embeddings: name of what made the vectors, where it is to be the model's."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdaptConfig(Labelling, _Vectors):
     """metaser adapt."""
 
     init: str = option("open", common=True, there=_START, named=("scratch", "svm", "joint"))
@@ -65,7 +74,7 @@ class AdaptConfig(Labelling):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _OfRecordings(Spec):
+class _OfRecordings(_Vectors):
     """A model, and its way with recordings."""
 
     model: str = option(short="m", there=_MODEL)
