@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,15 @@ def fake_vectors(label, k=3, d=256, seed=0, noise=0.05) -> np.ndarray:
     return (of_label + rng.normal(size=of_label.shape, scale=noise)).astype(np.float32)
 
 
+def says_vectors(text, vectors):
+    """Whether four numbers in a text follow each other as in the vectors, to three digits."""
+    numbers = np.array([float(found) for found in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", text)] or [0.0])
+    runs = np.lib.stride_tricks.sliding_window_view(np.pad(numbers, (0, 4), constant_values=np.nan), 4)
+    known = np.lib.stride_tricks.sliding_window_view(vectors.ravel(), 4)
+    known = known[(np.abs(known) > 1e-3).all(1)]
+    return any((np.abs(known - run) < 1e-3 * np.abs(run)).all(1).any() for run in runs if np.isfinite(run).all())
+
+
 def fake_model(
     hidden_dim=4, clips=8, seed=0, temperature=1.5, start=True, rates=True, emotions=FOUR_EMOTIONS, **settings
 ) -> Model:
@@ -103,6 +113,7 @@ def fake_model(
         seconds=(corpus.n_frames * 512 / 22050).astype(np.float32),
         voice=fake_voice(corpus.label, seed) if how.of_voice else None,
         vectors=fake_vectors(corpus.label, *how.vectors, seed) if how.vectors[0] else None,
+        vectors_of=made_encoder().digest if how.features == "encoder" else how.embeddings_name,
     )
     return Model(
         settings=how,

@@ -140,7 +140,20 @@ def run_adapt(config: AdaptConfig) -> Model:
     known = {"unlabelled": unlabelled, "about": about, "shape": start.shape, "encoder": start.encoder}
     model = adapt_model(start.start, settings, config, support, **known)
     model.about["support"] |= {"language": about["language"], "licence": config.licence}
-    return model if config.keep_clips else dataclasses.replace(model, support=None)
+    return dataclasses.replace(model, support=_kept(config, support, settings))
+
+
+def _kept(config: AdaptConfig, support: Corpus, settings: ModelSpec) -> Corpus | None:
+    """Return what a model keeps of its clips: vectors, which identify people, only where that was said."""
+    vectors = settings.vectors[0] > 0
+    if not (config.keep_clips or (config.keep_clips is None and not vectors)):
+        return None
+    if not vectors or config.keep_names:
+        return support
+    voices = np.unique(support.speaker, return_inverse=True)[1] + 1
+    known = config.keep_voices & (support.speaker != UNKNOWN_SPEAKER)
+    speaker = np.where(known, voices.astype(str), UNKNOWN_SPEAKER)
+    return dataclasses.replace(support, speaker=speaker, file=np.arange(1, len(support) + 1).astype(str))
 
 
 def adapt_model(

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from metaser_jax import npz
+from metaser_jax import npz, untrusted
 from metaser_jax.audio import encoder
 from metaser_jax.audio.encoder import Encoder
 from metaser_jax.audio.mfcc import MAX_FRAMES
@@ -89,6 +89,8 @@ def digest(model: Model | str | os.PathLike[str]) -> str:
         arrays |= {f"support/{name}": array for name, array in _support_of(model).items()}
     sha = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
+        if array.dtype.kind == "U":  # as it is read again, and as wide
+            array = np.array([untrusted.plain(text) for text in array.tolist()], str)
         sha.update(f"\0{name}\0".encode())
         sha.update(np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()[:16]

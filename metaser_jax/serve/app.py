@@ -6,6 +6,7 @@ site cannot set it. Uploads are raw bytes. Every error is {"error": message for 
 
 import asyncio
 import contextlib
+import dataclasses
 import shutil
 import sys
 import tempfile
@@ -278,7 +279,11 @@ class _Service:
 
     async def download(self, request: Request) -> Response:
         page = self._page(request)
-        data = await _in_thread(_zipped, page.predictor.model)
+        model = page.predictor.model
+        # The page's clips are not kept where those of the model as loaded are not, if they identify people.
+        if model.settings.vectors[0] and page.loaded.model.support is None:
+            model = dataclasses.replace(model, support=None)
+        data = await _in_thread(_zipped, model)
         name = base_name(f"{answers.of_model(page.predictor.model, self._name)['name']}.zip").replace(" ", "_")
         page.unsaved = False
         disposition = f"attachment; filename*=UTF-8''{quote(name)}"

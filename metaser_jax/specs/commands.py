@@ -66,11 +66,20 @@ class AdaptConfig(Labelling, _Vectors):
     """Seed of the training and of the cross-validation's parts."""
     skip_bad: bool = option(False, common=True)
     """Leave out clips that cannot be used, and list them, instead of stopping."""
-    keep_clips: bool = option(True, common=True)
+    keep_clips: bool | None = option(None, common=True)
     """Keep the clips' features (no sound) in the model, so that it can be adapted again with more; --nokeep_clips
-    leaves them out."""
+    leaves them out. By default they are kept, but for a start that hears vectors, which identify people."""
+    keep_voices: bool = option(False)
+    """With --keep_clips, of a start that hears vectors: keep also which clips are of one person, as numbers."""
+    keep_names: bool = option(False)
+    """With --keep_voices: keep the names of people and files instead of numbers."""
     workers: int = option(0, least=0)
     """Processes that read clips; 0 takes one per core."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(not self.keep_voices or self.keep_clips is True, "keep_voices", "it beside --keep_clips")
+        self.require(not self.keep_names or self.keep_voices, "keep_names", "it beside --keep_voices")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

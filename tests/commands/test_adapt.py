@@ -7,15 +7,17 @@ import jax
 import numpy as np
 import pytest
 import soundfile
-from fakes import fake_model
+from fakes import fake_model, says_vectors
 
 from metaser_jax import InputError
 from metaser_jax.audio.clips import read_clip, voice_of
-from metaser_jax.commands.models import adapt
+from metaser_jax.commands.evaluate import evaluate_clips
+from metaser_jax.commands.models import adapt, info
+from metaser_jax.commands.predict import predict_recordings
 from metaser_jax.emotions import FOUR_EMOTIONS
 from metaser_jax.recogniser.folder import load_model, save_model
 from metaser_jax.recogniser.predictor import Predictor
-from metaser_jax.specs.commands import AdaptConfig
+from metaser_jax.specs.commands import AdaptConfig, EvaluateConfig, InfoConfig, PredictConfig
 
 RATE = 16_000
 
@@ -171,3 +173,47 @@ def test_bad_input_before_any_work(run, clips, tmp_path):
         path.unlink()
     with pytest.raises(InputError, match="Got clips of angry, expected two emotions or more"):
         run()
+
+
+@pytest.fixture
+def heard(run, clips, tmp_path):
+    """heard(**flags): as `run`, from a start that hears with an encoder, with clips of three people."""
+    for path in clips.rglob("*.wav"):
+        path.rename(path.with_name(f"ana{path.stem}_{path.parent.name}.wav"))
+    init = write_start(tmp_path / "encoder", 8, features="encoder", normalise="speaker", clips=0)
+    return lambda **flags: run(init=init, speaker_pattern=r"ana\d", **flags)
+
+
+def test_vectors_of_people_are_kept_only_where_that_was_said(heard, tmp_path):
+    nothing = heard()
+    assert (nothing.support, (tmp_path / "out_1" / "support.npz").exists()) == (None, False)
+    assert (nothing.labelled.count.tolist(), nothing.about["support"]["speakers"]) == ([3] * 4, 3)
+    assert "Inside are those of no clip and of 0 people" in " ".join(
+        (tmp_path / "out_1" / "README.md").read_text().split()
+    )
+    kept = {"keep_clips": True}
+    clips = heard(**kept).support
+    assert (set(clips.speaker), clips.file[0], clips.vectors.shape) == ({"unknown"}, "1", (12, 3, 256))
+    assert "ana" not in (tmp_path / "out_2" / "support.npz").read_bytes().decode("latin-1")
+    assert set(heard(**kept, keep_voices=True).support.speaker) == {"1", "2", "3"}
+    named = heard(**kept, keep_voices=True, keep_names=True).support
+    assert (set(named.speaker), named.file[0]) == ({"ana0", "ana1", "ana2"}, "angry/ana0_angry.wav")
+    for flags, said in (({"keep_voices": True}, "--keep_voices: got True, expected it beside --keep_clips"),):
+        with pytest.raises(InputError, match=said):
+            heard(**flags)
+    with pytest.raises(InputError, match="--keep_names: got True, expected it beside --keep_voices"):
+        heard(**kept, keep_names=True)
+
+
+def test_no_number_of_a_vector_is_said_anywhere(heard, clips, tmp_path, capsys):
+    model = heard(keep_clips=True, keep_voices=True, keep_names=True)
+    out = str(tmp_path / "out_1")
+    evaluate_clips(EvaluateConfig(model=str(tmp_path / "encoder"), support=str(clips), format="json"))
+    for format in ("json", "csv", "table"):
+        predict_recordings(PredictConfig(model=out, format=format, speakers="one", track=True), [str(clips)])
+    for format in ("json", "text"):
+        info(InfoConfig(format=format), [out])
+    vectors, printed = model.support.vectors, "".join(capsys.readouterr())
+    assert says_vectors(" ".join(map(str, vectors[3].ravel()[5:700])), vectors), "what is looked for is found"
+    for text in (printed, *(path.read_text() for path in (tmp_path / "out_1").glob("*.[jm]*"))):
+        assert not says_vectors(text, vectors)

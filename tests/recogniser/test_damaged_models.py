@@ -290,9 +290,11 @@ def test_a_deviation_that_is_none(tmp_path, std):
         save_model(tmp_path / "model", model)
 
 
-def test_what_a_terminal_would_obey_and_utf_8_lacks(tmp_path):
+@pytest.mark.parametrize("features", ["mfcc", "voice"])
+def test_what_a_terminal_would_obey_and_utf_8_lacks(tmp_path, features):
     """Escape sequences and halves of surrogate pairs, which names of files may have."""
-    model = fake_model()
+    model = fake_model(features=features)
+    model.support.file[:] = model.support.file.astype("<U40")
     model.support.file[0] = "\x1b[2J\udcff.wav"
     left_out = [{"file": "\udcff.wav", "reason": "\x1b]0;"}]
     about = model.about | {"name": "\x1b[31m", "left_out": left_out, "\udc80": "\x9b"}

@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from fakes import fake_model
+from fakes import fake_model, says_vectors
 from served import LIMITS, OTHER, Page, ReadersHere, serving, wav
 from sounds import encoded, noise
 
@@ -314,6 +314,29 @@ def test_clips_of_voices_help_each_other_as_in_predict():
         assert page.ask("GET", "/api/page").json["voices"] == []
         assert page.ask("PUT", "/api/page", {"together": "yes"}).status == 400
     assert not answers.of_model(fake_model(), "a")["together"]
+
+
+def test_a_page_keeps_no_vectors_of_people():
+    """Nor says them; a model whose owner has kept those of clips keeps them."""
+    model, learned = fake_model(features="encoder", normalise="speaker", temperature=60.0), []
+
+    def learn(model, support, progress):
+        learned.append(support)
+        return dataclasses.replace(model, support=support)
+
+    for loaded in (dataclasses.replace(model, support=None), model):
+        with serving(loaded, learn=learn) as port:
+            page = Page(port)
+            page.say(page.add(wav(seconds=1.0), speaker="ana").json, "sad")
+            page.adapt()
+            zipped = page.ask("GET", "/api/model.zip").body
+            told = page.ask("GET", "/api/page").body.decode()
+        vectors = learned[-1].vectors
+        assert says_vectors(str(vectors[0, 1].tolist()), vectors)
+        assert not says_vectors(told, vectors)
+        names = [name.partition("/")[2] for name in zipfile.ZipFile(io.BytesIO(zipped)).namelist()]
+        assert ("support.npz" in names) == (loaded.support is not None)
+        assert "encoder.npz" in names
 
 
 def test_a_page_is_there_again_after_a_reload(page, port):
