@@ -1,7 +1,8 @@
 """Vectors of recordings that somebody gives, of an encoder of their own: FILE.npz or FILE.parquet -> Corpus.vectors.
 
 Both have `file`, paths as prepared corpora and folders have them, or CORPUS/path where several corpora have the same
-ones, and `vector`, [n, d] of at most 4,096 numbers each. Nothing is unpickled.
+ones, and `vector`, [n, d] of at most 4,096 numbers each. In an .npz `file` may be called `path`: numpy.savez takes
+no array of the name `file`. Nothing is unpickled.
 """
 
 import dataclasses
@@ -66,7 +67,8 @@ def _read_npz(path: str) -> tuple[list[str], np.ndarray]:
         if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
             raise ValueError(f"unpacked it is larger than {MOST_BYTES:,} bytes")
     with np.load(path, allow_pickle=False) as stored:
-        file, vector = (np.asarray(stored[name]) for name in ("file", "vector"))
+        # numpy.savez itself takes no array of the name "file".
+        file, vector = (np.asarray(stored[name]) for name in ("path" if "path" in stored else "file", "vector"))
     if file.dtype.kind != "U" or file.ndim != 1 or vector.dtype.kind != "f":
         raise ValueError(f"file is {file.dtype}{list(file.shape)} and vector {vector.dtype}")
     return file.tolist(), vector.astype(np.float32)
