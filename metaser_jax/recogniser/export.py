@@ -1,7 +1,7 @@
 """A model as a file for other programs: StableHLO by jax.export, or NumPy arrays.
 
 StableHLO: f(mfcc [n, 120, 20] float32, n_frames [n] int32) -> {"logits": [n, class], "probabilities": [n, class]}, of a
-model over the voice f(voice [n, 171] float32), for any n, parameters inside; beside it FILE.json says what it is.
+model over the voice f(voice [n, 171] float32), or f(voice, vectors [n, k, d] float32), for any n, parameters inside; beside it FILE.json says what it is.
 NumPy: the arrays for one who writes the network himself (docs/model_folder.md has it in 30 lines).
 
 Reference: jax's documentation, "Exporting and serializing staged-out computations" (docs.jax.dev).
@@ -33,8 +33,8 @@ from metaser_jax.recogniser.predictor import make_forward, scale_of_one_clip
 from metaser_jax.results.run_dir import replacing
 
 STABLEHLO, NPZ = "metaser_stablehlo", "metaser_npz"
-# In version 1 all models were over MFCC.
-FORMAT_VERSION = 2
+# In version 1 all models were over MFCC, and in 2 none heard vectors.
+FORMAT_VERSION = 3
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 _READABLE = (
     "jax.export.deserialize of the jax that wrote it. jax guarantees that it also reads what was written by a jax up "
@@ -107,7 +107,7 @@ def export_npz(model: Model, out: str | os.PathLike[str]) -> None:
       InputError: a file that is there or cannot be written.
     """
     facts = json.dumps(_facts(NPZ, model), ensure_ascii=False)
-    arrays = pack(dataclasses.replace(model, start=None))
+    arrays = pack(dataclasses.replace(model, start=None, shape=None, labelled=None))
     arrays = {name.removeprefix("params/"): array for name, array in arrays.items()}
     others = {"temperature": np.float64(model.temperature), "settings": np.array(facts)}
     _write({Path(out): npz.npz_bytes(arrays | others)})
@@ -122,6 +122,9 @@ def _facts(format: str, model: Model) -> dict[str, Any]:
         "emotions": list(model.settings.emotions),
         "settings": settings_json(model.settings),
         "features": FEATURES[model.settings.features],
+        "encoder": model.encoder and model.encoder.digest,
+        # Whose vectors are inside: neither clips nor sums of them are.
+        "people": 0 if model.settings.vectors[0] else None,
     }
 
 

@@ -31,6 +31,8 @@ SETTINGS = {
     "utterance": {"normalise": "utterance", "pooling": "mean"},
     "speaker": {"normalise": "speaker", "trim_db": 0.0},
     "voice": {"features": "voice", "normalise": "speaker", "members": 3},
+    "encoder": {"features": "encoder", "normalise": "speaker"},
+    "embeddings": {"features": "embeddings", "embedding_dim": 5, "track_groups": ("pitch",)},
     "pitch": {"features": "voice", "normalise": "none", "members": 1, "track_groups": ("pitch", "loudness")},
 }
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "model_folder.md"
@@ -55,12 +57,12 @@ def outputs(model, n=20):
 
 def test_stablehlo_runs_without_the_project(tmp_path):
     """In a fresh process, in which importing anything of it is an error, for two sizes of n."""
-    models, sizes = {kind: model_of(kind) for kind in ("recommended", "utterance", "voice")}, (1, 20)
+    models, sizes = {kind: model_of(kind) for kind in ("recommended", "utterance", "voice", "encoder")}, (1, 20)
     for kind, model in models.items():
         export_stablehlo(model, tmp_path / f"{kind}.hlo")
     names = {kind: list(inputs.given(model.settings)) for kind, model in models.items()}
-    x = models["voice"].support
-    np.savez(tmp_path / "x.npz", mfcc=x.mfcc, n_frames=x.n_frames, voice=x.voice)
+    x = models["encoder"].support
+    np.savez(tmp_path / "x.npz", mfcc=x.mfcc, n_frames=x.n_frames, voice=x.voice, vectors=x.vectors)
     program = f"""
 import sys
 sys.modules["metaser_jax"] = sys.modules["flax"] = None
@@ -83,7 +85,7 @@ for kind, inputs in {names}.items():
                 np.testing.assert_allclose(got[name], want[name], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["recommended", "voice"])
+@pytest.mark.parametrize("kind", ["recommended", "voice", "encoder"])
 def test_what_lies_beside_it(kind, tmp_path):
     model = model_of(kind, clips=4)
     export_stablehlo(model, tmp_path / "new" / "model.hlo", ("tpu", "cpu"))
@@ -93,6 +95,9 @@ def test_what_lies_beside_it(kind, tmp_path):
     assert (facts["digest"], facts["emotions"]) == (digest(model), list(model.settings.emotions))
     assert (facts["platforms"], facts["versions"]["jax"]) == (["tpu", "cpu"], jax.__version__)
     assert all(f"`{key}`" in DOCUMENT.read_text() for key in facts.keys() - {"format", "format_version", "readable_by"})
+    digest_of, people = (model.encoder.digest, 0) if kind == "encoder" else (None, None)
+    assert (facts["encoder"], facts["people"]) == (digest_of, people)
+    assert len(content) < 1_000_000, "the encoder's weights are not inside"
     shapes = {name: array.shape[1:] for name, array in zip(inputs.given(model.settings), given(model), strict=True)}
     assert {name: tuple(of["shape"][1:]) for name, of in facts["inputs"].items()} == shapes
 
@@ -102,6 +107,8 @@ def test_numpy_alone_does_the_same_with_the_arrays(kind, tmp_path):
     """By the program in the documentation."""
     model = model_of(kind)
     export_npz(model, tmp_path / "model.npz")
+    with np.load(tmp_path / "model.npz") as arrays:
+        assert not any(name.startswith(("shape", "labelled", "support", "lstm_3")) for name in arrays)
     (program,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     names = {}
     exec(program, names)
