@@ -97,6 +97,7 @@ def validate(
     told_apart: bool = False,
     others: Mapping[str, np.ndarray] | None = None,
     before: np.ndarray | None = None,
+    together: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return the scores of a cross-validation, JSON-able, and a sentence on what they prove.
 
@@ -105,13 +106,15 @@ def validate(
       told_apart: whether each voice was normalised by its own clips.
       others: key of NAMES -> the logits of another kind of model, on the same parts.
       before: those of models that had learned from fewer clips, on the same parts.
+      together: of the same models, the clips of each part labelled together.
 
     Returns:
       macro_f1 (mean over repeats), interval [low, high] and its confidence, by bootstrap over `interval_by`, uar,
       accuracy, chance (macro F1 of guessing), confusion (summed over repeats, rows true), emotions (those with clips),
       absent (without), n, speakers (None where they are not known), told_apart, by, folds, repeats, others (of each
       its kind, macro_f1, and the interval of its macro F1 minus this one, by the same bootstrap), verdict. Of `before`
-      its macro_f1; difference, how much higher that of `logits` is, and its interval.
+      its macro_f1; difference, how much higher that of `logits` is, and its interval; of `together` its macro_f1,
+      difference, how much higher that is, and its interval.
     """
     present, label = np.unique(clips.label, return_inverse=True)
     classes = len(present)
@@ -160,6 +163,9 @@ def validate(
         fewer = predict(before)
         difference, interval = subtract(predicted, fewer)
         result["before"] = {"macro_f1": score(fewer), "difference": difference, "interval": interval}
+    if together is not None:
+        difference, interval = subtract(predict(together), predicted)
+        result["together"] = {"macro_f1": score(predict(together)), "difference": difference, "interval": interval}
     return result
 
 

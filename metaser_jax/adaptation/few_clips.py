@@ -15,7 +15,7 @@ import numpy as np
 from metaser_jax.adaptation.classifiers import Labelled, count_units, fit_votes, votes
 from metaser_jax.adaptation.clip_warnings import read_clips, read_labelled, warnings_of
 from metaser_jax.adaptation.cross_validation import NETWORK, VOTES, ZERO_SHOTS, divide, validate, without
-from metaser_jax.adaptation.engine import Case, train_and_predict
+from metaser_jax.adaptation.engine import Case, label_part, train_and_predict
 from metaser_jax.adaptation.starts import init_of, read_start
 from metaser_jax.audio.clips import Clip, first_window, speech_of, voice_of
 from metaser_jax.audio.encoder import Encoder
@@ -226,6 +226,7 @@ def adapt_model(
     params: dict[str, Any] = {}
     held_out: dict[str, list[np.ndarray]] = {}
     of_earlier: list[np.ndarray] = []
+    of_together: list[np.ndarray] = []
     if start is not None:
         init = init_of(start, settings, {})
         cases = [Case(number, _ALL, config.seed, (train, _NONE)) for number, (train, _) in enumerate(fits)]
@@ -238,6 +239,11 @@ def adapt_model(
         params = {NETWORK: adapted, ZERO_SHOTS: start.params}
         held_out = {NETWORK: logits[: len(tests)], ZERO_SHOTS: logits[len(fits) :]}
         of_earlier = logits[len(tests) + 1 : len(fits)]
+        if shape is not None and settings.normalise == "speaker" and config.model_kind == NETWORK:
+            for fold, (train, test), one in zip(folds[: len(tests)], fits, results, strict=False):
+                learned = with_head(start.params, one.params) if config.adapt == "head" else one.params
+                heard = fold.as_input(spec.front_end).corpus
+                of_together.append(label_part(spec, learned, heard, test, train, shape).posteriors)
     if voice:
         held_out[VOTES] = []
         for fold, (train, test) in zip(folds[: len(tests) + 1], fits, strict=False):
@@ -273,7 +279,8 @@ def adapt_model(
         every = {kind: gather(of_parts) for kind, of_parts in held_out.items()}
         own = every.pop(config.model_kind)
         fewer = gather(of_earlier) if before and config.model_kind == NETWORK else None
-        known["cross_validation"] = validate(support, parts, own, settings.normalise == "speaker", every, fewer)
+        told_apart, together = settings.normalise == "speaker", gather(of_together) if of_together else None
+        known["cross_validation"] = validate(support, parts, own, told_apart, every, fewer, together)
         calibration = calibrate(own, support.label, parts.tests)
         temperature = calibration.temperature
         known["calibration"] = calibration._asdict() | {"verdict": calibration.verdict()}

@@ -43,6 +43,8 @@ def adapt(config: configs.AdaptConfig, arguments: list[str]) -> None:
         print("An emotion has a single clip, so nothing could be held out: no score, and uncalibrated probabilities.")
     else:
         print(about["cross_validation"]["verdict"])
+        if together := about["cross_validation"].get("together"):
+            print(f"Labelled together, the clips of each part score {together['macro_f1']:.2f}.")
         print(about["calibration"]["verdict"])
     print(f"The model and its card are in {config.out}. Next: metaser predict --model={config.out} RECORDING ...")
 

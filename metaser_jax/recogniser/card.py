@@ -213,6 +213,8 @@ def _score(about: Mapping[str, Any]) -> Section:
     how = _listed(scored, "cross_validation")
     blocks: list[Block] = [texts["how"].format(how=f" ({how})" if how else "")]
     blocks += [_line(scored["verdict"])] if scored.get("verdict") else []
+    if (scored.get("together") or {}).get("macro_f1") is not None:
+        blocks.append(texts["together"].format(**scored["together"]))
     if said:
         blocks.append(_table(["score", "value"], ((TEXTS["scores"][key], value) for key, value in said.items())))
     confusion, emotions = scored.get("confusion"), scored.get("emotions")

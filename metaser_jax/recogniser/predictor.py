@@ -286,13 +286,11 @@ class Predictor:
     def _vectors(self, clips: Sequence[Clip], parts: Sequence[Windows | VoiceWindows]) -> np.ndarray:
         """Return what an encoder hears of windows, [w, k, d]: the model's, the same once; of another each clip's."""
         if self.model.encoder is None:
-            if any(clip.vectors is None for clip in clips):
-                raise InputError(
-                    f"The model hears vectors of {self.model.settings.embeddings_name!r}. Give --embeddings."
-                )
-            return np.concatenate(
-                [np.repeat(c.vectors[None], len(p.start), 0) for c, p in zip(clips, parts, strict=True)]
-            )
+            of_clips = [clip.vectors for clip in clips if clip.vectors is not None]
+            if len(of_clips) < len(clips):
+                named = self.model.settings.embeddings_name
+                raise InputError(f"The model hears vectors of {named!r}, and clips have none. Give --embeddings.")
+            return np.concatenate([np.repeat(v[None], len(p.start), 0) for v, p in zip(of_clips, parts, strict=True)])
         mels = [mel for part in parts if isinstance(part, VoiceWindows) for mel in part.mels]
         names = [hashlib.sha256(mel.tobytes()).digest() for mel in mels]
         if len(self._heard) > _REMEMBERED:

@@ -140,6 +140,9 @@ def test_a_voice_model_from_clips_to_predictions(run, clips, tmp_path, capsys):
     made = run(init=write_start(tmp_path / "voice", 8, features="voice", normalise="corpus"), **how)
     assert "still speaks after" not in capsys.readouterr().err, "all of it is heard"
     assert (made.settings.normalise, made.about["cross_validation"]["by"]) == ("speaker", "speaker")
+    together = made.about["cross_validation"]["together"]
+    assert together["difference"] == pytest.approx(together["macro_f1"] - made.about["cross_validation"]["macro_f1"])
+    assert f"macro F1 is {together['macro_f1']:.3f}" in " ".join((tmp_path / "out_1" / "README.md").read_text().split())
     assert set(made.support.speaker) == {"s0", "s1", "s2"}
     files = sorted(clips.rglob("*.wav"))
     given = [read_clip(path) for path in files]
