@@ -232,16 +232,16 @@ def voices_of(found: Together, emotions: Sequence[str]) -> dict[str, Voice]:
 def _em(space: np.ndarray, groups: list[np.ndarray], logits: np.ndarray, labelled: Labelled | None) -> np.ndarray:
     """Return posteriors [n, class] of whitened clips [n, feature]; groups: of each voice its clips."""
     total, square = space.var(0).sum() + 1e-9, (space**2).sum(1, keepdims=True)
-    posterior = _softmax(logits)
+    posterior, each = _softmax(logits), [space[of] for of in groups]
     for _ in range(ITERATIONS):
         count, summed = posterior.sum(0), posterior.T @ space
         if labelled is not None:
             count, summed = count + labelled.count, summed + labelled.total
         common, distances = summed / (count[:, None] + 1e-6), np.empty_like(posterior)
-        for of in groups:
+        for of, own in zip(groups, each, strict=True):
             q = posterior[of]
-            means = (q.T @ space[of] + KAPPA * common) / (q.sum(0)[:, None] + KAPPA)
-            distances[of] = square[of] - 2 * space[of] @ means.T + (means**2).sum(1)
+            means = (q.T @ own + KAPPA * common) / (q.sum(0)[:, None] + KAPPA)
+            distances[of] = square[of] - own @ (2 * means.T) + (means**2).sum(1)
         posterior = _softmax(LOGITS * logits - GEOMETRY / 2 * distances / total)
     return posterior
 

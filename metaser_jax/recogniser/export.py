@@ -1,7 +1,7 @@
 """A model as a file for other programs: StableHLO by jax.export, or NumPy arrays.
 
 StableHLO: f(mfcc [n, 120, 20] float32, n_frames [n] int32) -> {"logits": [n, class], "probabilities": [n, class]}, of a
-model over the voice f(voice [n, 171] float32), or, where it hears vectors, f(voice, vectors [n, k, d] float32), for any n,
+model over the voice f(voice [n, 171] float32), or f(voice, vectors [n, k, d] float32), for any n,
 parameters inside; beside it FILE.json says what it is.
 NumPy: the arrays for one who writes the network himself (docs/model_folder.md has it in 30 lines).
 
