@@ -179,7 +179,7 @@ def adapt_classifier(
       sources: corpora whose training parts join the draw, not normalised yet.
       features: what is heard.
       together: whether after each outcome there is one of the test part's clips labelled together, by voices; of what
-        has learned from sources and gives probabilities.
+        has learned from sources.
 
     Returns:
       Outcomes in the order fold, amount, seed.
@@ -198,7 +198,7 @@ def adapt_classifier(
         x, train = features(one, spec.front_end, None), one.split.train
         joined.append(Labelled(x[train], one.corpus.label[train]))
         parts.append((*joined[-1], one.corpus.speaker[train]))
-    shape = shape_of(parts, len(spec.emotions)) if together and parts and method != SVM and spec.of_voice else None
+    shape = shape_of(parts, len(spec.emotions)) if together and parts and spec.of_voice else None
     weight = weights(spec.front_end) if features is features_of else 1.0
     about = {"method": method, "order": None, "sources": [s.corpus.name for s in sources], "inner_steps": None}
     # The numbers that somebody needs who has the clips alone.
@@ -216,7 +216,7 @@ def adapt_classifier(
             found = [(machine.predict(x[test]), {})]
             if shape is not None:
                 voice, labelled = target.corpus.speaker[test], count_labelled(*clips, len(spec.emotions))
-                answer = machine.predict_log_proba
+                answer = functools.partial(_logits, machine)
                 every = label_together(x[test], voice, answer, shape, labelled, weight=weight)
                 found.append((every.posteriors.argmax(-1), {"together": True}))
             more = dict.fromkeys(("adapt", "validation", "best_epoch", "epochs"))
@@ -224,6 +224,14 @@ def adapt_classifier(
             for predicted, kind in found:
                 outcomes.append(outcome(spec, target, about, amount, seed, (drawn, nothing), predicted, **more, **kind))
     return outcomes
+
+
+def _logits(machine: Any, x: np.ndarray) -> np.ndarray:
+    """Return a fitted machine's log-probabilities [n, class] of x [n, feature]; of one without, its margins."""
+    if hasattr(machine, "predict_log_proba"):
+        return machine.predict_log_proba(x)
+    margins = machine.decision_function(x)
+    return margins if margins.ndim > 1 else np.stack([-margins, margins], 1)
 
 
 def load_sources(

@@ -107,6 +107,7 @@ METHOD_NAMES = {
     "svm": "SVM",
     "scratch": "from scratch",
 }
+TOGETHER = ", clips together"
 ADAPT_NAMES = {"all": "all layers", "head": "head only"}
 
 
@@ -158,7 +159,7 @@ def method_name(key: Series) -> str:
     else:
         name = METHOD_NAMES.get(key.method, key.method)
         name = f"{name} ({key.order} order)" if key.order else name
-    return f"{name}, clips together" if key.together else name
+    return f"{name}{TOGETHER}" if key.together else name
 
 
 def series_label(key: Series) -> str:

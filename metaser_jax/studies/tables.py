@@ -101,7 +101,7 @@ def _place(one: Setting) -> Line:
 def _method(one: Summary) -> Line:
     key = one.series
     known = {"method": one.rows[0]["method"], "algorithm": key.algorithm, "order": key.order, "adapt": key.adapt}
-    return known | {"sources": list(key.sources)}
+    return known | {"sources": list(key.sources), "together": key.together}
 
 
 def _of_test(name: str, of: Bootstrap) -> Line:

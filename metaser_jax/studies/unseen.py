@@ -27,7 +27,7 @@ from metaser_jax.report.page import picture
 from metaser_jax.report.plots import counts_figure
 from metaser_jax.results import over_corpora
 from metaser_jax.results.over_corpora import Cells, Difference, Measured, Point, by_point
-from metaser_jax.results.rows import Series, method_name, series, series_names, series_order
+from metaser_jax.results.rows import TOGETHER, Series, method_name, series, series_names, series_order
 from metaser_jax.results.run_dir import RESULTS, claim, to_lines, write_text
 from metaser_jax.results.summary import Summary, amount_name, summarise
 from metaser_jax.specs import FrontEnd
@@ -47,7 +47,7 @@ FUNCTIONALS = "functionals"
 FREE = (*driver.FREE, "embeddings", "methods", "adapt", "manual_dir", "candidates")
 TITLE = "Unseen languages: each corpus in turn, from all others"
 TITLE_OF_START = "Unseen languages: each corpus, from one start"
-OWN = "its own zero shots"
+OWN, ALONE = "its own zero shots", "the same method, clips one by one"
 _TEXTS = TEXTS[NAME]
 
 
@@ -90,7 +90,7 @@ def run_unseen(config: UnseenConfig, command: str, *, corpora: Corpora = ON_DISK
     for name in config.candidates:
         finished = run_cells(study.out, _candidate(study, config.preset, name, at))
         points = _points(study, summarise(run for one in finished for run in one.runs))
-        candidates[name] = {point.shots: cells for point, cells in points.items()}
+        candidates[name] = {(point.shots, point.method.together): cells for point, cells in points.items()}
     recommended = tables.trained_name(study.method_spec(METASER, spec.corpora, 0))
     benchmark = Benchmark(study, _points(study, found.summaries), recommended, candidates, found)
     write_text(study.out / RESULTS, to_lines(found.rows))
@@ -180,14 +180,14 @@ class Benchmark(NamedTuple):
       study: the study.
       points: of every method.
       metaser: name of the preset's meta-learner.
-      candidates: preset -> shots -> the point of its meta-learner.
+      candidates: preset -> (shots, whether clips are labelled together) -> the point of its meta-learner.
       found: the cells of every method.
     """
 
     study: Study[UnseenSpec]
     points: Mapping[Point, Cells]
     metaser: str
-    candidates: Mapping[str, Mapping[int, Cells]]
+    candidates: Mapping[str, Mapping[tuple[int, bool], Cells]]
     found: driver.Found
 
     @property
@@ -212,8 +212,9 @@ class Benchmark(NamedTuple):
 
     @property
     def reference(self) -> Series | None:
-        """MultiSER, every layer adapted, if it was compared."""
-        return next((key for key in self.names if (key.method, key.adapt) == ("multiser", "all")), None)
+        """MultiSER, every layer adapted, clips one by one, if it was compared."""
+        alone = (key for key in self.names if not key.together)
+        return next((key for key in alone if (key.method, key.adapt) == ("multiser", "all")), None)
 
     def at(self, method: Series | None, shots: int) -> Cells | None:
         """Return a point, if there is one."""
@@ -228,9 +229,17 @@ class Benchmark(NamedTuple):
         return sorted(self.points, key=lambda point: (point.shots, series_order(point.method)))
 
     def pairs(self) -> list[tuple[Point, str, Difference]]:
-        """Return each point with what it is compared with: MultiSER's, then its method's without shots."""
-        reference = self.names[self.reference] if self.reference else ""
-        pairs = [(point, reference, self.at(self.reference, point.shots)) for point in self.sorted()]
+        """Return each point with what it is compared with.
+
+        That is MultiSER's, clips together where the point's are; its method's one by one; its method's without shots.
+        """
+        pairs: list[tuple[Point, str, Cells | None]] = []
+        if reference := self.reference:
+            for point in self.sorted():
+                other = reference._replace(together=point.method.together)
+                pairs.append((point, self.names.get(other, ""), self.at(other, point.shots)))
+        together = [point for point in self.sorted() if point.method.together]
+        pairs += [(point, ALONE, self.at(point.method._replace(together=False), point.shots)) for point in together]
         pairs += [(point, OWN, self.at(point.method, 0)) for point in self.sorted()]
         return [
             (point, name, over_corpora.subtract(self.points[point], other, self.study.spec.confidence))
@@ -248,11 +257,11 @@ class Benchmark(NamedTuple):
         """Corpus -> the candidate that is best on the others."""
         return over_corpora.best_elsewhere(self.candidates) if self.candidates else {}
 
-    def nested(self) -> dict[int, Cells]:
-        """Return by shots, on each corpus, the candidate that is best on the others."""
-        shots = sorted(next(iter(self.candidates.values()), {}))
+    def nested(self) -> dict[tuple[int, bool], Cells]:
+        """Return by shots, and whether clips are labelled together, on each corpus what is best on the others."""
+        points = sorted(next(iter(self.candidates.values()), {}))
         best = self.choice.items()
-        return {n: {corpus: self.candidates[name][n][corpus] for corpus, name in best} for n in shots}
+        return {at: {corpus: self.candidates[name][at][corpus] for corpus, name in best} for at in points}
 
 
 def numbers(benchmark: Benchmark) -> dict[str, Any]:
@@ -261,7 +270,8 @@ def numbers(benchmark: Benchmark) -> dict[str, Any]:
     def known(point: Point) -> dict[str, Any]:
         key = point.method
         known = {"name": benchmark.names[key], "method": key.method, "algorithm": key.algorithm, "order": key.order}
-        return known | {"adapt": key.adapt, "with_sources": bool(key.sources), "shots": point.shots}
+        known |= {"adapt": key.adapt, "with_sources": bool(key.sources), "together": key.together}
+        return known | {"shots": point.shots}
 
     def measured(cells: Cells) -> dict[str, Any]:
         of = benchmark.measure(cells)
@@ -273,7 +283,8 @@ def numbers(benchmark: Benchmark) -> dict[str, Any]:
         over = {"over_corpora": tables.ends(of.corpora.difference), "over_draws": tables.ends(of.draws.difference)}
         return {"difference": of.corpora.difference.mean, "corpora": of.each, "p_corpora": of.corpora.p_t, **over}
 
-    scores = [{"shots": shots} | measured(cells) for shots, cells in benchmark.nested().items()]
+    nested = benchmark.nested().items()
+    scores = [{"shots": shots, "together": together} | measured(cells) for (shots, together), cells in nested]
     return {
         "over_corpora": [known(point) | measured(benchmark.points[point]) for point in benchmark.sorted()],
         "differences": [known(point) | {"minus": name} | difference(of) for point, name, of in benchmark.pairs()],
@@ -336,8 +347,9 @@ def curves(benchmark: Benchmark) -> Figure:
 
 def _scores(benchmark: Benchmark, shots: int) -> Table:
     points = {name: benchmark.at(method, shots) for method, name in benchmark.names.items()}
-    if benchmark.candidates:
-        points["chosen on the other corpora"] = benchmark.nested().get(shots)
+    for (at, together), chosen in benchmark.nested().items():
+        if at == shots:
+            points[f"chosen on the other corpora{TOGETHER if together else ''}"] = chosen
 
     def cells(point: Cells | None) -> list[str]:
         if point is None:
@@ -376,12 +388,13 @@ def _candidate_section(benchmark: Benchmark) -> list[Section]:
     if not benchmark.candidates:
         return []
 
-    def mean(name: str, shots: int) -> str:
-        return f"{benchmark.measure(benchmark.candidates[name][shots]).corpora.mean:.3f}"
+    def mean(name: str, at: tuple[int, bool]) -> str:
+        return f"{benchmark.measure(benchmark.candidates[name][at]).corpora.mean:.3f}"
 
     columns: dict[str, Callable[[str], str]] = {"preset": str}
-    for shots in benchmark.shots:
-        columns[amount_name("shots", shots)] = functools.partial(mean, shots=shots)
+    for shots, together in benchmark.nested():
+        name = f"{amount_name('shots', shots)}{TOGETHER if together else ''}"
+        columns[name] = functools.partial(mean, at=(shots, together))
     choice = benchmark.choice.items()
     columns["chosen for"] = lambda name: ", ".join(corpus for corpus, one in choice if one == name) or "none"
     return [Section("Which settings", (_TEXTS["candidates"], table_of(columns, benchmark.candidates)))]
@@ -404,12 +417,16 @@ def _costs(benchmark: Benchmark) -> tuple[Block, ...]:
     for cell in benchmark.found.finished:
         cells[over_corpora.method_of(series(cell.runs[0].row))].append(cell)
     seconds = {method: sum(cell.seconds for cell in of) for method, of in cells.items()}
+    # What is labelled together is in the cell of the same method one by one.
+    runs = {
+        method: sum(not run.row.get("together") for cell in of for run in cell.runs) for method, of in cells.items()
+    }
     columns: dict[str, Callable[[Series], str]] = {
         "method": lambda method: benchmark.names[method],
         "numbers that travel": lambda m: f"{max(cell.runs[0].row.get('start_size') or 0 for cell in cells[m]):,}",
-        "per adaptation": lambda m: f"{seconds[m] / sum(len(cell.runs) for cell in cells[m]):.3f} s",
+        "per adaptation": lambda method: f"{seconds[method] / runs[method]:.3f} s",
         "all": lambda method: f"{seconds[method]:.0f} s",
     }
     known = " and ".join(sorted({row["device"] for row in benchmark.found.rows if row.get("device")}))
     on = f"Hardware: {known}." if known else "The hardware was not recorded."
-    return _TEXTS["costs"], table_of(columns, benchmark.names), on
+    return _TEXTS["costs"], table_of(columns, [method for method in benchmark.names if method in cells]), on

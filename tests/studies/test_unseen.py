@@ -15,7 +15,7 @@ from metaser_jax.results.significance import SCORE, seed_interval
 from metaser_jax.specs import presets
 from metaser_jax.specs.studies import UnseenConfig
 from metaser_jax.studies.study import open_study
-from metaser_jax.studies.unseen import run_unseen
+from metaser_jax.studies.unseen import ALONE, run_unseen
 
 CORPORA = ("ravdess", "emodb")
 METHODS = ("metaser", "multiser", "joint", "svm", "svm_sources", "egemaps")
@@ -55,8 +55,11 @@ def test_benchmark(tmp_path, corpora, runs, monkeypatch):
     page = run_unseen(config, "python experiments/unseen.py", corpora=corpora).read_text()
     found = json.loads((tmp_path / "o" / "unseen.json").read_text())
     of = {(one["name"], one["shots"]): one for one in found["over_corpora"]}
-    networks, joint, svm = {"FOMAML", "MultiSER"}, {"joint training", "eGeMAPS, joint training"}, "SVM, target alone"
-    assert of.keys() == {*((n, k) for n in networks | joint | {"SVM, with the sources"} for k in (0, 2)), (svm, 2)}
+    alone = {"FOMAML", "MultiSER", "joint training", "eGeMAPS, joint training", "SVM, with the sources"}
+    together = {f"{name}, clips together" for name in alone - {"SVM, with the sources"}}
+    together, svm = together | {"SVM, clips together, with the sources"}, "SVM, target alone"
+    assert of.keys() == {*((n, k) for n in alone | together for k in (0, 2)), (svm, 2)}
+    assert {name for (name, _), one in of.items() if one["together"]} == together
     assert all(one["corpora"].keys() == set(CORPORA) for one in of.values())
     assert "MetaSER" not in page.partition('id="how-to-cite"')[0]
     assert "not defined" in page
@@ -68,8 +71,9 @@ def test_benchmark(tmp_path, corpora, runs, monkeypatch):
 
     # By hand: draws are means over folds, the corpora's means are of draws.
     def scores(corpus, seed):
-        key = ("joint", corpus, 2, seed)
-        return [r["macro_f1"] for r in rows if (r["method"], r["target"], r["shots"], r["seed"]) == key]
+        key = ("joint", corpus, 2, seed, False)
+        told_apart = [(r["method"], r["target"], r["shots"], r["seed"], r.get("together", False)) for r in rows]
+        return [r["macro_f1"] for r, of_row in zip(rows, told_apart, strict=True) if of_row == key]
 
     means = np.mean([[np.mean(scores(corpus, seed)) for seed in (0, 1)] for corpus in CORPORA], axis=1)
     assert of["joint training", 2]["macro_f1"] == pytest.approx(means.mean())
@@ -78,9 +82,21 @@ def test_benchmark(tmp_path, corpora, runs, monkeypatch):
     zero = of["joint training", 0]["macro_f1"]
     assert own["joint training"]["difference"] == pytest.approx(means.mean() - zero)
     assert own.keys() == {name for name, _ in of} - {svm}
-    assert {one["minus"] for one in found["differences"]} == {"MultiSER", "its own zero shots"}
+    minus = {one["minus"]: {} for one in found["differences"]}
+    for one in found["differences"]:
+        minus[one["minus"]][one["name"], one["shots"]] = one["difference"]
+    with_multiser = "MultiSER, clips together"
+    assert minus.keys() == {"MultiSER", with_multiser, ALONE, "its own zero shots"}
+    assert {name for name, _ in minus[ALONE]} == together
+    assert {name for name, _ in minus["MultiSER"]} == {*alone, svm} - {"MultiSER"}
+    assert {name for name, _ in minus[with_multiser]} == together - {with_multiser}
+    for name, other in ((ALONE, "FOMAML"), (with_multiser, with_multiser)):
+        expected = of["FOMAML, clips together", 2]["macro_f1"] - of[other, 2]["macro_f1"]
+        assert minus[name]["FOMAML, clips together", 2] == pytest.approx(expected)
     assert found["nested"]["choice"].keys() == set(CORPORA)
-    assert [one["shots"] for one in found["nested"]["scores"]] == [0, 2]
+    points = [(one["shots"], one["together"]) for one in found["nested"]["scores"]]
+    assert points == [(0, False), (0, True), (2, False), (2, True)]
+    assert "chosen on the other corpora, clips together" in page
     for name in ("unseen.png", "unseen.svg", "unseen.csv", "confusion_matrix.png", "report.md"):
         assert (tmp_path / "o" / name).stat().st_size > 1000
 
