@@ -73,7 +73,7 @@ def run_finetune(
     amount = Amount("fraction", config.fraction) if config.shots is None else Amount("shots", config.shots)
     # Drawn before anything is written: what a later fold does not allow is an error at once.
     draw_cases(folds, [amount], config.seeds, spec.validation)
-    together, known = config.together != "off", init.shape is not None if init else config.init == JOINT
+    together, known = config.together != "off", init.shape is not None if init else bool(sources)
     if config.together == "on" and not (spec.of_voice and known):
         got = f"--together=on: what the sources of {config.init} say of the input is not known"
         raise InputError(f"{got}, expected a run of this version over the voice. Give auto.")

@@ -86,7 +86,7 @@ class FinetuneConfig(FinetuneSpec, EmbeddingsFile):
     """Number of draws (seeds 0, 1, ...), each of its own utterances."""
     together: str = option("auto", choices=("auto", "on", "off"), common=True)
     """Whether each result is followed by that of the test part's clips labelled together, by voices: auto: where what
-    the sources say of the input is known (runs of this version over the voice, and joint)."""
+    the sources say of the input is known (runs of this version, and classifiers with --sources, over the voice)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

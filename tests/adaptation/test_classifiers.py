@@ -1,6 +1,7 @@
 """Classifiers without gradient steps: scikit-learn on the networks' draws, and on openSMILE's functionals."""
 
 import dataclasses
+import functools
 import itertools
 from pathlib import Path
 
@@ -14,10 +15,20 @@ from small_runs import CORPORA, adapt_svm, load_sources, load_target, run_finetu
 
 from metaser_jax import InputError
 from metaser_jax.adaptation import classifiers
-from metaser_jax.adaptation.classifiers import EGEMAPS, JOINT, Labelled, adapt_classifier, fit_svm, fit_votes, votes
+from metaser_jax.adaptation.classifiers import (
+    EGEMAPS,
+    JOINT,
+    SVM,
+    Labelled,
+    adapt_classifier,
+    fit_svm,
+    fit_votes,
+    votes,
+)
 from metaser_jax.adaptation.egemaps import by_speaker, find_in, functionals, read_functionals
 from metaser_jax.adaptation.engine import draw
 from metaser_jax.data.inputs import normalise, utterance_statistics
+from metaser_jax.data.together import count_labelled, label_together, shape_of
 from metaser_jax.errors import RecordingError
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.specs import FinetuneSpec
@@ -87,6 +98,28 @@ def test_joint_training_is_sklearns_on_the_sources_and_the_draw(finetune_config,
         assert agree > 0.97  # but for utterances on the border, since another order ends elsewhere
         assert (one.row["n_train"], one.row["start_size"]) == (4 * shots, x.size)
         assert one.row["macro_f1"] > 0.6
+
+
+@pytest.mark.parametrize("method", [JOINT, SVM])
+def test_clips_together_by_what_the_sources_say(finetune_config, method):
+    how = {"features": "voice", "network": "perceptron", "normalise": "speaker"}
+    config = finetune_config(init=method, sources=SOURCES, split="speaker", folds=2, **how)
+    folds, sources, spec = load_target(config), load_sources(config), FinetuneSpec.of(config)
+    run = functools.partial(adapt_classifier, method, spec, folds, [Amount("shots", 2)], 1)
+    found, alone = run(sources, together=True), run(sources)
+    assert [one.row.get("together", False) for one in found] == [False, True] * 2
+    for number, target in enumerate(folds):
+        np.testing.assert_array_equal(found[2 * number].predicted, alone[number].predicted)
+        x, y = classifiers.features_of(target, spec.front_end), target.corpus.label
+        drawn, test = draw(target, Amount("shots", 2), "none", 0)[0], target.split.test
+        of = [(classifiers.features_of(one, spec.front_end), one.corpus) for one in sources]
+        machine = classifiers.FITS[method](Labelled(x[drawn], y[drawn]), [Labelled(z, c.label) for z, c in of])
+        answer = machine.predict_log_proba if method == JOINT else machine.decision_function
+        known = shape_of([(z, c.label, c.speaker) for z, c in of], 4), count_labelled(x[drawn], y[drawn], 4)
+        expected = label_together(x[test], target.corpus.speaker[test], answer, *known).posteriors.argmax(1)
+        np.testing.assert_array_equal(found[2 * number + 1].predicted, expected)
+    # What the clips alone say of a voice is no shape of sources.
+    assert not any("together" in one.row for one in adapt_classifier(SVM, spec, folds, AMOUNTS, 1, together=True))
 
 
 def test_the_perceptron_counts_the_linear_machines_votes():

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fakes import fake_corpus
 from sklearn.metrics import f1_score
 from small_runs import adapt, load_target
 
@@ -14,9 +15,11 @@ from metaser_jax import InputError
 from metaser_jax.adaptation import engine
 from metaser_jax.adaptation.engine import draw
 from metaser_jax.adaptation.starts import Init
+from metaser_jax.data.together import count_labelled, label_together, shape_of
 from metaser_jax.models.classifier import make_network, take_head, with_head
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount
+from metaser_jax.specs import FinetuneSpec
 from metaser_jax.training.loops.finetuning import Rows, finetune
 from metaser_jax.training.trainer import make_optimizer
 from metaser_jax.types import Batch
@@ -166,3 +169,37 @@ def test_what_cannot_be_done(config, changes, given, said, monkeypatch):
         monkeypatch.setattr(engine, "train_and_predict", lambda *_: pytest.fail("it was trained"))
     with pytest.raises(InputError, match=said):
         adapt(config, inits, load_target(config), amounts or [TWO])
+
+
+def test_clips_together_follow_each_result(config):
+    config = dataclasses.replace(config, validation="none", **OF_VOICE)
+    noisy = fake_corpus("c", per_emotion=30, seed=2, noise=3.0)
+    folds, init = load_target(config, lambda *_: noisy), trained(config, 0)
+    spec, classes = FinetuneSpec.of(config), len(config.emotions)
+    source = folds[0].as_input(spec.front_end).corpus
+    init = init._replace(shape=shape_of([(source.mfcc[:, 0], source.label, source.speaker)], classes))
+    alone = engine.adapt(spec, [init], folds, [NONE, TWO], 2)
+    found = engine.adapt(spec, [init], folds, [NONE, TWO], 2, together=True)
+    same(found[::2], alone)
+    for one, beside in zip(found[::2], found[1::2], strict=True):
+        kept = ("seed", "shots", "fold", "n_test", "n_train", "method")
+        assert {name: one.row[name] for name in kept} == {name: beside.row[name] for name in kept}
+        assert (one.row.get("together"), beside.row["together"]) == (None, True)
+        np.testing.assert_array_equal(one.test, beside.test)
+    # By hand, of the second fold without shots and with.
+    corpus, test = folds[1].as_input(spec.front_end).corpus, folds[1].split.test
+    cases = engine.draw_cases(folds, [NONE, TWO], 2, "none")
+    adapted = engine.train_and_predict(spec, [init], folds, cases, keep_params=True)
+    for number in (4, 7):
+        params, drawn = adapted[number].params, cases[number].drawn[0]
+
+        def answer(x, params=params):
+            return jax.nn.log_softmax(make_network(config).apply(params, x[:, None]))
+
+        labelled = count_labelled(corpus.mfcc[drawn, 0], corpus.label[drawn], classes)
+        of = corpus.mfcc[test, 0], corpus.speaker[test], answer, init.shape, labelled
+        predicted = found[2 * number + 1].predicted
+        np.testing.assert_array_equal(predicted, label_together(*of).posteriors.argmax(1))
+        assert (predicted != found[2 * number].predicted).any()
+    # Of a start without a shape nothing is known.
+    same(engine.adapt(spec, [trained(config, 0)], folds, [NONE, TWO], 2, together=True), alone)

@@ -18,7 +18,8 @@ from metaser_jax.adaptation.starts import Init
 from metaser_jax.data import splits
 from metaser_jax.datasets.targets import load_targets
 from metaser_jax.models.frames import frame_mask, input_statistics
-from metaser_jax.results.outcomes import PREDICTIONS, Amount
+from metaser_jax.results.outcomes import PREDICTIONS, Amount, read_scored
+from metaser_jax.results.rows import series
 from metaser_jax.training.checkpoints import Checkpoints
 from metaser_jax.training.pretrain import make_state
 from metaser_jax.training.run import load_sources
@@ -78,6 +79,26 @@ def test_from_a_run(train_config, finetune_config):
     (run / "checkpoints").rename(run / "elsewhere")
     with pytest.raises(InputError, match="no checkpoint"):
         run_finetune(finetune_config(init=str(run)))
+
+
+def test_clips_together(train_config, finetune_config):
+    of_voice = {"network": "perceptron", "features": "voice", "normalise": "speaker", "members": 2}
+    run = train_config(episodes=2, **of_voice)
+    meta_train(run)
+    config = finetune_config(init=run.run_dir, seeds=2, together="on")
+    rows, out = run_finetune(config), Path(config.out)
+    assert [row.get("together", False) for row in rows] == [False, True] * 2
+    scored = read_scored(out)
+    assert [series(one.row).together for one in scored] == [False, True] * 2
+    assert [len(one.predicted) for one in scored] == [36] * 4
+    off = run_finetune(dataclasses.replace(config, together="off", out=f"{out}_off"))
+    assert [one["macro_f1"] for one in off] == [one["macro_f1"] for one in rows[::2]]
+    # A run from before shapes were kept.
+    (Path(run.run_dir) / "shape.npz").unlink()
+    with pytest.raises(InputError, match=r"--together=on: what the sources of .* is not known"):
+        run_finetune(dataclasses.replace(config, out=f"{out}_old"))
+    old = run_finetune(dataclasses.replace(config, together="auto", out=f"{out}_old"))
+    assert len(old) == 2
 
 
 def test_folds(finetune_config):
