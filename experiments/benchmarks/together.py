@@ -1,7 +1,8 @@
 """Clips labelled together where voices are heard in uneven, few or mixed clips: macro F1 one by one and together.
 
-Takes the meta-trained runs of experiments/unseen.py, each of which has learned from all corpora but one, adapts them to
-draws of that one as the benchmark does, and labels the test part's clips as they come in each condition:
+Takes the runs of experiments/unseen.py, each of which has learned from all corpora but one, adapts them to draws of
+that one as the benchmark does, joint training on the same corpora beside them, and labels the test part's clips as they
+come in each condition:
 
   all                     all clips of each voice
   uneven, uneven by voice the emotions 60, 20, 10 and 10 %, the same in front for all voices, or another for each
@@ -14,6 +15,7 @@ python experiments/benchmarks/together.py --runs=runs/unseen/runs --data_dir=dat
 """
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -21,8 +23,10 @@ import numpy as np
 from absl import app, flags
 
 from metaser_jax.adaptation import starts
-from metaser_jax.adaptation.engine import answer_of, draw_cases, label_part, train_and_predict
-from metaser_jax.data.inputs import make_input
+from metaser_jax.adaptation.classifiers import FITS, JOINT, Labelled, features_of, load_sources
+from metaser_jax.adaptation.engine import answer_of, draw_cases, train_and_predict
+from metaser_jax.data.inputs import make_input, weights
+from metaser_jax.data.together import count_labelled, label_together, shape_of
 from metaser_jax.datasets.loading import load
 from metaser_jax.datasets.targets import load_targets
 from metaser_jax.models.classifier import make_network
@@ -34,6 +38,7 @@ from metaser_jax.training import parallel
 
 CONDITIONS = ("all", "uneven", "uneven by voice", "missing", "8", "16", "32", "one", "others")
 SHARES = np.array([0.6, 0.2, 0.1, 0.1])
+METHODS = ("metaser", "multiser", JOINT)
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("runs", None, "Folder of the benchmark's runs (--runs, or OUT/runs, of unseen).", required=True)
@@ -41,7 +46,9 @@ flags.DEFINE_string("data_dir", None, "Folder of prepared corpora.", required=Tr
 flags.DEFINE_string("out", None, "File for the scores, JSON.", required=True)
 flags.DEFINE_list("shots", ["0", "5"], "Clips per emotion.")
 flags.DEFINE_integer("seeds", 5, "Draws of clips, and of what is heard of each voice.")
-flags.DEFINE_list("conditions", CONDITIONS, "Of what is measured.")
+flags.DEFINE_list("conditions", list(CONDITIONS), "Of what is measured.")
+flags.DEFINE_list("methods", list(METHODS), "Of them; where there are no runs of one, it is left out.")
+flags.DEFINE_string("preset", "recommended", "What the runs are of.")
 
 
 def heard(corpus, test, condition, seed):
@@ -83,7 +90,27 @@ def with_others(corpus, whole, test):
     return dataclasses.replace(corpus, **joined, tracks=None, same=None, sha256=None)
 
 
-def measured(spec, init, target, params, drawn, whole, condition, seed):
+def adapted(method, spec, init, sources, folds, cases):
+    """What answers after each case, and the Shape of the sources."""
+    if method != JOINT:
+        trained = train_and_predict(spec, [init], folds, cases, keep_params=True)
+        return [functools.partial(answer_of, make_network(spec), one.params) for one in trained], init.shape
+    x = [features_of(one, spec.front_end) for one in sources]
+    joined = [Labelled(of, one.corpus.label) for of, one in zip(x, sources, strict=True)]
+    seen = [features_of(target, spec.front_end) for target in folds]
+
+    @functools.cache
+    def fitted(fold, drawn):
+        at = np.array(drawn, int)
+        return FITS[JOINT](Labelled(seen[fold][at], folds[fold].corpus.label[at]), joined).predict_log_proba
+
+    # Without shots all cases are the same.
+    answers = [fitted(case.fold if case.amount.value else 0, tuple(case.drawn[0].tolist())) for case in cases]
+    parts = [(*of, one.corpus.speaker) for of, one in zip(joined, sources, strict=True)]
+    return answers, shape_of(parts, len(spec.emotions))
+
+
+def measured(spec, answer, shape, target, drawn, whole, condition, seed):
     """Macro F1 one by one and together, over the emotions that are there; None where a condition says nothing."""
     test, corpus = target.split.test, target.corpus
     if condition == "others":
@@ -101,9 +128,11 @@ def measured(spec, init, target, params, drawn, whole, condition, seed):
     known = np.setdiff1d(np.arange(len(target.corpus)), test)
     seen = make_input(corpus.take(np.concatenate([known, at])), spec.front_end, np.arange(len(known)))
     place = np.searchsorted(known, drawn)
-    rest = np.arange(len(known), len(seen))
-    alone = answer_of(make_network(spec), params, seen.mfcc[rest, 0]).argmax(1)
-    both = label_part(spec, params, seen, rest, place, init.shape).posteriors.argmax(1)
+    rest, x = np.arange(len(known), len(seen)), seen.mfcc[:, 0]
+    alone = answer(x[rest]).argmax(1)
+    labelled = count_labelled(x[place], seen.label[place], len(spec.emotions))
+    of = x[rest], seen.speaker[rest], answer, shape, labelled
+    both = label_together(*of, weight=weights(spec.front_end)).posteriors.argmax(1)
     ours = seen.label[rest] >= 0
     label, present = seen.label[rest][ours], np.unique(seen.label[rest][ours])
 
@@ -117,27 +146,34 @@ def measured(spec, init, target, params, drawn, whole, condition, seed):
 
 def main(_) -> None:
     parallel.one_device_per_core()
-    runs = {
-        str(path.parent): read_config(path.parent) for path in sorted(Path(FLAGS.runs).glob("metaser_*/config.json"))
-    }
-    corpora = sorted({name for saved in runs.values() for name in saved["sources"]})
     found = []
-    for run, saved in runs.items():
-        (name,) = set(corpora) - set(saved["sources"])
-        preset = presets.FINETUNE["recommended"]
-        spec, init = starts.resolve(run, FinetuneSpec(**preset), name)
-        whole = load(name, FLAGS.data_dir)
-        folds = load_targets(name, FLAGS.data_dir, emotions=spec.emotions, split_kind="speaker", folds=folds_of(whole))
-        amounts = [Amount("shots", int(shots)) for shots in FLAGS.shots]
-        cases = draw_cases(folds, amounts, FLAGS.seeds, "none")
-        trained = train_and_predict(spec, [init], folds, cases, keep_params=True)
-        for case, one in zip(cases, trained, strict=True):
-            for condition in FLAGS.conditions:
-                about = folds[case.fold], one.params, case.drawn[0], whole, condition, case.seed
-                if (both := measured(spec, init, *about)) is not None:
-                    at = {"corpus": name, "shots": case.amount.value, "fold": case.fold, "seed": case.seed}
-                    found.append(at | {"condition": condition, "alone": both[0], "together": both[1]})
-        print(f"{name}: done", flush=True)
+    runs = {path.parent: read_config(path.parent)["sources"] for path in Path(FLAGS.runs).glob("*/config.json")}
+    corpora = sorted({name for sources in runs.values() for name in sources})
+    for name in corpora:
+        own = {path.name.partition("_")[0]: path for path in sorted(runs) if name not in runs[path]}
+        for method in FLAGS.methods:
+            # Joint training hears what the first run does.
+            run = next(iter(own.values()), None) if method == JOINT else own.get(method)
+            if run is None:
+                continue
+            preset = presets.FINETUNE[FLAGS.preset]
+            if method == "multiser":
+                preset = presets.FINETUNE.get(f"{FLAGS.preset}_baseline", preset) | {"adapt": "all"}
+            spec, init = starts.resolve(str(run), FinetuneSpec(**preset), name)
+            sources, whole = load_sources(runs[run], FLAGS.data_dir, spec.emotions), load(name, FLAGS.data_dir)
+            of_split = {"split_kind": "speaker", "folds": folds_of(whole)}
+            folds = load_targets(name, FLAGS.data_dir, emotions=spec.emotions, **of_split)
+            amounts = [Amount("shots", int(shots)) for shots in FLAGS.shots]
+            cases = draw_cases(folds, amounts, FLAGS.seeds, "none")
+            answers, shape = adapted(method, spec, init, sources, folds, cases)
+            for case, answer in zip(cases, answers, strict=True):
+                at = {"method": method, "corpus": name, "shots": case.amount.value, "fold": case.fold}
+                for condition in FLAGS.conditions:
+                    about = folds[case.fold], case.drawn[0], whole, condition, case.seed
+                    if (both := measured(spec, answer, shape, *about)) is not None:
+                        of = {"seed": case.seed, "condition": condition, "alone": both[0], "together": both[1]}
+                        found.append(at | of)
+            print(f"{method}, {name}: done", flush=True)
     Path(FLAGS.out).write_text(json.dumps(found))
     print(table(found))
 
@@ -151,18 +187,20 @@ def folds_of(corpus) -> int:
 
 def table(found) -> str:
     """Mean over corpora of the means over folds and draws."""
-    lines = ["| condition | shots | one by one | together | corpora below by more than .01 |", "|---|---|---|---|---|"]
-    for condition in CONDITIONS:
-        for shots in sorted({one["shots"] for one in found}):
-            of = [one for one in found if (one["condition"], one["shots"]) == (condition, shots)]
-            if of:
-                each = {
-                    name: np.mean([(one["alone"], one["together"]) for one in of if one["corpus"] == name], axis=0)
-                    for name in sorted({one["corpus"] for one in of})
-                }
-                alone, together = np.mean(list(each.values()), axis=0)
-                below = ", ".join(f"{name} {b - a:+.3f}" for name, (a, b) in each.items() if b < a - 0.01)
-                lines.append(f"| {condition} | {shots} | {alone:.3f} | {together:.3f} | {below} |")
+    lines = [
+        "| method | condition | shots | one by one | together | corpora below by more than .01 |",
+        "|---" * 6 + "|",
+    ]
+    groups = {}
+    for one in found:
+        each = groups.setdefault((one["method"], one["condition"], one["shots"]), {})
+        each.setdefault(one["corpus"], []).append((one["alone"], one["together"]))
+    order = [*METHODS, *CONDITIONS]
+    for key in sorted(groups, key=lambda key: (order.index(key[0]), order.index(key[1]), key[2])):
+        each = {name: np.mean(of, axis=0) for name, of in groups[key].items()}
+        alone, together = np.mean(list(each.values()), axis=0)
+        below = ", ".join(f"{name} {b - a:+.3f}" for name, (a, b) in each.items() if b < a - 0.01)
+        lines.append(f"| {' | '.join(map(str, key))} | {alone:.3f} | {together:.3f} | {below} |")
     return "\n".join(lines)
 
 
