@@ -19,7 +19,7 @@ from metaser_jax.data.target import Target
 from metaser_jax.data.together import Shape, Together, count_labelled, label_together
 from metaser_jax.errors import InputError
 from metaser_jax.messages import log
-from metaser_jax.models.classifier import Network, make_network, take_head, trained_logits, with_head
+from metaser_jax.models.classifier import Network, answer_of, make_network, take_head, trained_logits, with_head
 from metaser_jax.models.losses import cross_entropy
 from metaser_jax.results.outcomes import Amount, Outcome, outcome
 from metaser_jax.specs import INNER, LEARNER, FinetuneSpec, MetaTrainSpec, OptimizerSpec
@@ -202,17 +202,6 @@ def label_part(
     answer = functools.partial(answer_of, make_network(spec), params)
     weight = weights(spec.front_end)
     return label_together(corpus.mfcc[test, 0], corpus.speaker[test], answer, shape, labelled, weight=weight)
-
-
-def answer_of(network: Network, params: Params, x: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Return a network's log-probabilities [n, class] of x [n, feature], by programs for multiples of PAD clips."""
-    padded = np.pad(x, ((0, -len(x) % PAD), (0, 0)))[:, None].astype(np.float32)
-    return np.asarray(_log_probabilities(network, params, padded, np.float32(temperature)))[: len(x)]
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _log_probabilities(network: Network, params: Params, x: jax.Array, temperature: jax.Array) -> jax.Array:
-    return jax.nn.log_softmax(network.apply(params, x) / temperature)  # pyright: ignore[reportOperatorIssue]
 
 
 def train_and_predict(

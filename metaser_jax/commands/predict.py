@@ -15,6 +15,7 @@ import numpy as np
 
 from metaser_jax.audio.clips import WINDOW, Clip, Upload, read_all
 from metaser_jax.audio.decoding import Source
+from metaser_jax.audio.encoder import FETCH, PUBLISHED
 from metaser_jax.audio.extraction import processes_for
 from metaser_jax.audio.quality import Measured, named, notes_of_all
 from metaser_jax.commands.rows import make_rows
@@ -195,6 +196,8 @@ def _notes(config: PredictConfig, model: Model, speaker_of: SpeakerOf | None) ->
         yield "the folders here are taken for voices, each heard beside its other recordings; not so: --speakers=none."
     if bound := note_of_start(model.about):
         yield f"{config.model} is {bound}"
+    if model.encoder is not None and model.encoder.digest != PUBLISHED:
+        yield f"{config.model} hears with an encoder that is not that of {FETCH}: {model.encoder.digest}."
     if not model.about.get("calibration"):
         yield "this model was not calibrated: it may be surer than it should be, or less sure."
 

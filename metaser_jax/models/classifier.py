@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from metaser_jax.errors import check_choice
@@ -26,6 +27,8 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {"none": lambda x: x,
 
 # Adapting the head changes these and leaves the LSTM layers alone.
 HEAD_LAYERS = ("hidden", "output")
+# Clips are padded to a multiple, so that several numbers of them share a program.
+PAD = 64
 
 
 def in_head(path: tuple[Any, ...]) -> bool:
@@ -281,3 +284,14 @@ def make_network(spec: ModelSpec, recurrence: str = "scan") -> Network:
     if spec.network == "perceptron":
         return Perceptron(spec.hidden_dim, classes, spec.members)
     return EmotionLSTM(spec.hidden_dim, classes, spec.pooling, spec.activation, spec.input_statistics, recurrence=loops)
+
+
+def answer_of(network: Network, params: Params, x: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Return a network's log-probabilities [n, class] of x [n, feature], by programs for multiples of PAD clips."""
+    padded = np.pad(x, ((0, -len(x) % PAD), (0, 0)))[:, None].astype(np.float32)
+    return np.asarray(_log_probabilities(network, params, padded, np.float32(temperature)))[: len(x)]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _log_probabilities(network: Network, params: Params, x: jax.Array, temperature: jax.Array) -> jax.Array:
+    return jax.nn.log_softmax(network.apply(params, x) / temperature)  # pyright: ignore[reportOperatorIssue]

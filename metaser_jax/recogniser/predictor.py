@@ -34,7 +34,7 @@ from metaser_jax.data.inputs import SHRINK, Scale, bounded, given, make_x, own_s
 from metaser_jax.data.inputs import weights as weights_of
 from metaser_jax.data.together import Together, label_together, reason_off
 from metaser_jax.errors import InputError, check_choice
-from metaser_jax.models.classifier import make_network
+from metaser_jax.models.classifier import answer_of, make_network
 from metaser_jax.recogniser.folder import load_model
 from metaser_jax.recogniser.hearing import hear
 from metaser_jax.recogniser.model import Model
@@ -228,8 +228,9 @@ class Predictor:
         assert scale is not None  # of a model that normalises by speaker
         x, n = make_x(settings, *(array[counts] for array in arrays))
         x = bounded(settings, rescale(x, n, Scale(scale.mean[counts], scale.std[counts])))[:, 0]
-        labelled, weight = self.model.labelled, weights_of(settings)
-        each[counts] = label_together(x, voice[counts], self._answer, shape, labelled, weight=weight).posteriors
+        temperature, labelled, weight = self.model.temperature, self.model.labelled, weights_of(settings)
+        answer = functools.partial(answer_of, make_network(settings), self._params, temperature=temperature)
+        each[counts] = label_together(x, voice[counts], answer, shape, labelled, weight=weight).posteriors
         predictions = self._predictions(clips, parts, each)
         posteriors = np.array([prediction.probabilities for prediction in predictions])
         voices, group, number = np.unique(np.asarray(speakers, str)[told], return_inverse=True, return_counts=True)
@@ -246,14 +247,6 @@ class Predictor:
                 "the model does not say how emotions sound in what it was trained on (shape, in docs/model_folder.md)"
             )
         return None if set(speakers) - {UNKNOWN_SPEAKER} else "it was not said whose voices the recordings are"
-
-    def _answer(self, x: np.ndarray) -> np.ndarray:
-        """Return calibrated log-probabilities [n, class] of what the network is given, [n, coef]."""
-        network, chunks = _compiled_network(self.model.settings), []
-        for first in range(0, len(x), BATCH):
-            chunk = x[first : first + BATCH, None].astype(np.float32)
-            chunks.append(np.asarray(network(self._params, _padded(chunk)))[: len(chunk)])
-        return np.log(np.maximum(_softmax(np.concatenate(chunks).astype(np.float64) / self.model.temperature), 1e-30))
 
     def _hear(
         self, clips: Sequence[Clip], windows: str, speakers: Sequence[str] | None
@@ -409,12 +402,6 @@ def own_voices(seconds: dict[str, float]) -> list[str]:
 def _compiled(settings: ModelSpec) -> Forward:
     """Return one program for all models of the same settings: adapting again compiles nothing."""
     return jax.jit(make_forward(settings))
-
-
-@functools.cache
-def _compiled_network(settings: ModelSpec) -> Callable[[Params, np.ndarray], jax.Array]:
-    """Return the network alone, of what it is given, [BATCH, rows, coef]."""
-    return jax.jit(make_network(settings).apply)  # pyright: ignore[reportReturnType]
 
 
 def _of_each(scale: Scale | None, n: int) -> Scale | None:

@@ -132,6 +132,22 @@ def test_unlabelled_recordings_normalise(run, tmp_path, capsys):
     assert other.scale.mean[0] < one.scale.mean[0] - 1, "the quiet ones pull the level down"
 
 
+def test_unlabelled_recordings_of_a_voice_normalise_it(run, clips, tmp_path):
+    for path in sorted(clips.rglob("*.wav")):
+        (path.parent / "ana").mkdir(exist_ok=True)
+        path.rename(path.parent / "ana" / path.name)
+    init = write_start(tmp_path / "voice", 8, features="voice", normalise="speaker")
+    for name in ("ana", "bo"):
+        write_clip(tmp_path / name / name / "1.wav", "sad", 20, gain=0.01)
+    made = [
+        run(init=init, speakers="folders", unlabelled=more)
+        for more in (None, str(tmp_path / "bo"), str(tmp_path / "ana"))
+    ]
+    none, other, own = (model.labelled.total for model in made)
+    # Another voice moves what all are shrunk to, a little.
+    assert np.abs(own - none).mean() > 2 * np.abs(other - none).mean()
+
+
 def test_a_voice_model_from_clips_to_predictions(run, clips, tmp_path, capsys):
     for path in clips.rglob("*.wav"):
         path.rename(path.with_name(f"s{path.stem}_{path.parent.name}.wav"))

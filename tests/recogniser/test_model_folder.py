@@ -13,6 +13,7 @@ from fakes import fake_model, made_encoder
 from subprograms import python
 
 from metaser_jax import InputError
+from metaser_jax.audio.encoder import encoder_bytes
 from metaser_jax.recogniser.folder import digest, load_model, save_model
 from metaser_jax.recogniser.predictor import Predictor
 from metaser_jax.specs.network import NORMALISATIONS
@@ -80,6 +81,25 @@ def test_a_folder_of_version_2_is_still_read(tmp_path):
     assert digest(model) == "cacea45c23e35449"
     logits = Predictor(model).logits(model.support.voice)
     np.testing.assert_allclose(logits, [[-0.375776, 1.118352], [-0.875614, 1.839564]], atol=1e-4)
+
+
+def test_a_folder_without_its_encoder_wants_the_one_that_was_fetched(tmp_path, monkeypatch):
+    """As the starts of the package, which hold its digest alone."""
+    model = fake_model(features="encoder", hidden_dim=1, clips=0)
+    save_model(tmp_path / "start", model)
+    for name in OF_ENCODER:
+        (tmp_path / "start" / name).unlink()
+    monkeypatch.setenv("METASER_CACHE", str(tmp_path))
+    monkeypatch.delenv("METASER_ENCODER", raising=False)
+    with pytest.raises(InputError, match=r"start needs the speech encoder, .*Fetch it once: metaser fetch-encoder"):
+        load_model(tmp_path / "start")
+    for seed, digest_of in ((1, made_encoder(1).digest), (0, None)):
+        (tmp_path / "e.npz").write_bytes(encoder_bytes(made_encoder(seed)))
+        monkeypatch.setenv("METASER_ENCODER", str(tmp_path / "e.npz"))
+        if digest_of:
+            with pytest.raises(InputError, match=f"{model.encoder.digest}, and here is {digest_of}"):
+                load_model(tmp_path / "start")
+    assert digest(load_model(tmp_path / "start")) == digest(model)
 
 
 @pytest.mark.parametrize("change", [{"start": False}, {"rates": False}, {"clips": 0}])
