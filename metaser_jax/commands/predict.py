@@ -28,6 +28,7 @@ from metaser_jax.messages import MIN_FILES_FOR_BAR, progress_bar, say
 from metaser_jax.recogniser.card import note_of_start
 from metaser_jax.recogniser.model_files import settings_of_model
 from metaser_jax.specs.commands import PredictConfig
+from metaser_jax.untrusted import plain
 
 if TYPE_CHECKING:
     from metaser_jax.recogniser.model import Model
@@ -184,7 +185,7 @@ def _say_voices(voices: Collection[Voice], format: str) -> None:
     )
     said = [voice for voice in voices if voice.doubts or format != "json"]
     for voice in said[:_MOST_VOICES]:
-        say(f"{'warning' if voice.doubts else 'note'}: {voice}")
+        say(f"{'warning' if voice.doubts else 'note'}: {plain(str(voice))}")
     if len(said) > _MOST_VOICES:
         say(f"note: and {len(said) - _MOST_VOICES} more voices; --format=json has how each came out.")
 

@@ -25,7 +25,11 @@ def test_a_start_predicts_adapts_and_says_what_it_is(name):
     card = (STARTS / name / CARD).read_text()
     assert "emodb" in card
     assert ("not for commercial use" in (note_of_start(model.about) or "")) == (name == "research")
-    assert sum(file.stat().st_size for file in (STARTS / name).iterdir()) < 500_000
+    assert not (STARTS / name / "encoder.npz").exists(), "metaser fetch-encoder has it"
+
+
+def test_all_starts_together_are_small():
+    assert sum(file.stat().st_size for file in STARTS.rglob("*") if file.is_file()) <= 6_000_000
 
 
 def test_a_source_of_a_start_is_no_target():
