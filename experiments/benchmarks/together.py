@@ -24,12 +24,12 @@ from absl import app, flags
 
 from metaser_jax.adaptation import starts
 from metaser_jax.adaptation.classifiers import FITS, JOINT, Labelled, features_of, load_sources
-from metaser_jax.adaptation.engine import answer_of, draw_cases, train_and_predict
+from metaser_jax.adaptation.engine import draw_cases, train_and_predict
 from metaser_jax.data.inputs import make_input, weights
 from metaser_jax.data.together import count_labelled, label_together, shape_of
 from metaser_jax.datasets.loading import load
 from metaser_jax.datasets.targets import load_targets
-from metaser_jax.models.classifier import make_network
+from metaser_jax.models.classifier import answer_of, make_network
 from metaser_jax.results.metrics import scores
 from metaser_jax.results.outcomes import Amount
 from metaser_jax.results.run_dir import read_config
