@@ -44,7 +44,7 @@ SVM_SOURCES = "svm_sources"
 # Folder of what openSMILE hears.
 FUNCTIONALS = "functionals"
 # A study that is there may get other methods: each cell says what it is of.
-FREE = (*driver.FREE, "embeddings", "methods", "adapt", "manual_dir", "candidates")
+FREE = (*driver.FREE, "embeddings", "embeddings_name", "methods", "adapt", "manual_dir", "candidates")
 TITLE = "Unseen languages: each corpus in turn, from all others"
 TITLE_OF_START = "Unseen languages: each corpus, from one start"
 OWN, ALONE = "its own zero shots", "the same method, clips one by one"
