@@ -324,7 +324,7 @@ def curves(benchmark: Benchmark) -> Figure:
     }
     means = {method: {at: one.mean for at, one in points.items()} for method, points in over.items()}
     merged = style.coinciding(means)
-    banded = [method for method in (benchmark.recommended, benchmark.reference) if method]
+    banded = [method for method in dict.fromkeys((benchmark.recommended, benchmark.reference)) if method]
     handles = []
     for method, look in looks.items():
         if method in merged:
