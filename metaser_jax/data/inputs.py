@@ -130,10 +130,10 @@ def bounded(how: FrontEnd, x: Array) -> Array:
 def weights(how: FrontEnd) -> np.ndarray:
     """Return the weight of each number that is heard of a voice, [coef] float32.
 
-    All vectors together weigh VECTOR_WEIGHT times as much as an encoder's, however many numbers they have.
+    Vectors weigh together what an encoder's do, however many numbers they have, but none more than a statistic.
     """
     numbers = math.prod(how.vectors)
-    of_vectors = VECTOR_WEIGHT * math.sqrt(math.prod(VECTORS) / max(numbers, 1))
+    of_vectors = min(1.0, VECTOR_WEIGHT * math.sqrt(math.prod(VECTORS) / max(numbers, 1)))
     return np.repeat(np.array([1, of_vectors], np.float32), [how.coefs - numbers, numbers])
 
 

@@ -10,7 +10,7 @@ import pytest
 from fakes import fake_corpus
 
 from metaser_jax.data.embeddings import embeddings_for, name_below, read_embeddings, rows_of, with_embeddings
-from metaser_jax.data.inputs import make_input
+from metaser_jax.data.inputs import make_input, weights
 from metaser_jax.errors import InputError
 from metaser_jax.npz import npz_bytes
 from metaser_jax.specs import FrontEnd
@@ -112,7 +112,8 @@ def test_a_network_is_given_statistics_and_vectors_normalised_by_voice(tmp_path)
     assert found.vectors_of == "mine"
     seen = make_input(found, HOW, np.arange(len(found)))
     assert seen.mfcc.shape == (len(corpus), 1, HOW.coefs) == (len(corpus), 1, 171 + 5)
-    # All five together weigh as an encoder's 768 do.
-    np.testing.assert_allclose(seen.mfcc[:, 0, 171:].std(0), 0.6 * (768 / 5) ** 0.5, rtol=0.2)
+    np.testing.assert_allclose(seen.mfcc[:, 0, 171:].std(0), 1, rtol=0.2)
+    many = dataclasses.replace(HOW, embedding_dim=1024)
+    np.testing.assert_allclose(weights(many)[[0, 170, 171, -1]], [1, 1, *[0.6 * (768 / 1024) ** 0.5] * 2], rtol=1e-6)
     with pytest.raises(InputError, match=r"got vectors of shape \[1, 5\], expected \[1, 6\]"):
         make_input(found, dataclasses.replace(HOW, embedding_dim=6), np.arange(3))
