@@ -67,7 +67,11 @@ def test_help_groups_the_flags(helps):
     assert titles[:2] + titles[-2:] == ["Required", "Options", "How it is computed", "Every command"]
     assert {"The network", "What is heard", "The sources", "Meta-learning"} <= set(titles)
     assert len(set(titles)) == len(titles)
-    for flag in ("  --order=second|first|annealed\n", "  --[no]pool_sources\n", "(lstm: 4, paper: 8, recommended: 8)"):
+    for flag in (
+        "  --order=second|first|annealed\n",
+        "  --[no]pool_sources\n",
+        "(encoder: 8, lstm: 4, paper: 8, recommended: 8)",
+    ):
         assert flag in said
 
 
