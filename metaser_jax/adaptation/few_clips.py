@@ -60,6 +60,7 @@ def corpus_of(
     file: Sequence[str],
     emotions: Sequence[str],
     encoder: Encoder | None = None,
+    made_by: str = "",
 ) -> Corpus:
     """Return the corpus that recordings make.
 
@@ -82,7 +83,7 @@ def corpus_of(
         tuple(emotions),
         voice=np.stack([voice_of(clip) for clip in clips]) if known else None,
         vectors=heard,
-        vectors_of=encoder.digest if encoder else "",
+        vectors_of=encoder.digest if encoder else made_by,
         sha256=np.array([clip.sha256 for clip in clips], str),
     )
 
@@ -108,8 +109,8 @@ def run_adapt(config: AdaptConfig) -> Model:
     listed, clips, left = read_labelled(config, settings)
     files = listed.recordings
     label = [emotions.index(one.parsed.label) for one in files]
-    names = [one.file for one in files]
-    support = corpus_of(clips, label, [one.parsed.speaker for one in files], names, emotions, start.encoder)
+    names, heard_by = [one.file for one in files], (start.encoder, settings.embeddings_name)
+    support = corpus_of(clips, label, [one.parsed.speaker for one in files], names, emotions, *heard_by)
     warnings = warnings_of(clips, support, whole=voice)
     for warning in warnings:
         say(f"warning: {warning}")
@@ -127,7 +128,7 @@ def run_adapt(config: AdaptConfig) -> Model:
             voices = [folders_between(str(more[i][0]), [config.unlabelled]) or UNKNOWN_SPEAKER for i in others]
             clips_of = [read[i] for i in others]
             names = [clip.sha256 for clip in clips_of]
-            unlabelled = corpus_of(clips_of, [0] * len(others), voices, names, emotions, start.encoder)
+            unlabelled = corpus_of(clips_of, [0] * len(others), voices, names, emotions, *heard_by)
     about: dict[str, Any] = {
         "name": Path(config.out).resolve().name,
         "language": config.language or listed.language,
