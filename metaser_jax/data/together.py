@@ -40,7 +40,7 @@ SMOOTHING = 8.0
 # Added to both variances whose ratio corrects a deviation: units of an encoder may be dead.
 DEAD = 1e-3
 # Of the average voice: with fewer clips `auto` labels them one by one. Of a voice: what people are warned of.
-FEWEST_CLIPS = 4
+FEWEST_CLIPS = 6
 FEW_CLIPS, MOST_SHARE = 8, 0.6
 
 Answer = Callable[[np.ndarray], np.ndarray]
