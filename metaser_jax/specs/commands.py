@@ -28,7 +28,8 @@ class AdaptConfig(Labelling, _Vectors):
 
     init: str = option("open", common=True, there=_START, named=("scratch", "svm", "joint"))
     """What to start from: open (for any use) or research (better, not for commercial use), which come with the package,
-    a run directory (metaser meta-train or pretrain), or a model folder."""
+    open-encoder or research-encoder (the same with a trained ear, after metaser fetch-encoder), a run directory
+    (metaser meta-train or pretrain), or a model folder."""
     support: str = option(there=_CLIPS)
     """The labelled clips: a folder with a folder per emotion (angry/ happy/ neutral/ sad/), or a CSV with the columns
     path, emotion, and if known speaker."""

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from fakes import fake_model
+from fakes import fake_model, made_encoder
 
 from metaser_jax import InputError, Predictor
 from metaser_jax.adaptation.starts import read_start, resolve
+from metaser_jax.audio.encoder import PUBLISHED, encoder_bytes
 from metaser_jax.recogniser.card import note_of_start
 from metaser_jax.recogniser.folder import CARD, load_model, save_model
 from metaser_jax.recogniser.model_files import STARTS, locate, start_names
@@ -28,12 +29,25 @@ def test_a_start_predicts_adapts_and_says_what_it_is(name):
     assert not (STARTS / name / "encoder.npz").exists(), "metaser fetch-encoder has it"
 
 
+@pytest.mark.parametrize("name", ["open-encoder", "research-encoder"])
+def test_a_start_that_hears_with_the_encoder_asks_for_it(name, tmp_path, monkeypatch):
+    monkeypatch.delenv("METASER_ENCODER", raising=False)
+    monkeypatch.setenv("METASER_CACHE", str(tmp_path))
+    assert not {file.name for file in (STARTS / name).iterdir()} & {"encoder.npz", "LICENSE.Resemblyzer", "NOTICE"}
+    with pytest.raises(InputError, match=f"{name} needs the speech encoder.* metaser fetch-encoder"):
+        load_model(name)
+    path = tmp_path / "encoder.npz"
+    path.write_bytes(encoder_bytes(made_encoder()))
+    with pytest.raises(InputError, match=f"needs the speech encoder {PUBLISHED}, and here is {made_encoder().digest}"):
+        load_model(name)
+
+
 def test_all_starts_together_are_small():
     assert sum(file.stat().st_size for file in STARTS.rglob("*") if file.is_file()) <= 6_000_000
 
 
 def test_a_source_of_a_start_is_no_target():
-    assert start_names() == ("open", "research")
+    assert start_names() == ("open", "open-encoder", "research", "research-encoder")
     with pytest.raises(InputError, match="one of the sources of open"):
         resolve("open", FinetuneSpec(validation="none"), "emodb")
 
