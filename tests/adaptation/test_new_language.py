@@ -75,7 +75,7 @@ def test_adapted_to_five_clips_of_urdu_it_scores_as_finetune(preset, kind, by, d
     if by == "train":
         how["unlabelled"] = link(corpus, target.split.train, real_corpora, tmp_path / "train")
     predictor = Predictor(run_adapt(AdaptConfig(init=run, optimizer=config.optimizer, repeats=1, **how)))
-    clips = list(read_all([real_corpora / "urdu" / file for file in corpus.file[test]], voice=predictor.voice))
+    clips = list(read_all([real_corpora / "urdu" / file for file in corpus.file[test]], features=predictor.features))
     said = [one.label for one in predictor.predict_clips(clips, windows="first")]
     expected = np.load(tmp_path / "tuned" / PREDICTIONS)
     np.testing.assert_array_equal(expected["utterance"], test)

@@ -19,7 +19,7 @@ def file(samples, subtype="FLOAT"):
 
 def why(samples, rate=RATE):
     with pytest.raises(RecordingError) as caught:
-        check_audible(clip_of(samples, rate, voice=False), "a.wav")
+        check_audible(clip_of(samples, rate, features="mfcc"), "a.wav")
     return caught.value.reason
 
 
@@ -43,12 +43,12 @@ def test_channels_that_cancel():
         assert notes_of(clip)[0].startswith("Whose channels are opposite and cancel when they are mixed. The louder")
         check_audible(clip, "a.wav")
     assert extract(file(both)).mfcc.tobytes() == extract(file(VOICE)).mfcc.tobytes()
-    assert clip_of(np.stack([0 * VOICE, VOICE, -VOICE], axis=1), RATE, voice=False).quality.one_channel
+    assert clip_of(np.stack([0 * VOICE, VOICE, -VOICE], axis=1), RATE, features="mfcc").quality.one_channel
     nearly = clip_of(np.stack([VOICE, -0.95 * VOICE], axis=1), RATE)
     assert not nearly.quality.one_channel
     assert notes_of(nearly)[0].startswith("Whose channels nearly cancel")
     for others in ([VOICE, VOICE], [VOICE, 0 * VOICE], [VOICE, noise(1.5, 1, RATE)[:, 0]], [VOICE] + 30 * [0 * VOICE]):
-        assert notes_of(clip_of(np.stack(others, axis=1), RATE, voice=False)) == ()
+        assert notes_of(clip_of(np.stack(others, axis=1), RATE, features="mfcc")) == ()
 
 
 def test_nobody_can_be_heard():
@@ -71,7 +71,7 @@ def test_notes():
         (0.01 * VOICE, RATE, "Very quiet (below -55 dBFS). "),
         (VOICE + np.float32(0.6), RATE, "With a constant (DC) that is stronger than the sound. "),
     ):
-        (found,) = notes_of(clip_of(samples, rate, voice=False))
+        (found,) = notes_of(clip_of(samples, rate, features="mfcc"))
         assert found.startswith(note)
 
 
@@ -80,7 +80,7 @@ def test_nothing_is_said_of_good_recordings(real_corpora):
     paths += sorted(real_corpora.glob("emodb/*/*"))[::60]
     assert len(paths) > 20
     for path in paths:
-        clip = read_clip(path, voice=False)
+        clip = read_clip(path, features="mfcc")
         assert notes_of(clip) == ()
         assert not windows(clip).silent[0]
 
