@@ -49,7 +49,7 @@ def test_prepare_meta_train_finetune(tmp_path):
     few = {"split": "random", "adapt": "head", "optimizer": "sgd", "seeds": 2, "max_epochs": 2}
     said = succeeds("finetune", target="demo_urdu", out=tuned, **of, **few).stdout
     rows = lines(tuned / "results.jsonl")
-    assert [row["seed"] for row in rows] == [0, 1]
+    assert [(row["seed"], row.get("together", False)) for row in rows] == [(0, False), (0, True), (1, False), (1, True)]
     assert "±" in said
     assert rows[0]["split_digest"] in said
 

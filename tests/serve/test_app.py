@@ -284,16 +284,16 @@ def test_a_voices_other_clips_count_as_in_evaluate():
 
 def test_clips_of_voices_help_each_other_as_in_predict():
     model = fake_model(features="voice", normalise="speaker", temperature=60.0)
-    recordings = [wav(200 + 50 * i, seconds=1.0, seed=i) for i in range(9)]
+    recordings = [wav(200 + 50 * i, seconds=1.0, seed=i) for i in range(13)]
     clips = [clips_.read_clip(clips_.Upload("a.wav", data), features="voice") for data in recordings]
-    names = ["ana", "bo"] * 4 + [""]
+    names = ["ana", "bo"] * 6 + [""]
 
     def heard(predictions):
         return [pytest.approx([float(p) for p in one.probabilities], abs=1e-4) for one in predictions]
 
     expected = Predictor(model).predict_together(clips, [name or "unknown" for name in names])
     assert heard(expected.predictions) != heard(expected.alone)
-    with serving(model, limits=LIMITS._replace(max_clips=9)) as port:
+    with serving(model, limits=LIMITS._replace(max_clips=13)) as port:
         page = Page(port)
         assert (page.opened["model"]["together"], page.opened["together"], page.opened["voices"]) == (True, True, [])
         told = [page.add(data, speaker=name).json for data, name in zip(recordings, names, strict=True)]
@@ -303,7 +303,7 @@ def test_clips_of_voices_help_each_other_as_in_predict():
 
         assert probabilities() == heard(expected.predictions)
         (ana, bo) = page.ask("GET", "/api/page").json["voices"]
-        assert ana.startswith("voice ana, 4 recordings: ")
+        assert ana.startswith("voice ana, 6 recordings: ")
         assert "few, under 8" in bo
         alone = page.ask("PUT", "/api/page", {"together": False}).json
         assert [clip["probabilities"] for clip in alone["clips"]] == heard(expected.alone)
